@@ -1,0 +1,3 @@
+"""Callback calling on Asterisk."""
+
+__version__ = "0.1.0"

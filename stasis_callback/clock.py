@@ -1,0 +1,90 @@
+"""The only place that reads time, and the one primitive that waits.
+
+Every wait of the product is `Inbox.get` with a timeout: a call's conversation, the dialer and the link to
+Asterisk all wait on an inbox and on nothing else. So a test can hand in another clock, and a wait can always
+be ended by putting something into the inbox.
+
+Times are integers: microseconds since the epoch, UTC, with the unit at the end of the name (`answered_at_us`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+US_PER_S = 1_000_000
+
+
+class Clock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        """Wall-clock time in microseconds since the epoch (UTC)."""
+        return time.time_ns() // 1000
+
+    def monotonic_s(self) -> float:
+        """Seconds that never jump, for measuring how long something took."""
+        return time.monotonic()
+
+    def inbox(self) -> Inbox[object]:
+        """A new, empty inbox whose waits follow this clock."""
+        return Inbox(self)
+
+
+class Inbox(Generic[T]):
+    """An unbounded queue with one consumer; `get` is the product's only way to wait.
+
+    Unbounded on purpose: the reader of Asterisk's events must never wait (Asterisk closes a slow reader), and
+    what goes into one call's inbox is bounded by what one call can cause.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._items: deque[T] = deque()
+        self._changed = threading.Condition()
+
+    def put(self, item: T) -> None:
+        """Add an item; never blocks, may be called from any thread."""
+        with self._changed:
+            self._items.append(item)
+            self._changed.notify()
+
+    def get(self, timeout_s: float | None) -> T | None:
+        """The next item, or None when nothing came within `timeout_s` seconds (None waits for ever)."""
+        deadline_s = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
+        with self._changed:
+            while not self._items:
+                left_s = None if deadline_s is None else deadline_s - self._clock.monotonic_s()
+                if left_s is not None and left_s <= 0:
+                    return None
+                self._changed.wait(left_s)
+            return self._items.popleft()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def iso(at_us: int) -> str:
+    """An instant as people and other programs read it: `2026-11-23T21:04:05.123Z`."""
+    moment = datetime.fromtimestamp(at_us // US_PER_S, UTC).replace(microsecond=at_us % US_PER_S)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def wait_until(condition: Callable[[], bool], *, timeout_s: float, every_s: float = 0.02) -> bool:
+    """Poll `condition` until it holds; False when `timeout_s` passed first.
+
+    For things that cannot put into an inbox: another process coming up, a file being written.
+    """
+    clock, inbox = Clock(), Inbox[None](Clock())
+    deadline_s = clock.monotonic_s() + timeout_s
+    while not condition():
+        if clock.monotonic_s() >= deadline_s:
+            return False
+        inbox.get(every_s)
+    return True
