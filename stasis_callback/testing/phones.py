@@ -165,7 +165,9 @@ class Phone:
         with self._changed:
             if not self._changed.wait_for(reached, timeout_s):
                 seen = [c.state for c in self.calls]
-                raise AssertionError(f"phone {self.number}: call {call} is not {state} after {timeout_s} s: {seen}")
+                raise AssertionError(
+                    f"phone {self.number}: call {call} is not {state} after {timeout_s} s: {seen}"
+                )
             return self.calls[call - 1]
 
     # --- for the network -------------------------------------------------------------------------------------
