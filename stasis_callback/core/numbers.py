@@ -1,0 +1,119 @@
+"""Telephone numbers: cleaning what networks and people write, translation rules, and what may be dialled at all.
+
+Nothing but 3 to 15 ASCII digits ever reaches a dial string: everything here either returns such digits or says why
+it cannot.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from stasis_callback.core.errors import InvalidInput
+
+NUMBER_LIMIT = 32
+"""Longest text looked at. E.164 ends at 15 digits; anything much longer is not a number."""
+
+_DIALABLE = re.compile(r"[0-9]{3,15}", re.ASCII)
+_SEPARATORS = re.compile(r"[ \-./()]")
+_ANI = re.compile(r"\+?[0-9]{1,31}", re.ASCII)
+_ACCOUNT_PREFIX = re.compile(r"[A-Za-z]*")
+
+
+def is_dialable(text: str) -> bool:
+    """Whether `text` may be put into a dial string as it is: 3 to 15 ASCII digits."""
+    return _DIALABLE.fullmatch(text) is not None
+
+
+def clean(text: str) -> str | None:
+    """Digits with an optional leading `+`, separators removed; None when it is not a number.
+
+    `anonymous`, an empty caller id, letters, digits of other scripts and over-long strings give None.
+    """
+    if len(text) > NUMBER_LIMIT:
+        return None
+    bare = _SEPARATORS.sub("", text)
+    return bare if _ANI.fullmatch(bare) else None
+
+
+def dialable(text: str) -> str | None:
+    """The digits to dial for `+420212345678` or an account id like `ani420212345678`; None when there are none.
+
+    An account id may carry a non-numeric prefix, the number dialled may not (PRODUCT.md).
+    """
+    digits = _ACCOUNT_PREFIX.sub("", text, count=1).removeprefix("+")
+    return digits if is_dialable(digits) else None
+
+
+# --- translation rules ---------------------------------------------------------------------------------------
+
+_RULE = re.compile(r"s/((?:[^/\\]|\\.)+)/((?:[^/\\]|\\.)*)/")
+_ATOM = r"(?:\\[d+*#./]|[0-9A-Za-z+#]|\.|\[\^?[0-9A-Za-z+#*\-]+\])"
+_PATTERN = re.compile(rf"\^?(?:\(?{_ATOM}(?:[?*+]|\{{[0-9]{{1,2}}(?:,[0-9]{{0,2}})?\}})?\)?)+\$?")
+_REPLACEMENT = re.compile(r"(?:[0-9A-Za-z+]|\\[1-9]|\$[1-9])*")
+_OPEN_REPEATS_LIMIT = 3
+RULES_LIMIT = 50
+RULE_LENGTH_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One substitution, `s/^0/ani44/`. Applied once, at its first match."""
+
+    source: str
+    pattern: re.Pattern[str]
+    replacement: str
+
+    def apply(self, number: str) -> str:
+        """`number` with the first match replaced."""
+        return self.pattern.sub(self.replacement, number, count=1)
+
+
+def parse_rules(text: str) -> tuple[Rule, ...]:
+    """Rules from text: one after another, separated by `;` or line ends. Empty text means no rules.
+
+    Only what numbers need is allowed in a pattern (digits, letters, `\\d`, sets, anchors, `? * + {m,n}` on one
+    character, plain groups), so that no pattern can run away. Raises InvalidInput and names the rule at fault.
+    """
+    rules = [_parse_rule(part.strip()) for part in re.split(r"[;\n]", text) if part.strip()]
+    if len(rules) > RULES_LIMIT:
+        raise InvalidInput(f"{len(rules)} translation rules: at most {RULES_LIMIT} are allowed")
+    return tuple(rules)
+
+
+def _parse_rule(text: str) -> Rule:
+    match = _RULE.fullmatch(text) if len(text) <= RULE_LENGTH_LIMIT else None
+    if not match:
+        raise InvalidInput(f"{text!r} is not a translation rule: write it like s/^0/44/")
+    pattern, replacement = match.groups()
+    if not _PATTERN.fullmatch(pattern) or not _REPLACEMENT.fullmatch(replacement):
+        raise InvalidInput(
+            f"translation rule {text!r}: only digits, letters, \\d, [..], ^, $, groups and ? * + {{m,n}} after one "
+            "character are allowed on the left, digits, letters, + and $1 on the right"
+        )
+    if len(re.findall(r"[*+]|,\}", re.sub(r"\\.|\[[^\]]*\]", "x", pattern))) > _OPEN_REPEATS_LIMIT:
+        raise InvalidInput(f"translation rule {text!r}: at most {_OPEN_REPEATS_LIMIT} open repeats (* or +)")
+    try:
+        compiled = re.compile(pattern, re.ASCII)
+        template = re.sub(r"[\\$]([1-9])", r"\\g<\1>", replacement)
+        compiled.sub(template, "0")
+    except (re.error, IndexError) as error:
+        raise InvalidInput(f"translation rule {text!r}: {error}") from None
+    groups_used = [int(n) for n in re.findall(r"[\\$]([1-9])", replacement)]
+    if any(n > compiled.groups for n in groups_used):
+        raise InvalidInput(f"translation rule {text!r}: it uses a group that the pattern does not have")
+    return Rule(text, compiled, template)
+
+
+def translate(rules: tuple[Rule, ...], number: str) -> str:
+    """`number` after every rule in order, each on the result of the one before it; never longer than 64."""
+    for rule in rules:
+        number = rule.apply(number)[: 2 * NUMBER_LIMIT]
+    return number
+
+
+def mask(number: str) -> str:
+    """A number for a log line: enough to recognise one's own (`42021xxxxx78`), never the whole of it."""
+    if len(number) < 9:
+        return number[:2] + "x" * max(len(number) - 2, 0)
+    return number[:5] + "x" * (len(number) - 7) + number[-2:]

@@ -1,0 +1,22 @@
+"""What every trigger produces: one frozen request for a callback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Trigger = Literal["ani", "dnis", "pin", "web", "email", "cli"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRequest:
+    """A callback somebody asked for, before it is accepted or refused.
+
+    `key` makes it happen once: the same key never leads to a second callback. `ani` and `dnis` are as the network
+    delivered them.
+    """
+
+    key: str
+    trigger: Trigger
+    ani: str
+    dnis: str
