@@ -1,0 +1,84 @@
+"""Access numbers: the numbers subscribers ring, and the options of the callback behind each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.options import CallOptions
+from stasis_callback.store.database import Database
+from stasis_callback.store.models import AccessNumber
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNumberView:
+    """An access number; `stored` has the options that differ from the defaults, as texts."""
+
+    number: str
+    enabled: bool
+    stored: Mapping[str, str]
+
+    @property
+    def options(self) -> CallOptions:
+        """All options, defaults included."""
+        return CallOptions.parse(self.stored)
+
+
+class AccessNumbers:
+    """The configured access numbers. Read at every call, so a change counts from the next one on."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, number: str, stored: Mapping[str, str]) -> None:
+        """Raises InvalidInput when the number is taken or no number, or an option cannot be used."""
+        if not is_dialable(number):
+            raise InvalidInput(f"access number {number!r}: write 3 to 15 digits, as the trunk delivers it")
+        CallOptions.parse(stored)
+        with self._database.transaction():
+            if AccessNumber.get_or_none(AccessNumber.number == number) is not None:
+                raise InvalidInput(f"access number {number} exists already")
+            AccessNumber.create(
+                number=number,
+                enabled=True,
+                options=json.dumps(dict(stored)),
+                created_at_us=self._clock.now_us(),
+            )
+
+    def change(self, number: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
+        """Set options (an empty text restores the default) and switch the number on or off; all or nothing."""
+        with self._database.transaction():
+            row = AccessNumber.get_or_none(AccessNumber.number == number)
+            if row is None:
+                raise InvalidInput(
+                    f"there is no access number {number!r}: see `stasis-callback access-number list`"
+                )
+            merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
+            CallOptions.parse(stored_without_blanks(stored) | merged)
+            values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
+            AccessNumber.update(values).where(AccessNumber.id == row.id).execute()
+
+    def find(self, number: str) -> AccessNumberView | None:
+        """The access number, enabled or not."""
+        with self._database.reading():
+            row = AccessNumber.get_or_none(AccessNumber.number == number)
+            return _view(row) if row else None
+
+    def all(self) -> list[AccessNumberView]:
+        """Every access number."""
+        with self._database.reading():
+            return [_view(row) for row in AccessNumber.select().order_by(AccessNumber.number)]
+
+
+def stored_without_blanks(stored: Mapping[str, str]) -> dict[str, str]:
+    """Only the options that are given a value."""
+    return {name: text for name, text in stored.items() if text != ""}
+
+
+def _view(row: AccessNumber) -> AccessNumberView:
+    return AccessNumberView(row.number, bool(row.enabled), json.loads(row.options))

@@ -1,0 +1,212 @@
+"""Legs and xDRs: what was dialled, what answered, what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.rating import charged_seconds, cost_micros
+from stasis_callback.core.states import LegState
+from stasis_callback.store.database import Database
+from stasis_callback.store.ledger import Ledger
+from stasis_callback.store.models import Account, Leg, Xdr
+from stasis_callback.store.tariffs import RateView, Tariffs
+
+Side = Literal["a", "b"]
+Source = Literal["events", "cel", "estimated"]
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """A leg that is not settled yet."""
+
+    id: str
+    request_id: str
+    side: Side
+    number: str
+    account_id: int
+    rate_id: int
+    dialed_at_us: int
+    answered_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnd:
+    """How a leg ended. Times are Asterisk's own, in microseconds; `source` says how we know them."""
+
+    answered_at_us: int | None
+    ended_at_us: int
+    outcome: Outcome
+    cause: int
+    source: Source
+
+    @property
+    def duration_us(self) -> int:
+        """Answer to hang-up; 0 for an unanswered leg."""
+        return 0 if self.answered_at_us is None else max(self.ended_at_us - self.answered_at_us, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class XdrView:
+    """One line of the call records. Amounts in micros, times in microseconds."""
+
+    leg_id: str
+    request_id: str
+    side: Side
+    account: str
+    number: str
+    prefix: str
+    dialed_at_us: int
+    answered_at_us: int | None
+    ended_at_us: int
+    duration_us: int
+    charged_s: int
+    amount_micros: int
+    overrun_micros: int
+    currency: str
+    outcome: str
+    cause: int
+    source: str
+
+
+class Calls:
+    """The leg and xDR tables."""
+
+    def __init__(self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._tariffs = tariffs
+        self._clock = clock
+
+    def open_leg(
+        self,
+        leg_id: str,
+        request_id: str,
+        side: Side,
+        number: str,
+        account_id: int,
+        rate: RateView,
+        hold_micros: int,
+    ) -> bool:
+        """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice."""
+        with self._database.transaction():
+            book_id = Account.get_by_id(account_id).book_id
+            if hold_micros > self._ledger.available_micros(book_id):
+                return False
+            Leg.create(
+                id=leg_id,
+                request=request_id,
+                side=side,
+                number=number,
+                account=account_id,
+                rate=rate.id,
+                state=LegState.DIALING,
+                dialed_at_us=self._clock.now_us(),
+            )
+            return self._ledger.hold(leg_id, book_id, hold_micros)
+
+    def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
+        """Asterisk has reported the answer."""
+        with self._database.transaction():
+            Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us).where(
+                Leg.id == leg_id, Leg.state == LegState.DIALING
+            ).execute()
+
+    def settle(self, leg_id: str, end: LegEnd) -> XdrView:
+        """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
+        with self._database.transaction():
+            done = Xdr.get_or_none(Xdr.leg == leg_id)
+            if done is not None:
+                return _xdr(done)
+            leg = Leg.get_by_id(leg_id)
+            rate = self._tariffs.version(leg.rate_id).rate
+            seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
+            amount = cost_micros(rate, seconds)
+            if amount:
+                overrun = self._ledger.settle(leg_id, amount).overrun_micros
+            else:
+                self._ledger.void(leg_id)
+                overrun = 0
+            Leg.update(state=LegState.SETTLED, answered_at_us=end.answered_at_us).where(
+                Leg.id == leg_id
+            ).execute()
+            row = Xdr.create(
+                leg=leg_id,
+                request=leg.request_id,
+                side=leg.side,
+                account=leg.account_id,
+                number=leg.number,
+                prefix=rate.prefix,
+                dialed_at_us=leg.dialed_at_us,
+                answered_at_us=end.answered_at_us,
+                ended_at_us=end.ended_at_us,
+                duration_us=end.duration_us,
+                charged_s=seconds,
+                amount_micros=amount,
+                overrun_micros=overrun,
+                currency=leg.account.book.currency,
+                outcome=end.outcome,
+                cause=end.cause,
+                source=end.source,
+                created_at_us=self._clock.now_us(),
+            )
+            return _xdr(row)
+
+    def open_legs(self, request_id: str | None = None) -> list[LegView]:
+        """Legs that are not settled, of one request or of all."""
+        with self._database.reading():
+            rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
+            return [_leg(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
+
+    def xdrs(
+        self, *, account: str | None = None, request_id: str | None = None, limit: int = 1000
+    ) -> list[XdrView]:
+        """Call records in the order they ended, the newest `limit` of them."""
+        with self._database.reading():
+            rows = Xdr.select(Xdr, Account).join(Account).order_by(Xdr.id.desc()).limit(limit)
+            if account is not None:
+                rows = rows.where(Account.number == account)
+            if request_id is not None:
+                rows = rows.where(Xdr.request == request_id)
+            return [_xdr(row) for row in reversed(list(rows))]
+
+
+def _side(text: str) -> Side:
+    return "a" if text == "a" else "b"
+
+
+def _leg(row: Leg) -> LegView:
+    return LegView(
+        row.id,
+        row.request_id,
+        _side(row.side),
+        row.number,
+        row.account_id,
+        row.rate_id,
+        row.dialed_at_us,
+        row.answered_at_us,
+    )
+
+
+def _xdr(row: Xdr) -> XdrView:
+    return XdrView(
+        leg_id=row.leg_id,
+        request_id=row.request_id,
+        side=_side(row.side),
+        account=row.account.number,
+        number=row.number,
+        prefix=row.prefix,
+        dialed_at_us=row.dialed_at_us,
+        answered_at_us=row.answered_at_us,
+        ended_at_us=row.ended_at_us,
+        duration_us=row.duration_us,
+        charged_s=row.charged_s,
+        amount_micros=row.amount_micros,
+        overrun_micros=row.overrun_micros,
+        currency=row.currency,
+        outcome=row.outcome,
+        cause=row.cause,
+        source=row.source,
+    )

@@ -1,0 +1,211 @@
+"""The tables as peewee models. No behaviour here: rules live in `core`, money moves in `ledger.py`.
+
+The schema itself, with its constraints, is made by the numbered files in `migrations/`; a test holds the two
+together. Amounts are micros, times microseconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from peewee import (
+    BigIntegerField,
+    BooleanField,
+    DatabaseProxy,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+bound_database = DatabaseProxy()
+"""Where the models live: `database.Database` sets it when a database is opened. One database per process."""
+
+
+class Table(Model):
+    """The base of all tables."""
+
+    if TYPE_CHECKING:  # peewee adds `id` and a `<name>_id` for every foreign key; its stubs do not know them
+        id: Any
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    class Meta:
+        database = bound_database
+        legacy_table_names = False
+
+
+class Customer(Table):
+    """Who is billed: a person or a company with one or more accounts."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    created_at_us = BigIntegerField()
+
+
+class Tariff(Table):
+    """A set of rates in one currency."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    created_at_us = BigIntegerField()
+
+
+class RateRow(Table):
+    """One version of the price of a prefix. Never changed: a new price is a new row, the old one gets `until_us`."""
+
+    tariff = ForeignKeyField(Tariff)
+    prefix = TextField()
+    description = TextField()
+    connect_fee_micros = BigIntegerField()
+    first_interval_s = IntegerField()
+    first_price_micros = BigIntegerField()
+    next_interval_s = IntegerField()
+    next_price_micros = BigIntegerField()
+    forbidden = BooleanField()
+    from_us = BigIntegerField()
+    until_us = BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "rate"
+
+
+class Product(Table):
+    """What an account buys: the tariff its calls are rated by."""
+
+    name = TextField(unique=True)
+    tariff = ForeignKeyField(Tariff)
+    created_at_us = BigIntegerField()
+
+
+class Book(Table):
+    """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    house = BooleanField()
+    balance_micros = BigIntegerField()
+    held_micros = BigIntegerField()
+    credit_limit_micros = BigIntegerField()
+
+
+class Account(Table):
+    """A subscriber's account. `number` is the account id people know; the money is in its book."""
+
+    number = TextField(unique=True)
+    customer = ForeignKeyField(Customer)
+    product = ForeignKeyField(Product)
+    book = ForeignKeyField(Book)
+    status = TextField()
+    callback_number = TextField()
+    expires_at_us = BigIntegerField(null=True)
+    created_at_us = BigIntegerField()
+
+
+class Alias(Table):
+    """A further id of an account, such as the number of a second phone."""
+
+    number = TextField(primary_key=True)
+    account = ForeignKeyField(Account, backref="aliases")
+
+
+class AccessNumber(Table):
+    """A number subscribers ring. `options` is a JSON object with what differs from the defaults."""
+
+    number = TextField(unique=True)
+    enabled = BooleanField()
+    options = TextField()
+    created_at_us = BigIntegerField()
+
+
+class Request(Table):
+    """A callback from the moment it was asked for: the queue, and the call's state."""
+
+    id = TextField(primary_key=True)
+    key = TextField(unique=True)
+    triggered_by = TextField()
+    ani = TextField()
+    dnis = TextField()
+    account = ForeignKeyField(Account, null=True)
+    leg_a_number = TextField()
+    options = TextField()
+    state = TextField()
+    outcome = TextField()
+    attempts = IntegerField()
+    created_at_us = BigIntegerField()
+    due_at_us = BigIntegerField()
+    claimed_by = TextField()
+    lease_until_us = BigIntegerField()
+    finished_at_us = BigIntegerField(null=True)
+
+
+class Leg(Table):
+    """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt."""
+
+    id = TextField(primary_key=True)
+    request = ForeignKeyField(Request, backref="legs")
+    side = TextField()
+    number = TextField()
+    account = ForeignKeyField(Account)
+    rate = ForeignKeyField(RateRow)
+    state = TextField()
+    dialed_at_us = BigIntegerField()
+    answered_at_us = BigIntegerField(null=True)
+
+
+class Hold(Table):
+    """Funds set aside for one leg."""
+
+    leg = ForeignKeyField(Leg, primary_key=True)
+    book = ForeignKeyField(Book)
+    amount_micros = BigIntegerField()
+    state = TextField()
+    created_at_us = BigIntegerField()
+    closed_at_us = BigIntegerField(null=True)
+
+
+class Transfer(Table):
+    """One posting. Its key makes it happen once; its entries sum to zero."""
+
+    key = TextField(unique=True)
+    input_hash = TextField()
+    kind = TextField()
+    note = TextField()
+    reverses = ForeignKeyField("self", null=True, unique=True)
+    created_at_us = BigIntegerField()
+
+
+class Entry(Table):
+    """One line of a transfer: `amount_micros` more (or less) in a book."""
+
+    transfer = ForeignKeyField(Transfer, backref="entries")
+    book = ForeignKeyField(Book)
+    amount_micros = BigIntegerField()
+
+
+class Xdr(Table):
+    """What one leg was and cost. Written once, when the leg is settled."""
+
+    leg = ForeignKeyField(Leg, unique=True)
+    request = ForeignKeyField(Request)
+    side = TextField()
+    account = ForeignKeyField(Account)
+    number = TextField()
+    prefix = TextField()
+    dialed_at_us = BigIntegerField()
+    answered_at_us = BigIntegerField(null=True)
+    ended_at_us = BigIntegerField()
+    duration_us = BigIntegerField()
+    charged_s = BigIntegerField()
+    amount_micros = BigIntegerField()
+    overrun_micros = BigIntegerField()
+    currency = TextField()
+    outcome = TextField()
+    cause = IntegerField()
+    source = TextField()
+    created_at_us = BigIntegerField()
+
+
+ALL = (
+    Customer, Tariff, RateRow, Product, Book, Account, Alias, AccessNumber, Request, Leg, Hold, Transfer, Entry, Xdr,
+)  # fmt: skip

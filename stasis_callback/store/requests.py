@@ -1,0 +1,223 @@
+"""The queue of callbacks: accepted, refused, claimed, retried, finished. Every change is one transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.states import LIVE, RequestState, require_move
+from stasis_callback.store.database import Database
+from stasis_callback.store.models import Request
+
+LEASE_S = 30
+"""A claimed request belongs to its node for this long; the node renews it while it lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """A request as it was when it was read. `id` is the session id: its legs are `<id>-a1`, `<id>-b1`, ..."""
+
+    id: str
+    key: str
+    triggered_by: str
+    ani: str
+    dnis: str
+    account_id: int
+    leg_a_number: str
+    stored_options: str
+    state: RequestState
+    outcome: str
+    attempts: int
+    created_at_us: int
+    due_at_us: int
+    finished_at_us: int | None
+
+    @property
+    def options(self) -> CallOptions:
+        """The options the request was accepted with."""
+        return CallOptions.parse(json.loads(self.stored_options))
+
+
+class Requests:
+    """The request table."""
+
+    def __init__(self, database: Database, clock: Clock, node: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._node = node
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def accept(
+        self,
+        request: CallbackRequest,
+        *,
+        account_id: int,
+        leg_a_number: str,
+        stored_options: dict[str, str],
+        queue_limit: int,
+    ) -> str:
+        """Queue a callback; the reason for a refusal, or "" when it was accepted.
+
+        Refused: `repeated` (the same key, or another request of this account within the de-duplication window),
+        `in_progress` (a callback of this account is under way), `queue_full`.
+        """
+        options = CallOptions.parse(stored_options)
+        now_us = self._clock.now_us()
+        window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
+        with self._database.transaction():
+            mine = Request.select().where(Request.account == account_id)
+            if Request.get_or_none(Request.key == request.key) is not None:
+                return "repeated"
+            if mine.where(Request.state.in_(LIVE)).exists():
+                return "in_progress"
+            accepted = Request.state != RequestState.REFUSED
+            if mine.where(accepted, Request.created_at_us > window_start_us).exists():
+                return "repeated"
+            if Request.select().where(Request.state == RequestState.QUEUED).count() >= queue_limit:
+                return "queue_full"
+            self._insert(request, RequestState.QUEUED, "", account_id, leg_a_number, stored_options, now_us)
+        return ""
+
+    def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
+        """Keep a request that was not accepted, with the reason, so that an operator can see why."""
+        with self._database.transaction():
+            if Request.get_or_none(Request.key == request.key) is None:
+                now_us = self._clock.now_us()
+                self._insert(request, RequestState.REFUSED, reason, account_id, "", {}, now_us)
+
+    def _insert(
+        self,
+        request: CallbackRequest,
+        state: RequestState,
+        outcome: str,
+        account_id: int | None,
+        leg_a_number: str,
+        stored_options: dict[str, str],
+        now_us: int,
+    ) -> None:
+        delay_s = CallOptions.parse(stored_options).callback_delay_s
+        Request.create(
+            id=secrets.token_hex(8),
+            key=request.key,
+            triggered_by=request.trigger,
+            ani=request.ani,
+            dnis=request.dnis,
+            account=account_id,
+            leg_a_number=leg_a_number,
+            options=json.dumps(stored_options),
+            state=state,
+            outcome=outcome,
+            attempts=0,
+            created_at_us=now_us,
+            due_at_us=now_us + int(delay_s * US_PER_S),
+            claimed_by="",
+            lease_until_us=0,
+            finished_at_us=now_us if state == RequestState.REFUSED else None,
+        )
+
+    # --- through ---------------------------------------------------------------------------------------------------
+
+    def next_due_us(self) -> int | None:
+        """When the next queued request is due; None when nothing is queued."""
+        with self._database.reading():
+            row = (
+                Request.select()
+                .where(Request.state == RequestState.QUEUED)
+                .order_by(Request.due_at_us)
+                .first()
+            )
+            return int(row.due_at_us) if row else None
+
+    def claim(self, limit: int) -> list[RequestView]:
+        """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`."""
+        now_us = self._clock.now_us()
+        with self._database.transaction():
+            due = list(
+                Request.select()
+                .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
+                .order_by(Request.due_at_us)
+                .limit(limit)
+            )
+            for row in due:
+                row.state = RequestState.DIALING
+                row.attempts += 1
+                row.claimed_by = self._node
+                row.lease_until_us = now_us + LEASE_S * US_PER_S
+                row.save()
+        return [_view(row) for row in due]
+
+    def renew_leases(self, ids: Sequence[str]) -> None:
+        """Keep the requests that this node is working on."""
+        until_us = self._clock.now_us() + LEASE_S * US_PER_S
+        with self._database.transaction():
+            for start in range(0, len(ids), 500):
+                Request.update(lease_until_us=until_us).where(
+                    Request.id.in_(ids[start : start + 500])
+                ).execute()
+
+    def answered(self, request_id: str) -> None:
+        """Leg A has answered."""
+        self._move(request_id, RequestState.TALKING)
+
+    def retry(self, request_id: str, *, after_s: float, outcome: str) -> None:
+        """Leg A was not reached: try again `after_s` seconds from now."""
+        due_at_us = self._clock.now_us() + int(after_s * US_PER_S)
+        self._move(request_id, RequestState.QUEUED, due_at_us=due_at_us, outcome=outcome)
+
+    def finish(self, request_id: str, outcome: str) -> None:
+        """The callback is over."""
+        now_us = self._clock.now_us()
+        self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
+
+    def _move(self, request_id: str, state: RequestState, **values: object) -> None:
+        with self._database.transaction():
+            row = Request.get_by_id(request_id)
+            require_move(RequestState(row.state), state)
+            Request.update(state=state, **values).where(Request.id == request_id).execute()
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    def left_open(self) -> list[RequestView]:
+        """Requests in a call of this node, or of one whose lease has run out: what recovery looks at."""
+        with self._database.reading():
+            mine = (Request.claimed_by == self._node) | (Request.lease_until_us < self._clock.now_us())
+            rows = Request.select().where(
+                Request.state.in_((RequestState.DIALING, RequestState.TALKING)), mine
+            )
+            return [_view(row) for row in rows]
+
+    def get(self, request_id: str) -> RequestView:
+        """The request as it is now."""
+        with self._database.reading():
+            return _view(Request.get_by_id(request_id))
+
+    def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
+        """The newest requests, newest first."""
+        with self._database.reading():
+            rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
+            return [_view(row) for row in (rows.where(Request.state == state) if state else rows)]
+
+
+def _view(row: Request) -> RequestView:
+    return RequestView(
+        id=row.id,
+        key=row.key,
+        triggered_by=row.triggered_by,
+        ani=row.ani,
+        dnis=row.dnis,
+        account_id=row.account_id or 0,
+        leg_a_number=row.leg_a_number,
+        stored_options=row.options,
+        state=RequestState(row.state),
+        outcome=row.outcome,
+        attempts=row.attempts,
+        created_at_us=row.created_at_us,
+        due_at_us=row.due_at_us,
+        finished_at_us=row.finished_at_us,
+    )
