@@ -1,0 +1,131 @@
+"""Numbers, money, times and digits in words, each word a sound of the manifest.
+
+A new language needs its manifest and one `Grammar` here: how a whole number is read, and which plural category
+(CLDR names) it takes. Nothing spoken may promise more than there is: money and times are rounded down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Literal
+
+from stasis_callback.core.errors import CallbackError, InvalidInput, require
+from stasis_callback.core.money import MICROS
+from stasis_callback.ivr.prompts import Prompts, Utterance
+
+# ISO 4217: decimals of the minor unit where they are not two.
+_CODES_BY_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_DECIMALS = {code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()}
+_LARGEST_READ = 10**12 - 1
+_KEYS = {"*": "star", "#": "pound-key", "+": "plus"}
+
+Rounding = Literal["exact", "minutes"]
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """How one language counts."""
+
+    cardinal: Callable[[int, str], Iterator[str]]
+    """Words of a number from 0 to 999,999,999,999 that counts the given noun (its gender may matter; "" is none)."""
+    plural: Callable[[int], str]
+    """CLDR plural category of a whole number: one, few, many or other."""
+    conjunction: tuple[str, ...]
+    """Words before the last of several parts: "five minutes AND ten seconds"."""
+
+
+def _english(number: int, noun: str) -> Iterator[str]:
+    for size, name in ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred")):
+        if number >= size:
+            yield from _english(number // size, noun)
+            yield name
+            number %= size
+            if number == 0:
+                return
+    if number > 20 and number % 10:
+        yield str(number - number % 10)
+        number %= 10
+    yield str(number)
+
+
+_GRAMMARS = {
+    "en": Grammar(_english, lambda number: "one" if number == 1 else "other", ("and",)),
+}
+
+
+class Speech:
+    """Says values in the language of the given prompts. Raises CallbackError for a language without grammar."""
+
+    def __init__(self, prompts: Prompts) -> None:
+        if prompts.language not in _GRAMMARS:
+            raise CallbackError(
+                f"language {prompts.language!r} has no grammar: use one of {', '.join(_GRAMMARS)}"
+            )
+        self._prompts = prompts
+        self._grammar = _GRAMMARS[prompts.language]
+
+    def number(self, number: int) -> Utterance:
+        """A whole number, counted without a noun."""
+        return self._count(number)
+
+    def money(self, amount_micros: int, currency: str) -> Utterance:
+        """An amount, rounded down to the minor unit of its currency: "twenty one dollars and five cents".
+
+        Down means never more than there is, so a debt of half a cent is "minus one cent". A currency the manifest
+        has no words for is spelled: "twenty one dot zero five C Z K".
+        """
+        decimals = _DECIMALS.get(currency, 2)
+        minor_total = amount_micros * 10**decimals // MICROS
+        main, minor = divmod(abs(minor_total), 10**decimals)
+        sign = self._words(["minus"]) if minor_total < 0 else Utterance()
+        nouns = self._prompts.currencies.get(currency)
+        if nouns is None:
+            fraction = self._words(["point", *f"{minor:0{decimals}d}"]) if minor else Utterance()
+            return sign + self._count(main) + fraction + self._words(currency)
+        return sign + self._listed([(main, nouns["main"]), (minor, nouns.get("minor", ""))])
+
+    def duration(self, seconds: int, rounding: Rounding = "exact") -> Utterance:
+        """A time: "one hour two minutes and five seconds". "minutes" leaves the seconds out from one minute on."""
+        require(seconds >= 0, f"a time of {seconds} s cannot be said")
+        if rounding == "minutes" and seconds >= 60:
+            seconds -= seconds % 60
+        minutes, second = divmod(seconds, 60)
+        hour, minute = divmod(minutes, 60)
+        if seconds == 0:
+            return self._count(0, "second")
+        return self._listed([(hour, "hour"), (minute, "minute"), (second, "second")])
+
+    def digits(self, text: str) -> Utterance:
+        """Keys one by one: digits, star, pound and a leading plus. Raises InvalidInput for anything else."""
+        if not all(key in "0123456789" or key in _KEYS for key in text):
+            raise InvalidInput(f"{text!r} cannot be said: only digits, *, # and + have a sound")
+        return self._words(_KEYS.get(key, key) for key in text)
+
+    def _words(self, names: Iterable[str]) -> Utterance:
+        return sum(map(self._prompts.say, names), Utterance())
+
+    def _count(self, number: int, noun: str = "") -> Utterance:
+        """A number and, where given, the noun it counts in the plural form that belongs to it."""
+        if abs(number) > _LARGEST_READ:
+            words: Iterable[str] = str(abs(number))
+        else:
+            words = self._grammar.cardinal(abs(number), noun)
+        if number < 0:
+            words = chain(["minus"], words)
+        if noun:
+            words = chain(words, [self._prompts.nouns[noun][self._grammar.plural(number)]])
+        return self._words(words)
+
+    def _listed(self, parts: list[tuple[int, str]]) -> Utterance:
+        """Several counted nouns, the zeros left out unless nothing else is there."""
+        said = [self._count(number, noun) for number, noun in parts if number] or [self._count(*parts[0])]
+        last = said.pop()
+        return (
+            sum(said, Utterance()) + (self._words(self._grammar.conjunction) if said else Utterance()) + last
+        )
