@@ -1,0 +1,133 @@
+"""The settings of one node: a TOML file, overridden by environment variables. Everything else is in the database.
+
+The file is the first of: `--config`, `$STASIS_CALLBACK_CONFIG`, `./stasis-callback.toml`,
+`/etc/stasis-callback/stasis-callback.toml`. An environment variable is named after the setting:
+`STASIS_CALLBACK_ARI__PASSWORD` for `password` in `[ari]`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from stasis_callback.core.errors import InvalidInput
+
+PLACES = (Path("stasis-callback.toml"), Path("/etc/stasis-callback/stasis-callback.toml"))
+ENVIRONMENT_PREFIX = "STASIS_CALLBACK_"
+
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+
+
+class Section(BaseModel):
+    """A table of the file. An unknown name is an error: it is a typing mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatabaseSettings(Section):
+    """Where the state is kept."""
+
+    url: str = Field("sqlite:///stasis-callback.db", description="sqlite:///path/to/file.db")
+
+
+class AriSettings(Section):
+    """How Asterisk is reached."""
+
+    url: str = Field("http://127.0.0.1:8088", pattern=r"^https?://", description="Asterisk's HTTP server.")
+    username: Word = Field("stasis-callback", description="The user in ari.conf.")
+    password: SecretStr = Field(SecretStr(""), description="Its password.")
+    app: Word = Field("stasis-callback", description="The Stasis application the dialplan names.")
+    request_timeout_s: float = Field(5.0, gt=0, le=60, description="Longest wait for an answer of Asterisk.")
+
+
+class AsteriskSettings(Section):
+    """Facts about Asterisk's own configuration."""
+
+    trunk: Word = Field("trunk", description="The PJSIP endpoint that carries both legs.")
+    cel_path: Path = Field(
+        Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
+        description="The journal that cel_custom.conf writes; recovery settles from it.",
+    )
+
+
+class LimitSettings(Section):
+    """What protects the node from too much at once."""
+
+    queue: int = Field(1000, ge=1, le=100_000, description="Callbacks waiting; more are refused.")
+    live_calls: int = Field(200, ge=1, le=10_000, description="Callbacks under way at once; more wait.")
+
+
+class Settings(BaseSettings):
+    """All settings of a node."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    node: Word = Field("node1", description="This node's name; each Asterisk has its own.")
+    log_format: Annotated[str, StringConstraints(pattern="^(text|json)$")] = Field(
+        "text", description="text for people, json for programs."
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    ari: AriSettings = AriSettings()
+    asterisk: AsteriskSettings = AsteriskSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over what was read from the file."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Settings from a file and the environment. Raises InvalidInput that names the setting at fault."""
+    found = find_config(path)
+    content: dict[str, Any] = {}
+    if found is not None:
+        content = _read_toml(found)
+    try:
+        return Settings(**content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        where = f"{found}: " if found else ""
+        raise InvalidInput(f"{where}setting {name}: {first['msg']}") from None
+
+
+def find_config(path: Path | None = None) -> Path | None:
+    """The configuration file in use; None when there is none. Raises InvalidInput when a named one is missing."""
+    named = path or (
+        Path(os.environ[f"{ENVIRONMENT_PREFIX}CONFIG"])
+        if f"{ENVIRONMENT_PREFIX}CONFIG" in os.environ
+        else None
+    )
+    if named is not None:
+        if not named.is_file():
+            raise InvalidInput(f"there is no configuration file {named}: `stasis-callback init` writes one")
+        return named
+    return next((place for place in PLACES if place.is_file()), None)
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return dict(TomlConfigSettingsSource(Settings, path)())
+    except ValueError as error:
+        line = re.sub(r"\s+", " ", str(error))
+        raise InvalidInput(f"{path} cannot be read: {line}") from None
