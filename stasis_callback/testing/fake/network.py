@@ -1,0 +1,132 @@
+"""The telephone network behind a fake Asterisk: scripted phones, and missed calls to access numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stasis_callback.testing.phones import Line, Network, Refusal, State
+
+from .model import SIP_BY_CAUSE, Channel
+
+if TYPE_CHECKING:
+    from .server import FakeAsterisk
+
+_BUSY = 17
+_DIALPLAN_FUSE_S = 60
+
+
+class FakeLine(Line):
+    """The far end of one outgoing channel. Methods may be called from any thread and after the end."""
+
+    def __init__(self, fake: FakeAsterisk, channel: Channel) -> None:
+        self._fake, self._channel = fake, channel
+        self._keypad = asyncio.Lock()
+
+    def ring(self) -> None:
+        """Send 180 Ringing."""
+        self._do(lambda: self._fake.switch.far_rings(self._channel))
+
+    def answer(self) -> None:
+        """Send 200 OK."""
+        self._do(lambda: self._fake.switch.far_answers(self._channel))
+
+    def send_digits(self, digits: str) -> None:
+        """Key digits, one every `digit_s` seconds."""
+
+        async def key() -> None:
+            async with self._keypad:
+                for digit in digits:
+                    await asyncio.sleep(self._fake.digit_s)
+                    self._fake.switch.far_keys(self._channel, digit)
+
+        self._do(lambda: self._fake.switch.task(key()))
+
+    def hang_up(self, cause: int = 16) -> None:
+        """End the call; before the answer this refuses it with the Q.850 cause."""
+        self._do(lambda: self._fake.switch.far_ends(self._channel, cause))
+
+    def redirect(self, number: str) -> None:
+        """Refuse with SIP 302 towards `number`."""
+        self._do(lambda: self._fake.switch.far_redirects(self._channel, number))
+
+    def _do(self, act: Callable[[], None]) -> None:
+        self._fake.soon(act)
+
+
+class FakeNetwork(Network):
+    """Phones reached over the trunk of a `FakeAsterisk`; numbers without a phone are unallocated (404, cause 1)."""
+
+    def __init__(self, fake: FakeAsterisk) -> None:
+        super().__init__()
+        self._fake = fake
+        fake.switch.network = self
+
+    @property
+    def ari_url(self) -> str:
+        """Base address of ARI."""
+        return self._fake.url
+
+    @property
+    def ari_username(self) -> str:
+        """User name for ARI."""
+        return self._fake.username
+
+    @property
+    def ari_password(self) -> str:
+        """Password for ARI."""
+        return self._fake.password
+
+    @property
+    def cel_path(self) -> Path:
+        """The CEL journal."""
+        return self._fake.cel_path
+
+    @property
+    def trunk_name(self) -> str:
+        """The trunk of dial strings: `PJSIP/<number>@<trunk>`."""
+        return self._fake.trunk
+
+    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
+        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
+        return self._fake.run(self._ring(ani, dnis, gives_up_after_s))
+
+    async def _ring(self, ani: str, dnis: str, gives_up_after_s: float) -> Refusal:
+        switch, loop = self._fake.switch, asyncio.get_running_loop()
+        began_s = loop.time()
+        channel = switch.new_channel(switch.new_id(), "incoming", state="Ring")
+        channel.caller_number, channel.exten = ani, dnis
+        switch.set_variable(channel, "TIMEOUT(absolute)", str(_DIALPLAN_FUSE_S))
+        if not switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
+            switch.end(channel, _BUSY)
+        try:
+            async with asyncio.timeout(gives_up_after_s):
+                await channel.ended.wait()
+        except TimeoutError:
+            switch.far_ends(channel, 16)
+        answered = channel.answered_us is not None
+        sip_status = channel.sip_status or SIP_BY_CAUSE.get(channel.cause, 603)
+        return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
+
+    # --- called by the switch, in its thread -----------------------------------------------------------------
+
+    def offer(self, channel: Channel, caller_id: str) -> bool:
+        """Ring the phone that `channel` calls; False when the number is unallocated."""
+        phone = self.phones.get(channel.dial_string.partition("@")[0].lstrip("+"))
+        if phone is None:
+            return False
+        channel.line, channel.phone = FakeLine(self._fake, channel), phone
+        channel.phone_call = phone.take(caller_id, channel.line)
+        return True
+
+    def heard(self, channel: Channel, state: State) -> None:
+        """Tell the phone at the far end what became of its call."""
+        if channel.phone is not None and channel.phone_call is not None:
+            channel.phone.note(channel.phone_call, state)
+
+    def heard_digit(self, channel: Channel, digit: str) -> None:
+        """A digit reaches the phone at the far end of `channel`."""
+        if channel.phone is not None and channel.phone_call is not None:
+            channel.phone.note_digit(channel.phone_call, digit)

@@ -1,0 +1,326 @@
+"""ARI's HTTP resources on a fake Asterisk: parameters in, the switch does it, status and JSON out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from .model import CAUSE_BY_REASON, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, ari_time
+from .switch import NORMAL
+
+if TYPE_CHECKING:
+    from .server import FakeAsterisk
+
+Handler = Callable[[web.Request, Json], Awaitable[Json | list[Json] | None]]
+
+DEFAULT_RING_TIMEOUT_S = 30
+_DESCRIPTIONS = {"func_timeout.so": "Channel timeout dialplan functions"}
+
+
+def _words(value: Any) -> list[str]:
+    """A list parameter: JSON list, or text with commas."""
+    items: Iterable[Any] = value if isinstance(value, list) else str(value or "").split(",")
+    return [str(item) for item in items if item]
+
+
+def _is_true(value: Any) -> bool:
+    return str(value).lower() in ("true", "1", "yes", "on")
+
+
+class Routes:
+    """Every resource the product uses. A handler returns the JSON of a 200, or None for 204."""
+
+    def __init__(self, fake: FakeAsterisk) -> None:
+        self._fake, self._switch, self._apps = fake, fake.switch, fake.switch.apps
+
+    def table(self) -> list[tuple[str, str, Handler]]:
+        """Method, path and handler of each resource."""
+        return [
+            ("GET", "/channels", self._list_channels),
+            ("POST", "/channels", self._originate),
+            ("POST", "/channels/create", self._create),
+            ("GET", "/channels/{id}", self._get_channel),
+            ("POST", "/channels/{id}", self._originate),
+            ("DELETE", "/channels/{id}", self._hang_up),
+            ("POST", "/channels/{id}/dial", self._dial),
+            ("POST", "/channels/{id}/answer", self._answer),
+            ("POST", "/channels/{id}/ring", self._ring),
+            ("POST", "/channels/{id}/dtmf", self._send_dtmf),
+            ("POST", "/channels/{id}/redirect", self._redirect),
+            ("POST", "/channels/{id}/variable", self._set_variable),
+            ("GET", "/channels/{id}/variable", self._get_variable),
+            ("POST", "/channels/{id}/play", self._play),
+            ("POST", "/channels/{id}/play/{playback}", self._play),
+            ("GET", "/bridges", self._list_bridges),
+            ("POST", "/bridges", self._make_bridge),
+            ("GET", "/bridges/{id}", self._get_bridge),
+            ("POST", "/bridges/{id}", self._make_bridge),
+            ("DELETE", "/bridges/{id}", self._delete_bridge),
+            ("POST", "/bridges/{id}/addChannel", self._add_channel),
+            ("POST", "/bridges/{id}/removeChannel", self._remove_channel),
+            ("POST", "/bridges/{id}/play", self._play_to_bridge),
+            ("POST", "/bridges/{id}/play/{playback}", self._play_to_bridge),
+            ("GET", "/playbacks/{id}", self._get_playback),
+            ("DELETE", "/playbacks/{id}", self._stop_playback),
+            ("GET", "/asterisk/info", self._info),
+            ("GET", "/asterisk/modules/{id}", self._module),
+            ("GET", "/applications", self._list_applications),
+            ("GET", "/applications/{id}", self._get_application),
+            ("PUT", "/applications/{id}/eventFilter", self._set_filter),
+            ("POST", "/applications/{id}/subscription", self._subscribe),
+            ("DELETE", "/applications/{id}/subscription", self._unsubscribe),
+        ]
+
+    # --- channels --------------------------------------------------------------------------------------------
+
+    async def _list_channels(self, request: web.Request, params: Json) -> list[Json]:
+        return [channel.json() for channel in self._switch.channels.values()]
+
+    async def _get_channel(self, request: web.Request, params: Json) -> Json:
+        return self._switch.channel(request.match_info["id"]).json()
+
+    async def _originate(self, request: web.Request, params: Json) -> Json:
+        if not params.get("endpoint"):
+            raise AriError(400, "Endpoint must be specified")
+        if not params.get("app"):
+            raise AriError(400, "Application or extension must be specified")
+        channel_id = request.match_info.get("id") or str(params.get("channelId") or self._switch.new_id())
+        channel = self._switch.new_outgoing(channel_id, "originated", params)
+        timeout_s = float(params.get("timeout") or DEFAULT_RING_TIMEOUT_S)
+        shown = channel.json()
+        self._switch.dial(channel, caller_id=channel.caller_number or "anonymous", timeout_s=timeout_s)
+        return shown
+
+    async def _create(self, request: web.Request, params: Json) -> Json:
+        if not params.get("endpoint"):
+            raise AriError(400, "Endpoint must be specified")
+        if not params.get("app"):
+            raise AriError(400, "Application must be specified")
+        channel_id = str(params.get("channelId") or self._switch.new_id())
+        channel = self._switch.new_outgoing(channel_id, "created", params)
+        shown = channel.json()
+        if not self._switch.enter_stasis(channel, channel.app or "", channel.args):
+            self._switch.end(channel, 0)
+        return shown
+
+    async def _dial(self, request: web.Request, params: Json) -> None:
+        channel = self._switch.controlled(request.match_info["id"])
+        if channel.kind != "created" or channel.dialled or channel.state != "Down":
+            raise AriError(409, "Channel is not in the 'Down' state")
+        channel.dialled = True
+        timeout_s = float(params.get("timeout") or 0)
+        caller = self._switch.channels.get(str(params.get("caller") or ""))
+        shown = next(
+            (channel.variables[key] for key in channel.variables if key.startswith("CONNECTEDLINE(num")), ""
+        )
+        caller_id = caller.caller_number if caller is not None else shown
+        self._switch.task(self._dial_in_turn(channel, caller_id or "anonymous", timeout_s))
+
+    async def _dial_in_turn(self, channel: Channel, caller_id: str, timeout_s: float) -> None:
+        async with channel.busy:
+            if not channel.gone:
+                self._switch.dial(channel, caller_id=caller_id, timeout_s=timeout_s)
+
+    async def _hang_up(self, request: web.Request, params: Json) -> None:
+        channel = self._switch.channel(request.match_info["id"])
+        reason, code = params.get("reason"), params.get("reason_code")
+        if reason and code:
+            raise AriError(400, "The reason and reason_code query parameters are mutually exclusive")
+        if reason and str(reason) not in CAUSE_BY_REASON:
+            raise AriError(400, "Invalid Reason")
+        cause = int(code) if code else CAUSE_BY_REASON[str(reason or "normal")]
+        unanswered = channel.kind == "incoming" and channel.state != "Up"
+        self._switch.request_hangup(channel, cause, soft=True)
+        self._switch.end(channel, cause, SIP_BY_CAUSE.get(cause, 603) if unanswered else None)
+
+    async def _answer(self, request: web.Request, params: Json) -> None:
+        await self._in_turn(self._controlled(request), self._switch.answer)
+
+    async def _ring(self, request: web.Request, params: Json) -> None:
+        self._controlled(request)
+
+    async def _send_dtmf(self, request: web.Request, params: Json) -> None:
+        channel = self._controlled(request)
+        if not params.get("dtmf"):
+            raise AriError(400, "DTMF is required")
+        for digit in str(params["dtmf"]):
+            if self._switch.network is not None:
+                self._switch.network.heard_digit(channel, digit)
+
+    async def _redirect(self, request: web.Request, params: Json) -> None:
+        channel = self._controlled(request)
+        if not params.get("endpoint"):
+            raise AriError(400, "Required parameter 'endpoint' not provided.")
+        self._switch.end(channel, NORMAL, 302 if channel.state != "Up" else None)
+
+    async def _set_variable(self, request: web.Request, params: Json) -> None:
+        channel = self._switch.channel(request.match_info["id"])
+        if not params.get("variable"):
+            raise AriError(400, "Variable name is required")
+        name, value = str(params["variable"]), str(params.get("value") or "")
+        await self._in_turn(
+            self._switch.controlled(channel.id), lambda one: self._switch.set_variable(one, name, value)
+        )
+
+    async def _get_variable(self, request: web.Request, params: Json) -> Json:
+        channel = self._switch.channel(request.match_info["id"])
+        if not params.get("variable"):
+            raise AriError(400, "Variable name is required")
+        return {"value": self._switch.get_variable(channel, str(params["variable"]))}
+
+    async def _play(self, request: web.Request, params: Json) -> Json:
+        return self._start_playback(request, params, self._controlled(request))
+
+    def _start_playback(self, request: web.Request, params: Json, target: Channel | Bridge) -> Json:
+        media = _words(params.get("media"))
+        if not media:
+            raise AriError(400, "Required parameter 'media' not provided.")
+        playback_id = request.match_info.get("playback") or str(
+            params.get("playbackId") or self._switch.new_id()
+        )
+        playback = self._fake.player.start(target, media, playback_id, str(params.get("lang") or ""))
+        return playback.json()
+
+    def _controlled(self, request: web.Request) -> Channel:
+        return self._switch.controlled(request.match_info["id"])
+
+    async def _in_turn(self, channel: Channel, act: Callable[[Channel], None]) -> None:
+        """Do a synchronous command: it waits for the playbacks before it (trap D of the ARI notes)."""
+        async with channel.busy:
+            if channel.gone:
+                raise AriError(404, "Channel not found")
+            act(channel)
+
+    # --- bridges and playbacks -------------------------------------------------------------------------------
+
+    def _bridge(self, request: web.Request) -> Bridge:
+        if (bridge := self._switch.bridges.get(request.match_info["id"])) is None:
+            raise AriError(404, "Bridge not found")
+        return bridge
+
+    async def _list_bridges(self, request: web.Request, params: Json) -> list[Json]:
+        return [bridge.json() for bridge in self._switch.bridges.values()]
+
+    async def _get_bridge(self, request: web.Request, params: Json) -> Json:
+        return self._bridge(request).json()
+
+    async def _make_bridge(self, request: web.Request, params: Json) -> Json:
+        bridge_id = request.match_info.get("id") or str(params.get("bridgeId") or self._switch.new_id())
+        options = frozenset(_words(params.get("type") or "mixing"))
+        if bridge_id not in self._switch.bridges:
+            name = str(params.get("name") or "")
+            self._switch.bridges[bridge_id] = Bridge(bridge_id, name, options, self._switch.now_us())
+        return self._switch.bridges[bridge_id].json()
+
+    async def _delete_bridge(self, request: web.Request, params: Json) -> None:
+        bridge = self._bridge(request)
+        for channel in list(bridge.channels):
+            self._switch.leave(channel)
+        self._apps.publish("BridgeDestroyed", bridge=bridge)
+        del self._switch.bridges[bridge.id]
+        self._apps.forget_source(f"bridge:{bridge.id}")
+
+    async def _add_channel(self, request: web.Request, params: Json) -> None:
+        bridge, channels = self._bridge(request), self._members(params)
+        absorbs = _is_true(params.get("absorbDTMF"))
+        await asyncio.gather(
+            *(
+                self._in_turn(channel, lambda one: self._switch.join(one, bridge, absorbs_dtmf=absorbs))
+                for channel in channels
+            )
+        )
+
+    async def _remove_channel(self, request: web.Request, params: Json) -> None:
+        bridge, channels = self._bridge(request), self._members(params)
+        for channel in channels:
+            if channel.bridge is not bridge:
+                raise AriError(422, "Channel not in this bridge")
+        for channel in channels:
+            await self._in_turn(channel, self._switch.leave)
+
+    def _members(self, params: Json) -> list[Channel]:
+        ids = _words(params.get("channel"))
+        if not ids:
+            raise AriError(400, "Required parameter 'channel' not provided.")
+        for channel_id in ids:
+            if channel_id not in self._switch.channels:
+                raise AriError(400, "Channel not found")
+            if not self._switch.channels[channel_id].in_stasis:
+                raise AriError(422, "Channel not in Stasis application")
+        return [self._switch.channels[channel_id] for channel_id in ids]
+
+    async def _play_to_bridge(self, request: web.Request, params: Json) -> Json:
+        return self._start_playback(request, params, self._bridge(request))
+
+    async def _get_playback(self, request: web.Request, params: Json) -> Json:
+        if (playback := self._switch.playbacks.get(request.match_info["id"])) is None:
+            raise AriError(404, "Playback not found")
+        return playback.json()
+
+    async def _stop_playback(self, request: web.Request, params: Json) -> None:
+        self._fake.player.stop(request.match_info["id"])
+
+    # --- asterisk and applications ---------------------------------------------------------------------------
+
+    async def _info(self, request: web.Request, params: Json) -> Json:
+        started = ari_time(self._switch.started_us)
+        return {
+            "build": {
+                "os": "Linux",
+                "kernel": "",
+                "options": "",
+                "machine": "x86_64",
+                "date": "",
+                "user": "",
+            },
+            "system": {"version": "22.10.1", "entity_id": self._fake.entity_id},
+            "config": {"name": "", "default_language": "en", "setid": {"user": "", "group": ""}},
+            "status": {"startup_time": started, "last_reload_time": started},
+        }
+
+    async def _module(self, request: web.Request, params: Json) -> Json:
+        name = request.match_info["id"]
+        if name not in self._fake.modules:
+            raise AriError(404, "Module not found in module list")
+        description = _DESCRIPTIONS.get(name, name.removesuffix(".so"))
+        return {
+            "name": name,
+            "description": description,
+            "use_count": 0,
+            "status": "Running",
+            "support_level": "core",
+        }
+
+    async def _list_applications(self, request: web.Request, params: Json) -> list[Json]:
+        return [app.json() for app in self._apps.by_name.values()]
+
+    async def _get_application(self, request: web.Request, params: Json) -> Json:
+        return self._apps.find(request.match_info["id"]).json()
+
+    async def _set_filter(self, request: web.Request, params: Json) -> Json:
+        app = self._apps.find(request.match_info["id"])
+        app.allowed, app.disallowed = params.get("allowed", []), params.get("disallowed", [])
+        return app.json()
+
+    async def _subscribe(self, request: web.Request, params: Json) -> Json:
+        return self._subscription(request, params, self._apps.subscribe)
+
+    async def _unsubscribe(self, request: web.Request, params: Json) -> Json:
+        return self._subscription(request, params, self._apps.unsubscribe)
+
+    def _subscription(self, request: web.Request, params: Json, act: Callable[[str, str], None]) -> Json:
+        app = self._apps.find(request.match_info["id"])
+        sources = _words(params.get("eventSource"))
+        if not sources:
+            raise AriError(400, "Required parameter 'eventSource' not provided.")
+        for source in sources:
+            kind, _, name = source.partition(":")
+            if kind not in ("channel", "bridge"):
+                raise AriError(400, "Invalid event source URI scheme")
+            if name not in (self._switch.channels if kind == "channel" else self._switch.bridges):
+                raise AriError(422, "Event source does not exist")
+            act(app.name, source)
+        return app.json()
