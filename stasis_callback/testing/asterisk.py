@@ -9,7 +9,6 @@ The kernel kills an instance when the thread that started it ends, so a killed t
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import re
 import shutil
@@ -19,6 +18,8 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 
 from stasis_callback.clock import wait_until
@@ -113,13 +114,13 @@ class AsteriskInstance:
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
         # Below the system's own range. Where two instances overlap, Asterisk takes the next free port.
-        self._rtp_start = 10_000 + _RTP_PORTS * (self.http_port % 10)
+        self.rtp_start = 10_000 + _RTP_PORTS * (self.http_port % 10)
         self.local: dict[str, str] = {
             "ari.conf": f"[{ari_user}](ari-user)\npassword = {ari_password}\n",
             "http.conf": f"[general](+)\nbindport = {self.http_port}\n",
             "pjsip.conf": f"[transport-udp](+)\nbind = 127.0.0.1:{self.sip_port}\n",
-            "rtp.conf": f"[general](+)\nrtpstart = {self._rtp_start}\n"
-            f"rtpend = {self._rtp_start + _RTP_PORTS - 1}\n",
+            "rtp.conf": f"[general](+)\nrtpstart = {self.rtp_start}\n"
+            f"rtpend = {self.rtp_start + _RTP_PORTS - 1}\n",
         }
 
     # --- where things are ------------------------------------------------------------------------------------
@@ -229,9 +230,9 @@ class AsteriskInstance:
         try:
             if "fully booted" not in self.cli("core waitfullybooted"):
                 return False
-            connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
-            connection.request("GET", "/ari/asterisk/ping")
-            return connection.getresponse().status == http.client.UNAUTHORIZED
+            with contextlib.closing(HTTPConnection("127.0.0.1", self.http_port, timeout=5)) as connection:
+                connection.request("GET", "/ari/asterisk/ping")
+                return connection.getresponse().status == HTTPStatus.UNAUTHORIZED
         except OSError:
             return False
 
@@ -255,9 +256,11 @@ class AsteriskInstance:
             (self._work_dir / name).mkdir(exist_ok=True)
         (self._work_dir / "log" / "cel-custom").mkdir(exist_ok=True)
         lines = [f"{key} => {self.path_inside(path)}" for key, path in directories.items()]
-        (self._work_dir / "asterisk.conf").write_text(
-            "\n".join(["[directories]", *lines, f"#include {self.path_inside(etc / 'asterisk.conf')}", ""])
-        )
+        # Both by their full paths: Asterisk knows its configuration directory only after this file.
+        lines += [
+            f"#tryinclude {self.path_inside(etc)}/{name}" for name in ("asterisk.conf", "local/asterisk.conf")
+        ]
+        (self._work_dir / "asterisk.conf").write_text("\n".join(["[directories]", *lines, ""]))
         # Asterisk looks its own host name up for every call; without an answer each call waits for DNS.
         (self._work_dir / "hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")
 

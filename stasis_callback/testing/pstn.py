@@ -1,0 +1,209 @@
+"""A telephone network made of a second Asterisk: scripted phones and missed calls over real SIP and RTP.
+
+`start_network` starts both: the product's instance on `asterisk-conf/`, and this one as its only carrier.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.events import (
+    ChannelDestroyed,
+    ChannelDtmfReceived,
+    ChannelStateChange,
+    Event,
+    StasisEnd,
+    StasisStart,
+)
+from stasis_callback.ari.link import AriLink
+from stasis_callback.clock import Clock, Inbox
+from stasis_callback.resources import asterisk_conf_dir
+from stasis_callback.testing.asterisk import AsteriskInstance, AsteriskUnavailable
+from stasis_callback.testing.phones import UNALLOCATED, Line, Network, Phone, PhoneCall, Refusal
+from stasis_callback.testing.sip_trace import SipTrace
+
+TRUNK = "trunk"
+_PSTN_CONF = Path(__file__).resolve().parent / "pstn-conf"
+_APP = "phones"
+
+
+@dataclass(frozen=True)
+class RealLine(Line):
+    """A call at a phone of the second Asterisk."""
+
+    client: AriClient
+    channel_id: str
+
+    def ring(self) -> None:
+        """Send 180 Ringing."""
+        self.client.channel(self.channel_id).ring()
+
+    def answer(self) -> None:
+        """Send 200 OK."""
+        self.client.channel(self.channel_id).answer()
+
+    def send_digits(self, digits: str) -> None:
+        """Key digits (RFC 4733, 100 ms each with 100 ms between)."""
+        self.client.channel(self.channel_id).send_dtmf(digits)
+
+    def hang_up(self, cause: int = 16) -> None:
+        """End the call with a Q.850 cause."""
+        self.client.rest.command("DELETE", "channels", self.channel_id, params={"reason_code": str(cause)})
+
+    def redirect(self, number: str) -> None:
+        """Refuse with SIP 302."""
+        target = {"endpoint": f"PJSIP/sip:{number}@127.0.0.1"}
+        self.client.rest.command("POST", "channels", self.channel_id, "redirect", params=target)
+
+
+class RealNetwork(Network):
+    """The network and the product's Asterisk: `start_network` makes it ready for use."""
+
+    trunk_name = TRUNK
+    ari_app = "stasis-callback"
+
+    def __init__(self, work_dir: Path) -> None:
+        super().__init__()
+        self.product = _instance(work_dir / "product", "stasis-callback", asterisk_conf_dir())
+        self.pstn = _instance(work_dir / "pstn", _APP, asterisk_conf_dir(), _PSTN_CONF)
+        _connect(self.product, self.pstn)
+        _connect(self.pstn, self.product)
+        self.trace = SipTrace(self.product, work_dir)
+        self._clock = Clock()
+        self._client = AriClient(self.pstn.ari_url, self.pstn.ari_username, self.pstn.ari_password, _APP)
+        self._link = AriLink(
+            self._client,
+            on_unwatched=self._take,
+            on_connected=lambda: None,
+            on_lost=lambda reason: None,
+            on_replaced=lambda: None,
+        )
+        self._calls: dict[str, tuple[Phone, PhoneCall]] = {}
+        self._refusing = ThreadPoolExecutor(4)
+
+    @property
+    def ari_url(self) -> str:
+        """Where the product's Asterisk answers ARI."""
+        return self.product.ari_url
+
+    @property
+    def ari_username(self) -> str:
+        """The ARI user of the product's Asterisk."""
+        return self.product.ari_username
+
+    @property
+    def ari_password(self) -> str:
+        """Its password, random for every network."""
+        return self.product.ari_password
+
+    @property
+    def cel_path(self) -> Path:
+        """The billing journal of the product's Asterisk."""
+        return self.product.cel_path
+
+    def start(self) -> None:
+        """Start both instances and connect the phones."""
+        for instance in (self.product, self.pstn):
+            instance.start()
+        self.trace.start()
+        self._link.start()
+        if not self._link.wait_connected(10):
+            raise AsteriskUnavailable("The telephone network's Asterisk does not answer ARI.")
+
+    def stop(self) -> None:
+        """Stop everything that `start` started, however far it came."""
+        self._link.stop()
+        self._refusing.shutdown(cancel_futures=True)
+        self._client.close()
+        for instance in (self.product, self.pstn):
+            instance.stop()
+
+    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
+        """Ring the access number `dnis` from `ani` ("" = number withheld) and wait for how it ends."""
+        channel_id = f"missed-{uuid.uuid4()}"
+        inbox: Inbox[Event] = Inbox(self._clock)
+        self._link.watch(channel_id, inbox.put)
+        started_s, answered = self._clock.monotonic_s(), False
+        self._client.channels.originate(
+            f"PJSIP/{dnis}@{TRUNK}",
+            channel_id,
+            app_args=["missed"],
+            caller_id=ani,
+            ring_timeout_s=max(1, round(gives_up_after_s)),
+            variables={},
+        )
+        while event := inbox.get(gives_up_after_s + 5):
+            if isinstance(event, StasisStart):
+                answered = True
+                self._client.channel(channel_id).hang_up()
+            elif isinstance(event, ChannelDestroyed):
+                self._link.unwatch(channel_id)
+                took_s = self._clock.monotonic_s() - started_s
+                return Refusal(event.cause, event.tech_cause, answered, took_s)
+        raise AssertionError(
+            f"the missed call to {dnis} has not ended {gives_up_after_s + 5} s after it began"
+        )
+
+    def _take(self, event: Event) -> None:
+        """One event of the phones' application (on the reader's thread: nothing here may wait)."""
+        if isinstance(event, StasisStart):
+            self._offer(event)
+        elif known := self._calls.get(event.channel_id or ""):
+            phone, call = known
+            if isinstance(event, ChannelStateChange) and event.state == "Up":
+                phone.note(call, "answered")
+            elif isinstance(event, ChannelDtmfReceived):
+                phone.note_digit(call, event.digit)
+            elif isinstance(event, StasisEnd):
+                del self._calls[event.channel_id or ""]
+                phone.note(call, "ended")
+
+    def _offer(self, event: StasisStart) -> None:
+        line = RealLine(self._client, event.channel.id)
+        phone = self.phones.get(event.channel.exten)
+        if phone is None:
+            self._refusing.submit(line.hang_up, UNALLOCATED)
+        else:
+            self._calls[event.channel.id] = phone, phone.take(event.channel.caller_number, line)
+
+
+@contextmanager
+def start_network(work_dir: Path) -> Iterator[RealNetwork]:
+    """A running network in `work_dir`; nothing of it is left at the end. Raises `AsteriskUnavailable`."""
+    network = RealNetwork(work_dir)
+    try:
+        network.start()
+        yield network
+    finally:
+        network.stop()
+
+
+def _instance(work_dir: Path, ari_user: str, *conf_dirs: Path) -> AsteriskInstance:
+    work_dir.mkdir(parents=True, exist_ok=True)
+    return AsteriskInstance(work_dir, conf_dirs, ari_user=ari_user, ari_password=secrets.token_urlsafe(24))
+
+
+def _connect(instance: AsteriskInstance, peer: AsteriskInstance) -> None:
+    """Make `peer` the carrier of `instance`, as an operator does it in local/pjsip.conf."""
+    instance.local["pjsip.conf"] += f"""
+[{TRUNK}](carrier)
+aors = {TRUNK}
+media_address = 127.0.0.1
+bind_rtp_to_media_address = yes
+
+[{TRUNK}]
+type = aor
+contact = sip:127.0.0.1:{peer.sip_port}
+
+[{TRUNK}]
+type = identify
+endpoint = {TRUNK}
+match = 127.0.0.1
+"""
