@@ -1,0 +1,236 @@
+"""Channels and playbacks: what the service can ask of one leg of a call.
+
+Every command answers True (done) or False (the channel is gone, or in no state for it); see `Rest.command`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import ChannelSnapshot, parse_channel
+from stasis_callback.ari.rest import Reply, Rest, checked
+from stasis_callback.clock import Clock
+
+ENDPOINT = re.compile(r"PJSIP/\+?[0-9]{1,32}@[A-Za-z0-9_.-]{1,64}")
+APP_ARG = re.compile(r"[A-Za-z0-9_.-]+")
+# number:, digits: and characters: are missing on purpose: such a playback cannot be stopped and may never
+# report its end. A comma would make two items of one.
+MEDIA = re.compile(r"(sound|recording|tone):[^,\s]+")
+DTMF = re.compile(r"[0-9A-D*#]+")
+
+# Originate follows a SIP 302 into this dialplan context of the channel's `FORWARD_CONTEXT`: toll fraud, so it
+# names a context that does not exist (asterisk-conf/extensions.conf has none of this name).
+NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
+
+FUSE = "TIMEOUT(absolute)"
+_FUSE_SLACK_S = 0.25
+
+
+class Started(Enum):
+    """What became of a request for a new channel."""
+
+    STARTED = "started"
+    EXISTS = "exists"
+    """A channel with this id is alive: an earlier request with the same id was carried out."""
+    REFUSED = "refused"
+    """No such endpoint, or the trunk is known to be unreachable: no channel came into being."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """A playback under way."""
+
+    rest: Rest
+    id: str
+
+    def stop(self) -> bool:
+        """Stop it at once; its `PlaybackFinished` says `done`. False when it has ended."""
+        return self.rest.command("DELETE", "playbacks", self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel by its id; making the handle asks Asterisk nothing."""
+
+    rest: Rest
+    clock: Clock
+    app: str
+    id: str
+
+    def hang_up(self, reason: str = "normal") -> bool:
+        """End the channel. Before the answer `reason` makes the SIP status: `busy` 486, `normal` 603."""
+        return self.rest.command("DELETE", "channels", self.id, params={"reason": reason})
+
+    def answer(self) -> bool:
+        """Answer an incoming channel (200 OK)."""
+        return self._post("answer", repeatable=True)
+
+    def ring(self) -> bool:
+        """Tell an incoming channel's caller that it rings (180)."""
+        return self._post("ring", repeatable=True)
+
+    def dial(self, ring_timeout_s: int) -> bool:
+        """Call the endpoint of a channel made with `create`; not answered in time, it ends with cause 19."""
+        return self._post("dial", {"timeout": str(ring_timeout_s)})
+
+    def send_dtmf(self, digits: str) -> bool:
+        """Send digits to the channel's phone; returns before they have been heard."""
+        return self._post("dtmf", {"dtmf": checked(digits, DTMF, "DTMF digits")})
+
+    def redirect(self, endpoint: str) -> bool:
+        """Send the phone of this channel elsewhere (SIP 302 or REFER)."""
+        return self._post("redirect", {"endpoint": checked(endpoint, ENDPOINT, "an endpoint")})
+
+    def play(self, media: Sequence[str], playback_id: str) -> Playback | None:
+        """Play `media` (`sound:`, `recording:`, `tone:`) to this channel alone, one after the other.
+
+        None when the channel is gone. Until the playback has ended Asterisk holds up `set_variable`, `set_fuse`
+        and `Bridge.add` for this channel, so set the fuse first.
+        """
+        path = ("channels", self.id, "play", playback_id)
+        return Playback(self.rest, playback_id) if start_playback(self.rest, path, media) else None
+
+    def set_variable(self, name: str, value: str) -> bool:
+        """Set a channel variable or function. True says Asterisk took the request, not that the value took."""
+        return self._post("variable", {"variable": name, "value": value}, repeatable=True)
+
+    def get_variable(self, name: str) -> str | None:
+        """The value of a variable or function; None when it is not set or the channel is gone."""
+        body = self.rest.fetch("channels", self.id, "variable", params={"variable": name})
+        return None if body is None else str(body.get("value", ""))
+
+    def set_fuse(self, after_s: float) -> bool:
+        """Have Asterisk itself end this channel `after_s` seconds from now, whatever becomes of this service.
+
+        The value is read back, because Asterisk answers "done" also when it refused; `AriError` when it did not
+        take. ValueError for less than a millisecond: Asterisk reads 0 as "no limit".
+        """
+        if not (math.isfinite(after_s) and after_s >= 0.001):
+            raise ValueError(f"a fuse must be a positive time, not {after_s!r} s")
+        asked_at_s = self.clock.monotonic_s()
+        if not self.set_variable(FUSE, f"{after_s:.3f}"):
+            return False
+        text = self.get_variable(FUSE)
+        if text is None:
+            return False  # hung up meanwhile
+        left_s, passed_s = _seconds(text), self.clock.monotonic_s() - asked_at_s
+        if not after_s - passed_s - _FUSE_SLACK_S <= left_s <= after_s + _FUSE_SLACK_S:
+            raise AriError(0, f"{FUSE} of {self.id} reads {text!r} after it was set to {after_s:.3f} s")
+        return True
+
+    def fuse_left_s(self) -> float | None:
+        """Seconds until Asterisk ends the channel; None without a fuse or without a channel."""
+        text = self.get_variable(FUSE)
+        return _seconds(text) or None if text else None
+
+    def subscribe(self) -> bool:
+        """Have all events of this channel sent to us. An incoming one sends `ChannelDestroyed` only then."""
+        source = {"eventSource": f"channel:{self.id}"}
+        path = ("applications", self.app, "subscription")
+        return self.rest.command("POST", *path, params=source, repeatable=True)
+
+    def _post(
+        self, action: str, params: Mapping[str, str] | None = None, *, repeatable: bool = False
+    ) -> bool:
+        return self.rest.command("POST", "channels", self.id, action, params=params, repeatable=repeatable)
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """All channels of this Asterisk, and the making of new ones."""
+
+    rest: Rest
+    clock: Clock
+    app: str
+
+    def list(self) -> list[ChannelSnapshot]:
+        """Every live channel, also those of other applications."""
+        return [parse_channel(raw) for raw in self.rest.fetch_list("channels")]
+
+    def get(self, channel_id: str) -> ChannelSnapshot | None:
+        """The channel now; None when it is gone."""
+        body = self.rest.fetch("channels", channel_id)
+        return None if body is None else parse_channel(body)
+
+    def originate(
+        self,
+        endpoint: str,
+        channel_id: str,
+        *,
+        app_args: Sequence[str],
+        caller_id: str,
+        ring_timeout_s: int,
+        variables: Mapping[str, str],
+    ) -> Started:
+        """Call `endpoint`; when it answers, the channel enters our application with `app_args`.
+
+        Answered while the application is away it is hung up again (it fails closed). `variables` are in force
+        while it rings: `{"TIMEOUT(absolute)": "60"}` includes the ringing. ValueError for unsafe arguments.
+        """
+        if not caller_id.isprintable():
+            raise ValueError("a caller id must be printable")
+        body = self._new(endpoint, app_args, {**variables, **NO_FORWARD})
+        body |= {"callerId": caller_id, "timeout": ring_timeout_s}
+        return _started(self.rest.send("POST", "channels", channel_id, json=body, repeatable=True))
+
+    def create(
+        self,
+        endpoint: str,
+        channel_id: str,
+        *,
+        app_args: Sequence[str],
+        variables: Mapping[str, str],
+        originator: str | None = None,
+    ) -> Started:
+        """Make an outgoing channel without calling yet: it enters our application now and `Channel.dial` calls.
+
+        So it can be bridged first and its ringback and announcements heard. Does not follow a SIP 302. The number
+        shown to the callee is the variable `CONNECTEDLINE(num,i)`. `originator` is the id of the channel it is
+        made for (same linkedid in the CEL journal).
+        """
+        body = self._new(endpoint, app_args, variables) | {"channelId": channel_id}
+        if originator is not None:
+            body["originator"] = originator
+        return _started(self.rest.send("POST", "channels", "create", json=body, repeatable=True))
+
+    def _new(self, endpoint: str, app_args: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
+        for name, value in variables.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise ValueError(f"variables must be text: {name!r}")
+        return {
+            "endpoint": checked(endpoint, ENDPOINT, "an endpoint"),
+            "app": self.app,
+            "appArgs": ",".join(checked(arg, APP_ARG, "an application argument") for arg in app_args),
+            "variables": dict(variables),
+        }
+
+
+def start_playback(rest: Rest, path: Sequence[str], media: Sequence[str]) -> bool:
+    """Ask for a playback; False when what should play it is gone. ValueError for media that cannot be stopped."""
+    if not media or isinstance(media, str):
+        raise ValueError("nothing to play")
+    items = ",".join(checked(item, MEDIA, "a sound:, recording: or tone: item") for item in media)
+    return rest.command("POST", *path, params={"media": items})
+
+
+def _started(reply: Reply) -> Started:
+    if reply.ok:
+        return Started.STARTED
+    if reply.status == 409:
+        return Started.EXISTS
+    if reply.status == 500 and reply.message == "Allocation failed":
+        return Started.REFUSED
+    raise AriError(reply.status, reply.message)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,232 @@
+"""The event websocket: one reader thread that parses, hands over, and never waits for anybody.
+
+Asterisk closes the socket of a slow reader, so a handler may only put into an inbox. A dead or frozen Asterisk is
+noticed within `silence_limit_s`, reconnecting never gives up, and events of the time in between are lost: whoever
+owns the calls compares them with `Channels.list` in `on_connected`.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import websocket
+from websocket import ABNF
+
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError, BadEvent
+from stasis_callback.ari.events import ApplicationReplaced, Event, parse_event
+from stasis_callback.clock import Clock, Inbox, wait_until
+
+Handler = Callable[[Event], None]
+
+FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class AriLink:
+    """The events of one `AriClient`'s application. `start` it once, `stop` it once.
+
+    Handlers and what runs them:
+    - `watch`ed channels, `on_event` and `on_unwatched`: the reader thread. They must not block.
+    - `on_connected`: a thread of its own, never twice at once; may block, must deal with its own errors.
+    - `on_lost(reason)`: after a connection that had been up is gone; `on_replaced()`: another process has taken
+      our application name, and there is no reconnect. Both on the reader thread, both must be quick.
+    """
+
+    def __init__(
+        self,
+        client: AriClient,
+        *,
+        on_unwatched: Handler,
+        on_connected: Callable[[], None],
+        on_lost: Callable[[str], None],
+        on_replaced: Callable[[], None],
+        silence_limit_s: float = 5.0,
+        clock: Clock | None = None,
+    ) -> None:
+        self._client = client
+        self._on_unwatched = on_unwatched
+        self._on_connected = on_connected
+        self._on_lost = on_lost
+        self._on_replaced = on_replaced
+        self._silence_limit_s = silence_limit_s
+        self._clock = clock or Clock()
+        self._watched: dict[str, Handler] = {}
+        self._by_type: dict[str, tuple[Handler, ...]] = {}
+        self._socket: Any = None  # websocket-client has no types for half of its methods
+        self._connection = 0  # number of the connection that is up, 0 for none
+        self._connections = 0
+        self._stopping = threading.Event()
+        self._pause: Inbox[None] = Inbox(self._clock)
+        self._greetings: Inbox[int] = Inbox(self._clock)
+        self._threads = [
+            threading.Thread(target=self._run, name="ari-reader", daemon=True),
+            threading.Thread(target=self._greet, name="ari-connected", daemon=True),
+        ]
+        self.bad_events = 0
+
+    def start(self) -> None:
+        """Connect, and keep connected until `stop`."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Disconnect for good and wait for the reader; no `on_lost` for that. May be called again, from anywhere."""
+        self._stopping.set()
+        self._pause.put(None)
+        self._greetings.put(0)
+        if (sock := self._socket) is not None:
+            sock.abort()
+        for thread in self._threads:
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join(self._silence_limit_s)
+
+    @property
+    def connected(self) -> bool:
+        """Whether events are coming in now."""
+        return self._connection != 0
+
+    def wait_connected(self, timeout_s: float) -> bool:
+        """Wait for the connection; False when there was none within `timeout_s`."""
+        return wait_until(lambda: self.connected, timeout_s=timeout_s)
+
+    def watch(self, channel_id: str, put: Handler) -> None:
+        """Hand every event of this channel to `put`, its playbacks' and Dial events too, in Asterisk's order.
+
+        Call it before the request that makes the channel: its first events can be here before the HTTP answer.
+        For an incoming call, call it inside `on_unwatched`, and no event falls between.
+        """
+        self._watched[channel_id] = put
+
+    def unwatch(self, channel_id: str) -> None:
+        """Stop that; later events of the channel go to `on_unwatched`."""
+        self._watched.pop(channel_id, None)
+
+    def on_event(self, event_type: str, handler: Handler) -> None:
+        """Also hand every event of one type to `handler`, of whatever channel, before it goes its usual way."""
+        self._by_type[event_type] = (*self._by_type.get(event_type, ()), handler)
+
+    # The reader thread from here on.
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            started_s = self._clock.monotonic_s()
+            try:
+                self._serve()
+            except (OSError, AriError, websocket.WebSocketException) as error:
+                self._end(str(error) or type(error).__name__)
+            except Exception as error:
+                log.exception("ari_reader_failed")
+                self._end(repr(error))
+            # Only a connection that lasted starts the pauses afresh: one that is closed at once is a failure too.
+            lasted = self._clock.monotonic_s() - started_s > LAST_RETRY_S
+            failures = 0 if lasted else failures + 1
+            if not self._stopping.is_set():
+                longest_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
+                self._pause.get(random.uniform(FIRST_RETRY_S, longest_s))
+
+    def _serve(self) -> None:
+        """One connection from the first attempt to its end, which is always an exception (or `stop`)."""
+        # A frozen Asterisk accepts connections and carries their requests out when it thaws. A websocket request
+        # that we gave up on would then replace our good connection; so ask something harmless first.
+        self._client.info()
+        # No proxy and no Origin header: Asterisk logs a notice for every origin it does not know.
+        sock: Any = websocket.create_connection(
+            self._client.rest.events_url(self._client.app),
+            timeout=self._silence_limit_s,
+            header=self._client.rest.headers,
+            suppress_origin=True,
+            http_no_proxy=["*"],
+            skip_utf8_validation=True,
+        )
+        self._socket = sock
+        try:
+            if self._stopping.is_set():
+                return
+            self._connections += 1
+            self._connection = self._connections
+            log.info("ari_connected", app=self._client.app)
+            self._greetings.put(self._connection)
+            self._read(sock)
+        finally:
+            self._socket = None
+            sock.shutdown()
+
+    def _read(self, sock: Any) -> None:
+        """Read until the connection ends. After 0.4 of the limit in silence we ping, after 0.8 it is dead."""
+        sock.settimeout(self._silence_limit_s * 0.4)
+        pinged = False
+        while not self._stopping.is_set():
+            try:
+                opcode, frame = sock.recv_data_frame(control_frame=True)
+            except websocket.WebSocketTimeoutException:
+                if pinged:
+                    raise ConnectionError("Asterisk does not answer a ping") from None
+                sock.ping()
+                pinged = True
+                continue
+            pinged = False
+            if opcode == ABNF.OPCODE_TEXT:
+                self._take(frame.data)
+            elif opcode == ABNF.OPCODE_CLOSE:
+                raise ConnectionError(f"closed by Asterisk ({int.from_bytes(frame.data[:2], 'big')})")
+
+    def _take(self, message: bytes) -> None:
+        try:
+            event = parse_event(message.decode(errors="replace"))
+        except BadEvent as error:
+            self.bad_events += 1
+            log.warning("ari_bad_event", error=error.message, size=len(message))
+            return
+        if isinstance(event, ApplicationReplaced):
+            self._replaced()
+            return
+        for handler in self._by_type.get(event.type, ()):
+            self._hand_over(handler, event)
+        self._hand_over(self._watched.get(event.channel_id or "", self._on_unwatched), event)
+
+    def _hand_over(self, handler: Handler, event: Event) -> None:
+        try:
+            handler(event)
+        except Exception:
+            log.exception("ari_handler_failed", event_type=event.type, channel=event.channel_id)
+
+    def _replaced(self) -> None:
+        """Somebody else decides now. Going on, or reconnecting, would make two services fight over the calls."""
+        log.error("ari_replaced", app=self._client.app)
+        self._stopping.set()
+        self._connection = 0
+        self._greetings.put(0)
+        self._on_replaced()
+
+    def _end(self, reason: str) -> None:
+        was_connected, self._connection = self.connected, 0
+        if self._stopping.is_set():
+            return
+        log.warning("ari_lost" if was_connected else "ari_unreachable", reason=reason)
+        if was_connected:
+            try:
+                self._on_lost(reason)
+            except Exception:
+                log.exception("ari_handler_failed", handler="on_lost")
+
+    # The thread of on_connected.
+
+    def _greet(self) -> None:
+        while connection := self._greetings.get(None):
+            if connection != self._connection:
+                continue  # lost again meanwhile; the next one has its own greeting
+            try:
+                self._client.set_event_filter()
+            except AriError as error:
+                log.warning("ari_event_filter_failed", reason=str(error))  # more events, nothing worse
+            try:
+                self._on_connected()
+            except Exception:
+                log.exception("ari_handler_failed", handler="on_connected")

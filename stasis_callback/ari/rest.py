@@ -1,0 +1,176 @@
+"""HTTP to Asterisk: one pooled session, a timeout on every request, and what each status means.
+
+Commands go over HTTP and not over the event websocket: there, one command that waits for a playback to end
+would hold up every other one.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from stasis_callback.ari.errors import AriError, AriUnavailable
+
+# The channel, bridge or playback is gone, or is not in a state for the command. Calls end at any moment, so
+# these are answers and never errors.
+NOT_NOW = frozenset({404, 409, 412, 422})
+
+# What Asterisk says when the module behind a resource is not loaded (yet): not to be taken for "no such channel".
+_NOT_LOADED = "Resource not found"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status and its JSON body (None when empty)."""
+
+    status: int
+    body: Any
+
+    @property
+    def ok(self) -> bool:
+        """Whether Asterisk did what it was asked."""
+        return 200 <= self.status < 300
+
+    @property
+    def message(self) -> str:
+        """Asterisk's own text; it stands under `message`, for some failures under `error`."""
+        fields = self.body if isinstance(self.body, dict) else {}
+        return str(fields.get("message") or fields.get("error") or "")
+
+
+class Rest:
+    """The HTTP side of one Asterisk. Safe to use from any number of threads."""
+
+    def __init__(
+        self, url: str, username: str, password: str, request_timeout_s: float, pool_size: int
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            raise ValueError(
+                "the ARI address must look like http://127.0.0.1:8088, without user and password"
+            )
+        self.base = url.rstrip("/").removesuffix("/ari") + "/ari"
+        self.request_timeout_s = request_timeout_s
+        # Not `auth=` and not `api_key=`: the header alone, so that no address that is logged can hold the password.
+        credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self.headers = {"Authorization": f"Basic {credentials}"}
+        self._session = requests.Session()
+        self._session.trust_env = False  # neither a proxy nor .netrc may stand between us and Asterisk
+        self._session.headers.update(self.headers)
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size)
+        self._session.mount(parts.scheme + "://", adapter)
+        # Asterisk closes connections above `sessionlimit` without a word, so their number is bounded here.
+        self._free_connections = threading.BoundedSemaphore(pool_size)
+
+    def __repr__(self) -> str:
+        return f"Rest({self.base})"
+
+    def events_url(self, app: str) -> str:
+        """The address of the event websocket."""
+        query = urlencode({"app": app, "subscribeAll": "false"})
+        return f"ws{self.base.removeprefix('http')}/events?{query}"
+
+    def send(
+        self,
+        method: str,
+        *path: str,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        repeatable: bool | None = None,
+    ) -> Reply:
+        """One request to `/ari/<path>`; any status but 503 is a reply.
+
+        A `repeatable` request is sent again, once, when the connection broke under it (Asterisk closes idle ones
+        after 15 s). By default that is everything but POST; a POST must only say so when a second one is harmless.
+        Raises `AriUnavailable` when there was no answer.
+        """
+        url = "/".join([self.base, *(quote(part, safe="") for part in path)])
+        if repeatable is None:
+            repeatable = method != "POST"
+        if not self._free_connections.acquire(timeout=self.request_timeout_s):
+            raise AriUnavailable(0, f"every connection to Asterisk is busy ({method} {path[0]})")
+        try:
+            reply = self._exchange(method, url, params, json, 2 if repeatable else 1)
+        finally:
+            self._free_connections.release()
+        if reply.status == 503 or (reply.status == 404 and reply.message == _NOT_LOADED):
+            raise AriUnavailable(reply.status, reply.message or "Asterisk is not ready")
+        return reply
+
+    def _exchange(
+        self, method: str, url: str, params: Mapping[str, str] | None, json: object, attempts: int
+    ) -> Reply:
+        while True:
+            attempts -= 1
+            try:
+                response = self._session.request(
+                    method,
+                    url,
+                    params=params,
+                    json=json,
+                    timeout=self.request_timeout_s,
+                    allow_redirects=False,
+                )
+                body = response.json() if response.content else None
+                return Reply(response.status_code, body)
+            except requests.JSONDecodeError:
+                return Reply(response.status_code, None)
+            except requests.Timeout as error:
+                raise AriUnavailable(0, f"no answer within {self.request_timeout_s:g} s") from error
+            except requests.RequestException as error:
+                if attempts == 0:
+                    raise AriUnavailable(0, f"no connection to {self.base}: {_reason(error)}") from error
+
+    def command(
+        self,
+        method: str,
+        *path: str,
+        params: Mapping[str, str] | None = None,
+        json: object = None,
+        repeatable: bool | None = None,
+    ) -> bool:
+        """Send; True when done, False when what it is about is gone or in no state for it. Raises `AriError`."""
+        reply = self.send(method, *path, params=params, json=json, repeatable=repeatable)
+        if not reply.ok and reply.status not in NOT_NOW:
+            raise AriError(reply.status, reply.message)
+        return reply.ok
+
+    def fetch(self, *path: str, params: Mapping[str, str] | None = None) -> Any:
+        """GET; the body, or None when what it is about is gone. Raises `AriError`."""
+        reply = self.send("GET", *path, params=params)
+        if not reply.ok and reply.status not in NOT_NOW:
+            raise AriError(reply.status, reply.message)
+        return reply.body if reply.ok else None
+
+    def fetch_list(self, *path: str) -> list[dict[str, Any]]:
+        """GET of a collection. Raises `AriError` for anything but a list: no answer must not look like "none"."""
+        reply = self.send("GET", *path)
+        if not reply.ok or not isinstance(reply.body, list):
+            raise AriError(reply.status, reply.message or "not a list")
+        return reply.body
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._session.close()
+
+
+def checked(value: str, pattern: re.Pattern[str], what: str) -> str:
+    """`value` when it matches as a whole; ValueError otherwise. For everything that ends up in a dial string."""
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise ValueError(f"not {what}: {value!r}")
+    return value
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause: requests wraps "connection refused" in three layers of its own words."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return str(error) or type(error).__name__
