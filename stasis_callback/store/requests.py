@@ -192,6 +192,11 @@ class Requests:
             )
             return [_view(row) for row in rows]
 
+    def last_lease_us(self, request_id: str) -> int:
+        """When the node that worked on a request was last known to live."""
+        with self._database.reading():
+            return int(Request.get_by_id(request_id).lease_until_us) - LEASE_S * US_PER_S
+
     def get(self, request_id: str) -> RequestView:
         """The request as it is now."""
         with self._database.reading():

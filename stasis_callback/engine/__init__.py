@@ -1,0 +1,1 @@
+"""The callback itself: admission, dialling, funding, the conversation, settlement, and recovery after a crash."""

@@ -1,0 +1,107 @@
+"""Leg B from its creation to its end: bridged first, then dialled, so that leg A hears the carrier's ringback."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from stasis_callback.ari.channels import Started
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.engine.funding import PaidLeg
+from stasis_callback.engine.legs import finish_leg
+from stasis_callback.engine.services import Services
+from stasis_callback.engine.settlement import end_of
+from stasis_callback.ivr.call import Call, End
+
+log = structlog.get_logger()
+
+RINGING_MARGIN_S = 5
+"""Asterisk ends the ringing; its report may take this much longer before we end the leg ourselves."""
+FUSE_RENEWAL_S = 5.0
+DOUBLE_STAR_S = 1.5
+
+
+@dataclass
+class Connection:
+    """The way from leg A to one destination and back."""
+
+    services: Services
+    call: Call
+    a: PaidLeg
+    b: PaidLeg
+    request_id: str
+
+    def dial(self, number: str, caller_id: str, ring_timeout_s: int) -> bool:
+        """Call leg B while A listens; whether it was answered. Raises HungUp."""
+        client, channel = self.services.client, self.b.leg.channel
+        log.info("leg.dialing", leg=channel.id)
+        self.b.leg.requested = True
+        started = client.channels.create(
+            self.services.endpoint(number),
+            channel.id,
+            app_args=("leg-b", self.request_id),
+            variables={"TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}", "CONNECTEDLINE(num,i)": caller_id},
+            originator=self.a.leg.id,
+        )
+        if started is Started.REFUSED:
+            self.b.leg.ended = End(self.services.clock.now_us(), 34, None)
+            return False
+        bridge = client.bridges.create(self.request_id)
+        if bridge.add(self.a.leg.id, channel.id):
+            channel.dial(ring_timeout_s)
+            self._await_answer(ring_timeout_s)
+        return self.b.leg.up
+
+    def _await_answer(self, ring_timeout_s: int) -> None:
+        # Until the answer is seen the timer holds no more than the funded talk, and is wound up again and again:
+        # if this service dies now and B answers, the talk still ends within what is paid for.
+        leg, clock = self.b.leg, self.services.clock
+        renewal_s = min(FUSE_RENEWAL_S, self.b.funded_s / 2)
+        deadline_s = clock.monotonic_s() + ring_timeout_s + RINGING_MARGIN_S
+        while not self.call.wait(lambda: leg.up or leg.ended is not None, renewal_s):
+            if clock.monotonic_s() > deadline_s:
+                return
+            self.b.arm()
+        if leg.up:
+            self.b.arm()
+            log.info("leg.answered", leg=leg.id)
+
+    def talk(self) -> None:
+        """Let the two talk until leg B ends or leg A keys `**`. Raises HungUp.
+
+        Digits of leg A reach leg B all the while (they may be talking to a machine), the stars too.
+        """
+        a, b = self.a.leg, self.b.leg
+        a.digits.clear()
+        while b.ended is None:
+            self.call.wait(lambda: b.ended is not None or bool(a.digits), None)
+            if a.digits and a.digits.popleft() == "*" and self._second_star():
+                log.info("talk.ended_by_stars", leg=b.id)
+                return
+
+    def _second_star(self) -> bool:
+        a, b = self.a.leg, self.b.leg
+        self.call.wait(lambda: b.ended is not None or bool(a.digits), DOUBLE_STAR_S)
+        if a.digits and a.digits[0] == "*":
+            a.digits.popleft()
+            return True
+        return False
+
+    def end(self) -> None:
+        """End and settle leg B, and take the bridge down; safe at any point, also after A hung up."""
+        finish_leg(self.services, self.call, self.b.leg)
+        self.services.client.bridge(self.request_id).destroy()
+
+    @property
+    def outcome(self) -> Outcome:
+        """How leg B ended."""
+        return end_of(self.b.leg).outcome if self.b.leg.ended else Outcome.FAILED
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether the talk lasted as long as it was paid for."""
+        leg = self.b.leg
+        if leg.ended is None or leg.answered_at_us is None:
+            return False
+        return leg.ended.at_us - leg.answered_at_us >= (self.b.funded_s - 0.5) * 1_000_000

@@ -1,0 +1,193 @@
+"""One callback in a thread of its own: leg A, the conversation, and the end of everything that was begun.
+
+Whatever happens, `_close` ends the legs, settles them and finishes the request. What cannot be finished now, because
+Asterisk or the database does not answer, stays open in the database, where recovery finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from stasis_callback.ari.channels import Started
+from stasis_callback.ari.errors import AriError
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core import numbers
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.engine.admission import account_trouble
+from stasis_callback.engine.connection import RINGING_MARGIN_S
+from stasis_callback.engine.conversation import Conversation
+from stasis_callback.engine.funding import PaidLeg
+from stasis_callback.engine.legs import END_REPORT_S, finish_leg, recheck
+from stasis_callback.engine.services import Services
+from stasis_callback.engine.settlement import end_of
+from stasis_callback.ivr.call import Call, End, HungUp, Leg
+from stasis_callback.store.calls import LegView
+from stasis_callback.store.requests import RequestView
+
+log = structlog.get_logger()
+
+
+class Session:
+    """The callback of one request."""
+
+    def __init__(self, services: Services, request: RequestView) -> None:
+        self.request = request
+        self._s = services
+        self._call = Call(services.clock, services.watcher, lambda leg: recheck(services, self._call, leg))
+        self._retry_after_s: float | None = None
+
+    def link_is_lost(self, at_us: int) -> None:
+        """The link to Asterisk broke. Called by another thread."""
+        self._call.link_is_lost(at_us)
+
+    def link_is_back(self) -> None:
+        """The link to Asterisk is back: look at the legs again. Called by another thread."""
+        self._call.link_is_back()
+
+    # --- the ways in -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """A claimed request, from the beginning."""
+        self._guarded(self._call_back)
+
+    def resume_ringing(self, leg_a: LegView) -> None:
+        """Leg A rings since before a restart of the service: go on as if nothing had happened."""
+        self._guarded(lambda: self._await_answer(self._adopt(leg_a)))
+
+    def resume_talk(self, leg_a: LegView, leg_b: LegView) -> None:
+        """Both legs talk since before a restart: watch over them, then go on with the conversation."""
+
+        def resume() -> str:
+            a, b = self._adopt(leg_a), self._adopt(leg_b)
+            return Conversation(self._s, self._call, self.request, a).resume_talk(b)
+
+        self._guarded(resume)
+
+    def apologise(self, legs: Sequence[LegView]) -> None:
+        """A restart cut the conversation off: say sorry to the subscriber if there, and end every leg."""
+
+        def sorry() -> str:
+            paid = {leg.side: self._adopt(leg) for leg in legs}
+            if "b" in paid:
+                paid["b"].leg.hang_up()
+            if "a" in paid and paid["a"].leg.up:
+                Conversation(self._s, self._call, self.request, paid["a"]).apologise()
+            return "interrupted"
+
+        self._guarded(sorry)
+
+    def _guarded(self, conversation: Callable[[], str]) -> None:
+        outcome = "failed"
+        try:
+            outcome = conversation()
+        except HungUp:
+            talked = any(leg.answered_at_us is not None for leg in self._call.legs[1:])
+            outcome = "completed" if talked else "hung_up"
+        except AriError as error:
+            log.error("call.asterisk_failed", call=self.request.id, error=str(error))
+        except Exception:
+            log.exception("call.crashed", call=self.request.id)
+        finally:
+            self._close(outcome)
+
+    # --- leg A -------------------------------------------------------------------------------------------------
+
+    def _call_back(self) -> str:
+        request, options, stores = self.request, self.request.options, self._s.stores
+        account = stores.accounts.get(request.account_id)
+        trouble = account_trouble(account, self._s.clock.now_us())
+        rate = stores.tariffs.match(account.tariff_id, request.leg_a_number)
+        if trouble or rate is None:
+            return trouble or "destination_not_in_tariff"
+        leg_id = f"{request.id}-a{request.attempts}"
+        wanted_s = options.ring_timeout_a_s + options.menu_limit_s
+        number = request.leg_a_number
+        funded_s = self._s.funding.open_leg_a(leg_id, request.id, number, account.id, rate, wanted_s)
+        if not funded_s:
+            return "no_funds"
+        leg = self._call.add(self._s.client.channel(leg_id), is_a=True)
+        a = PaidLeg(leg, rate, account.book_id, funded_s)
+        self._originate(a, number)
+        return self._await_answer(a)
+
+    def _originate(self, a: PaidLeg, number: str) -> None:
+        options = self.request.options
+        log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self.request.attempts)
+        a.leg.requested = True
+        started = self._s.client.channels.originate(
+            self._s.endpoint(number),
+            a.leg.id,
+            app_args=("leg-a", self.request.id),
+            caller_id=options.caller_id_a or self.request.dnis,
+            # With few funds the ringing must not outlast the timer, which counts from now.
+            ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
+            variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
+        )
+        if started is Started.REFUSED:
+            a.leg.ended = End(self._s.clock.now_us(), 34, None)
+
+    def _await_answer(self, a: PaidLeg) -> str:
+        leg, request = a.leg, self.request
+        limit_s = request.options.ring_timeout_a_s + RINGING_MARGIN_S
+        self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
+        if leg.answered_at_us is None:
+            return self._not_reached(leg)
+        self._s.stores.requests.answered(request.id)
+        self._s.stores.calls.leg_answered(leg.id, leg.answered_at_us)
+        log.info("leg.answered", leg=leg.id)
+        a.arm()
+        return Conversation(self._s, self._call, request, a).hold()
+
+    def _not_reached(self, leg: Leg) -> str:
+        """Leg A was not answered: another attempt later, or the end."""
+        if leg.ended is None:
+            leg.hang_up()
+            self._call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
+        outcome = end_of(leg).outcome if leg.ended else Outcome.FAILED
+        if outcome is Outcome.CANCELLED:
+            outcome = Outcome.NO_ANSWER
+        if self.request.attempts < attempts_for(outcome, self.request):
+            self._retry_after_s = self.request.options.retry_interval_s
+        return outcome
+
+    def _adopt(self, view: LegView) -> PaidLeg:
+        """Take over a leg of before a restart, as it is now."""
+        leg = self._call.add(self._s.client.channel(view.id), is_a=view.side == "a")
+        leg.requested = True
+        if view.answered_at_us is not None:
+            ago_us = max(self._s.clock.now_us() - view.answered_at_us, 0)
+            leg.answer_seen(view.answered_at_us, ago_s=ago_us / US_PER_S)
+        recheck(self._s, self._call, leg)
+        return self._s.funding.adopt(leg, view.account_id, self._s.stores.tariffs.version(view.rate_id))
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def _close(self, outcome: str) -> None:
+        request, requests = self.request, self._s.stores.requests
+        try:
+            settled = [finish_leg(self._s, self._call, leg) for leg in reversed(self._call.legs)]
+            self._s.client.bridge(request.id).destroy()
+            if not all(settled):
+                return
+            if self._retry_after_s is not None:
+                requests.retry(request.id, after_s=self._retry_after_s, outcome=outcome)
+            else:
+                requests.finish(request.id, outcome)
+            log.info("call.ended", call=request.id, outcome=outcome, retry=self._retry_after_s is not None)
+        except Exception:
+            # The database or Asterisk does not answer: recovery will find the request open.
+            log.exception("call.close_failed", call=request.id)
+        finally:
+            self._call.close()
+
+
+def attempts_for(outcome: Outcome, request: RequestView) -> int:
+    """How many attempts at leg A an outcome is worth."""
+    options = request.options
+    return {
+        Outcome.BUSY: options.attempts_busy,
+        Outcome.NO_ANSWER: options.attempts_no_answer,
+        Outcome.CONGESTION: options.attempts_congestion,
+    }.get(outcome, 1)

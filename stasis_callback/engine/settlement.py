@@ -1,0 +1,67 @@
+"""From the end of a leg to its charge: once, from Asterisk's own times."""
+
+from __future__ import annotations
+
+import structlog
+
+from stasis_callback.ari.cel import CelRecord
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.money import format_amount
+from stasis_callback.core.outcomes import Outcome, unanswered
+from stasis_callback.crashpoint import crashpoint
+from stasis_callback.engine.stores import Stores
+from stasis_callback.ivr.call import Leg
+from stasis_callback.store.calls import LegEnd, LegView, XdrView
+
+log = structlog.get_logger()
+
+
+def end_of(leg: Leg) -> LegEnd:
+    """How a leg ended, from what was seen of it. The leg must have ended."""
+    assert leg.ended is not None
+    end = leg.ended
+    outcome = _outcome(leg.answered_at_us, end.cause, end.sip_status, ended_by_us=leg.hung_up_by_us)
+    return LegEnd(leg.answered_at_us, end.at_us, outcome, end.cause, end.source)
+
+
+def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: int) -> LegEnd:
+    """How a leg ended that nobody watched, from the CEL journal.
+
+    Without a HANGUP record (Asterisk died, the journal is gone) it ended when it was last known to live: an
+    estimate, and the doubt goes to the subscriber.
+    """
+    answered_at_us = (record.answered_at_us if record else None) or leg.answered_at_us
+    if record is not None and record.ended_at_us is not None:
+        cause = record.cause or 0
+        return LegEnd(answered_at_us, record.ended_at_us, _outcome(answered_at_us, cause, None), cause, "cel")
+    ended_at_us = max(last_seen_us, answered_at_us or 0)
+    return LegEnd(answered_at_us, ended_at_us, _outcome(answered_at_us, 0, None), 0, "estimated")
+
+
+def never_dialed(at_us: int) -> LegEnd:
+    """The end of a leg that Asterisk never heard of."""
+    return LegEnd(None, at_us, Outcome.NOT_DIALED, 0, "events")
+
+
+def settle(stores: Stores, leg_id: str, end: LegEnd) -> XdrView:
+    """Charge a leg and write its xDR. Safe to repeat."""
+    crashpoint("leg-ended")
+    xdr = stores.calls.settle(leg_id, end)
+    log.info(
+        "leg.settled",
+        leg=leg_id,
+        outcome=xdr.outcome,
+        duration_s=round(xdr.duration_us / US_PER_S, 3),
+        charged_s=xdr.charged_s,
+        amount=format_amount(xdr.amount_micros, xdr.currency),
+        source=xdr.source,
+    )
+    return xdr
+
+
+def _outcome(
+    answered_at_us: int | None, cause: int, sip_status: int | None, *, ended_by_us: bool = False
+) -> Outcome:
+    if answered_at_us is not None:
+        return Outcome.ANSWERED
+    return Outcome.CANCELLED if ended_by_us else unanswered(cause, sip_status)

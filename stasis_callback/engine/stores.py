@@ -1,0 +1,43 @@
+"""What the engine needs of the store, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stasis_callback.clock import Clock
+from stasis_callback.store.access_numbers import AccessNumbers
+from stasis_callback.store.accounts import Accounts
+from stasis_callback.store.calls import Calls
+from stasis_callback.store.database import Database
+from stasis_callback.store.ledger import Ledger
+from stasis_callback.store.requests import Requests
+from stasis_callback.store.tariffs import Tariffs
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The tables of one open database."""
+
+    database: Database
+    ledger: Ledger
+    accounts: Accounts
+    tariffs: Tariffs
+    access_numbers: AccessNumbers
+    requests: Requests
+    calls: Calls
+
+
+def open_stores(url: str, node: str, clock: Clock) -> Stores:
+    """Open the database and everything in it. Raises CallbackError when it cannot be used."""
+    database = Database(url)
+    ledger = Ledger(database, clock)
+    tariffs = Tariffs(database, clock)
+    return Stores(
+        database,
+        ledger,
+        Accounts(database, ledger, clock),
+        tariffs,
+        AccessNumbers(database, clock),
+        Requests(database, clock, node),
+        Calls(database, ledger, tariffs, clock),
+    )

@@ -1,0 +1,80 @@
+"""Play and collect: the one primitive of every menu. Digits keyed during a prompt stop it, and count."""
+
+from __future__ import annotations
+
+import structlog
+
+from stasis_callback.ivr.call import Call, HungUp, Leg
+from stasis_callback.ivr.prompts import Utterance
+
+PLAYBACK_LIMIT_S = 60.0
+"""No prompt is longer. Asterisk does not report the end of every playback: no wait may depend on it alone."""
+
+log = structlog.get_logger()
+
+
+class Dialog:
+    """A conversation with the person on one leg."""
+
+    def __init__(self, call: Call, leg: Leg) -> None:
+        self._call = call
+        self._leg = leg
+        self._playbacks = 0
+
+    def say(self, words: Utterance) -> None:
+        """Play `words` to the end, or until a digit is keyed (which is kept). Nothing is said over waiting digits.
+
+        Raises HungUp.
+        """
+        if self._leg.digits or not words.media:
+            return
+        self._playbacks += 1
+        playback_id = f"{self._leg.id}-p{self._playbacks}"
+        log.info("say", leg=self._leg.id, words=words.text)
+        playback = self._leg.channel.play(words.media, playback_id)
+        if playback is None:
+            # The channel is gone or going: its end is on the way.
+            self._call.wait(lambda: False, 5.0)
+            raise HungUp
+        self._call.link_restored = False
+        finished = self._leg.finished_playbacks
+        self._call.wait(
+            lambda: playback_id in finished or bool(self._leg.digits) or self._call.link_restored,
+            PLAYBACK_LIMIT_S,
+        )
+        if playback_id not in finished:
+            playback.stop()
+
+    def tell(self, words: Utterance) -> None:
+        """Say something that must be heard: digits keyed before it are forgotten."""
+        self._leg.digits.clear()
+        self.say(words)
+
+    def ask(
+        self,
+        words: Utterance,
+        *,
+        digits_limit: int,
+        first_digit_timeout_s: float,
+        inter_digit_timeout_s: float,
+    ) -> str:
+        """Say `words` and collect digits: up to `#`, to a pause, or to `digits_limit`; `*` starts over.
+
+        "" when nothing was keyed in time. Raises HungUp.
+        """
+        self.say(words)
+        entry = ""
+        while len(entry) < digits_limit:
+            digit = self._next_digit(inter_digit_timeout_s if entry else first_digit_timeout_s)
+            if digit == "*":
+                entry = ""
+            elif digit is None or digit == "#":
+                break
+            else:
+                entry += digit
+        return entry
+
+    def _next_digit(self, timeout_s: float) -> str | None:
+        digits = self._leg.digits
+        self._call.wait(lambda: bool(digits), timeout_s)
+        return digits.popleft() if digits else None

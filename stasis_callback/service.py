@@ -1,0 +1,171 @@
+"""The composition root: builds every part, starts and stops them in order, and looks after calls left behind."""
+
+from __future__ import annotations
+
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from stasis_callback import logs
+from stasis_callback.ari.cel import CelJournal
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import Event, StasisStart
+from stasis_callback.ari.link import AriLink
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import CallbackError
+from stasis_callback.engine.admission import Admission
+from stasis_callback.engine.dialer import Dialer
+from stasis_callback.engine.funding import Funding
+from stasis_callback.engine.services import Services
+from stasis_callback.engine.stores import open_stores
+from stasis_callback.resources import sounds_dir
+from stasis_callback.settings import Settings
+from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
+
+log = structlog.get_logger()
+
+TRIGGER_THREADS = 8
+HOUSEKEEPING_S = 5.0
+
+
+class Service:
+    """One node: one Asterisk, one database."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, sounds: Path | None = None) -> None:
+        """Open the database and prepare the link. Raises CallbackError when something is not set up."""
+        self._clock = clock or Clock()
+        self.stores = open_stores(settings.database.url, settings.node, self._clock)
+        pending = self.stores.database.pending_migrations()
+        if pending:
+            raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
+        ari = settings.ari
+        self.client = AriClient(
+            ari.url,
+            ari.username,
+            ari.password.get_secret_value(),
+            ari.app,
+            request_timeout_s=ari.request_timeout_s,
+            clock=self._clock,
+        )
+        self.link = AriLink(
+            self.client,
+            on_unwatched=self._on_unwatched,
+            on_connected=self._on_connected,
+            on_lost=self._on_lost,
+            on_replaced=self._on_replaced,
+            clock=self._clock,
+        )
+        services = Services(
+            stores=self.stores,
+            client=self.client,
+            watcher=self.link,
+            journal=CelJournal(settings.asterisk.cel_path, clock=self._clock),
+            funding=Funding(self.stores),
+            clock=self._clock,
+            sounds=sounds or sounds_dir(),
+            trunk=settings.asterisk.trunk,
+        )
+        self._reconciled = False
+        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)
+        admission = Admission(self.stores, self._clock, settings.limits.queue)
+        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
+        self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
+        self._wake = self._clock.inbox()
+        self._exit_code = 0
+
+    def start(self) -> None:
+        """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
+        self.dialer.start()
+        self.link.start()
+
+    def stop(self, exit_code: int = 0) -> None:
+        """Make `run` return. Calls under way go on in Asterisk, within their timers."""
+        self._exit_code = self._exit_code or exit_code
+        self._wake.put("stop")
+
+    def run(self) -> int:
+        """Start, work until stopped, and clean up; the exit code."""
+        self.start()
+        while self._wake.get(HOUSEKEEPING_S) is None:
+            self._keep_house()
+        self.close()
+        return self._exit_code
+
+    def close(self) -> None:
+        """Stop taking calls and close everything."""
+        self.dialer.stop()
+        self.link.stop()
+        self._triggers.shutdown()
+        self.client.close()
+        self.stores.database.close()
+
+    def _keep_house(self) -> None:
+        try:
+            self.dialer.renew_leases()
+            if self._reconciled:
+                self.dialer.recover_orphans()
+        except Exception:
+            log.exception("housekeeping.failed")
+
+    # --- called by the link ------------------------------------------------------------------------------------
+
+    def _on_unwatched(self, event: Event) -> None:
+        if not isinstance(event, StasisStart):
+            return
+        if event.args[:1] == (INCOMING,):
+            self._triggers.submit(self._missed_calls.handle, event)
+        else:
+            # A leg of ours that answers after its call was given up: nobody would talk to it.
+            self._triggers.submit(self._hang_up_stray, event.channel.id)
+
+    def _hang_up_stray(self, channel_id: str) -> None:
+        log.warning("leg.stray", leg=channel_id)
+        try:
+            self.client.channel(channel_id).hang_up()
+        except AriError as error:
+            log.warning("leg.stray_not_ended", leg=channel_id, error=str(error))
+
+    def _on_connected(self) -> None:
+        log.info("asterisk.connected")
+        try:
+            for session in self.dialer.sessions:
+                session.link_is_back()
+            self.dialer.recover_orphans()
+            self._reconciled = True
+            self.dialer.wake()
+        except Exception:
+            log.exception("reconcile.failed")
+
+    def _on_lost(self, reason: str) -> None:
+        self._reconciled = False
+        lost_at_us = self._clock.now_us()
+        log.error("asterisk.lost", reason=reason)
+        for session in self.dialer.sessions:
+            session.link_is_lost(lost_at_us)
+
+    def _on_replaced(self) -> None:
+        log.error(
+            "asterisk.replaced", hint="another process uses the same Stasis application: this one stops"
+        )
+        self._reconciled = False
+        self.stop(1)
+
+
+def run(settings: Settings) -> int:
+    """Run a node in the foreground until SIGTERM or SIGINT; the exit code."""
+    logs.configure(settings.log_format)
+    service = Service(settings)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        service.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    log.info("service.started", node=settings.node)
+    code = service.run()
+    log.info("service.stopped", node=settings.node)
+    return code

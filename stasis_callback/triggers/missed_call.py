@@ -1,0 +1,59 @@
+"""The missed call: note who rings, refuse the call unanswered, call back.
+
+The incoming call is never answered and gets neither ringing nor early media, so it costs the caller nothing. An
+accepted request is committed before the call is refused: once the caller hears "busy", the callback is certain.
+Source: the specification, "ANI (missed call) callback trigger".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import StasisStart
+from stasis_callback.core.numbers import mask
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.admission import Admission, Decision
+
+log = structlog.get_logger()
+
+INCOMING = "missed"
+"""The first application argument of a call from the trunk; the second is the number that was called."""
+
+
+class MissedCallTrigger:
+    """Takes incoming channels; `handle` may run in several threads at once."""
+
+    def __init__(self, client: AriClient, admission: Admission, wake_dialer: Callable[[], None]) -> None:
+        self._client = client
+        self._admission = admission
+        self._wake_dialer = wake_dialer
+
+    def handle(self, start: StasisStart) -> None:
+        """One incoming channel from its first event to its end."""
+        channel = start.channel
+        dnis = start.args[1] if len(start.args) > 1 else channel.exten
+        # Asterisk's channel id is unique for ever: the same event twice is the same request.
+        request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
+        decision = Decision("failed", "busy")
+        try:
+            decision = self._admission.missed_call(request)
+        except Exception:
+            log.exception("request.failed", key=request.key)
+        finally:
+            self._reject(channel.id, decision)
+        if decision.accepted:
+            self._wake_dialer()
+            log.info("request.accepted", ani=mask(request.ani), dnis=dnis, channel=channel.id)
+        else:
+            self._admission.record_refusal(request, decision)
+
+    def _reject(self, channel_id: str, decision: Decision) -> None:
+        try:
+            self._client.channel(channel_id).hang_up(decision.reject_cause)
+        except AriError as error:
+            # The dialplan's own limit ends the call; the callback does not depend on it.
+            log.warning("missed_call.not_rejected", channel=channel_id, error=str(error))
