@@ -118,8 +118,9 @@ class Service:
             return
         if event.args[:1] == (INCOMING,):
             self._triggers.submit(self._missed_calls.handle, event)
-        else:
-            # A leg of ours that answers after its call was given up: nobody would talk to it.
+        elif self._reconciled and not self.dialer.works_on(event.args[-1] if event.args else ""):
+            # A leg of ours that answers after its call was given up: nobody would talk to it. One of before a
+            # restart is not stray: recovery is about to take it over.
             self._triggers.submit(self._hang_up_stray, event.channel.id)
 
     def _hang_up_stray(self, channel_id: str) -> None:

@@ -52,6 +52,11 @@ class Dialer:
         with self._lock:
             return list(self._sessions.values())
 
+    def works_on(self, request_id: str) -> bool:
+        """Whether a thread works on this request."""
+        with self._lock:
+            return request_id in self._sessions
+
     def renew_leases(self) -> None:
         """Tell the database that this node still works on its calls."""
         ids = [session.request.id for session in self.sessions]

@@ -1,0 +1,170 @@
+"""A running business for a scenario: a database with tariff and accounts, the service, and a telephone network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from pydantic import SecretStr
+
+from stasis_callback.clock import Clock, wait_until
+from stasis_callback.core.money import parse_amount
+from stasis_callback.core.rating import Rate
+from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.service import Service
+from stasis_callback.settings import AriSettings, AsteriskSettings, DatabaseSettings, Settings
+from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.audit import verify
+from stasis_callback.store.calls import XdrView
+from stasis_callback.store.requests import RequestView
+from stasis_callback.store.tariffs import NewRate
+from stasis_callback.testing.phones import Network, Phone, Refusal
+
+ACCESS = "420800123456"
+ANI = "420212345678"
+FRIEND = "442071234567"
+
+
+class World:
+    """What a scenario talks to. `said` is what the service had played, in words, in order."""
+
+    def __init__(self, network: Any, folder: Path) -> None:
+        self.network: Network = network
+        network.phones.clear()
+        self.settings = Settings(
+            node="test",
+            database=DatabaseSettings(url=f"sqlite:///{folder}/callback.db"),
+            ari=AriSettings(
+                url=network.ari_url,
+                username=network.ari_username,
+                password=SecretStr(network.ari_password),
+                app=network.ari_app,
+            ),
+            asterisk=AsteriskSettings(trunk=network.trunk_name, cel_path=network.cel_path),
+        )
+        self.stores: Stores = open_stores(self.settings.database.url, "test", Clock())
+        self.stores.database.migrate()
+        self.log: list[Any] = []
+        self.service: Service | None = None
+        self._topups = 0
+
+    # --- the business ----------------------------------------------------------------------------------------
+
+    def sells(self, *rates: Rate) -> None:
+        """One tariff with these rates, one product, one customer."""
+        self.stores.tariffs.add("standard", "USD")
+        self.stores.tariffs.put_rates("standard", [NewRate(rate) for rate in rates])
+        self.stores.accounts.add_product("callback", "standard")
+        self.stores.accounts.add_customer("people", "USD")
+
+    def access_number(self, number: str = ACCESS, **options: str) -> None:
+        self.stores.access_numbers.add(number, options)
+
+    def account(self, number: str = ANI, *, funds: str = "10.00", **values: Any) -> AccountView:
+        account = self.stores.accounts.add(number, customer="people", product="callback", **values)
+        if funds != "0":
+            self._topups += 1
+            self.stores.ledger.top_up(account.book_id, parse_amount(funds), key=f"test-{self._topups}")
+        return self.stores.accounts.get(account.id)
+
+    def usual(self, funds: str = "10.00", **options: str) -> None:
+        """A business as most scenarios need it: 6 and 12 cents a minute, by the second."""
+        self.sells(
+            Rate("420", first_price_micros=60_000, next_price_micros=60_000),
+            Rate("44", first_price_micros=120_000, next_price_micros=120_000),
+        )
+        self.access_number(**options)
+        self.account(funds=funds)
+
+    # --- the service -----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def running(self) -> Iterator[Service]:
+        """The service, in this process."""
+        service = self.service = Service(self.settings)
+        with structlog.testing.capture_logs() as self.log:
+            service.start()
+            try:
+                assert service.link.wait_connected(10)
+                assert wait_until(lambda: bool(self.events("asterisk.connected")), timeout_s=5)
+                yield service
+            finally:
+                service.close()
+
+    def events(self, name: str) -> list[Any]:
+        return [line for line in list(self.log) if line["event"] == name]
+
+    @property
+    def said(self) -> list[str]:
+        return [line["words"] for line in self.events("say")]
+
+    def heard(self, words: str, *, timeout_s: float = 30.0) -> None:
+        """Wait until something with these words is being said."""
+        found = wait_until(lambda: any(words in text for text in self.said), timeout_s=timeout_s)
+        assert found, f"nobody said {words!r}: {self.said}"
+
+    # --- what happens ----------------------------------------------------------------------------------------
+
+    def phone(self, number: str = ANI) -> Phone:
+        return self.network.phone(number)
+
+    def rings(self, *, ani: str = ANI, dnis: str = ACCESS) -> Refusal:
+        """A missed call."""
+        return self.network.missed_call(ani=ani, dnis=dnis)
+
+    def finished(self, count: int = 1, *, timeout_s: float = 60.0) -> list[RequestView]:
+        """Wait until `count` callbacks are over; all of them."""
+
+        def done() -> list[RequestView]:
+            return [r for r in self.stores.requests.newest(limit=500) if r.state in ("done", "refused")]
+
+        assert wait_until(lambda: len(done()) >= count, timeout_s=timeout_s), self.stores.requests.newest()
+        return done()
+
+    def until(self, condition: Callable[[], bool], *, timeout_s: float = 15.0) -> None:
+        assert wait_until(condition, timeout_s=timeout_s), "it did not come to that"
+
+    # --- what is left ----------------------------------------------------------------------------------------
+
+    def xdrs(self) -> dict[str, XdrView]:
+        """The call records, by `a1`, `b1`, ..."""
+        return {xdr.leg_id.rsplit("-", 1)[1]: xdr for xdr in self.stores.calls.xdrs()}
+
+    def balance_micros(self, number: str = ANI) -> int:
+        account = self.stores.accounts.named(number)
+        return account.balance_micros
+
+    def nothing_left(self, funds: str = "10.00", number: str = ANI) -> None:
+        """No channel, bridge, thread, hold or unpaid second is left; the ledger agrees with the call records."""
+        assert self.service is not None
+        client = self.service.client
+        sessions = self.service.dialer
+        clean = wait_until(
+            lambda: not client.channels.list() and not client.bridges.list() and not sessions.sessions,
+            timeout_s=5.0,
+        )
+        assert clean, (client.channels.list(), client.bridges.list(), sessions.sessions)
+        assert verify(self.stores.database, self.stores.tariffs) == []
+        account = self.stores.accounts.named(number)
+        assert account.held_micros == 0
+        charged = sum(
+            xdr.amount_micros - xdr.overrun_micros for xdr in self.stores.calls.xdrs(account=number)
+        )
+        assert account.balance_micros == parse_amount(funds) - charged
+
+    def close(self) -> None:
+        self.stores.database.close()
+
+
+@contextmanager
+def new_world(network: Any, folder: Path) -> Iterator[World]:
+    world = World(network, folder)
+    try:
+        yield world
+    finally:
+        world.close()
+        shutil.rmtree(folder, ignore_errors=True)
