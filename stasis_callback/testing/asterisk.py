@@ -133,7 +133,7 @@ class AsteriskInstance:
     @property
     def cel_path(self) -> Path:
         """The billing journal."""
-        return self._work_dir / "log" / "cel-custom" / "cel.csv"
+        return self._work_dir / "log" / "cel-custom" / "stasis-callback.csv"
 
     @property
     def pid(self) -> int:
@@ -286,7 +286,8 @@ class AsteriskInstance:
         for language, prompts in languages.items():
             (sounds / language).mkdir()
             core = self._installation.outside(f"{own}/sounds/{language}")
-            for entry in core.iterdir() if core.is_dir() else ():
-                (sounds / language / entry.name).symlink_to(f"{own}/sounds/{language}/{entry.name}")
-            (sounds / language / "stasis-callback").symlink_to(self.path_inside(prompts))
+            targets = {entry.name: f"{own}/sounds/{language}/{entry.name}" for entry in core.glob("*")}
+            targets["stasis-callback"] = self.path_inside(prompts)  # also where an older copy is installed
+            for name, target in targets.items():
+                (sounds / language / name).symlink_to(target)
         return data
