@@ -32,7 +32,6 @@ class App:
             "channel_ids": self._ids("channel:"),
             "bridge_ids": self._ids("bridge:"),
             "endpoint_ids": [],
-            "device_names": [],
             "events_allowed": self.allowed,
             "events_disallowed": self.disallowed,
         }
@@ -84,7 +83,7 @@ class Apps:
             self.by_name[name].interest[source] += 1
 
     def unsubscribe(self, name: str | None, source: str) -> None:
-        """Count one interest less."""
+        """Count one interest less; nothing when there is none."""
         if name in self.by_name and self.by_name[name].interest[source] > 0:
             app = self.by_name[name]
             app.interest[source] -= 1

@@ -19,6 +19,12 @@ class Cel:
     def write(self, event: str, channel: Channel, at_us: int, extra: dict[str, object] | None = None) -> None:
         """Append `event` of `channel`; the file is closed each time, so a reader sees whole rows."""
         seconds = f"{at_us // 1_000_000}.{at_us % 1_000_000:06d}"
-        row = [event, seconds, channel.id, channel.linkedid, json.dumps(extra) if extra else ""]
+        row = [
+            event,
+            seconds,
+            channel.id,
+            channel.linkedid,
+            json.dumps(extra, separators=(",", ":")) if extra else "",
+        ]
         with self.path.open("a", newline="") as journal:
             csv.writer(journal, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow(row)

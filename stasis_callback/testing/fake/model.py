@@ -25,7 +25,7 @@ CAUSE_TEXT = {
     19: "User alerting, no answer",
     20: "Subscriber absent",
     21: "Call Rejected",
-    23: "Call redirected to new destination",
+    23: "Redirected to new destination",
     28: "Invalid number format",
     31: "Normal, unspecified",
     34: "Circuit/channel congestion",
@@ -81,6 +81,9 @@ class AriError(Exception):
         self.status, self.body = status, {key: message}
 
 
+ID_EXISTS = AriError(409, "Channel with given unique ID already exists")
+
+
 def ari_time(at_us: int) -> str:
     """An instant as ARI writes it: milliseconds and a zone without colon (`2026-11-24T00:08:03.123+0000`)."""
     moment = datetime.fromtimestamp(at_us // 1_000_000, UTC)
@@ -95,14 +98,16 @@ class Bridge:
     name: str
     options: frozenset[str]
     created_us: int
+    may_be_native: bool
     channels: list[Channel] = field(default_factory=list)
     playing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def technology(self) -> str:
-        """`native_rtp` (which loses DTMF events) as soon as two legs are in a bridge made without `dtmf_events`."""
+        """`native_rtp` loses DTMF events: two legs in a bridge made without `dtmf_events`, where Asterisk has it."""
         kept_in_core = self.options & {"dtmf_events", "proxy_media"}
-        return "simple_bridge" if kept_in_core or len(self.channels) < 2 else "native_rtp"
+        native = self.may_be_native and not kept_in_core and len(self.channels) == 2
+        return "native_rtp" if native else "simple_bridge"
 
     def json(self) -> Json:
         """As `GET /bridges/{id}` shows it."""
@@ -115,7 +120,7 @@ class Bridge:
             "name": self.name,
             "channels": [channel.id for channel in self.channels],
             "creationtime": ari_time(self.created_us),
-            "video_mode": "none",
+            "video_mode": "talker",
         }
 
 
@@ -183,7 +188,11 @@ class Channel:
 
     def json(self) -> Json:
         """As `GET /channels/{id}` shows it; the application's arguments survive in `dialplan.app_data`."""
-        app_data = ",".join(filter(None, [self.app, self.args])) if self.in_stasis else ""
+        app_name, app_data = "", ""
+        if self.in_stasis:
+            app_name, app_data = "Stasis", ",".join(filter(None, [self.app, self.args]))
+        elif self.kind == "originated":
+            app_name, app_data = "AppDial2", "(Outgoing Line)"
         return {
             "id": self.id,
             "name": self.name,
@@ -196,7 +205,7 @@ class Channel:
                 "context": self.context,
                 "exten": self.exten,
                 "priority": 1,
-                "app_name": "Stasis" if self.in_stasis else "",
+                "app_name": app_name,
                 "app_data": app_data,
             },
             "creationtime": ari_time(self.created_us),

@@ -80,6 +80,11 @@ class FakeNetwork(Network):
         return self._fake.password
 
     @property
+    def ari_app(self) -> str:
+        """The application the dialplan hands missed calls to."""
+        return self._fake.app
+
+    @property
     def cel_path(self) -> Path:
         """The CEL journal."""
         return self._fake.cel_path
@@ -107,7 +112,7 @@ class FakeNetwork(Network):
         except TimeoutError:
             switch.far_ends(channel, 16)
         answered = channel.answered_us is not None
-        sip_status = channel.sip_status or SIP_BY_CAUSE.get(channel.cause, 603)
+        sip_status = SIP_BY_CAUSE.get(channel.cause, 603)
         return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
 
     # --- called by the switch, in its thread -----------------------------------------------------------------
@@ -125,6 +130,8 @@ class FakeNetwork(Network):
         """Tell the phone at the far end what became of its call."""
         if channel.phone is not None and channel.phone_call is not None:
             channel.phone.note(channel.phone_call, state)
+        elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
+            self._fake.soon(lambda: self._fake.switch.far_ends(channel, 16))
 
     def heard_digit(self, channel: Channel, digit: str) -> None:
         """A digit reaches the phone at the far end of `channel`."""

@@ -64,29 +64,33 @@ class Player:
         playback = self._switch.playbacks.get(playback_id)
         if playback is None:
             raise AriError(404, "Playback not found")
-        if playback.state != "queued" and playback.media[playback.index].startswith(_UNSTOPPABLE):
+        if playback.state == "queued":
+            playback.stopped.set()  # reported when its turn comes
+        elif playback.media[playback.index].startswith(_UNSTOPPABLE):
             raise AriError(500, "Could not stop playback")
-        self._switch.finish(playback, "done")
+        else:
+            self._switch.finish(playback, "done")
 
     async def _play(self, playback: Playback, lock: asyncio.Lock) -> None:
         async with lock:
             played = True
             for index, media in enumerate(playback.media):
                 if playback.stopped.is_set():
-                    return
+                    break
                 playback.index = index
-                if index:
-                    playback.state = "continuing"
-                    self._switch.report(playback, "PlaybackContinuing")
                 playback.state = "playing"
                 self._switch.report(playback, "PlaybackStarted")
                 seconds = self._sounds.seconds(media)
                 played = seconds is not None
                 if seconds is not None:
                     await self._wait(playback, seconds)
+                if index + 1 < len(playback.media) and not playback.stopped.is_set():
+                    playback.state = "continuing"
+                    self._switch.report(playback, "PlaybackContinuing")
             if played or media.startswith("sound:"):
                 self._switch.finish(playback, "done" if played else "failed")
-            # Anything else that cannot be played never reports its end.
+            else:  # never reports its end
+                self._switch.playbacks.pop(playback.id, None)
 
     async def _wait(self, playback: Playback, seconds: float) -> None:
         try:

@@ -108,9 +108,8 @@ class Routes:
 
     async def _dial(self, request: web.Request, params: Json) -> None:
         channel = self._switch.controlled(request.match_info["id"])
-        if channel.kind != "created" or channel.dialled or channel.state != "Down":
+        if channel.kind != "created" or channel.state != "Down":
             raise AriError(409, "Channel is not in the 'Down' state")
-        channel.dialled = True
         timeout_s = float(params.get("timeout") or 0)
         caller = self._switch.channels.get(str(params.get("caller") or ""))
         shown = next(
@@ -121,20 +120,24 @@ class Routes:
 
     async def _dial_in_turn(self, channel: Channel, caller_id: str, timeout_s: float) -> None:
         async with channel.busy:
-            if not channel.gone:
+            if channel.gone:
+                return
+            if channel.dialled:  # accepted, and then the second INVITE cannot be sent
+                self._switch.request_hangup(channel, NORMAL)
+                self._switch.end(channel, NORMAL)
+            else:
                 self._switch.dial(channel, caller_id=caller_id, timeout_s=timeout_s)
 
     async def _hang_up(self, request: web.Request, params: Json) -> None:
         channel = self._switch.channel(request.match_info["id"])
         reason, code = params.get("reason"), params.get("reason_code")
         if reason and code:
-            raise AriError(400, "The reason and reason_code query parameters are mutually exclusive")
+            raise AriError(400, "The reason and reason_code can't both be specified")
         if reason and str(reason) not in CAUSE_BY_REASON:
-            raise AriError(400, "Invalid Reason")
+            raise AriError(400, "Invalid reason for hangup reason provided")
         cause = int(code) if code else CAUSE_BY_REASON[str(reason or "normal")]
         unanswered = channel.kind == "incoming" and channel.state != "Up"
-        self._switch.request_hangup(channel, cause, soft=True)
-        self._switch.end(channel, cause, SIP_BY_CAUSE.get(cause, 603) if unanswered else None)
+        self._switch.hang_up(channel, cause, SIP_BY_CAUSE.get(cause, 603) if unanswered else None)
 
     async def _answer(self, request: web.Request, params: Json) -> None:
         await self._in_turn(self._controlled(request), self._switch.answer)
@@ -153,7 +156,7 @@ class Routes:
     async def _redirect(self, request: web.Request, params: Json) -> None:
         channel = self._controlled(request)
         if not params.get("endpoint"):
-            raise AriError(400, "Required parameter 'endpoint' not provided.")
+            raise AriError(400, "Endpoint is required")
         self._switch.end(channel, NORMAL, 302 if channel.state != "Up" else None)
 
     async def _set_variable(self, request: web.Request, params: Json) -> None:
@@ -177,7 +180,7 @@ class Routes:
     def _start_playback(self, request: web.Request, params: Json, target: Channel | Bridge) -> Json:
         media = _words(params.get("media"))
         if not media:
-            raise AriError(400, "Required parameter 'media' not provided.")
+            raise AriError(500, "Failed to queue media for playback")
         playback_id = request.match_info.get("playback") or str(
             params.get("playbackId") or self._switch.new_id()
         )
@@ -210,10 +213,13 @@ class Routes:
     async def _make_bridge(self, request: web.Request, params: Json) -> Json:
         bridge_id = request.match_info.get("id") or str(params.get("bridgeId") or self._switch.new_id())
         options = frozenset(_words(params.get("type") or "mixing"))
-        if bridge_id not in self._switch.bridges:
-            name = str(params.get("name") or "")
-            self._switch.bridges[bridge_id] = Bridge(bridge_id, name, options, self._switch.now_us())
-        return self._switch.bridges[bridge_id].json()
+        if bridge_id in self._switch.bridges:
+            raise AriError(409, f"Bridge with id '{bridge_id}' already exists")
+        may_be_native = "bridge_native_rtp.so" in self._fake.modules
+        name = str(params.get("name") or "")
+        bridge = Bridge(bridge_id, name, options, self._switch.now_us(), may_be_native)
+        self._switch.bridges[bridge_id] = bridge
+        return bridge.json()
 
     async def _delete_bridge(self, request: web.Request, params: Json) -> None:
         bridge = self._bridge(request)
@@ -244,7 +250,7 @@ class Routes:
     def _members(self, params: Json) -> list[Channel]:
         ids = _words(params.get("channel"))
         if not ids:
-            raise AriError(400, "Required parameter 'channel' not provided.")
+            raise AriError(400, "Missing parameter channel")
         for channel_id in ids:
             if channel_id not in self._switch.channels:
                 raise AriError(400, "Channel not found")
@@ -253,7 +259,10 @@ class Routes:
         return [self._switch.channels[channel_id] for channel_id in ids]
 
     async def _play_to_bridge(self, request: web.Request, params: Json) -> Json:
-        return self._start_playback(request, params, self._bridge(request))
+        bridge = self._bridge(request)
+        if "chan_bridge_media.so" not in self._fake.modules:
+            raise AriError(500, "Could not create playback channel")
+        return self._start_playback(request, params, bridge)
 
     async def _get_playback(self, request: web.Request, params: Json) -> Json:
         if (playback := self._switch.playbacks.get(request.match_info["id"])) is None:
@@ -284,7 +293,7 @@ class Routes:
     async def _module(self, request: web.Request, params: Json) -> Json:
         name = request.match_info["id"]
         if name not in self._fake.modules:
-            raise AriError(404, "Module not found in module list")
+            raise AriError(404, "Module could not be found in running modules")
         description = _DESCRIPTIONS.get(name, name.removesuffix(".so"))
         return {
             "name": name,
@@ -306,21 +315,26 @@ class Routes:
         return app.json()
 
     async def _subscribe(self, request: web.Request, params: Json) -> Json:
-        return self._subscription(request, params, self._apps.subscribe)
-
-    async def _unsubscribe(self, request: web.Request, params: Json) -> Json:
-        return self._subscription(request, params, self._apps.unsubscribe)
-
-    def _subscription(self, request: web.Request, params: Json, act: Callable[[str, str], None]) -> Json:
         app = self._apps.find(request.match_info["id"])
-        sources = _words(params.get("eventSource"))
-        if not sources:
-            raise AriError(400, "Required parameter 'eventSource' not provided.")
-        for source in sources:
+        for source in self._sources(params):
             kind, _, name = source.partition(":")
-            if kind not in ("channel", "bridge"):
-                raise AriError(400, "Invalid event source URI scheme")
             if name not in (self._switch.channels if kind == "channel" else self._switch.bridges):
                 raise AriError(422, "Event source does not exist")
-            act(app.name, source)
+            self._apps.subscribe(app.name, source)
         return app.json()
+
+    async def _unsubscribe(self, request: web.Request, params: Json) -> Json:
+        app = self._apps.find(request.match_info["id"])
+        for source in self._sources(params):
+            if not app.interest[source]:
+                raise AriError(422, "Event source was not subscribed to")
+            self._apps.unsubscribe(app.name, source)
+        return app.json()
+
+    def _sources(self, params: Json) -> list[str]:
+        sources = _words(params.get("eventSource"))
+        if not sources:
+            raise AriError(400, "Missing parameter eventSource")
+        if any(source.partition(":")[0] not in ("channel", "bridge") for source in sources):
+            raise AriError(400, "Invalid event source URI scheme")
+        return sources

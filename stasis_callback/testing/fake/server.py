@@ -9,6 +9,7 @@ import re
 import secrets
 import tempfile
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -18,11 +19,12 @@ from typing import Any, Self, TypeVar
 from aiohttp import WSMsgType, web
 
 from stasis_callback.clock import Clock
+from stasis_callback.resources import asterisk_conf_dir
 
 from .apps import Apps, Send
 from .cel import Cel
 from .faults import Entry, Faults
-from .model import AriError, Json, ari_time
+from .model import ID_EXISTS, AriError, Json, ari_time
 from .playback import Player, Sounds
 from .routes import Handler, Routes
 from .switch import Switch
@@ -64,7 +66,9 @@ class FakeAsterisk:
         self.sounds.speed *= speed
         self.digit_s = 0.1 / speed
         self.entity_id = "02:00:00:00:00:01"
-        self.modules = {"func_timeout.so", "res_ari_channels.so", "cel_custom.so", "res_pjsip.so"}
+        modules_conf = (asterisk_conf_dir() / "modules.conf").read_text()
+        self.modules = set(re.findall(r"^load = (\S+)", modules_conf, re.MULTILINE))
+        """What the project's configuration loads; with `bridge_native_rtp.so` plain bridges lose DTMF."""
         self.journal: list[Entry] = []
         """Requests, events and faults in order."""
         self.faults = Faults(self._do_fault)
@@ -74,6 +78,7 @@ class FakeAsterisk:
         self.switch.trunk_causes = self.faults.trunk_causes
         self.player = Player(self.switch, self.sounds)
         self._sockets: dict[asyncio.Transport, asyncio.Queue[Json]] = {}
+        self._stale: weakref.WeakSet[object] = weakref.WeakSet()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="fake-asterisk", daemon=True)
         self._port = 0
@@ -162,6 +167,7 @@ class FakeAsterisk:
             self._check_password(request)
             response = await handler(request)
         except AriError as error:
+            error = self._as_stale_as_real(request, error)
             response = web.json_response(error.body, status=error.status)
         except web.HTTPException as error:
             message = _REASONS.get(error.status, error.reason)
@@ -169,6 +175,16 @@ class FakeAsterisk:
         if loses and request.transport is not None:
             request.transport.abort()
         return response
+
+    def _as_stale_as_real(self, request: web.Request, error: AriError) -> AriError:
+        """After one 409 for a taken id, a connection answers every failed allocation with 409 too.
+
+        Asterisk keeps that error per thread, one thread serves one connection, and a failed allocation does not
+        clear it.
+        """
+        if error is ID_EXISTS:
+            self._stale.add(request.transport)
+        return ID_EXISTS if "error" in error.body and request.transport in self._stale else error
 
     def _check_password(self, request: web.Request) -> None:
         secret = f"{self.username}:{self.password}"

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from .apps import Apps
 from .cel import Cel
-from .model import CAUSE_TEXT, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, Kind, Playback, State
+from .model import CAUSE_TEXT, ID_EXISTS, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, Kind, Playback, State
 
 if TYPE_CHECKING:
     from .network import FakeNetwork
 
 FUSE = "TIMEOUT(absolute)"
+_SOFT_FLAG = 32
 NO_ANSWER, NORMAL, BUSY, CANCELLED_SIP = 19, 16, 17, 487
 _DIALSTATUS = {17: "BUSY", 34: "CONGESTION"}
 _ENDPOINT = re.compile(r"PJSIP/(?P<number>[^@/]+)@(?P<trunk>[^@/]+)")
@@ -77,7 +78,7 @@ class Switch:
     ) -> Channel:
         """A channel begins to be."""
         if channel_id in self.channels:
-            raise AriError(409, "Channel with given unique ID already exists")
+            raise ID_EXISTS
         name = name or f"PJSIP/{self.trunk}-{next(self._serial):08x}"
         channel = Channel(channel_id, name, kind, self.now_us(), linkedid=channel_id, state=state)
         self.channels[channel_id] = channel
@@ -87,7 +88,7 @@ class Switch:
     def new_outgoing(self, channel_id: str, kind: Kind, params: Json) -> Channel:
         """The channel of an originate or create request, not dialled yet."""
         if channel_id in self.channels:
-            raise AriError(409, "Channel with given unique ID already exists")
+            raise ID_EXISTS
         endpoint = str(params["endpoint"])
         if "/" not in endpoint:
             raise AriError(400, "Invalid endpoint specified")
@@ -103,9 +104,9 @@ class Switch:
             channel.connected_number = channel.caller_number = found[1] if found else caller_id.strip()
         if originator := self.channels.get(str(params.get("originator") or "")):
             channel.linkedid = originator.linkedid
+        self.apps.subscribe(channel.app, f"channel:{channel.id}")
         for key, value in (params.get("variables") or {}).items():
             self.set_variable(channel, key, str(value))
-        self.apps.subscribe(channel.app, f"channel:{channel.id}")
         return channel
 
     def enter_stasis(self, channel: Channel, app: str, args: str) -> bool:
@@ -113,9 +114,13 @@ class Switch:
         if not self.apps.active(app):
             return False
         channel.app, channel.args, channel.in_stasis = app, args, True
-        self.apps.subscribe(app, f"channel:{channel.id}")
-        self.apps.publish("ChannelDialplan", channel=channel, dialplan_app="Stasis", dialplan_app_data=app)
         words = args.split(",") if args else []
+        self.apps.subscribe(app, f"channel:{channel.id}")
+        if channel.kind == "created":
+            self.apps.publish(
+                "ChannelDialplan", channel=channel, dialplan_app="Stasis", dialplan_app_data=app
+            )
+        self.apps.publish("ChannelVarset", channel=channel, variable="STASISSTATUS", value="")
         event = {"type": "StasisStart", "args": words, "channel": channel.json()}
         self.apps.tell(self.apps.find(app), event)
         return True
@@ -159,8 +164,8 @@ class Switch:
             self.request_hangup(channel, NORMAL)
             self.end(channel, NORMAL)
         elif channel.kind == "incoming":
-            self.request_hangup(channel, NORMAL, CANCELLED_SIP)
-            self.end(channel, NORMAL, CANCELLED_SIP)
+            self.request_hangup(channel, NO_ANSWER, CANCELLED_SIP)
+            self.end(channel, NO_ANSWER, CANCELLED_SIP)
         else:
             # A phone that refuses without a telling cause sends 603, which Asterisk reads as 21.
             self._refused(channel, cause if cause in SIP_BY_CAUSE else 21, SIP_BY_CAUSE.get(cause, 603))
@@ -169,35 +174,37 @@ class Switch:
         """302 from the other end: originate follows it into the dialplan, create + dial does not."""
         if channel.gone or channel.state == "Up":
             return
-        if channel.kind == "created":
-            self._refused(channel, 23, 302)
-            return
-        context = channel.variables.get("FORWARD_CONTEXT", channel.context)
-        halves = [f"Local/{number}@{context}-{next(self._serial):08x};{half}" for half in (1, 2)]
-        self.apps.publish("Dial", channel=channel, dialstatus="", forward=f"Local/{number}@{context}")
-        self.end(channel, 0, 302)
-        # The project's dialplan refuses every Local channel and has nothing else in the forwarding context.
-        for name in halves:
-            self.end(self.new_channel(self.new_id(), "local", name=name), BUSY)
+        self.request_hangup(channel, 23, 302)
+        self._report_dial(channel, "CANCEL", forward=number)
+        self.end(channel, 23, 302)
+        if channel.kind == "originated":
+            context = channel.variables.get("FORWARD_CONTEXT", channel.context)
+            pair = f"Local/{number}@{context}-{next(self._serial):08x}"
+            # The project's dialplan refuses every Local channel and has nothing else in the forwarding context.
+            for half in (1, 2):
+                self.end(self.new_channel(self.new_id(), "local", name=f"{pair};{half}"), BUSY)
 
     def _refused(self, channel: Channel, cause: int, sip_status: int) -> None:
+        self.request_hangup(channel, cause, sip_status)
         if channel.kind == "originated":
             self._report_dial(channel, _DIALSTATUS.get(cause, "NOANSWER"))
-        else:
-            self.request_hangup(channel, cause, sip_status)
         self.end(channel, cause, sip_status)
 
     def _ring_timeout(self, channel: Channel) -> None:
-        if not channel.gone and channel.state != "Up":
-            self.end(channel, NO_ANSWER)
+        if channel.kind == "created":
+            self.request_hangup(channel, NO_ANSWER, soft=True)
+        self.end(channel, NO_ANSWER, SIP_BY_CAUSE[NO_ANSWER])
 
     def _cancel_ring_timer(self, channel: Channel) -> None:
         if channel.ring_timer is not None:
             channel.ring_timer.cancel()
 
-    def _report_dial(self, channel: Channel, dialstatus: str) -> None:
-        dialstring = channel.dial_string if not dialstatus else ""
-        self.apps.publish("Dial", channel=channel, dialstatus=dialstatus, dialstring=dialstring, forward="")
+    def _report_dial(self, channel: Channel, dialstatus: str, *, forward: str = "") -> None:
+        named = not forward and (channel.kind == "originated" or not dialstatus)
+        dialstring = channel.dial_string if named else ""
+        self.apps.publish(
+            "Dial", channel=channel, dialstatus=dialstatus, dialstring=dialstring, forward=forward
+        )
 
     # --- states and variables --------------------------------------------------------------------------------
 
@@ -242,15 +249,17 @@ class Switch:
     def _fuse_fires(self, channel: Channel) -> None:
         if channel.state == "Up":
             self.end(channel, NORMAL if channel.bridge else 0)
+        elif channel.kind == "originated":
+            self.end(channel, NO_ANSWER, SIP_BY_CAUSE[NO_ANSWER])
+        elif channel.kind == "created" and not channel.dialled:
+            self.end(channel, 21)
         else:
-            self.end(channel, NO_ANSWER if channel.kind == "originated" else 0)
+            self.end(channel, NORMAL)
 
     # --- bridges and digits ----------------------------------------------------------------------------------
 
     def join(self, channel: Channel, bridge: Bridge, *, absorbs_dtmf: bool = False) -> None:
         """Put a channel into a bridge, out of the one it is in."""
-        if channel.bridge is bridge:
-            return
         self.leave(channel)
         channel.bridge, channel.absorbs_dtmf = bridge, absorbs_dtmf
         bridge.channels.append(channel)
@@ -288,10 +297,17 @@ class Switch:
         self, channel: Channel, cause: int, sip_status: int | None = None, *, soft: bool = False
     ) -> None:
         """Report that somebody wants the channel's end; with `soft` the cause is Asterisk's flag 32, not Q.850."""
-        fields: Json = {"cause": 32, "soft": True} if soft else {"cause": cause}
+        fields: Json = {"cause": _SOFT_FLAG, "soft": True} if soft else {"cause": cause}
         if sip_status is not None:
             fields["tech_cause"] = sip_status
         self.apps.publish("ChannelHangupRequest", channel=channel, **fields)
+
+    def hang_up(self, channel: Channel, cause: int, sip_status: int | None = None) -> None:
+        """`DELETE /channels/{id}`."""
+        self.request_hangup(channel, cause, soft=True)
+        if channel.kind == "originated" and channel.state != "Up":
+            self._report_dial(channel, "NOANSWER")
+        self.end(channel, cause, sip_status)
 
     def end(self, channel: Channel, cause: int, sip_status: int | None = None) -> None:
         """The channel is gone: it leaves its bridge and application, and its end is reported."""
@@ -301,15 +317,16 @@ class Switch:
         for timer in filter(None, (channel.ring_timer, channel.fuse)):
             timer.cancel()
         for playback in channel.playbacks:
+            if playback.state == "queued" and not playback.stopped.is_set():
+                playback.state = "playing"
+                self.report(playback, "PlaybackStarted")
             self.finish(playback, "failed")
         self.leave(channel)
         if channel.in_stasis:
-            channel.in_stasis = False
-            if channel.app in self.apps.by_name:
-                self.apps.tell(
-                    self.apps.by_name[channel.app], {"type": "StasisEnd", "channel": channel.json()}
-                )
-            self.apps.unsubscribe(channel.app, f"channel:{channel.id}")
+            self._leave_stasis(channel)
+        if channel.kind == "created" and not channel.dialled:
+            channel.sip_status = sip_status = 603
+            self.request_hangup(channel, cause, sip_status)
         at_us = self.now_us()
         extra = {"hangupcause": cause, "hangupsource": "", "dialstatus": ""}
         self.cel.write("HANGUP", channel, at_us, extra)
@@ -318,6 +335,16 @@ class Switch:
             fields["tech_cause"] = sip_status
         self.apps.publish("ChannelDestroyed", channel=channel, **fields)
         self.drop(channel)
+
+    def _leave_stasis(self, channel: Channel) -> None:
+        channel.in_stasis = False
+        if channel.app in self.apps.by_name:
+            self.apps.tell(self.apps.by_name[channel.app], {"type": "StasisEnd", "channel": channel.json()})
+        self.apps.unsubscribe(channel.app, f"channel:{channel.id}")
+        self.apps.publish("ChannelVarset", channel=channel, variable="STASISSTATUS", value="SUCCESS")
+        if channel.kind == "incoming":  # the dialplan goes on, to its Hangup()
+            fields: Json = {"tech_cause": channel.sip_status} if channel.sip_status == CANCELLED_SIP else {}
+            self.apps.publish("ChannelHangupRequest", channel=channel, cause=NORMAL, soft=True, **fields)
 
     def drop(self, channel: Channel) -> None:
         """Forget a channel without a word (what is left of an end, and all that a crash leaves)."""
