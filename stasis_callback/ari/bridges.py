@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stasis_callback.ari.channels import Playback, start_playback
 from stasis_callback.ari.errors import AriError
@@ -25,7 +25,7 @@ class BridgeSnapshot:
 class Bridge:
     """One bridge by its id; making the handle asks Asterisk nothing."""
 
-    rest: Rest
+    rest: Rest = field(repr=False)
     id: str
 
     def add(self, *channel_ids: str) -> bool:

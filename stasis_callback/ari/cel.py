@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from stasis_callback.clock import US_PER_S, Clock, Inbox
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
 _POLL_S = 0.05
 # Events are written in order per channel but only nearly so over all channels.
 _DISORDER_US = 10 * US_PER_S
@@ -70,7 +70,7 @@ class CelJournal:
         """Wait until the channel's HANGUP is in the journal; None when it was not within `timeout_s`."""
         pause: Inbox[None] = Inbox(self._clock)
         deadline_s = self._clock.monotonic_s() + timeout_s
-        seen = None
+        seen: object = ()
         while True:
             if (now := self._fingerprint()) != seen:
                 seen = now
@@ -98,7 +98,7 @@ class CelJournal:
             except FileNotFoundError:
                 continue
             with file:
-                for line in _lines_backwards(file):
+                for line in _lines_backwards(file, wanted):
                     event = _parse(line)
                     if event is None:
                         continue
@@ -125,22 +125,31 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: str) -> CelRecord:
     return CelRecord(record.channel_id, started, answered, ended, cause)
 
 
-def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Complete lines, last first; what follows the last newline is still being written and left out."""
+def _lines_backwards(file: BinaryIO, wanted: Collection[str]) -> Iterator[bytes]:
+    """Lines, last first. Of a block that names no wanted channel only the oldest, which tells its age."""
+    for block in _blocks_backwards(file):
+        lines = block.split(b"\n")
+        yield from reversed(lines if any(name.encode() in block for name in wanted) else lines[:1])
+
+
+def _blocks_backwards(file: BinaryIO) -> Iterator[bytes]:
+    """Whole lines in blocks, last block first; what follows the last newline is still being written."""
     position = file.seek(0, os.SEEK_END)
-    rest = b""  # the end of a line that begins in the block before
+    later = b""  # what was read of a line that begins further up
     complete = False  # whether the newline behind the last whole line has been seen
     while position:
         size = min(_BLOCK, position)
         position -= size
         file.seek(position)
-        rest, *lines = (file.read(size) + rest).split(b"\n")
-        if lines and not complete:
-            lines.pop()
-            complete = True
-        yield from reversed(lines)
-    if complete:
-        yield rest
+        block = file.read(size) + later
+        if not complete:
+            end = block.rfind(b"\n") + 1
+            complete = end > 0
+            block = block[:end] if complete else block
+        start = block.find(b"\n") + 1 if position else 0
+        later = block[:start] if complete else block
+        if complete:
+            yield block[start:]
 
 
 def _parse(line: bytes) -> tuple[str, int, str, str] | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -81,7 +82,9 @@ class AriLink:
         self._pause.put(None)
         self._greetings.put(0)
         if (sock := self._socket) is not None:
-            sock.abort()
+            with suppress(OSError, websocket.WebSocketException):
+                sock.send(b"", ABNF.OPCODE_CLOSE)
+            sock.abort()  # wakes the reader, also when a frozen Asterisk does not answer the close
         for thread in self._threads:
             if thread.ident is not None and thread is not threading.current_thread():
                 thread.join(self._silence_limit_s)
@@ -117,13 +120,15 @@ class AriLink:
         failures = 0
         while not self._stopping.is_set():
             started_s = self._clock.monotonic_s()
+            reason = "stopped"
             try:
                 self._serve()
             except (OSError, AriError, websocket.WebSocketException) as error:
-                self._end(str(error) or type(error).__name__)
+                reason = str(error) or type(error).__name__
             except Exception as error:
                 log.exception("ari_reader_failed")
-                self._end(repr(error))
+                reason = repr(error)
+            self._end(reason)
             # Only a connection that lasted starts the pauses afresh: one that is closed at once is a failure too.
             lasted = self._clock.monotonic_s() - started_s > LAST_RETRY_S
             failures = 0 if lasted else failures + 1
@@ -132,7 +137,7 @@ class AriLink:
                 self._pause.get(random.uniform(FIRST_RETRY_S, longest_s))
 
     def _serve(self) -> None:
-        """One connection from the first attempt to its end, which is always an exception (or `stop`)."""
+        """One connection from the first attempt to its end: an exception, or a return when the link stops."""
         # A frozen Asterisk accepts connections and carries their requests out when it thaws. A websocket request
         # that we gave up on would then replace our good connection; so ask something harmless first.
         self._client.info()
@@ -201,8 +206,8 @@ class AriLink:
         """Somebody else decides now. Going on, or reconnecting, would make two services fight over the calls."""
         log.error("ari_replaced", app=self._client.app)
         self._stopping.set()
-        self._connection = 0
         self._greetings.put(0)
+        self._connection = 0
         self._on_replaced()
 
     def _end(self, reason: str) -> None:

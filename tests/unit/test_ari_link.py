@@ -1,0 +1,319 @@
+"""The event websocket on a real socket: routing, order, silence, loss, reconnect, replacement."""
+
+import base64
+import hashlib
+import json
+import queue
+import socket
+import struct
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from structlog.testing import capture_logs
+
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.link import AriLink
+
+TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+SILENCE_LIMIT_S = 1.0
+
+
+class Asterisk(ThreadingHTTPServer):
+    """The event websocket of one application, and enough HTTP to be connected to."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.sockets = queue.Queue()  # one per websocket that was opened
+        self.requests = queue.Queue()
+        self.refusing = False
+        self.thawed = threading.Event()
+        self.thawed.set()
+
+    def freeze(self):
+        self.thawed.clear()
+
+    def events(self):
+        """The next websocket that the client opened."""
+        return self.sockets.get(timeout=5)
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.thawed.wait(10)
+        if self.server.refusing:
+            self.reply(503)
+        elif self.path.startswith("/ari/events"):
+            self.server.requests.put(("EVENTS", self.path, dict(self.headers)))
+            self.websocket()
+        else:
+            self.reply(200, b'{"system": {}, "status": {}}')
+
+    def do_PUT(self):
+        self.server.requests.put(
+            (self.command, self.path, self.rfile.read(int(self.headers["Content-Length"])))
+        )
+        self.reply(204)
+
+    def reply(self, status, body=b""):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def websocket(self):
+        key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324
+        self.send_response(101)
+        for name, value in (
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.received = queue.Queue()
+        self.ponging = True
+        self.server.sockets.put(self)
+        self.close_connection = True
+        while len(head := self.rfile.read(2)) == 2:
+            mask, data = self.rfile.read(4), self.rfile.read(head[1] & 0x7F)
+            data = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
+            self.server.thawed.wait(10)
+            self.received.put((head[0] & 0x0F, data))
+            if head[0] & 0x0F == PING and self.ponging:
+                self.frame(PONG, data)
+            if head[0] & 0x0F == CLOSE:
+                return
+
+    def frame(self, opcode, data):
+        size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
+        self.wfile.write(bytes([0x80 | opcode]) + size + data)
+
+    def say(self, kind, **fields):
+        self.frame(
+            TEXT, json.dumps({"type": kind, "timestamp": "2026-11-23T21:04:05.123+0000", **fields}).encode()
+        )
+
+    def drop(self):
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def asterisk():
+    with Asterisk() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.thawed.set()
+        server.shutdown()
+        thread.join()
+
+
+class Link:
+    """A link whose every callback lands in one queue, as (name, value)."""
+
+    def __init__(self, asterisk, **handlers):
+        self.client = AriClient(asterisk.url, "callback", "s3cret", "cb", request_timeout_s=0.3)
+        self.heard = queue.Queue()
+        notes = {
+            "on_unwatched": lambda event: self.heard.put(("unwatched", event)),
+            "on_connected": lambda: self.heard.put(("connected", None)),
+            "on_lost": lambda reason: self.heard.put(("lost", reason)),
+            "on_replaced": lambda: self.heard.put(("replaced", None)),
+        }
+        self.link = AriLink(self.client, **{**notes, **handlers}, silence_limit_s=SILENCE_LIMIT_S)
+
+    def next(self, expected):
+        name, value = self.heard.get(timeout=5)
+        assert name == expected
+        return value
+
+
+@pytest.fixture
+def link(asterisk):
+    link = Link(asterisk)
+    yield link
+    asterisk.thawed.set()
+    link.link.stop()
+    link.client.close()
+
+
+@pytest.fixture
+def connected(asterisk, link):
+    link.link.start()
+    assert link.link.wait_connected(5)
+    link.next("connected")
+    return asterisk.events()
+
+
+def test_connecting_keeps_the_password_out_of_the_address_and_filters_before_it_tells(asterisk, link):
+    link.link.start()
+    link.next("connected")
+    _, path, headers = asterisk.requests.get(timeout=5)
+    assert path == "/ari/events?app=cb&subscribeAll=false"
+    assert headers["Authorization"].startswith("Basic ")
+    assert "Origin" not in headers
+    method, path, body = asterisk.requests.get_nowait()
+    assert (method, path) == ("PUT", "/ari/applications/cb/eventFilter")
+    assert json.loads(body) == {"disallowed": [{"type": "ChannelVarset"}, {"type": "ChannelDialplan"}]}
+
+
+def test_events_go_to_whoever_watches_the_channel_in_order(connected, link):
+    inbox = queue.Queue()
+    link.link.watch("s1-a", inbox.put)
+    connected.say("Dial", peer={"id": "s1-a"}, dialstatus="RINGING")
+    connected.say("ChannelStateChange", channel={"id": "s1-a", "state": "Up"})
+    connected.say("PlaybackStarted", playback={"id": "p", "target_uri": "channel:s1-a"})
+    connected.say("PlaybackStarted", playback={"id": "q", "target_uri": "bridge:s1"})
+    connected.say("StasisStart", channel={"id": "other"})
+    kinds = [inbox.get(timeout=5).type for _ in range(3)]
+    assert kinds == ["Dial", "ChannelStateChange", "PlaybackStarted"]
+    assert link.next("unwatched").playback_id == "q"
+    assert link.next("unwatched").channel_id == "other"
+    link.link.unwatch("s1-a")
+    connected.say("StasisEnd", channel={"id": "s1-a"})
+    assert link.next("unwatched").type == "StasisEnd"
+
+
+def test_a_channel_watched_when_it_appears_loses_no_event(asterisk):
+    inbox = queue.Queue()
+    link = Link(asterisk, on_unwatched=lambda event: link.link.watch(event.channel_id, inbox.put))
+    link.link.start()
+    events = asterisk.events()
+    for kind in ("StasisStart", "ChannelDtmfReceived", "StasisEnd"):
+        events.say(kind, channel={"id": "in-1"})
+    assert [inbox.get(timeout=5).type for _ in range(2)] == ["ChannelDtmfReceived", "StasisEnd"]
+    link.link.stop()
+
+
+def test_somebody_may_listen_to_one_type_of_event(connected, link):
+    answers = queue.Queue()
+    link.link.on_event("StasisStart", answers.put)
+    connected.say("StasisEnd", channel={"id": "x"})
+    connected.say("StasisStart", channel={"id": "x"})
+    assert answers.get(timeout=5).type == "StasisStart"
+    assert [link.next("unwatched").type for _ in range(2)] == ["StasisEnd", "StasisStart"]
+
+
+def test_neither_rubbish_nor_a_failing_handler_stops_the_reader(connected, link):
+    def fail(event):
+        raise RuntimeError("a bug of ours")
+
+    link.link.watch("bad", fail)
+    with capture_logs() as logs:
+        for data in (b"{", b"[]", b"\xff\xfe", b'{"type":null}'):
+            connected.frame(TEXT, data)
+        connected.say("StasisEnd", channel={"id": "bad"})
+        connected.say("StasisEnd", channel={"id": "good"})
+        assert link.next("unwatched").channel_id == "good"
+    assert link.link.bad_events == 4
+    assert [entry["event"] for entry in logs] == ["ari_bad_event"] * 4 + ["ari_handler_failed"]
+
+
+def test_an_event_in_many_small_pieces(connected, link):
+    text = json.dumps({"type": "StasisEnd", "channel": {"id": "x", "name": "y" * 200}}).encode()
+    frame = b"\x81\x7e" + struct.pack("!H", len(text)) + text
+    connected.ponging = False  # a pong in the middle of a frame would be no websocket any more
+    connected.wfile.write(frame[:1])
+    assert connected.received.get(timeout=5)[0] == PING  # so late that the reader gave up waiting once
+    for piece in (frame[1:3], frame[3:100], frame[100:]):
+        connected.wfile.write(piece)
+    assert link.next("unwatched").channel_id == "x"
+    assert link.link.connected
+
+
+def test_an_idle_connection_is_kept_alive_by_pings(connected, link):
+    pings = [connected.received.get(timeout=5)[0] for _ in range(4)]
+    assert pings == [PING] * 4
+    assert link.link.connected
+    assert link.heard.empty()
+
+
+def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(asterisk, connected, link):
+    asterisk.freeze()
+    frozen_at = time.monotonic()
+    assert "ping" in link.next("lost")
+    assert time.monotonic() - frozen_at < SILENCE_LIMIT_S
+    assert not link.link.connected
+    assert not link.link.wait_connected(0.9)
+    asterisk.thawed.set()
+    link.next("connected")
+    asterisk.events()
+    assert asterisk.sockets.empty()  # no late websocket request of the frozen time replaces the good one
+
+
+@pytest.mark.parametrize("how", ["drop", "close"])
+def test_a_lost_connection_is_made_again_and_the_filter_put_again(asterisk, connected, link, how):
+    asterisk.requests.queue.clear()
+    connected.drop() if how == "drop" else connected.frame(CLOSE, struct.pack("!H", 1011))
+    reason = link.next("lost")
+    assert how == "drop" or "1011" in reason
+    link.next("connected")
+    assert [asterisk.requests.get(timeout=5)[0] for _ in range(2)] == ["EVENTS", "PUT"]
+    asterisk.events().say("StasisEnd", channel={"id": "x"})
+    assert link.next("unwatched").channel_id == "x"
+
+
+def test_an_asterisk_that_is_not_ready_is_asked_again_until_it_is(asterisk, link):
+    asterisk.refusing = True
+    link.link.start()
+    with capture_logs() as logs:
+        assert not link.link.wait_connected(0.6)
+    assert {entry["event"] for entry in logs} == {"ari_unreachable"}
+    assert len(logs) < 8  # the pauses grow
+    asterisk.refusing = False
+    link.next("connected")
+
+
+def test_a_slow_on_connected_holds_up_no_event(asterisk):
+    go_on, inbox = threading.Event(), queue.Queue()
+    link = Link(asterisk, on_connected=lambda: go_on.wait(10))
+    link.link.watch("s1-a", inbox.put)
+    link.link.start()
+    asterisk.events().say("StasisEnd", channel={"id": "s1-a"})
+    assert inbox.get(timeout=5).type == "StasisEnd"
+    go_on.set()
+    link.link.stop()
+
+
+def test_a_replaced_application_stops_for_good(asterisk, connected, link):
+    connected.say("ApplicationReplaced", application="cb")
+    link.next("replaced")
+    assert not link.link.wait_connected(0.5)
+    assert asterisk.sockets.empty()
+    assert link.heard.empty()
+
+
+def test_stopping_is_quick_polite_and_no_loss(connected, link):
+    link.link.stop()
+    link.link.stop()
+    assert not link.link.connected
+    assert connected.received.get(timeout=5)[0] == CLOSE
+    assert link.heard.empty()
+
+
+def test_stopping_while_nobody_answers(asterisk, link):
+    asterisk.freeze()
+    link.link.start()
+    assert not link.link.wait_connected(0.1)
+    asked_at = time.monotonic()
+    link.link.stop()
+    assert time.monotonic() - asked_at < 2 * SILENCE_LIMIT_S
+
+
+def test_stopping_from_a_handler(asterisk, connected, link):
+    link.link.watch("last", lambda event: link.link.stop())
+    connected.say("StasisEnd", channel={"id": "last"})
+    assert connected.received.get(timeout=5)[0] == CLOSE
+    link.link.stop()
+    assert not link.link.connected
