@@ -1,0 +1,27 @@
+"""The program: the commands of `admin` and the one that runs the service. `stasis-callback` starts here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from stasis_callback.admin.app import app, execute
+from stasis_callback.admin.context import settings
+
+
+@app.command("run")
+def run() -> None:
+    """Run the service in the foreground until SIGTERM or Ctrl-C."""
+    from stasis_callback import service
+
+    raise typer.Exit(service.run(settings()))
+
+
+def main() -> int:
+    """The console script: its exit code."""
+    return execute(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

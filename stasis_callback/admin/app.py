@@ -1,0 +1,131 @@
+"""The command line: `stasis-callback <noun> <verb>`. Puts the nouns together and turns errors into one sentence."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from stasis_callback.admin import (
+    access_numbers,
+    accounts,
+    config,
+    customers,
+    databases,
+    doctor,
+    installation,
+    ledgers,
+    products,
+    rates,
+    requests,
+    tariffs,
+    xdrs,
+)
+from stasis_callback.admin.context import invocation
+from stasis_callback.admin.output import complain
+from stasis_callback.core.errors import CallbackError
+
+NAME = "stasis-callback"
+
+# Plain help instead of boxes: `--help` needs no rich, so it starts in half the time.
+app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+app.command("init")(installation.init)
+for noun in (
+    customers, tariffs, rates, products, accounts, access_numbers, requests, xdrs, ledgers, config, databases,
+):  # fmt: skip
+    app.add_typer(noun.app)
+app.command("doctor")(doctor.doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"{NAME} {version(NAME)}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="The settings file (else $STASIS_CALLBACK_CONFIG, ./stasis-callback.toml, "
+            "/etc/stasis-callback/stasis-callback.toml).",
+            metavar="FILE",
+        ),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error came from.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Callback calling on Asterisk: a missed call is called back, connected, and every second charged once."""
+    invocation.config, invocation.debug = config_file, debug
+
+
+@app.command("demo")
+def demo(
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="On the shipped fake Asterisk instead of a real one.")
+    ] = False,
+) -> None:
+    """Show one callback from missed call to call records, live."""
+    from stasis_callback.admin.demo import run_demo
+
+    raise typer.Exit(run_demo(simulated))
+
+
+@app.command("docs", hidden=True)
+def docs() -> None:
+    """Print docs/reference/cli.md."""
+    from stasis_callback.admin.reference import cli_reference
+
+    typer.echo(cli_reference(get_command(app)), nl=False)
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command; its exit code: 0 done, 1 findings or a fault, 2 wrong input (nothing changed), 130 Ctrl-C."""
+    try:
+        for argument in arguments:
+            argument.encode()
+        code = get_command(app).main(list(arguments) or ["--help"], NAME, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except UnicodeEncodeError:
+        complain("an argument is not valid UTF-8 text")
+    except typer.TyperException as error:
+        complain(error.format_message() + _help_hint(error))
+    except CallbackError as error:
+        complain(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    except BrokenPipeError:
+        return _silence_stdout()
+    except OSError as error:
+        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except Exception as error:  # noqa: BLE001  the last resort: a sentence instead of a stack trace
+        if invocation.debug:
+            traceback.print_exc()
+        complain(f"unexpected {type(error).__name__}: {error} (more with {NAME} --debug ...)")
+        return 1
+    return 2
+
+
+def _help_hint(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see `{context.command_path} --help`)" if context else ""
+
+
+def _silence_stdout() -> int:
+    """Whoever read our output has gone (`| head`): nothing to say, and nothing to say it to."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

@@ -1,0 +1,40 @@
+"""`config`: the settings of this node."""
+
+from __future__ import annotations
+
+import typer
+
+from stasis_callback.admin.context import AsJson, invocation, settings
+from stasis_callback.admin.output import print_json
+
+app = typer.Typer(name="config", help="The settings of this node.")
+
+
+@app.command()
+def show(as_json: AsJson = False) -> None:
+    """Show every setting in force; secrets are hidden."""
+    from stasis_callback.settings import find_config
+
+    # Pydantic writes a SecretStr as asterisks.
+    values = settings().model_dump(mode="json")
+    source = str(find_config(invocation.config) or "")
+    if as_json:
+        print_json({"file": source or None, "settings": values})
+        return
+    typer.echo(f"# from {source or 'the defaults: there is no file'}")
+    for name, value in values.items():
+        if not isinstance(value, dict):
+            typer.echo(f"{name} = {value}")
+    for name, value in values.items():
+        if isinstance(value, dict):
+            for inner, setting in value.items():
+                typer.echo(f"{name}.{inner} = {setting}")
+
+
+@app.command()
+def check() -> None:
+    """Check the settings; exit code 2 and the name of the first one that cannot be used."""
+    from stasis_callback.settings import find_config
+
+    settings()
+    typer.echo(f"{find_config(invocation.config) or 'no file, only defaults'}: every setting can be used")

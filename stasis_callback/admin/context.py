@@ -1,0 +1,114 @@
+"""What every command shares: the options before its name, the settings, and the open database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import CallbackError, InvalidInput
+
+if TYPE_CHECKING:
+    from stasis_callback.engine.stores import Stores
+    from stasis_callback.settings import Settings
+    from stasis_callback.store.requests import RequestView
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@dataclass
+class Invocation:
+    """What was written before the command's name."""
+
+    config: Path | None = None
+    debug: bool = False
+
+
+invocation = Invocation()
+
+
+def settings() -> Settings:
+    """The settings of this node. Raises InvalidInput that names what is wrong."""
+    from stasis_callback.settings import load_settings
+
+    try:
+        return load_settings(invocation.config)
+    except ValueError as error:  # a table's environment variable that is no JSON
+        raise InvalidInput(f"the environment: {error}") from None
+
+
+def database_path(url: str) -> Path:
+    """The file behind `sqlite:///file`. Raises CallbackError for any other database."""
+    if not url.startswith("sqlite:///"):
+        raise CallbackError("the database url cannot be used: write sqlite:///path/to/file.db")
+    return Path(url.removeprefix("sqlite:///"))
+
+
+@contextmanager
+def store() -> Iterator[Stores]:
+    """The database, open and up to date. Raises CallbackError that says which command makes it so."""
+    from stasis_callback.settings import find_config
+
+    url = settings().database.url
+    if not database_path(url).is_file():
+        remedy = "db upgrade` to create it" if find_config(invocation.config) else "init`"
+        raise CallbackError(f"there is no database {database_path(url)}: run `stasis-callback {remedy}")
+    with open_database(url) as stores:
+        if stores.database.pending_migrations():
+            raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
+        yield stores
+
+
+@contextmanager
+def open_database(url: str) -> Iterator[Stores]:
+    """The database in whatever state it is. Raises CallbackError when it cannot be opened."""
+    from stasis_callback.engine.stores import open_stores
+
+    stores = open_stores(url, "admin", Clock())
+    try:
+        yield stores
+    finally:
+        stores.database.close()
+
+
+def find_request(stores: Stores, request_id: str) -> RequestView:
+    """A callback by its id. Raises InvalidInput when there is none."""
+    from stasis_callback.store.models import Request
+
+    with stores.database.reading():
+        if Request.get_or_none(Request.id == request_id) is None:
+            raise InvalidInput(f"there is no request {request_id!r}: see `stasis-callback request list`")
+        return stores.requests.get(request_id)
+
+
+# --- what people type ------------------------------------------------------------------------------------------
+
+
+def whole(least: int, most: int) -> Callable[[str | int], int]:
+    """A parser of whole numbers for an option. ASCII digits only: `int` alone takes any script's."""
+
+    def number(text: str | int) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", str(text), re.ASCII) or not least <= int(text) <= most:
+            raise typer.BadParameter(f"{text!r} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return number
+
+
+def printable(text: str, what: str, limit: int = 200) -> str:
+    """`text` when it can be shown on one line. Raises InvalidInput otherwise."""
+    if len(text) > limit or not text.isprintable():
+        raise InvalidInput(f"{what} {text[:40]!r}: at most {limit} printable characters")
+    return text
+
+
+def require_change(*values: object) -> None:
+    """Raises InvalidInput when a `set` command was given nothing to set."""
+    if all(value is None for value in values):
+        raise InvalidInput("there is nothing to change: give at least one option, see --help")

@@ -1,0 +1,103 @@
+"""What commands print: tables for people, JSON for programs.
+
+A record is a dict of raw values. Its JSON form keeps `balance_micros` and adds `balance` as text ("1.50"); a time
+`ended_at_us` becomes `ended_at` in ISO 8601. Piped tables are plain columns that are never cut; on a terminal they
+fold to its width.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+import typer
+
+from stasis_callback.clock import iso
+from stasis_callback.core.money import format_amount
+
+Record = Mapping[str, object]
+
+FOLDED_ROWS_LIMIT = 500
+"""Above this, folding a table to the terminal takes longer than reading it would."""
+
+
+def published(record: Record) -> dict[str, object]:
+    """A record as programs get it: the field names here are an interface."""
+    result: dict[str, object] = {}
+    for name, value in record.items():
+        if name.endswith("_micros") and isinstance(value, int):
+            result[name.removesuffix("_micros")] = format_amount(value)
+            result[name] = value
+        elif name.endswith("_at_us"):
+            result[name.removesuffix("_us")] = iso(value) if isinstance(value, int) else None
+        else:
+            result[name] = value
+    return result
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bool) -> None:
+    """All records: as JSON with every field, or as a table of `columns`."""
+    rows = [published(record) for record in records]
+    if as_json:
+        print_json(rows)
+        return
+    _print_table([name.replace("_", " ") for name in columns], [[_cell(r[c]) for c in columns] for r in rows])
+    if not rows:
+        typer.echo("none", err=True)
+
+
+def print_one(record: Record, *, as_json: bool) -> None:
+    """One record: as a JSON object, or a line for each field."""
+    fields = published(record)
+    if as_json:
+        print_json(fields)
+        return
+    shown = {name: value for name, value in fields.items() if not name.endswith("_micros")}
+    width = max(len(name) for name in shown)
+    for name, value in shown.items():
+        typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value)}".rstrip())
+
+
+def complain(message: str) -> None:
+    """A sentence on standard error: one line, no control characters, and never a screen full."""
+    text = one_line(message)
+    typer.echo("error: " + (text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"), err=True)
+
+
+def one_line(text: str) -> str:
+    """`text` without anything that could move a terminal's cursor."""
+    return "".join(c if c.isprintable() else ("?", " ")[c.isspace()] for c in text)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value))
+    return one_line(str(value))
+
+
+def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    if sys.stdout.isatty() and len(rows) <= FOLDED_ROWS_LIMIT:
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(box=None, header_style="bold")
+        for header in headers:
+            table.add_column(header, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        Console(markup=False, emoji=False, highlight=False).print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for row in (headers, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())

@@ -1,0 +1,35 @@
+"""`xdr`: the call records, one per leg and attempt."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, find_request, store, whole
+from stasis_callback.admin.output import print_list
+
+app = typer.Typer(name="xdr", help="The call records: one per leg and attempt.")
+
+COLUMNS = (
+    "leg_id", "account", "number", "prefix", "ended_at", "outcome", "charged_s", "amount", "overrun", "currency",
+)  # fmt: skip
+
+
+@app.command("list")
+def list_newest(
+    account: Annotated[str | None, typer.Option(help="Only of this account.", metavar="ID")] = None,
+    request: Annotated[str | None, typer.Option(help="Only of this callback.", metavar="ID")] = None,
+    limit: Annotated[
+        int, typer.Option(help="Only the newest so many.", metavar="N", parser=whole(1, 1_000_000))
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List call records in the order the legs ended."""
+    with store() as s:
+        number = None if account is None else s.accounts.named(account).number
+        if request is not None:
+            find_request(s, request)
+        rows = [asdict(xdr) for xdr in s.calls.xdrs(account=number, request_id=request, limit=limit)]
+    print_list(rows, COLUMNS, as_json=as_json)
