@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from types import FrameType
 
 import structlog
@@ -21,7 +20,7 @@ from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.services import Services
-from stasis_callback.engine.stores import open_stores
+from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
@@ -35,10 +34,10 @@ HOUSEKEEPING_S = 5.0
 class Service:
     """One node: one Asterisk, one database."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, sounds: Path | None = None) -> None:
-        """Open the database and prepare the link. Raises CallbackError when something is not set up."""
-        self._clock = clock or Clock()
-        self.stores = open_stores(settings.database.url, settings.node, self._clock)
+    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
+        """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date."""
+        self._clock = clock
+        self.stores = stores
         pending = self.stores.database.pending_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
@@ -66,7 +65,7 @@ class Service:
             journal=CelJournal(settings.asterisk.cel_path, clock=self._clock),
             funding=Funding(self.stores),
             clock=self._clock,
-            sounds=sounds or sounds_dir(),
+            sounds=sounds_dir(),
             trunk=settings.asterisk.trunk,
         )
         self._reconciled = False
@@ -96,12 +95,11 @@ class Service:
         return self._exit_code
 
     def close(self) -> None:
-        """Stop taking calls and close everything."""
+        """Stop taking calls and close everything but the database."""
         self.dialer.stop()
         self.link.stop()
         self._triggers.shutdown()
         self.client.close()
-        self.stores.database.close()
 
     def _keep_house(self) -> None:
         try:
@@ -159,7 +157,9 @@ class Service:
 def run(settings: Settings) -> int:
     """Run a node in the foreground until SIGTERM or SIGINT; the exit code."""
     logs.configure(settings.log_format)
-    service = Service(settings)
+    clock = Clock()
+    stores = open_stores(settings.database.url, settings.node, clock)
+    service = Service(settings, stores, clock)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         service.stop()
@@ -167,6 +167,9 @@ def run(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     log.info("service.started", node=settings.node)
-    code = service.run()
+    try:
+        code = service.run()
+    finally:
+        stores.database.close()
     log.info("service.stopped", node=settings.node)
     return code

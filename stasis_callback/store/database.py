@@ -17,7 +17,7 @@ from peewee import OperationalError
 from playhouse.migrations import Runner
 from playhouse.pool import PooledSqliteDatabase
 
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, require
 from stasis_callback.store import models
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -29,7 +29,12 @@ class Database:
     """An open database. Safe for any number of threads; each use takes a connection from a pool for its duration."""
 
     def __init__(self, url: str) -> None:
-        """Open `sqlite:///path`. Raises CallbackError when the URL or the file cannot be used."""
+        """Open `sqlite:///path`. Raises CallbackError when the URL or the file cannot be used.
+
+        One at a time in a process: the models know one database only, and a transaction on another would not
+        hold theirs together.
+        """
+        require(models.bound_database.obj is None, "a database is open in this process already: close it first")
         self.url = url
         self._peewee = _open(url)
         # SQLite lets one writer in and makes the others poll for their turn, with pauses that grow to 100 ms. Within
@@ -40,6 +45,7 @@ class Database:
     def close(self) -> None:
         """Close every connection. Uses of the database that are under way in other threads end with an error."""
         self._peewee.close_all()
+        models.bound_database.initialize(None)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

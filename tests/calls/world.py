@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 from pydantic import SecretStr
 
+from stasis_callback.ari.client import AriClient
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.rating import Rate
@@ -85,7 +86,7 @@ class World:
     @contextmanager
     def running(self) -> Iterator[Service]:
         """The service, in this process."""
-        service = self.service = Service(self.settings)
+        service = self.service = Service(self.settings, self.stores, Clock())
         with structlog.testing.capture_logs() as self.log:
             service.start()
             try:
@@ -157,7 +158,17 @@ class World:
         assert account.balance_micros == parse_amount(funds) - charged
 
     def close(self) -> None:
+        """Close the database and, after a test that failed, end what it left in Asterisk."""
         self.stores.database.close()
+        with closing(self._ari()) as client:
+            for channel in client.channels.list():
+                client.channel(channel.id).hang_up()
+            for bridge in client.bridges.list():
+                client.bridge(bridge.id).destroy()
+
+    def _ari(self) -> AriClient:
+        ari = self.settings.ari
+        return AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
 
 
 @contextmanager
