@@ -11,7 +11,7 @@ import csv
 import json
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -110,19 +110,13 @@ class CelJournal:
 
 def _with(record: CelRecord, kind: str, at_us: int, extra: str) -> CelRecord:
     """Read backwards, the last one seen of a kind is the first that happened, and that one counts."""
-    started, answered, ended, cause = (
-        record.started_at_us,
-        record.answered_at_us,
-        record.ended_at_us,
-        record.cause,
-    )
     if kind == "CHAN_START":
-        started = at_us
-    elif kind == "ANSWER":
-        answered = at_us
-    elif kind == "HANGUP":
-        ended, cause = at_us, _cause(extra)
-    return CelRecord(record.channel_id, started, answered, ended, cause)
+        return replace(record, started_at_us=at_us)
+    if kind == "ANSWER":
+        return replace(record, answered_at_us=at_us)
+    if kind == "HANGUP":
+        return replace(record, ended_at_us=at_us, cause=_cause(extra))
+    return record
 
 
 def _lines_backwards(file: BinaryIO, wanted: Collection[str]) -> Iterator[bytes]:

@@ -69,7 +69,7 @@ class AriClient:
     def info(self) -> AsteriskInfo:
         """Version, start time and identity of the Asterisk at the other end. Raises `AriError`."""
         body = self.rest.fetch("asterisk", "info")
-        if not isinstance(body, dict):
+        if body is None:
             raise AriError(0, "what answers at this address is no Asterisk")
         system, status = body.get("system", {}), body.get("status", {})
         return AsteriskInfo(

@@ -143,12 +143,14 @@ class Rest:
             raise AriError(reply.status, reply.message)
         return reply.ok
 
-    def fetch(self, *path: str, params: Mapping[str, str] | None = None) -> Any:
-        """GET; the body, or None when what it is about is gone. Raises `AriError`."""
+    def fetch(self, *path: str, params: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+        """GET of one object; None when it is gone. Raises `AriError`, also for an answer that is no object."""
         reply = self.send("GET", *path, params=params)
-        if not reply.ok and reply.status not in NOT_NOW:
-            raise AriError(reply.status, reply.message)
-        return reply.body if reply.ok else None
+        if reply.status in NOT_NOW:
+            return None
+        if not reply.ok or not isinstance(reply.body, dict):
+            raise AriError(reply.status, reply.message or "not an object")
+        return reply.body
 
     def fetch_list(self, *path: str) -> list[dict[str, Any]]:
         """GET of a collection. Raises `AriError` for anything but a list: no answer must not look like "none"."""

@@ -423,6 +423,13 @@ def test_no_list_is_never_an_empty_list(client, asterisk, answer):
         client.bridges.list()
 
 
+@pytest.mark.parametrize("body", [None, "<html>", []])
+def test_an_unreadable_answer_is_never_a_channel_that_is_gone(client, asterisk, body):
+    asterisk.answers = [(200, body)]
+    with pytest.raises(AriError, match="not an object"):
+        client.channels.get("s1-a")
+
+
 def test_a_bridge_reports_digits_and_may_exist_already(client, asterisk):
     asterisk.answers = [
         (200, {"id": "s1"}),
