@@ -48,10 +48,13 @@ def dialable(text: str) -> str | None:
 # --- translation rules ---------------------------------------------------------------------------------------
 
 _RULE = re.compile(r"s/((?:[^/\\]|\\.)+)/((?:[^/\\]|\\.)*)/")
-_ATOM = r"(?:\\[d+*#./]|[0-9A-Za-z+#]|\.|\[\^?[0-9A-Za-z+#*\-]+\])"
+# No two of these alternatives can match the same text, so that neither can this grammar run away: a bare + is always
+# a repeat, and a set holds no --, which Python reserves.
+_ATOM = r"(?:\\[d+*#./]|[0-9A-Za-z#]|\.|\[\^?(?:(?!--)[0-9A-Za-z+#*\-])+\])"
 _PATTERN = re.compile(rf"\^?(?:\(?{_ATOM}(?:[?*+]|\{{[0-9]{{1,2}}(?:,[0-9]{{0,2}})?\}})?\)?)+\$?")
 _REPLACEMENT = re.compile(r"(?:[0-9A-Za-z+]|\\[1-9]|\$[1-9])*")
-_OPEN_REPEATS_LIMIT = 3
+_REPEAT = re.compile(r"[?*+]|\{[0-9]+,[0-9]*\}")
+_REPEATS_LIMIT = 3
 RULES_LIMIT = 50
 RULE_LENGTH_LIMIT = 100
 
@@ -91,8 +94,9 @@ def _parse_rule(text: str) -> Rule:
             f"translation rule {text!r}: only digits, letters, \\d, [..], ^, $, groups and ? * + {{m,n}} after one "
             "character are allowed on the left, digits, letters, + and $1 on the right"
         )
-    if len(re.findall(r"[*+]|,\}", re.sub(r"\\.|\[[^\]]*\]", "x", pattern))) > _OPEN_REPEATS_LIMIT:
-        raise InvalidInput(f"translation rule {text!r}: at most {_OPEN_REPEATS_LIMIT} open repeats (* or +)")
+    # Every repeat of variable length multiplies the ways a pattern can be tried: a?a?a?... doubles them each time.
+    if len(_REPEAT.findall(re.sub(r"\\.|\[[^\]]*\]", "x", pattern))) > _REPEATS_LIMIT:
+        raise InvalidInput(f"translation rule {text!r}: at most {_REPEATS_LIMIT} repeats (? * + {{m,n}})")
     try:
         compiled = re.compile(pattern, re.ASCII)
         template = re.sub(r"[\\$]([1-9])", r"\\g<\1>", replacement)
@@ -115,5 +119,6 @@ def translate(rules: tuple[Rule, ...], number: str) -> str:
 def mask(number: str) -> str:
     """A number for a log line: enough to recognise one's own (`42021xxxxx78`), never the whole of it."""
     if len(number) < 9:
-        return number[:2] + "x" * max(len(number) - 2, 0)
+        shown = 2 if len(number) > 2 else 0
+        return number[:shown] + "x" * (len(number) - shown)
     return number[:5] + "x" * (len(number) - 7) + number[-2:]
