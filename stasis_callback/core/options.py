@@ -97,6 +97,9 @@ class CallOptions:
         return cls(**values)
 
 
+OPTION_NAMES = frozenset(f.name for f in fields(CallOptions))
+
+
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
     """One line of the reference of options."""

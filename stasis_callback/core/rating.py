@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, divide_up
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, divide_up, format_amount
 
 US_PER_S = 1_000_000
 INTERVAL_LIMIT_S = 3600
@@ -42,7 +42,7 @@ class Rate:
             ("next price", self.next_price_micros),
         ):
             if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
-                raise InvalidInput(f"{name} must not be negative")
+                raise InvalidInput(f"{name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
 
 
 def charged_seconds(duration_us: int) -> int:

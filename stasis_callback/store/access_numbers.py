@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import is_dialable
-from stasis_callback.core.options import CallOptions
+from stasis_callback.core.options import OPTION_NAMES, CallOptions
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import AccessNumber
 
@@ -59,7 +59,8 @@ class AccessNumbers:
                     f"there is no access number {number!r}: see `stasis-callback access-number list`"
                 )
             merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
-            CallOptions.parse(stored_without_blanks(stored) | merged)
+            unknown = {name: text for name, text in stored.items() if name not in OPTION_NAMES}
+            CallOptions.parse(unknown | merged)
             values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
             AccessNumber.update(values).where(AccessNumber.id == row.id).execute()
 
@@ -73,11 +74,6 @@ class AccessNumbers:
         """Every access number."""
         with self._database.reading():
             return [_view(row) for row in AccessNumber.select().order_by(AccessNumber.number)]
-
-
-def stored_without_blanks(stored: Mapping[str, str]) -> dict[str, str]:
-    """Only the options that are given a value."""
-    return {name: text for name, text in stored.items() if text != ""}
 
 
 def _view(row: AccessNumber) -> AccessNumberView:
