@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput, require
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import Book, Entry, Hold, Transfer
@@ -101,8 +101,11 @@ class Ledger:
                 self._house("overrun", currency): -overrun,
                 self._house("revenue", currency): amount_micros,
             }
-            if self._post(key, "settle", "", lines):
+            # The hold goes first: the book would be below its limit while the funds are both held and taken.
+            again = hold.state == HoldState.POSTED
+            if not again:
                 self._close_hold(hold, HoldState.POSTED)
+            require(self._post(key, "settle", "", lines) != again, f"leg {leg_id}: hold and posting disagree")
             return settlement
 
     def void(self, leg_id: str) -> None:
@@ -128,19 +131,21 @@ class Ledger:
     def top_up(self, book_id: int, amount_micros: int, *, key: str, note: str = "") -> bool:
         """Add money to a book; False when this key has done so already. Raises InvalidInput for nothing or less."""
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
-            raise InvalidInput("a top-up must be more than 0")
+            raise InvalidInput(f"a top-up must be more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}")
         with self._database.transaction():
             currency = Book.get_by_id(book_id).currency
             lines = {book_id: amount_micros, self._house("cash", currency): -amount_micros}
             return self._post(f"topup:{key}", "topup", note, lines)
 
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
-        """A new, empty book for an account; its id."""
+        """A new, empty book for an account; its id. Raises InvalidInput for a credit limit that is none."""
+        _check_credit_limit(credit_limit_micros)
         with self._database.transaction():
             return int(_book(name, currency, house=False, credit_limit_micros=credit_limit_micros).id)
 
     def set_credit_limit(self, book_id: int, credit_limit_micros: int) -> None:
         """Change how far below zero a book may go. Raises InvalidInput when it is further down already."""
+        _check_credit_limit(credit_limit_micros)
         with self._database.transaction():
             changed = (
                 Book.update(credit_limit_micros=credit_limit_micros)
@@ -176,6 +181,11 @@ class Ledger:
                 Book.house == False,  # noqa: E712
             ).execute()
         return True
+
+
+def _check_credit_limit(micros: int) -> None:
+    if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
+        raise InvalidInput(f"a credit limit must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
 
 
 def _book(name: str, currency: str, *, house: bool, credit_limit_micros: int = 0) -> Book:

@@ -41,7 +41,8 @@ CREATE TABLE book (
     house BOOLEAN NOT NULL,
     balance_micros BIGINT NOT NULL,
     held_micros BIGINT NOT NULL CHECK (held_micros >= 0),
-    credit_limit_micros BIGINT NOT NULL CHECK (credit_limit_micros >= 0)
+    credit_limit_micros BIGINT NOT NULL CHECK (credit_limit_micros >= 0),
+    CHECK (balance_micros - held_micros + credit_limit_micros >= 0)
 );
 CREATE TABLE account (
     id {pk},
