@@ -54,7 +54,7 @@ SIP_BY_CAUSE = {
     102: 408,
     127: 500,
 }
-"""Final SIP answer by Q.850 cause before an answer; every other cause becomes 603."""
+"""`tech_cause` of a hang-up with this Q.850 cause, and the final answer on the wire (603 for all other causes)."""
 
 CAUSE_BY_REASON = {
     "normal": 16,

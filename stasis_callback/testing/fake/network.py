@@ -61,45 +61,45 @@ class FakeNetwork(Network):
 
     def __init__(self, fake: FakeAsterisk) -> None:
         super().__init__()
-        self._fake = fake
+        self.fake = fake
         fake.switch.network = self
 
     @property
     def ari_url(self) -> str:
         """Base address of ARI."""
-        return self._fake.url
+        return self.fake.url
 
     @property
     def ari_username(self) -> str:
         """User name for ARI."""
-        return self._fake.username
+        return self.fake.username
 
     @property
     def ari_password(self) -> str:
         """Password for ARI."""
-        return self._fake.password
+        return self.fake.password
 
     @property
     def ari_app(self) -> str:
         """The application the dialplan hands missed calls to."""
-        return self._fake.app
+        return self.fake.app
 
     @property
     def cel_path(self) -> Path:
         """The CEL journal."""
-        return self._fake.cel_path
+        return self.fake.cel_path
 
     @property
     def trunk_name(self) -> str:
         """The trunk of dial strings: `PJSIP/<number>@<trunk>`."""
-        return self._fake.trunk
+        return self.fake.trunk
 
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
         """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
-        return self._fake.run(self._ring(ani, dnis, gives_up_after_s))
+        return self.fake.run(self._ring(ani, dnis, gives_up_after_s))
 
     async def _ring(self, ani: str, dnis: str, gives_up_after_s: float) -> Refusal:
-        switch, loop = self._fake.switch, asyncio.get_running_loop()
+        switch, loop = self.fake.switch, asyncio.get_running_loop()
         began_s = loop.time()
         channel = switch.new_channel(switch.new_id(), "incoming", state="Ring")
         channel.caller_number, channel.exten = ani, dnis
@@ -122,7 +122,7 @@ class FakeNetwork(Network):
         phone = self.phones.get(channel.dial_string.partition("@")[0].lstrip("+"))
         if phone is None:
             return False
-        channel.line, channel.phone = FakeLine(self._fake, channel), phone
+        channel.line, channel.phone = FakeLine(self.fake, channel), phone
         channel.phone_call = phone.take(caller_id, channel.line)
         return True
 
@@ -131,7 +131,7 @@ class FakeNetwork(Network):
         if channel.phone is not None and channel.phone_call is not None:
             channel.phone.note(channel.phone_call, state)
         elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
-            self._fake.soon(lambda: self._fake.switch.far_ends(channel, 16))
+            self.fake.soon(lambda: self.fake.switch.far_ends(channel, 16))
 
     def heard_digit(self, channel: Channel, digit: str) -> None:
         """A digit reaches the phone at the far end of `channel`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from .model import CAUSE_BY_REASON, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, ari_time
+from .model import CAUSE_BY_REASON, AriError, Bridge, Channel, Json, ari_time
 from .switch import NORMAL
 
 if TYPE_CHECKING:
@@ -136,8 +136,7 @@ class Routes:
         if reason and str(reason) not in CAUSE_BY_REASON:
             raise AriError(400, "Invalid reason for hangup reason provided")
         cause = int(code) if code else CAUSE_BY_REASON[str(reason or "normal")]
-        unanswered = channel.kind == "incoming" and channel.state != "Up"
-        self._switch.hang_up(channel, cause, SIP_BY_CAUSE.get(cause, 603) if unanswered else None)
+        self._switch.hang_up(channel, cause)
 
     async def _answer(self, request: web.Request, params: Json) -> None:
         await self._in_turn(self._controlled(request), self._switch.answer)

@@ -74,13 +74,19 @@ class Switch:
     # --- how a channel comes ---------------------------------------------------------------------------------
 
     def new_channel(
-        self, channel_id: str, kind: Kind, *, name: str | None = None, state: State = "Down"
+        self,
+        channel_id: str,
+        kind: Kind,
+        *,
+        name: str | None = None,
+        state: State = "Down",
+        linkedid: str | None = None,
     ) -> Channel:
         """A channel begins to be."""
         if channel_id in self.channels:
             raise ID_EXISTS
         name = name or f"PJSIP/{self.trunk}-{next(self._serial):08x}"
-        channel = Channel(channel_id, name, kind, self.now_us(), linkedid=channel_id, state=state)
+        channel = Channel(channel_id, name, kind, self.now_us(), linkedid=linkedid or channel_id, state=state)
         self.channels[channel_id] = channel
         self.cel.write("CHAN_START", channel, channel.created_us)
         return channel
@@ -95,15 +101,14 @@ class Switch:
         parts = _ENDPOINT.fullmatch(endpoint)
         if parts is None or parts["trunk"] != self.trunk:
             raise AriError(500, "Allocation failed", key="error")
-        channel = self.new_channel(channel_id, kind)
+        originator = self.channels.get(str(params.get("originator") or ""))
+        channel = self.new_channel(channel_id, kind, linkedid=originator.linkedid if originator else None)
         channel.dial_string = f"{parts['number']}@{parts['trunk']}"
         channel.app, channel.args = str(params["app"]), str(params.get("appArgs") or "")
         if kind == "originated":
             caller_id = str(params.get("callerId") or "")
             found = _NUMBER_IN_CALLER_ID.search(caller_id)
             channel.connected_number = channel.caller_number = found[1] if found else caller_id.strip()
-        if originator := self.channels.get(str(params.get("originator") or "")):
-            channel.linkedid = originator.linkedid
         self.apps.subscribe(channel.app, f"channel:{channel.id}")
         for key, value in (params.get("variables") or {}).items():
             self.set_variable(channel, key, str(value))
@@ -280,7 +285,7 @@ class Switch:
 
     def far_keys(self, channel: Channel, digit: str) -> None:
         """A key was released on the phone of this channel."""
-        if channel.gone:
+        if channel.gone or channel.state != "Up":
             return
         bridge = channel.bridge
         if bridge is None or bridge.technology == "simple_bridge":
@@ -302,12 +307,12 @@ class Switch:
             fields["tech_cause"] = sip_status
         self.apps.publish("ChannelHangupRequest", channel=channel, **fields)
 
-    def hang_up(self, channel: Channel, cause: int, sip_status: int | None = None) -> None:
+    def hang_up(self, channel: Channel, cause: int) -> None:
         """`DELETE /channels/{id}`."""
         self.request_hangup(channel, cause, soft=True)
         if channel.kind == "originated" and channel.state != "Up":
             self._report_dial(channel, "NOANSWER")
-        self.end(channel, cause, sip_status)
+        self.end(channel, cause, SIP_BY_CAUSE.get(cause))
 
     def end(self, channel: Channel, cause: int, sip_status: int | None = None) -> None:
         """The channel is gone: it leaves its bridge and application, and its end is reported."""

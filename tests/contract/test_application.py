@@ -1,0 +1,121 @@
+"""The application: its filter, its loss and return, its replacement; and what else the service asks."""
+
+import pytest
+import websocket
+
+from contract.wire import Wire
+from stasis_callback.ari.rest import Rest
+
+
+def test_unknown_application_is_404(asterisk: Wire) -> None:
+    assert asterisk.get("applications", "nobody").status == 404
+    assert asterisk.put("applications", "nobody", "eventFilter", body={}).status == 404
+
+
+def test_event_filter_leaves_out_what_it_names(asterisk: Wire) -> None:
+    a = asterisk.answered()
+    asterisk.post("channels", a, "variable", variable="BEFORE", value="1")
+    asterisk.events.wait("ChannelVarset", a, lambda event: event["variable"] == "BEFORE")
+
+    reply = asterisk.put(
+        "applications", asterisk.app, "eventFilter", body={"disallowed": [{"type": "ChannelVarset"}]}
+    )
+    asterisk.post("channels", a, "variable", variable="AFTER", value="1")
+    asterisk.delete("channels", a)
+    asterisk.gone(a)
+
+    assert reply.body["events_disallowed"] == [{"type": "ChannelVarset"}]
+    assert "AFTER" not in [event["variable"] for event in asterisk.events.of(a, "ChannelVarset")]
+
+
+def test_idle_application_is_forgotten_with_its_filter(asterisk: Wire) -> None:
+    asterisk.put("applications", asterisk.app, "eventFilter", body={"disallowed": [{"type": "Dial"}]})
+
+    asterisk.away()
+    asterisk.connect()
+
+    assert asterisk.get("applications", asterisk.app).body["events_disallowed"] == []
+
+
+def test_application_with_channels_keeps_its_filter_and_subscriptions(asterisk: Wire) -> None:
+    a = asterisk.answered()
+    asterisk.put("applications", asterisk.app, "eventFilter", body={"disallowed": [{"type": "Dial"}]})
+
+    asterisk.events.close()
+    asterisk.events = asterisk.connect()
+
+    shown = asterisk.get("applications", asterisk.app).body
+    assert shown["channel_ids"] == [a]
+    assert shown["events_disallowed"] == [{"type": "Dial"}]
+    asterisk.delete("channels", a)
+    assert asterisk.gone(a) == (16, None)
+
+
+def test_calls_go_on_while_it_is_away_and_nothing_is_told_later(asterisk: Wire) -> None:
+    a, b, bridge = asterisk.talking()
+    phone = asterisk.phone_of(b)
+
+    asterisk.events.close()
+    phone.hang_up()
+    asterisk.wait_gone(b)
+    asterisk.events = asterisk.connect()
+
+    assert asterisk.get("channels", a).body["state"] == "Up"
+    assert asterisk.get("bridges", bridge).body["channels"] == [a]
+    asterisk.delete("channels", a)
+    asterisk.gone(a)
+    assert asterisk.events.of(b) == []
+    assert not asterisk.events.of(a, "StasisStart")
+
+
+def test_who_a_channel_is_can_be_read_after_a_return(asterisk: Wire) -> None:
+    number = asterisk.number()
+    asterisk.network.phone(number).answers(after_s=0.05)
+    a = asterisk.originate(number, args="a,call42")
+    asterisk.events.wait("StasisStart", a)
+
+    asterisk.events.close()
+    asterisk.events = asterisk.connect()
+
+    (shown,) = asterisk.get("channels").body
+    assert (shown["id"], shown["state"]) == (a, "Up")
+    assert shown["dialplan"]["app_name"] == "Stasis"
+    assert shown["dialplan"]["app_data"] == f"{asterisk.app},a,call42"
+
+
+def test_newest_connection_replaces_the_one_before(asterisk: Wire) -> None:
+    old = asterisk.events
+
+    asterisk.events = asterisk.connect()
+
+    assert old.wait("ApplicationReplaced", "")["application"] == asterisk.app
+    a = asterisk.answered()
+    assert old.of(a) == []
+
+
+def test_subscriptions_of_nothing_are_refused(asterisk: Wire) -> None:
+    path = ("applications", asterisk.app, "subscription")
+
+    assert asterisk.post(*path, eventSource="channel:nobody").status == 422
+    assert asterisk.post(*path, eventSource="nonsense:1").status == 400
+    assert asterisk.post(*path).status == 400
+    assert asterisk.delete(*path, eventSource="channel:nobody").status == 422
+
+
+def test_wrong_password_is_refused_on_both_ways(asterisk: Wire) -> None:
+    stranger = Rest(asterisk.rest.base, "callback", "wrong", 5, 1)
+
+    assert stranger.send("GET", "channels").status == 401
+    with pytest.raises(websocket.WebSocketBadStatusException):
+        websocket.create_connection(stranger.events_url("x"), header=stranger.headers, suppress_origin=True)
+    stranger.close()
+
+
+def test_information_the_service_checks_at_its_start(asterisk: Wire) -> None:
+    info = asterisk.get("asterisk", "info").body
+
+    assert int(info["system"]["version"].split(".")[0]) >= 20
+    assert info["system"]["entity_id"]
+    assert info["status"]["startup_time"]
+    assert asterisk.get("asterisk", "modules", "func_timeout.so").body["status"] == "Running"
+    assert asterisk.get("asterisk", "modules", "no_such.so").status == 404

@@ -1,0 +1,113 @@
+"""An incoming call: into the application unanswered, out of it refused."""
+
+import pytest
+
+from contract.wire import Wire
+
+
+def test_missed_call_enters_with_its_number_and_access_number(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        channel = call.start["channel"]
+        asterisk.delete("channels", call.channel, reason="busy")
+
+    assert call.start["args"] == ["missed", "420800123456"]
+    assert channel["state"] == "Ring"
+    assert channel["caller"]["number"] == "420212345678"
+    assert channel["dialplan"]["exten"] == "420800123456"
+    assert channel["dialplan"]["app_data"] == f"{asterisk.app},missed,420800123456"
+
+
+@pytest.mark.parametrize(
+    ("how", "cause", "sip"),
+    [
+        ({"reason": "busy"}, 17, 486),
+        ({"reason": "congestion"}, 34, 503),
+        ({"reason": "rejected"}, 21, 403),
+        ({"reason": "unallocated"}, 1, 404),
+        ({"reason_code": "17"}, 17, 486),
+        ({"reason_code": "19"}, 19, 480),
+        ({"reason_code": "34"}, 34, 503),
+    ],
+)
+def test_refused_unanswered_with_the_reason(
+    asterisk: Wire, how: dict[str, str], cause: int, sip: int
+) -> None:
+    with asterisk.missed_call() as call:
+        assert asterisk.delete("channels", call.channel, **how).status == 204
+
+    refusal = call.refusal.result()
+    assert (refusal.cause, refusal.sip_status, refusal.answered) == (cause, sip, False)
+
+
+def test_without_a_reason_it_is_603(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        asterisk.delete("channels", call.channel)
+
+    assert call.refusal.result().sip_status == 603
+
+
+def test_unknown_or_double_reason_is_refused(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        assert asterisk.delete("channels", call.channel, reason="bad-luck").status == 400
+        assert asterisk.delete("channels", call.channel, reason="busy", reason_code="17").status == 400
+        asterisk.delete("channels", call.channel, reason="busy")
+
+
+def test_its_end_is_not_told_without_a_subscription(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        asterisk.delete("channels", call.channel, reason="busy")
+
+    asterisk.events.wait("StasisEnd", call.channel)
+    asterisk.answered()  # what comes later has come
+    assert not asterisk.events.of(call.channel, "ChannelDestroyed")
+
+
+def test_its_end_is_told_to_a_subscriber(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        source = {"eventSource": f"channel:{call.channel}"}
+        reply = asterisk.post("applications", asterisk.app, "subscription", **source)
+        assert call.channel in reply.body["channel_ids"]
+        asterisk.delete("channels", call.channel, reason="busy")
+
+    assert asterisk.gone(call.channel) == (17, 486)
+
+
+def test_caller_who_gives_up_ends_it(asterisk: Wire) -> None:
+    with asterisk.missed_call(gives_up_after_s=1.0) as call:
+        asterisk.post("applications", asterisk.app, "subscription", eventSource=f"channel:{call.channel}")
+
+    assert asterisk.gone(call.channel) == (19, 487)
+    assert not call.refusal.result().answered
+
+
+def test_answering_it_shows(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        assert asterisk.post("channels", call.channel, "answer").status == 204
+
+    assert call.refusal.result().answered
+    asterisk.events.wait("StasisEnd", call.channel)
+
+
+def test_refused_busy_while_the_application_is_away(asterisk: Wire) -> None:
+    asterisk.away()
+
+    refusal = asterisk.network.missed_call(ani="420212345678", dnis="420800123456")
+
+    assert (refusal.cause, refusal.sip_status, refusal.answered) == (17, 486, False)
+
+
+def test_caller_without_a_number(asterisk: Wire) -> None:
+    with asterisk.missed_call(ani="") as call:
+        asterisk.delete("channels", call.channel, reason="busy")
+
+    assert call.start["channel"]["caller"]["number"] in ("", "anonymous")
+
+
+def test_dialplan_limits_how_long_it_may_wait(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        left_s = float(
+            asterisk.get("channels", call.channel, "variable", variable="TIMEOUT(absolute)").body["value"]
+        )
+        asterisk.delete("channels", call.channel, reason="busy")
+
+    assert 50 < left_s <= 60
