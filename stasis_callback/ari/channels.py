@@ -25,7 +25,7 @@ MEDIA = re.compile(r"(sound|recording|tone):[^,\s]+")
 DTMF = re.compile(r"[0-9A-D*#]+")
 
 # Originate follows a SIP 302 into this dialplan context of the channel's `FORWARD_CONTEXT`: toll fraud, so it
-# names one that leads nowhere (asterisk-conf/extensions.conf keeps it empty).
+# names one that leads nowhere (asterisk-conf/extensions.conf hangs up there).
 NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
 
 FUSE = "TIMEOUT(absolute)"
