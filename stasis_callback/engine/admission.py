@@ -17,6 +17,9 @@ from stasis_callback.store.accounts import AccountView
 
 log = structlog.get_logger()
 
+WITHHELD = ("", "anonymous", "restricted", "private", "unavailable", "unknown")
+"""What networks put into the From header of a caller who does not show a number (RFC 3323: `anonymous`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
@@ -67,7 +70,7 @@ class Admission:
         self._stores.requests.refuse(request, decision.reason, decision.account_id)
 
     def _identify(self, ani: str, access: AccessNumberView) -> tuple[str, AccountView | None]:
-        if not ani:
+        if ani.lower() in WITHHELD:
             return "no_ani", None
         cleaned = numbers.clean(ani)
         if cleaned is None or len(cleaned.removeprefix("+")) < 3:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -108,6 +112,40 @@ class World:
         found = wait_until(lambda: any(words in text for text in self.said), timeout_s=timeout_s)
         assert found, f"nobody said {words!r}: {self.said}"
 
+    @contextmanager
+    def process(self, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The service as a process of its own, connected; what is left of it at the end is killed."""
+        log_path = folder / f"service-{len(list(folder.glob('service-*')))}.log"
+        config = folder / "stasis-callback.toml"
+        config.write_text(self._toml())
+        command = [sys.executable, "-m", "stasis_callback", "--config", str(config), "run"]
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(command, stderr=log, stdout=log, env=os.environ | environment)
+        try:
+            self.until(lambda: "asterisk.connected" in log_path.read_text() or process.poll() is not None)
+            assert process.poll() is None, log_path.read_text()
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def _toml(self) -> str:
+        s = self.settings
+        return f"""
+node = "{s.node}"
+log_format = "json"
+[database]
+url = "{s.database.url}"
+[ari]
+url = "{s.ari.url}"
+username = "{s.ari.username}"
+password = "{s.ari.password.get_secret_value()}"
+app = "{s.ari.app}"
+[asterisk]
+trunk = "{s.asterisk.trunk}"
+cel_path = "{s.asterisk.cel_path}"
+"""
+
     # --- what happens ----------------------------------------------------------------------------------------
 
     def phone(self, number: str = ANI) -> Phone:
@@ -141,14 +179,12 @@ class World:
 
     def nothing_left(self, funds: str = "10.00", number: str = ANI) -> None:
         """No channel, bridge, thread, hold or unpaid second is left; the ledger agrees with the call records."""
-        assert self.service is not None
-        client = self.service.client
-        sessions = self.service.dialer
-        clean = wait_until(
-            lambda: not client.channels.list() and not client.bridges.list() and not sessions.sessions,
-            timeout_s=5.0,
-        )
-        assert clean, (client.channels.list(), client.bridges.list(), sessions.sessions)
+        with closing(self._ari()) as client:
+            clean = wait_until(
+                lambda: not (client.channels.list() or client.bridges.list() or self._threads()),
+                timeout_s=1.0,
+            )
+            assert clean, (client.channels.list(), client.bridges.list(), self._threads())
         assert verify(self.stores.database, self.stores.tariffs) == []
         account = self.stores.accounts.named(number)
         assert account.held_micros == 0
@@ -156,6 +192,10 @@ class World:
             xdr.amount_micros - xdr.overrun_micros for xdr in self.stores.calls.xdrs(account=number)
         )
         assert account.balance_micros == parse_amount(funds) - charged
+
+    @staticmethod
+    def _threads() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("call-")]
 
     def close(self) -> None:
         """Close the database and, after a test that failed, end what it left in Asterisk."""
