@@ -149,7 +149,7 @@ def _asterisk(config: Settings) -> Iterator[Finding]:
         yield Finding("problem", str(error), "see [ari] in the settings")
         return
     try:
-        yield _version(client.info().version)
+        yield version_finding(client.info().version)
         yield from _modules(client)
         yield _trunk(client, config.asterisk.trunk)
         yield _application(client)
@@ -163,7 +163,8 @@ def _asterisk(config: Settings) -> Iterator[Finding]:
         client.close()
 
 
-def _version(text: str) -> Finding:
+def version_finding(text: str) -> Finding:
+    """Whether this release of Asterisk is one to rely on."""
     numbers = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     if numbers is None:
         return Finding(
@@ -201,12 +202,18 @@ def _trunk(client: AriClient, trunk: str) -> Finding:
 
     # Not GET /endpoints: its module is not among those that asterisk-conf loads.
     try:
-        found = client.rest.fetch("asterisk", "config", "dynamic", "res_pjsip", "endpoint", trunk)
+        reply = client.rest.send("GET", "asterisk", "config", "dynamic", "res_pjsip", "endpoint", trunk)
     except AriUnavailable:
         return Finding("warning", f"whether there is a PJSIP endpoint {trunk} could not be seen")
-    if found is None:
+    if not reply.ok or not isinstance(reply.body, list):
         return Finding(
             "problem", f"there is no PJSIP endpoint {trunk}", "make it in Asterisk's local/pjsip.conf"
+        )
+    if {"attribute": "direct_media", "value": "false"} not in reply.body:
+        return Finding(
+            "problem",
+            f"PJSIP endpoint {trunk} lets speech go around Asterisk: the keys pressed would be lost",
+            "make it from the template (carrier) of pjsip.conf, or set direct_media = no",
         )
     return Finding("ok", f"PJSIP endpoint {trunk} is there")
 

@@ -20,7 +20,8 @@ HEAD = """\
 <!-- Made by `stasis-callback docs > docs/reference/cli.md`: do not edit. -->
 
 `stasis-callback <noun> <verb>`; `python -m stasis_callback` is the same. Every listing has `--json` for
-programs: amounts are given as text (`"balance": "1.50"`) and in millionths (`"balance_micros": 1500000`), times in ISO 8601, UTC.
+programs: amounts are given as text (`"balance": "1.50"`) and in millionths (`"balance_micros": 1500000`), times
+in ISO 8601, UTC.
 
 | Exit code | Meaning |
 |---|---|

@@ -1,0 +1,74 @@
+"""The command line as tests use it: one call in this process, and what the database holds before and after."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stasis_callback import __main__  # registers `run`
+from stasis_callback.admin.app import execute
+
+assert __main__.run
+
+SUBSCRIBER = "420212345678"
+ACCESS_NUMBER = "420800123456"
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class CommandLine:
+    """Runs commands in `folder`, which holds (or will hold) the settings and the database."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.database = folder / "stasis-callback.db"
+        self._capsys = capsys
+
+    def __call__(self, *words: str | Path) -> Result:
+        """Run a command, whatever comes of it."""
+        self._capsys.readouterr()
+        code = execute([str(word) for word in words])
+        captured = self._capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    def ok(self, *words: str | Path) -> Result:
+        """Run a command that has to succeed in silence on standard error."""
+        result = self(*words)
+        assert (result.code, result.err) == (0, ""), result
+        return result
+
+    def refused(self, *words: str | Path) -> str:
+        """Run a command that has to be refused: exit 2, one sentence, and not a row is different; the sentence."""
+        before = self.dump()
+        result = self(*words)
+        assert (result.code, result.out) == (2, ""), result
+        assert self.dump() == before
+        assert result.err.startswith("error: "), result
+        assert result.err.count("\n") == 1, result
+        assert len(result.err) < 700
+        assert result.err.removesuffix("\n").isprintable()
+        return result.err.removeprefix("error: ")
+
+    def dump(self) -> list[str]:
+        """Every row of every table."""
+        if not self.database.exists():
+            return []
+        connection = sqlite3.connect(self.database)
+        try:
+            return list(connection.iterdump())
+        finally:
+            connection.close()

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.store.calls import LegEnd
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line in an empty folder."""
+    for name in [name for name in os.environ if name.startswith("STASIS_CALLBACK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path, capsys)
+
+
+@pytest.fixture(scope="session")
+def _shops() -> dict[str, Path]:
+    return {}
+
+
+@pytest.fixture
+def shop(
+    cli: CommandLine,
+    _shops: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> CommandLine:
+    """A small business: one customer, tariff, product, account with 10.00, and access number."""
+    if not _shops:
+        open_shop(cli)
+        _shops["made"] = Path(shutil.copytree(cli.folder, tmp_path_factory.mktemp("shop") / "files"))
+    shutil.copytree(_shops["made"], cli.folder, dirs_exist_ok=True)
+    monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", f"sqlite:///{cli.database}")
+    return cli
+
+
+def open_shop(cli: CommandLine) -> None:
+    cli.ok("init")
+    cli.ok("customer", "add", "Acme", "--currency", "USD")
+    cli.ok("tariff", "add", "retail", "--currency", "USD")
+    cli.ok("tariff", "add", "euros", "--currency", "EUR")
+    cli.ok("rate", "add", "retail", "420", "0.12", "--description", "Czechia")
+    cli.ok("product", "add", "callback", "--tariff", "retail")
+    cli.ok("product", "add", "eurocall", "--tariff", "euros")
+    cli.ok(
+        "account", "add", SUBSCRIBER, "--customer", "Acme", "--product", "callback", "--alias", "420777111222"
+    )
+    cli.ok("account", "topup", SUBSCRIBER, "10", "--key", "first")
+    cli.ok("access-number", "add", ACCESS_NUMBER)
+
+
+@pytest.fixture
+def called(shop: CommandLine) -> str:
+    """One callback is over: 61 s of leg A, nobody at leg B; the id of its request."""
+    stores = open_stores(f"sqlite:///{shop.database}", "node1", Clock())
+    try:
+        return _one_callback(stores)
+    finally:
+        stores.database.close()
+
+
+def _one_callback(stores: Stores) -> str:
+    account = stores.accounts.named(SUBSCRIBER)
+    rate = stores.tariffs.match(account.tariff_id, SUBSCRIBER)
+    assert rate
+    request = CallbackRequest("call-1", "ani", "+" + SUBSCRIBER, ACCESS_NUMBER)
+    stores.requests.accept(
+        request, account_id=account.id, leg_a_number=SUBSCRIBER, stored_options={}, queue_limit=10
+    )
+    [claimed] = stores.requests.claim(10)
+    start_us = 1_700_000_000 * US_PER_S
+    for side, answered_at_us, outcome in (("a", start_us, Outcome.ANSWERED), ("b", None, Outcome.NO_ANSWER)):
+        leg_id = f"{claimed.id}-{side}1"
+        assert stores.calls.open_leg(leg_id, claimed.id, side, SUBSCRIBER, account.id, rate, 1_000_000)  # type: ignore[arg-type]
+        end_us = start_us + 61 * US_PER_S
+        stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
+    stores.requests.answered(claimed.id)
+    stores.requests.finish(claimed.id, "no_answer")
+    return claimed.id

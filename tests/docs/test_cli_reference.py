@@ -1,0 +1,29 @@
+"""docs/reference/cli.md is what the commands say about themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from typer.main import get_command
+
+from stasis_callback import __main__  # registers `run`
+from stasis_callback.admin.app import app
+from stasis_callback.admin.reference import cli_reference, commands
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+
+
+def test_the_reference_is_up_to_date() -> None:
+    assert __main__.run
+    assert PAGE.read_text() == cli_reference(get_command(app)), (
+        "run `stasis-callback docs > docs/reference/cli.md`"
+    )
+
+
+def test_every_command_argument_and_option_has_help() -> None:
+    for command, context in commands(get_command(app)):
+        assert (command.help or "").strip().endswith("."), context.command_path
+        for parameter in command.params:
+            text = getattr(parameter, "help", None)
+            assert text, f"{context.command_path} {parameter.name}"
+            assert text.rstrip().endswith((".", ")", "]", ";")) or "'" in text, text
