@@ -32,15 +32,11 @@ def test_every_command_on_a_gone_channel_is_404(asterisk: Wire) -> None:
     asterisk.delete("channels", a)
     asterisk.gone(a)
 
-    for command, params in [
-        ("play", {"media": "sound:beep"}),
-        ("variable", {"variable": "X", "value": "1"}),
-        ("answer", {}),
-        ("ring", {}),
-        ("dtmf", {"dtmf": "1"}),
-        ("dial", {}),
-    ]:
-        assert asterisk.post("channels", a, command, **params).status == 404
+    assert asterisk.post("channels", a, "play", media="sound:beep").status == 404
+    assert asterisk.post("channels", a, "variable", variable="X", value="1").status == 404
+    assert asterisk.post("channels", a, "dtmf", dtmf="1").status == 404
+    for command in ("answer", "ring", "dial"):
+        assert asterisk.post("channels", a, command).status == 404
     assert asterisk.get("channels", a).status == 404
     assert asterisk.get("channels", a, "variable", variable="X").status == 404
     assert asterisk.delete("channels", a).status == 404
@@ -65,7 +61,7 @@ def test_journal_has_answer_and_hangup_of_both_legs(asterisk: Wire) -> None:
     asterisk.gone(a)
 
     for leg in (a, b):
-        assert wait_until(lambda leg=leg: len(asterisk.cel(leg)) == 3, timeout_s=5)
+        assert wait_until(lambda: len(asterisk.cel(leg)) == 3, timeout_s=5)  # noqa: B023
         rows = asterisk.cel(leg)
         assert [row[0] for row in rows] == ["CHAN_START", "ANSWER", "HANGUP"]
         assert all(len(row) == 5 and len(row[1].partition(".")[2]) == 6 for row in rows)
@@ -107,5 +103,5 @@ def test_journal_agrees_with_the_events(asterisk: Wire) -> None:
     end = asterisk.events.wait("ChannelDestroyed", a)
     answered_s, ended_s = (float(row[1]) for row in asterisk.cel(a)[1:])
 
-    assert parse_time_us(up["timestamp"]) / 1e6 == pytest.approx(answered_s, abs=0.02)
-    assert parse_time_us(end["timestamp"]) / 1e6 == pytest.approx(ended_s, abs=0.02)
+    assert parse_time_us(up["timestamp"]) / 1e6 == pytest.approx(answered_s, abs=0.1)
+    assert parse_time_us(end["timestamp"]) / 1e6 == pytest.approx(ended_s, abs=0.1)

@@ -2,8 +2,6 @@
 
 import time
 
-import pytest
-
 from contract.wire import FUSE, Wire
 from stasis_callback.clock import wait_until
 
@@ -37,7 +35,7 @@ def test_ends_one_bridged_leg_alone_and_on_time(asterisk: Wire) -> None:
     asterisk.fuse(b, 0.8)
 
     assert asterisk.gone(b) == (16, None)
-    assert time.monotonic() - set_s == pytest.approx(0.8, abs=0.15)
+    assert 0.75 <= time.monotonic() - set_s < 1.5
     assert asterisk.get("channels", a).body["state"] == "Up"
     assert asterisk.get("bridges", bridge).body["channels"] == [a]
 
@@ -49,7 +47,7 @@ def test_counts_from_when_it_was_last_set(asterisk: Wire) -> None:
 
     asterisk.gone(a)
 
-    assert time.monotonic() - set_s == pytest.approx(1.2, abs=0.15)
+    assert 1.15 <= time.monotonic() - set_s < 2
 
 
 def test_can_be_read_back_and_taken_away(asterisk: Wire) -> None:
@@ -72,9 +70,9 @@ def test_ends_both_legs_after_the_application_died(asterisk: Wire) -> None:
 
     asterisk.wait_gone(b)
     asterisk.wait_gone(a)
-    assert wait_until(lambda: (asterisk.cel_cause(b), asterisk.cel_cause(a)) == (16, 0), timeout_s=5)
+    assert wait_until(lambda: (asterisk.cel_cause(b), asterisk.cel_cause(a)) == (16, 16), timeout_s=5)
     answer, end = (float(row[1]) for row in asterisk.cel(b) if row[0] in ("ANSWER", "HANGUP"))
-    assert end - answer == pytest.approx(1.0, abs=0.2)
+    assert 1.0 <= end - answer < 1.6
 
 
 def test_during_a_playback_it_cuts_in(asterisk: Wire) -> None:

@@ -64,8 +64,8 @@ def test_its_end_is_not_told_without_a_subscription(asterisk: Wire) -> None:
 
 def test_its_end_is_told_to_a_subscriber(asterisk: Wire) -> None:
     with asterisk.missed_call() as call:
-        source = {"eventSource": f"channel:{call.channel}"}
-        reply = asterisk.post("applications", asterisk.app, "subscription", **source)
+        source = f"channel:{call.channel}"
+        reply = asterisk.post("applications", asterisk.app, "subscription", eventSource=source)
         assert call.channel in reply.body["channel_ids"]
         asterisk.delete("channels", call.channel, reason="busy")
 

@@ -26,7 +26,7 @@ def test_list_plays_in_order_as_one_playback(asterisk: Wire) -> None:
 
     reply = asterisk.post("channels", a, "play", f"{a}-p", media="sound:beep,sound:vm-goodbye")
 
-    assert (reply.status, reply.body["state"]) == (201, "queued")
+    assert reply.status == 201
     assert finished(asterisk, f"{a}-p") == "done"
     assert playback_events(asterisk, f"{a}-p") == [
         ("Started", "sound:beep"),

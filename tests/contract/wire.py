@@ -34,7 +34,7 @@ class Events:
     def __init__(self, rest: Rest, app: str) -> None:
         self.seen: list[Json] = []
         self._changed = threading.Condition()
-        self._socket = websocket.create_connection(
+        self._socket: Any = websocket.create_connection(
             rest.events_url(app), header=rest.headers, timeout=30, suppress_origin=True
         )
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -122,23 +122,23 @@ class Wire:
         self._rests = [self.rest]
         self.events = self.connect()
 
-    def connect(self, app: str | None = None) -> Events:
-        """A websocket of the product's application, or of another one."""
-        events = Events(self.rest, app or self.app)
+    def connect(self) -> Events:
+        """A websocket of the product's application."""
+        events = Events(self.rest, self.app)
         self._open.append(events)
-        assert wait_until(lambda: self.get("applications", app or self.app).ok, timeout_s=PATIENCE_S)
+        assert wait_until(lambda: self.get("applications", self.app).ok, timeout_s=PATIENCE_S)
         return events
 
-    def get(self, *path: str, **params: str) -> Reply:
+    def get(self, *path: str, **params: Any) -> Reply:
         return self.rest.send("GET", *path, params=params)
 
-    def post(self, *path: str, body: Json | None = None, **params: str) -> Reply:
+    def post(self, *path: str, body: Json | None = None, **params: Any) -> Reply:
         return self.rest.send("POST", *path, params=params, json=body)
 
     def put(self, *path: str, body: Json) -> Reply:
         return self.rest.send("PUT", *path, json=body)
 
-    def delete(self, *path: str, **params: str) -> Reply:
+    def delete(self, *path: str, **params: Any) -> Reply:
         return self.rest.send("DELETE", *path, params=params)
 
     # --- the steps every scenario is made of -----------------------------------------------------------------
@@ -153,7 +153,7 @@ class Wire:
     def new_id(self) -> str:
         return f"leg-{time.time_ns()}-{next(_serial)}"
 
-    def originate(self, number: str, *, timeout_s: int = 20, args: str = "a", **variables: str) -> str:
+    def originate(self, number: str, *, timeout_s: int = 20, args: str = "a", **variables: Any) -> str:
         """Call a phone; the id of the channel."""
         channel = self.new_id()
         reply = self.post(
@@ -162,7 +162,7 @@ class Wire:
         assert reply.ok, reply
         return channel
 
-    def leg(self, number: str, args: str = "a", **variables: str) -> Json:
+    def leg(self, number: str, args: str = "a", **variables: Any) -> Json:
         """The body of an originate request that does not follow a 302."""
         named = {key.replace("FUSE", FUSE): value for key, value in variables.items()}
         safe = {"FORWARD_CONTEXT": "no-forward"} | named
@@ -170,7 +170,7 @@ class Wire:
         return body | {"callerId": "420800123456"}
 
     def create(
-        self, number: str, *, dial_timeout_s: int | None = 20, originator: str = "", **variables: str
+        self, number: str, *, dial_timeout_s: int | None = 20, originator: str = "", **variables: Any
     ) -> str:
         """Create a channel to a phone and dial it (None: do not dial); the id of the channel."""
         channel = self.new_id()
@@ -184,7 +184,7 @@ class Wire:
             assert self.post("channels", channel, "dial", timeout=str(dial_timeout_s)).ok
         return channel
 
-    def answered(self, **variables: str) -> str:
+    def answered(self, **variables: Any) -> str:
         """An originated leg that is up and in the application."""
         number = self.number()
         self.network.phone(number).answers(after_s=0.05)
@@ -251,7 +251,7 @@ class Wire:
 
     def channels_begun(self) -> int:
         """How many channels the journal has seen begin."""
-        return self.cel_path.read_text().count('"CHAN_START"')
+        return str(self.cel_path.read_text()).count('"CHAN_START"')
 
     def cel(self, channel: str) -> list[list[str]]:
         """The journal's rows of a channel."""
@@ -263,7 +263,7 @@ class Wire:
         ends = [row for row in self.cel(channel) if row[0] == "HANGUP"]
         return int(json.loads(ends[-1][4])["hangupcause"]) if ends else None
 
-    def talking(self, **variables: str) -> tuple[str, str, str]:
+    def talking(self, **variables: Any) -> tuple[str, str, str]:
         """An answered leg A, an answered leg B made by create + dial, and the bridge they are in."""
         number = self.number()
         self.network.phone(number).answers(after_s=0.05)

@@ -70,7 +70,7 @@ class FakeAsterisk:
         self.modules = set(re.findall(r"^load = (\S+)", modules_conf, re.MULTILINE))
         """What the project's configuration loads; with `bridge_native_rtp.so` plain bridges lose DTMF."""
         self.journal: list[Entry] = []
-        """Requests, events and faults in order."""
+        """Requests with their parameters, events with their fields, and faults, in order."""
         self.faults = Faults(self._do_fault)
         self._own_dir = None if cel_dir else tempfile.TemporaryDirectory(prefix="fake-asterisk-")
         cel = Cel((cel_dir or Path(self._own_dir.name if self._own_dir else "")) / "cel.csv")
@@ -93,11 +93,10 @@ class FakeAsterisk:
 
     def stop(self) -> None:
         """End every call and connection, and the thread."""
-        if self._loop.is_closed():
-            return
-        self.run(self._shut_down())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        if self._thread.is_alive():
+            self.run(self._shut_down())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
         self._loop.close()
         if self._own_dir is not None:
             self._own_dir.cleanup()
@@ -143,10 +142,9 @@ class FakeAsterisk:
         for channel in list(self.switch.channels.values()):
             self.switch.drop(channel)
         self._drop_websockets()
-        tasks = self.switch.tasks()
-        for task in tasks:
+        for task in self.switch.tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self.switch.tasks, return_exceptions=True)
         await self._runner.cleanup()
         await asyncio.sleep(0)
 
@@ -157,13 +155,14 @@ class FakeAsterisk:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         path = request.path.removeprefix("/ari")
-        self._note("request", f"{request.method} {path}", dict(request.query))
-        if plan := self.faults.due("delay", path):
-            await asyncio.sleep(plan.seconds)
-        if self.faults.due("5xx", path):
-            return web.json_response({"message": "Service Unavailable"}, status=503)
-        loses = self.faults.due("lose", path) is not None
+        loses = False
         try:
+            self._note("request", f"{request.method} {path}", await _params(request))
+            if plan := self.faults.due("delay", path):
+                await asyncio.sleep(plan.seconds)
+            if self.faults.due("5xx", path):
+                raise AriError(503, "Service Unavailable")
+            loses = self.faults.due("lose", path) is not None
             self._check_password(request)
             response = await handler(request)
         except AriError as error:
@@ -194,14 +193,7 @@ class FakeAsterisk:
 
     def _as_json(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
-            params: Json = dict(request.query)
-            if request.can_read_body:
-                try:
-                    body = await request.json()
-                except ValueError as error:
-                    raise AriError(400, "Invalid JSON") from error
-                params.update(body if isinstance(body, dict) else {})
-            answer = await handler(request, params)
+            answer = await handler(request, await _params(request))
             if answer is None:
                 return web.Response(status=204)
             return web.json_response(answer, status=201 if _STARTS_PLAYBACK.search(request.path) else 200)
@@ -278,3 +270,15 @@ class FakeAsterisk:
         self._drop_websockets()
         self.switch.apps.by_name.clear()
         self.switch.started_us = self.clock.now_us()
+
+
+async def _params(request: web.Request) -> Json:
+    """Query and JSON body together; the body wins, as in Asterisk."""
+    params: Json = dict(request.query)
+    if request.body_exists:
+        try:
+            body = await request.json()
+        except ValueError as error:
+            raise AriError(400, "Invalid JSON") from error
+        params.update(body if isinstance(body, dict) else {})
+    return params

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from .apps import Apps
@@ -40,7 +40,7 @@ class Switch:
         self.playbacks: dict[str, Playback] = {}
         self.started_us = now_us()
         self._serial = itertools.count(1)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     # --- small helpers ---------------------------------------------------------------------------------------
 
@@ -61,15 +61,11 @@ class Switch:
         """An id as Asterisk makes them: start of the second, dot, serial number."""
         return f"{self.now_us() // 1_000_000}.{next(self._serial)}"
 
-    def task(self, work: asyncio.Future[None] | object) -> None:
+    def task(self, work: Coroutine[None, None, None]) -> None:
         """Run a coroutine beside everything else; it is cancelled when the fake stops."""
-        task: asyncio.Task[None] = asyncio.ensure_future(work)  # type: ignore[arg-type]
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def tasks(self) -> list[asyncio.Task[None]]:
-        """What is still running, for the end."""
-        return list(self._tasks)
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     # --- how a channel comes ---------------------------------------------------------------------------------
 
@@ -122,8 +118,9 @@ class Switch:
         words = args.split(",") if args else []
         self.apps.subscribe(app, f"channel:{channel.id}")
         if channel.kind == "created":
+            data = ",".join([app, *words])
             self.apps.publish(
-                "ChannelDialplan", channel=channel, dialplan_app="Stasis", dialplan_app_data=app
+                "ChannelDialplan", channel=channel, dialplan_app="Stasis", dialplan_app_data=data
             )
         self.apps.publish("ChannelVarset", channel=channel, variable="STASISSTATUS", value="")
         event = {"type": "StasisStart", "args": words, "channel": channel.json()}
@@ -154,12 +151,13 @@ class Switch:
         """200 from the other end."""
         if channel.gone or channel.state == "Up":
             return
-        self._cancel_ring_timer(channel)
+        if channel.ring_timer is not None:
+            channel.ring_timer.cancel()
         self.answer(channel)
         self._report_dial(channel, "ANSWER")
         entered = channel.in_stasis or self.enter_stasis(channel, channel.app or "", channel.args)
-        if not entered:
-            self.end(channel, NORMAL)
+        if not entered:  # it fails closed
+            self.end(channel, 0)
 
     def far_ends(self, channel: Channel, cause: int) -> None:
         """BYE, CANCEL or a final refusal from the other end."""
@@ -199,10 +197,6 @@ class Switch:
         if channel.kind == "created":
             self.request_hangup(channel, NO_ANSWER, soft=True)
         self.end(channel, NO_ANSWER, SIP_BY_CAUSE[NO_ANSWER])
-
-    def _cancel_ring_timer(self, channel: Channel) -> None:
-        if channel.ring_timer is not None:
-            channel.ring_timer.cancel()
 
     def _report_dial(self, channel: Channel, dialstatus: str, *, forward: str = "") -> None:
         named = not forward and (channel.kind == "originated" or not dialstatus)
@@ -319,8 +313,6 @@ class Switch:
         if channel.gone:
             return
         channel.gone, channel.cause, channel.sip_status = True, cause, sip_status
-        for timer in filter(None, (channel.ring_timer, channel.fuse)):
-            timer.cancel()
         for playback in channel.playbacks:
             if playback.state == "queued" and not playback.stopped.is_set():
                 playback.state = "playing"
@@ -372,10 +364,6 @@ class Switch:
 
     def report(self, playback: Playback, event_type: str) -> None:
         """Report a playback to whoever hears its target."""
-        kind, _, target = playback.target_uri.partition(":")
-        if kind == "channel":
-            # A channel that is ending is looked up no more, but its application still hears this.
-            channel = self.channels.get(target)
-            self.apps.publish(event_type, channel=channel, playback=playback.json())
-        else:
-            self.apps.publish(event_type, bridge=self.bridges.get(target), playback=playback.json())
+        target = playback.target_uri.partition(":")[2]
+        channel, bridge = self.channels.get(target), self.bridges.get(target)
+        self.apps.publish(event_type, channel=channel, bridge=bridge, playback=playback.json())
