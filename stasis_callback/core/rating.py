@@ -57,6 +57,12 @@ def intervals(rate: Rate, seconds: int) -> tuple[int, int]:
     return 1, divide_up(max(seconds - rate.first_interval_s, 0), rate.next_interval_s)
 
 
+def billed_seconds(rate: Rate, seconds: int) -> int:
+    """The seconds that `seconds` charged seconds are billed as: whole intervals; 0 for an unanswered leg."""
+    first, following = intervals(rate, seconds)
+    return first * rate.first_interval_s + following * rate.next_interval_s
+
+
 def cost_micros(rate: Rate, seconds: int) -> int:
     """What `seconds` charged seconds cost; 0 for an unanswered leg (`seconds` = 0). Never falls as time goes on."""
     first, following = intervals(rate, seconds)

@@ -18,12 +18,22 @@ END_TRIES = 5
 
 def finish_leg(services: Services, call: Call, leg: Leg) -> bool:
     """End a leg, wait for its end and settle it; False when Asterisk could not be asked (recovery does it later)."""
-    if not leg.requested:
-        settle(services.stores, leg.id, never_dialed(services.clock.now_us()))
+    if leg.settled:
         return True
+    if leg.requested:
+        _await_end(services, call, leg)
+    if leg.ended is None and leg.requested:
+        return False
+    end = end_of(leg) if leg.ended else never_dialed(services.clock.now_us())
+    settle(services.stores, leg.id, end)
+    leg.settled = True
+    return True
+
+
+def _await_end(services: Services, call: Call, leg: Leg) -> None:
     for _ in range(END_TRIES):
         if leg.ended is not None:
-            break
+            return
         try:
             leg.hang_up()
             if not call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True):
@@ -31,10 +41,6 @@ def finish_leg(services: Services, call: Call, leg: Leg) -> bool:
         except AriError as error:
             log.warning("leg.end_unknown", leg=leg.id, error=str(error))
             call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
-    if leg.ended is None:
-        return False
-    settle(services.stores, leg.id, end_of(leg))
-    return True
 
 
 def recheck(services: Services, call: Call, leg: Leg) -> None:

@@ -76,6 +76,8 @@ class Leg:
     answered_at_us: int | None = None
     ended: End | None = None
     hung_up_by_us: bool = False
+    settled: bool = False
+    """Its charge is written: nothing is left to do."""
     digits: deque[str] = field(default_factory=deque)
     finished_playbacks: set[str] = field(default_factory=set)
     _answered_monotonic_s: float = 0.0

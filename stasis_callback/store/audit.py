@@ -8,9 +8,9 @@ from typing import Any
 from peewee import fn
 
 from stasis_callback.core.money import format_amount
-from stasis_callback.core.rating import charged_seconds, cost_micros
+from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.store.database import Database
-from stasis_callback.store.models import Book, Entry, Hold, Leg, Transfer, Xdr
+from stasis_callback.store.models import Account, Book, Entry, Hold, Leg, Request, Transfer, Xdr
 from stasis_callback.store.tariffs import Tariffs
 
 
@@ -20,19 +20,27 @@ def verify(database: Database, tariffs: Tariffs) -> list[str]:
     One transaction, so that it looks at a single moment while calls go on.
     """
     with database.transaction():
-        return [*_transfers(), *_books(), *_holds(), *_xdrs(tariffs)]
+        return [*_transfers(), *_books(), *_legs(), *_xdrs(tariffs)]
 
 
 def _transfers() -> list[str]:
     total = fn.SUM(Entry.amount_micros)
-    uneven = Entry.select(Entry.transfer, total.alias("total")).group_by(Entry.transfer).having(total != 0)
-    return [f"transfer {row.transfer_id} sums to {format_amount(row.total)}, not to 0" for row in uneven]
+    uneven = (
+        Entry.select(Entry.transfer, Book.currency.alias("currency"), total.alias("total"))
+        .join(Book)
+        .group_by(Entry.transfer, Book.currency)
+        .having(total != 0)
+    )
+    return [
+        f"transfer {row.transfer_id} sums to {format_amount(row.total, row.currency)}, not to 0"
+        for row in uneven.objects()
+    ]
 
 
 def _books() -> list[str]:
     entries = _sums(Entry.select())
     held = _sums(Hold.select().where(Hold.state == "open"))
-    wrong = []
+    wrong: list[str] = []
     for book in Book.select().where(~Book.house):
         if book.balance_micros != entries.get(book.id, 0):
             wrong.append(
@@ -57,33 +65,55 @@ def _sums(rows: Iterable[Any]) -> dict[int, int]:
     return sums
 
 
-def _holds() -> list[str]:
+def _legs() -> list[str]:
     stale = Hold.select(Hold.leg).join(Leg).where(Hold.state == "open", Leg.state == "settled")
-    return [f"the hold of leg {hold.leg_id} is open though the leg is settled" for hold in stale]
+    wrong = [f"the hold of leg {hold.leg_id} is open though the leg is settled" for hold in stale]
+    left = Leg.select().join(Request).where(Leg.state != "settled", Request.finished_at_us.is_null(False))
+    wrong.extend(f"leg {leg.id} is not settled though its callback is over" for leg in left)
+    has_xdr = Leg.id.in_(Xdr.select(Xdr.leg))
+    silent = Leg.select().where(Leg.state == "settled", ~has_xdr)
+    wrong.extend(f"leg {leg.id} is settled but has no xDR" for leg in silent)
+    early = Leg.select().where(Leg.state != "settled", has_xdr)
+    wrong.extend(f"leg {leg.id} has an xDR but is not settled" for leg in early)
+    return wrong
 
 
 def _xdrs(tariffs: Tariffs) -> list[str]:
-    posted = {
-        row.key.removeprefix("settle:"): row.total
-        for row in Transfer.select(Transfer.key, fn.SUM(Entry.amount_micros).alias("total"))
-        .join(Entry)
-        .where(Transfer.kind == "settle", Entry.amount_micros > 0)
-        .group_by(Transfer.key)
-    }
-    wrong = []
-    for xdr in Xdr.select(Xdr, Leg).join(Leg):
+    charged, taken = _postings()
+    holds = {hold.leg_id: hold.amount_micros for hold in Hold.select()}
+    wrong: list[str] = []
+    for xdr in Xdr.select(Xdr, Leg, Account).join(Leg).join(Account):
+        leg, amount, overrun = xdr.leg, xdr.amount_micros, xdr.overrun_micros
         seconds = charged_seconds(xdr.duration_us) if xdr.answered_at_us is not None else 0
-        expected = cost_micros(tariffs.version(xdr.leg.rate_id).rate, seconds)
-        if not xdr.amount_micros == expected == posted.pop(xdr.leg_id, 0):
+        rated = cost_micros(tariffs.version(leg.rate_id).rate, seconds)
+        posted = charged.pop(leg.id, 0)
+        paid, held = taken.get((leg.id, leg.account.book_id), 0), holds.get(leg.id, 0)
+        says = f"leg {leg.id}: the xDR says {format_amount(amount)}"
+        if amount != rated:
+            wrong.append(f"{says}, its rate gives {format_amount(rated)} for {seconds} s")
+        if amount != posted:
+            wrong.append(f"{says}, {format_amount(posted)} were posted")
+        if amount - overrun != paid:
             wrong.append(
-                f"leg {xdr.leg_id}: the xDR says {format_amount(xdr.amount_micros)}, "
-                f"its rate gives {format_amount(expected)} for {seconds} s"
+                f"{says} and {format_amount(overrun)} overrun, the account paid {format_amount(paid)}"
             )
-        if xdr.account_id != xdr.leg.account_id:
-            wrong.append(f"leg {xdr.leg_id}: the xDR stands on another account than the leg")
-    wrong.extend(f"leg {leg_id} was charged but has no xDR" for leg_id in posted)
-    wrong.extend(
-        f"leg {leg.id} is settled but has no xDR"
-        for leg in Leg.select().where(Leg.state == "settled", Leg.id.not_in(Xdr.select(Xdr.leg)))
-    )
-    return wrong
+        if paid > held:
+            wrong.append(
+                f"leg {leg.id}: the account paid {format_amount(paid)}, only {format_amount(held)} were held"
+            )
+        if xdr.account_id != leg.account_id:
+            wrong.append(f"leg {leg.id}: the xDR stands on another account than the leg")
+    return wrong + [f"leg {leg_id} was charged but has no xDR" for leg_id in charged]
+
+
+def _postings() -> tuple[dict[str, int], dict[tuple[str, int], int]]:
+    """What was charged for each leg, and what was taken for it from each book."""
+    charged: dict[str, int] = {}
+    taken: dict[tuple[str, int], int] = {}
+    for entry in Entry.select(Entry, Transfer).join(Transfer).where(Transfer.kind == "settle"):
+        leg_id, amount = entry.transfer.key.removeprefix("settle:"), entry.amount_micros
+        if amount > 0:
+            charged[leg_id] = charged.get(leg_id, 0) + amount
+        else:
+            taken[leg_id, entry.book_id] = taken.get((leg_id, entry.book_id), 0) - amount
+    return charged, taken

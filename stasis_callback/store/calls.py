@@ -7,7 +7,7 @@ from typing import Literal
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.rating import charged_seconds, cost_micros
+from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import LegState
 from stasis_callback.store.database import Database
 from stasis_callback.store.ledger import Ledger
@@ -143,7 +143,7 @@ class Calls:
                 answered_at_us=end.answered_at_us,
                 ended_at_us=end.ended_at_us,
                 duration_us=end.duration_us,
-                charged_s=seconds,
+                charged_s=billed_seconds(rate, seconds),
                 amount_micros=amount,
                 overrun_micros=overrun,
                 currency=leg.account.book.currency,

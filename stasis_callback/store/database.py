@@ -34,7 +34,9 @@ class Database:
         One at a time in a process: the models know one database only, and a transaction on another would not
         hold theirs together.
         """
-        require(models.bound_database.obj is None, "a database is open in this process already: close it first")
+        require(
+            models.bound_database.obj is None, "a database is open in this process already: close it first"
+        )
         self.url = url
         self._peewee = _open(url)
         # SQLite lets one writer in and makes the others poll for their turn, with pauses that grow to 100 ms. Within
