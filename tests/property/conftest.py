@@ -1,0 +1,12 @@
+"""Property tests share the shop of the unit tests, and a profile without a time limit on a single example."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+settings.register_profile("stasis-callback", deadline=None, max_examples=150)
+settings.load_profile("stasis-callback")

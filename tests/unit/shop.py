@@ -1,0 +1,132 @@
+"""A small business on an empty database, for tests of the store: no Asterisk, and a clock that tests set."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.money import parse_amount
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.rating import Rate
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.store import models
+from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.calls import LegEnd
+from stasis_callback.store.database import Database
+from stasis_callback.store.requests import RequestView
+from stasis_callback.store.tariffs import NewRate
+
+NOON_US = 1_800_000_000 * US_PER_S
+UK_RATE = Rate("44", first_price_micros=600_000, next_price_micros=600_000)
+"""One cent a second, so that amounts in tests can be read."""
+
+
+class SetClock(Clock):
+    """Time stands still until a test moves it."""
+
+    def __init__(self, now_us: int = NOON_US) -> None:
+        self.at_us = now_us
+
+    def now_us(self) -> int:
+        return self.at_us
+
+    def passes(self, seconds: float) -> None:
+        self.at_us += int(seconds * US_PER_S)
+
+
+class Shop:
+    """An open database with the customer `people`, the tariff `standard` and the product `callback`, all in USD."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = SetClock()
+        self.file = folder / "shop.db"
+        self.file.write_bytes(_empty_database())
+        self.stores: Stores = open_stores(f"sqlite:///{self.file}", "node1", self.clock)
+        self.stores.tariffs.add("standard", "USD")
+        self.stores.tariffs.put_rates("standard", [NewRate(UK_RATE)])
+        self.stores.accounts.add_product("callback", "standard")
+        self.stores.accounts.add_customer("people", "USD")
+        self._made = 0
+
+    def account(self, number: str = "100", *, funds: str = "10.00", **values: Any) -> AccountView:
+        """An account with some money in it."""
+        account = self.stores.accounts.add(number, customer="people", product="callback", **values)
+        if funds != "0":
+            self.stores.ledger.top_up(account.book_id, parse_amount(funds), key=f"first-{number}")
+        return self.stores.accounts.get(account.id)
+
+    def money(self, account: AccountView) -> tuple[int, int]:
+        """Balance and held funds of an account, in cents."""
+        now = self.stores.accounts.get(account.id)
+        return now.balance_micros // 10_000, now.held_micros // 10_000
+
+    def missed_call(self, account: AccountView, *, key: str = "", limit: int = 1000, **options: str) -> str:
+        """Ask for a callback; the reason for a refusal, or ""."""
+        self._made += 1
+        return self.stores.requests.accept(
+            CallbackRequest(key or f"call-{self._made}", "ani", account.number, "800"),
+            account_id=account.id,
+            leg_a_number=account.number,
+            stored_options=options,
+            queue_limit=limit,
+        )
+
+    def request(self, account: AccountView) -> RequestView:
+        """A callback of which leg A is about to be dialled."""
+        assert self.missed_call(account) == ""
+        (request,) = self.stores.requests.claim(1)
+        return request
+
+    def leg(self, leg_id: str, account: AccountView, request: RequestView, *, hold: str) -> bool:
+        """Open a leg to the United Kingdom with some funds held for it."""
+        rate = self.stores.tariffs.match(account.tariff_id, "442071234567")
+        assert rate is not None
+        return self.stores.calls.open_leg(
+            leg_id, request.id, "b", "442071234567", account.id, rate, parse_amount(hold)
+        )
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Everything in the database."""
+        with self.stores.database.reading():
+            return {model.__name__: list(model.select().dicts()) for model in models.ALL}
+
+    def sql(self, *statements: str) -> None:
+        """Change the database behind the product's back."""
+        with self.stores.database.transaction():
+            for statement in statements:
+                models.bound_database.execute_sql(statement)
+
+
+def talked(seconds: float, *, outcome: Outcome = Outcome.ANSWERED) -> LegEnd:
+    """The end of a leg that was answered at noon and lasted some seconds."""
+    return LegEnd(NOON_US, NOON_US + int(seconds * US_PER_S), outcome, 16, "events")
+
+
+UNANSWERED = LegEnd(None, NOON_US, Outcome.BUSY, 17, "events")
+
+
+@contextmanager
+def open_shop(folder: Path) -> Iterator[Shop]:
+    shop = Shop(folder)
+    try:
+        yield shop
+    finally:
+        shop.stores.database.close()
+
+
+@cache
+def _empty_database() -> bytes:
+    """A migrated database file; made once, because migrating takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "empty.db"
+        database = Database(f"sqlite:///{file}")
+        database.migrate()
+        database.close()
+        assert list(Path(folder).iterdir()) == [file]
+        return file.read_bytes()

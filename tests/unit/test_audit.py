@@ -1,0 +1,132 @@
+"""`ledger verify` finds whatever somebody, or a bug, changed behind the ledger's back."""
+
+from __future__ import annotations
+
+import pytest
+from shop import UNANSWERED, Shop, talked
+
+from stasis_callback.store.audit import verify
+
+UNLOCK = "DROP TRIGGER {0}_no_update; DROP TRIGGER {0}_no_delete"
+
+
+@pytest.fixture
+def busy_shop(shop: Shop) -> Shop:
+    """Two accounts; legs that were talked on, not answered, cost more than was held, and are still going on."""
+    account, other = shop.account("100"), shop.account("200", funds="5.00", credit_limit_micros=1_000_000)
+    request, other_request = shop.request(account), shop.request(other)
+    for leg, who, which, end in (
+        ("a1", account, request, talked(60)),
+        ("b1", account, request, talked(301)),
+        ("b2", account, request, UNANSWERED),
+        ("b3", account, request, None),
+        ("x1", other, other_request, talked(7)),
+    ):
+        assert shop.leg(leg, who, which, hold="3.00")
+        if end is not None:
+            shop.stores.calls.settle(leg, end)
+    assert found(shop) == []
+    return shop
+
+
+def found(shop: Shop) -> list[str]:
+    return verify(shop.stores.database, shop.stores.tariffs)
+
+
+def test_books_kept_by_the_product_agree(busy_shop: Shop) -> None:
+    busy_shop.stores.calls.settle("b3", talked(30))
+    assert found(busy_shop) == []
+
+
+BOOK = "UPDATE book SET {} WHERE name = 'account:100'"
+OF_A1 = "transfer_id = (SELECT id FROM transfer WHERE key = 'settle:a1')"
+SWAPPED = f"""
+    UPDATE entry SET book_id = (SELECT id FROM book WHERE name = 'account:200') WHERE {OF_A1} AND amount_micros < 0;
+    UPDATE book SET balance_micros = balance_micros + 600000 WHERE name = 'account:100';
+    UPDATE book SET balance_micros = balance_micros - 600000 WHERE name = 'account:200'"""
+
+
+def planted(what: str, change: str, *sentences: str, tables: str = "") -> object:
+    """A change to the database, and the sentences that must tell of it; `tables` are those to unlock first."""
+    return pytest.param(tables, change, sentences, id=what)
+
+
+@pytest.mark.parametrize(
+    ("tables", "change", "sentences"),
+    [
+        planted("a balance", BOOK.format("balance_micros = balance_micros + 1"),
+            "account:100: the balance is 6.400001, its entries sum to 6.40"),
+        planted("a held amount", BOOK.format("held_micros = held_micros - 1"),
+            "account:100: 2.999999 are held, its open holds sum to 3.00"),
+        planted("an open hold", "UPDATE hold SET amount_micros = 1 WHERE leg_id = 'b3'",
+            "account:100: 3.00 are held, its open holds sum to 0.000001"),
+        planted("a hold deleted", "DELETE FROM hold WHERE leg_id = 'b3'",
+            "account:100: 3.00 are held, its open holds sum to 0.00"),
+        planted("a leg settled by hand", "UPDATE leg SET state = 'settled' WHERE id = 'b3'",
+            "the hold of leg b3 is open though the leg is settled",
+            "leg b3 is settled but has no xDR"),
+        planted("a hold opened again", "UPDATE hold SET state = 'open' WHERE leg_id = 'a1'",
+            "account:100: 3.00 are held, its open holds sum to 6.00",
+            "the hold of leg a1 is open though the leg is settled"),
+        planted("a leg opened again", "UPDATE leg SET state = 'answered' WHERE id = 'a1'",
+            "leg a1 has an xDR but is not settled"),
+        planted("more paid than held", "UPDATE hold SET amount_micros = 1 WHERE leg_id = 'a1'",
+            "leg a1: the account paid 0.60, only 0.000001 were held"),
+        planted("a callback ended by hand", "UPDATE request SET state = 'done', finished_at_us = 1 WHERE ani = '100'",
+            "leg b3 is not settled though its callback is over"),
+        planted("a currency", "UPDATE book SET currency = 'EUR' WHERE name = 'house:cash:USD'",
+            "transfer 1 sums to -10.00 EUR, not to 0", "transfer 1 sums to 10.00 USD, not to 0",
+            "transfer 2 sums to -5.00 EUR, not to 0", "transfer 2 sums to 5.00 USD, not to 0"),
+        planted("a rate", "UPDATE rate SET next_price_micros = 0 WHERE id = 1",
+            "leg a1: the xDR says 0.60, its rate gives 0.01 for 60 s",
+            "leg b1: the xDR says 3.01, its rate gives 0.01 for 301 s",
+            "leg x1: the xDR says 0.07, its rate gives 0.01 for 7 s"),
+        planted("an entry deleted", f"DELETE FROM entry WHERE {OF_A1} AND amount_micros > 0",
+            "transfer 3 sums to -0.60 USD, not to 0",
+            "leg a1: the xDR says 0.60, 0.00 were posted", tables="entry"),
+        planted("a transfer emptied", f"DELETE FROM entry WHERE {OF_A1}",
+            "account:100: the balance is 6.40, its entries sum to 7.00",
+            "leg a1: the xDR says 0.60, 0.00 were posted",
+            "leg a1: the xDR says 0.60 and 0.00 overrun, the account paid 0.00", tables="entry"),
+        planted("entries doubled", f"UPDATE entry SET amount_micros = amount_micros * 2 WHERE {OF_A1}",
+            "account:100: the balance is 6.40, its entries sum to 5.80",
+            "leg a1: the xDR says 0.60, 1.20 were posted",
+            "leg a1: the xDR says 0.60 and 0.00 overrun, the account paid 1.20", tables="entry"),
+        planted("charged to another account", SWAPPED,
+            "leg a1: the xDR says 0.60 and 0.00 overrun, the account paid 0.00", tables="entry"),
+        planted("an xDR's amount", "UPDATE xdr SET amount_micros = 1 WHERE leg_id = 'a1'",
+            "leg a1: the xDR says 0.000001, its rate gives 0.60 for 60 s",
+            "leg a1: the xDR says 0.000001, 0.60 were posted",
+            "leg a1: the xDR says 0.000001 and 0.00 overrun, the account paid 0.60", tables="xdr"),
+        planted("an xDR's overrun", "UPDATE xdr SET overrun_micros = 0 WHERE leg_id = 'b1'",
+            "leg b1: the xDR says 3.01 and 0.00 overrun, the account paid 3.00", tables="xdr"),
+        planted("an xDR's duration", "UPDATE xdr SET duration_us = 61000000 WHERE leg_id = 'a1'",
+            "leg a1: the xDR says 0.60, its rate gives 0.61 for 61 s",
+            "leg a1: the xDR says 60 s, its rate bills 61 s", tables="xdr"),
+        planted("an xDR's seconds", "UPDATE xdr SET charged_s = 59 WHERE leg_id = 'a1'",
+            "leg a1: the xDR says 59 s, its rate bills 60 s", tables="xdr"),
+        planted("an answer taken back", "UPDATE xdr SET answered_at_us = NULL WHERE leg_id = 'a1'",
+            "leg a1: the xDR says 0.60, its rate gives 0.00 for 0 s",
+            "leg a1: the xDR says 60 s, its rate bills 0 s", tables="xdr"),
+        planted("an xDR's account", "UPDATE xdr SET account_id = 2 WHERE leg_id = 'a1'",
+            "leg a1: the xDR stands on another account than the leg", tables="xdr"),
+        planted("an xDR deleted", "DELETE FROM xdr WHERE leg_id = 'a1'",
+            "leg a1 was charged but has no xDR",
+            "leg a1 is settled but has no xDR", tables="xdr"),
+        planted("the xDR of an unanswered leg deleted", "DELETE FROM xdr WHERE leg_id = 'b2'",
+            "leg b2 is settled but has no xDR", tables="xdr"),
+    ],
+)  # fmt: skip
+def test_a_planted_inconsistency_is_found_and_nothing_else(
+    busy_shop: Shop, tables: str, change: str, sentences: tuple[str, ...]
+) -> None:
+    unlock = UNLOCK.format(tables).split(";") if tables else []
+    busy_shop.sql(*unlock, *change.split(";"))
+    assert sorted(found(busy_shop)) == sorted(sentences)
+
+
+def test_a_book_below_its_limit_is_found_where_the_database_did_not_refuse_it(busy_shop: Shop) -> None:
+    busy_shop.sql(
+        "PRAGMA ignore_check_constraints = 1", "UPDATE book SET credit_limit_micros = -9000000 WHERE id = 1"
+    )
+    assert found(busy_shop) == ["account:100 is below its credit limit"]

@@ -1,0 +1,114 @@
+"""Opening a database, and what a transaction promises."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from shop import Shop
+
+from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken
+from stasis_callback.store.database import Database
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("shop.db",                          "write sqlite:///path/to/file.db"),
+        ("mysql://shop",                     "write sqlite:///path/to/file.db"),
+        ("",                                 "write sqlite:///path/to/file.db"),
+        ("sqlite:///{folder}/none/shop.db",  "does not exist: create it first"),
+        ("sqlite:///{folder}",               "cannot be opened"),
+        ("sqlite:///{folder}/letter.txt",    "cannot be opened"),
+    ],
+)  # fmt: skip
+def test_a_url_that_cannot_be_used_says_why(tmp_path: Path, url: str, why: str) -> None:
+    (tmp_path / "letter.txt").write_text("Dear friend, this is not a database. " * 100)
+    with pytest.raises(CallbackError, match=why):
+        Database(url.format(folder=tmp_path))
+    Database(f"sqlite:///{tmp_path}/good.db").close()
+
+
+def test_only_one_database_is_open_at_a_time(shop: Shop) -> None:
+    with pytest.raises(InvariantBroken, match="close it first"):
+        Database(f"sqlite:///{shop.file}")
+
+
+def test_what_was_committed_is_there_after_opening_again(tmp_path: Path, shop: Shop) -> None:
+    shop.stores.tariffs.add("second", "EUR")
+    before = shop.rows()
+    shop.stores.database.close()
+    again = Database(f"sqlite:///{shop.file}")
+    try:
+        assert shop.rows() == before
+    finally:
+        again.close()
+
+
+def test_the_file_survives_a_power_cut(shop: Shop) -> None:
+    """Write-ahead log, and each commit reaches the disk before it is reported."""
+    with shop.stores.database.reading():
+        pragmas = ("journal_mode", "synchronous", "foreign_keys")
+        database = shop.stores.database._peewee
+        assert [database.execute_sql(f"PRAGMA {name}").fetchone()[0] for name in pragmas] == ["wal", 2, 1]
+
+
+def test_an_error_undoes_everything(shop: Shop) -> None:
+    before = shop.rows()
+    with suppress(ZeroDivisionError), shop.stores.database.transaction():
+        shop.stores.tariffs.add("second", "EUR")
+        shop.account()
+        raise ZeroDivisionError
+    assert shop.rows() == before
+
+
+def test_a_part_that_failed_is_undone_and_the_rest_may_go_on(shop: Shop) -> None:
+    with shop.stores.database.transaction():
+        shop.stores.tariffs.add("second", "EUR")
+        with suppress(InvalidInput), shop.stores.database.transaction():
+            shop.stores.tariffs.add("third", "EUR")
+            shop.stores.tariffs.add("third", "EUR")
+    assert [t["name"] for t in shop.stores.tariffs.all()] == ["second", "standard"]
+
+
+def test_another_thread_sees_a_change_when_it_is_committed_not_before(shop: Shop) -> None:
+    def names() -> list[object]:
+        seen: list[object] = []
+        reader = threading.Thread(target=lambda: seen.extend(t["name"] for t in shop.stores.tariffs.all()))
+        reader.start()
+        reader.join(5)
+        return seen
+
+    with shop.stores.database.transaction():
+        shop.stores.tariffs.add("second", "EUR")
+        assert names() == ["standard"]
+    assert names() == ["second", "standard"]
+
+
+def test_another_process_waits_for_its_turn(shop: Shop) -> None:
+    other = sqlite3.connect(shop.file, isolation_level=None, check_same_thread=False)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("UPDATE customer SET name = 'others'")
+        done = threading.Event()
+        writer = threading.Thread(target=then(lambda: shop.stores.tariffs.add("second", "EUR"), done))
+        writer.start()
+        assert not done.wait(0.1)
+        other.execute("COMMIT")
+        assert done.wait(5)
+        writer.join()
+    finally:
+        other.close()
+    assert [c["name"] for c in shop.stores.accounts.customers()] == ["others"]
+
+
+def then(action: Callable[[], None], done: threading.Event) -> Callable[[], None]:
+    def run() -> None:
+        action()
+        done.set()
+
+    return run

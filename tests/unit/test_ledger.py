@@ -1,0 +1,172 @@
+"""Holds, settlements and top-ups, as scenarios in cents: `balance/held` after each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from shop import Shop
+
+from stasis_callback.core.errors import InvalidInput, InvariantBroken
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
+from stasis_callback.store.ledger import Ledger, Settlement
+
+CENT = 10_000
+Step = tuple[str, object, int, int]
+
+
+def run(shop: Shop, steps: list[Step], **account: int) -> None:
+    """Each step: what is done (`verb leg cents`), what it answers, balance and held funds afterwards."""
+    ledger = shop.stores.ledger
+    who = shop.account("100", funds="0", **account)
+    request = shop.request(who)
+    keys = iter(range(1000))
+    for what, answer, balance, held in steps:
+        verb, *rest = what.split()
+        leg, micros = rest[0], int(rest[-1]) * CENT if len(rest) > 1 or rest[0].isdigit() else 0
+        actions: dict[str, Callable[[], object]] = {
+            "topup": lambda micros=micros: ledger.top_up(who.book_id, micros, key=f"k{next(keys)}"),
+            "open": lambda leg=leg, micros=micros: shop.leg(leg, who, request, hold=str(micros / 1_000_000)),
+            "change": lambda leg=leg, micros=micros: ledger.change_hold(leg, micros),
+            "settle": lambda leg=leg, micros=micros: paid(ledger.settle(leg, micros)),
+            "void": lambda leg=leg: ledger.void(leg),
+        }
+        assert (actions[verb](), *shop.money(who)) == (answer, balance, held), what
+
+
+def paid(settlement: Settlement) -> str:
+    return f"{settlement.paid_micros // CENT}+{settlement.overrun_micros // CENT}"
+
+
+def test_a_call_that_costs_less_than_was_held(shop: Shop) -> None:
+    run(shop, [
+        ("topup 1000",    True,    1000,    0),
+        ("open b1 300",   True,    1000,  300),
+        ("change b1 500", True,    1000,  500),
+        ("settle b1 420", "420+0",  580,    0),
+    ])  # fmt: skip
+
+
+def test_settling_again_changes_nothing_and_says_the_same(shop: Shop) -> None:
+    run(shop, [
+        ("topup 1000",    True,    1000,    0),
+        ("open b1 300",   True,    1000,  300),
+        ("settle b1 200", "200+0",  800,    0),
+        ("settle b1 200", "200+0",  800,    0),
+        ("void b1",       None,     800,    0),
+        ("settle b1 200", "200+0",  800,    0),
+    ])  # fmt: skip
+
+
+def test_more_than_was_held_is_the_houses_loss(shop: Shop) -> None:
+    run(shop, [
+        ("topup 1000",    True,    1000,    0),
+        ("open b1 300",   True,    1000,  300),
+        ("settle b1 350", "300+50", 700,    0),
+        ("settle b1 350", "300+50", 700,    0),
+    ])  # fmt: skip
+    entries = {row["id"]: row["name"] for row in shop.rows()["Book"]}
+    booked = {entries[row["book"]]: row["amount_micros"] // CENT for row in shop.rows()["Entry"][-3:]}
+    assert booked == {"account:100": -300, "house:overrun:USD": -50, "house:revenue:USD": 350}
+
+
+def test_parallel_legs_share_the_funds_and_cannot_take_more(shop: Shop) -> None:
+    run(shop, [
+        ("topup 1000",    True,    1000,    0),
+        ("open a1 400",   True,    1000,  400),
+        ("open b1 601",   False,   1000,  400),
+        ("open b1 600",   True,    1000, 1000),
+        ("open b2 1",     False,   1000, 1000),
+        ("change a1 401", False,   1000, 1000),
+        ("change b1 599", True,    1000,  999),
+        ("change a1 401", True,    1000, 1000),
+        ("settle b1 100", "100+0",  900,  401),
+        ("change a1 900", True,     900,  900),
+        ("void a1",       None,     900,    0),
+    ])  # fmt: skip
+
+
+def test_credit_is_funds_too_down_to_its_limit(shop: Shop) -> None:
+    run(shop, [
+        ("open b1 501",   False,      0,    0),
+        ("open b1 500",   True,       0,  500),
+        ("settle b1 500", "500+0", -500,    0),
+        ("open b2 1",     False,   -500,    0),
+        ("topup 200",     True,    -300,    0),
+        ("open b2 200",   True,    -300,  200),
+        ("settle b2 250", "200+50", -500,   0),
+    ], credit_limit_micros=500 * CENT)  # fmt: skip
+
+
+def test_a_leg_that_costs_nothing_needs_no_funds(shop: Shop) -> None:
+    run(shop, [
+        ("open b1 0",     True,       0,    0),
+        ("change b1 0",   True,       0,    0),
+        ("change b1 1",   False,      0,    0),
+        ("settle b1 0",   "0+0",      0,    0),
+    ])  # fmt: skip
+
+
+def test_a_hold_is_given_back_once(shop: Shop) -> None:
+    run(shop, [
+        ("topup 1000",    True,    1000,    0),
+        ("open a1 100",   True,    1000,  100),
+        ("open b1 300",   True,    1000,  400),
+        ("void b1",       None,    1000,  100),
+        ("void b1",       None,    1000,  100),
+        ("void nobody",   None,    1000,  100),
+    ])  # fmt: skip
+
+
+BROKEN: list[tuple[str, Callable[[Ledger], object], str]] = [
+    ("settled with another amount",    lambda s: s.settle("posted", 101 * CENT), "other amounts"),
+    ("charged after it was voided",    lambda s: s.settle("voided", 1 * CENT), "closed twice"),
+    ("charged nothing after voided",   lambda s: s.settle("voided", 0),   "closed twice"),
+    ("a negative charge",              lambda s: s.settle("open", -1),    "cannot be charged"),
+    ("a settled hold changed",         lambda s: s.change_hold("posted", 1), "is closed"),
+    ("a voided hold changed",          lambda s: s.change_hold("voided", 1), "is closed"),
+    ("a top-up key with other money",  lambda s: s.top_up(1, 7, key="first-100"), "other amounts"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("attempt", "why"), [row[1:] for row in BROKEN], ids=[row[0] for row in BROKEN])
+def test_what_would_break_the_books_stops_and_changes_nothing(
+    shop: Shop, attempt: Callable[[Ledger], object], why: str
+) -> None:
+    account = shop.account("100")
+    request = shop.request(account)
+    for leg in ("open", "posted", "voided"):
+        shop.leg(leg, account, request, hold="2.00")
+    shop.stores.ledger.settle("posted", 100 * CENT)
+    shop.stores.ledger.void("voided")
+    before = shop.rows()
+    with pytest.raises(InvariantBroken, match=why):
+        attempt(shop.stores.ledger)
+    assert shop.rows() == before
+
+
+def test_a_top_up_happens_once_per_key(shop: Shop) -> None:
+    account = shop.account("100", funds="0")
+    ledger = shop.stores.ledger
+    assert ledger.top_up(account.book_id, 500 * CENT, key="receipt-1", note="cash") is True
+    assert ledger.top_up(account.book_id, 500 * CENT, key="receipt-1") is False
+    assert ledger.top_up(account.book_id, 500 * CENT, key="receipt-2") is True
+    assert shop.money(account) == (1000, 0)
+
+
+@pytest.mark.parametrize("amount", [0, -1, AMOUNT_LIMIT_MICROS + 1])
+def test_a_top_up_of_nothing_or_too_much_is_refused(shop: Shop, amount: int) -> None:
+    account = shop.account("100")
+    before = shop.rows()
+    with pytest.raises(InvalidInput, match=r"more than 0, at most 1000000000\.00"):
+        shop.stores.ledger.top_up(account.book_id, amount, key="k")
+    assert shop.rows() == before
+
+
+def test_what_a_leg_holds_is_known_until_it_is_closed(shop: Shop) -> None:
+    account = shop.account()
+    assert shop.stores.ledger.held_micros("b1") == 0
+    shop.leg("b1", account, shop.request(account), hold="3.00")
+    assert shop.stores.ledger.held_micros("b1") == 300 * CENT
+    shop.stores.ledger.settle("b1", 100 * CENT)
+    assert shop.stores.ledger.held_micros("b1") == 0

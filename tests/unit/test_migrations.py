@@ -1,0 +1,136 @@
+"""The numbered migrations make exactly the tables that the models describe."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, Model, TextField
+from shop import Shop, talked
+
+from stasis_callback.store import models
+from stasis_callback.store.database import MIGRATIONS, Database
+
+KINDS = {TextField: "TEXT", BigIntegerField: "BIGINT", IntegerField: "INTEGER", BooleanField: "BOOLEAN"}
+TABLES = {model._meta.table_name: model for model in models.ALL}
+NOT_OURS = {"schema_migration", "sqlite_sequence"}
+
+
+@pytest.fixture
+def tables(shop: Shop) -> Iterator[sqlite3.Connection]:
+    """The database as another program sees it."""
+    connection = sqlite3.connect(shop.file)
+    yield connection
+    connection.close()
+
+
+def columns_of(model: type[Model]) -> dict[str, tuple[str, bool, str]]:
+    """Name, type, may be null, table it refers to: as the model has it."""
+    columns = {}
+    for field in model._meta.sorted_fields:
+        target = field
+        while isinstance(target, ForeignKeyField):
+            target = target.rel_field
+        kind = KINDS.get(type(target), "INTEGER")
+        if isinstance(field, ForeignKeyField) and kind == "INTEGER":
+            kind = "BIGINT"
+        refers_to = field.rel_model._meta.table_name if isinstance(field, ForeignKeyField) else ""
+        columns[field.column_name] = (kind, bool(field.null), refers_to)
+    return columns
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_a_table_has_the_columns_of_its_model(tables: sqlite3.Connection, name: str) -> None:
+    refers_to = {row[3]: row[2] for row in tables.execute(f"PRAGMA foreign_key_list({name})")}
+    made = {
+        column: (kind, not (not_null or is_key), refers_to.get(column, ""))
+        for _, column, kind, not_null, _, is_key in tables.execute(f"PRAGMA table_info({name})")
+    }
+    assert made == columns_of(TABLES[name])
+
+
+@pytest.mark.parametrize("name", sorted(TABLES))
+def test_what_is_unique_in_the_model_is_unique_in_the_table(tables: sqlite3.Connection, name: str) -> None:
+    unique = set()
+    for _, index, is_unique, _, partial in tables.execute(f"PRAGMA index_list({name})"):
+        if is_unique and not partial:
+            unique.add(tuple(row[2] for row in tables.execute(f"PRAGMA index_info({index})")))
+    wanted = {(f.column_name,) for f in TABLES[name]._meta.sorted_fields if f.unique or f.primary_key}
+    assert wanted - {("id",)} <= unique | {("id",)}
+    assert unique <= wanted
+
+
+def test_there_is_no_other_table(tables: sqlite3.Connection) -> None:
+    found = {name for (name,) in tables.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert found - NOT_OURS == set(TABLES)
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/new.db")
+    try:
+        pending = database.pending_migrations()
+        assert pending == sorted(file.stem for file in MIGRATIONS.glob("[0-9]*.py"))
+        assert database.migrate() == pending
+        assert database.pending_migrations() == database.migrate() == []
+    finally:
+        database.close()
+
+
+# --- rules the database keeps by itself ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["transfer", "entry", "xdr"])
+@pytest.mark.parametrize("change", ["DELETE FROM {}", "UPDATE {} SET id = id", "UPDATE {} SET {column}"])
+def test_the_journal_can_only_grow(shop: Shop, tables: sqlite3.Connection, table: str, change: str) -> None:
+    account = shop.account()
+    shop.leg("leg-1", account, shop.request(account), hold="1.00")
+    shop.stores.calls.settle("leg-1", talked(10))
+    before = shop.rows()
+    column = {"transfer": "note = 'x'", "entry": "amount_micros = 0", "xdr": "amount_micros = 0"}[table]
+    with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
+        tables.execute(change.format(table, column=column))
+    tables.rollback()
+    assert shop.rows() == before
+
+
+ONE_MORE_RATE = "INSERT INTO rate SELECT NULL, tariff_id, prefix, '', 0, 1, 0, 1, 0, 0, 0, NULL FROM rate"
+ONE_MORE_LEG = (
+    "INSERT INTO leg SELECT 'leg-2', 'nothing', side, number, account_id, rate_id, state, 0, 0 FROM leg"
+)
+ONE_MORE_REQUEST = """INSERT INTO request
+    SELECT 'other', 'other', '', '', '', account_id, '', '{}', 'queued', '', 0, 0, 0, '', 0, NULL FROM request"""
+
+
+@pytest.mark.parametrize(
+    ("change",                                                        "why"),
+    [
+        ("UPDATE book SET held_micros = -1 WHERE NOT house",              "CHECK"),
+        ("UPDATE book SET credit_limit_micros = -1 WHERE NOT house",      "CHECK"),
+        ("UPDATE book SET held_micros = balance_micros + 1",              "CHECK"),
+        ("UPDATE book SET balance_micros = held_micros - 1",              "CHECK"),
+        ("UPDATE account SET status = 'open'",                            "CHECK"),
+        ("UPDATE account SET number = NULL",                              "NOT NULL"),
+        ("UPDATE leg SET side = 'c'",                                     "CHECK"),
+        ("UPDATE hold SET amount_micros = -1",                            "CHECK"),
+        ("UPDATE hold SET state = 'gone'",                                "CHECK"),
+        ("UPDATE rate SET next_interval_s = 0",                           "CHECK"),
+        ("UPDATE rate SET first_price_micros = -1",                       "CHECK"),
+        ("INSERT INTO alias VALUES ('1', 999)",                           "FOREIGN KEY"),
+        (ONE_MORE_LEG,                                                    "FOREIGN KEY"),
+        (ONE_MORE_RATE,                                                   "UNIQUE .*rate.tariff_id, rate.prefix"),
+        (ONE_MORE_REQUEST,                                                "UNIQUE .*request.account_id"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_by_the_database_itself(
+    shop: Shop, tables: sqlite3.Connection, change: str, why: str
+) -> None:
+    account = shop.account()
+    shop.leg("leg-1", account, shop.request(account), hold="1.00")
+    before = shop.rows()
+    tables.execute("PRAGMA foreign_keys = ON")
+    with pytest.raises(sqlite3.IntegrityError, match=why):
+        tables.execute(change)
+    tables.rollback()
+    assert shop.rows() == before

@@ -1,0 +1,253 @@
+"""The queue: what is accepted, who gets it, how it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from shop import NOON_US, Shop
+
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import InvariantBroken
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.states import RequestState
+from stasis_callback.store.requests import LEASE_S, Requests
+
+
+def states(shop: Shop) -> list[str]:
+    return [str(request.state) for request in reversed(shop.stores.requests.newest())]
+
+
+def together(count: int, action: Callable[[int], object]) -> list[object]:
+    """What `action` gives in `count` threads that start at the same moment; an error is a result too."""
+    gate, results = threading.Barrier(count), list[object]()
+
+    def run(number: int) -> None:
+        gate.wait()
+        try:
+            results.append(action(number))
+        except Exception as error:  # noqa: BLE001
+            results.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return results
+
+
+# --- accepted or refused -------------------------------------------------------------------------------------
+
+
+def test_an_accepted_request_is_queued_with_all_that_was_said(shop: Shop) -> None:
+    account = shop.account("100")
+    assert shop.missed_call(account, key="k", callback_delay_s="2.5", welcome="on") == ""
+    (request,) = shop.stores.requests.newest()
+    assert (request.key, request.triggered_by, request.ani, request.dnis) == ("k", "ani", "100", "800")
+    assert (request.account_id, request.leg_a_number) == (account.id, "100")
+    assert (request.state, request.outcome, request.attempts) == (RequestState.QUEUED, "", 0)
+    assert (request.created_at_us, request.due_at_us) == (NOON_US, NOON_US + 2_500_000)
+    assert (request.options.welcome, request.options.callback_delay_s) == (True, 2.5)
+    assert shop.stores.requests.get(request.id) == request
+
+
+def test_missed_calls_in_a_row_make_one_callback_per_window(shop: Shop) -> None:
+    account, other = shop.account("100"), shop.account("200")
+    story = [
+        # after_s  who      window  what becomes of it
+        (0,        account, "60",   ""),
+        (0,        account, "60",   "in_progress"),
+        (0,        other,   "60",   ""),
+        (30,       account, "60",   "in_progress"),
+    ]  # fmt: skip
+    for after_s, who, window, reason in story:
+        shop.clock.passes(after_s)
+        assert shop.missed_call(who, dedupe_window_s=window) == reason
+    (request, _) = shop.stores.requests.claim(2)
+    shop.stores.requests.finish(request.id, "completed")
+    story = [
+        (0,        account, "60",   "repeated"),
+        (29.9,     account, "60",   "repeated"),
+        (0.1,      account, "60",   ""),         # 60 s after the first one was accepted
+        (0,        other,   "60",   "in_progress"),
+    ]  # fmt: skip
+    for after_s, who, window, reason in story:
+        shop.clock.passes(after_s)
+        assert shop.missed_call(who, dedupe_window_s=window) == reason
+
+
+def test_without_a_window_the_next_callback_can_follow_at_once(shop: Shop) -> None:
+    account = shop.account()
+    request = shop.request(account)
+    shop.stores.requests.finish(request.id, "completed")
+    assert shop.missed_call(account, dedupe_window_s="60") == "repeated"
+    assert shop.missed_call(account, dedupe_window_s="0") == ""
+
+
+def test_the_same_key_never_makes_a_second_callback(shop: Shop) -> None:
+    account, other = shop.account("100"), shop.account("200")
+    assert shop.missed_call(account, key="k") == ""
+    assert shop.missed_call(other, key="k") == "repeated"
+    shop.stores.requests.finish(shop.stores.requests.claim(1)[0].id, "completed")
+    shop.clock.passes(100_000)
+    assert shop.missed_call(account, key="k") == "repeated"
+    assert states(shop) == ["done"]
+
+
+def test_a_full_queue_takes_no_more(shop: Shop) -> None:
+    accounts = [shop.account(number) for number in ("100", "200", "300")]
+    assert [shop.missed_call(account, limit=2) for account in accounts] == ["", "", "queue_full"]
+    shop.stores.requests.claim(1)
+    assert shop.missed_call(accounts[2], limit=2) == ""
+
+
+def test_a_refusal_is_kept_with_its_reason_and_stands_in_nobodys_way(shop: Shop) -> None:
+    account = shop.account("100")
+    shop.stores.requests.refuse(CallbackRequest("k1", "ani", "999", "800"), "unknown_account")
+    shop.stores.requests.refuse(CallbackRequest("k2", "ani", "100", "800"), "no_funds", account.id)
+    shop.stores.requests.refuse(CallbackRequest("k2", "ani", "100", "800"), "something else", account.id)
+    kept = {
+        r.key: (str(r.state), r.outcome, r.account_id, r.finished_at_us)
+        for r in shop.stores.requests.newest()
+    }
+    assert kept == {
+        "k1": ("refused", "unknown_account", 0, NOON_US),
+        "k2": ("refused", "no_funds", account.id, NOON_US),
+    }
+    assert shop.stores.requests.next_due_us() is None
+    assert shop.stores.requests.claim(10) == []
+    assert shop.missed_call(account) == ""
+
+
+def test_twenty_missed_calls_of_one_account_at_once_make_one_callback(shop: Shop) -> None:
+    account = shop.account()
+    results = together(20, lambda n: shop.missed_call(account, key=f"k{n}"))
+    assert sorted(map(str, results)) == ["", *["in_progress"] * 19]
+    assert states(shop) == ["queued"]
+
+
+def test_twenty_missed_calls_of_twenty_accounts_at_once_all_get_in(shop: Shop) -> None:
+    accounts = [shop.account(f"1{n:02}") for n in range(20)]
+    assert together(20, lambda n: shop.missed_call(accounts[n], key=f"k{n}")) == [""] * 20
+
+
+# --- claimed -------------------------------------------------------------------------------------------------
+
+
+def test_requests_are_claimed_when_they_are_due_the_longest_waiting_first(shop: Shop) -> None:
+    for number, delay in (("100", "20"), ("200", "0"), ("300", "10"), ("400", "30")):
+        shop.missed_call(shop.account(number), callback_delay_s=delay)
+
+    def claimed(limit: int) -> list[str]:
+        return [request.ani for request in shop.stores.requests.claim(limit)]
+
+    assert shop.stores.requests.next_due_us() == NOON_US
+    assert claimed(10) == ["200"]
+    assert claimed(10) == []
+    assert shop.stores.requests.next_due_us() == NOON_US + 10 * US_PER_S
+    shop.clock.passes(25)
+    assert claimed(0) == []
+    assert claimed(1) == ["300"]
+    assert claimed(10) == ["100"]
+    shop.clock.passes(5)
+    assert claimed(10) == ["400"]
+    assert shop.stores.requests.next_due_us() is None
+
+
+def test_each_request_is_claimed_by_one_thread_only(shop: Shop) -> None:
+    for n in range(24):
+        shop.missed_call(shop.account(f"1{n:02}", funds="0"))
+    results = together(8, lambda _: [request.id for request in shop.stores.requests.claim(4)])
+    claimed = [request_id for result in results for request_id in result]  # type: ignore[attr-defined]
+    assert len(claimed) == len(set(claimed)) == 24
+    assert states(shop) == ["dialing"] * 24
+
+
+# --- to the end ----------------------------------------------------------------------------------------------
+
+
+def test_a_busy_subscriber_is_called_again_later(shop: Shop) -> None:
+    account = shop.account()
+    request = shop.request(account)
+    assert (request.state, request.attempts) == (RequestState.DIALING, 1)
+    shop.stores.requests.retry(request.id, after_s=30, outcome="busy")
+    waiting = shop.stores.requests.get(request.id)
+    assert (waiting.state, waiting.outcome, waiting.due_at_us) == ("queued", "busy", NOON_US + 30 * US_PER_S)
+    assert shop.missed_call(account) == "in_progress"
+    shop.clock.passes(29)
+    assert shop.stores.requests.claim(1) == []
+    shop.clock.passes(1)
+    (again,) = shop.stores.requests.claim(1)
+    assert (again.id, again.state, again.attempts) == (request.id, RequestState.DIALING, 2)
+    shop.stores.requests.answered(request.id)
+    assert shop.stores.requests.get(request.id).state == RequestState.TALKING
+    shop.stores.requests.finish(request.id, "completed")
+    done = shop.stores.requests.get(request.id)
+    assert (done.state, done.outcome, done.finished_at_us) == ("done", "completed", NOON_US + 30 * US_PER_S)
+
+
+MOVES: dict[str, Callable[[Requests, str], None]] = {
+    "answered": lambda requests, one: requests.answered(one),
+    "retry": lambda requests, one: requests.retry(one, after_s=1, outcome="busy"),
+    "finish": lambda requests, one: requests.finish(one, "completed"),
+}
+ILLEGAL = [
+    ("refused", ["answered", "retry", "finish"]),
+    ("queued", ["answered", "retry"]),
+    ("talking", ["answered", "retry"]),
+    ("done", ["answered", "retry", "finish"]),
+    ("cancelled", ["answered", "retry", "finish"]),
+]
+
+
+@pytest.mark.parametrize(("state", "move"), [(state, move) for state, moves in ILLEGAL for move in moves])
+def test_a_move_that_cannot_be_stops_and_changes_nothing(shop: Shop, state: str, move: str) -> None:
+    request = shop.request(shop.account())
+    shop.sql(f"UPDATE request SET state = '{state}'")
+    before = shop.rows()
+    with pytest.raises(InvariantBroken, match=f"a request cannot go from {state} to"):
+        MOVES[move](shop.stores.requests, request.id)
+    assert shop.rows() == before
+
+
+def test_the_newest_requests_come_first(shop: Shop) -> None:
+    for number in ("100", "200", "300"):
+        shop.missed_call(shop.account(number))
+        shop.clock.passes(1)
+    shop.stores.requests.claim(1)
+    newest = shop.stores.requests.newest
+    assert [r.ani for r in newest()] == ["300", "200", "100"]
+    assert [r.ani for r in newest(limit=1)] == ["300"]
+    assert [r.ani for r in newest(state="queued")] == ["300", "200"]
+
+
+# --- after a crash -------------------------------------------------------------------------------------------
+
+
+def test_open_calls_are_left_to_their_node_until_its_lease_runs_out(shop: Shop) -> None:
+    request = shop.request(shop.account("100"))
+    shop.missed_call(shop.account("200"))
+    other_node = Requests(shop.stores.database, shop.clock, "node2")
+
+    def sees() -> tuple[list[str], list[str]]:
+        return tuple([r.id for r in node.left_open()] for node in (shop.stores.requests, other_node))  # type: ignore[return-value]
+
+    assert sees() == ([request.id], [])
+    shop.clock.passes(LEASE_S - 1)
+    shop.stores.requests.renew_leases([request.id])
+    assert shop.stores.requests.last_lease_us(request.id) == NOON_US + (LEASE_S - 1) * US_PER_S
+    shop.clock.passes(LEASE_S)
+    assert sees() == ([request.id], [])
+    shop.clock.passes(0.000001)
+    assert sees() == ([request.id], [request.id])
+    shop.stores.requests.finish(request.id, "failed")
+    assert sees() == ([], [])
+
+
+def test_many_leases_are_renewed_at_once(shop: Shop) -> None:
+    request = shop.request(shop.account())
+    shop.clock.passes(5)
+    shop.stores.requests.renew_leases([*(f"gone-{n}" for n in range(1200)), request.id])
+    assert shop.stores.requests.last_lease_us(request.id) == shop.clock.now_us()
