@@ -85,12 +85,15 @@ def _xdrs(tariffs: Tariffs) -> list[str]:
     for xdr in Xdr.select(Xdr, Leg, Account).join(Leg).join(Account):
         leg, amount, overrun = xdr.leg, xdr.amount_micros, xdr.overrun_micros
         seconds = charged_seconds(xdr.duration_us) if xdr.answered_at_us is not None else 0
-        rated = cost_micros(tariffs.version(leg.rate_id).rate, seconds)
+        rate = tariffs.version(leg.rate_id).rate
+        rated, billed = cost_micros(rate, seconds), billed_seconds(rate, seconds)
         posted = charged.pop(leg.id, 0)
         paid, held = taken.get((leg.id, leg.account.book_id), 0), holds.get(leg.id, 0)
         says = f"leg {leg.id}: the xDR says {format_amount(amount)}"
         if amount != rated:
             wrong.append(f"{says}, its rate gives {format_amount(rated)} for {seconds} s")
+        if xdr.charged_s != billed:
+            wrong.append(f"leg {leg.id}: the xDR says {xdr.charged_s} s, its rate bills {billed} s")
         if amount != posted:
             wrong.append(f"{says}, {format_amount(posted)} were posted")
         if amount - overrun != paid:
