@@ -1,0 +1,136 @@
+"""The house style that no linter knows: sizes, who may touch money and time, and what must not be in the tree."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "stasis_callback"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(module.relative_to(PACKAGE)) for module in MODULES]
+
+MODULE_LIMIT, FUNCTION_LIMIT = 400, 60
+
+# Put together here, so that this file does not contain them.
+HOSTS = [
+    ".".join(parts)
+    for parts in [
+        ("pypi", "org"),
+        ("pythonhosted", "org"),
+        ("npmjs", "org"),
+        ("crates", "io"),
+        ("docker", "io"),
+        ("ghcr", "io"),
+        ("quay", "io"),
+        ("gcr", "io"),
+        ("deb", "debian", "org"),
+    ]
+]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+def test_a_module_can_be_read_in_one_sitting(module: Path) -> None:
+    assert len(module.read_text().splitlines()) <= MODULE_LIMIT
+    functions = (n for n in ast.walk(parsed(module)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef))
+    long = {
+        f.name: lines for f in functions if (lines := (f.end_lineno or 0) - f.lineno + 1) > FUNCTION_LIMIT
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+def test_only_the_clock_reads_time_and_no_thread_sleeps(module: Path) -> None:
+    if module == PACKAGE / "clock.py":
+        return
+    found = [
+        node.lineno
+        for node in ast.walk(parsed(module))
+        if (isinstance(node, ast.Import) and any(name.name == "time" for name in node.names))
+        or (isinstance(node, ast.ImportFrom) and node.module == "time")
+        or (
+            isinstance(node, ast.Attribute)
+            and re.fullmatch(r"date(time)?\.(now|utcnow|today)", ast.unparse(node))
+        )
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=NAMES)
+def test_only_the_ledger_changes_money(module: Path) -> None:
+    if module == PACKAGE / "store" / "ledger.py":
+        return
+    assert money_changes(parsed(module)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "Book.update(balance_micros=1).execute()",
+        "models.Book.create(name='x')",
+        "Entry.insert_many(rows)",
+        "Hold.delete().execute()",
+        "Transfer.replace(key='x').execute()",
+        "account.book.balance_micros = 1",
+        "book.held_micros += 1",
+        "db.execute_sql('update book set held_micros = 0')",
+    ],
+)
+def test_the_rule_about_money_sees_a_change(code: str) -> None:
+    assert money_changes(ast.parse(code)) == [1]
+
+
+def money_changes(tree: ast.AST) -> list[int]:
+    """Lines that write to the tables of the ledger; reading them is anybody's right."""
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            writes = r"(models\.)?(Book|Hold|Transfer|Entry)\.(update|insert|create|replace|delete|bulk_)\w*"
+            found = re.fullmatch(writes, called) is not None
+        elif isinstance(node, ast.Assign | ast.AugAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found = any(
+                isinstance(t, ast.Attribute) and t.attr in ("balance_micros", "held_micros") for t in targets
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            verbs, tables = r"(?i)\b(update|insert into|delete from)", r"(book|hold|transfer|entry)"
+            found = re.search(rf"{verbs}\s+{tables}\s+(set|values|select|where)", node.value) is not None
+        else:
+            continue
+        if found:
+            lines.append(node.lineno)
+    return lines
+
+
+def parsed(module: Path) -> ast.Module:
+    return ast.parse(module.read_text())
+
+
+def test_no_host_of_a_package_registry_is_named() -> None:
+    """Where packages come from is the business of the machine that installs them."""
+    named = [
+        f"{file.relative_to(ROOT)}: {host}"
+        for file in tree()
+        for host in HOSTS
+        if host.encode() in file.read_bytes()
+    ]
+    assert named == []
+
+
+def tree() -> list[Path]:
+    """The files of the project: what git keeps or would keep."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert ROOT / "pyproject.toml" in files
+    return [file for file in files if file.is_file()]
