@@ -18,6 +18,8 @@ log = structlog.get_logger()
 
 RINGING_MARGIN_S = 5
 """Asterisk ends the ringing; its report may take this much longer before we end the leg ourselves."""
+ENTRY_LIMIT_S = 5.0
+"""The answer to `create` comes before the channel is in our application; until then it cannot be bridged."""
 FUSE_RENEWAL_S = 5.0
 DOUBLE_STAR_S = 1.5
 
@@ -47,6 +49,8 @@ class Connection:
         if started is Started.REFUSED:
             self.b.leg.ended = End(self.services.clock.now_us(), 34, None)
             return False
+        leg = self.b.leg
+        self.call.wait(lambda: leg.entered or leg.ended is not None, ENTRY_LIMIT_S)
         bridge = client.bridges.create(self.request_id)
         if bridge.add(self.a.leg.id, channel.id):
             channel.dial(ring_timeout_s)

@@ -72,6 +72,8 @@ class Leg:
     clock: Clock
     requested: bool = False
     """Asterisk was asked to make the channel; before that its absence means nothing."""
+    entered: bool = False
+    """It is under our control: only now can it be bridged."""
     ringing: bool = False
     answered_at_us: int | None = None
     ended: End | None = None
@@ -114,6 +116,7 @@ class Leg:
             case StasisStart():
                 # An originated leg enters the application when it is answered; a created one enters at once, in
                 # state Down, and reports its answer as a change of state.
+                self.entered = True
                 if event.channel.state == "Up":
                     self.answer_seen(event.at_us)
             case ChannelStateChange(state="Up"):
