@@ -7,7 +7,7 @@ import sys
 import typer
 
 from stasis_callback.admin.app import app, execute
-from stasis_callback.admin.context import settings
+from stasis_callback.admin.context import settings, store
 
 
 @app.command("run")
@@ -15,6 +15,8 @@ def run() -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
     from stasis_callback import service
 
+    with store():  # says what is missing, where the service would make an empty database
+        pass
     raise typer.Exit(service.run(settings()))
 
 

@@ -94,14 +94,13 @@ def docs() -> None:
 
 def execute(arguments: Sequence[str]) -> int:
     """Run one command; its exit code: 0 done, 1 findings or a fault, 2 wrong input (nothing changed), 130 Ctrl-C."""
+    if any(not _is_text(argument) for argument in arguments):
+        complain("an argument is not valid UTF-8 text")
+        return 2
     try:
-        for argument in arguments:
-            argument.encode()
         code = get_command(app).main(list(arguments) or ["--help"], NAME, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except UnicodeEncodeError:
-        complain("an argument is not valid UTF-8 text")
     except typer.TyperException as error:
         complain(error.format_message() + _help_hint(error))
     except CallbackError as error:
@@ -111,6 +110,8 @@ def execute(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _silence_stdout()
     except OSError as error:
+        if invocation.debug:
+            traceback.print_exc()
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except Exception as error:  # noqa: BLE001  the last resort: a sentence instead of a stack trace
         if invocation.debug:
@@ -118,6 +119,11 @@ def execute(arguments: Sequence[str]) -> int:
         complain(f"unexpected {type(error).__name__}: {error} (more with {NAME} --debug ...)")
         return 1
     return 2
+
+
+def _is_text(argument: str) -> bool:
+    """False for what Python makes of bytes that are no UTF-8: it can be neither stored nor shown."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _help_hint(error: typer.TyperException) -> str:

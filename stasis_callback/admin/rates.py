@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 
 if TYPE_CHECKING:
-    from stasis_callback.store.tariffs import ImportDiff, NewRate, RateView
+    from stasis_callback.store.tariffs import NewRate, RateView
 
 app = typer.Typer(name="rate", help="The price of calls, by the longest prefix that fits.")
 
@@ -144,17 +144,20 @@ def import_file(
         for line in error.lines:
             typer.echo(one_line(line), err=True)
         raise
-    with store() as s, _progress(len(rates)) as progress, s.database.transaction():
-        before = {prefix: _record(view) for prefix, view in _in_force(s.tariffs.rates(tariff)).items()}
+    # The old rates are only shown, so they are read before the import and not under its write lock: a service at
+    # work waits for that.
+    with store() as s, _progress(len(rates)) as progress:
+        before = _in_force(s.tariffs.rates(tariff)) if dry_run or as_json else {}
         diff = s.tariffs.put_rates(tariff, rates, dry_run=dry_run, progress=progress)
-    after = {new.rate.prefix: _record(new) for new in rates}
+    after = {new.rate.prefix: new for new in rates}
+    added = (_fields(after[prefix]) for prefix in diff.added)
+    changed = ((_fields(before.get(prefix)), _fields(after[prefix])) for prefix in diff.changed)
     if as_json:
-        changes = [{"old": published(before[p]), "new": published(after[p])} for p in diff.changed]
-        added = [published(after[p]) for p in diff.added]
-        print_json({"dry_run": dry_run, "added": added, "changed": changes, "same": diff.same})
+        changes = [{"old": old, "new": new} for old, new in changed]
+        print_json({"dry_run": dry_run, "added": list(added), "changed": changes, "same": diff.same})
         return
     if dry_run:
-        _print_diff(diff, before, after)
+        _print_diff(added, changed)
     verb = "would be" if dry_run else "were"
     typer.echo(
         f"{len(diff.added)} {verb} added, {len(diff.changed)} {verb} changed, {diff.same} are the same"
@@ -233,16 +236,19 @@ def _record(view: RateView | NewRate) -> dict[str, object]:
     return {"description": view.description} | asdict(view.rate)
 
 
+def _fields(rate: RateView | NewRate | None) -> dict[str, object]:
+    return published(_record(rate)) if rate else {}
+
+
 def _print_diff(
-    diff: ImportDiff, before: Mapping[str, dict[str, object]], after: Mapping[str, dict[str, object]]
+    added: Iterable[dict[str, object]], changed: Iterable[tuple[dict[str, object], dict[str, object]]]
 ) -> None:
-    for prefix in diff.added:
-        new = published(after[prefix])
-        typer.echo(f"+ {prefix} " + ", ".join(f"{name} {new[name]}" for name in COLUMNS[1:] if new[name]))
-    for prefix in diff.changed:
-        old, new = published(before[prefix]), published(after[prefix])
-        steps = (f"{name} {old[name]} -> {new[name]}" for name in COLUMNS if old[name] != new[name])
-        typer.echo(f"~ {prefix} " + ", ".join(steps))
+    for new in added:
+        fields = ", ".join(f"{name} {new[name]}" for name in COLUMNS[1:] if new[name])
+        typer.echo(f"+ {new['prefix']} {fields}")
+    for old, new in changed:
+        steps = (f"{name} {old.get(name)} -> {new[name]}" for name in COLUMNS if old.get(name) != new[name])
+        typer.echo(f"~ {new['prefix']} {', '.join(steps)}")
 
 
 @contextmanager

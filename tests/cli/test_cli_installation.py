@@ -74,7 +74,7 @@ def test_the_database_is_found_from_any_folder(cli: CommandLine, monkeypatch: py
 
 NEED_A_DATABASE = [
     ["customer", "list"], ["tariff", "list"], ["rate", "list", "retail"], ["product", "list"], ["account", "list"],
-    ["access-number", "list"], ["request", "list"], ["xdr", "list"], ["ledger", "verify"],
+    ["access-number", "list"], ["request", "list"], ["xdr", "list"], ["ledger", "verify"], ["run"],
     ["customer", "add", "Acme", "--currency", "USD"],
 ]  # fmt: skip
 

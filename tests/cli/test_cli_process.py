@@ -75,7 +75,10 @@ def test_ctrl_c_ends_in_silence_with_130_and_changes_nothing(shop: CommandLine) 
         writer.write("prefix,first_price\n1,2\n")
         writer.flush()
         process.send_signal(signal.SIGINT)
+    try:
         _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert (process.returncode, err) == (130, b"")
     assert shop.dump() == before
 
