@@ -180,7 +180,8 @@ class Channels:
             raise ValueError("a caller id must be printable")
         body = self._new(endpoint, app_args, {**variables, **NO_FORWARD})
         body |= {"callerId": caller_id, "timeout": ring_timeout_s}
-        return _started(self.rest.send("POST", "channels", channel_id, json=body, repeatable=True))
+        reply = self.rest.send("POST", "channels", channel_id, json=body, repeatable=True)
+        return self._started(reply, channel_id)
 
     def create(
         self,
@@ -200,7 +201,19 @@ class Channels:
         body = self._new(endpoint, app_args, variables) | {"channelId": channel_id}
         if originator is not None:
             body["originator"] = originator
-        return _started(self.rest.send("POST", "channels", "create", json=body, repeatable=True))
+        reply = self.rest.send("POST", "channels", "create", json=body, repeatable=True)
+        return self._started(reply, channel_id)
+
+    def _started(self, reply: Reply, channel_id: str) -> Started:
+        if reply.ok:
+            return Started.STARTED
+        if reply.status == 409:
+            # After one true 409 Asterisk answers every failed allocation on that connection with 409 too (22.10.1),
+            # so it takes a look to tell.
+            return Started.EXISTS if self.get(channel_id) is not None else Started.REFUSED
+        if reply.status == 500 and reply.message == "Allocation failed":
+            return Started.REFUSED
+        raise AriError(reply.status, reply.message)
 
     def _new(self, endpoint: str, app_args: Sequence[str], variables: Mapping[str, str]) -> dict[str, Any]:
         for name, value in variables.items():
@@ -220,16 +233,6 @@ def start_playback(rest: Rest, path: Sequence[str], media: Sequence[str]) -> boo
         raise ValueError("nothing to play")
     items = ",".join(checked(item, MEDIA, "a sound:, recording: or tone: item") for item in media)
     return rest.command("POST", *path, params={"media": items})
-
-
-def _started(reply: Reply) -> Started:
-    if reply.ok:
-        return Started.STARTED
-    if reply.status == 409:
-        return Started.EXISTS
-    if reply.status == 500 and reply.message == "Allocation failed":
-        return Started.REFUSED
-    raise AriError(reply.status, reply.message)
 
 
 def _seconds(text: str) -> float:
