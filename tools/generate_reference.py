@@ -1,0 +1,105 @@
+"""Makes docs/reference/settings.md and options.md from the code; a test fails when they are out of date.
+
+.venv/bin/python tools/generate_reference.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from stasis_callback.core.options import describe_options
+from stasis_callback.settings import ENVIRONMENT_PREFIX, Settings
+
+FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+MADE_BY = "<!-- Made by `.venv/bin/python tools/generate_reference.py`: do not edit. -->"
+
+SETTINGS_HEAD = f"""\
+# Settings of a node
+
+{MADE_BY}
+
+What one node needs to know before it can open its database: a TOML file, overridden by environment variables.
+Everything else (accounts, tariffs, access numbers) is in the database and is changed by commands.
+
+The file is the first of: `--config FILE`, `${ENVIRONMENT_PREFIX}CONFIG`, `./stasis-callback.toml`,
+`/etc/stasis-callback/stasis-callback.toml`. `stasis-callback init` writes one, `stasis-callback config check` checks
+it, `stasis-callback config show` shows what is in force. A setting in a table, like `url` in `[ari]`, stands here as
+`ari.url`. An unknown name is an error.
+
+| Setting | Default | Values | Environment variable | Meaning |
+|---|---|---|---|---|
+"""
+
+OPTIONS_HEAD = f"""\
+# Options of an access number
+
+{MADE_BY}
+
+Set with `stasis-callback access-number set NUMBER --set name=value`; `name=` restores the default. A name that ends
+in `_s` is in seconds. A request keeps the options it was accepted with, so a change counts from the next call on.
+[The guide](../guides/access-numbers.md) says which ones to think about.
+
+| Option | Default | Values | Meaning |
+|---|---|---|---|
+"""
+
+
+def pages() -> dict[Path, str]:
+    """Every page by its path."""
+    return {
+        FOLDER / "settings.md": SETTINGS_HEAD + "".join(_setting_rows(Settings, "")),
+        FOLDER / "options.md": OPTIONS_HEAD
+        + "".join(_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options()),
+    }
+
+
+def _setting_rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _setting_rows(field.annotation, f"{prefix}{name}.")
+            continue
+        default = field.default
+        text = default.get_secret_value() if isinstance(default, SecretStr) else str(default)
+        variable = ENVIRONMENT_PREFIX + f"{prefix}{name}".replace(".", "__").upper()
+        yield _row(f"`{prefix}{name}`", _code(text), _values(field), f"`{variable}`", field.description or "")
+
+
+def _values(field: FieldInfo) -> str:
+    limits = {
+        name: getattr(rule, name)
+        for rule in field.metadata
+        for name in ("gt", "ge", "le")
+        if _has(rule, name)
+    }
+    if limits:
+        least = f"{limits['ge']}" if "ge" in limits else f"more than {limits['gt']}"
+        return f"{least} to {limits['le']}"
+    patterns = [rule.pattern for rule in field.metadata if _has(rule, "pattern")]
+    return _code(patterns[0]) if patterns else "text"
+
+
+def _has(rule: object, name: str) -> bool:
+    return getattr(rule, name, None) is not None
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def main() -> None:
+    """Write the pages."""
+    for path, text in pages().items():
+        path.write_text(text)
+        print(f"{path.relative_to(FOLDER.parents[1])} written")
+
+
+if __name__ == "__main__":
+    main()
