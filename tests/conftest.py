@@ -14,7 +14,7 @@ from stasis_callback.testing.pstn import RealNetwork, start_network
 
 @pytest.fixture(scope="session")
 def fake_network() -> Iterator[FakeNetwork]:
-    with FakeAsterisk() as fake:
+    with FakeAsterisk(speed=4) as fake:
         yield FakeNetwork(fake)
 
 

@@ -194,6 +194,11 @@ cel_path = "{s.asterisk.cel_path}"
         assert account.balance_micros == parse_amount(funds) - charged
 
     @staticmethod
+    def service_clock_us() -> int:
+        """Now, by the clock the service stamps its rows with."""
+        return Clock().now_us()
+
+    @staticmethod
     def _threads() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name.startswith("call-")]
 

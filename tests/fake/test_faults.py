@@ -1,0 +1,108 @@
+"""Asterisk misbehaves in the middle of a callback: money and channels come out right all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from world import FRIEND, World
+
+from stasis_callback.testing.fake import FakeAsterisk
+
+
+def _reconnected(world: World) -> None:
+    world.until(lambda: len(world.events("asterisk.connected")) == 2)
+
+
+def test_the_link_breaks_in_a_menu_and_the_conversation_goes_on(world: World, fake: FakeAsterisk) -> None:
+    world.usual()
+    subscriber = world.phone().answers()
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.heard("enter the number")
+        fake.faults.drop_websocket()
+        _reconnected(world)
+        subscriber.dial(f"{FRIEND}#")
+        friend.wait_for("ended", timeout_s=20)
+        subscriber.hang_up()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert request.outcome == "completed"
+
+
+def test_both_hang_up_while_the_link_is_broken(world: World, fake: FakeAsterisk) -> None:
+    world.usual()
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    with world.running():
+        world.rings()
+        friend.wait_for("answered", timeout_s=20)
+        world.until(lambda: len(world.events("leg.answered")) == 2)
+        fake.faults.drop_websocket()
+        friend.hang_up()
+        subscriber.hang_up()
+        _reconnected(world)
+        world.finished()
+        world.nothing_left()
+    assert {xdr.outcome for xdr in world.xdrs().values()} == {"answered"}
+
+
+def test_asterisk_is_killed_during_the_talk(world: World, fake: FakeAsterisk) -> None:
+    world.usual()
+    world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    with world.running():
+        world.rings()
+        friend.wait_for("answered", timeout_s=20)
+        world.until(lambda: len(world.events("leg.answered")) == 2)
+        fake.faults.restart()
+        _reconnected(world)
+        world.finished()
+        world.nothing_left()
+    assert {xdr.source for xdr in world.xdrs().values()} == {"estimated"}
+    assert world.xdrs()["b1"].duration_us < 5_000_000
+
+
+def test_every_event_comes_twice(world: World, fake: FakeAsterisk) -> None:
+    world.usual()
+    world.phone().answers().hangs_up(after_s=1)
+    fake.faults.duplicate_events()
+    with world.running():
+        world.rings()
+        world.finished()
+        world.nothing_left()
+    assert len(world.phone().calls) == 1
+
+
+def test_the_answer_to_originate_is_lost_and_nobody_is_called_twice(world: World, fake: FakeAsterisk) -> None:
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    fake.faults.lose_answers(1, r"^/channels/[0-9a-f]+-a1$")
+    with world.running():
+        world.rings()
+        world.finished()
+        world.nothing_left()
+    assert len(subscriber.calls) == 1
+
+
+def test_asterisk_answers_503_for_a_while_when_leg_a_is_to_be_called(
+    world: World, fake: FakeAsterisk
+) -> None:
+    world.usual()
+    world.phone().answers()
+    fake.faults.answer_5xx(2, r"^/channels/[0-9a-f]+-a1$")
+    with world.running():
+        world.rings()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert request.outcome == "failed"
+
+
+def test_a_second_process_with_the_same_application_ends_the_first(world: World, tmp_path: Path) -> None:
+    world.usual()
+    with world.process(tmp_path) as first, world.process(tmp_path) as second:
+        assert first.wait(timeout=10) == 1
+        assert second.poll() is None
+        log = (tmp_path / "service-0.log").read_text()
+    assert "another process uses the same Stasis application" in log
+    assert "Traceback" not in log
