@@ -29,6 +29,8 @@ log = structlog.get_logger()
 
 TRIGGER_THREADS = 8
 HOUSEKEEPING_S = 5.0
+REPLACED_EXIT_CODE = 3
+"""Another process took the application over; deploy/stasis-callback.service does not restart then."""
 
 
 class Service:
@@ -106,6 +108,8 @@ class Service:
             self.dialer.renew_leases()
             if self._reconciled:
                 self.dialer.recover_orphans()
+            elif self.link.connected:
+                self._reconcile()
         except Exception:
             log.exception("housekeeping.failed")
 
@@ -131,13 +135,17 @@ class Service:
     def _on_connected(self) -> None:
         log.info("asterisk.connected")
         try:
-            for session in self.dialer.sessions:
-                session.link_is_back()
-            self.dialer.recover_orphans()
-            self._reconciled = True
-            self.dialer.wake()
+            self._reconcile()
         except Exception:
-            log.exception("reconcile.failed")
+            log.exception("reconcile.failed")  # housekeeping tries again
+
+    def _reconcile(self) -> None:
+        """Compare what we believe with what Asterisk has; only then are new calls made."""
+        for session in self.dialer.sessions:
+            session.link_is_back()
+        self.dialer.recover_orphans()
+        self._reconciled = True
+        self.dialer.wake()
 
     def _on_lost(self, reason: str) -> None:
         self._reconciled = False
@@ -151,7 +159,7 @@ class Service:
             "asterisk.replaced", hint="another process uses the same Stasis application: this one stops"
         )
         self._reconciled = False
-        self.stop(1)
+        self.stop(REPLACED_EXIT_CODE)
 
 
 def run(settings: Settings) -> int:

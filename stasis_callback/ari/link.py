@@ -126,7 +126,7 @@ class AriLink:
             except (OSError, AriError, websocket.WebSocketException) as error:
                 reason = str(error) or type(error).__name__
             except Exception as error:
-                log.exception("ari_reader_failed")
+                log.exception("ari.reader_failed")
                 reason = repr(error)
             self._end(reason)
             # Only a connection that lasted starts the pauses afresh: one that is closed at once is a failure too.
@@ -156,7 +156,7 @@ class AriLink:
                 return
             self._connections += 1
             self._connection = self._connections
-            log.info("ari_connected", app=self._client.app)
+            log.info("ari.connected", app=self._client.app)
             self._greetings.put(self._connection)
             self._read(sock)
         finally:
@@ -187,7 +187,7 @@ class AriLink:
             event = parse_event(message.decode(errors="replace"))
         except BadEvent as error:
             self.bad_events += 1
-            log.warning("ari_bad_event", error=error.message, size=len(message))
+            log.warning("ari.bad_event", error=error.message, size=len(message))
             return
         if isinstance(event, ApplicationReplaced):
             self._replaced()
@@ -200,11 +200,11 @@ class AriLink:
         try:
             handler(event)
         except Exception:
-            log.exception("ari_handler_failed", event_type=event.type, channel=event.channel_id)
+            log.exception("ari.handler_failed", event_type=event.type, channel=event.channel_id)
 
     def _replaced(self) -> None:
         """Somebody else decides now. Going on, or reconnecting, would make two services fight over the calls."""
-        log.error("ari_replaced", app=self._client.app)
+        log.error("ari.replaced", app=self._client.app)
         self._stopping.set()
         self._greetings.put(0)
         self._connection = 0
@@ -214,12 +214,12 @@ class AriLink:
         was_connected, self._connection = self.connected, 0
         if self._stopping.is_set():
             return
-        log.warning("ari_lost" if was_connected else "ari_unreachable", reason=reason)
+        log.warning("ari.lost" if was_connected else "ari.unreachable", reason=reason)
         if was_connected:
             try:
                 self._on_lost(reason)
             except Exception:
-                log.exception("ari_handler_failed", handler="on_lost")
+                log.exception("ari.handler_failed", handler="on_lost")
 
     # The thread of on_connected.
 
@@ -230,8 +230,8 @@ class AriLink:
             try:
                 self._client.set_event_filter()
             except AriError as error:
-                log.warning("ari_event_filter_failed", reason=str(error))  # more events, nothing worse
+                log.warning("ari.event_filter_failed", reason=str(error))  # more events, nothing worse
             try:
                 self._on_connected()
             except Exception:
-                log.exception("ari_handler_failed", handler="on_connected")
+                log.exception("ari.handler_failed", handler="on_connected")

@@ -57,7 +57,7 @@ class CallOptions:
     welcome: bool = _option(False, "Say a welcome first.")
     announce_balance: bool = _option(True, "Say the balance.")
     announce_duration: Literal["off", "exact", "minutes"] = _option(
-        "exact", "Say how long the call can last: exactly, in whole minutes rounded up, or not at all."
+        "exact", "Say how long the call can last: exactly, in whole minutes (rounded down), or not at all."
     )
     destination_attempts: int = _option(3, "Tries at keying a destination.", least=1, most=10)
     first_digit_timeout_s: float = _option(

@@ -172,4 +172,5 @@ class Conversation:
         finally:
             connection.end()
         if connection.ran_out:
-            self._dialog.tell(self._prompts.say(Prompt.CREDIT_USED_UP))
+            at_limit = connection.b.funded_s >= self._options.talk_limit_s
+            self._dialog.tell(self._prompts.say(Prompt.LIMIT_REACHED if at_limit else Prompt.CREDIT_USED_UP))

@@ -28,7 +28,11 @@ class Dialer:
         self._may_dial = may_dial
         self._inbox = services.clock.inbox()
         self._sessions: dict[str, Session] = {}
-        self._lock = threading.RLock()
+        # Held for an instant only: the reader of Asterisk's events looks here.
+        self._register = threading.Lock()
+        # Held over claiming and registering, and over the search for orphans: between the two steps a request would
+        # look like one that nobody works on.
+        self._claiming = threading.Lock()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="dialer", daemon=True)
 
@@ -49,12 +53,12 @@ class Dialer:
     @property
     def sessions(self) -> list[Session]:
         """The calls under way."""
-        with self._lock:
+        with self._register:
             return list(self._sessions.values())
 
     def works_on(self, request_id: str) -> bool:
         """Whether a thread works on this request."""
-        with self._lock:
+        with self._register:
             return request_id in self._sessions
 
     def renew_leases(self) -> None:
@@ -66,9 +70,9 @@ class Dialer:
     def recover_orphans(self) -> None:
         """Take care of every call that was begun and that no thread works on."""
         live = {channel.id: channel for channel in self._s.client.channels.list()}
-        with self._lock:
+        with self._claiming:
             for request in self._s.stores.requests.left_open():
-                if request.id not in self._sessions:
+                if not self.works_on(request.id):
                     session = Session(self._s, request)
                     self._start(session, partial(recover, self._s, session, live))
 
@@ -84,9 +88,8 @@ class Dialer:
             self._inbox.get(wait_s)
 
     def _start_due(self) -> None:
-        # One lock over claiming and registering: between the two a request would look like an orphan.
-        with self._lock:
-            room = self._limit - len(self._sessions)
+        with self._claiming:
+            room = self._limit - len(self.sessions)
             for request in self._s.stores.requests.claim(room) if room > 0 else []:
                 session = Session(self._s, request)
                 self._start(session, session.run)
@@ -106,9 +109,10 @@ class Dialer:
             except Exception:
                 log.exception("call.failed", call=session.request.id)
             finally:
-                with self._lock:
+                with self._register:
                     del self._sessions[session.request.id]
                 self.wake()
 
-        self._sessions[session.request.id] = session
+        with self._register:
+            self._sessions[session.request.id] = session
         threading.Thread(target=work, name=f"call-{session.request.id}", daemon=True).start()

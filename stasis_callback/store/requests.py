@@ -15,7 +15,7 @@ from stasis_callback.store.database import Database
 from stasis_callback.store.models import Request
 
 LEASE_S = 30
-"""A claimed request belongs to its node for this long; the node renews it while it lives."""
+"""A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +184,10 @@ class Requests:
     # --- out -------------------------------------------------------------------------------------------------------
 
     def left_open(self) -> list[RequestView]:
-        """Requests in a call of this node, or of one whose lease has run out: what recovery looks at."""
+        """Requests in a call of this node: what recovery looks at. Another node's calls are on another Asterisk."""
         with self._database.reading():
-            mine = (Request.claimed_by == self._node) | (Request.lease_until_us < self._clock.now_us())
-            rows = Request.select().where(
-                Request.state.in_((RequestState.DIALING, RequestState.TALKING)), mine
-            )
+            states = (RequestState.DIALING, RequestState.TALKING)
+            rows = Request.select().where(Request.state.in_(states), Request.claimed_by == self._node)
             return [_view(row) for row in rows]
 
     def last_lease_us(self, request_id: str) -> int:

@@ -50,3 +50,18 @@ def test_charged_seconds_are_those_of_the_cel_journal(world: World) -> None:
             assert record.answered_at_us is not None
             assert record.ended_at_us is not None
             assert xdr.duration_us == pytest.approx(record.ended_at_us - record.answered_at_us, abs=100_000)
+
+
+def test_the_longest_talk_is_a_setting(world: World) -> None:
+    world.usual(talk_limit_s="10")
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    with world.running():
+        world.rings()
+        friend.wait_for("answered", timeout_s=30)
+        friend.wait_for("ended", timeout_s=20)
+        world.heard("call limit")
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert world.xdrs()["b1"].charged_s == 10

@@ -217,7 +217,7 @@ def test_neither_rubbish_nor_a_failing_handler_stops_the_reader(connected, link)
         connected.say("StasisEnd", channel={"id": "good"})
         assert link.next("unwatched").channel_id == "good"
     assert link.link.bad_events == 4
-    assert [entry["event"] for entry in logs] == ["ari_bad_event"] * 4 + ["ari_handler_failed"]
+    assert [entry["event"] for entry in logs] == ["ari.bad_event"] * 4 + ["ari.handler_failed"]
 
 
 def test_an_event_in_many_small_pieces(connected, link):
@@ -269,7 +269,7 @@ def test_an_asterisk_that_is_not_ready_is_asked_again_until_it_is(asterisk, link
     link.link.start()
     with capture_logs() as logs:
         assert not link.link.wait_connected(0.6)
-    assert {entry["event"] for entry in logs} == {"ari_unreachable"}
+    assert {entry["event"] for entry in logs} == {"ari.unreachable"}
     assert len(logs) < 8  # the pauses grow
     asterisk.refusing = False
     link.next("connected")
