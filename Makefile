@@ -3,13 +3,16 @@
 .PHONY: help demo test lint bench asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 VENV := .venv/.ready
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -q; \
+		$(SUDO) apt-get install -y -q --no-install-recommends python3-venv; }
+	$(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[simulated,dev]'
 	@touch $@
 
@@ -17,8 +20,9 @@ asterisk: ## get a real Asterisk into .cache/ when the machine has none (root on
 	@tools/get-asterisk
 
 demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown live
-	@tools/get-asterisk
-	@.venv/bin/stasis-callback demo
+	@if tools/get-asterisk; then .venv/bin/stasis-callback demo; \
+	elif [ -n "$$CI" ]; then exit 1; \
+	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
 
 test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
