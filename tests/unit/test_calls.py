@@ -31,9 +31,10 @@ def test_a_leg_is_noted_with_its_hold_before_it_is_dialled(shop: Shop, call: Any
     assert shop.money(account) == (1000, 300)
 
 
-def test_without_the_funds_nothing_is_noted(shop: Shop, call: Any) -> None:
+@pytest.mark.parametrize("hold", ["10.000001", "10.01", "1000"])
+def test_without_the_funds_nothing_is_noted(shop: Shop, call: Any, hold: str) -> None:
     before = shop.rows()
-    assert not shop.leg("b1", *call, hold="10.01")
+    assert not shop.leg("b1", *call, hold=hold)
     assert shop.rows() == before
 
 

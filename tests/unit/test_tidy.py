@@ -111,6 +111,17 @@ def parsed(module: Path) -> ast.Module:
     return ast.parse(module.read_text())
 
 
+def test_every_invariant_has_a_line_and_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "invariants.md").read_text()
+    assert re.findall(r"^\| (I\d+) \|", page, re.MULTILINE) == [f"I{n}" for n in range(1, 21)]
+    missing = [
+        f"{file}::{test}"
+        for file, test in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page)
+        if not re.search(rf"^(def {test}\(|{test} = )", (ROOT / file).read_text(), re.MULTILINE)
+    ]
+    assert missing == []
+
+
 def test_no_host_of_a_package_registry_is_named() -> None:
     """Where packages come from is the business of the machine that installs them."""
     named = [
