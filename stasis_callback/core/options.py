@@ -6,14 +6,27 @@ the moment it is entered. A request keeps the options it was accepted with: a ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbers import is_dialable, parse_rules
+from stasis_callback.core.money import parse_amount
+from stasis_callback.core.numbers import parse_rules
 
 RejectCause = Literal["busy", "congestion", "rejected", "no_answer"]
+
+
+_TEXTS = (
+    ("caller_id_a", r"([0-9]{3,15})?", "3 to 15 digits, or nothing"),
+    ("caller_id_b", r"([0-9]{3,15})?", "3 to 15 digits, or nothing"),
+    ("access_code", r"[A-Z0-9_]{0,32}", "up to 32 capitals, digits and underscores"),
+    ("languages", r"[a-z]{2}(,[a-z]{2}){0,8}", "languages of two letters, like en or en,es,fr"),
+    ("brand", r"[a-z0-9-]{0,32}", "up to 32 small letters, digits and dashes"),
+    ("redial_key", r"[0-9]{0,2}", "one or two digits, or nothing"),
+)
+"""What texts must look like: name, pattern, and how to write it."""
 
 
 def _option(default: Any, meaning: str, *, least: float | None = None, most: float | None = None) -> Any:
@@ -24,6 +37,14 @@ def _option(default: Any, meaning: str, *, least: float | None = None, most: flo
 class CallOptions:
     """The parameters of a callback. Names ending in `_s` are seconds."""
 
+    authentication: Literal["ani", "dnis", "pin", "ani_then_pin"] = _option(
+        "ani",
+        "Who calls: the account of the caller's number (ani), of the access number (dnis), of a PIN keyed after the "
+        "callback is answered (pin), or of the caller's number and, where that is unknown, of a PIN (ani_then_pin).",
+    )
+    internal_account: str = _option(
+        "", "For PINs: the account that pays for leg A; its tariff says where callbacks may go."
+    )
     reject_cause: RejectCause = _option(
         "busy",
         "How the missed call is refused: busy = 486, congestion = 503, rejected = 403, no_answer = 480.",
@@ -54,8 +75,35 @@ class CallOptions:
     )
     caller_id_a: str = _option("", "Number shown on leg A; empty shows the access number that was called.")
     caller_id_b: str = _option("", "Number shown on leg B; empty shows the subscriber's number.")
+    access_code: str = _option(
+        "", "Rate calls by the product's tariff for this code; empty for its usual one."
+    )
+    languages: str = _option(
+        "en", "Languages, separated by commas; of several the subscriber chooses, unless the account has one."
+    )
+    brand: str = _option("", "Folder of prompts that are played in place of the usual ones.")
+    press_one: bool = _option(
+        False, "Go on only when 1 is pressed: a voicemail does not, so it hears no balance and makes no call."
+    )
+    login_attempts: int = _option(3, "Tries at keying a PIN.", least=1, most=10)
+    ask_password: bool = _option(False, "Ask for the account's service password after the PIN.")
+    register_ani: Literal["off", "ask", "always"] = _option(
+        "off",
+        "After a PIN: offer to know the caller's number from now on (ask), or just remember it (always).",
+    )
+    lockout_failures: int = _option(
+        3, "Wrong PINs in a row that lock a caller's number out.", least=1, most=100
+    )
+    lockout_s: float = _option(900.0, "How long it is locked out.", least=1, most=604800)
     welcome: bool = _option(False, "Say a welcome first.")
-    announce_balance: bool = _option(True, "Say the balance.")
+    announce_balance: Literal["funds", "balance", "off"] = _option(
+        "funds", "Say what can be spent, credit included (funds), the balance alone, or nothing."
+    )
+    announce_credit_limit: bool = _option(False, "Say the credit limit, where there is one.")
+    low_balance_amount: str = _option("0", "Funds below this amount are low.")
+    low_balance_mode: Literal["none", "refuse", "disconnect"] = _option(
+        "none", "With low funds: go on, refuse every destination, or say so and hang up."
+    )
     announce_duration: Literal["off", "exact", "minutes"] = _option(
         "exact", "Say how long the call can last: exactly, in whole minutes (rounded down), or not at all."
     )
@@ -66,22 +114,46 @@ class CallOptions:
     inter_digit_timeout_s: float = _option(
         4.0, "Wait for the next digit; then the number counts as complete.", least=1, most=30
     )
+    terminator: Literal["#", "none"] = _option("#", "The key that ends a number; without one a pause does.")
+    speed_dial: bool = _option(True, "One or two digits call a number stored with the account.")
+    redial_key: str = _option("", "One or two digits that call the last number again; empty for none.")
     calls_per_callback: int = _option(
         10, "Destinations that can be called in one callback.", least=1, most=100
     )
     menu_limit_s: int = _option(
-        120, "Longest time in menus before a call; the fuse of leg A until then.", least=20, most=900
+        120,
+        "Longest time in menus, from the answer or the end of a call to the next call.",
+        least=20,
+        most=900,
     )
+    low_funds_warning_s: int = _option(
+        60, "Warn the subscriber when this many seconds are left; 0 for never.", least=0, most=600
+    )
+    low_funds_repeat_s: int = _option(
+        0, "Repeat the warning after so many seconds; 0 for once only.", least=0, most=600
+    )
+    low_funds_warning: Literal["beep", "voice"] = _option("beep", "How to warn.")
+    cut_before_s: int = _option(0, "End the talk this many seconds before the funds do.", least=0, most=300)
     talk_limit_s: int = _option(7200, "Longest talk with one destination.", least=10, most=86400)
 
     def __post_init__(self) -> None:
         """Check what a type alone cannot say. Raises InvalidInput."""
         parse_rules(self.ani_rules)
         parse_rules(self.dial_rules)
-        for name in ("caller_id_a", "caller_id_b"):
+        parse_amount(self.low_balance_amount)
+        for name, pattern, hint in _TEXTS:
             value = getattr(self, name)
-            if value and not is_dialable(value):
-                raise InvalidInput(f"{name} {value!r}: write 3 to 15 digits, or nothing")
+            if not re.fullmatch(pattern, value, re.ASCII):
+                raise InvalidInput(f"{name} {value!r}: write {hint}")
+        if self.authentication in ("pin", "ani_then_pin") and not self.internal_account:
+            raise InvalidInput(
+                f"authentication {self.authentication} needs an internal_account that pays for leg A"
+            )
+
+    @property
+    def language_list(self) -> tuple[str, ...]:
+        """The languages in the order of the menu."""
+        return tuple(self.languages.split(","))
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> CallOptions:
@@ -153,7 +225,7 @@ def _number(name: str, kind: type[int] | type[float], text: str) -> float:
     limits = next(f.metadata for f in fields(CallOptions) if f.name == name)
     what = "a whole number" if kind is int else "a number"
     try:
-        value = kind(text)
+        value = kind(text if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII) else "")
     except ValueError:
         raise InvalidInput(f"{name} {text!r}: write {what}, {limits['least']} to {limits['most']}") from None
     if not limits["least"] <= value <= limits["most"]:

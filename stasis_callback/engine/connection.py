@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -13,6 +14,7 @@ from stasis_callback.engine.legs import finish_leg
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
 from stasis_callback.ivr.call import Call, End
+from stasis_callback.ivr.prompts import Utterance
 
 log = structlog.get_logger()
 
@@ -24,6 +26,15 @@ FUSE_RENEWAL_S = 5.0
 DOUBLE_STAR_S = 1.5
 
 
+@dataclass(frozen=True)
+class Warnings:
+    """What leg A alone hears before the funds end: first with `first_left_s` seconds left, then every `repeat_s`."""
+
+    first_left_s: int
+    repeat_s: int
+    words: Callable[[int], Utterance]
+
+
 @dataclass
 class Connection:
     """The way from leg A to one destination and back."""
@@ -33,14 +44,15 @@ class Connection:
     a: PaidLeg
     b: PaidLeg
     request_id: str
+    number: str = ""
 
-    def dial(self, number: str, caller_id: str, ring_timeout_s: int) -> bool:
+    def dial(self, caller_id: str, ring_timeout_s: int) -> bool:
         """Call leg B while A listens; whether it was answered. Raises HungUp."""
         client, channel = self.services.client, self.b.leg.channel
         log.info("leg.dialing", leg=channel.id)
         self.b.leg.requested = True
         started = client.channels.create(
-            self.services.endpoint(number),
+            self.services.endpoint(self.number),
             channel.id,
             app_args=("leg-b", self.request_id),
             variables={"TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}", "CONNECTEDLINE(num,i)": caller_id},
@@ -71,18 +83,31 @@ class Connection:
             self.b.arm()
             log.info("leg.answered", leg=leg.id)
 
-    def talk(self) -> None:
+    def talk(self, warnings: Warnings | None = None) -> None:
         """Let the two talk until leg B ends or leg A keys `**`. Raises HungUp.
 
         Digits of leg A reach leg B all the while (they may be talking to a machine), the stars too.
         """
         a, b = self.a.leg, self.b.leg
         a.digits.clear()
+        warn_at_left_s = float(warnings.first_left_s) if warnings else 0.0
         while b.ended is None:
-            self.call.wait(lambda: b.ended is not None or bool(a.digits), None)
-            if a.digits and a.digits.popleft() == "*" and self._second_star():
+            left_s = self.b.funded_s - b.elapsed_s()
+            warning_in_s = max(left_s - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
+            if not self.call.wait(lambda: b.ended is not None or bool(a.digits), warning_in_s):
+                assert warnings is not None
+                self._warn(warnings, round(warn_at_left_s))
+                warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
+            elif a.digits and a.digits.popleft() == "*" and self._second_star():
                 log.info("talk.ended_by_stars", leg=b.id)
                 return
+
+    def _warn(self, warnings: Warnings, left_s: int) -> None:
+        """Play to leg A only; nobody waits for it, the talk goes on."""
+        words = warnings.words(left_s)
+        log.info("talk.warning", leg=self.a.leg.id, left_s=left_s)
+        log.info("say", leg=self.a.leg.id, words=words.text)
+        self.a.leg.channel.play(words.media, f"{self.b.leg.id}-warning-{left_s}")
 
     def _second_star(self) -> bool:
         a, b = self.a.leg, self.b.leg

@@ -1,24 +1,29 @@
-"""What the subscriber goes through once leg A is up: greeting, balance, destination, talk, another one, goodbye."""
+"""What the subscriber goes through once leg A is up: login, greeting, destination, talk, another one, goodbye."""
 
 from __future__ import annotations
 
 import structlog
 
 from stasis_callback.core import numbers
+from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.engine import login
 from stasis_callback.engine.admission import account_trouble
-from stasis_callback.engine.connection import Connection
+from stasis_callback.engine.connection import Connection, Warnings
 from stasis_callback.engine.funding import PaidLeg
 from stasis_callback.engine.services import Services
 from stasis_callback.ivr.call import Call
 from stasis_callback.ivr.dialog import Dialog
-from stasis_callback.ivr.prompts import Prompt, Prompts
-from stasis_callback.ivr.speech import Speech
+from stasis_callback.ivr.prompts import Prompt, Utterance
+from stasis_callback.ivr.voice import voice
+from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.requests import RequestView
 
 log = structlog.get_logger()
 
 DESTINATION_DIGITS_LIMIT = 20
+SPEED_DIAL_DIGITS = 2
+BEEP = Utterance(("sound:beep",), "(a beep)")
 
 _NOT_REACHED = {
     Outcome.BUSY: Prompt.NUMBER_BUSY,
@@ -42,82 +47,110 @@ class Conversation:
         self._request = request
         self._options = request.options
         self._a = a
+        self._subscriber_id = request.subscriber_id
         self._tried = 0
-        self.connected = 0
+        self._connected = 0
         self._dialog = Dialog(call, a.leg)
-        self._prompts = Prompts(services.sounds)
-        self._speech = Speech(self._prompts)
+        self._voice = voice(services.sounds, self._options.language_list[0])
 
     def hold(self) -> str:
         """The whole conversation; how it ended."""
-        self._greet()
+        say = self._voice.say
+        self._dialog.say(say(Prompt.SILENCE))
+        if not login.accepted(self._dialog, self._voice, self._options):
+            return "not_accepted"
+        account = self._account() if self._subscriber_id is not None else None
+        self._voice = login.chosen_voice(self._dialog, self._s, self._options, account)
+        if self._options.welcome:
+            self._dialog.say(self._voice.say(Prompt.WELCOME))
+        if account is None:
+            account = login.Login(self._s, self._request, self._dialog, self._voice).run()
+            if account is None:
+                return self._goodbye("login_failed")
+            self._subscriber_id = account.id
+        self._announce_balance(account)
+        if self._options.low_balance_mode == "disconnect" and self._funds_are_low(account):
+            self._dialog.tell(self._voice.say(Prompt.NO_FUNDS))
+            return self._goodbye("low_balance")
         return self.go_on()
 
     def go_on(self) -> str:
         """Destination after destination, then goodbye."""
         self._destinations()
-        self._dialog.tell(self._prompts.say(Prompt.GOODBYE))
-        return "completed" if self.connected else "no_destination"
+        return self._goodbye("completed" if self._connected else "no_destination")
 
     def resume_talk(self, b: PaidLeg) -> str:
         """Leg B talks already, since before a restart of the service: go on from there."""
-        self._tried = self.connected = 1
+        self._tried = self._connected = 1
         self._talk(Connection(self._s, self._call, self._a, b, self._request.id))
         return self.go_on()
 
     def apologise(self) -> None:
         """Say that it is our fault."""
-        self._dialog.tell(self._prompts.say(Prompt.APOLOGY))
+        self._dialog.tell(self._voice.say(Prompt.APOLOGY))
 
-    def _greet(self) -> None:
-        self._dialog.say(self._prompts.say(Prompt.SILENCE))
-        if self._options.welcome:
-            self._dialog.say(self._prompts.say(Prompt.WELCOME))
-        if self._options.announce_balance:
-            account = self._s.stores.accounts.get(self._request.account_id)
-            funds_micros = account.balance_micros + account.credit_limit_micros
-            balance = self._speech.money(funds_micros, account.currency)
-            self._dialog.say(self._prompts.say(Prompt.BALANCE_IS) + balance)
+    def _goodbye(self, outcome: str) -> str:
+        self._dialog.tell(self._voice.say(Prompt.GOODBYE))
+        return outcome
+
+    def _account(self) -> AccountView:
+        """The subscriber's account as it is now."""
+        return self._s.stores.accounts.get(self._subscriber_id or self._request.account_id)
+
+    # --- greeting ------------------------------------------------------------------------------------------------
+
+    def _announce_balance(self, account: AccountView) -> None:
+        if self._options.announce_balance == "off":
+            return
+        account = self._account()
+        credit_micros = account.credit_limit_micros if self._options.announce_balance == "funds" else 0
+        self._dialog.say(self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account))
+        if self._options.announce_credit_limit and account.credit_limit_micros:
+            self._dialog.say(self._amount(Prompt.CREDIT_LIMIT_IS, account.credit_limit_micros, account))
+
+    def _amount(self, lead_in: Prompt, amount_micros: int, account: AccountView) -> Utterance:
+        return self._voice.say(lead_in) + self._voice.money(amount_micros, account.currency)
+
+    def _funds_are_low(self, account: AccountView) -> bool:
+        funds_micros = account.balance_micros + account.credit_limit_micros
+        return funds_micros < parse_amount(self._options.low_balance_amount)
+
+    # --- destinations ----------------------------------------------------------------------------------------------
 
     def _destinations(self) -> None:
-        failures = 0
-        while (
-            failures < self._options.destination_attempts
-            and self.connected < self._options.calls_per_callback
-        ):
-            self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
-            prompt = Prompt.ENTER_ANOTHER if self.connected else Prompt.ENTER_DESTINATION
+        """Ask and connect until too many tries failed, or the time or the calls of this callback are used up."""
+        options, clock = self._options, self._s.clock
+        failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
+        while failures < options.destination_attempts and self._connected < options.calls_per_callback:
+            if clock.monotonic_s() > deadline_s:
+                return
             keyed = self._dialog.ask(
-                self._prompts.say(prompt),
+                self._voice.say(Prompt.ENTER_ANOTHER if self._connected else Prompt.ENTER_DESTINATION),
                 digits_limit=DESTINATION_DIGITS_LIMIT,
-                first_digit_timeout_s=self._options.first_digit_timeout_s,
-                inter_digit_timeout_s=self._options.inter_digit_timeout_s,
+                first_digit_timeout_s=options.first_digit_timeout_s,
+                inter_digit_timeout_s=options.inter_digit_timeout_s,
+                terminator=options.terminator,
             )
-            answer = self._call_destination(keyed)
-            failures = failures + 1 if answer else 0
-            if answer:
-                self._dialog.tell(self._prompts.say(answer))
+            refusal = self._call_destination(keyed)
+            if refusal:
+                failures += 1
+                self._dialog.tell(self._voice.say(refusal))
+            else:
+                failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
+                self._s.funding.extend_menu(self._a, options.menu_limit_s)
 
     def _call_destination(self, keyed: str) -> Prompt | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
-        if not keyed:
-            return Prompt.TRY_AGAIN
-        rules = numbers.parse_rules(self._options.dial_rules)
-        number = numbers.dialable(numbers.translate(rules, keyed))
-        if number is None:
-            log.info(
-                "destination.refused", call=self._request.id, reason="invalid", number=numbers.mask(keyed)
-            )
-            return Prompt.NUMBER_INVALID
-        connection = self._authorise(number)
+        connection = self._authorise(keyed)
         if not isinstance(connection, Connection):
             log.info(
-                "destination.refused", call=self._request.id, reason=connection, number=numbers.mask(number)
+                "destination.refused", call=self._request.id, reason=connection, number=numbers.mask(keyed)
             )
             return connection
         try:
             self._announce_duration(connection.b.funded_s)
-            answered = connection.dial(number, self._caller_id_b(), self._options.ring_timeout_b_s)
+            caller_id = self._options.caller_id_b or self._request.leg_a_number
+            answered = connection.dial(caller_id, self._options.ring_timeout_b_s)
         finally:
             if not connection.b.leg.up:
                 connection.end()
@@ -126,51 +159,72 @@ class Conversation:
         self._talk(connection)
         return None
 
-    def _authorise(self, number: str) -> Connection | Prompt:
+    def _number(self, keyed: str, account: AccountView) -> str | Prompt:
+        """The number behind what was keyed: a speed dial, the last number again, or one in some national form."""
+        if not keyed:
+            return Prompt.TRY_AGAIN
+        stored: str | None = None
+        if keyed == self._options.redial_key:
+            stored = self._s.stores.calls.last_destination(account.id)
+        elif self._options.speed_dial and len(keyed) <= SPEED_DIAL_DIGITS:
+            stored = account.speed_dials.get(keyed)
+        else:
+            rules = numbers.parse_rules(self._options.dial_rules)
+            return numbers.dialable(numbers.translate(rules, keyed)) or Prompt.NUMBER_INVALID
+        return stored or Prompt.SPEED_DIAL_EMPTY
+
+    def _authorise(self, keyed: str) -> Connection | Prompt:
         """Rate and fund a destination; the leg, noted and paid for but not yet dialled, or why not."""
-        stores, request = self._s.stores, self._request
-        account = stores.accounts.get(request.account_id)
+        stores, request, options = self._s.stores, self._request, self._options
+        account = self._account()
+        number = self._number(keyed, account)
+        if isinstance(number, Prompt):
+            return number
         trouble = account_trouble(account, self._s.clock.now_us())
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
-        rate = stores.tariffs.match(account.tariff_id, number)
+        rate = stores.tariffs.match(stores.accounts.tariff_for(account, options.access_code), number)
         if rate is None or stores.access_numbers.find(number) is not None:
             return Prompt.DESTINATION_NOT_AVAILABLE
+        if options.low_balance_mode == "refuse" and self._funds_are_low(account):
+            return Prompt.NO_FUNDS
         self._tried += 1
         leg_id = f"{request.id}-b{self._tried}"
-        options = self._options
-        talk_s = self._s.funding.open_leg_b(
-            leg_id,
-            request.id,
-            number,
-            account.id,
-            rate,
-            self._a,
-            options.ring_timeout_b_s,
-            options.talk_limit_s,
-        )
+        talk_s = self._s.funding.open_leg_b(leg_id, request, account, number, rate, self._a)
         if not talk_s:
             return Prompt.NO_FUNDS
         leg = self._call.add(self._s.client.channel(leg_id), is_a=False)
         b = PaidLeg(leg, rate, account.book_id, talk_s)
-        return Connection(self._s, self._call, self._a, b, request.id)
+        return Connection(self._s, self._call, self._a, b, request.id, number)
 
     def _announce_duration(self, talk_s: int) -> None:
         if self._options.announce_duration == "off":
             return
-        length = self._speech.duration(talk_s, self._options.announce_duration)
-        self._dialog.say(self._prompts.say(Prompt.MAXIMUM_DURATION_IS) + length)
+        length = self._voice.duration(talk_s, self._options.announce_duration)
+        self._dialog.say(self._voice.say(Prompt.MAXIMUM_DURATION_IS) + length)
 
-    def _caller_id_b(self) -> str:
-        return self._options.caller_id_b or self._request.leg_a_number
+    # --- talk ------------------------------------------------------------------------------------------------------
 
     def _talk(self, connection: Connection) -> None:
-        self.connected += 1
+        self._connected += 1
         self._s.stores.calls.leg_answered(connection.b.leg.id, connection.b.leg.answered_at_us or 0)
+        by_funds = connection.b.funded_s < self._options.talk_limit_s
         try:
-            connection.talk()
+            connection.talk(self._warnings(connection.b.funded_s) if by_funds else None)
         finally:
             connection.end()
         if connection.ran_out:
-            at_limit = connection.b.funded_s >= self._options.talk_limit_s
-            self._dialog.tell(self._prompts.say(Prompt.LIMIT_REACHED if at_limit else Prompt.CREDIT_USED_UP))
+            self._dialog.tell(self._voice.say(Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED))
+
+    def _warnings(self, funded_s: int) -> Warnings | None:
+        """What to tell the subscriber, and when, before the funds end."""
+        options = self._options
+        if not options.low_funds_warning_s or funded_s <= options.low_funds_warning_s:
+            return None  # the maximum duration was said a moment ago
+
+        def words(left_s: int) -> Utterance:
+            if options.low_funds_warning == "beep":
+                return BEEP
+            return self._voice.say(Prompt.LOW_FUNDS) + self._voice.duration(left_s)
+
+        return Warnings(options.low_funds_warning_s, options.low_funds_repeat_s, words)

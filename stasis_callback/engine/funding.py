@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from stasis_callback.core.rating import Rate, cost_micros, joint_longest_s, longest_s
 from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
+from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.requests import RequestView
 from stasis_callback.store.tariffs import RateView
 
 FUSE_MARGIN_S = 0.1
@@ -96,39 +98,48 @@ class Funding:
         a.arm()
 
     def open_leg_b(
-        self,
-        leg_id: str,
-        request_id: str,
-        number: str,
-        account_id: int,
-        rate: RateView,
-        a: PaidLeg,
-        ring_s: int,
-        limit_s: int,
+        self, leg_id: str, request: RequestView, account: AccountView, number: str, rate: RateView, a: PaidLeg
     ) -> int:
         """Authorise leg B together with the rest of leg A; how many seconds they can talk, 0 when too few.
 
-        Both holds are committed in one transaction, then leg A's timer is moved.
+        `account` pays for leg B; leg A may be another's (PIN). Both holds are committed in one transaction, then leg
+        A's timer is moved.
         """
+        options = request.options
         elapsed_s = math.ceil(a.leg.elapsed_s())
-        setup_s = ring_s + ANNOUNCEMENT_S
+        setup_s = options.ring_timeout_b_s + ANNOUNCEMENT_S
         before_s = a.funded_s
         try:
             with self._stores.database.transaction():
-                funds = self._stores.ledger.available_micros(a.book_id)
-                funds += self._stores.ledger.held_micros(a.leg.id)
-                talk_s = joint_longest_s(a.rate.rate, elapsed_s, setup_s, rate.rate, funds, limit_s)
+                talk_s = self._joint_s(
+                    a, elapsed_s, setup_s, rate.rate, account.book_id, options.talk_limit_s
+                )
+                talk_s -= options.cut_before_s if talk_s < options.talk_limit_s else 0
                 if talk_s < 1:
                     return 0
                 self._fund(a, elapsed_s + setup_s + talk_s)
                 hold_b = cost_micros(rate.rate, talk_s)
-                if not self._stores.calls.open_leg(leg_id, request_id, "b", number, account_id, rate, hold_b):
+                if not self._stores.calls.open_leg(leg_id, request.id, "b", number, account.id, rate, hold_b):
                     raise _TakenMeanwhile
         except _TakenMeanwhile:
             a.funded_s = min(a.funded_s, before_s)
             return 0
         a.arm()
         return talk_s
+
+    def _joint_s(
+        self, a: PaidLeg, elapsed_s: int, setup_s: int, rate_b: Rate, book_b: int, limit_s: int
+    ) -> int:
+        """The longest talk that pays for both legs, from one book or from two."""
+        ledger = self._stores.ledger
+        funds_a = ledger.available_micros(a.book_id) + ledger.held_micros(a.leg.id)
+        if a.book_id == book_b:
+            return joint_longest_s(a.rate.rate, elapsed_s, setup_s, rate_b, funds_a, limit_s)
+        a_s = longest_s(
+            lambda talk_s: cost_micros(a.rate.rate, elapsed_s + setup_s + talk_s), funds_a, limit_s
+        )
+        b_s = longest_s(lambda talk_s: cost_micros(rate_b, talk_s), ledger.available_micros(book_b), limit_s)
+        return max(min(a_s, b_s), 0)
 
     def _fund(self, a: PaidLeg, funded_s: int) -> None:
         """Make leg A's hold pay for `funded_s` seconds in all. A timer that must come nearer is moved first."""

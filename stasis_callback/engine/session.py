@@ -98,7 +98,8 @@ class Session:
         request, options, stores = self.request, self.request.options, self._s.stores
         account = stores.accounts.get(request.account_id)
         trouble = account_trouble(account, self._s.clock.now_us())
-        rate = stores.tariffs.match(account.tariff_id, request.leg_a_number)
+        tariff_id = stores.accounts.tariff_for(account, options.access_code)
+        rate = stores.tariffs.match(tariff_id, request.leg_a_number)
         if trouble or rate is None:
             return trouble or "destination_not_in_tariff"
         leg_id = f"{request.id}-a{request.attempts}"

@@ -12,6 +12,7 @@ from stasis_callback.store.database import Database
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
+from stasis_callback.store.throttle import Throttles
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,7 @@ class Stores:
     access_numbers: AccessNumbers
     requests: Requests
     calls: Calls
+    throttles: Throttles
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -40,4 +42,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         AccessNumbers(database, clock),
         Requests(database, clock, node),
         Calls(database, ledger, tariffs, clock),
+        Throttles(database, clock),
     )

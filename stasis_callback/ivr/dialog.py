@@ -57,8 +57,9 @@ class Dialog:
         digits_limit: int,
         first_digit_timeout_s: float,
         inter_digit_timeout_s: float,
+        terminator: str = "#",
     ) -> str:
-        """Say `words` and collect digits: up to `#`, to a pause, or to `digits_limit`; `*` starts over.
+        """Say `words` and collect digits: up to the terminator, to a pause, or to `digits_limit`; `*` starts over.
 
         "" when nothing was keyed in time. Raises HungUp.
         """
@@ -68,9 +69,9 @@ class Dialog:
             digit = self._next_digit(inter_digit_timeout_s if entry else first_digit_timeout_s)
             if digit == "*":
                 entry = ""
-            elif digit is None or digit == "#":
+            elif digit is None or digit == terminator:
                 break
-            else:
+            elif digit != "#":
                 entry += digit
         return entry
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from peewee import ModelSelect
@@ -15,11 +16,23 @@ from stasis_callback.core.money import parse_currency
 from stasis_callback.core.numbers import is_dialable
 from stasis_callback.store.database import Database
 from stasis_callback.store.ledger import Ledger
-from stasis_callback.store.models import Account, Alias, Book, Customer, Product, Tariff
+from stasis_callback.store.models import (
+    Account,
+    Alias,
+    Book,
+    Customer,
+    Product,
+    ProductCode,
+    SpeedDial,
+    Tariff,
+)
+from stasis_callback.store.passwords import hash_password
 
 Named = TypeVar("Named", Customer, Product, Tariff)
 
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
+_SPEED_KEY = re.compile(r"[0-9]{1,2}", re.ASCII)
+_LANGUAGE = re.compile(r"[a-z]{2}", re.ASCII)
 STATUSES = ("active", "blocked", "closed")
 
 
@@ -36,11 +49,14 @@ class AccountView:
     currency: str
     status: str
     callback_number: str
+    language: str
+    password_hash: str = field(repr=False)
     expires_at_us: int | None
     balance_micros: int
     held_micros: int
     credit_limit_micros: int
     aliases: tuple[str, ...] = ()
+    speed_dials: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def available_micros(self) -> int:
@@ -83,14 +99,19 @@ class Accounts:
                 created_at_us=self._clock.now_us(),
             )
 
-    def set_product(self, name: str, tariff: str) -> None:
-        """Give a product another tariff, from the next call on."""
+    def set_product(self, name: str, tariff: str, access_code: str = "") -> None:
+        """Give a product another tariff, for one access code or as its usual one, from the next call on."""
         with self._database.transaction():
             product = by_name(Product, name, "product")
             new = by_name(Tariff, tariff, "tariff")
             if product.tariff.currency != new.currency:
                 raise InvalidInput(f"tariff {tariff!r} is in {new.currency}, the product's accounts are not")
-            Product.update(tariff=new).where(Product.id == product.id).execute()
+            if not access_code:
+                Product.update(tariff=new).where(Product.id == product.id).execute()
+                return
+            ProductCode.insert(product=product, access_code=access_code, tariff=new).on_conflict(
+                conflict_target=[ProductCode.product, ProductCode.access_code], preserve=[ProductCode.tariff]
+            ).execute()
 
     def products(self) -> list[dict[str, object]]:
         """Every product by name, with its tariff."""
@@ -129,6 +150,8 @@ class Accounts:
                 ),
                 status="active",
                 callback_number=_callback_number(callback_number),
+                language="",
+                password_hash="",
                 created_at_us=self._clock.now_us(),
             )
             self._set_aliases(account.id, aliases)
@@ -145,19 +168,25 @@ class Accounts:
         never_expires: bool = False,
         credit_limit_micros: int | None = None,
         aliases: Iterable[str] | None = None,
+        language: str | None = None,
+        password: str | None = None,
+        speed_dials: Mapping[str, str] | None = None,
     ) -> AccountView:
         """Change what is given, all or nothing. Raises InvalidInput when a value cannot be used."""
         with self._database.transaction():
             account = Account.get_or_none(Account.number == number)
             if account is None:
                 raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
-            values: dict[str, object] = {}
-            if status is not None:
-                values["status"] = _status(status)
-            if product is not None:
-                values["product"] = self._same_currency(account, product)
-            if callback_number is not None:
-                values["callback_number"] = _callback_number(callback_number)
+            checked = (
+                ("status", _status, status),
+                ("callback_number", _callback_number, callback_number),
+                ("language", _language, language),
+                ("password_hash", hash_password, password),
+                ("product", partial(self._same_currency, account), product),
+            )
+            values: dict[str, object] = {
+                name: check(text) for name, check, text in checked if text is not None
+            }
             if never_expires or expires_at_us is not None:
                 values["expires_at_us"] = expires_at_us
             if values:
@@ -166,7 +195,19 @@ class Accounts:
                 self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
             if aliases is not None:
                 self._set_aliases(account.id, aliases)
+            if speed_dials is not None:
+                self._set_speed_dials(account.id, speed_dials)
             return self.get(account.id)
+
+    def add_alias(self, account_id: int, alias: str) -> bool:
+        """Give an account one more id; False when it is taken or cannot be one."""
+        with self._database.transaction():
+            try:
+                self._free_number(alias)
+            except InvalidInput:
+                return False
+            Alias.create(number=alias, account=account_id)
+            return True
 
     def find(self, number: str) -> AccountView | None:
         """The account with this id, or with this alias."""
@@ -176,6 +217,17 @@ class Accounts:
                 alias = Alias.get_or_none(Alias.number == number)
                 row = self._select().where(Account.id == alias.account_id).first() if alias else None
             return _view(row) if row else None
+
+    def tariff_for(self, account: AccountView, access_code: str) -> int:
+        """The tariff (row id) that rates an account's calls with this access code."""
+        if not access_code:
+            return account.tariff_id
+        with self._database.reading():
+            code = ProductCode.get_or_none(
+                ProductCode.access_code == access_code,
+                ProductCode.product == Product.select(Product.id).where(Product.name == account.product),
+            )
+            return int(code.tariff_id) if code else account.tariff_id
 
     def named(self, number: str) -> AccountView:
         """The account with this id or alias. Raises InvalidInput when there is none."""
@@ -228,6 +280,15 @@ class Accounts:
             self._free_number(alias)
             Alias.create(number=alias, account=account_id)
 
+    def _set_speed_dials(self, account_id: int, speed_dials: Mapping[str, str]) -> None:
+        SpeedDial.delete().where(SpeedDial.account == account_id).execute()
+        for key, number in speed_dials.items():
+            if not _SPEED_KEY.fullmatch(key) or not is_dialable(number):
+                raise InvalidInput(
+                    f"speed dial {key}={number}: write one or two digits, = and 3 to 15 digits"
+                )
+            SpeedDial.create(account=account_id, key=key, number=number)
+
 
 def by_name(model: type[Named], name: str, noun: str) -> Named:
     """The row with this name. Raises InvalidInput that says where to look."""
@@ -255,6 +316,12 @@ def _status(status: str) -> str:
     return status
 
 
+def _language(language: str) -> str:
+    if language and not _LANGUAGE.fullmatch(language):
+        raise InvalidInput(f"language {language!r}: write two letters, like en or ru, or nothing")
+    return language
+
+
 def _callback_number(number: str) -> str:
     if number and not is_dialable(number):
         raise InvalidInput(f"callback number {number!r}: write 3 to 15 digits, without + or 00")
@@ -272,9 +339,12 @@ def _view(row: Account) -> AccountView:
         currency=row.book.currency,
         status=row.status,
         callback_number=row.callback_number,
+        language=row.language,
+        password_hash=row.password_hash,
         expires_at_us=row.expires_at_us,
         balance_micros=row.book.balance_micros,
         held_micros=row.book.held_micros,
         credit_limit_micros=row.book.credit_limit_micros,
         aliases=tuple(a.number for a in row.aliases.order_by(Alias.number)),
+        speed_dials={dial.key: dial.number for dial in row.speed_dials.order_by(SpeedDial.key)},
     )

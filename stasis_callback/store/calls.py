@@ -154,6 +154,14 @@ class Calls:
             )
             return _xdr(row)
 
+    def last_destination(self, account_id: int) -> str | None:
+        """The number that the account's newest leg B went to."""
+        with self._database.reading():
+            last = (
+                Xdr.select().where(Xdr.account == account_id, Xdr.side == "b").order_by(Xdr.id.desc()).first()
+            )
+            return str(last.number) if last else None
+
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
         """Legs that are not settled, of one request or of all."""
         with self._database.reading():

@@ -78,6 +78,17 @@ class Product(Table):
     created_at_us = BigIntegerField()
 
 
+class ProductCode(Table):
+    """The tariff that a product's calls with this access code are rated by, in place of its usual one."""
+
+    product = ForeignKeyField(Product, backref="codes")
+    access_code = TextField()
+    tariff = ForeignKeyField(Tariff)
+
+    class Meta:
+        indexes = ((("product", "access_code"), True),)
+
+
 class Book(Table):
     """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row."""
 
@@ -98,6 +109,8 @@ class Account(Table):
     book = ForeignKeyField(Book)
     status = TextField()
     callback_number = TextField()
+    language = TextField()
+    password_hash = TextField()
     expires_at_us = BigIntegerField(null=True)
     created_at_us = BigIntegerField()
 
@@ -107,6 +120,25 @@ class Alias(Table):
 
     number = TextField(primary_key=True)
     account = ForeignKeyField(Account, backref="aliases")
+
+
+class SpeedDial(Table):
+    """A number behind one or two keys, for one account."""
+
+    account = ForeignKeyField(Account, backref="speed_dials")
+    key = TextField()
+    number = TextField()
+
+    class Meta:
+        indexes = ((("account", "key"), True),)
+
+
+class Throttle(Table):
+    """Wrong logins by whoever tried them; survives a restart."""
+
+    key = TextField(primary_key=True)
+    failures = IntegerField()
+    locked_until_us = BigIntegerField()
 
 
 class AccessNumber(Table):
@@ -119,7 +151,11 @@ class AccessNumber(Table):
 
 
 class Request(Table):
-    """A callback from the moment it was asked for: the queue, and the call's state."""
+    """A callback from the moment it was asked for: the queue, and the call's state.
+
+    `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
+    a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
+    """
 
     id = TextField(primary_key=True)
     key = TextField(unique=True)
@@ -127,6 +163,7 @@ class Request(Table):
     ani = TextField()
     dnis = TextField()
     account = ForeignKeyField(Account, null=True)
+    subscriber = ForeignKeyField(Account, null=True)
     leg_a_number = TextField()
     options = TextField()
     state = TextField()
@@ -207,5 +244,6 @@ class Xdr(Table):
 
 
 ALL = (
-    Customer, Tariff, RateRow, Product, Book, Account, Alias, AccessNumber, Request, Leg, Hold, Transfer, Entry, Xdr,
+    Customer, Tariff, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial, Throttle, AccessNumber, Request,
+    Leg, Hold, Transfer, Entry, Xdr,
 )  # fmt: skip

@@ -28,6 +28,7 @@ class RequestView:
     ani: str
     dnis: str
     account_id: int
+    subscriber_id: int | None
     leg_a_number: str
     stored_options: str
     state: RequestState
@@ -58,20 +59,25 @@ class Requests:
         request: CallbackRequest,
         *,
         account_id: int,
+        subscriber_id: int | None,
         leg_a_number: str,
         stored_options: dict[str, str],
         queue_limit: int,
     ) -> str:
         """Queue a callback; the reason for a refusal, or "" when it was accepted.
 
-        Refused: `repeated` (the same key, or another request of this account within the de-duplication window),
-        `in_progress` (a callback of this account is under way), `queue_full`.
+        `subscriber_id` is None when the subscriber logs in later (PIN). Refused: `repeated` (the same key, or another
+        request of this subscriber or number within the de-duplication window), `in_progress` (one of them is under
+        way), `queue_full`.
         """
         options = CallOptions.parse(stored_options)
         now_us = self._clock.now_us()
         window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
         with self._database.transaction():
-            mine = Request.select().where(Request.account == account_id)
+            same = Request.leg_a_number == leg_a_number
+            if subscriber_id is not None:
+                same |= Request.subscriber == subscriber_id
+            mine = Request.select().where(same)
             if Request.get_or_none(Request.key == request.key) is not None:
                 return "repeated"
             if mine.where(Request.state.in_(LIVE)).exists():
@@ -81,7 +87,15 @@ class Requests:
                 return "repeated"
             if Request.select().where(Request.state == RequestState.QUEUED).count() >= queue_limit:
                 return "queue_full"
-            self._insert(request, RequestState.QUEUED, "", account_id, leg_a_number, stored_options, now_us)
+            self._insert(
+                request,
+                RequestState.QUEUED,
+                stored_options,
+                account=account_id,
+                subscriber=subscriber_id,
+                leg_a_number=leg_a_number,
+                due_at_us=now_us + int(options.callback_delay_s * US_PER_S),
+            )
         return ""
 
     def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
@@ -89,36 +103,34 @@ class Requests:
         with self._database.transaction():
             if Request.get_or_none(Request.key == request.key) is None:
                 now_us = self._clock.now_us()
-                self._insert(request, RequestState.REFUSED, reason, account_id, "", {}, now_us)
+                self._insert(
+                    request,
+                    RequestState.REFUSED,
+                    {},
+                    outcome=reason,
+                    account=account_id,
+                    finished_at_us=now_us,
+                )
 
     def _insert(
-        self,
-        request: CallbackRequest,
-        state: RequestState,
-        outcome: str,
-        account_id: int | None,
-        leg_a_number: str,
-        stored_options: dict[str, str],
-        now_us: int,
+        self, request: CallbackRequest, state: RequestState, stored_options: dict[str, str], **values: object
     ) -> None:
-        delay_s = CallOptions.parse(stored_options).callback_delay_s
+        now_us = self._clock.now_us()
+        blank = {"outcome": "", "leg_a_number": "", "attempts": 0, "claimed_by": "", "lease_until_us": 0}
         Request.create(
-            id=secrets.token_hex(8),
-            key=request.key,
-            triggered_by=request.trigger,
-            ani=request.ani,
-            dnis=request.dnis,
-            account=account_id,
-            leg_a_number=leg_a_number,
-            options=json.dumps(stored_options),
-            state=state,
-            outcome=outcome,
-            attempts=0,
-            created_at_us=now_us,
-            due_at_us=now_us + int(delay_s * US_PER_S),
-            claimed_by="",
-            lease_until_us=0,
-            finished_at_us=now_us if state == RequestState.REFUSED else None,
+            **{
+                "id": secrets.token_hex(8),
+                "key": request.key,
+                "triggered_by": request.trigger,
+                "ani": request.ani,
+                "dnis": request.dnis,
+                "options": json.dumps(stored_options),
+                "state": state,
+                "created_at_us": now_us,
+                "due_at_us": now_us,
+                **blank,
+                **values,
+            }
         )
 
     # --- through ---------------------------------------------------------------------------------------------------
@@ -164,6 +176,24 @@ class Requests:
     def answered(self, request_id: str) -> None:
         """Leg A has answered."""
         self._move(request_id, RequestState.TALKING)
+
+    def log_in(self, request_id: str, subscriber_id: int) -> bool:
+        """Note who logged in with a PIN; False when a callback of this account is under way already."""
+        with self._database.transaction():
+            if Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE)).exists():
+                return False
+            Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
+            return True
+
+    def cancel(self, request_id: str) -> bool:
+        """Take back a callback that still waits; False when it is being called already, or over."""
+        with self._database.transaction():
+            changed = (
+                Request.update(state=RequestState.CANCELLED, finished_at_us=self._clock.now_us())
+                .where(Request.id == request_id, Request.state == RequestState.QUEUED)
+                .execute()
+            )
+            return bool(changed)
 
     def retry(self, request_id: str, *, after_s: float, outcome: str) -> None:
         """Leg A was not reached: try again `after_s` seconds from now."""
@@ -215,6 +245,7 @@ def _view(row: Request) -> RequestView:
         ani=row.ani,
         dnis=row.dnis,
         account_id=row.account_id or 0,
+        subscriber_id=row.subscriber_id,
         leg_a_number=row.leg_a_number,
         stored_options=row.options,
         state=RequestState(row.state),

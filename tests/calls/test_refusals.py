@@ -12,7 +12,6 @@ from stasis_callback.core.rating import Rate
     ("ani", "dnis", "reason"),
     [
         ("", ACCESS, "no_ani"),
-        ("Anonymous", ACCESS, "no_ani"),
         ("+42o212345678", ACCESS, "bad_ani"),
         ("12", ACCESS, "bad_ani"),
         ("4567", ACCESS, "unknown_account"),

@@ -75,7 +75,12 @@ def _one_callback(stores: Stores) -> str:
     assert rate
     request = CallbackRequest("call-1", "ani", "+" + SUBSCRIBER, ACCESS_NUMBER)
     stores.requests.accept(
-        request, account_id=account.id, leg_a_number=SUBSCRIBER, stored_options={}, queue_limit=10
+        request,
+        account_id=account.id,
+        subscriber_id=account.id,
+        leg_a_number=SUBSCRIBER,
+        stored_options={},
+        queue_limit=10,
     )
     [claimed] = stores.requests.claim(10)
     start_us = 1_700_000_000 * US_PER_S

@@ -72,6 +72,7 @@ class Shop:
         return self.stores.requests.accept(
             CallbackRequest(key or f"call-{self._made}", "ani", account.number, "800"),
             account_id=account.id,
+            subscriber_id=account.id,
             leg_a_number=account.number,
             stored_options=options,
             queue_limit=limit,

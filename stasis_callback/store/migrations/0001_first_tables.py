@@ -34,6 +34,13 @@ CREATE TABLE product (
     tariff_id BIGINT NOT NULL REFERENCES tariff (id),
     created_at_us BIGINT NOT NULL
 );
+CREATE TABLE product_code (
+    id {pk},
+    product_id BIGINT NOT NULL REFERENCES product (id),
+    access_code TEXT NOT NULL,
+    tariff_id BIGINT NOT NULL REFERENCES tariff (id),
+    UNIQUE (product_id, access_code)
+);
 CREATE TABLE book (
     id {pk},
     name TEXT NOT NULL UNIQUE,
@@ -52,12 +59,26 @@ CREATE TABLE account (
     book_id BIGINT NOT NULL REFERENCES book (id),
     status TEXT NOT NULL CHECK (status IN ('active', 'blocked', 'closed')),
     callback_number TEXT NOT NULL,
+    language TEXT NOT NULL,
+    password_hash TEXT NOT NULL,
     expires_at_us BIGINT,
     created_at_us BIGINT NOT NULL
 );
 CREATE TABLE alias (
     number TEXT NOT NULL PRIMARY KEY,
     account_id BIGINT NOT NULL REFERENCES account (id)
+);
+CREATE TABLE speed_dial (
+    id {pk},
+    account_id BIGINT NOT NULL REFERENCES account (id),
+    key TEXT NOT NULL,
+    number TEXT NOT NULL,
+    UNIQUE (account_id, key)
+);
+CREATE TABLE throttle (
+    key TEXT NOT NULL PRIMARY KEY,
+    failures INTEGER NOT NULL,
+    locked_until_us BIGINT NOT NULL
 );
 CREATE TABLE access_number (
     id {pk},
@@ -73,6 +94,7 @@ CREATE TABLE request (
     ani TEXT NOT NULL,
     dnis TEXT NOT NULL,
     account_id BIGINT REFERENCES account (id),
+    subscriber_id BIGINT REFERENCES account (id),
     leg_a_number TEXT NOT NULL,
     options TEXT NOT NULL,
     state TEXT NOT NULL,
@@ -84,10 +106,13 @@ CREATE TABLE request (
     lease_until_us BIGINT NOT NULL,
     finished_at_us BIGINT
 );
-CREATE UNIQUE INDEX request_one_live_per_account ON request (account_id)
+CREATE UNIQUE INDEX request_one_live_per_subscriber ON request (subscriber_id)
+    WHERE state IN ('queued', 'dialing', 'talking');
+CREATE UNIQUE INDEX request_one_live_per_number ON request (leg_a_number)
     WHERE state IN ('queued', 'dialing', 'talking');
 CREATE INDEX request_due ON request (due_at_us) WHERE state = 'queued';
-CREATE INDEX request_of_account ON request (account_id, created_at_us);
+CREATE INDEX request_of_subscriber ON request (subscriber_id, created_at_us);
+CREATE INDEX request_of_number ON request (leg_a_number, created_at_us);
 CREATE TABLE leg (
     id TEXT NOT NULL PRIMARY KEY,
     request_id TEXT NOT NULL REFERENCES request (id),

@@ -1,0 +1,40 @@
+"""One language's prompts and spoken values together, loaded once per process."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from stasis_callback.ivr.prompts import Prompts, Utterance
+from stasis_callback.ivr.speech import Rounding, Speech
+
+
+class Voice:
+    """What a conversation says things with."""
+
+    def __init__(self, sounds: Path, language: str) -> None:
+        """Raises CallbackError when the language is not installed."""
+        self._prompts = Prompts(sounds, language)
+        self._speech = Speech(self._prompts)
+
+    def say(self, prompt: str) -> Utterance:
+        """A whole prompt."""
+        return self._prompts.say(prompt)
+
+    def money(self, amount_micros: int, currency: str) -> Utterance:
+        """An amount, rounded down."""
+        return self._speech.money(amount_micros, currency)
+
+    def duration(self, seconds: int, rounding: Rounding = "exact") -> Utterance:
+        """A time."""
+        return self._speech.duration(seconds, rounding)
+
+    def digits(self, digits: str) -> Utterance:
+        """Keys one by one."""
+        return self._speech.digits(digits)
+
+
+@cache
+def voice(sounds: Path, language: str) -> Voice:
+    """The voice of a language; the manifest is read once."""
+    return Voice(sounds, language)

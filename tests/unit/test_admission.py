@@ -1,0 +1,39 @@
+"""What a missed call would lead to, found out without changing anything."""
+
+from __future__ import annotations
+
+import pytest
+from shop import Shop
+
+from stasis_callback.engine.admission import WITHHELD, Admission
+
+DNIS = "800"
+
+
+def _examine(shop: Shop, ani: str, **options: str) -> tuple[str, str, list[str]]:
+    shop.stores.access_numbers.add(DNIS, options)
+    found = Admission(shop.stores, shop.clock, 10).examine(ani, DNIS)
+    return found.reason, found.number, found.notes
+
+
+@pytest.mark.parametrize("ani", [*WITHHELD, "Anonymous", "RESTRICTED"])
+def test_a_withheld_number_is_no_number(shop: Shop, ani: str) -> None:
+    assert _examine(shop, ani)[:2] == ("no_ani", "")
+
+
+def test_a_prefixed_account_id_is_dialled_without_its_prefix(shop: Shop) -> None:
+    shop.account("ani44207123456")
+    reason, number, notes = _examine(shop, "0207123456", ani_rules="s/^0/ani44/")
+    assert (reason, number) == ("", "44207123456")
+    assert "the caller's number 0207123456 is translated to ani44207123456" in notes
+
+
+def test_the_rate_that_leg_a_would_be_charged_by_is_named(shop: Shop) -> None:
+    shop.account("44207123456")
+    assert "by the rate of prefix 44" in _examine(shop, "44207123456")[2][-1]
+
+
+def test_looking_changes_nothing(shop: Shop) -> None:
+    shop.account("44207123456")
+    _examine(shop, "44207123456")
+    assert shop.stores.requests.newest() == []
