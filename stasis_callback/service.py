@@ -16,6 +16,7 @@ from stasis_callback.ari.events import Event, StasisStart
 from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.numbers import parse_rules
 from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.funding import Funding
@@ -69,6 +70,7 @@ class Service:
             clock=self._clock,
             sounds=sounds_dir(),
             trunk=settings.asterisk.trunk,
+            number_rules=parse_rules(settings.asterisk.number_rules),
         )
         self._reconciled = False
         self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)

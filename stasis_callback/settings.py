@@ -17,6 +17,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -54,6 +55,10 @@ class AsteriskSettings(Section):
     """Facts about Asterisk's own configuration."""
 
     trunk: Word = Field("trunk", description="The PJSIP endpoint that carries both legs.")
+    number_rules: str = Field(
+        "",
+        description="Translation rules from E.164 digits to what the trunk wants to be dialled, like s/^/+/.",
+    )
     cel_path: Path = Field(
         Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
         description="The journal that cel_custom.conf writes; recovery settles from it.",
@@ -104,10 +109,13 @@ def load_settings(path: Path | None = None) -> Settings:
         content = _read_toml(found)
     try:
         return Settings(**content)
+    except SettingsError as error:
+        raise InvalidInput(f"environment variables {ENVIRONMENT_PREFIX}...: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        where = f"{found}: " if found else ""
+        variable = ENVIRONMENT_PREFIX + "__".join(str(part) for part in first["loc"]).upper()
+        where = f"{variable}: " if variable in os.environ else f"{found}: " if found else ""
         raise InvalidInput(f"{where}setting {name}: {first['msg']}") from None
 
 

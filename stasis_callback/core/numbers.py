@@ -89,7 +89,7 @@ def _parse_rule(text: str) -> Rule:
     if not match:
         raise InvalidInput(f"{text!r} is not a translation rule: write it like s/^0/44/")
     pattern, replacement = match.groups()
-    if not _PATTERN.fullmatch(pattern) or not _REPLACEMENT.fullmatch(replacement):
+    if not (pattern == "^" or _PATTERN.fullmatch(pattern)) or not _REPLACEMENT.fullmatch(replacement):
         raise InvalidInput(
             f"translation rule {text!r}: only digits, letters, \\d, [..], ^, $, groups and ? * + {{m,n}} after one "
             "character are allowed on the left, digits, letters, + and $1 on the right"

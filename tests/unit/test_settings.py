@@ -112,3 +112,20 @@ def test_a_mistake_in_the_environment_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("STASIS_CALLBACK_LIMITS__QUEUE", "many")
     with pytest.raises(InvalidInput, match=r"limits\.queue"):
         load_settings(config(""))
+
+
+def test_a_section_that_is_no_section_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STASIS_CALLBACK_LIMITS", "many")
+    with pytest.raises(InvalidInput, match="STASIS_CALLBACK_"):
+        load_settings()
+
+
+def test_a_mistake_in_the_environment_is_not_blamed_on_the_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stasis-callback.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STASIS_CALLBACK_LIMITS__QUEUE", "none")
+    with pytest.raises(InvalidInput, match=r"^STASIS_CALLBACK_LIMITS__QUEUE: setting limits\.queue"):
+        load_settings()
