@@ -1,0 +1,147 @@
+"""What is measured: the service as a process of its own, its Asterisk, and the floor on that same Asterisk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stasis_callback.clock import Clock, wait_until
+from stasis_callback.core.money import parse_amount
+from stasis_callback.core.rating import Rate
+from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.ivr.prompts import Prompt, Prompts, Utterance
+from stasis_callback.ivr.speech import Speech
+from stasis_callback.resources import sounds_dir
+from stasis_callback.settings import Settings
+from stasis_callback.store.tariffs import NewRate
+from stasis_callback.testing.pstn import RealNetwork
+
+# The access number says who serves the call: the service, or the plain dialplan.
+ACCESS = {"service": "420800123456", "floor": "420800999999"}
+FUNDS = "100.00"  # pays for more than the longest talk, so that every subscriber hears the same prompts
+TALK_LIMIT_S = 7200  # the default of the option; it is announced
+_FLOOR_MODULES = ("app_dial", "app_originate", "app_playback", "app_read")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the operating system has on a process: all its threads, user and system time."""
+
+    cpu_s: float
+    rss_mib: float
+    threads: int
+
+    @classmethod
+    def of(cls, pid: int) -> Usage:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        cpu_s = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cls(cpu_s, int(fields[21]) * os.sysconf("SC_PAGE_SIZE") / 2**20, int(fields[17]))
+
+
+@dataclass(frozen=True)
+class Rig:
+    """Everything up and running."""
+
+    network: RealNetwork
+    stores: Stores
+    service_pid: int
+
+    def service(self) -> Usage:
+        return Usage.of(self.service_pid)
+
+    def asterisk(self) -> Usage:
+        return Usage.of(self.network.product.pid)
+
+
+@contextmanager
+def running(folder: Path, subscribers: list[str]) -> Iterator[Rig]:
+    """Two Asterisks, a database in which each of `subscribers` has funds, and the service; stopped at the end."""
+    settings = Settings()
+    url = f"sqlite:///{folder}/callback.db"
+    network = RealNetwork(folder)
+    network.product.local["extensions.conf"] = floor_dialplan(network.trunk_name)
+    network.product.local["modules.conf"] = "".join(f"load = {name}.so\n" for name in _FLOOR_MODULES)
+    stores = open_stores(url, settings.node, Clock())
+    try:
+        _open_business(stores, subscribers)
+        network.start()
+        with _service(network, url, folder) as process:
+            yield Rig(network, stores, process.pid)
+    finally:
+        network.stop()
+        stores.database.close()
+
+
+def floor_dialplan(trunk: str) -> str:
+    """The same callback without account, rate, charge or care: what the service has to be measured against.
+
+    It says what the service says (built from the same manifest), and takes the digits and dials in the same order.
+    """
+    prompts = Prompts(sounds_dir())
+    speech = Speech(prompts)
+    greeting = prompts.say(Prompt.SILENCE) + prompts.say(Prompt.BALANCE_IS)
+    greeting += speech.money(parse_amount(FUNDS), "USD")
+    length = prompts.say(Prompt.MAXIMUM_DURATION_IS) + speech.duration(TALK_LIMIT_S)
+    subscriber = f"PJSIP/${{FILTER(0-9,${{CALLERID(num)}})}}@{trunk}"
+    return f"""
+[from-trunk](+)
+exten => {ACCESS["floor"]},1,Originate({subscriber},exten,floor,s,1,30,ac(${{EXTEN}}))
+ same => n,Hangup(17)
+
+[floor]
+exten => s,1,Playback({_files(greeting)})
+ same => n,Read(NUMBER,{_files(prompts.say(Prompt.ENTER_DESTINATION))},20,,1,8)
+ same => n,Playback({_files(length)})
+ same => n,Dial(PJSIP/${{FILTER(0-9,${{NUMBER}})}}@{trunk},45)
+ same => n,Hangup()
+"""
+
+
+def _files(words: Utterance) -> str:
+    return "&".join(uri.removeprefix("sound:") for uri in words.media)
+
+
+def _open_business(stores: Stores, subscribers: list[str]) -> None:
+    stores.database.migrate()
+    stores.tariffs.add("standard", "USD")
+    rates = (
+        Rate("420", first_price_micros=60_000, next_price_micros=60_000),
+        Rate("44", first_price_micros=120_000, next_price_micros=120_000),
+    )
+    stores.tariffs.put_rates("standard", [NewRate(rate) for rate in rates])
+    stores.accounts.add_product("callback", "standard")
+    stores.accounts.add_customer("people", "USD")
+    stores.access_numbers.add(ACCESS["service"], {})
+    for number in subscribers:
+        account = stores.accounts.add(number, customer="people", product="callback")
+        stores.ledger.top_up(account.book_id, parse_amount(FUNDS), key=number)
+
+
+@contextmanager
+def _service(network: RealNetwork, url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    config, log_path = folder / "empty.toml", folder / "service.log"
+    config.touch()
+    environment = os.environ | {
+        "STASIS_CALLBACK_CONFIG": str(config),
+        "STASIS_CALLBACK_DATABASE__URL": url,
+        "STASIS_CALLBACK_ARI__URL": network.ari_url,
+        "STASIS_CALLBACK_ARI__USERNAME": network.ari_username,
+        "STASIS_CALLBACK_ARI__PASSWORD": network.ari_password,
+        "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
+        "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
+    }
+    with log_path.open("wb") as log:
+        command = [sys.executable, "-m", "stasis_callback", "run"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        if not wait_until(lambda: b"asterisk.connected" in log_path.read_bytes(), timeout_s=15):
+            raise RuntimeError(f"the service did not start: {log_path.read_text()}")
+        yield process
+    finally:
+        process.terminate()
+        process.wait(15)
