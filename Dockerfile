@@ -5,7 +5,9 @@
 FROM debian:forky-slim
 
 RUN apt-get update \
- && apt-get install -y --no-install-recommends asterisk asterisk-core-sounds-en python3-venv \
+ && apt-get install -y --no-install-recommends asterisk python3-venv \
+      asterisk-core-sounds-en asterisk-core-sounds-es asterisk-core-sounds-fr asterisk-core-sounds-it \
+      asterisk-core-sounds-ru \
  && rm -rf /var/lib/apt/lists/* /etc/asterisk
 
 COPY . /usr/src/stasis-callback
