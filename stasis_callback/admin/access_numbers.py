@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, require_change, store
-from stasis_callback.admin.output import print_json, print_list
+from stasis_callback.admin.context import AsJson, printable, require_change, require_language, store
+from stasis_callback.admin.output import one_line, print_json, print_list
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.options import CallOptions, describe_options
+from stasis_callback.core.numbers import dialable
+from stasis_callback.core.options import OPTION_NAMES, describe_options
 
 if TYPE_CHECKING:
+    from stasis_callback.engine.admission import Examination
+    from stasis_callback.engine.stores import Stores
     from stasis_callback.store.access_numbers import AccessNumberView
 
 app = typer.Typer(name="access-number", help="The numbers subscribers ring, and their options.")
@@ -36,6 +40,7 @@ def add(number: Number, options: Set = None) -> None:
     """Add an access number."""
     given = {name: text for name, text in _parse(options or ()).items() if text}
     with store() as s:
+        _require_what_is_named(s, given)
         s.access_numbers.add(number, given)
     typer.echo(f"access number {number} added")
 
@@ -52,6 +57,7 @@ def change(
     require_change(options, enabled)
     given = _parse(options or ())
     with store() as s:
+        _require_what_is_named(s, given)
         s.access_numbers.change(number, given, enabled=enabled)
     typer.echo(f"access number {number} changed")
 
@@ -61,14 +67,7 @@ def list_all(as_json: AsJson = False) -> None:
     """List all access numbers with the options that differ from the defaults."""
     with store() as s:
         found = s.access_numbers.all()
-    rows = [
-        {
-            "number": view.number,
-            "enabled": view.enabled,
-            "options": dict(view.stored) if as_json else [f"{k}={v}" for k, v in view.stored.items()],
-        }
-        for view in found
-    ]
+    rows = [{"number": view.number, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
     print_list(rows, ("number", "enabled", "options"), as_json=as_json)
 
 
@@ -93,6 +92,77 @@ def list_options(as_json: AsJson = False) -> None:
     print_list(rows, ("name", "default", "values", "meaning"), as_json=as_json)
 
 
+@app.command("test")
+def try_out(
+    number: Annotated[
+        str | None, typer.Argument(metavar="NUMBER", help="The access number that is called.")
+    ] = None,
+    ani: Annotated[
+        str,
+        typer.Option(help="The caller's number as the trunk delivers it; none: withheld.", metavar="NUMBER"),
+    ] = "",
+    dnis: Annotated[
+        str | None, typer.Option(help="Another way to write the access number.", metavar="NUMBER")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a missed call would lead to and why; nothing is changed or dialled.
+
+    The exit code is 0 when it would be called back, 1 when it would be refused. Callbacks that wait or are under way
+    do not count.
+    """
+    called = number if dnis is None else dnis
+    if called is None or None not in (number, dnis):
+        raise InvalidInput("write the access number once: as NUMBER or with --dnis")
+    printable(ani, "the caller's number")
+    printable(called, "access number")
+    with store() as s:
+        from stasis_callback.engine.admission import Admission
+
+        found = Admission(s, Clock(), queue_limit=0).examine(ani, called)
+    if as_json:
+        print_json(_examined(found))
+    else:
+        for sentence in (*found.notes, _verdict(found)):
+            typer.echo(one_line(sentence))
+    raise typer.Exit(1 if found.reason else 0)
+
+
+@app.command()
+def unlock(
+    caller: Annotated[str, typer.Argument(metavar="CALLER_NUMBER", help="The number that was called back.")],
+) -> None:
+    """Let a caller who was locked out after wrong PINs try again."""
+    digits = dialable(caller)
+    if digits is None:
+        raise InvalidInput(f"{caller!r} is not a number: write 3 to 15 digits, like 420212345678")
+    with store() as s:
+        from stasis_callback.engine.admission import login_key
+
+        locked = s.throttles.locked(login_key(digits))
+        s.throttles.succeeded(login_key(digits))
+    typer.echo(f"{digits} is not locked out any more" if locked else f"{digits} was not locked out")
+
+
+def _examined(found: Examination) -> dict[str, object]:
+    return {
+        "called_back": not found.reason,
+        "reason": found.reason,
+        "trigger": found.trigger,
+        "leg_a_number": found.number,
+        "payer": found.payer.number if found.payer else "",
+        "subscriber": found.subscriber.number if found.subscriber else "",
+        "notes": found.notes,
+    }
+
+
+def _verdict(found: Examination) -> str:
+    if found.reason:
+        return f"the call would be refused: {found.reason}"
+    asked = "" if found.subscriber else ", and whoever answers is asked for a PIN"
+    return f"{found.number} would be called back{asked}"
+
+
 def _options_in_words(view: AccessNumberView) -> list[dict[str, object]]:
     return [
         {
@@ -106,15 +176,24 @@ def _options_in_words(view: AccessNumberView) -> list[dict[str, object]]:
 
 
 def _parse(words: Iterable[str]) -> dict[str, str]:
-    """`name=value` words as a dict. Raises InvalidInput for an unknown, repeated or unusable one."""
+    """`name=value` words as a dict. Raises InvalidInput for an unknown or repeated name; the store checks values."""
     given: dict[str, str] = {}
-    known = {info.name: info.default for info in describe_options()}
     for word in words:
         name, sign, text = word.partition("=")
         if not sign:
             raise InvalidInput(f"{word!r}: write an option as name=value")
+        if name not in OPTION_NAMES:
+            raise InvalidInput(f"there is no option {name!r}: see `stasis-callback access-number options`")
         if name in given:
             raise InvalidInput(f"option {name!r} is given twice")
-        CallOptions.parse({name: text or known.get(name, "")})
         given[name] = text
     return given
+
+
+def _require_what_is_named(s: Stores, given: Mapping[str, str]) -> None:
+    """Raises InvalidInput for an account or a language that is not there: a call would find out too late."""
+    if account := given.get("internal_account"):
+        s.accounts.named(account)
+    if languages := given.get("languages"):
+        for language in languages.split(","):
+            require_language(language)

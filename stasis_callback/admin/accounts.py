@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+import sys
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, printable, require_change, store
+from stasis_callback.admin.context import AsJson, printable, require_change, require_language, store
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
@@ -86,10 +88,48 @@ def change(
         list[str] | None,
         typer.Option(help="A further id; repeatable, replaces all there were; '' for none.", metavar="ID"),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(
+            help="Two letters, like en; '' for the language of the access number.", metavar="LANGUAGE"
+        ),
+    ] = None,
+    service_password: Annotated[
+        bool | None,
+        typer.Option(
+            "--service-password/--no-service-password",
+            help="Ask for a new service password, twice, or take it from standard input; or remove it.",
+        ),
+    ] = None,
+    speed_dial: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A number behind one or two keys; repeatable, replaces all there were.", metavar="KEY=NUMBER"
+        ),
+    ] = None,
+    no_speed_dials: Annotated[
+        bool, typer.Option("--no-speed-dials", help="Remove every speed dial.")
+    ] = False,
 ) -> None:
     """Change what is given, all or nothing, from the next call on."""
-    require_change(status, product, credit_limit, callback_number, expires, alias)
+    speed_dials = {} if no_speed_dials else _speed_dials(speed_dial)
+    require_change(
+        status,
+        product,
+        credit_limit,
+        callback_number,
+        expires,
+        alias,
+        language,
+        service_password,
+        speed_dials,
+    )
+    if no_speed_dials and speed_dial:
+        raise InvalidInput("write either --speed-dial or --no-speed-dials")
     limit_micros, expires_at_us = _credit_limit(credit_limit), _expiry(expires)
+    if language:
+        require_language(language)
+    password = None if service_password is None else _new_password() if service_password else ""
     with store() as s, s.database.transaction():
         account = s.accounts.change(
             s.accounts.named(number).number,
@@ -100,6 +140,9 @@ def change(
             never_expires=expires == "never",
             credit_limit_micros=limit_micros,
             aliases=[] if alias == [""] else alias,
+            language=language,
+            password=password,
+            speed_dials=speed_dials,
         )
     typer.echo(f"account {account.number} changed")
 
@@ -159,12 +202,39 @@ def _record(account: AccountView) -> dict[str, object]:
         "status": account.status,
         "expires_at_us": account.expires_at_us,
         "callback_number": account.callback_number,
+        "language": account.language,
+        "has_service_password": bool(account.password_hash),
+        "speed_dials": dict(account.speed_dials),
         "currency": account.currency,
         "balance_micros": account.balance_micros,
         "held_micros": account.held_micros,
         "credit_limit_micros": account.credit_limit_micros,
         "available_micros": account.available_micros,
     }
+
+
+def _new_password() -> str:
+    """Typed twice, unseen, or the first line of standard input; never an argument, which everybody can see."""
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("service password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    password = typer.get_text_stream("stdin", errors="replace").readline().rstrip("\r\n")
+    if not password:
+        raise InvalidInput("there is no password on standard input: --no-service-password removes one")
+    return password
+
+
+def _speed_dials(words: Iterable[str] | None) -> dict[str, str] | None:
+    """`KEY=NUMBER` words as a dict. Raises InvalidInput for a repeated key; the store checks the rest."""
+    if words is None:
+        return None
+    given: dict[str, str] = {}
+    for word in words:
+        key, _, number = word.partition("=")
+        if key in given:
+            raise InvalidInput(f"speed dial {key} is given twice")
+        given[key] = number
+    return given
 
 
 def _credit_limit(text: str | None) -> int | None:

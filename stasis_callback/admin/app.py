@@ -15,6 +15,7 @@ from typer.main import get_command
 from stasis_callback.admin import (
     access_numbers,
     accounts,
+    calls,
     config,
     customers,
     databases,
@@ -25,6 +26,7 @@ from stasis_callback.admin import (
     rates,
     requests,
     tariffs,
+    translations,
     xdrs,
 )
 from stasis_callback.admin.context import invocation
@@ -37,7 +39,8 @@ NAME = "stasis-callback"
 app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
-    customers, tariffs, rates, products, accounts, access_numbers, requests, xdrs, ledgers, config, databases,
+    customers, tariffs, rates, products, accounts, access_numbers, translations, requests, calls, xdrs, ledgers,
+    config, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)

@@ -15,6 +15,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
 
 if TYPE_CHECKING:
+    from stasis_callback.ari.client import AriClient
     from stasis_callback.engine.stores import Stores
     from stasis_callback.settings import Settings
     from stasis_callback.store.requests import RequestView
@@ -77,6 +78,28 @@ def open_database(url: str) -> Iterator[Stores]:
         stores.database.close()
 
 
+@contextmanager
+def asterisk(config: Settings) -> Iterator[AriClient]:
+    """Commands to this node's Asterisk. Raises InvalidInput when the settings cannot be right, AriError later."""
+    from stasis_callback.ari.client import AriClient
+
+    ari = config.ari
+    try:
+        client = AriClient(
+            ari.url,
+            ari.username,
+            ari.password.get_secret_value(),
+            ari.app,
+            request_timeout_s=ari.request_timeout_s,
+        )
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
+    try:
+        yield client
+    finally:
+        client.close()
+
+
 def find_request(stores: Stores, request_id: str) -> RequestView:
     """A callback by its id. Raises InvalidInput when there is none."""
     from stasis_callback.store.models import Request
@@ -106,6 +129,16 @@ def printable(text: str, what: str, limit: int = 200) -> str:
     if len(text) > limit or not text.isprintable():
         raise InvalidInput(f"{what} {text[:40]!r}: at most {limit} printable characters")
     return text
+
+
+def require_language(language: str) -> None:
+    """Raises InvalidInput when there are no prompts in `language`."""
+    from stasis_callback.ivr.prompts import languages
+    from stasis_callback.resources import sounds_dir
+
+    known = languages(sounds_dir())
+    if language not in known:
+        raise InvalidInput(f"there are no prompts in {language!r}: there are {', '.join(known)}")
 
 
 def require_change(*values: object) -> None:

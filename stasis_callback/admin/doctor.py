@@ -12,9 +12,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from stasis_callback.admin.context import AsJson, database_path, invocation, open_database, settings
+from stasis_callback.admin.context import (
+    AsJson,
+    asterisk,
+    database_path,
+    invocation,
+    open_database,
+    settings,
+)
 from stasis_callback.admin.output import one_line, print_json
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, InvalidInput
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -134,33 +141,22 @@ def _database(config: Settings) -> Iterator[Finding]:
 
 
 def _asterisk(config: Settings) -> Iterator[Finding]:
-    from stasis_callback.ari.client import AriClient
     from stasis_callback.ari.errors import AriError
 
     try:
-        client = AriClient(
-            config.ari.url,
-            config.ari.username,
-            config.ari.password.get_secret_value(),
-            config.ari.app,
-            request_timeout_s=config.ari.request_timeout_s,
-        )
-    except ValueError as error:
+        with asterisk(config) as client:
+            yield version_finding(client.info().version)
+            yield from _modules(client)
+            yield _trunk(client, config.asterisk.trunk)
+            yield _application(client)
+    except InvalidInput as error:
         yield Finding("problem", str(error), "see [ari] in the settings")
-        return
-    try:
-        yield version_finding(client.info().version)
-        yield from _modules(client)
-        yield _trunk(client, config.asterisk.trunk)
-        yield _application(client)
     except AriError as error:
         if error.status == 401:
             advice = "user and password must be the same in [ari] and in Asterisk's local/ari.conf"
         else:
             advice = "is Asterisk running, with http.conf and ari.conf of asterisk-conf, and is ari.url its address?"
         yield Finding("problem", f"Asterisk at {config.ari.url}: {error}", advice)
-    finally:
-        client.close()
 
 
 def version_finding(text: str) -> Finding:

@@ -80,6 +80,8 @@ def _cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_cell(inner)}" for name, inner in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(_cell, value))
     return one_line(str(value))

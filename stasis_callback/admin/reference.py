@@ -10,8 +10,6 @@ from typing import Any
 
 import typer
 
-from stasis_callback.core.options import describe_options
-
 WIDTH = 100
 
 HEAD = """\
@@ -21,12 +19,12 @@ HEAD = """\
 
 `stasis-callback <noun> <verb>`; `python -m stasis_callback` is the same. Every listing has `--json` for
 programs: amounts are given as text (`"balance": "1.50"`) and in millionths (`"balance_micros": 1500000`), times
-in ISO 8601, UTC.
+in ISO 8601, UTC. [Options of an access number](options.md) are on a page of their own.
 
 | Exit code | Meaning |
 |---|---|
 | 0 | Done. |
-| 1 | `doctor` or `ledger verify` found something, the database is not up to date, or an unexpected fault. |
+| 1 | `doctor`, `ledger verify` or `db status` found something, `access-number test` says no, or a fault. |
 | 2 | What was entered cannot be used, or something is not set up: one sentence says what; nothing was changed. |
 | 130 | Ended with Ctrl-C. |
 """
@@ -48,14 +46,4 @@ def cli_reference(root: Any) -> str:
     for command, context in commands(root):
         level = "##" if hasattr(command, "commands") else "###"
         parts.append(f"{level} {context.command_path}\n\n```\n{command.get_help(context)}\n```\n")
-    rows = [
-        f"| `{o.name}` | {_code(o.default)} | {o.values} | {o.meaning} |".replace("\\+", "\\\\+")
-        for o in describe_options()
-    ]
-    head = "## Options of an access number\n\n| Option | Default | Values | Meaning |\n|---|---|---|---|"
-    parts.append("\n".join([head, *rows, ""]))
     return "\n".join(parts)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`" if text else ""

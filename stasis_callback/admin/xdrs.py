@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.context import AsJson, find_request, store, whole
 from stasis_callback.admin.output import print_list
+from stasis_callback.clock import US_PER_S
+
+if TYPE_CHECKING:
+    from stasis_callback.store.calls import XdrView
 
 app = typer.Typer(name="xdr", help="The call records: one per leg and attempt.")
 
 COLUMNS = (
-    "leg_id", "account", "number", "prefix", "ended_at", "outcome", "charged_s", "amount", "overrun", "currency",
+    "leg_id", "account", "side", "number", "outcome", "answered_at", "duration_s", "charged_s", "amount", "currency",
 )  # fmt: skip
 
 
@@ -31,5 +35,10 @@ def list_newest(
         number = None if account is None else s.accounts.named(account).number
         if request is not None:
             find_request(s, request)
-        rows = [asdict(xdr) for xdr in s.calls.xdrs(account=number, request_id=request, limit=limit)]
+        rows = [xdr_record(xdr) for xdr in s.calls.xdrs(account=number, request_id=request, limit=limit)]
     print_list(rows, COLUMNS, as_json=as_json)
+
+
+def xdr_record(xdr: XdrView) -> dict[str, object]:
+    """A call record as commands show it; `duration_s` is exact to the millisecond, as text like an amount."""
+    return asdict(xdr) | {"duration_s": f"{xdr.duration_us / US_PER_S:.3f}"}

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.store.calls import LegEnd
+from stasis_callback.testing.fake import FakeNetwork
 
 
 @pytest.fixture
@@ -59,36 +62,73 @@ def open_shop(cli: CommandLine) -> None:
     cli.ok("access-number", "add", ACCESS_NUMBER)
 
 
-@pytest.fixture
-def called(shop: CommandLine) -> str:
-    """One callback is over: 61 s of leg A, nobody at leg B; the id of its request."""
+@contextmanager
+def opened(shop: CommandLine) -> Iterator[Stores]:
+    """The shop's database, for what no command does."""
     stores = open_stores(f"sqlite:///{shop.database}", "node1", Clock())
     try:
-        return _one_callback(stores)
+        yield stores
     finally:
         stores.database.close()
 
 
-def _one_callback(stores: Stores) -> str:
+@pytest.fixture
+def queued(shop: CommandLine) -> str:
+    """A callback that waits; the id of its request."""
+    with opened(shop) as stores:
+        account = stores.accounts.named(SUBSCRIBER)
+        refusal = stores.requests.accept(
+            CallbackRequest("call-1", "ani", "+" + SUBSCRIBER, ACCESS_NUMBER),
+            account_id=account.id,
+            subscriber_id=account.id,
+            leg_a_number=SUBSCRIBER,
+            stored_options={"welcome": "on", "dedupe_window_s": "0"},
+            queue_limit=10,
+        )
+        assert refusal == ""
+        return stores.requests.newest()[0].id
+
+
+@pytest.fixture
+def dialing(shop: CommandLine, queued: str) -> str:
+    """A callback whose leg A was answered 90 seconds ago and is paid for 100; the id of its request."""
+    with opened(shop) as stores:
+        stores.requests.claim(10)
+        _open_leg(stores, queued, "a")
+        stores.calls.leg_answered(f"{queued}-a1", Clock().now_us() - 90 * US_PER_S)
+    return queued
+
+
+@pytest.fixture
+def called(shop: CommandLine, queued: str) -> str:
+    """One callback is over: 61 s of leg A, nobody at leg B; the id of its request."""
+    with opened(shop) as stores:
+        stores.requests.claim(10)
+        start_us = 1_700_000_000 * US_PER_S
+        for side, answered_at_us, outcome in (
+            ("a", start_us, Outcome.ANSWERED),
+            ("b", None, Outcome.NO_ANSWER),
+        ):
+            leg_id = _open_leg(stores, queued, side)
+            end_us = start_us + 61 * US_PER_S
+            stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
+        stores.requests.answered(queued)
+        stores.requests.finish(queued, "no_answer")
+    return queued
+
+
+def _open_leg(stores: Stores, request_id: str, side: str) -> str:
     account = stores.accounts.named(SUBSCRIBER)
     rate = stores.tariffs.match(account.tariff_id, SUBSCRIBER)
     assert rate
-    request = CallbackRequest("call-1", "ani", "+" + SUBSCRIBER, ACCESS_NUMBER)
-    stores.requests.accept(
-        request,
-        account_id=account.id,
-        subscriber_id=account.id,
-        leg_a_number=SUBSCRIBER,
-        stored_options={},
-        queue_limit=10,
-    )
-    [claimed] = stores.requests.claim(10)
-    start_us = 1_700_000_000 * US_PER_S
-    for side, answered_at_us, outcome in (("a", start_us, Outcome.ANSWERED), ("b", None, Outcome.NO_ANSWER)):
-        leg_id = f"{claimed.id}-{side}1"
-        assert stores.calls.open_leg(leg_id, claimed.id, side, SUBSCRIBER, account.id, rate, 1_000_000)  # type: ignore[arg-type]
-        end_us = start_us + 61 * US_PER_S
-        stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
-    stores.requests.answered(claimed.id)
-    stores.requests.finish(claimed.id, "no_answer")
-    return claimed.id
+    leg_id = f"{request_id}-{side}1"
+    assert stores.calls.open_leg(leg_id, request_id, side, SUBSCRIBER, account.id, rate, 200_000)  # type: ignore[arg-type]
+    return leg_id
+
+
+@pytest.fixture
+def asterisk(fake_network: FakeNetwork, monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
+    """An Asterisk without calls, which the settings name."""
+    for name in ("url", "username", "password", "app"):
+        monkeypatch.setenv(f"STASIS_CALLBACK_ARI__{name.upper()}", getattr(fake_network, f"ari_{name}"))
+    return fake_network

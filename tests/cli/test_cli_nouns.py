@@ -27,6 +27,7 @@ def test_a_product_gets_another_tariff_of_its_currency(shop: CommandLine) -> Non
         "name": "callback",
         "tariff": "wholesale",
         "currency": "USD",
+        "access_codes": {},
         "accounts": [SUBSCRIBER],
     }
     assert "eurocall" in shop.ok("product", "list").out
@@ -147,7 +148,13 @@ def test_call_records_say_what_each_leg_cost(shop: CommandLine, called: str) -> 
     assert (leg_b["amount"], leg_b["outcome"], leg_b["answered_at"]) == ("0.00", "no_answer", None)
     assert leg_a["ended_at"] == "2023-11-14T22:14:21.000Z"
     assert len(shop.ok("xdr", "list", "--limit", "1", "--json").json) == 1
-    assert f"{called}-a1" in shop.ok("xdr", "list").out
+    head, line_a, line_b = shop.ok("xdr", "list").out.splitlines()
+    assert head.split("  ")[0] == "leg id"
+    assert line_a.split() == [
+        f"{called}-a1", SUBSCRIBER, "a", SUBSCRIBER, "answered", "2023-11-14T22:13:20.000Z", "61.000", "61", "0.122",
+        "USD",
+    ]  # fmt: skip
+    assert line_b.split()[4:] == ["no_answer", "0.000", "0", "0.00", "USD"]
 
 
 def test_a_ledger_in_order_verifies(shop: CommandLine, called: str) -> None:
