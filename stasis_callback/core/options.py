@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stasis_callback.core.errors import InvalidInput
@@ -158,7 +159,7 @@ class CallOptions:
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> CallOptions:
         """Options from texts as entered or stored. Raises InvalidInput that names the option and its limits."""
-        known = get_type_hints(cls)
+        known = _kinds()
         values: dict[str, Any] = {}
         for name, text in stored.items():
             if name not in known:
@@ -167,6 +168,12 @@ class CallOptions:
                 )
             values[name] = _value(name, known[name], text)
         return cls(**values)
+
+
+@cache
+def _kinds() -> dict[str, Any]:
+    """The type of every option."""
+    return get_type_hints(CallOptions)
 
 
 OPTION_NAMES = frozenset(f.name for f in fields(CallOptions))
@@ -184,7 +191,7 @@ class OptionInfo:
 
 def describe_options() -> list[OptionInfo]:
     """Every option with its default, allowed values and meaning, in the order of a call."""
-    hints = get_type_hints(CallOptions)
+    hints = _kinds()
     return [
         OptionInfo(f.name, _text(f.default), _values(hints[f.name], f.metadata), f.metadata["meaning"])
         for f in fields(CallOptions)

@@ -72,6 +72,7 @@ class Session:
             paid = {leg.side: self._adopt(leg) for leg in legs}
             if "b" in paid:
                 paid["b"].leg.hang_up()
+            self._s.client.bridge(self.request.id).destroy()
             if "a" in paid and paid["a"].leg.up:
                 Conversation(self._s, self._call, self.request, paid["a"]).apologise()
             return "interrupted"
@@ -169,7 +170,6 @@ class Session:
         request, requests = self.request, self._s.stores.requests
         try:
             settled = [finish_leg(self._s, self._call, leg) for leg in reversed(self._call.legs)]
-            self._s.client.bridge(request.id).destroy()
             if not all(settled):
                 return
             if self._retry_after_s is not None:

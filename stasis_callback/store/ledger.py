@@ -96,11 +96,9 @@ class Ledger:
             overrun = max(amount_micros - hold.amount_micros, 0)
             settlement = Settlement(amount_micros - overrun, overrun)
             currency = Book.get_by_id(hold.book_id).currency
-            lines = {
-                hold.book_id: -settlement.paid_micros,
-                self._house("overrun", currency): -overrun,
-                self._house("revenue", currency): amount_micros,
-            }
+            lines = {hold.book_id: -settlement.paid_micros, self._house("revenue", currency): amount_micros}
+            if overrun:
+                lines[self._house("overrun", currency)] = -overrun
             # The hold goes first: the book would be below its limit while the funds are both held and taken.
             again = hold.state == HoldState.POSTED
             if not again:

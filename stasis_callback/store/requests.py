@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.options import CallOptions
@@ -41,7 +42,13 @@ class RequestView:
     @property
     def options(self) -> CallOptions:
         """The options the request was accepted with."""
-        return CallOptions.parse(json.loads(self.stored_options))
+        return _parsed(self.stored_options)
+
+
+@lru_cache(maxsize=256)
+def _parsed(stored_options: str) -> CallOptions:
+    """Few different sets of options are in use at a time, and a call looks at its own again and again."""
+    return CallOptions.parse(json.loads(stored_options))
 
 
 class Requests:
