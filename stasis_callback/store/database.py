@@ -57,17 +57,9 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, durable when the block is left.
-
-        Nested use joins the outer transaction: nothing is undone before the whole is, so an error inside must not be
-        swallowed halfway.
-        """
-        with self._writer, _connected(self._peewee):
-            if self._peewee.in_transaction():
-                yield
-                return
-            with self._peewee.atomic():
-                yield
+        """All or nothing, durable when the block is left. Nested use joins the outer transaction."""
+        with self._writer, _connected(self._peewee), self._peewee.atomic():
+            yield
 
     def migrate(self) -> list[str]:
         """Bring the tables up to date; the names of the migrations that were applied."""

@@ -38,8 +38,8 @@ class Ledger:
     # --- holds -----------------------------------------------------------------------------------------------
 
     def available_micros(self, book_id: int) -> int:
-        """What can still be held: balance minus holds plus credit limit."""
-        with self._database.transaction():
+        """What can still be held: balance minus holds plus credit limit. Certain only inside a transaction."""
+        with self._database.reading():
             book = Book.get_by_id(book_id)
             return int(book.balance_micros - book.held_micros + book.credit_limit_micros)
 
@@ -69,7 +69,7 @@ class Ledger:
 
     def held_micros(self, leg_id: str) -> int:
         """The amount of a leg's open hold; 0 when it has none."""
-        with self._database.transaction():
+        with self._database.reading():
             hold = Hold.get_or_none(Hold.leg == leg_id, Hold.state == HoldState.OPEN)
             return int(hold.amount_micros) if hold else 0
 
