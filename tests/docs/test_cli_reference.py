@@ -9,8 +9,10 @@ from typer.main import get_command
 from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import app
 from stasis_callback.admin.reference import cli_reference, commands
+from stasis_callback.core.options import OPTION_NAMES
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "reference" / "cli.md"
 
 
 def test_the_reference_is_up_to_date() -> None:
@@ -27,3 +29,9 @@ def test_every_command_argument_and_option_has_help() -> None:
             text = getattr(parameter, "help", None)
             assert text, f"{context.command_path} {parameter.name}"
             assert text.rstrip().endswith((".", ")", "]", ";")) or "'" in text, text
+
+
+def test_the_guide_says_what_every_option_is_for() -> None:
+    guide = (DOCS / "guides" / "access-numbers.md").read_text()
+    _, _, explained = guide.partition("## All options, by what they do")
+    assert {name for name in OPTION_NAMES if f"`{name}`" not in explained} == set()
