@@ -16,6 +16,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from stasis_callback.clock import Clock
@@ -49,6 +50,13 @@ class Line(ABC):
     def redirect(self, number: str) -> None:
         """Refuse with SIP 302 towards `number` (what a toll-fraud trap does)."""
 
+    def record(self) -> Path | None:
+        """Record what is heard from now on, into this file; None on a network without sound."""
+        return None
+
+    def play(self, sound: str) -> None:  # noqa: B027 - nothing to do on a network without sound
+        """Speak into the phone: one of Asterisk's sounds, such as `vm-goodbye`."""
+
 
 @dataclass
 class PhoneCall:
@@ -62,6 +70,8 @@ class PhoneCall:
     answered_at_us: int | None = None
     ended_at_us: int | None = None
     digits_heard: str = ""
+    recording: Path | None = None
+    """A WAV file of what was heard (8 kHz, one channel), complete once the call has ended: `hearing.Hearing`."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,18 @@ class Phone:
         """Key `digits`."""
         return self._then(lambda call: call.line.send_digits(digits), after_s)
 
+    def records(self) -> Phone:
+        """Record what is heard; put it before `answers` to miss nothing."""
+
+        def record(call: PhoneCall) -> None:
+            call.recording = call.line.record()
+
+        return self._then(record, 0.0)
+
+    def says(self, sound: str, *, after_s: float = 0.5) -> Phone:
+        """Speak into the phone: one of Asterisk's sounds, such as `vm-goodbye`."""
+        return self._then(lambda call: call.line.play(sound), after_s)
+
     def hangs_up(self, *, after_s: float = 0.0) -> Phone:
         """Put the phone down."""
         return self._then(lambda call: call.line.hang_up(), after_s)
@@ -144,6 +166,10 @@ class Phone:
         """Key digits in the newest call now."""
         self.calls[-1].line.send_digits(digits)
 
+    def say(self, sound: str) -> None:
+        """Speak into the phone in the newest call now."""
+        self.calls[-1].line.play(sound)
+
     def hang_up(self) -> None:
         """End the newest call now."""
         self.calls[-1].line.hang_up()
@@ -169,6 +195,13 @@ class Phone:
                     f"phone {self.number}: call {call} is not {state} after {timeout_s} s: {seen}"
                 )
             return self.calls[call - 1]
+
+    @property
+    def recording(self) -> Path:
+        """What was heard in the newest call; AssertionError when it was not recorded."""
+        recording = self.calls[-1].recording if self.calls else None
+        assert recording is not None, f"phone {self.number} has recorded nothing"
+        return recording
 
     # --- for the network -------------------------------------------------------------------------------------
 

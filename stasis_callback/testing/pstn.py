@@ -24,14 +24,16 @@ from stasis_callback.ari.events import (
 )
 from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock, Inbox
-from stasis_callback.resources import asterisk_conf_dir
-from stasis_callback.testing.asterisk import AsteriskInstance, AsteriskUnavailable
+from stasis_callback.resources import asterisk_conf_dir, sounds_dir
+from stasis_callback.testing.asterisk import AsteriskInstance, AsteriskUnavailable, find_asterisk
 from stasis_callback.testing.phones import UNALLOCATED, Line, Network, Phone, PhoneCall, Refusal
 from stasis_callback.testing.sip_trace import SipTrace
 
 TRUNK = "trunk"
 _PSTN_CONF = Path(__file__).resolve().parent / "pstn-conf"
 _APP = "phones"
+# File types of sounds, the nearest to a telephone line first.
+_SOUND_TYPES = ("alaw", "ulaw", "gsm", "sln", "wav", "g722", "sln16")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class RealLine(Line):
 
     client: AriClient
     channel_id: str
+    channel_name: str
+    instance: AsteriskInstance
+    folder: Path
 
     def ring(self) -> None:
         """Send 180 Ringing."""
@@ -62,6 +67,17 @@ class RealLine(Line):
         target = {"endpoint": f"PJSIP/sip:{number}@127.0.0.1"}
         self.client.rest.command("POST", "channels", self.channel_id, "redirect", params=target)
 
+    def record(self) -> Path:
+        """Record what arrives over RTP, and only that; silence during which nothing arrives is left out."""
+        recording = self.folder / f"{self.channel_id}.wav"
+        target = self.instance.path_inside(recording)
+        self.instance.cli(f"mixmonitor start {self.channel_name} ,r({target})")
+        return recording
+
+    def play(self, sound: str) -> None:
+        """Send one of Asterisk's sounds to the other side."""
+        self.client.channel(self.channel_id).play([f"sound:{sound}"], f"{self.channel_id}-{sound}")
+
 
 class RealNetwork(Network):
     """The network and the product's Asterisk: `start_network` makes it ready for use."""
@@ -75,6 +91,10 @@ class RealNetwork(Network):
         self.pstn = _instance(work_dir / "pstn", _APP, asterisk_conf_dir(), _PSTN_CONF)
         _connect(self.product, self.pstn)
         _connect(self.pstn, self.product)
+        # What the phones need beyond the product's configuration: to record, and to decode sounds (`hearing`).
+        self.pstn.local["modules.conf"] = "[modules](+)\nload = app_mixmonitor.so\nload = res_convert.so\n"
+        self._work_dir = work_dir
+        (work_dir / "recordings").mkdir()
         self.trace = SipTrace(self.product, work_dir)
         self._clock = Clock()
         self._client = AriClient(self.pstn.ari_url, self.pstn.ari_username, self.pstn.ari_password, _APP)
@@ -107,6 +127,24 @@ class RealNetwork(Network):
     def cel_path(self) -> Path:
         """The billing journal of the product's Asterisk."""
         return self.product.cel_path
+
+    def sounds(self, language: str) -> dict[str, Path]:
+        """Every sound the product's Asterisk has in one of our languages, decoded to WAV files (for `Hearing`).
+
+        By its name in a media URI (`en/digits/5`). Asterisk itself decodes, once per network; raises
+        `AsteriskUnavailable` when it cannot.
+        """
+        folder, decoded = self._work_dir / "decoded", {}
+        sounds = self._work_dir / "pstn" / "data" / "sounds"
+        for name, suffix in _sound_files(sounds, language).items():
+            wav = decoded[name] = folder / f"{name}.wav"
+            if not wav.exists():
+                wav.parent.mkdir(parents=True, exist_ok=True)
+                source = f"{self.pstn.path_inside(sounds)}/{name}.{suffix}"
+                answer = self.pstn.cli(f"file convert {source} {self.pstn.path_inside(wav)}")
+                if not wav.exists():
+                    raise AsteriskUnavailable(f"Asterisk cannot decode {name}.{suffix}: {answer}")
+        return decoded
 
     def start(self) -> None:
         """Start both instances and connect the phones."""
@@ -166,12 +204,13 @@ class RealNetwork(Network):
                 phone.note(call, "ended")
 
     def _offer(self, event: StasisStart) -> None:
-        line = RealLine(self._client, event.channel.id)
-        phone = self.phones.get(event.channel.exten)
+        channel = event.channel
+        line = RealLine(self._client, channel.id, channel.name, self.pstn, self._work_dir / "recordings")
+        phone = self.phones.get(channel.exten)
         if phone is None:
             self._refusing.submit(line.hang_up, UNALLOCATED)
         else:
-            self._calls[event.channel.id] = phone, phone.take(event.channel.caller_number, line)
+            self._calls[channel.id] = phone, phone.take(channel.caller_number, line)
 
 
 @contextmanager
@@ -183,6 +222,21 @@ def start_network(work_dir: Path) -> Iterator[RealNetwork]:
         yield network
     finally:
         network.stop()
+
+
+def _sound_files(sounds: Path, language: str) -> dict[str, str]:
+    """The sounds behind the links that make up an instance's folder of a language: name and file type."""
+    suffixes: dict[str, str] = {}
+    for link in (sounds / language).iterdir():
+        target = find_asterisk().outside(str(link.readlink().parent)) / link.name
+        if link.name == "stasis-callback":
+            target = sounds_dir() / language
+        for file in [target] if target.is_file() else target.rglob("*.*"):
+            name = str((link / file.relative_to(target)).relative_to(sounds).with_suffix(""))
+            suffix = file.suffix[1:]
+            if suffix in _SOUND_TYPES:
+                suffixes[name] = min(suffix, suffixes.get(name, suffix), key=_SOUND_TYPES.index)
+    return suffixes
 
 
 def _instance(work_dir: Path, ari_user: str, *conf_dirs: Path) -> AsteriskInstance:
