@@ -13,6 +13,7 @@ from world import new_world
 
 from stasis_callback.ivr.prompts import Utterance
 from stasis_callback.resources import sounds_dir
+from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.hearing import (
     RINGBACK,
     UNKNOWN,
@@ -21,7 +22,7 @@ from stasis_callback.testing.hearing import (
     names,
     read_wav,
     sounds_of,
-)from stasis_callback.testing.fake import FakeNetwork
+)
 
 RATE = 8000
 PROMPTS = ["cents", "cent", "pence", "euros", "welcome", "low-funds", "number-busy", "number-unreachable"]
