@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -22,9 +22,11 @@ from stasis_callback.admin.context import (
 )
 from stasis_callback.admin.output import one_line, print_json
 from stasis_callback.core.errors import CallbackError, InvalidInput
+from stasis_callback.core.options import CallOptions
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
+    from stasis_callback.engine.stores import Stores
     from stasis_callback.settings import Settings
 
 # The first releases without the known ARI security holes and deadlocks, by release series.
@@ -93,10 +95,10 @@ def examine() -> Iterator[Finding]:
         yield Finding("problem", str(error), "correct it, then run `stasis-callback config check`")
         return
     yield _settings_file(config)
-    yield from _database(config)
+    languages = yield from _database(config)
     yield from _asterisk(config)
     yield _journal(config)
-    yield _prompts(config)
+    yield _prompts(config, languages)
 
 
 def _settings_file(config: Settings) -> Finding:
@@ -114,30 +116,42 @@ def _settings_file(config: Settings) -> Finding:
     return Finding("ok", f"settings of {path}")
 
 
-def _database(config: Settings) -> Iterator[Finding]:
+def _database(config: Settings) -> Generator[Finding, None, set[str]]:
+    """What is wrong with the database; returns the languages it names, the default one where it cannot be read."""
+    languages = {CallOptions().languages}
     try:
         path = database_path(config.database.url)
         if not path.is_file():
             yield Finding("problem", f"there is no database {path}", "run `stasis-callback db upgrade`")
-            return
+            return languages
         with open_database(config.database.url) as s:
             if s.database.pending_migrations():
                 yield Finding("problem", f"{path} is not up to date", "run `stasis-callback db upgrade`")
-                return
+                return languages
             from stasis_callback.store.audit import verify
 
             wrong = verify(s.database, s.tariffs)
+            languages |= _languages_in_use(s)
             if not any(number.enabled for number in s.access_numbers.all()):
                 yield Finding(
                     "warning", "no access number is enabled", "see `stasis-callback access-number add`"
                 )
     except CallbackError as error:
         yield Finding("problem", str(error), "see [database] in the settings")
-        return
+        return languages
     for sentence in wrong:
         yield Finding("problem", f"ledger: {sentence}", "stop the service and keep a copy of the database")
     if not wrong:
         yield Finding("ok", f"database {path}: up to date, every sum of the ledger agrees")
+    return languages
+
+
+def _languages_in_use(s: Stores) -> set[str]:
+    from stasis_callback.store.models import Account
+
+    spoken = {language for number in s.access_numbers.all() for language in number.options.language_list}
+    with s.database.reading():
+        return spoken | {row.language for row in Account.select(Account.language).distinct() if row.language}
 
 
 def _asterisk(config: Settings) -> Iterator[Finding]:
@@ -239,15 +253,16 @@ def _journal(config: Settings) -> Finding:
     )
 
 
-def _prompts(config: Settings) -> Finding:
+def _prompts(config: Settings, languages: set[str]) -> Finding:
     from stasis_callback.resources import sounds_dir
 
     folders = [folder for folder in SOUND_FOLDERS if folder.is_dir()]
     if not _is_local(config) or not folders:
         return Finding("warning", "whether Asterisk has the prompts cannot be seen from this machine")
-    languages = [path.name for path in sounds_dir().iterdir() if path.is_dir()]
     missing = [
-        name for name in languages if not any((f / name / "stasis-callback").is_dir() for f in folders)
+        name
+        for name in sorted(languages)
+        if not any((f / name / "stasis-callback").is_dir() for f in folders)
     ]
     if missing:
         where = folders[0] / missing[0] / "stasis-callback"
@@ -256,4 +271,4 @@ def _prompts(config: Settings) -> Finding:
             f"Asterisk has no prompts in {', '.join(missing)}",
             f"ln -s {sounds_dir() / missing[0]} {where}",
         )
-    return Finding("ok", f"prompts in {', '.join(languages)}")
+    return Finding("ok", f"prompts in {', '.join(sorted(languages))}")

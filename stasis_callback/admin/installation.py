@@ -79,7 +79,7 @@ Now Asterisk. Its configuration is in {asterisk_conf_dir()}: copy it to /etc/ast
 
   local/pjsip.conf: your carrier; pjsip.conf says how.
 
-The prompts are in {sounds_dir()}: link each language, as
+The prompts are in {sounds_dir()}: link each language you use, as
   ln -s {sounds_dir() / "en"} /usr/share/asterisk/sounds/en/stasis-callback
 
 Then restart Asterisk, start `stasis-callback run`, and let `stasis-callback doctor` look at it.""")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import pytest
 
 from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import execute
+from stasis_callback.clock import Clock
+from stasis_callback.engine.stores import Stores, open_stores
 
 assert __main__.run
 
@@ -62,6 +66,15 @@ class CommandLine:
         assert len(result.err) < 700
         assert result.err.removesuffix("\n").isprintable()
         return result.err.removeprefix("error: ")
+
+    @contextmanager
+    def stores(self) -> Iterator[Stores]:
+        """The database, for what no command does."""
+        stores = open_stores(f"sqlite:///{self.database}", "node1", Clock())
+        try:
+            yield stores
+        finally:
+            stores.database.close()
 
     def dump(self) -> list[str]:
         """Every row of every table."""

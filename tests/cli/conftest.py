@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,7 @@ from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.engine.stores import Stores
 from stasis_callback.store.calls import LegEnd
 from stasis_callback.testing.fake import FakeNetwork
 
@@ -62,20 +60,10 @@ def open_shop(cli: CommandLine) -> None:
     cli.ok("access-number", "add", ACCESS_NUMBER)
 
 
-@contextmanager
-def opened(shop: CommandLine) -> Iterator[Stores]:
-    """The shop's database, for what no command does."""
-    stores = open_stores(f"sqlite:///{shop.database}", "node1", Clock())
-    try:
-        yield stores
-    finally:
-        stores.database.close()
-
-
 @pytest.fixture
 def queued(shop: CommandLine) -> str:
     """A callback that waits; the id of its request."""
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         account = stores.accounts.named(SUBSCRIBER)
         refusal = stores.requests.accept(
             CallbackRequest("call-1", "ani", "+" + SUBSCRIBER, ACCESS_NUMBER),
@@ -92,7 +80,7 @@ def queued(shop: CommandLine) -> str:
 @pytest.fixture
 def dialing(shop: CommandLine, queued: str) -> str:
     """A callback whose leg A was answered 90 seconds ago and is paid for 100; the id of its request."""
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         stores.requests.claim(10)
         _open_leg(stores, queued, "a")
         stores.calls.leg_answered(f"{queued}-a1", Clock().now_us() - 90 * US_PER_S)
@@ -102,7 +90,7 @@ def dialing(shop: CommandLine, queued: str) -> str:
 @pytest.fixture
 def called(shop: CommandLine, queued: str) -> str:
     """One callback is over: 61 s of leg A, nobody at leg B; the id of its request."""
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         stores.requests.claim(10)
         start_us = 1_700_000_000 * US_PER_S
         for side, answered_at_us, outcome in (

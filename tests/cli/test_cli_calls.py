@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
-from conftest import opened
 from world import ANI, FRIEND, World, new_world
 
 from stasis_callback.core.requests import CallbackRequest
@@ -20,11 +19,15 @@ from stasis_callback.testing.fake import FakeNetwork
 # --- calls -------------------------------------------------------------------------------------------------------
 
 
-def test_a_call_is_shown_leg_by_leg_and_hung_up(fake_network: FakeNetwork, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ["fake", pytest.param("real", marks=pytest.mark.real)])
+def test_a_call_is_shown_leg_by_leg_and_hung_up(
+    request: pytest.FixtureRequest, network: str, tmp_path: Path
+) -> None:
     """The service in a process, as an operator has it; it charges what the command ends."""
     config = tmp_path / "stasis-callback.toml"
     (tmp_path / "world").mkdir()
-    with new_world(fake_network, tmp_path / "world") as world, world.process(tmp_path):
+    running = request.getfixturevalue(f"{network}_network")
+    with new_world(running, tmp_path / "world") as world, world.process(tmp_path):
         call = _talk(world)
         (shown,) = json.loads(_run(config, "call", "live", "--json"))
         assert (shown["id"], shown["state"], shown["account"]) == (call, "talking", ANI)
@@ -44,6 +47,24 @@ def test_a_call_is_shown_leg_by_leg_and_hung_up(fake_network: FakeNetwork, tmp_p
         assert (over.outcome, set(world.xdrs())) == ("completed", {"a1", "b1"})
         assert _run(config, "call", "hangup", call) == f"call {call} is over already (completed)\n"
         assert _run(config, "call", "hangup", "--all") == "no call is under way\n"
+
+
+@pytest.mark.parametrize("network", ["fake", pytest.param("real", marks=pytest.mark.real)])
+def test_a_phone_that_rings_is_hung_up_for_good(
+    request: pytest.FixtureRequest, network: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "stasis-callback.toml"
+    (tmp_path / "world").mkdir()
+    running = request.getfixturevalue(f"{network}_network")
+    with new_world(running, tmp_path / "world") as world, world.process(tmp_path):
+        world.usual(attempts_no_answer="3", attempts_busy="3", retry_interval_s="1")
+        subscriber = world.phone().never_answers()
+        world.rings()
+        world.until(lambda: len(subscriber.calls) == 1)
+        assert "-a1 hung up" in _run(config, "call", "hangup", "--all")
+        (over,) = world.finished()
+        world.nothing_left()
+    assert (over.attempts, len(subscriber.calls)) == (1, 1)
 
 
 def _talk(world: World) -> str:
@@ -82,7 +103,7 @@ def test_a_call_shows_since_when_it_talks_and_how_long_it_is_paid_for(
 
 
 def test_a_call_between_two_legs_is_shown_too(shop: CommandLine, queued: str) -> None:
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         stores.requests.claim(10)
     assert shop.ok("call", "live").out.splitlines()[1].split() == [queued, "dialing"]
 
@@ -161,7 +182,7 @@ def test_a_retry_is_refused_like_any_request_and_says_why(
     shop: CommandLine, called: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STASIS_CALLBACK_LIMITS__QUEUE", "1")
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         stores.accounts.add("1000", customer="Acme", product="callback")
         stores.requests.accept(
             CallbackRequest("call-2", "ani", "", ACCESS_NUMBER),
@@ -179,7 +200,7 @@ def test_a_retry_is_refused_like_any_request_and_says_why(
 
 
 def test_what_never_had_a_number_to_call_is_not_asked_for_again(shop: CommandLine) -> None:
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         stores.requests.refuse(CallbackRequest("call-3", "ani", "", ACCESS_NUMBER), "no_ani")
         refused = stores.requests.newest()[0].id
     assert "was refused (no_ani)" in shop.refused("request", "retry", refused)

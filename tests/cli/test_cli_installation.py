@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import ACCESS_NUMBER, CommandLine
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 
 from stasis_callback.admin import doctor
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.link import AriLink
-from stasis_callback.resources import asterisk_conf_dir
+from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 from stasis_callback.testing.fake import FakeAsterisk
 from stasis_callback.testing.pstn import RealNetwork
 
@@ -260,6 +260,21 @@ def test_the_doctor_looks_at_settings_and_database(
     assert levels(cli("doctor", "--json").json, "there is no ARI password") == ["problem"]
     monkeypatch.setenv("STASIS_CALLBACK_NODE", "two words")
     assert levels(cli("doctor", "--json").json, "node") == ["problem"]
+
+
+def test_the_doctor_looks_for_the_languages_in_use(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doctor, "SOUND_FOLDERS", (tmp_path / "sounds",))
+    assert levels(shop("doctor", "--json").json, "cannot be seen") == ["warning"]
+    (tmp_path / "sounds" / "en").mkdir(parents=True)
+    assert levels(shop("doctor", "--json").json, "Asterisk has no prompts in en") == ["problem"]
+    (tmp_path / "sounds" / "en" / "stasis-callback").symlink_to(sounds_dir() / "en")
+    assert levels(shop("doctor", "--json").json, "prompts in en") == ["ok"]
+    with shop.stores() as stores:  # whether or not these languages are shipped
+        stores.access_numbers.change(ACCESS_NUMBER, {"languages": "en,xx"})
+        stores.accounts.change(SUBSCRIBER, language="yy")
+    assert levels(shop("doctor", "--json").json, "Asterisk has no prompts in xx, yy") == ["problem"]
 
 
 @pytest.mark.parametrize(

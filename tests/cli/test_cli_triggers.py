@@ -10,7 +10,6 @@ import sys
 
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
-from conftest import opened
 
 from stasis_callback.engine.admission import login_key
 
@@ -91,13 +90,13 @@ def test_what_is_no_call(shop: CommandLine, words: list[str]) -> None:
 
 
 def test_a_caller_who_was_locked_out_is_let_in_again(shop: CommandLine) -> None:
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         assert stores.throttles.failed(login_key(SUBSCRIBER), limit=1, lock_s=900)
     assert (
         shop.ok("access-number", "unlock", "+" + SUBSCRIBER).out
         == f"{SUBSCRIBER} is not locked out any more\n"
     )
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         assert not stores.throttles.locked(login_key(SUBSCRIBER))
     assert "was not locked out" in shop.ok("access-number", "unlock", SUBSCRIBER).out
     shop.refused("access-number", "unlock", "nobody")
@@ -251,7 +250,7 @@ def test_a_service_password_is_set_and_removed_and_never_shown(
     typed(monkeypatch, b"4711 rosebud\r\nmore")
     said = shop.ok("account", "set", SUBSCRIBER, "--service-password").out
     stored = next(line for line in shop.dump() if "argon2" in line)
-    with opened(shop) as stores:
+    with shop.stores() as stores:
         hashed = stores.accounts.named(SUBSCRIBER).password_hash
     assert hashed in stored
     for words in (
