@@ -222,6 +222,9 @@ def _value(name: str, kind: Any, text: str) -> object:
             raise InvalidInput(f"{name} {text!r}: write one of {', '.join(get_args(kind))}")
         return text
     if kind is str:
+        default = next(f.default for f in fields(CallOptions) if f.name == name)
+        if text == "none" and default:  # an empty text restores the default, so "no rules" needs a word
+            return ""
         if len(text) > 500:
             raise InvalidInput(f"{name}: at most 500 characters")
         return text

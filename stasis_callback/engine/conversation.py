@@ -51,7 +51,7 @@ class Conversation:
         self._tried = 0
         self._connected = 0
         self._dialog = Dialog(call, a.leg)
-        self._voice = voice(services.sounds, self._options.language_list[0])
+        self._voice = voice(services.sounds, self._options.language_list[0], self._options.brand)
 
     def hold(self) -> str:
         """The whole conversation; how it ended."""

@@ -37,15 +37,15 @@ def chosen_voice(
     """The account's language, or the one language there is, or the one the subscriber chooses (else the first)."""
     offered = options.language_list
     if account is not None and account.language:
-        return voice(services.sounds, account.language)
+        return voice(services.sounds, account.language, options.brand)
     chosen = offered[0]
     if len(offered) > 1:
-        menu = [voice(services.sounds, language) for language in offered]
+        menu = [voice(services.sounds, language, options.brand) for language in offered]
         words = [v.say(Prompt.LANGUAGE_MENU) + v.digits(str(n)) for n, v in enumerate(menu, start=1)]
         key = _key(dialog, sum(words[1:], words[0]), options)
         if key.isdigit() and 1 <= int(key) <= len(offered):
             chosen = offered[int(key) - 1]
-    return voice(services.sounds, chosen)
+    return voice(services.sounds, chosen, options.brand)
 
 
 @dataclass

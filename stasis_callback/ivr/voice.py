@@ -12,9 +12,9 @@ from stasis_callback.ivr.speech import Rounding, Speech
 class Voice:
     """What a conversation says things with."""
 
-    def __init__(self, sounds: Path, language: str) -> None:
+    def __init__(self, sounds: Path, language: str, brand: str) -> None:
         """Raises CallbackError when the language is not installed."""
-        self._prompts = Prompts(sounds, language)
+        self._prompts = Prompts(sounds, language, brand)
         self._speech = Speech(self._prompts)
 
     def say(self, prompt: str) -> Utterance:
@@ -35,6 +35,6 @@ class Voice:
 
 
 @cache
-def voice(sounds: Path, language: str) -> Voice:
-    """The voice of a language; the manifest is read once."""
-    return Voice(sounds, language)
+def voice(sounds: Path, language: str, brand: str = "") -> Voice:
+    """The voice of a language, with a brand's own prompts where it has any; the manifest is read once."""
+    return Voice(sounds, language, brand)
