@@ -56,7 +56,7 @@ _SCORE = 0.9
 _QUIET_RMS = 20.0  # after raising the high tones: companding noise is below, speech above
 _QUIET_PART = 0.02  # of the loudest 10 ms of a sound: -34 dB
 _TELLING_PART = 0.05  # -26 dB: blocks below this are too near the noise to compare
-_LEAST = 1600  # 200 ms: of less nobody can say what it was
+_LEAST = 1600  # 200 ms: when less of a sound was heard, nobody can say what it was
 _WHOLE = 0.9
 _TIE = 0.02
 _UNKNOWN_LEAST_S = 0.1  # shorter remains are where a sound was cut short
@@ -137,13 +137,14 @@ class Hearing:
                 continue
             first = int(hits[0])
             track, heard = self._best(recording, at + first, scores[:, first : first + _SLIP])
-            if track.end - track.start < _LEAST or track.score < _SCORE:
+            if track.score < _SCORE or not (heard.whole or track.end - track.start >= _LEAST):
                 at += first + _SLIP
                 continue
             found.append(heard)
-            at = track.over
             first_frame = max(0, track.start - track.sound.before) // _FRAME
-            loud[first_frame : max(at, track.end) // _FRAME + 1] = False
+            loud[first_frame : max(track.over, track.end) // _FRAME + 1] = False
+            # Asterisk leaves out what does not fill the last packet of a file (20 ms), and a packet may be lost.
+            at = track.over - _BLOCK
         return sorted([*found, *_unknown(loud)], key=lambda heard: heard.start_s)
 
     def _best(self, recording: Samples, at: int, scores: Samples) -> tuple[_Track, Heard]:
@@ -187,7 +188,7 @@ class _Track:
     start: int
     end: int
     over: int
-    """Where the next sound may begin."""
+    """Where the next sound begins, if nothing of the end of this one was lost."""
     part: float
     score: float
     explained: float
@@ -219,7 +220,7 @@ def _follow(sound: _Sound, recording: Samples, start: int) -> _Track:
     all_that_tells = (int(np.flatnonzero(sound.loud)[-1]) + 1) * _BLOCK
     part = min(1.0, length / all_that_tells)
     to_the_end = length + _BLOCK >= all_that_tells
-    over = len(sound.speech) + sound.after if to_the_end else length - _BLOCK // 2
+    over = len(sound.speech) + sound.after if to_the_end else length
     score = products / math.sqrt(own * other) if own and other else 0.0
     return _Track(sound, start, shift + length, shift + over, part, score, explained)
 

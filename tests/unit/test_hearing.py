@@ -109,6 +109,19 @@ def test_lost_and_repeated_packets_break_nothing(hearing: Hearing) -> None:
         assert heard[0].whole
 
 
+def test_a_last_packet_that_is_never_sent_hides_nothing(folder: Path) -> None:
+    """Asterisk leaves out what does not fill a packet; here nothing but speech is to either side of the cut."""
+    tight = {name: prompt(name)[1200:4720] for name in ("welcome", "euros")}
+    hearing = Hearing({name: write(folder / f"tight-{name}.wav", piece) for name, piece in tight.items()})
+    assert names(hearing.find(joined(tight["welcome"][:-159], tight["euros"]))) == ["welcome", "euros"]
+
+
+def test_a_word_shorter_than_200_ms_is_found(folder: Path) -> None:
+    short = prompt("pence")[2400:3600]
+    hearing = Hearing({"short": write(folder / "short.wav", short)})
+    assert names(hearing.find(joined(silence(0.5), short, silence(0.5)))) == ["short"]
+
+
 def test_what_fits_nothing_is_unknown_and_silence_is_nothing(hearing: Hearing) -> None:
     heard = hearing.find(joined(prompt("welcome"), silence(0.5), noise(0.4), silence(0.5), prompt("cent")))
     assert names(heard) == ["welcome", UNKNOWN, "cent"]
@@ -117,7 +130,7 @@ def test_what_fits_nothing_is_unknown_and_silence_is_nothing(hearing: Hearing) -
     assert names(hearing.find(noise(3))) == [UNKNOWN]
 
 
-def test_less_than_200_ms_is_not_guessed_at(hearing: Hearing) -> None:
+def test_less_than_200_ms_of_a_sound_is_not_guessed_at(hearing: Hearing) -> None:
     spoken = prompt("number-busy")
     begin = int(np.flatnonzero(np.abs(spoken) > 1000)[0])
     assert names(hearing.find(joined(silence(0.2), spoken[begin : begin + 1200], silence(0.2)))) == [UNKNOWN]
