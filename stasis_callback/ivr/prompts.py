@@ -1,8 +1,9 @@
 """The prompts: what each is called, what it says in words, and which sounds say it.
 
 The texts stand in `sounds/LANGUAGE/manifest.toml`. An entry is either a list of recorded Asterisk core sounds or
-one of our own, rendered beside the manifest. Asterisk finds ours as `stasis-callback/NAME`: the folder
-`sounds/LANGUAGE` is linked as `LANGUAGE/stasis-callback` into Asterisk's sounds folder.
+one of our own, rendered beside the manifest. Asterisk finds ours as `LANGUAGE/stasis-callback/NAME`: the folder
+`sounds/LANGUAGE` is linked as `LANGUAGE/stasis-callback` into Asterisk's sounds folder. The language is named in
+every sound, so that one call can be spoken to in several, whatever the language of its channel.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from typing import Any
 
 from stasis_callback.core.errors import CallbackError
 
-MANIFEST, RENDERED = "manifest.toml", "rendered.json"
-FORMATS = ("ulaw", "sln16")
+MANIFEST, RENDERED, BRANDS = "manifest.toml", "rendered.json", "brands"
+FORMATS = ("ulaw", "g722")
 """File types of a rendered prompt: 8 kHz for telephone trunks, 16 kHz for wideband ones."""
 
 
@@ -32,7 +33,7 @@ class Prompt(StrEnum):
     PRESS_ONE = "press-one"
     LANGUAGE_MENU = "language-menu"  # + speech.digits: the key that chooses this language
     ENTER_PIN = "enter-pin"
-    ENTER_PASSWORD = "enter-password"
+    ENTER_PASSWORD = "enter-password"  # noqa: S105  a prompt, not a password
     LOGIN_WRONG = "login-wrong"  # the same for unknown, blocked and wrong
     REGISTER_OFFER = "register-offer"
     REGISTERED = "registered"
@@ -71,15 +72,24 @@ class Utterance:
 
 
 class Prompts:
-    """One language's manifest. Raises CallbackError when it is not there or cannot be read."""
+    """One language's manifest. Raises CallbackError when it is not there or cannot be read.
 
-    def __init__(self, sounds_dir: Path, language: str = "en") -> None:
+    A sound of this name in `sounds/LANGUAGE/brands/BRAND` is played instead of the usual one.
+    """
+
+    def __init__(self, sounds_dir: Path, language: str = "en", brand: str = "") -> None:
         path = sounds_dir / language / MANIFEST
         try:
             manifest: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
             entries: dict[str, dict[str, str]] = manifest["prompts"] | manifest["words"]
             self.texts = {name: entry["text"] for name, entry in entries.items()}
             self.core = {name: entry["core"].split() for name, entry in entries.items() if "core" in entry}
+            self.rendered = {
+                name: entry.get("say", entry["text"])
+                for name, entry in entries.items()
+                if name not in self.core
+            }
+            """Our own recordings: name, and what the synthesiser is given."""
             self.nouns: dict[str, dict[str, str]] = manifest["nouns"]
             self.currencies: dict[str, dict[str, str]] = manifest["currencies"]
         except OSError as error:
@@ -88,18 +98,18 @@ class Prompts:
             raise CallbackError(f"{path} is damaged ({error!r}): restore it") from error
         self.language = language
         self.phrases = frozenset(manifest["prompts"])
-
-    @property
-    def rendered(self) -> dict[str, str]:
-        """The entries that are our own recordings: name and text."""
-        return {name: text for name, text in self.texts.items() if name not in self.core}
+        self._brand = brand
+        own = path.parent / BRANDS / brand
+        self._branded = {file.stem for file in own.iterdir()} if brand and own.is_dir() else set()
 
     def say(self, name: str) -> Utterance:
         """A prompt or word of the manifest. Raises CallbackError for a name it does not have."""
         if name not in self.texts:
             raise CallbackError(f"the {self.language!r} prompts have no {name!r}: add it to {MANIFEST}")
         sounds = self.core.get(name, [f"stasis-callback/{name}"])
-        return Utterance(tuple(f"sound:{sound}" for sound in sounds), self.texts[name])
+        if name in self._branded:
+            sounds = [f"stasis-callback/{BRANDS}/{self._brand}/{name}"]
+        return Utterance(tuple(f"sound:{self.language}/{sound}" for sound in sounds), self.texts[name])
 
     def media(self, name: str) -> list[str]:
         """The ARI media URIs of a prompt, in playing order."""
@@ -121,9 +131,9 @@ def check_sounds(sounds_dir: Path) -> list[str]:
 
 
 def missing_sounds(prompts: Prompts, folder: Path) -> list[str]:
-    """Sounds the manifest needs (`digits/1`, `stasis-callback/welcome`) that are in no format below `folder`.
+    """Sounds the manifest needs (`en/digits/1`, `en/stasis-callback/welcome`) that are in no format below `folder`.
 
-    `folder` is where Asterisk looks for this language, such as `/usr/share/asterisk/sounds/en`.
+    `folder` is Asterisk's, such as `/usr/share/asterisk/sounds`.
     """
     sounds = {uri.removeprefix("sound:") for name in prompts.texts for uri in prompts.say(name).media}
     return sorted(s for s in sounds if not any((folder / s).parent.glob(f"{Path(s).name}.*")))
@@ -136,11 +146,11 @@ def _check(sounds_dir: Path, language: str) -> Iterator[str]:
         yield f"{language}: the prompt {name} is not both in {MANIFEST} and in the code"
     record = folder / RENDERED
     record_of = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
-    files = {path.name for path in folder.iterdir()} - {MANIFEST, RENDERED}
+    files = {path.name for path in folder.iterdir()} - {MANIFEST, RENDERED, BRANDS}
     for name, text in prompts.rendered.items():
         own = {f"{name}.{suffix}" for suffix in FORMATS}
         if not own <= files or record_of.get(name, {}).get("text") != text:
-            yield f"{language}: {name} is not rendered from its present text: run tools/render-prompts"
+            yield f"{language}: {name} is not rendered from its present text: run `stasis-callback sounds build`"
         files -= own
     for file in sorted(files):
         yield f"{language}: {file} belongs to nothing in {MANIFEST}: delete it"

@@ -1,18 +1,19 @@
 """Numbers, money, times and digits in words, each word a sound of the manifest.
 
-A new language needs its manifest and one `Grammar` here: how a whole number is read, and which plural category
-(CLDR names) it takes. Nothing spoken may promise more than there is: money and times are rounded down.
+Money is rounded down, so that no more is promised than there is; a time may be rounded up to the minute. How a
+language counts is in `grammar`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from itertools import chain
+from string import ascii_uppercase
 from typing import Literal
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, require
 from stasis_callback.core.money import MICROS
+from stasis_callback.ivr.grammar import GRAMMARS, LARGEST_READ
 from stasis_callback.ivr.prompts import Prompts, Utterance
 
 # ISO 4217: decimals of the minor unit where they are not two.
@@ -22,53 +23,24 @@ _CODES_BY_DECIMALS = {
     4: "CLF UYW",
 }
 _DECIMALS = {code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()}
-_LARGEST_READ = 10**12 - 1
+_SPOKEN = "AUD BRL CAD CHF CZK EUR GBP JPY KZT MXN PLN RUB UAH USD"
+SPOKEN = frozenset(_SPOKEN.split())
+"""Currencies with words in every language; any other is spelled."""
 _KEYS = {"*": "star", "#": "pound-key", "+": "plus"}
 
 Rounding = Literal["exact", "minutes"]
-
-
-@dataclass(frozen=True)
-class Grammar:
-    """How one language counts."""
-
-    cardinal: Callable[[int, str], Iterator[str]]
-    """Words of a number from 0 to 999,999,999,999 that counts the given noun (its gender may matter; "" is none)."""
-    plural: Callable[[int], str]
-    """CLDR plural category of a whole number: one, few, many or other."""
-    conjunction: tuple[str, ...]
-    """Words before the last of several parts: "five minutes AND ten seconds"."""
-
-
-def _english(number: int, noun: str) -> Iterator[str]:
-    for size, name in ((10**9, "billion"), (10**6, "million"), (1000, "thousand"), (100, "hundred")):
-        if number >= size:
-            yield from _english(number // size, noun)
-            yield name
-            number %= size
-            if number == 0:
-                return
-    if number > 20 and number % 10:
-        yield str(number - number % 10)
-        number %= 10
-    yield str(number)
-
-
-_GRAMMARS = {
-    "en": Grammar(_english, lambda number: "one" if number == 1 else "other", ("and",)),
-}
 
 
 class Speech:
     """Says values in the language of the given prompts. Raises CallbackError for a language without grammar."""
 
     def __init__(self, prompts: Prompts) -> None:
-        if prompts.language not in _GRAMMARS:
+        if prompts.language not in GRAMMARS:
             raise CallbackError(
-                f"language {prompts.language!r} has no grammar: use one of {', '.join(_GRAMMARS)}"
+                f"language {prompts.language!r} has no grammar: use one of {', '.join(GRAMMARS)}"
             )
         self._prompts = prompts
-        self._grammar = _GRAMMARS[prompts.language]
+        self._grammar = GRAMMARS[prompts.language]
 
     def number(self, number: int) -> Utterance:
         """A whole number, counted without a noun."""
@@ -78,7 +50,7 @@ class Speech:
         """An amount, rounded down to the minor unit of its currency: "twenty one dollars and five cents".
 
         Down means never more than there is, so a debt of half a cent is "minus one cent". A currency the manifest
-        has no words for is spelled: "twenty one dot zero five C Z K".
+        has no words for is spelled: "twenty one dot zero five S E K".
         """
         decimals = _DECIMALS.get(currency, 2)
         minor_total = amount_micros * 10**decimals // MICROS
@@ -91,10 +63,10 @@ class Speech:
         return sign + self._listed([(main, nouns["main"]), (minor, nouns.get("minor", ""))])
 
     def duration(self, seconds: int, rounding: Rounding = "exact") -> Utterance:
-        """A time: "one hour two minutes and five seconds". "minutes" leaves the seconds out from one minute on."""
+        """A time: "one hour two minutes and five seconds". "minutes" rounds up to the minute from one minute on."""
         require(seconds >= 0, f"a time of {seconds} s cannot be said")
         if rounding == "minutes" and seconds >= 60:
-            seconds -= seconds % 60
+            seconds += -seconds % 60
         minutes, second = divmod(seconds, 60)
         hour, minute = divmod(minutes, 60)
         if seconds == 0:
@@ -112,14 +84,16 @@ class Speech:
 
     def _count(self, number: int, noun: str = "") -> Utterance:
         """A number and, where given, the noun it counts in the plural form that belongs to it."""
-        if abs(number) > _LARGEST_READ:
+        forms = self._prompts.nouns[noun] if noun else {}
+        if abs(number) > LARGEST_READ:
             words: Iterable[str] = str(abs(number))
         else:
-            words = self._grammar.cardinal(abs(number), noun)
+            words = self._grammar.cardinal(abs(number), forms.get("gender", ""))
         if number < 0:
             words = chain(["minus"], words)
         if noun:
-            words = chain(words, [self._prompts.nouns[noun][self._grammar.plural(number)]])
+            form = forms.get(self._grammar.plural(abs(number))) or forms["other"]
+            words = chain(words, form.split())
         return self._words(words)
 
     def _listed(self, parts: list[tuple[int, str]]) -> Utterance:
@@ -129,3 +103,26 @@ class Speech:
         return (
             sum(said, Utterance()) + (self._words(self._grammar.conjunction) if said else Utterance()) + last
         )
+
+
+def unspeakable(prompts: Prompts) -> list[str]:
+    """What a language cannot say for want of a word in its manifest, one sentence each; empty when it is complete."""
+    speech = Speech(prompts)
+    problems = [f"{prompts.language}: no words for {code}" for code in SPOKEN - prompts.currencies.keys()]
+    numbers = (
+        *range(101),
+        *range(101, 1100, 99),
+        *(n * 10**power for power in range(3, 10) for n in (1, 2, 5)),
+    )
+    try:
+        for noun in ("", *prompts.nouns):
+            for number in numbers:
+                speech._count(number, noun)
+        for currency in prompts.currencies:
+            speech.money(-1_230_000, currency)
+        speech.duration(3661)
+        speech.digits("0123456789+*#")
+        speech._words(("point", *ascii_uppercase))
+    except (CallbackError, KeyError) as error:
+        problems.append(f"{prompts.language}: {error}")
+    return sorted(problems)

@@ -7,10 +7,22 @@ from pathlib import Path
 import pytest
 
 from stasis_callback.core.errors import CallbackError
-from stasis_callback.ivr.prompts import FORMATS, Prompt, Prompts, Utterance, check_sounds, missing_sounds
+from stasis_callback.ivr.grammar import GRAMMARS
+from stasis_callback.ivr.prompts import (
+    BRANDS,
+    FORMATS,
+    Prompt,
+    Prompts,
+    Utterance,
+    check_sounds,
+    languages,
+    missing_sounds,
+)
+from stasis_callback.ivr.speech import unspeakable
 
 ROOT = Path(__file__).resolve().parents[2]
 SOUNDS = ROOT / "sounds"
+LANGUAGES = ["en", "es", "fr", "it", "ru"]
 MEGABYTE = 1_000_000
 
 
@@ -20,52 +32,95 @@ def copy(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SOUNDS, tmp_path / "sounds"))
 
 
-def asterisk_sounds() -> Path | None:
-    """Where recorded English core sounds are at hand; in a root of another system the `en` link leads nowhere."""
+def asterisk_sounds(language: str) -> Path | None:
+    """Where a language's recorded sounds are at hand; in a root of another system the `en` link leads nowhere."""
     folders = [Path("/usr/share/asterisk/sounds"), ROOT / ".cache/asterisk-root/usr/share/asterisk/sounds"]
     if "ASTERISK_SOUNDS" in os.environ:
         folders.insert(0, Path(os.environ["ASTERISK_SOUNDS"]))
-    for folder in folders:
-        for name in ("en", "en_US_f_Allison"):
-            if (folder / name / "vm-goodbye.gsm").exists():
-                return folder / name
-    return None
+    found = (path for folder in folders for path in sorted(folder.glob(f"{language}*")))
+    return next((path for path in found if (path / "vm-goodbye.gsm").exists()), None)
 
 
 def test_nothing_is_missing_and_nothing_is_left_over() -> None:
     assert check_sounds(SOUNDS) == []
 
 
+def test_the_languages_are_those_with_a_grammar() -> None:
+    assert languages(SOUNDS) == sorted(GRAMMARS) == LANGUAGES
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("prompt", Prompt)
-def test_every_prompt_has_words_and_stoppable_sounds(prompt: Prompt) -> None:
-    said = Prompts(SOUNDS).say(prompt)
+def test_every_prompt_has_words_and_stoppable_sounds(prompt: Prompt, language: str) -> None:
+    said = Prompts(SOUNDS, language).say(prompt)
     assert said.text or prompt is Prompt.SILENCE
     assert said.media
-    assert all(uri.startswith("sound:") for uri in said.media)
+    assert all(uri.startswith(f"sound:{language}/") for uri in said.media)
 
 
-def test_every_recorded_core_sound_exists() -> None:
-    folder = asterisk_sounds()
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_recorded_core_sound_exists(language: str, tmp_path: Path) -> None:
+    folder = asterisk_sounds(language)
     if folder is None:
-        pytest.skip("no Asterisk core sounds here: set ASTERISK_SOUNDS to a folder that has `en`")
-    assert [
-        sound for sound in missing_sounds(Prompts(SOUNDS), folder) if "stasis-callback/" not in sound
-    ] == []
+        pytest.skip(
+            f"no Asterisk core sounds in {language} here: set ASTERISK_SOUNDS to a folder that has them"
+        )
+    (tmp_path / language).symlink_to(folder)
+    missing = missing_sounds(Prompts(SOUNDS, language), tmp_path)
+    assert [sound for sound in missing if "stasis-callback/" not in sound] == []
 
 
 def test_an_installation_without_our_sounds_is_noticed(copy: Path) -> None:
     (asterisk := copy / "asterisk/en").mkdir(parents=True)
-    assert "stasis-callback/welcome" in missing_sounds(Prompts(copy), asterisk)
+    assert "en/stasis-callback/welcome" in missing_sounds(Prompts(copy), asterisk.parent)
     (asterisk / "stasis-callback").symlink_to(copy / "en")
-    missing = missing_sounds(Prompts(copy), asterisk)
-    assert "stasis-callback/welcome" not in missing
-    assert "digits/1" in missing
+    missing = missing_sounds(Prompts(copy), asterisk.parent)
+    assert "en/stasis-callback/welcome" not in missing
+    assert "en/digits/1" in missing
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_number_currency_and_key_can_be_said(language: str) -> None:
+    assert unspeakable(Prompts(SOUNDS, language)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('million-few = { text = "миллиона", core = "digits/h-million" }', "no 'million-few'"),
+        ('KZT = { main = "tenge", minor = "tiyn" }', "no words for KZT"),
+        ('tiyn-few = { text = "тиына" }', "no 'tiyn-few'"),
+        ('minute = { gender = "f", one = "minute", few = "minute-few", other = "minute-many" }', "'minute'"),
+        ('pound-key = { text = "решётка" }', "no 'pound-key'"),
+        ('Q = { text = "Q", core = "letters/q" }', "no 'Q'"),
+    ],
+)
+def test_a_word_that_is_wanting_is_noticed(copy: Path, line: str, problem: str) -> None:
+    manifest = copy / "ru/manifest.toml"
+    manifest.write_text(manifest.read_text().replace(line + "\n", ""))
+    assert [problem in found for found in unspeakable(Prompts(copy, "ru"))] == [True]
+
+
+def test_a_brands_own_sounds_are_played_and_the_rest_is_as_usual(copy: Path) -> None:
+    own = copy / "fr" / BRANDS / "acme"
+    own.mkdir(parents=True)
+    for file in ("welcome.wav", "goodbye.alaw", "goodbye.sln16"):
+        (own / file).touch()
+    acme = Prompts(copy, "fr", "acme")
+    assert acme.media(Prompt.WELCOME) == ["sound:fr/stasis-callback/brands/acme/welcome"]
+    assert acme.media(Prompt.GOODBYE) == ["sound:fr/stasis-callback/brands/acme/goodbye"]
+    usual = Prompts(copy, "fr")
+    assert usual.media(Prompt.WELCOME) == ["sound:fr/stasis-callback/welcome"]
+    for other in (Prompts(copy, "fr", "other"), Prompts(copy, "es", "acme")):
+        assert BRANDS not in str([other.media(prompt) for prompt in Prompt])
+    assert acme.media(Prompt.NO_FUNDS) == usual.media(Prompt.NO_FUNDS)
+    assert check_sounds(copy) == []
 
 
 def test_a_lost_file_is_noticed(copy: Path) -> None:
-    (copy / "en/welcome.sln16").unlink()
+    (copy / "en/welcome.g722").unlink()
     assert check_sounds(copy) == [
-        "en: welcome is not rendered from its present text: run tools/render-prompts"
+        "en: welcome is not rendered from its present text: run `stasis-callback sounds build`"
     ]
 
 
@@ -73,7 +128,7 @@ def test_a_changed_text_is_noticed(copy: Path) -> None:
     manifest = copy / "en/manifest.toml"
     manifest.write_text(manifest.read_text().replace('"Welcome."', '"Good morning."'))
     assert check_sounds(copy) == [
-        "en: welcome is not rendered from its present text: run tools/render-prompts"
+        "en: welcome is not rendered from its present text: run `stasis-callback sounds build`"
     ]
 
 
@@ -113,12 +168,17 @@ def test_utterances_add_up() -> None:
     )
 
 
-def test_the_rendered_prompts_are_small_and_audible() -> None:
-    """8 kHz and 16 kHz versions are the same length, between half a second and ten, and all are short together."""
-    files = [path for path in (SOUNDS / "en").iterdir() if path.suffix[1:] in FORMATS]
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_rendered_prompts_are_small_and_audible(language: str) -> None:
+    """8 kHz and 16 kHz versions are the same length, between 0.3 s and ten, and all are short together."""
+    files = [path for path in (SOUNDS / language).iterdir() if path.suffix[1:] in FORMATS]
     assert sum(path.stat().st_size for path in files) < 2 * MEGABYTE
     for ulaw in (path for path in files if path.suffix == ".ulaw"):
         seconds = ulaw.stat().st_size / 8000
-        assert 0.5 < seconds < 10
-        assert ulaw.with_suffix(".sln16").stat().st_size / 32000 == pytest.approx(seconds, abs=0.001)
+        assert 0.3 < seconds < 10
+        assert ulaw.with_suffix(".g722").stat().st_size / 8000 == pytest.approx(seconds, abs=0.001)
         assert len(set(ulaw.read_bytes())) > 100, f"{ulaw.name} is next to silent"
+
+
+def test_all_rendered_prompts_together_are_small() -> None:
+    assert sum(path.stat().st_size for path in SOUNDS.rglob("*") if path.is_file()) < 8 * MEGABYTE
