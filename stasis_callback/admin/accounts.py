@@ -74,42 +74,47 @@ def add(
     typer.echo(f"account {number} added")
 
 
+Status = Annotated[
+    str | None, typer.Option(help="Only an active account can call.", metavar="active|blocked|closed")
+]
+Bought = Annotated[str | None, typer.Option(help="What the account buys.", metavar="NAME")]
+FurtherIds = Annotated[
+    list[str] | None,
+    typer.Option(help="A further id; repeatable, replaces all there were; '' for none.", metavar="ID"),
+]
+Language = Annotated[
+    str | None,
+    typer.Option(help="Two letters, like en; '' for the language of the access number.", metavar="LANGUAGE"),
+]
+ServicePassword = Annotated[
+    bool | None,
+    typer.Option(
+        "--service-password/--no-service-password",
+        help="Ask for a new service password, twice, or take it from standard input; or remove it.",
+    ),
+]
+SpeedDials = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A number behind one or two keys; repeatable, replaces all there were.", metavar="KEY=NUMBER"
+    ),
+]
+NoSpeedDials = Annotated[bool, typer.Option("--no-speed-dials", help="Remove every speed dial.")]
+
+
 @app.command("set")
 def change(
     number: Number,
-    status: Annotated[
-        str | None, typer.Option(help="Only an active account can call.", metavar="active|blocked|closed")
-    ] = None,
-    product: Annotated[str | None, typer.Option(help="What the account buys.", metavar="NAME")] = None,
+    status: Status = None,
+    product: Bought = None,
     credit_limit: CreditLimit = None,
     callback_number: CallbackNumber = None,
     expires: Expires = None,
-    alias: Annotated[
-        list[str] | None,
-        typer.Option(help="A further id; repeatable, replaces all there were; '' for none.", metavar="ID"),
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option(
-            help="Two letters, like en; '' for the language of the access number.", metavar="LANGUAGE"
-        ),
-    ] = None,
-    service_password: Annotated[
-        bool | None,
-        typer.Option(
-            "--service-password/--no-service-password",
-            help="Ask for a new service password, twice, or take it from standard input; or remove it.",
-        ),
-    ] = None,
-    speed_dial: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A number behind one or two keys; repeatable, replaces all there were.", metavar="KEY=NUMBER"
-        ),
-    ] = None,
-    no_speed_dials: Annotated[
-        bool, typer.Option("--no-speed-dials", help="Remove every speed dial.")
-    ] = False,
+    alias: FurtherIds = None,
+    language: Language = None,
+    service_password: ServicePassword = None,
+    speed_dial: SpeedDials = None,
+    no_speed_dials: NoSpeedDials = False,
 ) -> None:
     """Change what is given, all or nothing, from the next call on."""
     speed_dials = {} if no_speed_dials else _speed_dials(speed_dial)
