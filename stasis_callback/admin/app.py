@@ -25,6 +25,7 @@ from stasis_callback.admin import (
     products,
     rates,
     requests,
+    sounds,
     tariffs,
     translations,
     xdrs,
@@ -40,7 +41,7 @@ app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty
 app.command("init")(installation.init)
 for noun in (
     customers, tariffs, rates, products, accounts, access_numbers, translations, requests, calls, xdrs, ledgers,
-    config, databases,
+    config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)
