@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import ANI, FRIEND, World, new_world
+from world import ACCESS, ANI, FRIEND, World, new_world
 
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.rating import Rate
 from stasis_callback.resources import sounds_dir
 from stasis_callback.store.tariffs import NewRate
-from stasis_callback.testing.phones import CONGESTION
+from stasis_callback.testing.phones import CONGESTION, REJECTED
 
 shows = pytest.mark.option
 ELSEWHERE = {
@@ -354,6 +354,17 @@ def test_a_brands_own_prompts_are_played(
     _called_back(world)
     played = [entry.detail.get("media", "") for entry in fake_network.fake.journal[before:]]
     assert any("stasis-callback/brands/acme/welcome" in str(media) for media in played)
+
+
+def test_a_change_counts_from_the_next_call_on(world: World) -> None:
+    world.usual()
+    with world.running():
+        world.phone().refuses(REJECTED)
+        assert world.rings().cause == 17
+        world.finished(1)
+        world.stores.access_numbers.change(ACCESS, {"reject_cause": "congestion", "dedupe_window_s": "0"})
+        assert world.rings().cause == 34
+        world.finished(2)
 
 
 def test_every_option_is_shown(request: pytest.FixtureRequest) -> None:
