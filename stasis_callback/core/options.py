@@ -106,7 +106,7 @@ class CallOptions:
         "none", "With low funds: go on, refuse every destination, or say so and hang up."
     )
     announce_duration: Literal["off", "exact", "minutes"] = _option(
-        "exact", "Say how long the call can last: exactly, in whole minutes (rounded down), or not at all."
+        "exact", "Say how long the call can last: exactly, in whole minutes (rounded up), or not at all."
     )
     destination_attempts: int = _option(3, "Tries at keying a destination.", least=1, most=10)
     first_digit_timeout_s: float = _option(
