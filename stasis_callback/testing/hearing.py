@@ -40,9 +40,11 @@ _BLOCK = 320  # 40 ms: the grain at which a sound is followed
 _HEAD = 2400  # 300 ms
 _WINDOW = 4096  # looked at in one step
 _STEP = _WINDOW - _HEAD
-_PIECE = 800  # 100 ms: enough to find the place again after a lost packet
-_MISSED_MOST = 2  # blocks in which a packet was lost
-_SLIP = 480  # 60 ms: as far as lost or repeated packets may shift the rest of a sound
+_PIECE = 1600  # 200 ms: enough to find the place again after a loss (half of it at the end of a sound)
+_MISSED_MOST = (
+    10  # 400 ms may be lost: a phone that begins or ends speaking itself may lose 160 ms of recording
+)
+_SLIP = 480  # 60 ms: what a lost or repeated packet may shift
 
 # Correlation of the head, measured over calls: 0.990 to 1.000 for the right sound, up to 0.80 for a wrong one (cents
 # for pence: one voice, one beginning) and 0.92 for another cut of one recording (queue-seconds for seconds), which
@@ -204,7 +206,7 @@ def _follow(sound: _Sound, recording: Samples, start: int) -> _Track:
             continue
         block = sound.speech[at : at + _BLOCK]
         if _correlation(block, recording[shift + at : shift + at + len(block)]) < _BLOCK_SCORE:
-            slip = _slip(sound.speech[at : at + _PIECE], recording, shift + at)
+            slip = _slip(sound.speech[at : at + _PIECE], recording, shift + at, missed * _BLOCK + _SLIP)
             if slip is None:
                 missed += 1
                 if missed > _MISSED_MOST:
@@ -225,16 +227,18 @@ def _follow(sound: _Sound, recording: Samples, start: int) -> _Track:
     return _Track(sound, start, shift + length, shift + over, part, score, explained)
 
 
-def _slip(piece: Samples, recording: Samples, at: int) -> int | None:
-    """How much later (or, negative, earlier) the recording has `piece` than at `at`; None when not near it."""
-    if len(piece) < _PIECE:
+def _slip(piece: Samples, recording: Samples, at: int, earlier: int) -> int | None:
+    """How much later than at `at` the recording has `piece`, up to `earlier` before it; None when it is not there."""
+    size = len(piece)
+    if size < _PIECE // 2:
         return None
-    around = recording[at - _SLIP : at + _SLIP + _PIECE]
+    first = max(0, at - earlier)
+    around = recording[first : at + _SLIP + size]
     energy = np.cumsum(np.append(0.0, around.astype(np.float64) ** 2))
-    levels = np.sqrt(np.maximum(energy[_PIECE:] - energy[:-_PIECE], _QUIET_RMS**2 * _PIECE))
+    levels = np.sqrt(np.maximum(energy[size:] - energy[:-size], _QUIET_RMS**2 * size))
     scores = np.correlate(around, piece, "valid") / levels / np.linalg.norm(piece)
     best = int(scores.argmax())
-    return best - _SLIP if scores[best] >= _HEAD_SCORE else None
+    return first + best - at if scores[best] >= _SCORE else None
 
 
 def _raised(samples: Samples) -> Samples:

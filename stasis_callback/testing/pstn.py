@@ -68,7 +68,10 @@ class RealLine(Line):
         self.client.rest.command("POST", "channels", self.channel_id, "redirect", params=target)
 
     def record(self) -> Path:
-        """Record what arrives over RTP, and only that; silence during which nothing arrives is left out."""
+        """Record what arrives over RTP, and only that; silence during which nothing arrives is left out.
+
+        Asterisk may leave 160 ms out where this phone begins or ends speaking itself (both ways must keep in step).
+        """
         recording = self.folder / f"{self.channel_id}.wav"
         target = self.instance.path_inside(recording)
         self.instance.cli(f"mixmonitor start {self.channel_name} ,r({target})")

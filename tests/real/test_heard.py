@@ -21,7 +21,7 @@ from stasis_callback.testing.pstn import RealNetwork
 
 pytestmark = pytest.mark.real
 
-LANGUAGES = ["en"]
+LANGUAGES = ["en", "es", "fr", "it", "ru"]
 LINES = 12
 
 
@@ -54,12 +54,14 @@ def test_both_hear_the_main_conversation_word_for_word(
     def words(prompt: Prompt) -> list[str]:
         return sounds_of(prompts.say(prompt))
 
-    said_by_friend, said_by_subscriber = words(Prompt.NUMBER_BUSY)[0], words(Prompt.NO_FUNDS)[0]
+    said_by_friend, said_by_subscriber = words(Prompt.NUMBER_BUSY)[0], words(Prompt.WELCOME)[0]
     world.usual(
         funds="10.00", languages=prompts.language, destination_attempts="1", first_digit_timeout_s="1"
     )
     subscriber = world.phone().records().answers(after_s=0.5)
-    friend = world.phone(FRIEND).records().answers(after_s=1).says(said_by_friend).hangs_up(after_s=3)
+    friend = (
+        world.phone(FRIEND).records().answers(after_s=1).says(said_by_friend, after_s=3).hangs_up(after_s=4)
+    )
     with world.running():
         world.rings()
         world.heard(prompts.text(Prompt.ENTER_DESTINATION))

@@ -102,8 +102,9 @@ def test_a_prompt_cut_short_is_found_with_how_much_was_heard(hearing: Hearing) -
 def test_lost_and_repeated_packets_break_nothing(hearing: Hearing) -> None:
     whole = prompt("number-unreachable")
     lost = np.delete(whole, np.r_[8000:8160, 14000:14160])
+    many_lost = np.delete(whole, np.r_[8000:9280])
     repeated = joined(whole[:8000], whole[7840:])
-    for damaged in (lost, repeated):
+    for damaged in (lost, many_lost, repeated):
         heard = hearing.find(joined(damaged, prompt("welcome")))
         assert names(heard) == ["number-unreachable", "welcome"]
         assert heard[0].whole
