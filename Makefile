@@ -26,7 +26,8 @@ demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown 
 
 test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
-	.venv/bin/pytest
+	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
+	.venv/bin/pytest -n 3 --dist loadfile
 
 lint: $(VENV) ## style, types, layers
 	.venv/bin/ruff check .

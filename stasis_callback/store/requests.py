@@ -101,6 +101,7 @@ class Requests:
                 account=account_id,
                 subscriber=subscriber_id,
                 leg_a_number=leg_a_number,
+                created_at_us=now_us,
                 due_at_us=now_us + int(options.callback_delay_s * US_PER_S),
             )
         return ""
