@@ -120,7 +120,12 @@ class Connection:
     def end(self) -> None:
         """End and settle leg B, and take the bridge down; safe at any point, also after A hung up."""
         finish_leg(self.services, self.call, self.b.leg)
-        self.services.client.bridge(self.request_id).destroy()
+        bridge = self.services.client.bridge(self.request_id)
+        if self.a.leg.up:
+            # A prompt that is asked for while leg A is still leaving the bridge may never report its end; taking it
+            # out first waits until it has left.
+            bridge.remove(self.a.leg.id)
+        bridge.destroy()
 
     @property
     def outcome(self) -> Outcome:
