@@ -41,6 +41,7 @@ class TalkFunds:
     trouble: str = ""
     """Why nothing more is held although there are funds: `account_blocked`, `account_expired`."""
     _armed_s: int = field(init=False)
+    """As far as the timers reach; behind what is held when Asterisk did not answer."""
     _retry_at_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -53,10 +54,10 @@ class TalkFunds:
 
     def next_extension_s(self) -> float | None:
         """When to call `extend`, in seconds from now; None when nothing more is to be held."""
-        if self.trouble or self.b.funded_s >= self.options.talk_limit_s:
+        if self.trouble or self._armed_s >= self.options.talk_limit_s:
             return None
         before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
-        due_s = self.b.funded_s - self.b.leg.elapsed_s() - before_s
+        due_s = self._armed_s - self.b.leg.elapsed_s() - before_s
         return max(due_s, self._retry_at_s - self.clock.monotonic_s(), 0.0)
 
     def refresh(self) -> None:
@@ -68,7 +69,8 @@ class TalkFunds:
         """Hold the next slice and move both timers. What cannot be done now is tried again."""
         self._retry_at_s = self.clock.monotonic_s() + RETRY_S
         try:
-            self._hold()
+            if self.b.funded_s == self._armed_s:
+                self._hold()
             if self.b.funded_s != self._armed_s:
                 self.a.arm()
                 self.b.arm()

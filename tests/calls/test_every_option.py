@@ -41,6 +41,8 @@ ELSEWHERE = {
     "ring_timeout_b_s": "test_leg_b.py",
     "destination_attempts": "test_leg_a.py",
     "talk_limit_s": "test_money_end.py",
+    "hold_slice_s": "test_slices.py",
+    "hold_extend_before_s": "test_slices.py",
 }
 
 
