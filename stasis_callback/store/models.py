@@ -141,6 +141,14 @@ class Throttle(Table):
     locked_until_us = BigIntegerField()
 
 
+class Allowance(Table):
+    """How often something was done since a window of time began; `key` says what, and by whom."""
+
+    key = TextField(primary_key=True)
+    count = IntegerField()
+    until_us = BigIntegerField()
+
+
 class AccessNumber(Table):
     """A number subscribers ring. `options` is a JSON object with what differs from the defaults."""
 
@@ -174,6 +182,8 @@ class Request(Table):
     claimed_by = TextField()
     lease_until_us = BigIntegerField()
     finished_at_us = BigIntegerField(null=True)
+    destination = TextField()
+    instance = TextField()
 
 
 class Leg(Table):
@@ -244,6 +254,6 @@ class Xdr(Table):
 
 
 ALL = (
-    Customer, Tariff, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial, Throttle, AccessNumber, Request,
-    Leg, Hold, Transfer, Entry, Xdr,
+    Customer, Tariff, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial, Throttle, Allowance,
+    AccessNumber, Request, Leg, Hold, Transfer, Entry, Xdr,
 )  # fmt: skip

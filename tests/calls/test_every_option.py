@@ -41,6 +41,7 @@ ELSEWHERE = {
     "ring_timeout_b_s": "test_leg_b.py",
     "destination_attempts": "test_leg_a.py",
     "talk_limit_s": "test_money_end.py",
+    "menu_afterwards": "test_orders.py",
 }
 
 

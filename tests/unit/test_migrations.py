@@ -103,7 +103,7 @@ ONE_MORE_LEG = (
 )
 ONE_MORE_REQUEST = """INSERT INTO request
     SELECT 'other', 'other', '', '', '', account_id, subscriber_id, leg_a_number, '{}', 'queued', '',
-        0, 0, 0, '', 0, NULL FROM request"""
+        0, 0, 0, '', 0, NULL, '', '' FROM request"""
 
 
 @pytest.mark.parametrize(
