@@ -1,7 +1,7 @@
 """Watches the wire of the fake Asterisk: no timer is ever moved past what is held for its leg.
 
-Every scenario on the fake runs under this watch (`world.py`): at each request that makes a channel or moves its timer,
-the database must hold, already and durably, what the leg can cost until then (invariants I10 and I11).
+Every scenario on the fake runs under this watch (`world.py`): at each request that makes a channel or moves its
+timer, the database must hold, already and durably, what the leg can cost until then (invariants I10 and I11).
 """
 
 from __future__ import annotations

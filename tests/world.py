@@ -20,6 +20,7 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.rating import Rate
+from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.service import Service
 from stasis_callback.settings import AriSettings, AsteriskSettings, DatabaseSettings, Settings
@@ -61,6 +62,7 @@ class World:
         self.log: list[Any] = []
         self.service: Service | None = None
         self._topups = 0
+        self._orders = 0
 
     # --- the business ----------------------------------------------------------------------------------------
 
@@ -159,6 +161,28 @@ cel_path = "{s.asterisk.cel_path}"
     def rings(self, *, ani: str = ANI, dnis: str = ACCESS) -> Refusal:
         """A missed call."""
         return self.network.missed_call(ani=ani, dnis=dnis)
+
+    def asks(self, number_a: str = ANI, number_b: str = FRIEND, **values: Any) -> Answer:
+        """A request that brings its numbers with it, as a trigger admits it."""
+        self._orders += 1
+        order = Order(
+            **{
+                "key": f"test:{self._orders}",
+                "trigger": "web",
+                "account": ANI,
+                "number_a": number_a,
+                "number_b": number_b,
+                "instance": "shop",
+                **values,
+            }
+        )
+
+        def decided(order: Order, answer: Answer) -> None:
+            log_answer(order, answer)
+            if self.service:
+                self.service.dialer.wake()
+
+        return Orders(self.stores, Clock(), 1000, decided).admit(order)
 
     def finished(self, count: int = 1, *, timeout_s: float = 60.0) -> list[RequestView]:
         """Wait until `count` callbacks are over; all of them."""

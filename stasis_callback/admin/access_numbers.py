@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, printable, require_change, require_language, store
+from stasis_callback.admin.call_options import SetOption, parse_options, require_what_is_named
+from stasis_callback.admin.context import AsJson, printable, require_change, store
 from stasis_callback.admin.output import one_line, print_json, print_list
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import dialable
-from stasis_callback.core.options import OPTION_NAMES, describe_options
+from stasis_callback.core.options import describe_options
 
 if TYPE_CHECKING:
     from stasis_callback.engine.admission import Examination
-    from stasis_callback.engine.stores import Stores
     from stasis_callback.store.access_numbers import AccessNumberView
 
 app = typer.Typer(name="access-number", help="The numbers subscribers ring, and their options.")
@@ -25,22 +24,14 @@ app = typer.Typer(name="access-number", help="The numbers subscribers ring, and 
 Number = Annotated[
     str, typer.Argument(metavar="NUMBER", help="The number as the trunk delivers it: 3 to 15 digits.")
 ]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="NAME=VALUE",
-        help="An option, see `access-number options`; repeatable; `name=` restores its default.",
-    ),
-]
 
 
 @app.command()
-def add(number: Number, options: Set = None) -> None:
+def add(number: Number, options: SetOption = None) -> None:
     """Add an access number."""
-    given = {name: text for name, text in _parse(options or ()).items() if text}
+    given = {name: text for name, text in parse_options(options or ()).items() if text}
     with store() as s:
-        _require_what_is_named(s, given)
+        require_what_is_named(s, given)
         s.access_numbers.add(number, given)
     typer.echo(f"access number {number} added")
 
@@ -48,16 +39,16 @@ def add(number: Number, options: Set = None) -> None:
 @app.command("set")
 def change(
     number: Number,
-    options: Set = None,
+    options: SetOption = None,
     enabled: Annotated[
         bool | None, typer.Option("--enabled/--disabled", help="Whether missed calls to it are called back.")
     ] = None,
 ) -> None:
     """Change what is given, all or nothing, from the next call on."""
     require_change(options, enabled)
-    given = _parse(options or ())
+    given = parse_options(options or ())
     with store() as s:
-        _require_what_is_named(s, given)
+        require_what_is_named(s, given)
         s.access_numbers.change(number, given, enabled=enabled)
     typer.echo(f"access number {number} changed")
 
@@ -173,27 +164,3 @@ def _options_in_words(view: AccessNumberView) -> list[dict[str, object]]:
         }
         for info in describe_options()
     ]
-
-
-def _parse(words: Iterable[str]) -> dict[str, str]:
-    """`name=value` words as a dict. Raises InvalidInput for an unknown or repeated name; the store checks values."""
-    given: dict[str, str] = {}
-    for word in words:
-        name, sign, text = word.partition("=")
-        if not sign:
-            raise InvalidInput(f"{word!r}: write an option as name=value")
-        if name not in OPTION_NAMES:
-            raise InvalidInput(f"there is no option {name!r}: see `stasis-callback access-number options`")
-        if name in given:
-            raise InvalidInput(f"option {name!r} is given twice")
-        given[name] = text
-    return given
-
-
-def _require_what_is_named(s: Stores, given: Mapping[str, str]) -> None:
-    """Raises InvalidInput for an account or a language that is not there: a call would find out too late."""
-    if account := given.get("internal_account"):
-        s.accounts.named(account)
-    if languages := given.get("languages"):
-        for language in languages.split(","):
-            require_language(language)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from stasis_callback.admin.context import AsJson, find_request, settings, store, whole
+from stasis_callback.admin.call_options import SetOption, parse_options, require_what_is_named
+from stasis_callback.admin.context import AsJson, find_request, printable, settings, store, whole
 from stasis_callback.admin.output import print_json, print_list, print_one, published
 from stasis_callback.admin.xdrs import COLUMNS, xdr_record
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.options import CallOptions
 from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.core.states import RequestState
 
@@ -26,7 +29,17 @@ app = typer.Typer(name="request", help="The callbacks that were asked for.")
 
 STATES = "|".join(RequestState)
 LEG_COLUMNS = ("id", "side", "account", "number", "dialed_at", "answered_at", "seconds", "funded_s")
-_REFUSALS = {
+REFUSALS = {
+    "bad_callback_number": "the number to call first is none: write 3 to 15 digits, without 00",
+    "bad_destination": "the second number is none: write 3 to 15 digits, without 00",
+    "same_number": "both numbers are the same",
+    "own_number": "the number to call first is an access number itself",
+    "own_destination": "the second number is an access number itself",
+    "destination_not_in_tariff": "the account's tariff has no rate for the number to call first",
+    "destination_not_allowed": "the account's tariff has no rate for the second number",
+    "account_blocked": "the account is not active",
+    "account_expired": "the account has expired",
+    "no_funds": "the account cannot pay for the first interval of both legs",
     "repeated": "a callback of this account or number was asked for a moment ago (dedupe_window_s)",
     "in_progress": "a callback of this account or number waits or is under way",
     "queue_full": "too many callbacks wait (limits.queue)",
@@ -76,6 +89,47 @@ def show(request_id: RequestId, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def add(
+    account: Annotated[str, typer.Option(help="The account that pays for both legs.", metavar="ID")],
+    number_a: Annotated[
+        str, typer.Option("--from", help="Who is called first, in E.164 digits.", metavar="NUMBER")
+    ],
+    number_b: Annotated[
+        str,
+        typer.Option(
+            "--to", help="Who is called then; without it the first is asked for a number.", metavar="NUMBER"
+        ),
+    ] = "",
+    key: Annotated[
+        str,
+        typer.Option(help="A name for this request: the same one makes no second callback.", metavar="TEXT"),
+    ] = "",
+    options: SetOption = None,
+) -> None:
+    """Ask for a callback between two numbers at an account's expense."""
+    from stasis_callback.engine.orders import Order, Orders
+
+    given = {name: text for name, text in parse_options(options or ()).items() if text}
+    printable(key, "key", 64)
+    with store() as s:
+        require_what_is_named(s, given)
+        CallOptions.parse(given)
+        order = Order(
+            key=f"cli:{key or secrets.token_hex(8)}",
+            trigger="cli",
+            account=s.accounts.named(account).number,
+            number_a=number_a.removeprefix("+"),
+            number_b=number_b.removeprefix("+"),
+            trusted=True,
+            options=given,
+        )
+        answer = Orders(s, Clock(), settings().limits.queue).admit(order)
+    if answer.reason:
+        raise InvalidInput(f"the callback is refused: {REFUSALS[answer.reason]}")
+    typer.echo(f"request {answer.request_id} is queued")
+
+
+@app.command()
 def cancel(request_id: RequestId) -> None:
     """Take back a callback that still waits."""
     with store() as s:
@@ -101,7 +155,7 @@ def retry(request_id: RequestId) -> None:
             )
         refusal, new_id = _ask_again(s, view)
     if refusal:
-        raise InvalidInput(f"the callback is refused: {_REFUSALS[refusal]}")
+        raise InvalidInput(f"the callback is refused: {REFUSALS[refusal]}")
     typer.echo(f"request {new_id} is queued")
 
 
@@ -113,7 +167,9 @@ def _ask_again(s: Stores, view: RequestView) -> tuple[str, str]:
         before = f"retry:{view.id}:"
         key = before + str(Request.select().where(Request.key.startswith(before)).count() + 1)
         refusal = s.requests.accept(
-            CallbackRequest(key, cast(Trigger, view.triggered_by), view.ani, view.dnis),
+            CallbackRequest(
+                key, cast(Trigger, view.triggered_by), view.ani, view.dnis, view.destination, view.instance
+            ),
             account_id=view.account_id,
             # Whoever answers has to log in again.
             subscriber_id=None if view.triggered_by == "pin" else view.subscriber_id,
@@ -144,6 +200,8 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
         "ani": view.ani,
         "dnis": view.dnis,
         "leg_a_number": view.leg_a_number,
+        "destination": view.destination,
+        "instance": view.instance,
         "attempts": view.attempts,
         "created_at_us": view.created_at_us,
         "due_at_us": view.due_at_us,

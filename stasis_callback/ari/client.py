@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 
 from stasis_callback.ari.bridges import Bridge, Bridges
-from stasis_callback.ari.channels import Channel, Channels
+from stasis_callback.ari.channels import Channel, Channels, Playback
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.rest import Rest, checked
 from stasis_callback.clock import Clock
@@ -65,6 +65,10 @@ class AriClient:
     def bridge(self, bridge_id: str) -> Bridge:
         """A handle on a bridge; asks Asterisk nothing."""
         return Bridge(self.rest, bridge_id)
+
+    def playback(self, playback_id: str) -> Playback:
+        """A handle on a playback; asks Asterisk nothing."""
+        return Playback(self.rest, playback_id)
 
     def info(self) -> AsteriskInfo:
         """Version, start time and identity of the Asterisk at the other end. Raises `AriError`."""

@@ -121,6 +121,9 @@ class CallOptions:
     calls_per_callback: int = _option(
         10, "Destinations that can be called in one callback.", least=1, most=100
     )
+    menu_afterwards: bool = _option(
+        False, "For requests that bring their destination: after that call, ask for another one."
+    )
     menu_limit_s: int = _option(
         120,
         "Longest time in menus, from the answer or the end of a call to the next call.",

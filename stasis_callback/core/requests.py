@@ -13,10 +13,13 @@ class CallbackRequest:
     """A callback somebody asked for, before it is accepted or refused.
 
     `key` makes it happen once: the same key never leads to a second callback. `ani` and `dnis` are as the network
-    delivered them.
+    delivered them. `destination` is the number leg B will call when the request brings it along ("": it is asked for
+    in the conversation), `instance` the web or e-mail instance it came through.
     """
 
     key: str
     trigger: Trigger
     ani: str
     dnis: str
+    destination: str = ""
+    instance: str = ""

@@ -12,11 +12,12 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
 from stasis_callback.core.options import CallOptions, RejectCause
-from stasis_callback.core.rating import cost_micros
+from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.access_numbers import AccessNumberView
 from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.rate_book import RateView
 
 log = structlog.get_logger()
 
@@ -198,24 +199,32 @@ class Admission:
         if trouble:
             found.refuse(trouble, f"account {payer.number} is {trouble.removeprefix('account_')}")
             return
-        if self._stores.access_numbers.find(found.number) is not None:
-            found.refuse("own_number", f"{found.number} is an access number itself")
-            return
         options = found.access.options if found.access else CallOptions()
-        rate = self._stores.tariffs.match(
-            self._stores.accounts.tariff_for(payer, options.access_code), found.number
-        )
+        trouble, rate = number_trouble(self._stores, payer, found.number, options.access_code)
         if rate is None:
-            found.refuse(
-                "destination_not_in_tariff", f"the tariff of {payer.number} has no rate for {found.number}"
-            )
+            notes = {
+                "own_number": f"{found.number} is an access number itself",
+                "destination_not_in_tariff": f"the tariff of {payer.number} has no rate for {found.number}",
+            }
+            found.refuse(trouble, notes[trouble])
             return
         found.notes.append(
             f"leg A to {found.number} costs {payer.number} by the rate of prefix {rate.rate.prefix}"
         )
-        least_micros = cost_micros(rate.price, rate.price.shortest_paid_s, self._clock.now_us())
-        if least_micros > self._stores.ledger.available_micros(payer.book_id):
+        if least_micros(rate.price, self._clock.now_us()) > self._stores.ledger.available_micros(
+            payer.book_id
+        ):
             found.refuse("no_funds", f"account {payer.number} cannot pay for the first interval of leg A")
+
+
+def number_trouble(
+    stores: Stores, payer: AccountView, number: str, access_code: str
+) -> tuple[str, RateView | None]:
+    """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None."""
+    if stores.access_numbers.find(number) is not None:
+        return "own_number", None
+    rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
+    return ("", rate) if rate else ("destination_not_in_tariff", None)
 
 
 def account_trouble(account: AccountView, now_us: int) -> str:

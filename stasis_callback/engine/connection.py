@@ -15,7 +15,7 @@ from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call, End
-from stasis_callback.ivr.prompts import Utterance
+from stasis_callback.ivr.prompts import NOTHING, Utterance
 
 log = structlog.get_logger()
 
@@ -25,6 +25,11 @@ ENTRY_LIMIT_S = 5.0
 """The answer to `create` comes before the channel is in our application; until then it cannot be bridged."""
 FUSE_RENEWAL_S = 5.0
 DOUBLE_STAR_S = 1.5
+
+
+def words_id(leg_b_id: str) -> str:
+    """The playback that leg A hears while this leg B is called; a restart finds it by that name, to stop it."""
+    return f"{leg_b_id}-words"
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class Connection:
     """How long the talk can last, as the funds were when it was authorised."""
     number: str = ""
 
-    def dial(self, caller_id: str, ring_timeout_s: int) -> bool:
-        """Call leg B while A listens; whether it was answered. Raises HungUp."""
+    def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
+        """Call leg B while A listens, to `words` first; whether it was answered. Raises HungUp."""
         client, channel = self.services.client, self.b.leg.channel
         log.info("leg.dialing", leg=channel.id)
         self.b.leg.requested = True
@@ -69,7 +74,14 @@ class Connection:
         bridge = client.bridges.create(self.request_id)
         if bridge.add(self.a.leg.id, channel.id):
             channel.dial(ring_timeout_s)
-            self._await_answer(ring_timeout_s)
+            # Nothing may be asked of leg A's channel now but to stop: other commands wait until it has been said.
+            if words.media:
+                self._say(words, words_id(channel.id))
+            try:
+                self._await_answer(ring_timeout_s)
+            finally:
+                if words.media:
+                    client.playback(words_id(channel.id)).stop()
         return self.b.leg.up
 
     def _await_answer(self, ring_timeout_s: int) -> None:
@@ -112,10 +124,12 @@ class Connection:
 
     def _warn(self, warnings: Warnings, left_s: int) -> None:
         """Play to leg A only; nobody waits for it, the talk goes on."""
-        words = warnings.words(left_s)
         log.info("talk.warning", leg=self.a.leg.id, left_s=left_s)
+        self._say(warnings.words(left_s), f"{self.b.leg.id}-warning-{left_s}")
+
+    def _say(self, words: Utterance, playback_id: str) -> None:
         log.info("say", leg=self.a.leg.id, words=words.text)
-        self.a.leg.channel.play(words.media, f"{self.b.leg.id}-warning-{left_s}")
+        self.a.leg.channel.play(words.media, playback_id)
 
     def _second_star(self) -> bool:
         a, b = self.a.leg, self.b.leg

@@ -9,13 +9,13 @@ from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine import login
 from stasis_callback.engine.admission import account_trouble
-from stasis_callback.engine.connection import Connection, Warnings
+from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.funding import PaidLeg, setup_s_of
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call
 from stasis_callback.ivr.dialog import Dialog
-from stasis_callback.ivr.prompts import Prompt, Utterance
+from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
 from stasis_callback.ivr.voice import voice
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.requests import RequestView
@@ -56,11 +56,11 @@ class Conversation:
 
     def hold(self) -> str:
         """The whole conversation; how it ended."""
-        say = self._voice.say
-        self._dialog.say(say(Prompt.SILENCE))
+        if not self._request.destination:
+            self._dialog.say(self._voice.say(Prompt.SILENCE))
         if not login.accepted(self._dialog, self._voice, self._options):
             return "not_accepted"
-        account = self._account() if self._subscriber_id is not None else None
+        account = None if self._asks_for_pin else self._account()
         self._voice = login.chosen_voice(self._dialog, self._s, self._options, account)
         if self._options.welcome:
             self._dialog.say(self._voice.say(Prompt.WELCOME))
@@ -69,20 +69,40 @@ class Conversation:
             if account is None:
                 return self._goodbye("login_failed")
             self._subscriber_id = account.id
-        self._announce_balance(account)
+        if not self._request.destination:
+            self._dialog.say(self._balance())
         if self._options.low_balance_mode == "disconnect" and self._funds_are_low(account):
             self._dialog.tell(self._voice.say(Prompt.NO_FUNDS))
             return self._goodbye("low_balance")
+        if self._request.destination:
+            self._connect_at_once()
         return self.go_on()
 
     def go_on(self) -> str:
-        """Destination after destination, then goodbye."""
-        self._destinations()
+        """Destination after destination, then goodbye. One the request brought is the only one, unless set so."""
+        if not self._request.destination or self._options.menu_afterwards:
+            self._destinations()
         return self._goodbye("completed" if self._connected else "no_destination")
+
+    def _connect_at_once(self) -> None:
+        """Call the destination that came with the request; the greeting is said while it is being called."""
+        connection = self._authorise(self._request.destination)
+        greeting = NOTHING
+        if isinstance(connection, Connection):
+            said = self._balance() + self._duration(connection.longest_s)
+            greeting = self._voice.say(Prompt.SILENCE) + (
+                said if said.media else self._voice.say(Prompt.CALLING)
+            )
+        refusal = self._connect(connection, self._request.destination, greeting)
+        if refusal:
+            self._dialog.tell(self._voice.say(refusal))
+        elif self._options.menu_afterwards:
+            self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
 
     def resume_talk(self, b: PaidLeg) -> str:
         """Leg B talks already, since before a restart of the service: go on from there."""
         self._tried = self._connected = 1
+        self._s.client.playback(words_id(b.leg.id)).stop()
         longest_s = self._s.funding.longest_talk_s(self._a, b, self._options)
         self._talk(Connection(self._s, self._call, self._a, b, self._request.id, longest_s))
         return self.go_on()
@@ -95,20 +115,27 @@ class Conversation:
         self._dialog.tell(self._voice.say(Prompt.GOODBYE))
         return outcome
 
+    @property
+    def _asks_for_pin(self) -> bool:
+        """Whether the subscriber is still to be known by a PIN."""
+        return self._subscriber_id is None and self._request.triggered_by == "pin"
+
     def _account(self) -> AccountView:
-        """The subscriber's account as it is now."""
+        """The subscriber's account as it is now; where nobody is known (hosted), the one that pays for all."""
         return self._s.stores.accounts.get(self._subscriber_id or self._request.account_id)
 
     # --- greeting ------------------------------------------------------------------------------------------------
 
-    def _announce_balance(self, account: AccountView) -> None:
-        if self._options.announce_balance == "off":
-            return
+    def _balance(self) -> Utterance:
+        """What the subscriber has; nothing where an internal account pays, which is nobody's business."""
+        if self._options.announce_balance == "off" or self._subscriber_id is None:
+            return NOTHING
         account = self._account()
         credit_micros = account.credit_limit_micros if self._options.announce_balance == "funds" else 0
-        self._dialog.say(self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account))
+        words = self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account)
         if self._options.announce_credit_limit and account.credit_limit_micros:
-            self._dialog.say(self._amount(Prompt.CREDIT_LIMIT_IS, account.credit_limit_micros, account))
+            words += self._amount(Prompt.CREDIT_LIMIT_IS, account.credit_limit_micros, account)
+        return words
 
     def _amount(self, lead_in: Prompt, amount_micros: int, account: AccountView) -> Utterance:
         return self._voice.say(lead_in) + self._voice.money(amount_micros, account.currency)
@@ -143,16 +170,26 @@ class Conversation:
 
     def _call_destination(self, keyed: str) -> Prompt | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
-        connection = self._authorise(keyed)
+        connection = self._authorise(self._number(keyed))
+        if isinstance(connection, Connection):
+            self._dialog.say(self._duration(connection.longest_s))
+        return self._connect(connection, keyed)
+
+    def _connect(
+        self, connection: Connection | Prompt, asked_for: str, meanwhile: Utterance = NOTHING
+    ) -> Prompt | None:
+        """Let the two talk; `meanwhile` is said while leg B is called. What to say when it did not come to that."""
         if not isinstance(connection, Connection):
             log.info(
-                "destination.refused", call=self._request.id, reason=connection, number=numbers.mask(keyed)
+                "destination.refused",
+                call=self._request.id,
+                reason=connection,
+                number=numbers.mask(asked_for),
             )
             return connection
         try:
-            self._announce_duration(connection.longest_s)
             caller_id = self._options.caller_id_b or self._request.leg_a_number
-            answered = connection.dial(caller_id, self._options.ring_timeout_b_s)
+            answered = connection.dial(caller_id, self._options.ring_timeout_b_s, meanwhile)
         finally:
             if not connection.b.leg.up:
                 connection.end()
@@ -161,12 +198,13 @@ class Conversation:
         self._talk(connection)
         return None
 
-    def _number(self, keyed: str, account: AccountView) -> str | Prompt:
+    def _number(self, keyed: str) -> str | Prompt:
         """The number behind what was keyed: a speed dial, the last number again, or one in some national form."""
         if not keyed:
             return Prompt.TRY_AGAIN
+        account = self._account()
         stored: str | None = None
-        if keyed == self._options.redial_key:
+        if keyed == self._options.redial_key and self._subscriber_id is not None:
             stored = self._s.stores.calls.last_destination(account.id)
         elif self._options.speed_dial and len(keyed) <= SPEED_DIAL_DIGITS:
             stored = account.speed_dials.get(keyed)
@@ -175,13 +213,12 @@ class Conversation:
             return numbers.dialable(numbers.translate(rules, keyed)) or Prompt.NUMBER_INVALID
         return stored or Prompt.SPEED_DIAL_EMPTY
 
-    def _authorise(self, keyed: str) -> Connection | Prompt:
+    def _authorise(self, number: str | Prompt) -> Connection | Prompt:
         """Rate and fund a destination; the leg, noted and paid for but not yet dialled, or why not."""
-        stores, request, options = self._s.stores, self._request, self._options
-        account = self._account()
-        number = self._number(keyed, account)
         if isinstance(number, Prompt):
             return number
+        stores, request, options = self._s.stores, self._request, self._options
+        account = self._account()
         trouble = account_trouble(account, self._s.clock.now_us())
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
@@ -200,11 +237,11 @@ class Conversation:
         b = PaidLeg(leg, rate, account.book_id, grant.held_s, now_us, setup_s_of(request))
         return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, number)
 
-    def _announce_duration(self, talk_s: int) -> None:
+    def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":
-            return
+            return NOTHING
         length = self._voice.duration(talk_s, self._options.announce_duration)
-        self._dialog.say(self._voice.say(Prompt.MAXIMUM_DURATION_IS) + length)
+        return self._voice.say(Prompt.MAXIMUM_DURATION_IS) + length
 
     # --- talk ------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine.admission import account_trouble
-from stasis_callback.engine.connection import RINGING_MARGIN_S
+from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation
 from stasis_callback.engine.funding import PaidLeg, setup_s_of
 from stasis_callback.engine.legs import END_REPORT_S, finish_leg, recheck
@@ -70,9 +70,13 @@ class Session:
 
         def sorry() -> str:
             paid = {leg.side: self._adopt(leg) for leg in legs}
+            bridge = self._s.client.bridge(self.request.id)
             if "b" in paid:
                 paid["b"].leg.hang_up()
-            self._s.client.bridge(self.request.id).destroy()
+                self._s.client.playback(words_id(paid["b"].leg.id)).stop()
+            if "a" in paid:
+                bridge.remove(paid["a"].leg.id)  # waits until it has left; nothing can be said to it before
+            bridge.destroy()
             if "a" in paid and paid["a"].leg.up:
                 Conversation(self._s, self._call, self.request, paid["a"]).apologise()
             return "interrupted"

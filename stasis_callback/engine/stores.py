@@ -10,6 +10,7 @@ from stasis_callback.store.accounts import Accounts
 from stasis_callback.store.calls import Calls
 from stasis_callback.store.database import Database
 from stasis_callback.store.ledger import Ledger
+from stasis_callback.store.limits import Limits
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
@@ -27,6 +28,7 @@ class Stores:
     requests: Requests
     calls: Calls
     throttles: Throttles
+    limits: Limits
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -43,4 +45,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Requests(database, clock, node),
         Calls(database, ledger, tariffs, clock),
         Throttles(database, clock),
+        Limits(database, clock),
     )

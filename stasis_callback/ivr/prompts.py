@@ -71,6 +71,9 @@ class Utterance:
         return Utterance(self.media + other.media, f"{self.text} {other.text}".strip())
 
 
+NOTHING = Utterance()
+
+
 class Prompts:
     """One language's manifest. Raises CallbackError when it is not there or cannot be read.
 

@@ -174,6 +174,14 @@ class Throttle(Table):
     locked_until_us = BigIntegerField()
 
 
+class Allowance(Table):
+    """How often something was done since a window of time began; `key` says what, and by whom."""
+
+    key = TextField(primary_key=True)
+    count = IntegerField()
+    until_us = BigIntegerField()
+
+
 class AccessNumber(Table):
     """A number subscribers ring. `options` is a JSON object with what differs from the defaults."""
 
@@ -207,6 +215,8 @@ class Request(Table):
     claimed_by = TextField()
     lease_until_us = BigIntegerField()
     finished_at_us = BigIntegerField(null=True)
+    destination = TextField()
+    instance = TextField()
 
 
 class Leg(Table):
@@ -279,5 +289,5 @@ class Xdr(Table):
 
 ALL = (
     Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial,
-    Throttle, AccessNumber, Request, Leg, Hold, Transfer, Entry, Xdr,
+    Throttle, Allowance, AccessNumber, Request, Leg, Hold, Transfer, Entry, Xdr,
 )  # fmt: skip

@@ -38,6 +38,8 @@ class RequestView:
     created_at_us: int
     due_at_us: int
     finished_at_us: int | None
+    destination: str = ""
+    instance: str = ""
 
     @property
     def options(self) -> CallOptions:
@@ -70,12 +72,13 @@ class Requests:
         leg_a_number: str,
         stored_options: dict[str, str],
         queue_limit: int,
+        request_id: str = "",
     ) -> str:
-        """Queue a callback; the reason for a refusal, or "" when it was accepted.
+        """Queue a callback; the reason for a refusal, or "" when it was accepted (with the id `request_id`, if any).
 
-        `subscriber_id` is None when the subscriber logs in later (PIN). Refused: `repeated` (the same key, or another
-        request of this subscriber or number within the de-duplication window), `in_progress` (one of them is under
-        way), `queue_full`.
+        `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a hosted web callback).
+        Refused: `repeated` (the same key, or another request of this subscriber or number, to the same destination,
+        within the de-duplication window), `in_progress` (one of them is under way), `queue_full`.
         """
         options = CallOptions.parse(stored_options)
         now_us = self._clock.now_us()
@@ -89,8 +92,9 @@ class Requests:
                 return "repeated"
             if mine.where(Request.state.in_(LIVE)).exists():
                 return "in_progress"
-            accepted = Request.state != RequestState.REFUSED
-            if mine.where(accepted, Request.created_at_us > window_start_us).exists():
+            counts = Request.state.not_in((RequestState.REFUSED, RequestState.CANCELLED))
+            counts &= Request.destination == request.destination
+            if mine.where(counts, Request.created_at_us > window_start_us).exists():
                 return "repeated"
             if Request.select().where(Request.state == RequestState.QUEUED).count() >= queue_limit:
                 return "queue_full"
@@ -98,6 +102,7 @@ class Requests:
                 request,
                 RequestState.QUEUED,
                 stored_options,
+                **({"id": request_id} if request_id else {}),
                 account=account_id,
                 subscriber=subscriber_id,
                 leg_a_number=leg_a_number,
@@ -132,6 +137,8 @@ class Requests:
                 "triggered_by": request.trigger,
                 "ani": request.ani,
                 "dnis": request.dnis,
+                "destination": request.destination,
+                "instance": request.instance,
                 "options": json.dumps(stored_options),
                 "state": state,
                 "created_at_us": now_us,
@@ -238,6 +245,12 @@ class Requests:
         with self._database.reading():
             return _view(Request.get_by_id(request_id))
 
+    def with_key(self, key: str) -> RequestView | None:
+        """The request with this key, accepted or refused."""
+        with self._database.reading():
+            row = Request.get_or_none(Request.key == key)
+            return _view(row) if row else None
+
     def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
         """The newest requests, newest first."""
         with self._database.reading():
@@ -262,4 +275,6 @@ def _view(row: Request) -> RequestView:
         created_at_us=row.created_at_us,
         due_at_us=row.due_at_us,
         finished_at_us=row.finished_at_us,
+        destination=row.destination,
+        instance=row.instance,
     )

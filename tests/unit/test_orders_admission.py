@@ -1,0 +1,253 @@
+"""Requests that bring their numbers with them: who may, where to, how often; and nothing is dialled otherwise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from shop import NOON_US, UK_RATE, Shop
+
+from stasis_callback.core.limits import RequestLimits
+from stasis_callback.core.rating import Rate
+from stasis_callback.engine.orders import Answer, Order, Orders
+from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.tariffs import NewRate
+
+A, B = "442071234567", "447700900123"
+ACCOUNT, PASSWORD = "6192345678", "1ak45"
+
+
+def admit(shop: Shop, **values: Any) -> Answer:
+    usual: dict[str, Any] = {
+        "key": f"web:{len(shop.rows()['Request'])}-{shop.clock.at_us}",
+        "trigger": "web",
+        "account": ACCOUNT,
+        "password": PASSWORD,
+        "number_a": A,
+        "number_b": B,
+        "instance": "shop",
+        "source": "192.0.2.1",
+        "limits": RequestLimits(),
+    }
+    return Orders(shop.stores, shop.clock, 1000).admit(Order(**usual | values))
+
+
+def with_password(shop: Shop, number: str = ACCOUNT, funds: str = "10.00") -> AccountView:
+    shop.account(number, funds=funds)
+    return shop.stores.accounts.change(number, password=PASSWORD)
+
+
+@pytest.fixture
+def subscriber(shop: Shop) -> AccountView:
+    return with_password(shop)
+
+
+def test_a_good_order_is_queued_with_both_numbers(shop: Shop, subscriber: AccountView) -> None:
+    answer = admit(shop, key="web:1", options={"languages": "fr"})
+    assert answer.reason == ""
+    request = shop.stores.requests.get(answer.request_id)
+    assert (request.leg_a_number, request.destination) == (A, B)
+    assert (request.instance, request.triggered_by, request.state) == ("shop", "web", "queued")
+    assert (request.account_id, request.subscriber_id) == (subscriber.id, subscriber.id)
+    assert request.options.languages == "fr"
+    assert shop.stores.requests.with_key("web:1") == request
+
+
+def _blocked(shop: Shop) -> None:
+    shop.stores.accounts.change(ACCOUNT, status="blocked")
+
+
+def _expired(shop: Shop) -> None:
+    shop.stores.accounts.change(ACCOUNT, expires_at_us=NOON_US)
+
+
+def _own(number: str) -> Any:
+    return lambda shop: shop.stores.access_numbers.add(number, {})
+
+
+def _nothing(shop: Shop) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("prepare", "values",                                        "reason"),
+    [
+        (_nothing,  {"number_a": "12"},                           "bad_callback_number"),
+        (_nothing,  {"number_a": "+442071234567"},                "bad_callback_number"),
+        (_nothing,  {"number_a": "44207&1234567"},                "bad_callback_number"),
+        (_nothing,  {"number_a": ""},                             "bad_callback_number"),
+        (_nothing,  {"number_b": "x" * 40},                       "bad_destination"),
+        (_nothing,  {"number_b": "٤٤٢٠٧١٢٣٤٥٦٧"},                 "bad_destination"),
+        (_nothing,  {"number_b": A},                              "same_number"),
+        (_own(A),   {},                                           "own_number"),
+        (_own(B),   {},                                           "own_destination"),
+        (_nothing,  {"number_a": "33123456789"},                  "destination_not_in_tariff"),
+        (_nothing,  {"number_a": "112"},                          "destination_not_in_tariff"),
+        (_nothing,  {"number_b": "33123456789"},                  "destination_not_allowed"),
+        (_nothing,  {"number_b": "999"},                          "destination_not_allowed"),
+        (_nothing,  {"account": "nobody"},                        "wrong_login"),
+        (_nothing,  {"password": "wrong"},                        "wrong_login"),
+        (_nothing,  {"password": ""},                             "wrong_login"),
+        (_nothing,  {"account": "' OR 1=1 --"},                   "wrong_login"),
+        (_blocked,  {},                                           "account_blocked"),
+        (_expired,  {},                                           "account_expired"),
+        (_blocked,  {"password": None},                           "wrong_login"),
+        (_blocked,  {"password": "wrong"},                        "wrong_login"),
+        (_blocked,  {"trusted": True, "password": None},          "account_blocked"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_kept_with_its_reason_and_never_queued(
+    shop: Shop, subscriber: AccountView, prepare: Any, values: dict[str, Any], reason: str
+) -> None:
+    prepare(shop)
+    assert admit(shop, **values) == Answer(reason)
+    (row,) = shop.rows()["Request"]
+    assert (row["state"], row["outcome"]) == ("refused", reason)
+
+
+def test_premium_ranges_are_refused_by_the_tariff(shop: Shop, subscriber: AccountView) -> None:
+    shop.stores.tariffs.put_rates("standard", [NewRate(Rate("4490", forbidden=True))])
+    assert admit(shop, number_b="449012345678").reason == "destination_not_allowed"
+
+
+def test_both_legs_are_paid_for_or_none_is_called(shop: Shop) -> None:
+    one_second = UK_RATE.first_price_micros // 60
+    account = with_password(shop, funds="0")
+    shop.stores.ledger.top_up(account.book_id, 2 * one_second - 1, key="nearly")
+    assert admit(shop).reason == "no_funds"
+    shop.stores.ledger.top_up(account.book_id, 1, key="enough")
+    assert admit(shop).reason == ""
+
+
+def test_an_alias_is_no_login(shop: Shop, subscriber: AccountView) -> None:
+    shop.stores.accounts.change(ACCOUNT, aliases=["447000000000"])
+    assert admit(shop, account="447000000000").reason == "wrong_login"
+
+
+def test_the_same_account_number_and_key_happen_once(shop: Shop, subscriber: AccountView) -> None:
+    assert admit(shop, key="web:1").reason == ""
+    assert admit(shop, key="web:1").reason == "repeated"
+    assert admit(shop, key="web:2").reason == "in_progress"
+    shop.stores.requests.claim(1)
+    shop.stores.requests.finish(shop.rows()["Request"][0]["id"], "completed")
+    assert admit(shop, key="web:3").reason == "repeated"
+    assert admit(shop, key="web:4", number_b="447700900999").reason == ""
+
+
+def test_what_was_cancelled_can_be_asked_for_again(shop: Shop, subscriber: AccountView) -> None:
+    first = admit(shop)
+    assert shop.stores.requests.cancel(first.request_id)
+    assert admit(shop, key="again").reason == ""
+
+
+def test_a_shared_account_pays_for_many_at_once(shop: Shop) -> None:
+    shop.account("house", funds="10.00")
+    house = {"account": "house", "password": None, "trusted": True, "shared": True}
+    answers = [admit(shop, number_a=f"44207123456{n}", key=f"k{n}", **house) for n in range(3)]
+    assert [answer.reason for answer in answers] == ["", "", ""]
+    assert shop.stores.requests.get(answers[0].request_id).subscriber_id is None
+
+
+# --- limits --------------------------------------------------------------------------------------------------------
+
+
+def test_wrong_passwords_lock_the_account_and_the_right_one_works_after_the_time(
+    shop: Shop, subscriber: AccountView
+) -> None:
+    for n in range(5):
+        assert admit(shop, password=f"guess{n}", source=f"192.0.2.{n}").reason == "wrong_login"
+    assert admit(shop, source="198.51.100.1") == Answer("locked_out", retry_after_s=900)
+    shop.clock.passes(899)
+    assert admit(shop, source="198.51.100.1") == Answer("locked_out", retry_after_s=1)
+    shop.clock.passes(1)
+    assert admit(shop, source="198.51.100.1").reason == ""
+
+
+def test_an_unknown_account_is_locked_in_the_same_words(shop: Shop) -> None:
+    answers = [admit(shop, account="nobody").reason for _ in range(6)]
+    assert answers == ["wrong_login"] * 5 + ["locked_out"]
+
+
+def test_a_right_password_forgets_the_wrong_ones(shop: Shop, subscriber: AccountView) -> None:
+    for n in range(8):
+        password = PASSWORD if n == 4 else "wrong"
+        assert admit(shop, password=password, key=f"k{n}").reason == ("" if n == 4 else "wrong_login")
+
+
+def test_a_source_that_tries_many_accounts_is_refused(shop: Shop) -> None:
+    answers = [admit(shop, account=f"guess-{n}").reason for n in range(21)]
+    assert answers == ["wrong_login"] * 20 + ["locked_out"]
+    assert admit(shop, account="guess-21", source="198.51.100.7").reason == "wrong_login"
+
+
+def test_guesses_in_parallel_are_no_more_than_the_limit(shop: Shop, subscriber: AccountView) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(
+            pool.map(
+                lambda n: admit(shop, password="wrong", key=f"p{n}", source=f"192.0.2.{n}").reason, range(30)
+            )
+        )
+    assert sorted(answers) == ["locked_out"] * 25 + ["wrong_login"] * 5
+
+
+@pytest.mark.parametrize(
+    ("limit", "same"),
+    [
+        ("limit_source", "source"),
+        ("limit_account", "account"),
+        ("limit_number", "number_a"),
+        ("limit_instance", ""),
+    ],
+)
+def test_each_limit_counts_its_own(shop: Shop, subscriber: AccountView, limit: str, same: str) -> None:
+    limits = RequestLimits.parse({limit: "2/60"})
+    for other in ("100", "101", "102"):
+        with_password(shop, other)
+
+    def ask(n: int, **values: Any) -> Answer:
+        fresh = {
+            "source": f"192.0.2.{n}", "account": ("100", "101", "102", ACCOUNT)[n], "number_a": f"44207123456{n}"
+        }  # fmt: skip
+        fresh.pop(same, None)
+        answer = admit(shop, limits=limits, key=f"k{n}", **fresh | values)
+        for request in shop.stores.requests.claim(9):
+            shop.stores.requests.finish(request.id, "completed")
+        shop.clock.passes(1)
+        return answer
+
+    options = {"options": {"dedupe_window_s": "0"}}
+    assert [ask(n, **options).reason for n in range(3)] == ["", "", "too_many_requests"]
+    assert ask(3, **options) == Answer("too_many_requests", retry_after_s=57)
+    shop.clock.passes(57)
+    assert ask(3, **options).reason == ""
+
+
+def test_throttled_requests_leave_no_rows(shop: Shop) -> None:
+    for _ in range(30):
+        admit(shop, account="nobody")
+    assert len(shop.rows()["Request"]) == 5
+
+
+def test_unknown_and_wrong_take_the_same_time(shop: Shop, subscriber: AccountView) -> None:
+    """Medians of Argon2 runs; an answer without one would take a tenth."""
+
+    def median_s(account: str) -> float:
+        taken = []
+        for n in range(9):
+            start_s = time.perf_counter()
+            reason = admit(shop, account=account, password="wrong", limits=None, key=f"{account}{n}").reason
+            taken.append(time.perf_counter() - start_s)
+            assert reason == "wrong_login"
+        return statistics.median(taken)
+
+    median_s("warm-up")
+    unknown_s, wrong_s = median_s("nobody"), median_s(ACCOUNT)
+    assert unknown_s == pytest.approx(wrong_s, rel=0.5)
+
+
+def test_the_password_is_in_no_representation_of_an_order() -> None:
+    order = Order("k", "web", ACCOUNT, A, password=PASSWORD)
+    assert PASSWORD not in repr(order)
