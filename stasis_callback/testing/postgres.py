@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -32,6 +33,10 @@ class PostgresServer:
         self._folder = folder
         self._as_user = _as_user()
         self._process: subprocess.Popen[bytes] | None = None
+        version = subprocess.run(
+            [_program("postgres"), "--version"], capture_output=True, text=True, check=True
+        )
+        self._major = int(re.findall(r"[0-9]+", version.stdout)[0])
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -49,7 +54,10 @@ class PostgresServer:
 
     def create(self, name: str, *, template: str = "template0") -> str:
         """A new database, a copy of `template`; its address."""
-        self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        # For a small database copying its files is twice as fast as the way through the log. PostgreSQL 15 and newer
+        # have the choice, older ones always copy.
+        strategy = " STRATEGY FILE_COPY" if self._major >= 15 else ""
+        self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"{strategy}')
         return self.url(name)
 
     def drop(self, name: str) -> None:
