@@ -20,6 +20,7 @@ from stasis_callback.core.numbers import parse_rules
 from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.funding import Funding
+from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.resources import sounds_dir
@@ -74,6 +75,7 @@ class Service:
         )
         self._reconciled = False
         self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)
+        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
         self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
@@ -83,6 +85,7 @@ class Service:
     def start(self) -> None:
         """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
         self.dialer.start()
+        self._queue_watch.start()
         self.link.start()
 
     def stop(self, exit_code: int = 0) -> None:
@@ -100,6 +103,7 @@ class Service:
 
     def close(self) -> None:
         """Stop taking calls and close everything but the database."""
+        self._queue_watch.stop()
         self.dialer.stop()
         self.link.stop()
         self._triggers.shutdown()

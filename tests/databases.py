@@ -32,7 +32,12 @@ class Databases:
         if cls.kind == "sqlite":
             shutil.copyfile(_migrated_file(), folder / f"{name}.db")
             return f"sqlite:///{folder}/{name}.db"
-        return server().create(f"{name}_{os.getpid()}_{next(_numbers)}", template=_migrated())
+        return cls.clone(migrated(), name)
+
+    @classmethod
+    def clone(cls, template: str, name: str = "clone") -> str:
+        """The URL of a copy of a server's database."""
+        return server().create(f"{name}_{os.getpid()}_{next(_numbers)}", template=template)
 
     @classmethod
     def remove(cls, url: str) -> None:
@@ -58,7 +63,7 @@ def server() -> PostgresServer:
 
 
 @cache
-def _migrated() -> str:
+def migrated() -> str:
     """The name of a migrated database to copy: migrating takes longer than most tests."""
     url = server().create(_TEMPLATE)
     _migrate(url)

@@ -11,7 +11,7 @@ from playhouse.migrations import Runner
 
 from stasis_callback.core.errors import require
 from stasis_callback.store import models
-from stasis_callback.store.engines import Row, open_engine
+from stasis_callback.store.engines import Engine, Row, Wakeups, open_engine
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -61,14 +61,22 @@ class Database:
         for name in sorted(names):
             self._engine.lock(name)
 
+    def notify(self) -> None:
+        """Within a transaction: when it is committed, let every process that waits for the queue look at it."""
+        self._engine.notify()
+
+    def wakeups(self) -> Wakeups:
+        """What hears of changes by other processes; for one thread, which closes it."""
+        return self._engine.wakeups()
+
     def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
         """Rows that this transaction is about to take; what another takes meanwhile is left out."""
         return self._engine.taking(rows)
 
     def migrate(self) -> list[str]:
         """Bring the tables up to date; the names of the migrations that were applied."""
-        with self._connected(), self._engine.migrating():
-            return list(Runner(self._peewee, str(MIGRATIONS)).up())
+        with self._connected():
+            return migrate(self._engine)
 
     def pending_migrations(self) -> list[str]:
         """Names of migrations that `migrate` would apply."""
@@ -87,3 +95,9 @@ class Database:
         finally:
             if fresh:
                 self._peewee.close()
+
+
+def migrate(engine: Engine) -> list[str]:
+    """Bring the tables of an open database up to date; the names of the migrations that were applied."""
+    with engine.migrating():
+        return list(Runner(engine.peewee, str(MIGRATIONS)).up())

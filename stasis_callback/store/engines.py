@@ -11,9 +11,10 @@ where it decides by what it read, it locks the name of what it decides about fir
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,6 +40,20 @@ _SERVER_SETTINGS = {
     "idle_in_transaction_session_timeout": "60s",
 }
 _MIGRATION_LOCK = 7_239_401
+_CHANNEL = "stasis_callback_queue"
+POLL_S = 0.2
+
+
+class Wakeups(ABC):
+    """Hears of changes that other processes committed. Used by one thread."""
+
+    @abstractmethod
+    def wait(self, pause: Callable[[float], object]) -> bool:
+        """Wait a little; whether something may have changed. `pause` waits so many seconds."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give the connection back."""
 
 
 class Engine(ABC):
@@ -64,8 +79,59 @@ class Engine(ABC):
     def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
         """Rows that this transaction is about to take, without waiting for those that another is taking."""
 
+    @abstractmethod
+    def notify(self) -> None:
+        """Tell other processes, with the commit of this transaction, that the queue has changed."""
+
+    @abstractmethod
+    def wakeups(self) -> Wakeups:
+        """What hears of it."""
+
+    def go_on_after(self, table: str, has_counter: bool) -> None:  # noqa: B027 - SQLite's counter follows by itself
+        """Rows with ids were put into `table`: the ids of new ones begin after them."""
+
     def broken(self) -> None:  # noqa: B027 - a file does not break
         """A connection has broken: drop those that wait in the pool, they are broken too."""
+
+
+class SqliteWakeups(Wakeups):
+    """SQLite counts the commits of others on every connection; asking costs some microseconds."""
+
+    def __init__(self, path: Path) -> None:
+        # A connection of its own: its counter would not move with commits through itself.
+        self._connection = sqlite3.connect(path, check_same_thread=False)
+        self._seen = self._version()
+
+    def wait(self, pause: Callable[[float], object]) -> bool:
+        """Ask again after a fifth of a second."""
+        pause(POLL_S)
+        before, self._seen = self._seen, self._version()
+        return self._seen != before
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+
+class PostgresqlWakeups(Wakeups):
+    """LISTEN on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        import psycopg
+
+        self._connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
+        self._connection.execute(f"LISTEN {_CHANNEL}")
+
+    def wait(self, pause: Callable[[float], object]) -> bool:
+        """Until the server says something, for a second at most, so that whoever waits can be stopped."""
+        return any(True for _ in self._connection.notifies(timeout=1.0, stop_after=1))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 class Sqlite(Engine):
@@ -93,6 +159,7 @@ class Sqlite(Engine):
         # SQLite lets one writer in and makes the others poll for their turn, with pauses that grow to 100 ms. Within
         # this process a lock hands the turn over at once; the busy timeout remains for other processes.
         self._writer = threading.RLock()
+        self._path = path
         try:
             self.peewee.connect()
             self.peewee.close()
@@ -114,6 +181,13 @@ class Sqlite(Engine):
         """As they are: nobody else takes any."""
         return rows
 
+    def notify(self) -> None:
+        """Nothing to do: the commit itself is seen."""
+
+    def wakeups(self) -> Wakeups:
+        """Polls."""
+        return SqliteWakeups(self._path)
+
 
 class Postgresql(Engine):
     """A server."""
@@ -127,6 +201,7 @@ class Postgresql(Engine):
             raise CallbackError(
                 "PostgreSQL needs psycopg: install it with `pip install 'stasis-callback[postgres]'`"
             ) from None
+        self._url = url
         self.peewee = PooledPsycopg3Database(
             url,
             max_connections=CONNECTIONS_LIMIT,
@@ -165,6 +240,21 @@ class Postgresql(Engine):
     def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
         """Locked, and those that are locked already left out."""
         return rows.for_update("FOR UPDATE SKIP LOCKED")  # type: ignore[arg-type]  # the stubs know of True only
+
+    def notify(self) -> None:
+        """NOTIFY; the server sends it with the commit."""
+        self.peewee.execute_sql(f"NOTIFY {_CHANNEL}")
+
+    def wakeups(self) -> Wakeups:
+        """Listens."""
+        return PostgresqlWakeups(self._url)
+
+    def go_on_after(self, table: str, has_counter: bool) -> None:
+        """Move the identity's sequence."""
+        if has_counter:
+            highest = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM {table})"  # noqa: S608 - our own name
+            sequence = f"pg_get_serial_sequence('{table}', 'id')"
+            self.peewee.execute_sql(f"SELECT setval({sequence}, {highest}, false)")
 
     def broken(self) -> None:
         """After a restart of the server every waiting connection is broken; each would fail once."""

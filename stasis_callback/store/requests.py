@@ -112,6 +112,7 @@ class Requests:
                 created_at_us=now_us,
                 due_at_us=now_us + int(options.callback_delay_s * US_PER_S),
             )
+            self._database.notify()
         return ""
 
     def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
