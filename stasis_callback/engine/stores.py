@@ -14,6 +14,7 @@ from stasis_callback.store.limits import Limits
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
+from stasis_callback.store.vouchers import Vouchers
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Stores:
     requests: Requests
     calls: Calls
     throttles: Throttles
+    vouchers: Vouchers
     limits: Limits
 
 
@@ -45,5 +47,6 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Requests(database, clock, node),
         Calls(database, ledger, tariffs, clock),
         Throttles(database, clock),
+        Vouchers(database, ledger, clock),
         Limits(database, clock),
     )
