@@ -1,6 +1,6 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo test lint bench asterisk clean
+.PHONY: help demo test planted lint bench asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -31,6 +31,9 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	.venv/bin/pytest -n 3 --dist loadfile
 	# Once more on PostgreSQL, what touches the database; Asterisk does not mind which one it is.
 	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs
+
+planted: $(VENV) ## plant known bugs about money, and see each one found (five minutes)
+	.venv/bin/python tools/planted_bugs.py
 
 lint: $(VENV) ## style, types, layers
 	.venv/bin/ruff check .

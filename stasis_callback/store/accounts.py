@@ -67,10 +67,7 @@ class Accounts:
         """Every customer by name."""
         with self._database.reading():
             rows = Customer.select(Customer, Book).join(Book, JOIN.LEFT_OUTER).order_by(Customer.name)
-            return [
-                {"name": c.name, "currency": c.currency} | (checks.money(c.book) if c.book else {})
-                for c in rows
-            ]
+            return [{"name": c.name, "currency": c.currency} | checks.money(c.book) for c in rows]
 
     def set_customer(
         self,

@@ -38,14 +38,10 @@ def unique(model: type[Named], name: str, noun: str) -> None:
         raise InvalidInput(f"{noun} {name!r} exists already")
 
 
-def money(book: Book) -> dict[str, object]:
-    """What a book holds, as a record."""
-    return {
-        "balance_micros": book.balance_micros,
-        "held_micros": book.held_micros,
-        "credit_limit_micros": book.credit_limit_micros,
-        "daily_cap_micros": book.daily_cap_micros,
-    }
+def money(book: Book | None) -> dict[str, object]:
+    """What a book holds, as a record; None throughout where there is no book."""
+    names = ("balance_micros", "held_micros", "credit_limit_micros", "daily_cap_micros")
+    return {name: getattr(book, name, None) for name in names}
 
 
 def days(count: int) -> int | None:

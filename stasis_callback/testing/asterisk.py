@@ -9,6 +9,7 @@ The kernel kills an instance when the thread that started it ends, so a killed t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -28,7 +30,7 @@ from stasis_callback.resources import sounds_dir
 OLDEST_MAJOR = 20
 _CACHED_ROOT = Path(__file__).resolve().parents[2] / ".cache" / "asterisk-root"
 _HOST = "/mnt"  # the machine's own file system as an Asterisk in the cached root sees it
-_RTP_PORTS = 2000
+_RTP_PORTS = 1000
 
 # $1 root, $2 hosts file, then the command. Everything mounted here goes with the namespace.
 _ENTER_ROOT = f"""
@@ -94,6 +96,26 @@ def free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
+def _claim_rtp_ports() -> tuple[int, int]:
+    """The first port of a range for one instance's sound, and an open file that keeps others on this machine off it.
+
+    Sharing a range goes well until a port changes hands in the middle of somebody's packets: Asterisk then takes the
+    stranger's sound for its caller's, and hears no digit of its own.
+    """
+    for start in range(10_000, 30_000, _RTP_PORTS):  # below the system's own range
+        path = Path(tempfile.gettempdir()) / f"stasis-callback-rtp-{start}.lock"
+        claim = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(claim)
+            continue
+        return start, claim
+    raise AsteriskUnavailable(
+        "every range of RTP ports is in use by another test's Asterisk: end those first"
+    )
+
+
 class AsteriskInstance:
     """One Asterisk with its own directories and ports.
 
@@ -113,8 +135,8 @@ class AsteriskInstance:
         self.ari_password = ari_password
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
-        # Below the system's own range. Where two instances overlap, Asterisk takes the next free port.
-        self.rtp_start = 10_000 + _RTP_PORTS * (self.http_port % 10)
+        self.rtp_start, claim = _claim_rtp_ports()
+        weakref.finalize(self, os.close, claim)
         self.local: dict[str, str] = {
             "ari.conf": f"[{ari_user}](ari-user)\npassword = {ari_password}\n",
             "http.conf": f"[general](+)\nbindport = {self.http_port}\n",

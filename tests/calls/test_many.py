@@ -47,4 +47,7 @@ def keyed_until_reached(world: World, number: str, friend: str) -> None:
         if wait_until(lambda: bool(world.phone(friend).calls), timeout_s=20):
             break
         world.phone(number).dial(f"{friend}#")
+    else:
+        mine = [r.id for r in world.stores.requests.newest(limit=500) if r.leg_a_number == number]
+        raise AssertionError([line for line in world.log if any(request in str(line) for request in mine)])
     world.phone(friend).wait_for("ended", timeout_s=20)
