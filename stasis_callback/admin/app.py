@@ -15,6 +15,7 @@ from typer.main import get_command
 from stasis_callback.admin import (
     access_numbers,
     accounts,
+    api_keys,
     calls,
     config,
     customers,
@@ -28,6 +29,7 @@ from stasis_callback.admin import (
     sounds,
     tariffs,
     translations,
+    web,
     xdrs,
 )
 from stasis_callback.admin.context import invocation
@@ -41,7 +43,7 @@ app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty
 app.command("init")(installation.init)
 for noun in (
     customers, tariffs, rates, products, accounts, access_numbers, translations, requests, calls, xdrs, ledgers,
-    config, sounds, databases,
+    web, api_keys, config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)

@@ -78,9 +78,9 @@ def _end(s: Stores, client: AriClient, view: RequestView) -> str:
         raise InvalidInput(f"request {view.id} still waits: `stasis-callback request cancel {view.id}`")
     if view.state not in UNDER_WAY:
         return f"call {view.id} is over already ({view.outcome or view.state})"
-    # Leg A first: when leg B ends, the subscriber is asked for another number.
-    legs = sorted(s.calls.open_legs(view.id), key=lambda leg: leg.side)
-    ended = [leg.id for leg in legs if client.channel(leg.id).hang_up()]
+    from stasis_callback.engine.ending import hang_up_legs
+
+    ended = hang_up_legs(s, client, view.id)
     if not ended:
         return f"call {view.id} has no leg in this Asterisk any more: the service is about to end it"
     return f"call {view.id}: {' and '.join(ended)} hung up"

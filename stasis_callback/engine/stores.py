@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from stasis_callback.clock import Clock
 from stasis_callback.store.access_numbers import AccessNumbers
 from stasis_callback.store.accounts import Accounts
+from stasis_callback.store.api_keys import ApiKeys
 from stasis_callback.store.calls import Calls
 from stasis_callback.store.database import Database
+from stasis_callback.store.events import Events
+from stasis_callback.store.idempotency import IdempotencyKeys
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.limits import Limits
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
+from stasis_callback.store.web_instances import WebInstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Stores:
     calls: Calls
     throttles: Throttles
     limits: Limits
+    web_instances: WebInstances
+    api_keys: ApiKeys
+    events: Events
+    idempotency: IdempotencyKeys
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -46,4 +54,8 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Calls(database, ledger, tariffs, clock),
         Throttles(database, clock),
         Limits(database, clock),
+        WebInstances(database, clock),
+        ApiKeys(database, clock),
+        Events(database, clock),
+        IdempotencyKeys(database, clock),
     )

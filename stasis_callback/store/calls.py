@@ -7,9 +7,11 @@ from typing import Literal
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import LegState
 from stasis_callback.store.database import Database
+from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Leg, Xdr
 from stasis_callback.store.tariffs import RateView, Tariffs
@@ -105,14 +107,21 @@ class Calls:
                 state=LegState.DIALING,
                 dialed_at_us=self._clock.now_us(),
             )
+            if side == "b":
+                note_step(request_id, Step.CALLING_SECOND, self._clock.now_us())
             return self._ledger.hold(leg_id, book_id, hold_micros)
 
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
         """Asterisk has reported the answer."""
         with self._database.transaction():
-            Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us).where(
-                Leg.id == leg_id, Leg.state == LegState.DIALING
-            ).execute()
+            leg = Leg.get_by_id(leg_id)
+            changed = (
+                Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
+                .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
+                .execute()
+            )
+            if changed and leg.side == "b":
+                note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
 
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
@@ -152,6 +161,8 @@ class Calls:
                 source=end.source,
                 created_at_us=self._clock.now_us(),
             )
+            if leg.side == "b":
+                note_step(leg.request_id, Step.SECOND_ENDED, self._clock.now_us())
             return _xdr(row)
 
     def last_destination(self, account_id: int) -> str | None:

@@ -1,0 +1,32 @@
+"""Ending a callback from outside its thread: a command, a web page. The call's own thread sees it and charges."""
+
+from __future__ import annotations
+
+from stasis_callback.ari.client import AriClient
+from stasis_callback.core.progress import FINAL, Step
+from stasis_callback.core.states import RequestState
+from stasis_callback.engine.stores import Stores
+
+
+def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str]:
+    """Hang up what there is of a call; the ids of its legs. Raises AriError.
+
+    Leg A first: when leg B ends, the subscriber is asked for another number.
+    """
+    legs = sorted(stores.calls.open_legs(request_id), key=lambda leg: leg.side)
+    return [leg.id for leg in legs if client.channel(leg.id).hang_up()]
+
+
+def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
+    """End a web callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
+    if stores.requests.cancel(request_id):
+        return True
+    steps = [event.step for event in stores.events.of(request_id)]
+    if any(step in FINAL for step in steps):
+        return False
+    if stores.requests.get(request_id).state not in (RequestState.DIALING, RequestState.TALKING):
+        return False
+    if Step.CANCELLING not in steps:
+        stores.events.note(request_id, Step.CANCELLING)
+    hang_up_legs(stores, client, request_id)
+    return True
