@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from fuse_watch import FuseWatch
 from pydantic import SecretStr
 
 from stasis_callback.ari.client import AriClient
@@ -28,6 +29,7 @@ from stasis_callback.store.audit import verify
 from stasis_callback.store.calls import XdrView
 from stasis_callback.store.requests import RequestView
 from stasis_callback.store.tariffs import NewRate
+from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.phones import Network, Phone, Refusal
 
 ACCESS = "420800123456"
@@ -54,6 +56,9 @@ class World:
         )
         self.stores: Stores = open_stores(self.settings.database.url, "test", Clock())
         self.stores.database.migrate()
+        self.fuses = FuseWatch(self.stores)
+        if isinstance(network, FakeNetwork):
+            network.fake.watchers[:] = [self.fuses]
         self.log: list[Any] = []
         self.service: Service | None = None
         self._topups = 0
@@ -210,6 +215,7 @@ cel_path = "{s.asterisk.cel_path}"
             )
             assert clean, (client.channels.list(), client.bridges.list(), self._threads())
         assert verify(self.stores.database, self.stores.tariffs) == []
+        assert self.fuses.violations == []
         account = self.stores.accounts.named(number)
         assert account.held_micros == 0
         charged = sum(
@@ -228,6 +234,8 @@ cel_path = "{s.asterisk.cel_path}"
 
     def close(self) -> None:
         """Close the database and, after a test that failed, end what it left in Asterisk."""
+        if isinstance(self.network, FakeNetwork):
+            self.network.fake.watchers.clear()
         self.stores.database.close()
         with closing(self._ari()) as client:
             for channel in client.channels.list():

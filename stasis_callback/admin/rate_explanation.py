@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import MICROS, format_amount
 from stasis_callback.core.numbers import dialable
-from stasis_callback.core.rating import Rate, cost_micros, intervals
+from stasis_callback.core.rating import Price, cost_micros, intervals
 
 if TYPE_CHECKING:
     from stasis_callback.engine.stores import Stores
@@ -56,14 +56,15 @@ def explain_rate(s: Stores, number: str, account_id: str, seconds: int) -> Expla
         description=best.description,
         seconds=seconds,
         currency=account.currency,
-        amount_micros=cost_micros(best.rate, seconds),
-        steps=[decided, *_steps(best.rate, seconds, account.currency)],
+        amount_micros=cost_micros(best.price, seconds),
+        steps=[decided, *_steps(best.price, seconds, account.currency)],
     )
 
 
-def _steps(rate: Rate, seconds: int, currency: str) -> list[str]:
-    total = format_amount(cost_micros(rate, seconds), currency)
-    first, following = intervals(rate, seconds)
+def _steps(price: Price, seconds: int, currency: str) -> list[str]:
+    rate = price.rate
+    total = format_amount(cost_micros(price, seconds), currency)
+    first, following = intervals(price, seconds)
     if not first:
         return [f"a call that is not answered costs nothing: {total}"]
     next_s = following * rate.next_interval_s

@@ -17,7 +17,8 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 
 if TYPE_CHECKING:
-    from stasis_callback.store.tariffs import NewRate, RateView
+    from stasis_callback.store.rate_book import RateView
+    from stasis_callback.store.tariffs import NewRate
 
 app = typer.Typer(name="rate", help="The price of calls, by the longest prefix that fits.")
 

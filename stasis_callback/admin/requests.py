@@ -217,8 +217,10 @@ def open_legs(s: Stores, request_id: str) -> list[dict[str, object]]:
     now_us, number_of = Clock().now_us(), account_numbers(s)
     records = []
     for leg in s.calls.open_legs(request_id):
-        rate, held_micros = s.tariffs.version(leg.rate_id).rate, s.ledger.held_micros(leg.id)
-        funded_s = longest_s(partial(cost_micros, rate), held_micros, ADOPTED_LIMIT_S)
+        price, held_micros = s.tariffs.version(leg.rate_id, leg.terms_id).price, s.ledger.held_micros(leg.id)
+        start_us = leg.answered_at_us or leg.dialed_at_us
+        cost_of = partial(cost_micros, price, start_us=start_us)
+        funded_s = longest_s(cost_of, held_micros, ADOPTED_LIMIT_S)
         talked_s = None if leg.answered_at_us is None else (now_us - leg.answered_at_us) // US_PER_S
         record = asdict(leg) | {"account": number_of(leg.account_id)}
         records.append(record | {"seconds": talked_s, "funded_s": max(funded_s, 0)})

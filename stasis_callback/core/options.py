@@ -138,6 +138,18 @@ class CallOptions:
     low_funds_warning: Literal["beep", "voice"] = option("beep", "How to warn.")
     cut_before_s: int = option(0, "End the talk this many seconds before the funds do.", least=0, most=300)
     talk_limit_s: int = option(7200, "Longest talk with one destination.", least=10, most=86400)
+    hold_slice_s: int = option(
+        180,
+        "Funds are held for so many seconds of talk at a time, so that calls can share them.",
+        least=10,
+        most=86400,
+    )
+    hold_extend_before_s: int = option(
+        30,
+        "Hold funds for the next slice when so many seconds are left of this one, at most half of a slice.",
+        least=5,
+        most=600,
+    )
 
     def __post_init__(self) -> None:
         """Check what a type alone cannot say. Raises InvalidInput."""

@@ -1,25 +1,43 @@
 """What a duration costs, and how long some funds last. Pure; whole seconds in, micros out.
 
-A rate has a connect fee and two billing units, each with its own price per minute: the first interval is charged
-as soon as the call is answered, then every started next interval (PortaBilling: "first interval" and "next
-interval", price per minute prorated by the interval). A started second counts as a whole one.
+A price is a rate (what calls to a prefix cost) under the terms of its tariff (what goes for every call). The cost
+of an answered call of `seconds` charged seconds is computed in this order:
+
+1. grace: a call of at most `grace_s` seconds costs nothing;
+2. free seconds: the first `free_s` seconds are not counted in the intervals (the connect fee is still due);
+3. the first interval in full, then every started next interval, each at its own price per minute prorated by the
+   interval (PortaBilling: "first interval" and "next interval"); an interval is off-peak when it *begins* off-peak;
+4. the connect fee is added, then the post-call surcharge in percent of that sum;
+5. at least the minimum charge;
+6. the sum is rounded once, to the tariff's unit; without one, up to a micro.
+
+A started second counts as a whole one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, divide_up, format_amount
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, divide_up, format_amount
+from stasis_callback.core.periods import OffPeak, parse_off_peak
 
 US_PER_S = 1_000_000
 INTERVAL_LIMIT_S = 3600
+SURCHARGE_LIMIT_BP = 100_000
+
+Rounding = Literal["up", "nearest", "down"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The price of calls to one prefix. Amounts in micros, prices per minute, intervals in seconds."""
+    """The price of calls to one prefix. Amounts in micros, prices per minute, intervals in seconds.
+
+    Off-peak prices are None where they are the same as the others. `forbidden`: never dialled, and no shorter
+    prefix is used instead. `discontinued`: as if the prefix were not in the tariff any more.
+    """
 
     prefix: str
     connect_fee_micros: int = 0
@@ -27,7 +45,10 @@ class Rate:
     first_price_micros: int = 0
     next_interval_s: int = 1
     next_price_micros: int = 0
+    off_peak_first_price_micros: int | None = None
+    off_peak_next_price_micros: int | None = None
     forbidden: bool = False
+    discontinued: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no tariff means. Raises InvalidInput."""
@@ -40,9 +61,67 @@ class Rate:
             ("connect fee", self.connect_fee_micros),
             ("first price", self.first_price_micros),
             ("next price", self.next_price_micros),
+            ("off-peak first price", self.off_peak_first_price_micros),
+            ("off-peak next price", self.off_peak_next_price_micros),
         ):
-            if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
+            if micros is not None and not 0 <= micros <= AMOUNT_LIMIT_MICROS:
                 raise InvalidInput(f"{name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a tariff adds to each of its rates. Surcharge in basis points (hundredths of a percent)."""
+
+    free_s: int = 0
+    grace_s: int = 0
+    surcharge_bp: int = 0
+    minimum_micros: int = 0
+    rounding_micros: int = 1
+    rounding: Rounding = "up"
+    off_peak: str = ""
+    time_zone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Refuse what no tariff means. Raises InvalidInput."""
+        for name, seconds in (("free seconds", self.free_s), ("grace period", self.grace_s)):
+            if not 0 <= seconds <= INTERVAL_LIMIT_S:
+                raise InvalidInput(f"{name} {seconds}: must be 0 to {INTERVAL_LIMIT_S}")
+        if not 0 <= self.surcharge_bp <= SURCHARGE_LIMIT_BP:
+            raise InvalidInput(f"the surcharge must be 0 to {SURCHARGE_LIMIT_BP // 100} percent")
+        if not 0 <= self.minimum_micros <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(f"the minimum charge must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+        if not 1 <= self.rounding_micros <= 1000 * MICROS:
+            raise InvalidInput("the rounding unit must be 0.000001 to 1000.00")
+        if self.rounding not in ("up", "nearest", "down"):
+            raise InvalidInput(f"rounding {self.rounding!r}: write up, nearest or down")
+        parse_off_peak(self.off_peak, self.time_zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A rate under its tariff's terms: all that the cost of a call depends on, but its start and its length."""
+
+    rate: Rate
+    terms: Terms = Terms()
+
+    @property
+    def shortest_paid_s(self) -> int:
+        """The length of the shortest call that can cost something; who cannot pay for it cannot call."""
+        return self.terms.grace_s + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The steps of one cost, for `rate explain`. Intervals are whole, amounts exact in sixtieths of a micro."""
+
+    counted_s: int
+    """Seconds left after the free ones."""
+    first: int
+    """1, or 0 where the free seconds cover the whole call."""
+    first_off_peak: bool
+    following: int
+    following_off_peak: int
+    intervals_sixtieths: int
 
 
 def charged_seconds(duration_us: int) -> int:
@@ -50,27 +129,92 @@ def charged_seconds(duration_us: int) -> int:
     return divide_up(max(duration_us, 0), US_PER_S)
 
 
-def intervals(rate: Rate, seconds: int) -> tuple[int, int]:
-    """How many first and next intervals `seconds` charged seconds are: (0, 0) for an unanswered leg."""
-    if seconds <= 0:
+def intervals(price: Price, seconds: int) -> tuple[int, int]:
+    """How many first and next intervals `seconds` charged seconds are: (0, 0) for a leg that costs none."""
+    if seconds <= price.terms.grace_s or seconds <= price.terms.free_s:
         return 0, 0
-    return 1, divide_up(max(seconds - rate.first_interval_s, 0), rate.next_interval_s)
+    rest_s = seconds - price.terms.free_s - price.rate.first_interval_s
+    return 1, divide_up(max(rest_s, 0), price.rate.next_interval_s)
 
 
-def billed_seconds(rate: Rate, seconds: int) -> int:
+def billed_seconds(price: Price, seconds: int) -> int:
     """The seconds that `seconds` charged seconds are billed as: whole intervals; 0 for an unanswered leg."""
-    first, following = intervals(rate, seconds)
-    return first * rate.first_interval_s + following * rate.next_interval_s
+    first, following = intervals(price, seconds)
+    return first * price.rate.first_interval_s + following * price.rate.next_interval_s
 
 
-def cost_micros(rate: Rate, seconds: int) -> int:
-    """What `seconds` charged seconds cost; 0 for an unanswered leg (`seconds` = 0). Never falls as time goes on."""
-    first, following = intervals(rate, seconds)
-    if not first:
+def cost_micros(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> int:
+    """What `seconds` charged seconds cost that begin at `start_us`. Never falls as time goes on.
+
+    0 for an unanswered leg (`seconds` = 0). The start may be up to `slack_s` later than `start_us`, as for a leg that
+    still rings: then every interval that may fall into the dearer period is charged so. The cost for the real start
+    is never more than that.
+    """
+    terms = price.terms
+    if seconds <= terms.grace_s:
         return 0
-    per_minute = rate.first_price_micros * rate.first_interval_s
-    per_minute += following * rate.next_price_micros * rate.next_interval_s
-    return rate.connect_fee_micros + divide_up(per_minute, 60)
+    steps = charge(price, seconds, start_us, slack_s)
+    sixtieths = 60 * price.rate.connect_fee_micros + steps.intervals_sixtieths
+    # One fraction up to here, so that it is rounded once.
+    over = 60 * 10_000
+    sum_over = max(sixtieths * (10_000 + terms.surcharge_bp), terms.minimum_micros * over)
+    return _rounded(sum_over, over * terms.rounding_micros, terms.rounding) * terms.rounding_micros
+
+
+def charge(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> Charge:
+    """The intervals of a call and their price, before fee, surcharge, minimum and rounding; see `cost_micros`."""
+    rate, (first, following) = price.rate, intervals(price, seconds)
+    peak, off = _prices(rate)
+    begin_us = start_us + price.terms.free_s * US_PER_S
+    next_us = begin_us + rate.first_interval_s * US_PER_S
+    off_peak = parse_off_peak(price.terms.off_peak, price.terms.time_zone) if peak != off else None
+    if off_peak is None or not first:
+        first_off = following_off = 0
+    else:
+        first_off = _off_peak_starts(off_peak, begin_us, 1, 1, slack_s, dearer_off=off[0] > peak[0])
+        following_off = _off_peak_starts(
+            off_peak, next_us, following, rate.next_interval_s, slack_s, dearer_off=off[1] > peak[1]
+        )
+    total = rate.first_interval_s * (off[0] if first_off else peak[0]) * first
+    total += rate.next_interval_s * (following_off * off[1] + (following - following_off) * peak[1])
+    counted_s = max(seconds - price.terms.free_s, 0) if seconds > price.terms.grace_s else 0
+    return Charge(counted_s, first, bool(first_off), following, following_off, total)
+
+
+def _prices(rate: Rate) -> tuple[tuple[int, int], tuple[int, int]]:
+    """First and next price, peak and off-peak."""
+    off_first, off_next = rate.off_peak_first_price_micros, rate.off_peak_next_price_micros
+    peak = (rate.first_price_micros, rate.next_price_micros)
+    return peak, (peak[0] if off_first is None else off_first, peak[1] if off_next is None else off_next)
+
+
+def _off_peak_starts(
+    off_peak: OffPeak, begin_us: int, count: int, every_s: int, slack_s: int, *, dearer_off: bool
+) -> int:
+    """How many of `count` starts, `every_s` apart from `begin_us` on, count as off-peak.
+
+    A start that may be up to `slack_s` later counts as the dearer of the two where it could be either.
+    """
+    if not count:
+        return 0
+    every_us, slack_us = every_s * US_PER_S, slack_s * US_PER_S
+    last_us = begin_us + (count - 1) * every_us
+    found, done = 0, begin_us  # starts before `done` are counted already
+    for off_us, peak_us in off_peak.spans(begin_us, last_us + slack_us):
+        # Dearer off-peak: a start counts from `slack_s` before the span. Else it must be inside up to its latest.
+        first_us = max(off_us - slack_us if dearer_off else off_us, done)
+        until_us = min(peak_us if dearer_off else peak_us - slack_us, last_us + 1)
+        if first_us >= until_us:
+            continue
+        found += divide_up(until_us - begin_us, every_us) - divide_up(first_us - begin_us, every_us)
+        done = until_us
+    return found
+
+
+def _rounded(amount: int, unit: int, rounding: Rounding) -> int:
+    if rounding == "up":
+        return divide_up(amount, unit)
+    return (amount + unit // 2) // unit if rounding == "nearest" else amount // unit
 
 
 def longest_s(cost_of: Callable[[int], int], funds_micros: int, limit_s: int) -> int:
@@ -91,17 +235,25 @@ def longest_s(cost_of: Callable[[int], int], funds_micros: int, limit_s: int) ->
 
 
 def joint_longest_s(
-    rate_a: Rate, elapsed_a_s: int, ring_s: int, rate_b: Rate, funds_micros: int, limit_s: int
+    price_a: Price,
+    elapsed_a_s: int,
+    ring_s: int,
+    price_b: Price,
+    funds_micros: int,
+    limit_s: int,
+    start_a_us: int = 0,
 ) -> int:
     """How long both legs can talk: the largest T with `charge_A(elapsed + ring + T) + charge_B(T) <= funds`.
 
-    Leg A has run `elapsed_a_s` seconds already and goes on during the ringing of leg B (at most `ring_s`).
-    `funds_micros` are all funds for both legs, what is held for A included. 0 when not one second is paid for.
-    Source: PortaSwitch, "Call authorization" of the callback chapter (both legs together never exceed the
-    funds), with leg A's running time settled in PRODUCT.md.
+    Leg A was answered at `start_a_us`, has run `elapsed_a_s` seconds and goes on during the ringing of leg B (at most
+    `ring_s`), in which B begins somewhere. `funds_micros` are all funds for both legs, what is held for A included. 0
+    when not one second is paid for. Source: PortaSwitch, "Call authorization" of the callback chapter (both legs
+    together never exceed the funds), with leg A's running time settled in PRODUCT.md.
     """
+    now_us = start_a_us + elapsed_a_s * US_PER_S
 
     def both(talk_s: int) -> int:
-        return cost_micros(rate_a, elapsed_a_s + ring_s + talk_s) + cost_micros(rate_b, talk_s)
+        leg_a = cost_micros(price_a, elapsed_a_s + ring_s + talk_s, start_a_us)
+        return leg_a + cost_micros(price_b, talk_s, now_us, ring_s)
 
     return max(longest_s(both, funds_micros, limit_s), 0)

@@ -17,7 +17,7 @@ from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.access_numbers import AccessNumberView
 from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.tariffs import RateView
+from stasis_callback.store.rate_book import RateView
 
 log = structlog.get_logger()
 
@@ -211,7 +211,8 @@ class Admission:
         found.notes.append(
             f"leg A to {found.number} costs {payer.number} by the rate of prefix {rate.rate.prefix}"
         )
-        if cost_micros(rate.rate, 1) > self._stores.ledger.available_micros(payer.book_id):
+        least_micros = cost_micros(rate.price, rate.price.shortest_paid_s, self._clock.now_us())
+        if least_micros > self._stores.ledger.available_micros(payer.book_id):
             found.refuse("no_funds", f"account {payer.number} cannot pay for the first interval of leg A")
 
 

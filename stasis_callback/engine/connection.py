@@ -13,6 +13,7 @@ from stasis_callback.engine.funding import PaidLeg
 from stasis_callback.engine.legs import finish_leg
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
+from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call, End
 from stasis_callback.ivr.prompts import NOTHING, Utterance
 
@@ -49,6 +50,8 @@ class Connection:
     a: PaidLeg
     b: PaidLeg
     request_id: str
+    longest_s: int
+    """How long the talk can last, as the funds were when it was authorised."""
     number: str = ""
 
     def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
@@ -95,8 +98,8 @@ class Connection:
             self.b.arm()
             log.info("leg.answered", leg=leg.id)
 
-    def talk(self, warnings: Warnings | None = None) -> None:
-        """Let the two talk until leg B ends or leg A keys `**`. Raises HungUp.
+    def talk(self, funds: TalkFunds, warnings: Warnings | None = None) -> None:
+        """Let the two talk, and pay for it slice by slice, until leg B ends or leg A keys `**`. Raises HungUp.
 
         Digits of leg A reach leg B all the while (they may be talking to a machine), the stars too.
         """
@@ -104,15 +107,20 @@ class Connection:
         a.digits.clear()
         warn_at_left_s = float(warnings.first_left_s) if warnings else 0.0
         while b.ended is None:
-            left_s = self.b.funded_s - b.elapsed_s()
-            warning_in_s = max(left_s - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
-            if not self.call.wait(lambda: b.ended is not None or bool(a.digits), warning_in_s):
-                assert warnings is not None
-                self._warn(warnings, round(warn_at_left_s))
-                warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
-            elif a.digits and a.digits.popleft() == "*" and self._second_star():
-                log.info("talk.ended_by_stars", leg=b.id)
-                return
+            extension_in_s = funds.next_extension_s()
+            warning_in_s = max(funds.left_s() - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
+            due = [seconds for seconds in (extension_in_s, warning_in_s) if seconds is not None]
+            if self.call.wait(lambda: b.ended is not None or bool(a.digits), min(due, default=None)):
+                if a.digits and a.digits.popleft() == "*" and self._second_star():
+                    log.info("talk.ended_by_stars", leg=b.id)
+                    return
+            elif extension_in_s is not None and extension_in_s == min(due):
+                funds.extend()
+            elif warnings is not None:
+                funds.refresh()
+                if funds.left_s() <= warn_at_left_s + 1:
+                    self._warn(warnings, round(min(funds.left_s(), warn_at_left_s)))
+                    warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
 
     def _warn(self, warnings: Warnings, left_s: int) -> None:
         """Play to leg A only; nobody waits for it, the talk goes on."""

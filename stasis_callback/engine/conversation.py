@@ -10,8 +10,9 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine import login
 from stasis_callback.engine.admission import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
-from stasis_callback.engine.funding import PaidLeg
+from stasis_callback.engine.funding import PaidLeg, setup_s_of
 from stasis_callback.engine.services import Services
+from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
@@ -88,7 +89,7 @@ class Conversation:
         connection = self._authorise(self._request.destination)
         greeting = NOTHING
         if isinstance(connection, Connection):
-            said = self._balance() + self._duration(connection.b.funded_s)
+            said = self._balance() + self._duration(connection.longest_s)
             greeting = self._voice.say(Prompt.SILENCE) + (
                 said if said.media else self._voice.say(Prompt.CALLING)
             )
@@ -102,7 +103,8 @@ class Conversation:
         """Leg B talks already, since before a restart of the service: go on from there."""
         self._tried = self._connected = 1
         self._s.client.playback(words_id(b.leg.id)).stop()
-        self._talk(Connection(self._s, self._call, self._a, b, self._request.id))
+        longest_s = self._s.funding.longest_talk_s(self._a, b, self._options)
+        self._talk(Connection(self._s, self._call, self._a, b, self._request.id, longest_s))
         return self.go_on()
 
     def apologise(self) -> None:
@@ -170,7 +172,7 @@ class Conversation:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
         connection = self._authorise(self._number(keyed))
         if isinstance(connection, Connection):
-            self._dialog.say(self._duration(connection.b.funded_s))
+            self._dialog.say(self._duration(connection.longest_s))
         return self._connect(connection, keyed)
 
     def _connect(
@@ -227,12 +229,13 @@ class Conversation:
             return Prompt.NO_FUNDS
         self._tried += 1
         leg_id = f"{request.id}-b{self._tried}"
-        talk_s = self._s.funding.open_leg_b(leg_id, request, account, number, rate, self._a)
-        if not talk_s:
+        now_us = self._s.clock.now_us()
+        grant = self._s.funding.open_leg_b(leg_id, request, account, number, rate, self._a, now_us)
+        if grant is None:
             return Prompt.NO_FUNDS
         leg = self._call.add(self._s.client.channel(leg_id), is_a=False)
-        b = PaidLeg(leg, rate, account.book_id, talk_s)
-        return Connection(self._s, self._call, self._a, b, request.id, number)
+        b = PaidLeg(leg, rate, account.book_id, grant.held_s, now_us, setup_s_of(request))
+        return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, number)
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":
@@ -245,18 +248,29 @@ class Conversation:
     def _talk(self, connection: Connection) -> None:
         self._connected += 1
         self._s.stores.calls.leg_answered(connection.b.leg.id, connection.b.leg.answered_at_us or 0)
-        by_funds = connection.b.funded_s < self._options.talk_limit_s
+        funds = TalkFunds(
+            stores=self._s.stores,
+            funding=self._s.funding,
+            clock=self._s.clock,
+            a=connection.a,
+            b=connection.b,
+            options=self._options,
+            accounts=(self._request.account_id, self._account().id),
+            longest_s=connection.longest_s,
+        )
         try:
-            connection.talk(self._warnings(connection.b.funded_s) if by_funds else None)
+            connection.talk(funds, self._warnings(connection.longest_s))
         finally:
             connection.end()
         if connection.ran_out:
-            self._dialog.tell(self._voice.say(Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED))
+            by_funds = connection.b.funded_s < self._options.talk_limit_s
+            ended_by = Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED
+            self._dialog.tell(self._voice.say(_ACCOUNT_TROUBLE.get(funds.trouble, ended_by)))
 
-    def _warnings(self, funded_s: int) -> Warnings | None:
+    def _warnings(self, longest_s: int) -> Warnings | None:
         """What to tell the subscriber, and when, before the funds end."""
         options = self._options
-        if not options.low_funds_warning_s or funded_s <= options.low_funds_warning_s:
+        if not options.low_funds_warning_s or longest_s <= options.low_funds_warning_s:
             return None  # the maximum duration was said a moment ago
 
         def words(left_s: int) -> Utterance:

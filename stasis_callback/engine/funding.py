@@ -3,6 +3,9 @@
 The timer (`TIMEOUT(absolute)`) of a leg never reaches past the funds held for it, so a call ends in time even when
 this service is dead. It counts from the moment it is set; so it is set anew at every change, a little short of
 the last funded second because a started second is charged.
+
+A talk is held for in slices: several calls of one account share its funds, and what happens to the account meanwhile
+counts at the next slice. `engine/slices.py` asks for them in time.
 """
 
 from __future__ import annotations
@@ -10,12 +13,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stasis_callback.core.rating import Rate, cost_micros, joint_longest_s, longest_s
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
 from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.requests import RequestView
-from stasis_callback.store.tariffs import RateView
 
 FUSE_MARGIN_S = 0.1
 """Asterisk ends a channel some milliseconds after its timer (measured: 2.505 s for 2.5 s)."""
@@ -26,15 +30,31 @@ ADOPTED_LIMIT_S = 90_000
 ANNOUNCEMENT_S = 10
 """Time between authorising leg B and dialling it, when the maximum duration is said; leg A pays for it."""
 
+SHORTEST_SHARE_S = 10
+"""A share of the last funds that would pay for less than this is not worth an extension: the call takes what is
+left.
+"""
+
 
 @dataclass
 class PaidLeg:
-    """A leg with its rate and the seconds from its answer that its hold pays for."""
+    """A leg with its rate and the seconds from its answer that its hold pays for.
+
+    `opened_at_us` and `slack_s` say when it may be answered: until then its price is the dearest of that time.
+    """
 
     leg: Leg
     rate: RateView
     book_id: int
     funded_s: int
+    opened_at_us: int
+    slack_s: int
+
+    def cost_micros(self, seconds: int) -> int:
+        """What so many seconds from the answer on cost."""
+        if self.leg.answered_at_us is not None:
+            return cost_micros(self.rate.price, seconds, self.leg.answered_at_us)
+        return cost_micros(self.rate.price, seconds, self.opened_at_us, self.slack_s)
 
     def arm(self) -> None:
         """Set Asterisk's timer to the funded end. Nothing happens when the leg is gone.
@@ -50,6 +70,14 @@ class PaidLeg:
         return self.funded_s - FUSE_MARGIN_S
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A talk that is paid for: `held_s` seconds are held, `longest_s` could be as the funds are now."""
+
+    held_s: int
+    longest_s: int
+
+
 class _TakenMeanwhile(Exception):
     """Another call took the funds between the look and the hold: nothing is changed."""
 
@@ -61,23 +89,33 @@ class Funding:
         self._stores = stores
 
     def open_leg_a(
-        self, leg_id: str, request_id: str, number: str, account_id: int, rate: RateView, wanted_s: int
+        self,
+        leg_id: str,
+        request: RequestView,
+        account: AccountView,
+        rate: RateView,
+        wanted_s: int,
+        now_us: int,
     ) -> int:
         """Hold funds for leg A: for `wanted_s` seconds, or for as many as there are; the seconds, 0 for none."""
-        account = self._stores.accounts.get(account_id)
+        slack_s = request.options.ring_timeout_a_s
         with self._stores.database.transaction():
-            funded_s = self._affordable_s(rate.rate, account.book_id, 0, wanted_s)
-            if funded_s < 1:
+            funds_micros = self._stores.ledger.available_micros(account.book_id)
+            price = rate.price
+            funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
+            if funded_s < price.shortest_paid_s:
                 return 0
-            hold = cost_micros(rate.rate, funded_s)
-            opened = self._stores.calls.open_leg(leg_id, request_id, "a", number, account_id, rate, hold)
+            hold = cost_micros(price, funded_s, now_us, slack_s)
+            number = request.leg_a_number
+            opened = self._stores.calls.open_leg(leg_id, request.id, "a", number, account.id, rate, hold)
         return funded_s if opened else 0
 
-    def adopt(self, leg: Leg, account_id: int, rate: RateView) -> PaidLeg:
+    def adopt(self, leg: Leg, account_id: int, rate: RateView, dialed_at_us: int, slack_s: int) -> PaidLeg:
         """A leg of before a restart, paid for as far as its hold goes."""
+        paid = PaidLeg(leg, rate, self._stores.accounts.get(account_id).book_id, 0, dialed_at_us, slack_s)
         held = self._stores.ledger.held_micros(leg.id)
-        funded_s = longest_s(lambda seconds: cost_micros(rate.rate, seconds), held, ADOPTED_LIMIT_S)
-        return PaidLeg(leg, rate, self._stores.accounts.get(account_id).book_id, max(funded_s, 0))
+        paid.funded_s = max(longest_s(paid.cost_micros, held, ADOPTED_LIMIT_S), 0)
+        return paid
 
     def extend_menu(self, a: PaidLeg, wanted_s: int) -> None:
         """Fund leg A for `wanted_s` more seconds of menus, or for as many as there are, and move its timer."""
@@ -87,8 +125,8 @@ class Funding:
         before_s = a.funded_s
         try:
             with self._stores.database.transaction():
-                held = self._stores.ledger.held_micros(a.leg.id)
-                funded_s = self._affordable_s(a.rate.rate, a.book_id, held, target_s)
+                funds_micros = self._funds_micros(a)
+                funded_s = longest_s(a.cost_micros, funds_micros, target_s)
                 if funded_s <= before_s:
                     return
                 self._fund(a, funded_s)
@@ -97,49 +135,121 @@ class Funding:
             return
         a.arm()
 
+    # --- leg B
+    # -------------------------------------------------------------------------------------------------------
+
     def open_leg_b(
-        self, leg_id: str, request: RequestView, account: AccountView, number: str, rate: RateView, a: PaidLeg
-    ) -> int:
-        """Authorise leg B together with the rest of leg A; how many seconds they can talk, 0 when too few.
+        self,
+        leg_id: str,
+        request: RequestView,
+        account: AccountView,
+        number: str,
+        rate: RateView,
+        a: PaidLeg,
+        now_us: int,
+    ) -> Grant | None:
+        """Authorise leg B together with the rest of leg A; None when they cannot talk for a second.
 
         `account` pays for leg B; leg A may be another's (PIN). Both holds are committed in one transaction, then leg
         A's timer is moved.
         """
         options = request.options
         elapsed_s = math.ceil(a.leg.elapsed_s())
-        setup_s = options.ring_timeout_b_s + ANNOUNCEMENT_S
+        setup_s = setup_s_of(request)
         before_s = a.funded_s
         try:
             with self._stores.database.transaction():
-                talk_s = self._joint_s(
-                    a, elapsed_s, setup_s, rate.rate, account.book_id, options.talk_limit_s
+                whole_s = self._joint_s(
+                    a, elapsed_s, setup_s, rate.price, account.book_id, options.talk_limit_s, now_us
                 )
-                talk_s -= options.cut_before_s if talk_s < options.talk_limit_s else 0
-                if talk_s < 1:
-                    return 0
+                whole_s = _cut(whole_s, options)
+                if whole_s < rate.price.shortest_paid_s:
+                    return None
+                talk_s = min(whole_s, options.hold_slice_s)
                 self._fund(a, elapsed_s + setup_s + talk_s)
-                hold_b = cost_micros(rate.rate, talk_s)
+                hold_b = cost_micros(rate.price, talk_s, now_us, setup_s)
                 if not self._stores.calls.open_leg(leg_id, request.id, "b", number, account.id, rate, hold_b):
                     raise _TakenMeanwhile
         except _TakenMeanwhile:
             a.funded_s = min(a.funded_s, before_s)
-            return 0
+            return None
         a.arm()
-        return talk_s
+        return Grant(talk_s, whole_s)
+
+    def longest_talk_s(self, a: PaidLeg, b: PaidLeg, options: CallOptions) -> int:
+        """How long the talk could last in all, as the funds are now; nothing is held."""
+        whole_s = self._longest_s(a, b, options, self._funds_micros(a, b), self._funds_micros(b))
+        return max(_cut(whole_s, options), b.funded_s)
+
+    def extend_talk(self, a: PaidLeg, b: PaidLeg, options: CallOptions) -> int:
+        """Hold the next slice of a talk for both legs; how long it could last in all. The timers are for the caller.
+
+        While the funds last for a whole slice of every call that shares them, each gets one. Then each gets its
+        part of what is left, so that no call starves the others.
+        """
+        before = a.funded_s, b.funded_s
+        try:
+            with self._stores.database.transaction():
+                whole_s = self.longest_talk_s(a, b, options)
+                fair_s = min(whole_s, self._fair_s(a, b, options))
+                if fair_s - b.funded_s < SHORTEST_SHARE_S:
+                    fair_s = whole_s
+                target_s = min(b.funded_s + options.hold_slice_s, fair_s)
+                if target_s > b.funded_s:
+                    lead_s = _lead_s(a, b)
+                    self._grow(b, target_s)
+                    self._grow(a, target_s + lead_s)
+        except _TakenMeanwhile:
+            a.funded_s, b.funded_s = before
+            whole_s = b.funded_s
+        return whole_s
+
+    def _fair_s(self, a: PaidLeg, b: PaidLeg, options: CallOptions) -> int:
+        """How far this talk can be funded from its part of what is free."""
+        talks = max(self._stores.calls.talks_paid_from(b.book_id), 1)
+        share = self._stores.ledger.available_micros(b.book_id) // talks
+        held_b = self._stores.ledger.held_micros(b.leg.id)
+        if a.book_id != b.book_id:
+            return self._longest_s(a, b, options, self._funds_micros(a), held_b + share)
+        return self._longest_s(a, b, options, self._stores.ledger.held_micros(a.leg.id) + held_b + share, 0)
+
+    @staticmethod
+    def _longest_s(a: PaidLeg, b: PaidLeg, options: CallOptions, funds_a: int, funds_b: int) -> int:
+        """The longest talk in all, from one book (`funds_a` are then all funds of both legs) or from two."""
+        lead_s, limit_s = _lead_s(a, b), options.talk_limit_s
+        if a.book_id == b.book_id:
+            return longest_s(lambda t: a.cost_micros(lead_s + t) + b.cost_micros(t), funds_a, limit_s)
+        a_s = longest_s(lambda t: a.cost_micros(lead_s + t), funds_a, limit_s)
+        return min(a_s, longest_s(b.cost_micros, funds_b, limit_s))
 
     def _joint_s(
-        self, a: PaidLeg, elapsed_s: int, setup_s: int, rate_b: Rate, book_b: int, limit_s: int
+        self,
+        a: PaidLeg,
+        elapsed_s: int,
+        setup_s: int,
+        price_b: Price,
+        book_b: int,
+        limit_s: int,
+        now_us: int,
     ) -> int:
-        """The longest talk that pays for both legs, from one book or from two."""
-        ledger = self._stores.ledger
-        funds_a = ledger.available_micros(a.book_id) + ledger.held_micros(a.leg.id)
+        """The longest talk that pays for both legs before B is dialled, from one book or from two."""
+        start_us = a.leg.answered_at_us or a.opened_at_us
+        funds_a = self._funds_micros(a)
         if a.book_id == book_b:
-            return joint_longest_s(a.rate.rate, elapsed_s, setup_s, rate_b, funds_a, limit_s)
-        a_s = longest_s(
-            lambda talk_s: cost_micros(a.rate.rate, elapsed_s + setup_s + talk_s), funds_a, limit_s
-        )
-        b_s = longest_s(lambda talk_s: cost_micros(rate_b, talk_s), ledger.available_micros(book_b), limit_s)
+            return joint_longest_s(a.rate.price, elapsed_s, setup_s, price_b, funds_a, limit_s, start_us)
+        a_s = longest_s(lambda t: a.cost_micros(elapsed_s + setup_s + t), funds_a, limit_s)
+        funds_b = self._stores.ledger.available_micros(book_b)
+        b_s = longest_s(lambda t: cost_micros(price_b, t, now_us, setup_s), funds_b, limit_s)
         return max(min(a_s, b_s), 0)
+
+    # --- holds
+    # --------------------------------------------------------------------------------------------------------
+
+    def _funds_micros(self, *legs: PaidLeg) -> int:
+        """What can be spent on the first of `legs`: the free funds of its book, and what is held for those on it."""
+        ledger, book_id = self._stores.ledger, legs[0].book_id
+        held = sum(ledger.held_micros(paid.leg.id) for paid in legs if paid.book_id == book_id)
+        return ledger.available_micros(book_id) + held
 
     def _fund(self, a: PaidLeg, funded_s: int) -> None:
         """Make leg A's hold pay for `funded_s` seconds in all. A timer that must come nearer is moved first."""
@@ -147,9 +257,27 @@ class Funding:
         a.funded_s = funded_s
         if shorter:
             a.arm()
-        if not self._stores.ledger.change_hold(a.leg.id, cost_micros(a.rate.rate, funded_s)):
+        if not self._stores.ledger.change_hold(a.leg.id, a.cost_micros(funded_s)):
             raise _TakenMeanwhile
 
-    def _affordable_s(self, rate: Rate, book_id: int, held_micros: int, wanted_s: int) -> int:
-        funds = self._stores.ledger.available_micros(book_id) + held_micros
-        return longest_s(lambda seconds: cost_micros(rate, seconds), funds, wanted_s)
+    def _grow(self, paid: PaidLeg, funded_s: int) -> None:
+        """Make a leg's hold pay for at least `funded_s` seconds; what is held already stays held."""
+        cost = max(paid.cost_micros(funded_s), self._stores.ledger.held_micros(paid.leg.id))
+        if not self._stores.ledger.change_hold(paid.leg.id, cost):
+            raise _TakenMeanwhile
+        paid.funded_s = max(paid.funded_s, funded_s)
+
+
+def setup_s_of(request: RequestView) -> int:
+    """The longest time between authorising leg B and its answer; leg A pays for it."""
+    return request.options.ring_timeout_b_s + ANNOUNCEMENT_S
+
+
+def _cut(whole_s: int, options: CallOptions) -> int:
+    """The talk ends somewhat before the funds do, where that is wished; not before the limit of any talk."""
+    return whole_s - (options.cut_before_s if whole_s < options.talk_limit_s else 0)
+
+
+def _lead_s(a: PaidLeg, b: PaidLeg) -> int:
+    """How many seconds more leg A is paid for than leg B: it began earlier, and says goodbye later."""
+    return max(a.funded_s - b.funded_s, math.ceil(a.leg.elapsed_s() - b.leg.elapsed_s()))

@@ -23,7 +23,7 @@ from stasis_callback.engine.admission import account_trouble, number_trouble
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.passwords import password_matches
-from stasis_callback.store.tariffs import RateView
+from stasis_callback.store.rate_book import RateView
 
 log = structlog.get_logger()
 
@@ -190,7 +190,8 @@ class Orders:
         return "" if self._first_seconds_are_paid(account, rates) else "no_funds"
 
     def _first_seconds_are_paid(self, account: AccountView, rates: list[RateView]) -> bool:
-        first_micros = sum(cost_micros(rate.rate, 1) for rate in rates)
+        now_us = self._clock.now_us()
+        first_micros = sum(cost_micros(rate.price, rate.price.shortest_paid_s, now_us) for rate in rates)
         return first_micros <= self._stores.ledger.available_micros(account.book_id)
 
     def _within_limits(self, order: Order, account: AccountView) -> Answer:

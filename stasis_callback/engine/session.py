@@ -18,7 +18,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine.admission import account_trouble
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation
-from stasis_callback.engine.funding import PaidLeg
+from stasis_callback.engine.funding import PaidLeg, setup_s_of
 from stasis_callback.engine.legs import END_REPORT_S, finish_leg, recheck
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
@@ -109,12 +109,12 @@ class Session:
             return trouble or "destination_not_in_tariff"
         leg_id = f"{request.id}-a{request.attempts}"
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
-        number = request.leg_a_number
-        funded_s = self._s.funding.open_leg_a(leg_id, request.id, number, account.id, rate, wanted_s)
+        number, now_us = request.leg_a_number, self._s.clock.now_us()
+        funded_s = self._s.funding.open_leg_a(leg_id, request, account, rate, wanted_s, now_us)
         if not funded_s:
             return "no_funds"
         leg = self._call.add(self._s.client.channel(leg_id), is_a=True)
-        a = PaidLeg(leg, rate, account.book_id, funded_s)
+        a = PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
         self._originate(a, number)
         return self._await_answer(a)
 
@@ -166,7 +166,9 @@ class Session:
             ago_us = max(self._s.clock.now_us() - view.answered_at_us, 0)
             leg.answer_seen(view.answered_at_us, ago_s=ago_us / US_PER_S)
         recheck(self._s, self._call, leg)
-        return self._s.funding.adopt(leg, view.account_id, self._s.stores.tariffs.version(view.rate_id))
+        rate = self._s.stores.tariffs.version(view.rate_id, view.terms_id)
+        slack_s = self.request.options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
+        return self._s.funding.adopt(leg, view.account_id, rate, view.dialed_at_us, slack_s)
 
     # --- the end -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from peewee import fn
@@ -81,12 +82,13 @@ def _legs() -> list[str]:
 def _xdrs(tariffs: Tariffs) -> list[str]:
     charged, taken = _postings()
     holds = {hold.leg_id: hold.amount_micros for hold in Hold.select()}
+    price_of = cache(lambda rate_id, terms_id: tariffs.stored(rate_id, terms_id).price)
     wrong: list[str] = []
     for xdr in Xdr.select(Xdr, Leg, Account).join(Leg).join(Account):
         leg, amount, overrun = xdr.leg, xdr.amount_micros, xdr.overrun_micros
         seconds = charged_seconds(xdr.duration_us) if xdr.answered_at_us is not None else 0
-        rate = tariffs.version(leg.rate_id).rate
-        rated, billed = cost_micros(rate, seconds), billed_seconds(rate, seconds)
+        price = price_of(leg.rate_id, leg.terms_id)
+        rated, billed = cost_micros(price, seconds, xdr.answered_at_us or 0), billed_seconds(price, seconds)
         posted = charged.pop(leg.id, 0)
         paid, held = taken.get((leg.id, leg.account.book_id), 0), holds.get(leg.id, 0)
         says = f"leg {leg.id}: the xDR says {format_amount(amount)}"

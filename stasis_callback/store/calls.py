@@ -9,12 +9,13 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
-from stasis_callback.core.states import LegState
+from stasis_callback.core.states import HoldState, LegState
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
-from stasis_callback.store.models import Account, Leg, Xdr
-from stasis_callback.store.tariffs import RateView, Tariffs
+from stasis_callback.store.models import Account, Hold, Leg, Xdr
+from stasis_callback.store.rate_book import RateView
+from stasis_callback.store.tariffs import Tariffs
 
 Side = Literal["a", "b"]
 Source = Literal["events", "cel", "estimated"]
@@ -30,6 +31,7 @@ class LegView:
     number: str
     account_id: int
     rate_id: int
+    terms_id: int
     dialed_at_us: int
     answered_at_us: int | None
 
@@ -104,6 +106,7 @@ class Calls:
                 number=number,
                 account=account_id,
                 rate=rate.id,
+                terms=rate.terms_id,
                 state=LegState.DIALING,
                 dialed_at_us=self._clock.now_us(),
             )
@@ -130,9 +133,9 @@ class Calls:
             if done is not None:
                 return _xdr(done)
             leg = Leg.get_by_id(leg_id)
-            rate = self._tariffs.version(leg.rate_id).rate
+            price = self._tariffs.version(leg.rate_id, leg.terms_id).price
             seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
-            amount = cost_micros(rate, seconds)
+            amount = cost_micros(price, seconds, end.answered_at_us or 0)
             if amount:
                 overrun = self._ledger.settle(leg_id, amount).overrun_micros
             else:
@@ -147,12 +150,12 @@ class Calls:
                 side=leg.side,
                 account=leg.account_id,
                 number=leg.number,
-                prefix=rate.prefix,
+                prefix=price.rate.prefix,
                 dialed_at_us=leg.dialed_at_us,
                 answered_at_us=end.answered_at_us,
                 ended_at_us=end.ended_at_us,
                 duration_us=end.duration_us,
-                charged_s=billed_seconds(rate, seconds),
+                charged_s=billed_seconds(price, seconds),
                 amount_micros=amount,
                 overrun_micros=overrun,
                 currency=leg.account.book.currency,
@@ -172,6 +175,12 @@ class Calls:
                 Xdr.select().where(Xdr.account == account_id, Xdr.side == "b").order_by(Xdr.id.desc()).first()
             )
             return str(last.number) if last else None
+
+    def talks_paid_from(self, book_id: int) -> int:
+        """How many legs B have funds of this book held: the calls that share it."""
+        with self._database.reading():
+            holds = Hold.select().join(Leg).where(Hold.book == book_id, Hold.state == HoldState.OPEN)
+            return int(holds.where(Leg.side == "b").count())
 
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
         """Legs that are not settled, of one request or of all."""
@@ -204,6 +213,7 @@ def _leg(row: Leg) -> LegView:
         row.number,
         row.account_id,
         row.rate_id,
+        row.terms_id,
         row.dialed_at_us,
         row.answered_at_us,
     )

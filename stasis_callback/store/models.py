@@ -44,17 +44,48 @@ class Customer(Table):
 
 
 class Tariff(Table):
-    """A set of rates in one currency."""
+    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them."""
 
     name = TextField(unique=True)
     currency = TextField()
+    revision = IntegerField()
+    created_at_us = BigIntegerField()
+
+
+class TariffRevision(Table):
+    """One change of a tariff: who reads its history, or takes it back, starts here."""
+
+    tariff = ForeignKeyField(Tariff)
+    number = IntegerField()
+    kind = TextField()
+    note = TextField()
+    rates = IntegerField()
+    created_at_us = BigIntegerField()
+
+    class Meta:
+        indexes = ((("tariff", "number"), True),)
+
+
+class TariffTerms(Table):
+    """One version of what a tariff adds to each of its rates. Never changed: the newest counts."""
+
+    tariff = ForeignKeyField(Tariff)
+    free_s = IntegerField()
+    grace_s = IntegerField()
+    surcharge_bp = IntegerField()
+    minimum_micros = BigIntegerField()
+    rounding_micros = BigIntegerField()
+    rounding = TextField()
+    off_peak = TextField()
+    time_zone = TextField()
     created_at_us = BigIntegerField()
 
 
 class RateRow(Table):
-    """One version of the price of a prefix. Never changed: a new price is a new row, the old one gets `until_us`."""
+    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts."""
 
     tariff = ForeignKeyField(Tariff)
+    revision = IntegerField()
     prefix = TextField()
     description = TextField()
     connect_fee_micros = BigIntegerField()
@@ -62,9 +93,11 @@ class RateRow(Table):
     first_price_micros = BigIntegerField()
     next_interval_s = IntegerField()
     next_price_micros = BigIntegerField()
+    off_peak_first_price_micros = BigIntegerField(null=True)
+    off_peak_next_price_micros = BigIntegerField(null=True)
     forbidden = BooleanField()
+    discontinued = BooleanField()
     from_us = BigIntegerField()
-    until_us = BigIntegerField(null=True)
 
     class Meta:
         table_name = "rate"
@@ -235,6 +268,7 @@ class Leg(Table):
     number = TextField()
     account = ForeignKeyField(Account)
     rate = ForeignKeyField(RateRow)
+    terms = ForeignKeyField(TariffTerms, null=True)
     state = TextField()
     dialed_at_us = BigIntegerField()
     answered_at_us = BigIntegerField(null=True)
@@ -294,6 +328,7 @@ class Xdr(Table):
 
 
 ALL = (
-    Customer, Tariff, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial, Throttle, Allowance,
-    AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency, Leg, Hold, Transfer, Entry, Xdr,
+    Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial,
+    Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency, Leg, Hold, Transfer,
+    Entry, Xdr,
 )  # fmt: skip

@@ -41,7 +41,9 @@ ELSEWHERE = {
     "ring_timeout_b_s": "test_leg_b.py",
     "destination_attempts": "test_leg_a.py",
     "talk_limit_s": "test_money_end.py",
-    "menu_afterwards": "test_orders.py",
+    "hold_slice_s": "test_slices.py",
+    "hold_extend_before_s": "test_slices.py",
+    "menu_afterwards": "test_known_destination.py",
 }
 
 

@@ -250,8 +250,8 @@ class Wire:
                 self.network.product.cli(f"module unload {module}")
 
     def channels_begun(self) -> int:
-        """How many channels the journal has seen begin."""
-        return str(self.cel_path.read_text()).count('"CHAN_START"')
+        """How many channels the journal has seen begin. There is no file before the first one."""
+        return self.cel_path.read_text().count('"CHAN_START"') if self.cel_path.exists() else 0
 
     def cel(self, channel: str) -> list[list[str]]:
         """The journal's rows of a channel."""

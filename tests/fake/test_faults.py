@@ -106,3 +106,23 @@ def test_a_second_process_with_the_same_application_ends_the_first(world: World,
         log = (tmp_path / "service-0.log").read_text()
     assert "another process uses the same Stasis application" in log
     assert "Traceback" not in log
+
+
+def test_a_timer_that_cannot_be_moved_now_is_moved_later(world: World, fake: FakeAsterisk) -> None:
+    """The next slice is held, then Asterisk does not answer: the talk goes on, and the timer follows."""
+    world.usual(hold_slice_s="10", hold_extend_before_s="5")
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    with world.running():
+        world.rings()
+        world.until(lambda: len(world.events("leg.answered")) == 2, timeout_s=30)
+        fake.faults.answer_5xx(1, r"-b1/variable$")
+        world.until(lambda: bool(world.events("talk.timer_not_moved")))
+        world.until(lambda: len(world.events("talk.extended")) == 2, timeout_s=20)
+        assert friend.calls[0].state == "answered"
+        friend.hang_up()
+        world.heard("another number")
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert world.xdrs()["b1"].charged_s >= 14

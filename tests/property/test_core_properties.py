@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
+from fractions import Fraction
+from math import ceil, floor
+from zoneinfo import ZoneInfo
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -11,7 +15,17 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, divide_up, format_amount, parse_amount
 from stasis_callback.core.numbers import clean, dialable, is_dialable, mask, parse_rules, translate
 from stasis_callback.core.options import CallOptions, describe_options
-from stasis_callback.core.rating import Rate, charged_seconds, cost_micros, joint_longest_s, longest_s
+from stasis_callback.core.periods import parse_off_peak
+from stasis_callback.core.rating import (
+    US_PER_S,
+    Price,
+    Rate,
+    Terms,
+    charged_seconds,
+    cost_micros,
+    joint_longest_s,
+    longest_s,
+)
 
 # --- money ---------------------------------------------------------------------------------------------------
 
@@ -129,65 +143,169 @@ rates = st.builds(
     first_price_micros=micros,
     next_interval_s=st.sampled_from([1, 6, 30, 60]) | st.integers(1, 3600),
     next_price_micros=micros,
+    off_peak_first_price_micros=st.none() | micros,
+    off_peak_next_price_micros=st.none() | micros,
 )
+terms = st.just(Terms()) | st.builds(
+    Terms,
+    free_s=st.integers(0, 120),
+    grace_s=st.integers(0, 30),
+    surcharge_bp=st.integers(0, 5000),
+    minimum_micros=st.just(0) | micros,
+    rounding_micros=st.sampled_from([1, 100, 10_000]),
+    rounding=st.sampled_from(["up", "nearest", "down"]),
+    off_peak=st.sampled_from(["", "sat; sun", "mon-fri 19:00-07:00; sat; sun", "01:30-02:30", "00:00-24:00"]),
+    time_zone=st.sampled_from(["UTC", "Europe/Prague", "America/New_York", "Asia/Kathmandu"]),
+)
+prices = st.builds(Price, rates, terms)
 seconds = st.integers(0, 10_000)
 funds = st.integers(0, 50_000_000)
+# Around 2026: the hours in which clocks go forward and back are drawn more often than others.
+starts_us = st.integers(1_760_000_000, 1_800_000_000).map(lambda s: s * US_PER_S) | st.sampled_from(
+    [1774744200, 1792886400, 1772953200, 1793512800]
+).flatmap(lambda s: st.integers(s - 7200, s + 7200).map(lambda t: t * US_PER_S))
 
 
-@given(rates, seconds, seconds)
-def test_a_longer_call_never_costs_less(rate: Rate, shorter: int, more: int) -> None:
-    assert 0 <= cost_micros(rate, shorter) <= cost_micros(rate, shorter + more)
+@given(prices, seconds, seconds, starts_us, st.integers(0, 120))
+def test_a_longer_call_never_costs_less(
+    price: Price, shorter: int, more: int, start_us: int, slack_s: int
+) -> None:
+    assert cost_micros(price, shorter, start_us, slack_s) >= 0
+    assert cost_micros(price, shorter, start_us, slack_s) <= cost_micros(
+        price, shorter + more, start_us, slack_s
+    )
 
 
-@given(rates, seconds)
-def test_the_cost_is_that_of_every_started_interval_rounded_up_once(rate: Rate, talk_s: int) -> None:
-    """Counted one interval after the other, the long way."""
-    sixtieths, covered_s = 0, 0
+def cost_by_hand(price: Price, talk_s: int, start_us: int) -> int:
+    """One interval after the other, the long way, with fractions and the wall clock of the tariff's zone."""
+    rate, terms = price.rate, price.terms
+    if talk_s <= terms.grace_s:
+        return 0
+    total, covered_s = Fraction(rate.connect_fee_micros), terms.free_s
     while covered_s < talk_s:
-        interval_s = rate.next_interval_s if covered_s else rate.first_interval_s
-        sixtieths += interval_s * (rate.next_price_micros if covered_s else rate.first_price_micros)
+        first = covered_s == terms.free_s
+        off = is_off_peak(terms, start_us + covered_s * US_PER_S)
+        peak_price = rate.first_price_micros if first else rate.next_price_micros
+        off_price = rate.off_peak_first_price_micros if first else rate.off_peak_next_price_micros
+        interval_s = rate.first_interval_s if first else rate.next_interval_s
+        total += Fraction((off_price if off and off_price is not None else peak_price) * interval_s, 60)
         covered_s += interval_s
-    whole, started = divmod(sixtieths, 60)
-    assert cost_micros(rate, talk_s) == (rate.connect_fee_micros + whole + bool(started) if talk_s else 0)
+    total = max(total * (1 + Fraction(terms.surcharge_bp, 10_000)), Fraction(terms.minimum_micros))
+    units = total / terms.rounding_micros
+    rounded = {"up": ceil(units), "down": floor(units), "nearest": floor(units + Fraction(1, 2))}[
+        terms.rounding
+    ]
+    return rounded * terms.rounding_micros
 
 
-@given(rates, funds, st.integers(0, 10_000))
-def test_funds_last_exactly_as_long_as_they_pay(rate: Rate, funds_micros: int, limit_s: int) -> None:
-    lasts_s = longest_s(lambda t: cost_micros(rate, t), funds_micros, limit_s)
+def is_off_peak(terms: Terms, at_us: int) -> bool:
+    """Looked up on the wall: is this moment in a span of this day or in one of yesterday that passes midnight?"""
+    wall = datetime.fromtimestamp(at_us / US_PER_S, ZoneInfo(terms.time_zone))
+    off_peak = parse_off_peak(terms.off_peak, terms.time_zone)
+    for day in (wall.date(), wall.date() - timedelta(days=1)):
+        for period in off_peak.periods if off_peak else ():
+            if day.weekday() not in period.weekdays:
+                continue
+            midnight = datetime.combine(day, datetime.min.time())
+            begin, end = (
+                (midnight + timedelta(minutes=m)).replace(tzinfo=wall.tzinfo).timestamp() * US_PER_S
+                for m in (period.from_minute, period.until_minute)
+            )
+            if begin <= at_us < end:
+                return True
+    return False
+
+
+@given(prices, st.integers(0, 4000), starts_us)
+def test_the_cost_is_that_of_every_started_interval_rounded_once(
+    price: Price, talk_s: int, start_us: int
+) -> None:
+    assert cost_micros(price, talk_s, start_us) == cost_by_hand(price, talk_s, start_us)
+
+
+@given(prices, st.integers(0, 4000), starts_us, st.integers(0, 120), st.data())
+def test_what_is_held_while_a_leg_rings_pays_for_it_whenever_it_is_answered(
+    price: Price, talk_s: int, dialed_at_us: int, ring_s: int, data: st.DataObject
+) -> None:
+    rang_us = data.draw(st.integers(0, ring_s * US_PER_S))
+    held = cost_micros(price, talk_s, dialed_at_us, ring_s)
+    assert cost_micros(price, talk_s, dialed_at_us + rang_us) <= held
+
+
+@given(prices, funds, st.integers(0, 10_000), starts_us)
+def test_funds_last_exactly_as_long_as_they_pay(
+    price: Price, funds_micros: int, limit_s: int, start_us: int
+) -> None:
+    lasts_s = longest_s(lambda t: cost_micros(price, t, start_us), funds_micros, limit_s)
     assert 0 <= lasts_s <= limit_s
-    assert cost_micros(rate, lasts_s) <= funds_micros
-    assert lasts_s == limit_s or cost_micros(rate, lasts_s + 1) > funds_micros
+    assert cost_micros(price, lasts_s, start_us) <= funds_micros
+    assert lasts_s == limit_s or cost_micros(price, lasts_s + 1, start_us) > funds_micros
 
 
-@given(rates, seconds)
-def test_the_funds_for_a_duration_last_at_least_that_long(rate: Rate, talk_s: int) -> None:
-    assert longest_s(lambda t: cost_micros(rate, t), cost_micros(rate, talk_s), 20_000) >= talk_s
+@given(prices, seconds, starts_us)
+def test_the_funds_for_a_duration_last_at_least_that_long(price: Price, talk_s: int, start_us: int) -> None:
+    def cost_of(t: int) -> int:
+        return cost_micros(price, t, start_us)
+
+    assert longest_s(cost_of, cost_of(talk_s), 20_000) >= talk_s
 
 
-@given(rates, st.integers(0, 90), st.integers(0, 60), rates, st.integers(0, 6_000_000), st.integers(0, 200))
+@given(
+    prices,
+    st.integers(0, 90),
+    st.integers(0, 60),
+    prices,
+    st.integers(0, 6_000_000),
+    st.integers(0, 200),
+    starts_us,
+)
 def test_the_joint_duration_is_the_longest_that_both_legs_can_pay(
-    rate_a: Rate, elapsed_s: int, ring_s: int, rate_b: Rate, funds_micros: int, limit_s: int
+    price_a: Price,
+    elapsed_s: int,
+    ring_s: int,
+    price_b: Price,
+    funds_micros: int,
+    limit_s: int,
+    start_us: int,
 ) -> None:
     """Compared with trying every duration."""
 
     def together(talk_s: int) -> int:
-        return cost_micros(rate_a, elapsed_s + ring_s + talk_s) + cost_micros(rate_b, talk_s)
+        leg_b = cost_micros(price_b, talk_s, start_us + elapsed_s * US_PER_S, ring_s)
+        return cost_micros(price_a, elapsed_s + ring_s + talk_s, start_us) + leg_b
 
     paid = [talk_s for talk_s in range(limit_s + 1) if together(talk_s) <= funds_micros]
-    talk_s = joint_longest_s(rate_a, elapsed_s, ring_s, rate_b, funds_micros, limit_s)
+    talk_s = joint_longest_s(price_a, elapsed_s, ring_s, price_b, funds_micros, limit_s, start_us)
     assert talk_s == max(paid, default=0)
 
 
-@given(rates, st.integers(0, 3600), st.integers(0, 180), rates, funds, st.integers(1, 86_400), st.data())
+@given(
+    prices,
+    st.integers(0, 3600),
+    st.integers(0, 180),
+    prices,
+    funds,
+    st.integers(1, 86_400),
+    starts_us,
+    st.data(),
+)
 def test_both_legs_never_overspend_whatever_is_talked(
-    rate_a: Rate, elapsed_s: int, ring_s: int, rate_b: Rate, more: int, limit_s: int, data: st.DataObject
+    price_a: Price,
+    elapsed_s: int,
+    ring_s: int,
+    price_b: Price,
+    more: int,
+    limit_s: int,
+    start_us: int,
+    data: st.DataObject,
 ) -> None:
     """The funds pay at least for leg A until leg B answers."""
-    funds_micros = cost_micros(rate_a, elapsed_s + ring_s) + more
-    longest = joint_longest_s(rate_a, elapsed_s, ring_s, rate_b, funds_micros, limit_s)
+    funds_micros = cost_micros(price_a, elapsed_s + ring_s, start_us) + more
+    longest = joint_longest_s(price_a, elapsed_s, ring_s, price_b, funds_micros, limit_s, start_us)
     rang_s, talked_s = data.draw(st.integers(0, ring_s)), data.draw(st.integers(0, longest))
-    leg_a = cost_micros(rate_a, elapsed_s + rang_s + talked_s)
-    assert leg_a + cost_micros(rate_b, talked_s) <= funds_micros
+    leg_a = cost_micros(price_a, elapsed_s + rang_s + talked_s, start_us)
+    answered_at_us = start_us + (elapsed_s + rang_s) * US_PER_S
+    assert leg_a + cost_micros(price_b, talked_s, answered_at_us) <= funds_micros
 
 
 @given(st.integers(-(10**9), 10**12))

@@ -80,7 +80,7 @@ def planted(what: str, change: str, *sentences: str, tables: str = "") -> object
         planted("a rate", "UPDATE rate SET next_price_micros = 0 WHERE id = 1",
             "leg a1: the xDR says 0.60, its rate gives 0.01 for 60 s",
             "leg b1: the xDR says 3.01, its rate gives 0.01 for 301 s",
-            "leg x1: the xDR says 0.07, its rate gives 0.01 for 7 s"),
+            "leg x1: the xDR says 0.07, its rate gives 0.01 for 7 s", tables="rate"),
         planted("an entry deleted", f"DELETE FROM entry WHERE {OF_A1} AND amount_micros > 0",
             "transfer 3 sums to -0.60 USD, not to 0",
             "leg a1: the xDR says 0.60, 0.00 were posted", tables="entry"),

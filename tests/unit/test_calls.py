@@ -27,7 +27,7 @@ def test_a_leg_is_noted_with_its_hold_before_it_is_dialled(shop: Shop, call: Any
     (leg,) = shop.stores.calls.open_legs()
     assert (leg.id, leg.request_id, leg.side, leg.number) == ("b1", request.id, "b", "442071234567")
     assert (leg.account_id, leg.dialed_at_us, leg.answered_at_us) == (account.id, NOON_US, None)
-    assert shop.stores.tariffs.version(leg.rate_id).rate == UK_RATE
+    assert shop.stores.tariffs.version(leg.rate_id, leg.terms_id).rate == UK_RATE
     assert shop.money(account) == (1000, 300)
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, Model, TextField
-from shop import Shop, talked
+from playhouse.migrations import Runner
+from playhouse.pool import PooledSqliteDatabase
+from shop import SetClock, Shop, talked
 
+from stasis_callback.core.rating import Terms
+from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
 from stasis_callback.store.database import MIGRATIONS, Database
 
@@ -97,10 +102,11 @@ def test_the_journal_can_only_grow(shop: Shop, tables: sqlite3.Connection, table
     assert shop.rows() == before
 
 
-ONE_MORE_RATE = "INSERT INTO rate SELECT NULL, tariff_id, prefix, '', 0, 1, 0, 1, 0, 0, 0, NULL FROM rate"
-ONE_MORE_LEG = (
-    "INSERT INTO leg SELECT 'leg-2', 'nothing', side, number, account_id, rate_id, state, 0, 0 FROM leg"
-)
+BAD_RATE = """INSERT INTO rate (tariff_id, prefix, description, connect_fee_micros, first_interval_s,
+    first_price_micros, next_interval_s, next_price_micros, forbidden, from_us, revision)
+    VALUES (1, '1', '', {0}, {1}, {2}, 1, 1, 0, 0, 1)"""
+ONE_MORE_LEG = """INSERT INTO leg
+    SELECT 'leg-2', 'nothing', side, number, account_id, rate_id, state, 0, 0, terms_id FROM leg"""
 ONE_MORE_REQUEST = """INSERT INTO request
     SELECT 'other', 'other', '', '', '', account_id, subscriber_id, leg_a_number, '{}', 'queued', '',
         0, 0, 0, '', 0, NULL, '', '' FROM request"""
@@ -118,11 +124,15 @@ ONE_MORE_REQUEST = """INSERT INTO request
         ("UPDATE leg SET side = 'c'",                                     "CHECK"),
         ("UPDATE hold SET amount_micros = -1",                            "CHECK"),
         ("UPDATE hold SET state = 'gone'",                                "CHECK"),
-        ("UPDATE rate SET next_interval_s = 0",                           "CHECK"),
-        ("UPDATE rate SET first_price_micros = -1",                       "CHECK"),
+        (BAD_RATE.format(-1, 1, 0),                                       "CHECK"),
+        (BAD_RATE.format(0, 0, 0),                                        "CHECK"),
+        (BAD_RATE.format(0, 1, -1),                                       "CHECK"),
+        ("UPDATE rate SET first_price_micros = 1",                        "rate is append-only"),
+        ("DELETE FROM tariff_terms",                                      "tariff_terms is append-only"),
+        ("INSERT INTO tariff_revision SELECT NULL, tariff_id, number, '', '', 0, 0 FROM tariff_revision",
+                                                                          "UNIQUE .*tariff_revision"),
         ("INSERT INTO alias VALUES ('1', 999)",                           "FOREIGN KEY"),
         (ONE_MORE_LEG,                                                    "FOREIGN KEY"),
-        (ONE_MORE_RATE,                                                   "UNIQUE .*rate.tariff_id, rate.prefix"),
         (ONE_MORE_REQUEST,                                                "UNIQUE .*request"),
     ],
 )  # fmt: skip
@@ -137,3 +147,42 @@ def test_nonsense_is_refused_by_the_database_itself(
         tables.execute(change)
     tables.rollback()
     assert shop.rows() == before
+
+
+def test_rates_that_were_closed_before_the_rate_book_are_closed_in_it(tmp_path: Path) -> None:
+    """Migration 0002: what had an end gets a row that ends it, unless a newer version began there."""
+    file = tmp_path / "old.db"
+    old = tmp_path / "migrations"
+    old.mkdir()
+    shutil.copy(MIGRATIONS / "0001_first_tables.py", old)
+    first = PooledSqliteDatabase(str(file))
+    Runner(first, str(old)).up()
+    first.execute_sql("INSERT INTO tariff VALUES (1, 'retail', 'USD', 5)")
+    for prefix, price, from_us, until_us in (
+        ("44", 1, 10, 20), ("44", 2, 20, None),  # a price that was changed
+        ("49", 3, 10, 30),                       # one that was removed
+        ("33", 4, 10, 20), ("33", 5, 40, None),  # one that was removed and came back
+    ):  # fmt: skip
+        first.execute_sql(
+            """INSERT INTO rate (tariff_id, prefix, description, connect_fee_micros, first_interval_s,
+                first_price_micros, next_interval_s, next_price_micros, forbidden, from_us, until_us)
+                VALUES (1, ?, '', 0, 1, ?, 1, 0, 0, ?, ?)""",
+            (prefix, price, from_us, until_us),
+        )
+    first.close_all()
+    clock = SetClock()
+    stores = open_stores(f"sqlite:///{file}", "node1", clock)
+    try:
+        stores.database.migrate()
+
+        def in_force(at_us: int) -> dict[str, int]:
+            return {v.rate.prefix: v.rate.first_price_micros for v in stores.tariffs.rates("retail", at_us)}
+
+        assert in_force(15) == {"44": 1, "49": 3, "33": 4}
+        assert in_force(25) == {"44": 2, "49": 3}
+        assert in_force(35) == {"44": 2}
+        assert in_force(clock.now_us()) == {"44": 2, "33": 5}
+        assert stores.tariffs.terms("retail") == Terms()
+        assert stores.tariffs.match(1, "49123456") is None
+    finally:
+        stores.database.close()

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 from stasis_callback.core.rating import (
+    Price,
     Rate,
+    Terms,
     billed_seconds,
     charged_seconds,
     cost_micros,
@@ -15,6 +20,8 @@ from stasis_callback.core.rating import (
     joint_longest_s,
     longest_s,
 )
+
+TERMS = Terms()
 
 
 def rate(
@@ -24,21 +31,26 @@ def rate(
     *,
     then: str | None = None,
     fee: str = "0",
-) -> Rate:
-    """A rate from its intervals and its price per minute; `then` is the price of the next intervals."""
-    return Rate(
-        "44",
-        connect_fee_micros=parse_amount(fee),
-        first_interval_s=first_interval_s,
-        first_price_micros=parse_amount(price),
-        next_interval_s=next_interval_s,
-        next_price_micros=parse_amount(then if then is not None else price),
+    terms: Terms = TERMS,
+) -> Price:
+    """A price from its intervals and its price per minute; `then` is the price of the next intervals."""
+    return Price(
+        Rate(
+            "44",
+            connect_fee_micros=parse_amount(fee),
+            first_interval_s=first_interval_s,
+            first_price_micros=parse_amount(price),
+            next_interval_s=next_interval_s,
+            next_price_micros=parse_amount(then if then is not None else price),
+        ),
+        terms,
     )
 
 
 BY_MINUTE = rate(60, 60)
 BY_SIX = rate(60, 6)
 BY_SECOND = rate(1, 1)
+FREE = Price(Rate("420"))
 
 
 @pytest.mark.parametrize(
@@ -71,10 +83,10 @@ BY_SECOND = rate(1, 1)
         (rate(60, 60, fee="0.25"),                    1, "0.35"),
         (rate(60, 60, fee="0.25"),                   61, "0.45"),
         (rate(1, 1, "0.00", fee="0.25"),           7200, "0.25"),
-        (Rate("44"),                               7200, "0.00"),
+        (Price(Rate("44")),                        7200, "0.00"),
     ],
 )  # fmt: skip
-def test_the_cost_of_a_call(charged_by: Rate, seconds: int, cost: str) -> None:
+def test_the_cost_of_a_call(charged_by: Price, seconds: int, cost: str) -> None:
     assert format_amount(cost_micros(charged_by, seconds)) == cost
 
 
@@ -92,10 +104,120 @@ def test_the_cost_of_a_call(charged_by: Rate, seconds: int, cost: str) -> None:
     ],
 )  # fmt: skip
 def test_a_call_is_billed_in_whole_intervals(
-    charged_by: Rate, seconds: int, first_and_next: tuple[int, int], billed_s: int
+    charged_by: Price, seconds: int, first_and_next: tuple[int, int], billed_s: int
 ) -> None:
     assert intervals(charged_by, seconds) == first_and_next
     assert billed_seconds(charged_by, seconds) == billed_s
+
+
+@pytest.mark.parametrize(
+    # 60 s at 0.10 a minute, then 6 s at 0.10 a minute, and what the tariff's terms make of it.
+    ("terms",                                       "fee",  "seconds", "cost"),
+    [
+        (Terms(grace_s=5),                          "0.02",         5, "0.00"),
+        (Terms(grace_s=5),                          "0.02",         6, "0.12"),
+        (Terms(free_s=30),                          "0.02",         1, "0.02"),  # free seconds spare no connect fee
+        (Terms(free_s=30),                          "0.02",        30, "0.02"),
+        (Terms(free_s=30),                          "0.02",        31, "0.12"),
+        (Terms(free_s=30),                          "0.02",        90, "0.12"),
+        (Terms(free_s=30),                          "0.02",        91, "0.13"),
+        (Terms(surcharge_bp=1000),                  "0.02",        66, "0.143"),
+        (Terms(surcharge_bp=1),                     "0",            1, "0.10001"),
+        (Terms(minimum_micros=150_000),             "0.02",         1, "0.15"),
+        (Terms(minimum_micros=150_000),             "0.02",       120, "0.22"),
+        (Terms(minimum_micros=150_000),             "0.02",         0, "0.00"),
+        (Terms(rounding_micros=50_000),             "0",           66, "0.15"),
+        (Terms(rounding_micros=50_000, rounding="nearest"), "0",   66, "0.10"),
+        (Terms(rounding_micros=20_000, rounding="nearest"), "0",   66, "0.12"),  # a half goes up
+        (Terms(rounding_micros=50_000, rounding="down"), "0",      90, "0.15"),
+        (Terms(rounding_micros=50_000, rounding="down"), "0",      84, "0.10"),
+        # All of them: (0.02 + 0.10 + 2 x 0.01) + 10 % = 0.154, to the next cent.
+        (Terms(5, 2, 1000, 10_000, 10_000),         "0.02",        75, "0.16"),
+    ],
+)  # fmt: skip
+def test_the_terms_of_a_tariff(terms: Terms, fee: str, seconds: int, cost: str) -> None:
+    assert format_amount(cost_micros(rate(60, 6, fee=fee, terms=terms), seconds)) == cost
+
+
+OFF_PEAK = Price(
+    Rate(
+        "44",
+        first_price_micros=600_000,
+        next_price_micros=600_000,
+        off_peak_first_price_micros=60_000,
+        off_peak_next_price_micros=60_000,
+    ),
+    Terms(off_peak="mon-fri 19:00-07:00; sat; sun", time_zone="Europe/Prague"),
+)
+"""One cent a second, a tenth of that in the evening, at night and at the weekend, by Prague's clock."""
+
+
+@pytest.mark.parametrize(
+    ("start",                      "seconds", "cost"),
+    [
+        ("2026-01-26T12:00:00Z",           10, "0.10"),
+        ("2026-01-26T17:59:50Z",           10, "0.10"),   # 18:59:50 in Prague
+        ("2026-01-26T17:59:50Z",           20, "0.11"),   # ten seconds of each
+        ("2026-01-26T18:00:00Z",           10, "0.01"),
+        ("2026-01-27T05:59:55Z",           10, "0.055"),  # the night ends at seven
+        ("2026-01-30T22:00:00Z",       3600*3, "10.80"),  # Friday night into Saturday, without a gap
+        ("2026-02-02T05:59:59Z",            2, "0.02"),   # Sunday ends at midnight, its night is no weekday's
+        ("2026-07-27T16:59:50Z",           20, "0.11"),   # in summer the evening begins an hour earlier by UTC
+    ],
+)  # fmt: skip
+def test_peak_and_off_peak_by_the_clock_of_the_tariff(start: str, seconds: int, cost: str) -> None:
+    start_us = int(datetime.fromisoformat(start).timestamp()) * 1_000_000
+    assert format_amount(cost_micros(OFF_PEAK, seconds, start_us)) == cost
+
+
+def test_an_interval_is_off_peak_when_it_begins_so() -> None:
+    by_minute = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, first_interval_s=60, next_interval_s=60))
+    start_us = int(datetime.fromisoformat("2026-01-26T17:59:30Z").timestamp()) * 1_000_000
+    assert format_amount(cost_micros(by_minute, 61, start_us)) == "0.66"
+
+
+def test_a_leg_that_still_rings_is_priced_by_the_dearer_of_both() -> None:
+    evening_us = int(datetime.fromisoformat("2026-01-26T18:00:05Z").timestamp()) * 1_000_000
+    assert format_amount(cost_micros(OFF_PEAK, 10, evening_us, 30)) == "0.01"
+    assert format_amount(cost_micros(OFF_PEAK, 10, evening_us - 10_000_000, 30)) == "0.055"
+    morning_us = int(datetime.fromisoformat("2026-01-27T05:59:40Z").timestamp()) * 1_000_000
+    assert format_amount(cost_micros(OFF_PEAK, 10, morning_us, 15)) == "0.055"
+
+
+def test_summer_time_within_a_call() -> None:
+    """On 29 March 2026 Prague's clock goes from 2:00 to 3:00, on 25 October from 3:00 back to 2:00."""
+    price = replace(OFF_PEAK, terms=Terms(off_peak="00:00-03:30", time_zone="Europe/Prague"))
+    spring_us = int(datetime.fromisoformat("2026-03-29T00:30:00Z").timestamp()) * 1_000_000  # 1:30 in Prague
+    assert cost_micros(price, 3600, spring_us) == 3600 * 1000  # until 3:30, an hour later
+    assert cost_micros(price, 3601, spring_us) == 3600 * 1000 + 10_000
+    autumn_us = (
+        int(datetime.fromisoformat("2026-10-25T00:30:00Z").timestamp()) * 1_000_000
+    )  # 2:30, the first one
+    assert cost_micros(price, 2 * 3600, autumn_us) == 2 * 3600 * 1000  # two hours until 3:30
+    assert cost_micros(price, 2 * 3600 + 1, autumn_us) == 2 * 3600 * 1000 + 10_000
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"free_s": -1},                                  "free seconds -1: must be 0 to 3600"),
+        ({"grace_s": 3601},                               "grace period 3601"),
+        ({"surcharge_bp": 100_001},                       "the surcharge must be 0 to 1000 percent"),
+        ({"minimum_micros": -1},                          "the minimum charge must be 0 to"),
+        ({"rounding_micros": 0},                          "the rounding unit must be"),
+        ({"rounding": "sideways"},                        "write up, nearest or down"),
+        ({"time_zone": "Prague"},                         "'Prague' is not a time zone"),
+        ({"time_zone": "../etc/passwd"},                  "is not a time zone"),
+        ({"off_peak": "evenings"},                        "'evenings' is not a period: write periods like"),
+        ({"off_peak": "mon 25:00-26:00"},                 "is not a period"),
+        ({"off_peak": "mon 19:00-19:00"},                 "is not a period"),
+        ({"off_peak": "sat;" * 21},                       "at most 20 are allowed"),
+    ],
+)  # fmt: skip
+def test_terms_that_mean_nothing_are_refused(values: dict[str, object], why: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Terms(**values)  # type: ignore[arg-type]
+    assert why in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +232,7 @@ def test_a_started_second_is_a_whole_one(duration_us: int, seconds: int) -> None
     ("funds",    "charged_by",                        "lasts_s"),
     [
         ("5.00",     BY_MINUTE,                          3000),  # PortaOne's example: $5 at $0.10 is 50 minutes
+        ("10.00",    rate(60, 60, fee="0.20"),           5880),  # PortaOne's example: 98 minutes
         ("5.05",     BY_MINUTE,                          3000),
         ("0.10",     BY_MINUTE,                            60),
         ("0.099999", BY_MINUTE,                             0),
@@ -123,7 +246,7 @@ def test_a_started_second_is_a_whole_one(duration_us: int, seconds: int) -> None
         ("1000",     BY_MINUTE,                          7200),  # the limit
     ],
 )  # fmt: skip
-def test_how_long_funds_last(funds: str, charged_by: Rate, lasts_s: int) -> None:
+def test_how_long_funds_last(funds: str, charged_by: Price, lasts_s: int) -> None:
     assert longest_s(lambda seconds: cost_micros(charged_by, seconds), parse_amount(funds), 7200) == lasts_s
 
 
@@ -136,7 +259,7 @@ def test_what_cannot_even_begin_is_told_apart_from_what_lasts_no_second() -> Non
     # Leg A has run for elapsed_s and runs on while leg B rings; both together may cost no more than the funds.
     ("funds",  "rate_a",  "elapsed_s", "ring_s", "rate_b",                    "talk_s"),
     [
-        ("5.00", Rate("420"),       0,        0, BY_MINUTE,                       3000),
+        ("5.00", FREE,              0,        0, BY_MINUTE,                       3000),
         ("5.00", BY_MINUTE,         0,        0, BY_MINUTE,                       1500),
         ("5.00", BY_MINUTE,        61,        0, BY_MINUTE,                       1440),
         ("5.00", BY_MINUTE,        60,        0, BY_MINUTE,                       1440),
@@ -151,7 +274,7 @@ def test_what_cannot_even_begin_is_told_apart_from_what_lasts_no_second() -> Non
     ],
 )  # fmt: skip
 def test_both_legs_share_the_funds(
-    funds: str, rate_a: Rate, elapsed_s: int, ring_s: int, rate_b: Rate, talk_s: int
+    funds: str, rate_a: Price, elapsed_s: int, ring_s: int, rate_b: Price, talk_s: int
 ) -> None:
     assert joint_longest_s(rate_a, elapsed_s, ring_s, rate_b, parse_amount(funds), 7200) == talk_s
 

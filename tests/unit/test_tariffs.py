@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from shop import UK_RATE, Shop
 
+from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.rating import Rate
-from stasis_callback.store.tariffs import ImportDiff, NewRate
+from stasis_callback.core.rating import Rate, Terms
+from stasis_callback.store.rate_book import RateView
+from stasis_callback.store.tariffs import ImportDiff, NewRate, Tariffs
 
 
 def priced(prefix: str, price: int = 1, **values: Any) -> NewRate:
@@ -71,8 +74,8 @@ def test_a_new_price_counts_for_new_calls_only(shop: Shop) -> None:
     assert old is not None
     assert new is not None
     assert (old.rate, new.rate.next_price_micros) == (UK_RATE, 5)
-    assert shop.stores.tariffs.version(old.id) == old
-    assert shop.stores.tariffs.version(new.id) == new
+    assert shop.stores.tariffs.version(old.id, old.terms_id) == old
+    assert shop.stores.tariffs.version(new.id, new.terms_id) == new
     assert shop.stores.tariffs.rates("standard") == [new]
 
 
@@ -129,11 +132,118 @@ def test_a_rate_taken_out_is_gone_for_new_calls_and_kept_for_old_ones(shop: Shop
     assert old is not None
     shop.stores.tariffs.remove_rate("standard", "44")
     assert shop.stores.tariffs.match(tariff, "442071234567") is None
-    assert shop.stores.tariffs.version(old.id).rate == UK_RATE
+    assert shop.stores.tariffs.version(old.id, old.terms_id).rate == UK_RATE
     with pytest.raises(InvalidInput, match="has no rate for prefix '44'"):
         shop.stores.tariffs.remove_rate("standard", "44")
     shop.stores.tariffs.put_rates("standard", [NewRate(UK_RATE)])
     assert shop.stores.tariffs.match(tariff, "442071234567") is not None
+
+
+DAY_US = 86_400 * US_PER_S
+
+
+def price_of(shop: Shop, number: str) -> int | None:
+    """The price a call to `number` would be rated by now."""
+    view = shop.stores.tariffs.match(1, number)
+    return view.rate.next_price_micros if view else None
+
+
+def test_a_price_that_begins_later_counts_from_its_time_on(shop: Shop) -> None:
+    tomorrow_us = shop.clock.now_us() + DAY_US
+    new = [replace(priced("44", 7), from_us=tomorrow_us), replace(priced("1", 8), from_us=tomorrow_us)]
+    assert shop.stores.tariffs.put_rates("standard", new) == ImportDiff(("1",), ("44",), 0)
+    assert (price_of(shop, "441"), price_of(shop, "112")) == (UK_RATE.next_price_micros, None)
+    assert [view.rate.prefix for view in shop.stores.tariffs.scheduled("standard")] == ["1", "44"]
+    shop.clock.passes(86_400 - 0.000001)
+    assert (price_of(shop, "441"), price_of(shop, "112")) == (UK_RATE.next_price_micros, None)
+    shop.clock.passes(0.000001)
+    assert (price_of(shop, "441"), price_of(shop, "112")) == (7, 8)
+    assert shop.stores.tariffs.scheduled("standard") == []
+    assert [v.rate.next_price_micros for v in shop.stores.tariffs.rates("standard")] == [8, 7]
+
+
+def test_a_rate_can_be_discontinued_at_a_later_time_and_then_the_shorter_prefix_counts(shop: Shop) -> None:
+    shop.stores.tariffs.put_rates("standard", [priced("447", 3)])
+    shop.stores.tariffs.remove_rate("standard", "447", shop.clock.now_us() + DAY_US)
+    assert price_of(shop, "4477") == 3
+    shop.clock.passes(86_400)
+    assert price_of(shop, "4477") == UK_RATE.next_price_micros
+    forbidden = NewRate(Rate("447", forbidden=True))
+    shop.stores.tariffs.put_rates("standard", [forbidden])
+    assert price_of(shop, "4477") is None  # a forbidden one stops the search
+
+
+def test_a_time_in_the_past_is_refused(shop: Shop) -> None:
+    before = shop.rows()
+    with pytest.raises(InvalidInput, match="prefix 1 is to begin in the past"):
+        shop.stores.tariffs.put_rates("standard", [replace(priced("1"), from_us=shop.clock.now_us() - 1)])
+    assert shop.rows() == before
+
+
+def test_a_change_can_be_taken_back_with_what_it_scheduled(shop: Shop) -> None:
+    tariffs, tomorrow_us = shop.stores.tariffs, shop.clock.now_us() + DAY_US
+    tariffs.put_rates("standard", [priced("1", 1), priced("2", 2)], note="spring list")
+    tariffs.put_rates("standard", [replace(priced("2", 22), from_us=tomorrow_us)])
+    before, before_later = tariffs.rates("standard"), tariffs.rates("standard", tomorrow_us)
+    tariffs.put_rates("standard", [priced("1", 9), priced("3", 9)], note="a mistake")
+    tariffs.put_rates("standard", [replace(priced("2", 99), from_us=tomorrow_us)], note="another")
+    tariffs.remove_rate("standard", "44")
+    assert tariffs.roll_back("standard", 3) == 4
+    assert contents(tariffs.rates("standard")) == contents(before)
+    assert contents(tariffs.rates("standard", tomorrow_us)) == contents(before_later)
+    kinds = [(r.number, r.kind, r.note, r.rates) for r in tariffs.history("standard")]
+    assert kinds[0] == (7, "roll back", "to revision 3", 4)
+    assert kinds[-2:] == [(2, "import", "spring list", 2), (1, "import", "", 1)]
+    for number in (7, 8, -1):
+        with pytest.raises(InvalidInput, match="has no revision"):
+            tariffs.roll_back("standard", number)
+
+
+def contents(views: list[RateView]) -> list[tuple[Rate, str]]:
+    return [(view.rate, view.description) for view in views]
+
+
+def test_terms_count_for_new_calls_and_old_ones_keep_theirs(shop: Shop) -> None:
+    old = shop.stores.tariffs.match(1, "441")
+    assert old is not None
+    terms = Terms(grace_s=5, off_peak="sat; sun", time_zone="Europe/London")
+    shop.stores.tariffs.set_terms("standard", terms)
+    new = shop.stores.tariffs.match(1, "441")
+    assert new is not None
+    assert (old.terms, new.terms, new.rate) == (Terms(), terms, old.rate)
+    assert shop.stores.tariffs.version(old.id, old.terms_id).terms == Terms()
+    assert shop.stores.tariffs.terms("standard") == terms
+    assert shop.stores.tariffs.history("standard")[0].kind == "terms"
+    before = shop.rows()
+    shop.stores.tariffs.set_terms("standard", terms)
+    assert shop.rows() == before
+
+
+def test_another_process_sees_a_change_within_a_second(shop: Shop) -> None:
+    """Its rates in memory are those of a second `Tariffs`."""
+    theirs = Tariffs(shop.stores.database, shop.clock)
+    match = theirs.match(1, "441")
+    assert match is not None
+    shop.stores.tariffs.put_rates("standard", [priced("44", 5), priced("1", 6)])
+
+    def seen() -> list[int]:
+        found = [theirs.match(1, number) for number in ("441", "112")]
+        return [view.rate.next_price_micros for view in found if view]
+
+    assert wait_until(lambda: seen() == [5, 6], timeout_s=1.0), seen()
+
+
+def test_what_was_rolled_back_by_the_database_is_not_remembered(shop: Shop) -> None:
+    def changed_his_mind() -> None:
+        with shop.stores.database.transaction():
+            shop.stores.tariffs.put_rates("standard", [priced("1", 6)])
+            assert price_of(shop, "112") == 6
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        changed_his_mind()
+    shop.stores.tariffs.put_rates("standard", [priced("2", 7)])
+    assert (price_of(shop, "112"), price_of(shop, "212")) == (None, 7)
 
 
 def test_bad_tariffs_are_refused(shop: Shop) -> None:

@@ -71,6 +71,8 @@ class FakeAsterisk:
         """What the project's configuration loads; with `bridge_native_rtp.so` plain bridges lose DTMF."""
         self.journal: list[Entry] = []
         """Requests with their parameters, events with their fields, and faults, in order."""
+        self.watchers: list[Callable[[Entry], None]] = []
+        """Called with every entry as it is written, a request before it is done. They must not raise and not wait."""
         self.faults = Faults(self._do_fault)
         self._own_dir = None if cel_dir else tempfile.TemporaryDirectory(prefix="fake-asterisk-")
         cel = Cel((cel_dir or Path(self._own_dir.name if self._own_dir else "")) / "cel.csv")
@@ -241,7 +243,10 @@ class FakeAsterisk:
         return event
 
     def _note(self, kind: Any, name: str, detail: Json) -> None:
-        self.journal.append(Entry(self.clock.now_us(), kind, name, detail))
+        entry = Entry(self.clock.now_us(), kind, name, detail)
+        self.journal.append(entry)
+        for watch in list(self.watchers):
+            watch(entry)
 
     # --- faults ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,93 @@
+"""Keeping a talk paid for: the next slice is held before this one ends, and only then are the timers moved.
+
+One person of two may be talking on each of several calls of an account; each asks here for its own next slice, and
+finds there what the others have left, what was topped up, and whether the account was blocked meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from stasis_callback.ari.errors import AriError
+from stasis_callback.clock import Clock
+from stasis_callback.core.options import CallOptions
+from stasis_callback.engine.admission import account_trouble
+from stasis_callback.engine.funding import Funding, PaidLeg
+from stasis_callback.engine.stores import Stores
+
+log = structlog.get_logger()
+
+RETRY_S = 2.0
+"""Asterisk or the database did not answer: try again so soon. Until then the timers end the talk where it is paid
+for.
+"""
+
+
+@dataclass
+class TalkFunds:
+    """The funds of one talk. `longest_s` is how long it can last in all, as far as is known."""
+
+    stores: Stores
+    funding: Funding
+    clock: Clock
+    a: PaidLeg
+    b: PaidLeg
+    options: CallOptions
+    accounts: tuple[int, ...]
+    """Who pays: rows of leg A's and leg B's account."""
+    longest_s: int
+    trouble: str = ""
+    """Why nothing more is held although there are funds: `account_blocked`, `account_expired`."""
+    _armed_s: int = field(init=False)
+    """As far as the timers reach; behind what is held when Asterisk did not answer."""
+    _retry_at_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        """The timers stand where the first slice ends."""
+        self._armed_s = self.b.funded_s
+
+    def left_s(self) -> float:
+        """Seconds of talk left, as far as is known."""
+        return self.longest_s - self.b.leg.elapsed_s()
+
+    def next_extension_s(self) -> float | None:
+        """When to call `extend`, in seconds from now; None when nothing more is to be held."""
+        if self.trouble or self._armed_s >= self.options.talk_limit_s:
+            return None
+        before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
+        due_s = self._armed_s - self.b.leg.elapsed_s() - before_s
+        return max(due_s, self._retry_at_s - self.clock.monotonic_s(), 0.0)
+
+    def refresh(self) -> None:
+        """Look again how long the talk can last: other calls spend, somebody tops up."""
+        if not self.trouble:
+            self.longest_s = self.funding.longest_talk_s(self.a, self.b, self.options)
+
+    def extend(self) -> None:
+        """Hold the next slice and move both timers. What cannot be done now is tried again."""
+        self._retry_at_s = self.clock.monotonic_s() + RETRY_S
+        try:
+            if self.b.funded_s == self._armed_s:
+                self._hold()
+            if self.b.funded_s != self._armed_s:
+                self.a.arm()
+                self.b.arm()
+                self._armed_s = self.b.funded_s
+        except AriError as error:
+            log.warning("talk.timer_not_moved", leg=self.b.leg.id, error=str(error))
+        except Exception:
+            log.exception("talk.not_extended", leg=self.b.leg.id)
+
+    def _hold(self) -> None:
+        now_us, before_s = self.clock.now_us(), self.b.funded_s
+        troubles = (account_trouble(self.stores.accounts.get(account), now_us) for account in self.accounts)
+        self.trouble = next((trouble for trouble in troubles if trouble), "")
+        if self.trouble:
+            self.longest_s = before_s
+            log.info("talk.ends", leg=self.b.leg.id, reason=self.trouble)
+            return
+        self.longest_s = self.funding.extend_talk(self.a, self.b, self.options)
+        if self.b.funded_s != before_s:
+            log.info("talk.extended", leg=self.b.leg.id, funded_s=self.b.funded_s, longest_s=self.longest_s)

@@ -1,0 +1,79 @@
+"""Funds are held slice by slice: what happens to the account during the talk counts at the next slice."""
+
+from __future__ import annotations
+
+from world import ANI, FRIEND, World
+
+from stasis_callback.core.money import parse_amount
+from stasis_callback.core.rating import Rate
+
+SLICE = {"hold_slice_s": "10", "hold_extend_before_s": "5"}
+
+
+def _talking(world: World, funds: str, **options: str) -> None:
+    """Leg A is free, leg B costs a tenth of a cent a second; slices of ten seconds."""
+    world.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
+    world.access_number(**SLICE, **options)
+    world.account(funds=funds)
+    world.phone().answers().dials(f"{FRIEND}#")
+    world.phone(FRIEND).answers()
+
+
+def _held_micros(world: World) -> int:
+    return world.stores.accounts.named(ANI).held_micros
+
+
+def _ends(world: World, funds: str) -> int:
+    """The friend's phone has ended; the seconds that were charged for it."""
+    world.phone(FRIEND).wait_for("ended", timeout_s=40)
+    world.phone().hang_up()
+    world.finished()
+    world.nothing_left(funds=funds)
+    b = world.xdrs()["b1"]
+    assert (b.amount_micros, b.overrun_micros) == (b.charged_s * 1000, 0)
+    return b.charged_s
+
+
+def test_a_talk_goes_on_slice_by_slice(world: World) -> None:
+    _talking(world, "10.00")
+    with world.running():
+        world.rings()
+        world.phone(FRIEND).wait_for("answered", timeout_s=30)
+        world.heard("two hours")
+        assert _held_micros(world) == 10_000  # ten seconds of the two hours that were announced
+        world.until(lambda: len(world.events("talk.extended")) == 1)
+        assert _held_micros(world) == 20_000
+        world.until(lambda: len(world.events("talk.extended")) == 2, timeout_s=20)
+        world.phone(FRIEND).hang_up()
+        assert 14 <= _ends(world, "10.00") <= 18
+
+
+def test_the_last_slice_is_what_is_left(world: World) -> None:
+    _talking(world, "0.013", low_funds_warning_s="4")
+    with world.running():
+        world.rings()
+        assert _ends(world, "0.013") == 13
+        world.heard("credit")
+    assert [line["funded_s"] for line in world.events("talk.extended")] == [13]
+    assert [line["left_s"] for line in world.events("talk.warning")] == [4]
+
+
+def test_a_top_up_during_the_talk_prolongs_it(world: World) -> None:
+    _talking(world, "0.012")
+    with world.running():
+        world.rings()
+        world.until(lambda: len(world.events("talk.extended")) == 1, timeout_s=30)
+        book = world.stores.accounts.named(ANI).book_id
+        world.stores.ledger.top_up(book, parse_amount("0.003"), key="during the talk")
+        assert _ends(world, "0.015") == 15
+
+
+def test_an_account_blocked_during_the_talk_ends_with_the_slice(world: World) -> None:
+    _talking(world, "10.00")
+    with world.running():
+        world.rings()
+        world.phone(FRIEND).wait_for("answered", timeout_s=30)
+        world.stores.accounts.change(ANI, status="blocked")
+        assert _ends(world, "10.00") == 10
+        world.heard("blocked")
+    assert world.events("talk.ends")[0]["reason"] == "account_blocked"
