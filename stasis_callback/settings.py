@@ -77,7 +77,7 @@ class WebSettings(Section):
 
     enabled: bool = Field(False, description="Whether `run` serves the web.")
     host: str = Field("127.0.0.1", description="The address it listens on.")
-    port: int = Field(8080, ge=1, le=65_535, description="The port.")
+    port: int = Field(8080, ge=0, le=65_535, description="The port; 0 takes any that is free.")
     public_url: str = Field(
         "",
         pattern=r"^(https?://[^/?#\s@]+)?$",

@@ -24,19 +24,28 @@ def to_e164(written: str, region: str) -> str | None:
     if bare.startswith("00"):
         bare = "+" + bare[2:]
     if bare.startswith("+"):
-        return _read(bare, None)
-    return (_read(bare, region) if region else None) or _read("+" + bare, None)
-
-
-def _read(text: str, region: str | None) -> str | None:
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None
-    # "Possible" goes by length. Whether a range is assigned changes faster than any list of ranges.
-    if not phonenumbers.is_possible_number(number):
+        readings = [_read(bare, None)]
+    else:
+        readings = [_read(bare, region) if region else None, _read("+" + bare, None)]
+    # "Possible" goes by length, and that suffices: ranges are assigned faster than any list of them is renewed. The
+    # list tells only which of two readings is the likelier.
+    possible = [number for number in readings if number is not None and _is_possible(number)]
+    number = next(filter(phonenumbers.is_valid_number, possible), possible[0] if possible else None)
+    if number is None:
         return None
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+
+
+def _read(text: str, region: str | None) -> phonenumbers.PhoneNumber | None:
+    try:
+        return phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _is_possible(number: phonenumbers.PhoneNumber) -> bool:
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    return bool(reason == phonenumbers.ValidationResult.IS_POSSIBLE)
 
 
 @cache

@@ -46,6 +46,13 @@ class TooSlow(Exception):
     """The rest of a request did not come in time."""
 
 
+class Ambiguous(Exception):
+    """A request says in two ways where it ends: a proxy may have believed the other one."""
+
+
+_ANSWERS = {TooLarge: (413, "too_large"), TooSlow: (408, "too_slow"), Ambiguous: (400, "ambiguous_length")}
+
+
 class Guard:
     """Limits the body of each request in size and time, and puts the headers on each answer."""
 
@@ -72,14 +79,19 @@ class Guard:
             await send(message)
 
         try:
-            if _declared_length(scope) > self._limit:
-                raise TooLarge
+            self._look_at_head(Headers(scope=scope))
             await self._app(scope, self._limited(receive), send_with_headers)
-        except (TooLarge, TooSlow) as error:
+        except (TooLarge, TooSlow, Ambiguous) as error:
             if started:
                 raise
-            status, code = (413, "too_large") if isinstance(error, TooLarge) else (408, "too_slow")
-            await _refuse(send_with_headers, status, code)
+            await _refuse(send_with_headers, *_ANSWERS[type(error)])
+
+    def _look_at_head(self, headers: Headers) -> None:
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise Ambiguous
+        text = headers.get("content-length", "0")
+        if text.isascii() and text.isdigit() and (len(text) > 15 or int(text) > self._limit):
+            raise TooLarge
 
     def _limited(self, receive: Receive) -> Receive:
         """`receive`, up to the limit and the time for all of the body."""
@@ -105,11 +117,6 @@ class Guard:
             return message
 
         return limited
-
-
-def _declared_length(scope: Scope) -> int:
-    text = Headers(scope=scope).get("content-length", "0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
 
 
 async def _refuse(send: Send, status: int, code: str) -> None:

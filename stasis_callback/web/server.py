@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -81,6 +82,8 @@ class WebServer:
                 ssl_keyfile=web.tls_key or None,
             )
         )
+        # A line for everything that is no HTTP is what whoever sends it would like.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
 
     def start(self) -> None:
