@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from stasis_callback.clock import US_PER_S
@@ -41,12 +42,12 @@ class Progress:
     @property
     def first_number(self) -> str:
         """The first number as others may see it."""
-        return mask(self.request.leg_a_number)
+        return _shown(self.request.leg_a_number)
 
     @property
     def second_number(self) -> str:
         """The second number as others may see it; "" when it was not given beforehand."""
-        return mask(self.request.destination) if self.request.destination else ""
+        return _shown(self.request.destination)
 
 
 def progress_of(stores: Stores, request_id: str, now_us: int, until: int | None = None) -> Progress:
@@ -84,6 +85,10 @@ def _reason(request: RequestView, events: list[EventView], xdrs: list[XdrView]) 
     if Step.FIRST_ANSWERED not in steps:
         return _FIRST.get(request.outcome, "first_failed")
     return "not_connected"
+
+
+def _shown(number: str) -> str:
+    return re.sub("x+", "…", mask(number))
 
 
 def seconds(duration_us: int) -> int:
