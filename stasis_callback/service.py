@@ -22,6 +22,7 @@ from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.funding import Funding
+from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.resources import sounds_dir
@@ -79,6 +80,7 @@ class Service:
         )
         self._reconciled = False
         self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)
+        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
         self.web = self._web_server(settings) if settings.web.enabled else None
@@ -101,6 +103,7 @@ class Service:
     def start(self) -> None:
         """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
         self.dialer.start()
+        self._queue_watch.start()
         self.link.start()
         if self.web:
             self.web.start()
@@ -122,6 +125,7 @@ class Service:
         """Stop taking calls and close everything but the database."""
         if self.web:
             self.web.stop()
+        self._queue_watch.stop()
         self.dialer.stop()
         self.link.stop()
         self._triggers.shutdown()

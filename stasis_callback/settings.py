@@ -38,7 +38,10 @@ class Section(BaseModel):
 class DatabaseSettings(Section):
     """Where the state is kept."""
 
-    url: str = Field("sqlite:///stasis-callback.db", description="sqlite:///path/to/file.db")
+    url: str = Field(
+        "sqlite:///stasis-callback.db",
+        description="sqlite:///path/to/file.db, or postgresql://user@host/name.",
+    )
 
 
 class AriSettings(Section):

@@ -6,10 +6,32 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from databases import KINDS, Databases
 
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--db", choices=KINDS, default="sqlite", help="the database that the tests use")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    Databases.kind = config.getoption("--db")
+
+
+def pytest_unconfigure() -> None:
+    Databases.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about one kind of database is left out of a run on the other."""
+    other = "postgres" if Databases.kind == "sqlite" else "sqlite"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

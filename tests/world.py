@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from databases import Databases
 from fuse_watch import FuseWatch
 from pydantic import SecretStr
 
@@ -45,7 +46,7 @@ class World:
         network.phones.clear()
         self.settings = Settings(
             node="test",
-            database=DatabaseSettings(url=f"sqlite:///{folder}/callback.db"),
+            database=DatabaseSettings(url=Databases.new(folder)),
             ari=AriSettings(
                 url=network.ari_url,
                 username=network.ari_username,
@@ -55,7 +56,6 @@ class World:
             asterisk=AsteriskSettings(trunk=network.trunk_name, cel_path=network.cel_path),
         )
         self.stores: Stores = open_stores(self.settings.database.url, "test", Clock())
-        self.stores.database.migrate()
         self.fuses = FuseWatch(self.stores)
         if isinstance(network, FakeNetwork):
             network.fake.watchers[:] = [self.fuses]
@@ -237,6 +237,7 @@ cel_path = "{s.asterisk.cel_path}"
         if isinstance(self.network, FakeNetwork):
             self.network.fake.watchers.clear()
         self.stores.database.close()
+        Databases.remove(self.settings.database.url)
         with closing(self._ari()) as client:
             for channel in client.channels.list():
                 client.channel(channel.id).hang_up()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from stasis_callback.admin.context import AsJson, invocation, settings
+from stasis_callback.admin.context import AsJson, database_file, invocation, settings, shown_url
 from stasis_callback.admin.output import print_json
 
 app = typer.Typer(name="config", help="The settings of this node.")
@@ -17,6 +17,8 @@ def show(as_json: AsJson = False) -> None:
 
     # Pydantic writes a SecretStr as asterisks.
     values = settings().model_dump(mode="json")
+    if not database_file(values["database"]["url"]):
+        values["database"]["url"] = shown_url(values["database"]["url"])
     source = str(find_config(invocation.config) or "")
     if as_json:
         print_json({"file": source or None, "settings": values})

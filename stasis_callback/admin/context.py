@@ -44,11 +44,15 @@ def settings() -> Settings:
         raise InvalidInput(f"the environment: {error}") from None
 
 
-def database_path(url: str) -> Path:
-    """The file behind `sqlite:///file`. Raises CallbackError for any other database."""
-    if not url.startswith("sqlite:///"):
-        raise CallbackError("the database url cannot be used: write sqlite:///path/to/file.db")
-    return Path(url.removeprefix("sqlite:///"))
+def database_file(url: str) -> Path | None:
+    """The file behind `sqlite:///file`; None for a server."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+
+
+def shown_url(url: str) -> str:
+    """A database's URL for people: without the password in it, a file by its path."""
+    file = database_file(url)
+    return str(file) if file else re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 @contextmanager
@@ -57,9 +61,10 @@ def store() -> Iterator[Stores]:
     from stasis_callback.settings import find_config
 
     url = settings().database.url
-    if not database_path(url).is_file():
+    file = database_file(url)
+    if file and not file.is_file():
         remedy = "db upgrade` to create it" if find_config(invocation.config) else "init`"
-        raise CallbackError(f"there is no database {database_path(url)}: run `stasis-callback {remedy}")
+        raise CallbackError(f"there is no database {file}: run `stasis-callback {remedy}")
     with open_database(url) as stores:
         if stores.database.pending_migrations():
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")

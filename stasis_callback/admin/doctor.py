@@ -15,10 +15,11 @@ import typer
 from stasis_callback.admin.context import (
     AsJson,
     asterisk,
-    database_path,
+    database_file,
     invocation,
     open_database,
     settings,
+    shown_url,
 )
 from stasis_callback.admin.output import one_line, print_json
 from stasis_callback.core.errors import CallbackError, InvalidInput
@@ -120,13 +121,13 @@ def _database(config: Settings) -> Generator[Finding, None, set[str]]:
     """What is wrong with the database; returns the languages it names, the default one where it cannot be read."""
     languages = {CallOptions().languages}
     try:
-        path = database_path(config.database.url)
-        if not path.is_file():
-            yield Finding("problem", f"there is no database {path}", "run `stasis-callback db upgrade`")
+        name, file = shown_url(config.database.url), database_file(config.database.url)
+        if file and not file.is_file():
+            yield Finding("problem", f"there is no database {file}", "run `stasis-callback db upgrade`")
             return languages
         with open_database(config.database.url) as s:
             if s.database.pending_migrations():
-                yield Finding("problem", f"{path} is not up to date", "run `stasis-callback db upgrade`")
+                yield Finding("problem", f"{name} is not up to date", "run `stasis-callback db upgrade`")
                 return languages
             from stasis_callback.store.audit import verify
 
@@ -142,7 +143,7 @@ def _database(config: Settings) -> Generator[Finding, None, set[str]]:
     for sentence in wrong:
         yield Finding("problem", f"ledger: {sentence}", "stop the service and keep a copy of the database")
     if not wrong:
-        yield Finding("ok", f"database {path}: up to date, every sum of the ledger agrees")
+        yield Finding("ok", f"database {name}: up to date, every sum of the ledger agrees")
     return languages
 
 

@@ -25,6 +25,7 @@ node = "node1"
 log_format = "text"
 
 [database]
+# A file, or a server: postgresql://user@host/name.
 url = {url}
 
 [ari]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import typer
 
@@ -62,6 +63,20 @@ def print_one(record: Record, *, as_json: bool) -> None:
     width = max(len(name) for name in shown)
     for name, value in shown.items():
         typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value)}".rstrip())
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, for people at a terminal; it is told how much of how much is done."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def complain(message: str) -> None:

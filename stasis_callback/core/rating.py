@@ -161,6 +161,11 @@ def cost_micros(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0)
     return _rounded(sum_over, over * terms.rounding_micros, terms.rounding) * terms.rounding_micros
 
 
+def least_micros(price: Price, start_us: int) -> int:
+    """The cost of the shortest call that costs something: who has less cannot call."""
+    return cost_micros(price, price.shortest_paid_s, start_us)
+
+
 def charge(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> Charge:
     """The intervals of a call and their price, before fee, surcharge, minimum and rounding; see `cost_micros`."""
     rate, (first, following) = price.rate, intervals(price, seconds)

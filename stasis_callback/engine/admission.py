@@ -12,7 +12,7 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
 from stasis_callback.core.options import CallOptions, RejectCause
-from stasis_callback.core.rating import cost_micros
+from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.access_numbers import AccessNumberView
@@ -211,8 +211,9 @@ class Admission:
         found.notes.append(
             f"leg A to {found.number} costs {payer.number} by the rate of prefix {rate.rate.prefix}"
         )
-        least_micros = cost_micros(rate.price, rate.price.shortest_paid_s, self._clock.now_us())
-        if least_micros > self._stores.ledger.available_micros(payer.book_id):
+        if least_micros(rate.price, self._clock.now_us()) > self._stores.ledger.available_micros(
+            payer.book_id
+        ):
             found.refuse("no_funds", f"account {payer.number} cannot pay for the first interval of leg A")
 
 

@@ -9,12 +9,14 @@ from stasis_callback.engine.stores import Stores
 
 
 def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str]:
-    """Hang up what there is of a call; the ids of its legs. Raises AriError.
+    """Hang up what there is of a call; the ids of its legs, none when Asterisk has none of them. Raises AriError.
 
-    Leg A first: when leg B ends, the subscriber is asked for another number.
+    Leg A first: when leg B ends, the subscriber is asked for another number. The service then ends leg B itself, and
+    may be quicker than we are.
     """
     legs = sorted(stores.calls.open_legs(request_id), key=lambda leg: leg.side)
-    return [leg.id for leg in legs if client.channel(leg.id).hang_up()]
+    ended = [client.channel(leg.id).hang_up() for leg in legs]
+    return [leg.id for leg in legs] if any(ended) else []
 
 
 def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:

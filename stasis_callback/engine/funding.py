@@ -196,9 +196,10 @@ class Funding:
                     fair_s = whole_s
                 target_s = min(b.funded_s + options.hold_slice_s, fair_s)
                 if target_s > b.funded_s:
+                    # Leg A's book first, as in `open_leg_b`: two calls never wait for each other's books.
                     lead_s = _lead_s(a, b)
-                    self._grow(b, target_s)
                     self._grow(a, target_s + lead_s)
+                    self._grow(b, target_s)
         except _TakenMeanwhile:
             a.funded_s, b.funded_s = before
             whole_s = b.funded_s

@@ -17,7 +17,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
 from stasis_callback.core.limits import Limit, RequestLimits
 from stasis_callback.core.options import CallOptions
-from stasis_callback.core.rating import cost_micros
+from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.engine.admission import account_trouble, number_trouble
 from stasis_callback.engine.stores import Stores
@@ -191,7 +191,7 @@ class Orders:
 
     def _first_seconds_are_paid(self, account: AccountView, rates: list[RateView]) -> bool:
         now_us = self._clock.now_us()
-        first_micros = sum(cost_micros(rate.price, rate.price.shortest_paid_s, now_us) for rate in rates)
+        first_micros = sum(least_micros(rate.price, now_us) for rate in rates)
         return first_micros <= self._stores.ledger.available_micros(account.book_id)
 
     def _within_limits(self, order: Order, account: AccountView) -> Answer:

@@ -41,6 +41,7 @@ class AccessNumbers:
             raise InvalidInput(f"access number {number!r}: write 3 to 15 digits, as the trunk delivers it")
         CallOptions.parse(stored)
         with self._database.transaction():
+            self._database.lock("access_numbers")
             if AccessNumber.get_or_none(AccessNumber.number == number) is not None:
                 raise InvalidInput(f"access number {number} exists already")
             AccessNumber.create(
@@ -53,6 +54,7 @@ class AccessNumbers:
     def change(self, number: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Set options (an empty text restores the default) and switch the number on or off; all or nothing."""
         with self._database.transaction():
+            self._database.lock("access_numbers")
             row = AccessNumber.get_or_none(AccessNumber.number == number)
             if row is None:
                 raise InvalidInput(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -72,11 +73,18 @@ class Accounts:
         self._ledger = ledger
         self._clock = clock
 
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Customers, products and accounts change one after the other: what is unique is looked up first."""
+        with self._database.transaction():
+            self._database.lock("accounts")
+            yield
+
     # --- customers and products --------------------------------------------------------------------------------
 
     def add_customer(self, name: str, currency: str) -> None:
         """Raises InvalidInput when the name is taken or the currency is none."""
-        with self._database.transaction():
+        with self._changing():
             _unique(Customer, name, "customer")
             Customer.create(
                 name=checked_name(name), currency=parse_currency(currency), created_at_us=self._clock.now_us()
@@ -91,7 +99,7 @@ class Accounts:
 
     def add_product(self, name: str, tariff: str) -> None:
         """Raises InvalidInput when the name is taken or there is no such tariff."""
-        with self._database.transaction():
+        with self._changing():
             _unique(Product, name, "product")
             Product.create(
                 name=checked_name(name),
@@ -101,7 +109,7 @@ class Accounts:
 
     def set_product(self, name: str, tariff: str, access_code: str = "") -> None:
         """Give a product another tariff, for one access code or as its usual one, from the next call on."""
-        with self._database.transaction():
+        with self._changing():
             product = by_name(Product, name, "product")
             new = by_name(Tariff, tariff, "tariff")
             if product.tariff.currency != new.currency:
@@ -132,7 +140,7 @@ class Accounts:
         aliases: Iterable[str] = (),
     ) -> AccountView:
         """Open an account with nothing in it. Raises InvalidInput and changes nothing when something is wrong."""
-        with self._database.transaction():
+        with self._changing():
             owner = by_name(Customer, customer, "customer")
             bought = by_name(Product, product, "product")
             if owner.currency != bought.tariff.currency:
@@ -173,7 +181,7 @@ class Accounts:
         speed_dials: Mapping[str, str] | None = None,
     ) -> AccountView:
         """Change what is given, all or nothing. Raises InvalidInput when a value cannot be used."""
-        with self._database.transaction():
+        with self._changing():
             account = Account.get_or_none(Account.number == number)
             if account is None:
                 raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
@@ -201,7 +209,7 @@ class Accounts:
 
     def add_alias(self, account_id: int, alias: str) -> bool:
         """Give an account one more id; False when it is taken or cannot be one."""
-        with self._database.transaction():
+        with self._changing():
             try:
                 self._free_number(alias)
             except InvalidInput:

@@ -33,7 +33,7 @@ def _transfers() -> list[str]:
         .having(total != 0)
     )
     return [
-        f"transfer {row.transfer_id} sums to {format_amount(row.total, row.currency)}, not to 0"
+        f"transfer {row.transfer_id} sums to {format_amount(int(row.total), row.currency)}, not to 0"
         for row in uneven.objects()
     ]
 

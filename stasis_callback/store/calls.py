@@ -75,6 +75,10 @@ class XdrView:
     source: str
 
 
+class _NotEnough(Exception):
+    """The funds for a leg do not suffice: what was noted of it is taken back."""
+
+
 class Calls:
     """The leg and xDR tables."""
 
@@ -95,24 +99,31 @@ class Calls:
         hold_micros: int,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice."""
-        with self._database.transaction():
-            book_id = Account.get_by_id(account_id).book_id
-            if hold_micros > self._ledger.available_micros(book_id):
-                return False
-            Leg.create(
-                id=leg_id,
-                request=request_id,
-                side=side,
-                number=number,
-                account=account_id,
-                rate=rate.id,
-                terms=rate.terms_id,
-                state=LegState.DIALING,
-                dialed_at_us=self._clock.now_us(),
-            )
-            if side == "b":
-                note_step(request_id, Step.CALLING_SECOND, self._clock.now_us())
-            return self._ledger.hold(leg_id, book_id, hold_micros)
+        book_id = self._book_of(account_id)
+        try:
+            with self._database.transaction():
+                Leg.create(
+                    id=leg_id,
+                    request=request_id,
+                    side=side,
+                    number=number,
+                    account=account_id,
+                    rate=rate.id,
+                    terms=rate.terms_id,
+                    state=LegState.DIALING,
+                    dialed_at_us=self._clock.now_us(),
+                )
+                if not self._ledger.hold(leg_id, book_id, hold_micros):
+                    raise _NotEnough
+                if side == "b":
+                    note_step(request_id, Step.CALLING_SECOND, self._clock.now_us())
+        except _NotEnough:
+            return False
+        return True
+
+    def _book_of(self, account_id: int) -> int:
+        with self._database.reading():
+            return int(Account.get_by_id(account_id).book_id)
 
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
         """Asterisk has reported the answer."""
@@ -129,6 +140,7 @@ class Calls:
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
         with self._database.transaction():
+            self._database.lock(f"hold:{leg_id}")
             done = Xdr.get_or_none(Xdr.leg == leg_id)
             if done is not None:
                 return _xdr(done)

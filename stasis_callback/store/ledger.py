@@ -60,6 +60,7 @@ class Ledger:
     def change_hold(self, leg_id: str, amount_micros: int) -> bool:
         """Make the open hold of a leg `amount_micros` in all; False when it cannot grow that far."""
         with self._database.transaction():
+            self._database.lock(f"hold:{leg_id}")
             hold = Hold.get_by_id(leg_id)
             require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
             if not self._reserve(hold.book_id, amount_micros - hold.amount_micros):
@@ -92,6 +93,7 @@ class Ledger:
         require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
         key = f"settle:{leg_id}"
         with self._database.transaction():
+            self._database.lock(f"hold:{leg_id}")
             hold = Hold.get_by_id(leg_id)
             overrun = max(amount_micros - hold.amount_micros, 0)
             settlement = Settlement(amount_micros - overrun, overrun)
@@ -109,6 +111,7 @@ class Ledger:
     def void(self, leg_id: str) -> None:
         """Give a leg's hold back uncharged. A hold that is closed already stays as it is."""
         with self._database.transaction():
+            self._database.lock(f"hold:{leg_id}")
             hold = Hold.get_or_none(Hold.leg == leg_id, Hold.state == HoldState.OPEN)
             if hold:
                 self._close_hold(hold, HoldState.VOIDED)
@@ -157,7 +160,10 @@ class Ledger:
 
     def _house(self, purpose: str, currency: str) -> int:
         name = f"house:{purpose}:{currency}"
-        book = Book.get_or_none(Book.name == name) or _book(name, currency, house=True)
+        book = Book.get_or_none(Book.name == name)
+        if book is None:
+            self._database.lock(name)
+            book = Book.get_or_none(Book.name == name) or _book(name, currency, house=True)
         return int(book.id)
 
     def _post(self, key: str, kind: str, note: str, lines: dict[int, int]) -> bool:
@@ -165,6 +171,7 @@ class Ledger:
         lines = {book: amount for book, amount in lines.items() if amount}
         require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
         digest = hashlib.sha256(repr((kind, sorted(lines.items()))).encode()).hexdigest()
+        self._database.lock(f"transfer:{key}")
         before = Transfer.get_or_none(Transfer.key == key)
         if before is not None:
             require(before.input_hash == digest, f"transfer {key} was posted before with other amounts")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
@@ -94,6 +95,8 @@ class Requests:
         now_us = self._clock.now_us()
         window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
         with self._database.transaction():
+            whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
+            self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
             same = Request.leg_a_number == leg_a_number
             if subscriber_id is not None:
                 same |= Request.subscriber == subscriber_id
@@ -125,11 +128,13 @@ class Requests:
                 created_at_us=now_us,
                 due_at_us=now_us + int(options.callback_delay_s * US_PER_S),
             )
+            self._database.notify()
         return ""
 
     def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
         """Keep a request that was not accepted, with the reason, so that an operator can see why."""
         with self._database.transaction():
+            self._database.lock(f"request:{request.key}")
             if Request.get_or_none(Request.key == request.key) is None:
                 now_us = self._clock.now_us()
                 self._insert(
@@ -183,12 +188,13 @@ class Requests:
         """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`."""
         now_us = self._clock.now_us()
         with self._database.transaction():
-            due = list(
+            rows = (
                 Request.select()
                 .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
                 .order_by(Request.due_at_us)
                 .limit(limit)
             )
+            due = list(self._database.taking(rows))
             for row in due:
                 row.state = RequestState.DIALING
                 row.attempts += 1
@@ -214,6 +220,7 @@ class Requests:
     def log_in(self, request_id: str, subscriber_id: int) -> bool:
         """Note who logged in with a PIN; False when a callback of this account is under way already."""
         with self._database.transaction():
+            self._database.lock(f"subscriber:{subscriber_id}")
             if Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE)).exists():
                 return False
             Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
@@ -246,7 +253,10 @@ class Requests:
         with self._database.transaction():
             row = Request.get_by_id(request_id)
             require_move(RequestState(row.state), state)
-            Request.update(state=state, **values).where(Request.id == request_id).execute()
+            moved = Request.update(state=state, **values).where(
+                Request.id == request_id, Request.state == row.state
+            )
+            require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
             note_step(request_id, _STEPS[state], self._clock.now_us())
 
     # --- out -------------------------------------------------------------------------------------------------------

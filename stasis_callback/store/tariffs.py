@@ -71,6 +71,7 @@ class Tariffs:
     def add(self, name: str, currency: str, terms: Terms | None = None) -> None:
         """Raises InvalidInput when the name is taken or the currency is none."""
         with self._database.transaction():
+            self._database.lock("tariffs")
             if Tariff.get_or_none(Tariff.name == name) is not None:
                 raise InvalidInput(f"tariff {name!r} exists already")
             now_us = self._clock.now_us()
@@ -104,7 +105,7 @@ class Tariffs:
     def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
         """Give a tariff other terms, from the next call on."""
         with self._database.transaction():
-            tariff = by_name(Tariff, name, "tariff")
+            tariff = self._locked(name)
             if terms_of(_newest_terms(tariff.id)) != terms:
                 self._revise(tariff, "terms", note, 0)
                 self._insert_terms(tariff.id, terms)
@@ -137,7 +138,7 @@ class Tariffs:
         """
         _no_prefix_twice(rates)
         with self._database.transaction():
-            row = by_name(Tariff, tariff, "tariff")
+            row = self._locked(tariff)
             now_us = self._clock.now_us()
             _not_in_the_past(rates, now_us)
             known = _known_at(row.id, rates, now_us)
@@ -162,7 +163,7 @@ class Tariffs:
         there is none.
         """
         with self._database.transaction():
-            row = by_name(Tariff, tariff, "tariff")
+            row = self._locked(tariff)
             at_us = from_us or self._clock.now_us()
             old = _in_force(row.id, at_us).where(RateRow.prefix == prefix, ~RateRow.discontinued).first()
             if old is None:
@@ -176,7 +177,7 @@ class Tariffs:
         The terms are left as they are. Raises InvalidInput when there is no such revision.
         """
         with self._database.transaction():
-            row = by_name(Tariff, tariff, "tariff")
+            row = self._locked(tariff)
             if not 0 <= number < row.revision:
                 raise InvalidInput(
                     f"tariff {tariff!r} has no revision {number} to go back to: see `stasis-callback rate history`"
@@ -190,6 +191,11 @@ class Tariffs:
             if restored:
                 self._insert(row, "roll back", note or f"to revision {number}", restored, now_us)
             return len(restored)
+
+    def _locked(self, name: str) -> Tariff:
+        """A tariff that nobody else changes until this transaction is over."""
+        self._database.lock(f"tariff:{name}")
+        return by_name(Tariff, name, "tariff")
 
     def _insert(self, tariff: Tariff, kind: str, note: str, rates: Sequence[NewRate], now_us: int) -> None:
         number = self._revise(tariff, kind, note, len(rates))
@@ -214,7 +220,7 @@ class Tariffs:
         TariffTerms.create(tariff=tariff_id, created_at_us=self._clock.now_us(), **values)
 
     def _revise(self, tariff: Tariff, kind: str, note: str, rates: int) -> int:
-        """Note a change; its number. The counter's row is locked by it, so the rows of two changes never mix."""
+        """Note a change; its number. The tariff is locked, so the rows of two changes never mix."""
         if len(note) > NOTE_LIMIT:
             raise InvalidInput(f"a note has at most {NOTE_LIMIT} characters")
         Tariff.update(revision=Tariff.revision + 1).where(Tariff.id == tariff.id).execute()

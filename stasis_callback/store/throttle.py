@@ -23,6 +23,7 @@ class Throttles:
     def failed(self, key: str, *, limit: int, lock_s: float) -> bool:
         """Count a wrong login; True when it was the `limit`-th in a row: the key is locked for `lock_s` seconds."""
         with self._database.transaction():
+            self._database.lock(f"throttle:{key}")
             row = Throttle.get_or_none(Throttle.key == key)
             failures = 1 + (row.failures if row else 0)
             locked = failures >= limit

@@ -16,6 +16,7 @@ from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import execute
 from stasis_callback.clock import Clock
 from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.store import models
 
 assert __main__.run
 
@@ -40,6 +41,7 @@ class CommandLine:
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder = folder
         self.database = folder / "stasis-callback.db"
+        self.url = f"sqlite:///{self.database}"
         self._capsys = capsys
 
     def __call__(self, *words: str | Path) -> Result:
@@ -70,7 +72,7 @@ class CommandLine:
     @contextmanager
     def stores(self) -> Iterator[Stores]:
         """The database, for what no command does."""
-        stores = open_stores(f"sqlite:///{self.database}", "node1", Clock())
+        stores = open_stores(self.url, "node1", Clock())
         try:
             yield stores
         finally:
@@ -78,6 +80,13 @@ class CommandLine:
 
     def dump(self) -> list[str]:
         """Every row of every table."""
+        if self.url.startswith("postgresql:"):
+            with self.stores() as stores, stores.database.reading():
+                return [
+                    str(row)
+                    for model in models.ALL
+                    for row in model.select().order_by(model._meta.primary_key).tuples()
+                ]
         if not self.database.exists():
             return []
         connection = sqlite3.connect(self.database)
@@ -85,3 +94,8 @@ class CommandLine:
             return list(connection.iterdump())
         finally:
             connection.close()
+
+    def sql(self, statement: str) -> None:
+        """Change the database behind the product's back."""
+        with self.stores() as stores, stores.database.transaction():
+            models.bound_database.execute_sql(statement)

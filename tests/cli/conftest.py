@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+from databases import Databases, migrated, server
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
@@ -24,6 +26,9 @@ def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     return CommandLine(tmp_path, capsys)
 
 
+SHOP = "cli_shop"
+
+
 @pytest.fixture(scope="session")
 def _shops() -> dict[str, Path]:
     return {}
@@ -35,14 +40,19 @@ def shop(
     _shops: dict[str, Path],
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
-) -> CommandLine:
+) -> Iterator[CommandLine]:
     """A small business: one customer, tariff, product, account with 10.00, and access number."""
     if not _shops:
+        if Databases.kind == "postgres":
+            monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", server().create(SHOP, template=migrated()))
         open_shop(cli)
         _shops["made"] = Path(shutil.copytree(cli.folder, tmp_path_factory.mktemp("shop") / "files"))
     shutil.copytree(_shops["made"], cli.folder, dirs_exist_ok=True)
-    monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", f"sqlite:///{cli.database}")
-    return cli
+    if Databases.kind == "postgres":
+        cli.url = Databases.clone(SHOP)
+    monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", cli.url)
+    yield cli
+    Databases.remove(cli.url)
 
 
 def open_shop(cli: CommandLine) -> None:

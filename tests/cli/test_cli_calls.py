@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -171,10 +170,7 @@ def retried(shop: CommandLine, request_id: str) -> str:
 
 
 def test_a_pin_has_to_be_keyed_again(shop: CommandLine, called: str) -> None:
-    connection = sqlite3.connect(shop.database)
-    connection.execute("UPDATE request SET triggered_by = 'pin'")
-    connection.commit()
-    connection.close()
+    shop.sql("UPDATE request SET triggered_by = 'pin'")
     assert shop.ok("request", "show", retried(shop, called), "--json").json["subscriber"] == ""
 
 

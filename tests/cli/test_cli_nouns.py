@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 
@@ -163,10 +161,7 @@ def test_a_ledger_in_order_verifies(shop: CommandLine, called: str) -> None:
 
 
 def test_a_balance_that_was_tampered_with_is_found(shop: CommandLine) -> None:
-    connection = sqlite3.connect(shop.database)
-    connection.execute("UPDATE book SET balance_micros = 99000000 WHERE name LIKE 'account:%'")
-    connection.commit()
-    connection.close()
+    shop.sql("UPDATE book SET balance_micros = 99000000 WHERE name IN ('account:420212345678')")
     result = shop("ledger", "verify")
     assert result.code == 1
     assert "the balance is 99.00, its entries sum to 10.00" in result.out

@@ -19,9 +19,9 @@ PROCESSES = 8
 TRIES = 60
 
 
-def take_holds(number: int, file: Path, account: AccountView, request: RequestView, start: Barrier) -> int:
+def take_holds(number: int, url: str, account: AccountView, request: RequestView, start: Barrier) -> int:
     """In a process of its own: holds ten micros as often as it is let."""
-    stores = open_stores(f"sqlite:///{file}", f"node{number}", SetClock())
+    stores = open_stores(url, f"node{number}", SetClock())
     rate = stores.tariffs.match(account.tariff_id, "44207")
     assert rate is not None
     start.wait(60)
@@ -33,9 +33,9 @@ def take_holds(number: int, file: Path, account: AccountView, request: RequestVi
     return sum(granted)
 
 
-def settle_all(number: int, file: Path, legs: list[str], start: Barrier) -> int:
+def settle_all(number: int, url: str, legs: list[str], start: Barrier) -> int:
     """In a process of its own: reports the end of every leg, as all the others do."""
-    stores = open_stores(f"sqlite:///{file}", f"node{number}", SetClock())
+    stores = open_stores(url, f"node{number}", SetClock())
     start.wait(60)
     charged = sum(stores.calls.settle(leg, talked(1)).amount_micros for leg in legs)
     stores.database.close()
@@ -51,13 +51,13 @@ def test_eight_processes_are_granted_exactly_the_funds_and_charge_each_leg_once(
             with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
                 granted = pool.starmap(
                     take_holds,
-                    [(n, shop.file, account, request, start) for n in range(PROCESSES)],
+                    [(n, shop.url, account, request, start) for n in range(PROCESSES)],
                     chunksize=1,
                 )
                 legs = [leg.id for leg in shop.stores.calls.open_legs()]
                 assert sum(granted) == len(legs) == 100
                 assert shop.stores.accounts.get(account.id).held_micros == 1000
-                ends = [(n, shop.file, legs, start) for n in range(PROCESSES)]
+                ends = [(n, shop.url, legs, start) for n in range(PROCESSES)]
                 charged = pool.starmap(settle_all, ends, chunksize=1)
         # Each process is told the same; the money moved once: ten micros of each leg, the rest is the house's.
         assert set(charged) == {100 * 10_000}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from databases import Databases
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -64,6 +65,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.shop.stores.database.close()
+        Databases.remove(self.shop.url)
         self.folder.cleanup()
 
     @initialize(credit=st.tuples(amounts, amounts))

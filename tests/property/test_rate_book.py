@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from databases import Databases
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -50,6 +51,7 @@ class RateBookMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "_shop"):
             self._shop.stores.database.close()
+            Databases.remove(self._shop.url)
             self._folder.cleanup()
 
     def _from_us(self, delay_s: int) -> int | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
+
+from databases import Databases
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.money import parse_amount
@@ -18,7 +18,6 @@ from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.store import models
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.calls import LegEnd
-from stasis_callback.store.database import Database
 from stasis_callback.store.requests import RequestView
 from stasis_callback.store.tariffs import NewRate
 
@@ -45,9 +44,10 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.clock = SetClock()
+        self.url = Databases.new(folder, "shop")
         self.file = folder / "shop.db"
-        self.file.write_bytes(_empty_database())
-        self.stores: Stores = open_stores(f"sqlite:///{self.file}", "node1", self.clock)
+        """The database as a file; only there on SQLite."""
+        self.stores: Stores = open_stores(self.url, "node1", self.clock)
         self.stores.tariffs.add("standard", "USD")
         self.stores.tariffs.put_rates("standard", [NewRate(UK_RATE)])
         self.stores.accounts.add_product("callback", "standard")
@@ -95,7 +95,17 @@ class Shop:
     def rows(self) -> dict[str, list[dict[str, Any]]]:
         """Everything in the database."""
         with self.stores.database.reading():
-            return {model.__name__: list(model.select().dicts()) for model in models.ALL}
+            return {
+                model.__name__: list(model.select().order_by(model._meta.primary_key).dicts())
+                for model in models.ALL
+            }
+
+    def unlock(self, table: str) -> None:
+        """Let an append-only table be changed, behind the product's back."""
+        if self.stores.database.kind == "sqlite":
+            self.sql(f"DROP TRIGGER {table}_no_update", f"DROP TRIGGER {table}_no_delete")
+        else:
+            self.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
 
     def sql(self, *statements: str) -> None:
         """Change the database behind the product's back."""
@@ -119,15 +129,4 @@ def open_shop(folder: Path) -> Iterator[Shop]:
         yield shop
     finally:
         shop.stores.database.close()
-
-
-@cache
-def _empty_database() -> bytes:
-    """A migrated database file; made once, because migrating takes longer than most tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "empty.db"
-        database = Database(f"sqlite:///{file}")
-        database.migrate()
-        database.close()
-        assert list(Path(folder).iterdir()) == [file]
-        return file.read_bytes()
+        Databases.remove(shop.url)

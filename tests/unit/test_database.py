@@ -35,20 +35,21 @@ def test_a_url_that_cannot_be_used_says_why(tmp_path: Path, url: str, why: str) 
 
 def test_only_one_database_is_open_at_a_time(shop: Shop) -> None:
     with pytest.raises(InvariantBroken, match="close it first"):
-        Database(f"sqlite:///{shop.file}")
+        Database(shop.url)
 
 
 def test_what_was_committed_is_there_after_opening_again(tmp_path: Path, shop: Shop) -> None:
     shop.stores.tariffs.add("second", "EUR")
     before = shop.rows()
     shop.stores.database.close()
-    again = Database(f"sqlite:///{shop.file}")
+    again = Database(shop.url)
     try:
         assert shop.rows() == before
     finally:
         again.close()
 
 
+@pytest.mark.sqlite
 def test_the_file_survives_a_power_cut(shop: Shop) -> None:
     """Write-ahead log, and each commit reaches the disk before it is reported."""
     with shop.stores.database.reading():
@@ -89,6 +90,7 @@ def test_another_thread_sees_a_change_when_it_is_committed_not_before(shop: Shop
     assert names() == ["second", "standard"]
 
 
+@pytest.mark.sqlite
 def test_another_process_waits_for_its_turn(shop: Shop) -> None:
     other = sqlite3.connect(shop.file, isolation_level=None, check_same_thread=False)
     try:

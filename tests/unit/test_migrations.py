@@ -18,6 +18,8 @@ from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
 from stasis_callback.store.database import MIGRATIONS, Database
 
+pytestmark = pytest.mark.sqlite  # test_postgres.py has what is the same there
+
 KINDS = {TextField: "TEXT", BigIntegerField: "BIGINT", IntegerField: "INTEGER", BooleanField: "BOOLEAN"}
 TABLES = {model._meta.table_name: model for model in models.ALL}
 NOT_OURS = {"schema_migration", "sqlite_sequence"}

@@ -186,7 +186,9 @@ BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END
 """
 POSTGRES_GUARD_FUNCTION = """
 CREATE FUNCTION refuse_change() RETURNS trigger AS
-$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$ LANGUAGE plpgsql
+$$ BEGIN
+    RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' is append-only', ERRCODE = '23000';
+END $$ LANGUAGE plpgsql
 """
 POSTGRES_GUARD = """
 CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table} EXECUTE FUNCTION refuse_change()
@@ -208,5 +210,5 @@ def up(migrator, db):
         db.execute_sql(POSTGRES_GUARD_FUNCTION)
     guard = SQLITE_GUARD if sqlite else POSTGRES_GUARD
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
+        for verb in ("UPDATE", "DELETE") if sqlite else ("UPDATE", "DELETE", "TRUNCATE"):
             db.execute_sql(guard.format(table=table, verb=verb))

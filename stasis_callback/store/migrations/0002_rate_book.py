@@ -81,5 +81,5 @@ def up(migrator, db):
             db.execute_sql(statement)
     guard = SQLITE_GUARD if sqlite else POSTGRES_GUARD
     for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
+        for verb in ("UPDATE", "DELETE") if sqlite else ("UPDATE", "DELETE", "TRUNCATE"):
             db.execute_sql(guard.format(table=table, verb=verb))

@@ -1,0 +1,156 @@
+"""A PostgreSQL server of one's own for tests and measurements: private, on loopback, gone with its process.
+
+PostgreSQL refuses to run as root, so root starts it as the user `postgres`.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stasis_callback.clock import wait_until
+
+USER = "postgres"
+_PLACES = "/usr/lib/postgresql"
+
+
+class PostgresUnavailable(Exception):
+    """No PostgreSQL can be started here; the message says what to do."""
+
+
+class PostgresServer:
+    """A running server. `durable=False` trades the safety of its files for speed, as tests may."""
+
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self._folder = folder
+        self._as_user = _as_user()
+        self._process: subprocess.Popen[bytes] | None = None
+        version = subprocess.run(
+            [_program("postgres"), "--version"], capture_output=True, text=True, check=True
+        )
+        self._major = int(re.findall(r"[0-9]+", version.stdout)[0])
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self._initialise()
+        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": folder}
+        settings |= {"max_connections": 200, "shared_buffers": "64MB", "timezone": "UTC"}
+        if not durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
+        self._options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.start()
+
+    def url(self, name: str) -> str:
+        """The address of a database."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def create(self, name: str, *, template: str = "template0") -> str:
+        """A new database, a copy of `template`; its address."""
+        # For a small database copying its files is twice as fast as the way through the log. PostgreSQL 15 and newer
+        # have the choice, older ones always copy.
+        strategy = " STRATEGY FILE_COPY" if self._major >= 15 else ""
+        self.sql(f'CREATE DATABASE "{name}" TEMPLATE "{template}"{strategy}')
+        return self.url(name)
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is connected to it."""
+        self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def sql(self, statement: str, name: str = "postgres") -> None:
+        """Run a statement by itself."""
+        import psycopg
+
+        with psycopg.connect(self.url(name), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        import psycopg
+
+        command = [
+            *self._as_user,
+            str(_program("postgres")),
+            "-D",
+            str(self._folder / "data"),
+            *self._options,
+        ]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+
+        def answers() -> bool:
+            try:
+                self.sql("SELECT 1")
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        if not wait_until(answers, timeout_s=30):
+            raise PostgresUnavailable(
+                f"PostgreSQL does not answer: {(self._folder / 'log').read_text()[-500:]}"
+            )
+
+    def kill(self) -> None:
+        """End it without ceremony, as a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            # Its children notice on their own; the next start waits for the shared memory to be free.
+
+    def _initialise(self) -> None:
+        command = [*self._as_user, str(_program("initdb")), "-D", str(self._folder / "data")]
+        command += ["-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self._folder, check=False)
+        if done.returncode:
+            raise PostgresUnavailable(f"initdb failed: {done.stderr.strip()[-300:]}")
+
+
+@contextmanager
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
+    """A server in a temporary folder. Raises PostgresUnavailable where there is none to start."""
+    folder = Path(tempfile.mkdtemp(prefix="stasis-callback-pg-"))
+    server: PostgresServer | None = None
+    try:
+        if os.geteuid() == 0:
+            user = _postgres_user()
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        server = PostgresServer(folder, durable=durable)
+        yield server
+    finally:
+        if server is not None:
+            server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _as_user() -> list[str]:
+    """Words before a command: it dies with us, and does not run as root."""
+    command = ["setpriv", "--pdeathsig", "KILL"]
+    if os.geteuid() == 0:
+        user = _postgres_user()
+        # The signal is lost when the user changes, so it is asked for after that.
+        command = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", *command]
+    return command
+
+
+def _postgres_user() -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(USER)
+    except KeyError:
+        raise PostgresUnavailable("there is no user postgres: run tools/get-postgres as root") from None
+
+
+def _program(name: str) -> Path:
+    """`initdb` or `postgres`: the newest of Debian's, or the one on PATH."""
+    places = sorted(Path(_PLACES).glob("*/bin"), key=lambda path: int(path.parent.name), reverse=True)
+    found = next((place / name for place in places if (place / name).exists()), None) or shutil.which(name)
+    if found is None:
+        raise PostgresUnavailable("there is no PostgreSQL here: run tools/get-postgres as root")
+    return Path(found)
