@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stasis_callback.ari.client import AriClient
-from stasis_callback.core.progress import FINAL, Step
+from stasis_callback.core.progress import Step
 from stasis_callback.core.states import RequestState
 from stasis_callback.engine.stores import Stores
 
@@ -23,12 +23,10 @@ def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
     """End a web callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
     if stores.requests.cancel(request_id):
         return True
-    steps = [event.step for event in stores.events.of(request_id)]
-    if any(step in FINAL for step in steps):
-        return False
     if stores.requests.get(request_id).state not in (RequestState.DIALING, RequestState.TALKING):
         return False
-    if Step.CANCELLING not in steps:
+    # Noted first: a leg that is about to be called is not found here, and its session looks for this note.
+    if not stores.events.has(request_id, Step.CANCELLING):
         stores.events.note(request_id, Step.CANCELLING)
     hang_up_legs(stores, client, request_id)
     return True

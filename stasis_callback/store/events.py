@@ -59,6 +59,12 @@ class Events:
             rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
             return [_view(row) for row in rows]
 
+    def has(self, request_id: str, step: Step) -> bool:
+        """Whether a callback has taken a step."""
+        with self._database.reading():
+            taken = RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.step == step)
+            return bool(taken.exists())
+
     # --- the outbox ----------------------------------------------------------------------------------------------
 
     def claim_due(self, limit: int) -> list[EventView]:

@@ -87,7 +87,10 @@ class Watching:
         request = progress.request
         language = request.options.language_list[0]
         instance = self._desk.stores.web_instances.find(request.instance)
-        show_cost = instance is not None and instance.configuration.settings.show_cost
+        settings = instance.configuration.settings if instance is not None else None
+        show_cost = settings is not None and settings.show_cost
+        # A hosted form is closed without the signed link it was opened by.
+        form = f"/web/{request.instance}" if settings is not None and settings.type != "hosted" else ""
         return {
             "t": texts(language),
             "token": token,
@@ -98,7 +101,7 @@ class Watching:
             "cost": format_amount(progress.cost_micros, progress.currency)
             if show_cost and progress.currency
             else "",
-            "form": f"/web/{request.instance}" if instance is not None else "",
+            "form": form,
             **brand(self._settings, request.instance, language),
         }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from world import ANI, FRIEND, World
 
+from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.tariffs import NewRate
 from stasis_callback.testing.phones import BUSY
@@ -177,6 +178,19 @@ def test_what_may_not_be_called_never_rings_anybody(world: World, number: str) -
         assert world.asks(number_b=number).reason in ("destination_not_allowed", "own_destination")
         assert world.finished()[0].state == "refused"
     assert subscriber.calls == []
+
+
+def test_what_is_taken_back_as_it_is_about_to_be_called_is_not_tried_again(world: World) -> None:
+    """The moment between the queue and the first ringing: there is no channel yet that could be ended."""
+    world.usual()
+    subscriber = world.phone()
+    answer = world.asks(options={"attempts_no_answer": "3", "retry_interval_s": "0"})
+    world.stores.events.note(answer.request_id, Step.CANCELLING)
+    with world.running():
+        (request,) = world.finished()
+        world.nothing_left()
+    assert request.attempts == 1
+    assert all(call.answered_at_us is None for call in subscriber.calls)
 
 
 def test_killed_while_the_second_rings_and_asked_again(world: World, tmp_path: Path) -> None:
