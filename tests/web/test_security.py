@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import statistics
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -358,3 +359,24 @@ def test_health_readiness_and_figures(site: Site, tmp_path: Path) -> None:
 def test_figures_are_not_for_everybody(tmp_path: Path) -> None:
     with open_site(tmp_path, metrics_addresses="192.0.2.0/24") as site:
         assert site.get("/metrics").status_code == 404
+
+
+def test_it_speaks_tls_itself(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True)
+    with open_site(tmp_path, tls_certificate=str(certificate), tls_key=str(key)) as site:
+        site.usual()
+        assert site.settings.web.origin.startswith("https://127.0.0.1:")
+        answer = site.http.get(f"{site.settings.web.origin}/web/calls", verify=str(certificate), timeout=10)
+        assert answer.status_code == 200
+        assert "Secure" in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    "web", [{"tls_certificate": "/nowhere.pem", "tls_key": "/nowhere.pem"}, {"host": "192.0.2.1"}]
+)
+def test_a_server_that_cannot_listen_says_so(tmp_path: Path, web: dict[str, str]) -> None:
+    with pytest.raises(CallbackError, match="web server"), open_site(tmp_path, **web):
+        pass
