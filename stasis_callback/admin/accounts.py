@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 import sys
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -11,11 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, printable, require_change, require_language, store
+from stasis_callback.admin.context import (
+    AsJson,
+    operator,
+    require_change,
+    require_language,
+    store,
+    whole,
+)
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.clock import US_PER_S
-from stasis_callback.core.errors import InvalidInput, InvariantBroken
-from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import parse_amount
 
 if TYPE_CHECKING:
     from stasis_callback.store.accounts import AccountView
@@ -46,6 +52,36 @@ Expires = Annotated[
 ]
 
 
+Kind = Annotated[
+    str,
+    typer.Option(
+        help="debit: prepaid; credit: up to its credit limit; subordinate: spends its customer's funds "
+        "[default: debit, or credit with a credit limit].",
+        metavar="debit|credit|subordinate",
+    ),
+]
+OpeningBalance = Annotated[str | None, typer.Option(help="Put so much in at once.", metavar="AMOUNT")]
+SimultaneousCalls = Annotated[
+    int | None,
+    typer.Option(help="Callbacks under way at once [default: 1].", metavar="N", parser=whole(1, 1000)),
+]
+DailyCap = Annotated[
+    str | None, typer.Option(help="Most that can be spent in a day (UTC); none for no cap.", metavar="AMOUNT")
+]
+DaysAfterFirstUse = Annotated[
+    int | None,
+    typer.Option(
+        help="Expires so many days after its first use; 0 for never.", metavar="N", parser=whole(0, 36_500)
+    ),
+]
+DaysAfterLastUse = Annotated[
+    int | None,
+    typer.Option(
+        help="Expires so many days after its last use; 0 for never.", metavar="N", parser=whole(0, 36_500)
+    ),
+]
+
+
 @app.command()
 def add(
     number: Number,
@@ -54,23 +90,46 @@ def add(
     credit_limit: CreditLimit = None,
     callback_number: CallbackNumber = None,
     expires: Expires = None,
+    kind: Kind = "",
+    opening_balance: OpeningBalance = None,
+    simultaneous_calls: SimultaneousCalls = None,
+    daily_cap: DailyCap = None,
+    days_after_first_use: DaysAfterFirstUse = None,
+    days_after_last_use: DaysAfterLastUse = None,
     alias: Annotated[
         list[str] | None, typer.Option(help="A further id, as of a second phone; repeatable.", metavar="ID")
     ] = None,
 ) -> None:
-    """Open an account with nothing in it."""
-    limit_micros, expires_at_us = _credit_limit(credit_limit), _expiry(expires)
+    """Open an account, with nothing in it or with an opening balance."""
+    limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
+    opening_micros = parse_amount(opening_balance) if opening_balance is not None else 0
+    cap_micros, _ = _daily_cap(daily_cap)
     with store() as s, s.database.transaction():
-        s.accounts.add(
+        account = s.accounts.add(
             number,
             customer=customer,
             product=product,
+            kind=kind,
             credit_limit_micros=limit_micros or 0,
             callback_number=callback_number or "",
             aliases=alias or (),
         )
-        if expires_at_us is not None:
-            s.accounts.change(number, expires_at_us=expires_at_us)
+        s.accounts.change(
+            number,
+            expires_at_us=expires_at_us,
+            simultaneous_calls=simultaneous_calls,
+            daily_cap_micros=cap_micros,
+            days_after_first_use=days_after_first_use,
+            days_after_last_use=days_after_last_use,
+        )
+        if opening_balance is not None:
+            s.ledger.top_up(
+                account.book_id,
+                opening_micros,
+                key=f"opening:{number}",
+                note="opening balance",
+                operator=operator(),
+            )
     typer.echo(f"account {number} added")
 
 
@@ -115,23 +174,20 @@ def change(
     service_password: ServicePassword = None,
     speed_dial: SpeedDials = None,
     no_speed_dials: NoSpeedDials = False,
+    simultaneous_calls: SimultaneousCalls = None,
+    daily_cap: DailyCap = None,
+    days_after_first_use: DaysAfterFirstUse = None,
+    days_after_last_use: DaysAfterLastUse = None,
 ) -> None:
     """Change what is given, all or nothing, from the next call on."""
     speed_dials = {} if no_speed_dials else _speed_dials(speed_dial)
-    require_change(
-        status,
-        product,
-        credit_limit,
-        callback_number,
-        expires,
-        alias,
-        language,
-        service_password,
-        speed_dials,
-    )
+    rules = (simultaneous_calls, daily_cap, days_after_first_use, days_after_last_use)
+    texts = (status, product, credit_limit, callback_number, expires, alias, language)
+    require_change(*texts, service_password, speed_dials, *rules)
     if no_speed_dials and speed_dial:
         raise InvalidInput("write either --speed-dial or --no-speed-dials")
-    limit_micros, expires_at_us = _credit_limit(credit_limit), _expiry(expires)
+    limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
+    cap_micros, no_daily_cap = _daily_cap(daily_cap)
     if language:
         require_language(language)
     password = None if service_password is None else _new_password() if service_password else ""
@@ -144,6 +200,11 @@ def change(
             expires_at_us=expires_at_us,
             never_expires=expires == "never",
             credit_limit_micros=limit_micros,
+            simultaneous_calls=simultaneous_calls,
+            daily_cap_micros=cap_micros,
+            no_daily_cap=no_daily_cap,
+            days_after_first_use=days_after_first_use,
+            days_after_last_use=days_after_last_use,
             aliases=[] if alias == [""] else alias,
             language=language,
             password=password,
@@ -153,34 +214,39 @@ def change(
 
 
 @app.command()
-def topup(
+def block(number: Number) -> None:
+    """Let an account call no more; a call under way ends with what is held for it."""
+    _set_status(number, "blocked")
+
+
+@app.command()
+def unblock(number: Number) -> None:
+    """Let a blocked account call again."""
+    _set_status(number, "active")
+
+
+@app.command()
+def close(
     number: Number,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="How much, like 10 or 12.50.")],
-    key: Annotated[
-        str | None,
-        typer.Option(help="A word for this payment: used twice, it tops up once.", metavar="WORD"),
-    ] = None,
-    note: Annotated[str, typer.Option(help="Kept with the payment.", metavar="TEXT")] = "",
-    as_json: AsJson = False,
+    write_off: Annotated[
+        bool, typer.Option("--write-off", help="Book what is left, or owed, to the house.")
+    ] = False,
 ) -> None:
-    """Add money to an account."""
-    amount_micros = parse_amount(amount)
-    if key is not None and not printable(key, "key"):
-        raise InvalidInput("the key must not be empty: leave --key out to top up without one")
-    printable(note, "note")
+    """Close an account for good; what is left must have been paid out, or is written off."""
     with store() as s:
-        book_id = s.accounts.named(number).book_id
-        try:
-            done = s.ledger.top_up(book_id, amount_micros, key=key or secrets.token_hex(8), note=note)
-        except InvariantBroken:
-            raise InvalidInput(f"key {key!r} was used before, for another account or amount") from None
+        account = s.accounts.close(number, write_off=write_off, operator=operator())
+    typer.echo(f"account {account.number} is closed")
+
+
+def _set_status(number: str, status: str) -> None:
+    with store() as s:
         account = s.accounts.named(number)
-    if as_json:
-        print_one({"done": done, "amount_micros": amount_micros} | _record(account), as_json=True)
-        return
-    what = "topped up by" if done else f"was topped up before with key {key} by"
-    balance = format_amount(account.balance_micros, account.currency)
-    typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
+        if account.status == "closed":
+            raise InvalidInput(
+                f"account {account.number} is closed: `account set --status active` opens it again"
+            )
+        s.accounts.change(account.number, status=status)
+    typer.echo(f"account {account.number} is {status}")
 
 
 @app.command("list")
@@ -188,24 +254,32 @@ def list_all(as_json: AsJson = False) -> None:
     """List all accounts."""
     columns = ("number", "customer", "product", "status", "balance", "held", "available", "currency")
     with store() as s:
-        print_list([_record(account) for account in s.accounts.all()], columns, as_json=as_json)
+        print_list([account_record(account) for account in s.accounts.all()], columns, as_json=as_json)
 
 
 @app.command()
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show an account, found by its id or an alias."""
     with store() as s:
-        print_one(_record(s.accounts.named(number)), as_json=as_json)
+        print_one(account_record(s.accounts.named(number)), as_json=as_json)
 
 
-def _record(account: AccountView) -> dict[str, object]:
+def account_record(account: AccountView) -> dict[str, object]:
+    """An account as it is shown; the field names are an interface."""
     return {
         "number": account.number,
         "aliases": list(account.aliases),
         "customer": account.customer,
         "product": account.product,
+        "kind": account.kind,
         "status": account.status,
+        "batch": account.batch,
         "expires_at_us": account.expires_at_us,
+        "days_after_first_use": account.days_after_first_use,
+        "days_after_last_use": account.days_after_last_use,
+        "first_used_at_us": account.first_used_at_us,
+        "last_used_at_us": account.last_used_at_us,
+        "simultaneous_calls": account.simultaneous_calls,
         "callback_number": account.callback_number,
         "language": account.language,
         "has_service_password": bool(account.password_hash),
@@ -214,6 +288,7 @@ def _record(account: AccountView) -> dict[str, object]:
         "balance_micros": account.balance_micros,
         "held_micros": account.held_micros,
         "credit_limit_micros": account.credit_limit_micros,
+        "daily_cap_micros": account.daily_cap_micros,
         "available_micros": account.available_micros,
     }
 
@@ -251,8 +326,13 @@ def _credit_limit(text: str | None) -> int | None:
     return micros
 
 
-def _expiry(text: str | None) -> int | None:
-    """The end of a day in UTC; None for `never` or nothing."""
+def _daily_cap(text: str | None) -> tuple[int | None, bool]:
+    """The cap, and whether there is to be none."""
+    return (None, text == "none") if text in (None, "none") else (parse_amount(str(text)), False)
+
+
+def expiry_us(text: str | None) -> int | None:
+    """The end of a day in UTC; None for `never` or nothing. Raises InvalidInput."""
     if text is None or text == "never":
         return None
     problem = f"{text!r} is not a date: write it like 2027-12-31, or never"

@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from stasis_callback.admin import (
     access_numbers,
-    accounts,
+    account_money,
     api_keys,
     calls,
     config,
@@ -29,6 +29,7 @@ from stasis_callback.admin import (
     sounds,
     tariffs,
     translations,
+    vouchers,
     web,
     xdrs,
 )
@@ -42,8 +43,8 @@ NAME = "stasis-callback"
 app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
-    customers, tariffs, rates, products, accounts, access_numbers, translations, requests, calls, xdrs, ledgers,
-    web, api_keys, config, sounds, databases,
+    customers, tariffs, rates, products, account_money, vouchers, access_numbers, translations, requests, calls, xdrs,
+    ledgers, web, api_keys, config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)

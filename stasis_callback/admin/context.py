@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -113,6 +115,14 @@ def find_request(stores: Stores, request_id: str) -> RequestView:
         if Request.get_or_none(Request.id == request_id) is None:
             raise InvalidInput(f"there is no request {request_id!r}: see `stasis-callback request list`")
         return stores.requests.get(request_id)
+
+
+def operator() -> str:
+    """Who enters this: the user of the operating system, kept with what moves money."""
+    try:
+        return getpass.getuser()[:64]
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 # --- what people type ------------------------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.context import AsJson, operator, printable, require_change, store
 from stasis_callback.admin.output import print_list, print_one
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, InvariantBroken
+from stasis_callback.core.money import format_amount, parse_amount
 
 app = typer.Typer(name="customer", help="Who is billed: a person or a company.")
 
@@ -26,11 +28,62 @@ def add(
     typer.echo(f"customer {name} added")
 
 
+@app.command("set")
+def change(
+    name: Name,
+    credit_limit: Annotated[
+        str | None, typer.Option(help="How far below zero the shared balance may go.", metavar="AMOUNT")
+    ] = None,
+    daily_cap: Annotated[
+        str | None,
+        typer.Option(help="Most that all may spend in a day (UTC); none for no cap.", metavar="AMOUNT"),
+    ] = None,
+) -> None:
+    """Change the funds that a customer's subordinate accounts share, from the next call on."""
+    require_change(credit_limit, daily_cap)
+    no_cap = daily_cap == "none"
+    with store() as s:
+        s.accounts.set_customer(
+            name,
+            credit_limit_micros=None if credit_limit is None else parse_amount(credit_limit),
+            daily_cap_micros=None if daily_cap is None or no_cap else parse_amount(daily_cap),
+            no_daily_cap=no_cap,
+        )
+    typer.echo(f"customer {name} changed")
+
+
+@app.command()
+def topup(
+    name: Name,
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="How much, like 10 or 12.50.")],
+    key: Annotated[
+        str | None,
+        typer.Option(help="A word for this payment: used twice, it tops up once.", metavar="WORD"),
+    ] = None,
+    note: Annotated[str, typer.Option(help="Kept with the payment.", metavar="TEXT")] = "",
+) -> None:
+    """Add money to the funds that a customer's subordinate accounts share."""
+    amount_micros = parse_amount(amount)
+    printable(note, "note")
+    printable(key or "", "key")
+    with store() as s, s.database.transaction():
+        book_id = s.accounts.customer_book(name)
+        try:
+            done = s.ledger.top_up(
+                book_id, amount_micros, key=key or secrets.token_hex(8), note=note, operator=operator()
+            )
+        except InvariantBroken:
+            raise InvalidInput(f"key {key!r} was used before, for another account or amount") from None
+    what = "topped up by" if done else f"was topped up before with key {key} by"
+    typer.echo(f"customer {name} {what} {format_amount(amount_micros)}")
+
+
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List all customers."""
     with store() as s:
-        print_list(s.accounts.customers(), ("name", "currency"), as_json=as_json)
+        columns = ("name", "currency", "balance", "held", "credit_limit", "daily_cap")
+        print_list(s.accounts.customers(), columns, as_json=as_json)
 
 
 @app.command()

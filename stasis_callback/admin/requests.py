@@ -40,6 +40,7 @@ REFUSALS = {
     "account_blocked": "the account is not active",
     "account_expired": "the account has expired",
     "no_funds": "the account cannot pay for the first interval of both legs",
+    "daily_limit": "the account has spent what it may spend in a day",
     "repeated": "a callback of this account or number was asked for a moment ago (dedupe_window_s)",
     "in_progress": "a callback of this account or number waits or is under way",
     "queue_full": "too many callbacks wait (limits.queue)",

@@ -102,7 +102,7 @@ class Admission:
 
         Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `no_associated_number`,
         `no_internal_account`, `locked_out`, `account_blocked`, `account_expired`, `bad_callback_number`,
-        `own_number`, `destination_not_in_tariff`, `no_funds`.
+        `own_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
         """
         found = Examination()
         access = self._stores.access_numbers.find(dnis)
@@ -214,7 +214,10 @@ class Admission:
         if least_micros(rate.price, self._clock.now_us()) > self._stores.ledger.available_micros(
             payer.book_id
         ):
-            found.refuse("no_funds", f"account {payer.number} cannot pay for the first interval of leg A")
+            found.refuse(
+                funds_trouble(self._stores, payer.book_id),
+                f"account {payer.number} cannot pay for the first interval of leg A",
+            )
 
 
 def number_trouble(
@@ -225,6 +228,11 @@ def number_trouble(
         return "own_number", None
     rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
     return ("", rate) if rate else ("destination_not_in_tariff", None)
+
+
+def funds_trouble(stores: Stores, book_id: int) -> str:
+    """Why there are not enough funds: there are none, or today's cap is reached."""
+    return "daily_limit" if stores.ledger.capped(book_id) else "no_funds"
 
 
 def account_trouble(account: AccountView, now_us: int) -> str:

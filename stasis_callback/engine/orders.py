@@ -19,7 +19,7 @@ from stasis_callback.core.limits import Limit, RequestLimits
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
-from stasis_callback.engine.admission import account_trouble, number_trouble
+from stasis_callback.engine.admission import account_trouble, funds_trouble, number_trouble
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.passwords import password_matches
@@ -63,7 +63,7 @@ class Answer:
     Reasons: `bad_callback_number`, `own_number`, `destination_not_in_tariff` (leg A), `bad_destination`,
     `same_number`, `own_destination`, `destination_not_allowed` (leg B), `wrong_login` (the same for an unknown
     account and a wrong password), `locked_out` and `too_many_requests` (both over after `retry_after_s`),
-    `account_blocked`, `account_expired`, `no_funds`, and those of `Requests.accept`.
+    `account_blocked`, `account_expired`, `no_funds`, `daily_limit`, and those of `Requests.accept`.
     """
 
     reason: str = ""
@@ -187,7 +187,9 @@ class Orders:
             if rate_b is None:
                 return {"own_number": "own_destination"}.get(reason, "destination_not_allowed")
             rates.append(rate_b)
-        return "" if self._first_seconds_are_paid(account, rates) else "no_funds"
+        if self._first_seconds_are_paid(account, rates):
+            return ""
+        return funds_trouble(self._stores, account.book_id)
 
     def _first_seconds_are_paid(self, account: AccountView, rates: list[RateView]) -> bool:
         now_us = self._clock.now_us()

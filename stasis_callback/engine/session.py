@@ -16,7 +16,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
-from stasis_callback.engine.admission import account_trouble
+from stasis_callback.engine.admission import account_trouble, funds_trouble
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation
 from stasis_callback.engine.funding import PaidLeg, setup_s_of
@@ -113,7 +113,7 @@ class Session:
         number, now_us = request.leg_a_number, self._s.clock.now_us()
         funded_s = self._s.funding.open_leg_a(leg_id, request, account, rate, wanted_s, now_us)
         if not funded_s:
-            return "no_funds"
+            return funds_trouble(stores, account.book_id)
         leg = self._call.add(self._s.client.channel(leg_id), is_a=True)
         a = PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
         self._originate(a, number)

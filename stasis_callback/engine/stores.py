@@ -17,6 +17,7 @@ from stasis_callback.store.limits import Limits
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
+from stasis_callback.store.vouchers import Vouchers
 from stasis_callback.store.web_instances import WebInstances
 
 
@@ -32,6 +33,7 @@ class Stores:
     requests: Requests
     calls: Calls
     throttles: Throttles
+    vouchers: Vouchers
     limits: Limits
     web_instances: WebInstances
     api_keys: ApiKeys
@@ -53,6 +55,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Requests(database, clock, node),
         Calls(database, ledger, tariffs, clock),
         Throttles(database, clock),
+        Vouchers(database, ledger, clock),
         Limits(database, clock),
         WebInstances(database, clock),
         ApiKeys(database, clock),

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
 
-from peewee import ModelSelect
+from peewee import JOIN
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import parse_currency
+from stasis_callback.core.money import format_amount, parse_currency
 from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.states import LIVE
+from stasis_callback.store import checks
+from stasis_callback.store.account_view import AccountView as AccountView
+from stasis_callback.store.account_view import account_view, select_accounts
+from stasis_callback.store.checks import by_name, checked_name
 from stasis_callback.store.database import Database
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import (
@@ -24,45 +27,15 @@ from stasis_callback.store.models import (
     Customer,
     Product,
     ProductCode,
+    Request,
     SpeedDial,
     Tariff,
 )
 from stasis_callback.store.passwords import hash_password
 
-Named = TypeVar("Named", Customer, Product, Tariff)
-
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _SPEED_KEY = re.compile(r"[0-9]{1,2}", re.ASCII)
-_LANGUAGE = re.compile(r"[a-z]{2}", re.ASCII)
-STATUSES = ("active", "blocked", "closed")
-
-
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """An account as the rest of the product sees it, at the moment it was read. Amounts in micros."""
-
-    id: int
-    number: str
-    customer: str
-    product: str
-    tariff_id: int
-    book_id: int
-    currency: str
-    status: str
-    callback_number: str
-    language: str
-    password_hash: str = field(repr=False)
-    expires_at_us: int | None
-    balance_micros: int
-    held_micros: int
-    credit_limit_micros: int
-    aliases: tuple[str, ...] = ()
-    speed_dials: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def available_micros(self) -> int:
-        """Balance minus holds plus credit limit, as it was when this was read: for saying, never for deciding."""
-        return self.balance_micros - self.held_micros + self.credit_limit_micros
+KINDS = ("debit", "credit", "subordinate")
 
 
 class Accounts:
@@ -85,7 +58,7 @@ class Accounts:
     def add_customer(self, name: str, currency: str) -> None:
         """Raises InvalidInput when the name is taken or the currency is none."""
         with self._changing():
-            _unique(Customer, name, "customer")
+            checks.unique(Customer, name, "customer")
             Customer.create(
                 name=checked_name(name), currency=parse_currency(currency), created_at_us=self._clock.now_us()
             )
@@ -93,14 +66,44 @@ class Accounts:
     def customers(self) -> list[dict[str, object]]:
         """Every customer by name."""
         with self._database.reading():
+            rows = Customer.select(Customer, Book).join(Book, JOIN.LEFT_OUTER).order_by(Customer.name)
             return [
-                {"name": c.name, "currency": c.currency} for c in Customer.select().order_by(Customer.name)
+                {"name": c.name, "currency": c.currency} | (checks.money(c.book) if c.book else {})
+                for c in rows
             ]
+
+    def set_customer(
+        self,
+        name: str,
+        *,
+        credit_limit_micros: int | None = None,
+        daily_cap_micros: int | None = None,
+        no_daily_cap: bool = False,
+    ) -> None:
+        """Change the funds that a customer's subordinate accounts share. Raises InvalidInput."""
+        with self._changing():
+            book_id = self._shared_book(by_name(Customer, name, "customer"))
+            if credit_limit_micros is not None:
+                self._ledger.set_credit_limit(book_id, credit_limit_micros)
+            if daily_cap_micros is not None or no_daily_cap:
+                self._ledger.set_daily_cap(book_id, daily_cap_micros)
+
+    def customer_book(self, name: str) -> int:
+        """The book that a customer's subordinate accounts share; opened when it is first asked for."""
+        with self._changing():
+            return self._shared_book(by_name(Customer, name, "customer"))
+
+    def _shared_book(self, customer: Customer) -> int:
+        if customer.book_id is None:
+            book_id = self._ledger.open_book(f"customer:{customer.name}", customer.currency)
+            Customer.update(book=book_id).where(Customer.id == customer.id).execute()
+            return book_id
+        return int(customer.book_id)
 
     def add_product(self, name: str, tariff: str) -> None:
         """Raises InvalidInput when the name is taken or there is no such tariff."""
         with self._changing():
-            _unique(Product, name, "product")
+            checks.unique(Product, name, "product")
             Product.create(
                 name=checked_name(name),
                 tariff=by_name(Tariff, tariff, "tariff"),
@@ -135,11 +138,21 @@ class Accounts:
         *,
         customer: str,
         product: str,
+        kind: str = "",
         credit_limit_micros: int = 0,
         callback_number: str = "",
         aliases: Iterable[str] = (),
+        batch: str = "",
     ) -> AccountView:
-        """Open an account with nothing in it. Raises InvalidInput and changes nothing when something is wrong."""
+        """Open an account with nothing in it. Raises InvalidInput and changes nothing when something is wrong.
+
+        `kind` is by default `credit` with a credit limit, else `debit`.
+        """
+        kind = kind or ("credit" if credit_limit_micros else "debit")
+        if kind not in KINDS:
+            raise InvalidInput(f"{kind!r} is not a kind of account: write one of {', '.join(KINDS)}")
+        if credit_limit_micros and kind != "credit":
+            raise InvalidInput(f"a {kind} account has no credit limit of its own: leave one of the two out")
         with self._changing():
             owner = by_name(Customer, customer, "customer")
             bought = by_name(Product, product, "product")
@@ -153,11 +166,15 @@ class Accounts:
                 number=number,
                 customer=owner,
                 product=bought,
-                book=self._ledger.open_book(
+                book=self._shared_book(owner)
+                if kind == "subordinate"
+                else self._ledger.open_book(
                     f"account:{number}", owner.currency, credit_limit_micros=credit_limit_micros
                 ),
+                kind=kind,
+                batch=batch,
                 status="active",
-                callback_number=_callback_number(callback_number),
+                callback_number=checks.callback_number(callback_number),
                 language="",
                 password_hash="",
                 created_at_us=self._clock.now_us(),
@@ -174,7 +191,12 @@ class Accounts:
         callback_number: str | None = None,
         expires_at_us: int | None = None,
         never_expires: bool = False,
+        days_after_first_use: int | None = None,
+        days_after_last_use: int | None = None,
+        simultaneous_calls: int | None = None,
         credit_limit_micros: int | None = None,
+        daily_cap_micros: int | None = None,
+        no_daily_cap: bool = False,
         aliases: Iterable[str] | None = None,
         language: str | None = None,
         password: str | None = None,
@@ -185,27 +207,67 @@ class Accounts:
             account = Account.get_or_none(Account.number == number)
             if account is None:
                 raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
-            checked = (
-                ("status", _status, status),
-                ("callback_number", _callback_number, callback_number),
-                ("language", _language, language),
+            texts = (
+                ("status", checks.status, status),
+                ("callback_number", checks.callback_number, callback_number),
+                ("language", checks.language, language),
                 ("password_hash", hash_password, password),
                 ("product", partial(self._same_currency, account), product),
             )
-            values: dict[str, object] = {
-                name: check(text) for name, check, text in checked if text is not None
-            }
+            counts = (
+                ("days_after_first_use", checks.days, days_after_first_use),
+                ("days_after_last_use", checks.days, days_after_last_use),
+                ("simultaneous_calls", checks.simultaneous_calls, simultaneous_calls),
+            )
+            values: dict[str, object] = {name: check(text) for name, check, text in texts if text is not None}
+            values |= {name: check(count) for name, check, count in counts if count is not None}
             if never_expires or expires_at_us is not None:
                 values["expires_at_us"] = expires_at_us
             if values:
                 Account.update(values).where(Account.id == account.id).execute()
-            if credit_limit_micros is not None:
-                self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
+            self._change_funds(account, credit_limit_micros, daily_cap_micros, no_daily_cap)
             if aliases is not None:
                 self._set_aliases(account.id, aliases)
             if speed_dials is not None:
                 self._set_speed_dials(account.id, speed_dials)
             return self.get(account.id)
+
+    def _change_funds(
+        self,
+        account: Account,
+        credit_limit_micros: int | None,
+        daily_cap_micros: int | None,
+        no_daily_cap: bool,
+    ) -> None:
+        """Limits of the account's own book."""
+        if credit_limit_micros is None and daily_cap_micros is None and not no_daily_cap:
+            return
+        if account.kind == "subordinate":
+            raise InvalidInput("a subordinate account spends its customer's funds: see `customer set`")
+        if credit_limit_micros is not None:
+            self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
+            kind = "credit" if credit_limit_micros else "debit"
+            Account.update(kind=kind).where(Account.id == account.id).execute()
+        if daily_cap_micros is not None or no_daily_cap:
+            self._ledger.set_daily_cap(account.book_id, daily_cap_micros)
+
+    def close(self, number: str, *, write_off: bool, operator: str) -> AccountView:
+        """Close an account for good. Raises InvalidInput while a call is under way, or money has no other owner.
+
+        `write_off` books what is left (or owed) to the house's adjustments.
+        """
+        with self._changing():
+            account = self.named(number)
+            if Request.select().where(Request.state.in_(LIVE), Request.subscriber == account.id).exists():
+                raise InvalidInput(f"a call of account {account.number} is under way: close it afterwards")
+            left = 0 if account.kind == "subordinate" else account.balance_micros
+            if left and not write_off:
+                amount = format_amount(left, account.currency)
+                raise InvalidInput(f"account {account.number} has {amount} left: pay it out, or --write-off")
+            if left:
+                key = f"close:{account.number}:{self._clock.now_us()}"
+                self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
+            return self.change(account.number, status="closed")
 
     def add_alias(self, account_id: int, alias: str) -> bool:
         """Give an account one more id; False when it is taken or cannot be one."""
@@ -220,11 +282,11 @@ class Accounts:
     def find(self, number: str) -> AccountView | None:
         """The account with this id, or with this alias."""
         with self._database.reading():
-            row = self._select().where(Account.number == number).first()
+            row = select_accounts().where(Account.number == number).first()
             if row is None:
                 alias = Alias.get_or_none(Alias.number == number)
-                row = self._select().where(Account.id == alias.account_id).first() if alias else None
-            return _view(row) if row else None
+                row = select_accounts().where(Account.id == alias.account_id).first() if alias else None
+            return account_view(row) if row else None
 
     def tariff_for(self, account: AccountView, access_code: str) -> int:
         """The tariff (row id) that rates an account's calls with this access code."""
@@ -247,23 +309,12 @@ class Accounts:
     def get(self, account_id: int) -> AccountView:
         """The account with this row id, as it is now."""
         with self._database.reading():
-            return _view(self._select().where(Account.id == account_id).get())
+            return account_view(select_accounts().where(Account.id == account_id).get())
 
     def all(self) -> list[AccountView]:
         """Every account by id."""
         with self._database.reading():
-            return [_view(row) for row in self._select().order_by(Account.number)]
-
-    @staticmethod
-    def _select() -> ModelSelect[Account]:
-        return (
-            Account.select(Account, Customer, Product, Book)
-            .join(Customer)
-            .switch(Account)
-            .join(Product)
-            .switch(Account)
-            .join(Book)
-        )
+            return [account_view(row) for row in select_accounts().order_by(Account.number)]
 
     @staticmethod
     def _same_currency(account: Account, product: str) -> Product:
@@ -296,63 +347,3 @@ class Accounts:
                     f"speed dial {key}={number}: write one or two digits, = and 3 to 15 digits"
                 )
             SpeedDial.create(account=account_id, key=key, number=number)
-
-
-def by_name(model: type[Named], name: str, noun: str) -> Named:
-    """The row with this name. Raises InvalidInput that says where to look."""
-    row = model.get_or_none(model.name == name)
-    if row is None:
-        raise InvalidInput(f"there is no {noun} {name!r}: see `stasis-callback {noun} list`")
-    return row
-
-
-def checked_name(name: str) -> str:
-    """A name for people, 1 to 64 printable characters. Raises InvalidInput otherwise."""
-    if not (0 < len(name) <= 64 and name.isprintable() and name.strip() == name):
-        raise InvalidInput(f"{name!r} is not a name: use 1 to 64 printable characters, no spaces around them")
-    return name
-
-
-def _unique(model: type[Named], name: str, noun: str) -> None:
-    if model.get_or_none(model.name == name) is not None:
-        raise InvalidInput(f"{noun} {name!r} exists already")
-
-
-def _status(status: str) -> str:
-    if status not in STATUSES:
-        raise InvalidInput(f"{status!r} is not a status: write one of {', '.join(STATUSES)}")
-    return status
-
-
-def _language(language: str) -> str:
-    if language and not _LANGUAGE.fullmatch(language):
-        raise InvalidInput(f"language {language!r}: write two letters, like en or ru, or nothing")
-    return language
-
-
-def _callback_number(number: str) -> str:
-    if number and not is_dialable(number):
-        raise InvalidInput(f"callback number {number!r}: write 3 to 15 digits, without + or 00")
-    return number
-
-
-def _view(row: Account) -> AccountView:
-    return AccountView(
-        id=row.id,
-        number=row.number,
-        customer=row.customer.name,
-        product=row.product.name,
-        tariff_id=row.product.tariff_id,
-        book_id=row.book_id,
-        currency=row.book.currency,
-        status=row.status,
-        callback_number=row.callback_number,
-        language=row.language,
-        password_hash=row.password_hash,
-        expires_at_us=row.expires_at_us,
-        balance_micros=row.book.balance_micros,
-        held_micros=row.book.held_micros,
-        credit_limit_micros=row.book.credit_limit_micros,
-        aliases=tuple(a.number for a in row.aliases.order_by(Alias.number)),
-        speed_dials={dial.key: dial.number for dial in row.speed_dials.order_by(SpeedDial.key)},
-    )

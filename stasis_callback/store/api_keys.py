@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.store.accounts import checked_name
+from stasis_callback.store.checks import checked_name
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import ApiKey, WebInstance
 

@@ -11,7 +11,8 @@ from peewee import fn
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.store.database import Database
-from stasis_callback.store.models import Account, Book, Entry, Hold, Leg, Request, Transfer, Xdr
+from stasis_callback.store.ledger import DAY_US
+from stasis_callback.store.models import Account, Book, Entry, Hold, Leg, Request, Transfer, Voucher, Xdr
 from stasis_callback.store.tariffs import Tariffs
 
 
@@ -21,7 +22,15 @@ def verify(database: Database, tariffs: Tariffs) -> list[str]:
     One transaction, so that it looks at a single moment while calls go on.
     """
     with database.transaction():
-        return [*_transfers(), *_books(), *_legs(), *_xdrs(tariffs)]
+        return [
+            *_transfers(),
+            *_reversals(),
+            *_books(),
+            *_spendings(),
+            *_vouchers(),
+            *_legs(),
+            *_xdrs(tariffs),
+        ]
 
 
 def _transfers() -> list[str]:
@@ -35,6 +44,48 @@ def _transfers() -> list[str]:
     return [
         f"transfer {row.transfer_id} sums to {format_amount(int(row.total), row.currency)}, not to 0"
         for row in uneven.objects()
+    ]
+
+
+def _reversals() -> list[str]:
+    """A reversal is the mirror image of what it takes back."""
+    reversals = {row.id: row.reverses_id for row in Transfer.select().where(Transfer.reverses.is_null(False))}
+    wanted = {*reversals, *reversals.values()}
+    lines: dict[int, list[tuple[int, int]]] = {}
+    for entry in Entry.select() if wanted else ():
+        if entry.transfer_id in wanted:
+            lines.setdefault(entry.transfer_id, []).append((entry.book_id, entry.amount_micros))
+    return [
+        f"transfer {reversal} does not take back transfer {original}"
+        for reversal, original in reversals.items()
+        if sorted(lines.get(reversal, [])) != sorted((b, -a) for b, a in lines.get(original, []))
+    ]
+
+
+def _spendings() -> list[str]:
+    """What counts towards a daily cap is what was charged on that day."""
+    charged: dict[tuple[int, int], int] = {}
+    for entry in Entry.select(Entry, Transfer).join(Transfer).where(Transfer.kind == "settle"):
+        day = entry.book_id, entry.transfer.created_at_us // DAY_US
+        charged[day] = charged.get(day, 0) - entry.amount_micros
+    return [
+        f"{book.name}: {format_amount(book.spent_micros)} count as spent on its last day, "
+        f"{format_amount(charged.get((book.id, book.spent_day), 0))} were charged"
+        for book in Book.select().where(~Book.house)
+        if book.spent_micros != charged.get((book.id, book.spent_day), 0)
+    ]
+
+
+def _vouchers() -> list[str]:
+    """A voucher is redeemed when, and only when, it was paid in."""
+    paid = {
+        int(row.key.removeprefix("voucher:")): row
+        for row in Transfer.select().where(Transfer.kind == "voucher")
+    }
+    redeemed = {row.id for row in Voucher.select().where(Voucher.state == "redeemed")}
+    wrong = [f"voucher {voucher} is redeemed but was not paid in" for voucher in sorted(redeemed - set(paid))]
+    return wrong + [
+        f"voucher {voucher} was paid in but is not redeemed" for voucher in sorted(set(paid) - redeemed)
     ]
 
 

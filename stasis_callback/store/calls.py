@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from peewee import fn
+
 from stasis_callback.clock import Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
@@ -129,6 +131,7 @@ class Calls:
         """Asterisk has reported the answer."""
         with self._database.transaction():
             leg = Leg.get_by_id(leg_id)
+            self._used(leg.account_id, answered_at_us)
             changed = (
                 Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
                 .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
@@ -136,6 +139,13 @@ class Calls:
             )
             if changed and leg.side == "b":
                 note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
+
+    @staticmethod
+    def _used(account_id: int, at_us: int) -> None:
+        """A call was answered: the days an account has after its first and its last use count from now."""
+        Account.update(
+            first_used_at_us=fn.COALESCE(Account.first_used_at_us, at_us), last_used_at_us=at_us
+        ).where(Account.id == account_id).execute()
 
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
@@ -153,6 +163,8 @@ class Calls:
             else:
                 self._ledger.void(leg_id)
                 overrun = 0
+            if end.answered_at_us is not None:
+                self._used(leg.account_id, end.answered_at_us)
             Leg.update(state=LegState.SETTLED, answered_at_us=end.answered_at_us).where(
                 Leg.id == leg_id
             ).execute()

@@ -12,12 +12,16 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from stasis_callback.clock import Clock
+from peewee import Case, fn
+
+from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import Book, Entry, Hold, Transfer
+
+DAY_US = 86_400 * US_PER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,21 @@ class Settlement:
 
     paid_micros: int
     overrun_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One entry of a book: what moved, why, and the balance after it."""
+
+    transfer: int
+    created_at_us: int
+    kind: str
+    key: str
+    note: str
+    operator: str
+    amount_micros: int
+    balance_micros: int
+    reversed_by: int | None
 
 
 class Ledger:
@@ -38,10 +57,21 @@ class Ledger:
     # --- holds -----------------------------------------------------------------------------------------------
 
     def available_micros(self, book_id: int) -> int:
-        """What can still be held: balance minus holds plus credit limit. Certain only inside a transaction."""
+        """What can still be held: the free funds, or what today's cap leaves. Certain only inside a transaction."""
         with self._database.reading():
             book = Book.get_by_id(book_id)
-            return int(book.balance_micros - book.held_micros + book.credit_limit_micros)
+            free = int(book.balance_micros - book.held_micros + book.credit_limit_micros)
+            if book.daily_cap_micros is None:
+                return free
+            spent = book.spent_micros if book.spent_day == self._today() else 0
+            return min(free, int(book.daily_cap_micros - book.held_micros - spent))
+
+    def capped(self, book_id: int) -> bool:
+        """Whether it is today's cap, and not the funds, that limits what can be held."""
+        with self._database.reading():
+            book = Book.get_by_id(book_id)
+            free = int(book.balance_micros - book.held_micros + book.credit_limit_micros)
+        return self.available_micros(book_id) < free
 
     def hold(self, leg_id: str, book_id: int, amount_micros: int) -> bool:
         """Set funds aside for a new leg; False, and nothing happens, when there are not enough."""
@@ -78,7 +108,9 @@ class Ledger:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
         # (a negative amount) always works.
         free = Book.balance_micros - Book.held_micros + Book.credit_limit_micros
-        enough = (free >= amount_micros) if amount_micros > 0 else (Book.id == book_id)
+        used_today = Book.held_micros + _spent_on(self._today())
+        within_cap = Book.daily_cap_micros.is_null() | (used_today + amount_micros <= Book.daily_cap_micros)
+        enough = ((free >= amount_micros) & within_cap) if amount_micros > 0 else (Book.id == book_id)
         changed = (
             Book.update(held_micros=Book.held_micros + amount_micros)
             .where(Book.id == book_id, enough)
@@ -105,8 +137,19 @@ class Ledger:
             again = hold.state == HoldState.POSTED
             if not again:
                 self._close_hold(hold, HoldState.POSTED)
+                self._spend(hold.book_id, settlement.paid_micros)
             require(self._post(key, "settle", "", lines) != again, f"leg {leg_id}: hold and posting disagree")
             return settlement
+
+    def _spend(self, book_id: int, amount_micros: int) -> None:
+        today = self._today()
+        Book.update(spent_micros=_spent_on(today) + amount_micros, spent_day=today).where(
+            Book.id == book_id
+        ).execute()
+
+    def _today(self) -> int:
+        """The day of a daily cap, in UTC."""
+        return self._clock.now_us() // DAY_US
 
     def void(self, leg_id: str) -> None:
         """Give a leg's hold back uncharged. A hold that is closed already stays as it is."""
@@ -129,14 +172,101 @@ class Ledger:
 
     # --- other money -------------------------------------------------------------------------------------------
 
-    def top_up(self, book_id: int, amount_micros: int, *, key: str, note: str = "") -> bool:
+    def top_up(
+        self, book_id: int, amount_micros: int, *, key: str, note: str = "", operator: str = ""
+    ) -> bool:
         """Add money to a book; False when this key has done so already. Raises InvalidInput for nothing or less."""
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(f"a top-up must be more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}")
+        return self._pay_in("cash", book_id, amount_micros, f"topup:{key}", "topup", note, operator)
+
+    def voucher(self, book_id: int, amount_micros: int, voucher_id: int) -> None:
+        """Add a voucher's money to a book: once for each voucher."""
+        done = self._pay_in("vouchers", book_id, amount_micros, f"voucher:{voucher_id}", "voucher", "", "")
+        require(done, f"voucher {voucher_id} was paid in before")
+
+    def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
+        """Put a balance right by an amount of either sign; False when this key has done so already.
+
+        Raises InvalidInput for nothing, for no reason, or when funds are taken that are not there.
+        """
+        if not 0 < abs(amount_micros) <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(
+                f"an adjustment must not be 0, and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+            )
+        if not reason.strip():
+            raise InvalidInput("an adjustment needs a reason: somebody will ask for it")
+        return self._pay_in(
+            "adjustments", book_id, amount_micros, f"adjust:{key}", "adjustment", reason, operator
+        )
+
+    def reverse(self, transfer_id: int, *, reason: str, operator: str) -> int:
+        """Take a posting back by its mirror image; the id of that. The posting itself stays.
+
+        Raises InvalidInput when there is none, it was taken back already or is a reversal, or when funds would be
+        taken that are not there any more.
+        """
+        if not reason.strip():
+            raise InvalidInput("a reversal needs a reason: somebody will ask for it")
+        with self._database.transaction():
+            self._database.lock(f"reversal:{transfer_id}")
+            original = Transfer.get_or_none(Transfer.id == transfer_id)
+            if original is None:
+                raise InvalidInput(f"there is no posting {transfer_id}: see `stasis-callback ledger entries`")
+            if original.reverses_id is not None:
+                raise InvalidInput(f"posting {transfer_id} is a reversal itself: make an adjustment instead")
+            if Transfer.get_or_none(Transfer.reverses == transfer_id) is not None:
+                raise InvalidInput(f"posting {transfer_id} was reversed before")
+            rows = Entry.select().where(Entry.transfer == transfer_id)
+            lines = {row.book_id: -row.amount_micros for row in rows}
+            key = f"reverse:{transfer_id}"
+            self._post(key, "reversal", reason, lines, operator=operator, reverses=transfer_id)
+            return int(Transfer.get(Transfer.key == key).id)
+
+    def statement(self, book_id: int, limit: int) -> list[StatementLine]:
+        """The newest `limit` entries of a book, oldest first, each with the balance after it."""
+        with self._database.reading():
+            rows = (
+                Entry.select(Entry, Transfer)
+                .join(Transfer)
+                .where(Entry.book == book_id)
+                .order_by(Entry.id.desc())
+                .limit(limit)
+            )
+            balance = int(
+                Entry.select(fn.COALESCE(fn.SUM(Entry.amount_micros), 0))
+                .where(Entry.book == book_id)
+                .scalar()
+            )
+            taken_back = {
+                row.reverses_id: row.id for row in Transfer.select().where(Transfer.reverses.is_null(False))
+            }
+            lines = []
+            for row in rows:
+                t = row.transfer
+                lines.append(
+                    StatementLine(
+                        t.id,
+                        t.created_at_us,
+                        t.kind,
+                        t.key,
+                        t.note,
+                        t.operator,
+                        row.amount_micros,
+                        balance,
+                        taken_back.get(t.id),
+                    )
+                )
+                balance -= row.amount_micros
+            return lines[::-1]
+
+    def _pay_in(
+        self, purpose: str, book_id: int, amount_micros: int, key: str, kind: str, note: str, operator: str
+    ) -> bool:
         with self._database.transaction():
             currency = Book.get_by_id(book_id).currency
-            lines = {book_id: amount_micros, self._house("cash", currency): -amount_micros}
-            return self._post(f"topup:{key}", "topup", note, lines)
+            lines = {book_id: amount_micros, self._house(purpose, currency): -amount_micros}
+            return self._post(key, kind, note, lines, operator=operator)
 
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
         """A new, empty book for an account; its id. Raises InvalidInput for a credit limit that is none."""
@@ -158,6 +288,13 @@ class Ledger:
                     "the account has used more than that credit limit: it must be topped up first"
                 )
 
+    def set_daily_cap(self, book_id: int, cap_micros: int | None) -> None:
+        """Let no more be spent in a day (UTC) from the next hold on; None for no cap."""
+        if cap_micros is not None and not 0 <= cap_micros <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(f"a daily cap must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+        with self._database.transaction():
+            Book.update(daily_cap_micros=cap_micros).where(Book.id == book_id).execute()
+
     def _house(self, purpose: str, currency: str) -> int:
         name = f"house:{purpose}:{currency}"
         book = Book.get_or_none(Book.name == name)
@@ -166,8 +303,20 @@ class Ledger:
             book = Book.get_or_none(Book.name == name) or _book(name, currency, house=True)
         return int(book.id)
 
-    def _post(self, key: str, kind: str, note: str, lines: dict[int, int]) -> bool:
-        """Write one transfer; False when the key was posted before with the same lines."""
+    def _post(
+        self,
+        key: str,
+        kind: str,
+        note: str,
+        lines: dict[int, int],
+        *,
+        operator: str = "",
+        reverses: int | None = None,
+    ) -> bool:
+        """Write one transfer; False when the key was posted before with the same lines.
+
+        Raises InvalidInput when a book would fall below its limit: what is held is not there to be taken.
+        """
         lines = {book: amount for book, amount in lines.items() if amount}
         require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
         digest = hashlib.sha256(repr((kind, sorted(lines.items()))).encode()).hexdigest()
@@ -177,15 +326,34 @@ class Ledger:
             require(before.input_hash == digest, f"transfer {key} was posted before with other amounts")
             return False
         transfer = Transfer.create(
-            key=key, input_hash=digest, kind=kind, note=note, created_at_us=self._clock.now_us()
+            key=key,
+            input_hash=digest,
+            kind=kind,
+            note=note,
+            operator=operator,
+            reverses=reverses,
+            created_at_us=self._clock.now_us(),
         )
-        for book, amount in lines.items():
-            Entry.create(transfer=transfer, book=book, amount_micros=amount)
-            Book.update(balance_micros=Book.balance_micros + amount).where(
-                Book.id == book,
-                Book.house == False,  # noqa: E712
-            ).execute()
+        for book_id, amount in lines.items():
+            Entry.create(transfer=transfer, book=book_id, amount_micros=amount)
+            self._move(book_id, amount)
         return True
+
+    @staticmethod
+    def _move(book_id: int, amount_micros: int) -> None:
+        """Change a balance; house books keep none."""
+        possible = (Book.id == book_id) & ~Book.house
+        if amount_micros < 0:
+            free = Book.balance_micros - Book.held_micros + Book.credit_limit_micros
+            possible &= free + amount_micros >= 0
+        moved = Book.update(balance_micros=Book.balance_micros + amount_micros).where(possible).execute()
+        if not moved and not Book.get_by_id(book_id).house:
+            raise InvalidInput("the account has not so much left: some is held for calls, or was spent")
+
+
+def _spent_on(day: int) -> Case:
+    """In a statement: what was spent on `day`, 0 when the last spending was on another."""
+    return Case(None, [(Book.spent_day == day, Book.spent_micros)], 0)
 
 
 def _check_credit_limit(micros: int) -> None:

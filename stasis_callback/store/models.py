@@ -35,11 +35,29 @@ class Table(Model):
         legacy_table_names = False
 
 
-class Customer(Table):
-    """Who is billed: a person or a company with one or more accounts."""
+class Book(Table):
+    """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row.
+
+    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap.
+    """
 
     name = TextField(unique=True)
     currency = TextField()
+    house = BooleanField()
+    balance_micros = BigIntegerField()
+    held_micros = BigIntegerField()
+    credit_limit_micros = BigIntegerField()
+    daily_cap_micros = BigIntegerField(null=True)
+    spent_day = IntegerField(default=0)
+    spent_micros = BigIntegerField(default=0)
+
+
+class Customer(Table):
+    """Who is billed: a person or a company with one or more accounts. `book` is for those that share its funds."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    book = ForeignKeyField(Book, null=True)
     created_at_us = BigIntegerField()
 
 
@@ -122,17 +140,6 @@ class ProductCode(Table):
         indexes = ((("product", "access_code"), True),)
 
 
-class Book(Table):
-    """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row."""
-
-    name = TextField(unique=True)
-    currency = TextField()
-    house = BooleanField()
-    balance_micros = BigIntegerField()
-    held_micros = BigIntegerField()
-    credit_limit_micros = BigIntegerField()
-
-
 class Account(Table):
     """A subscriber's account. `number` is the account id people know; the money is in its book."""
 
@@ -145,6 +152,13 @@ class Account(Table):
     language = TextField()
     password_hash = TextField()
     expires_at_us = BigIntegerField(null=True)
+    kind = TextField()
+    batch = TextField(default="")
+    simultaneous_calls = IntegerField(default=1)
+    days_after_first_use = IntegerField(null=True)
+    days_after_last_use = IntegerField(null=True)
+    first_used_at_us = BigIntegerField(null=True)
+    last_used_at_us = BigIntegerField(null=True)
     created_at_us = BigIntegerField()
 
 
@@ -292,6 +306,7 @@ class Transfer(Table):
     input_hash = TextField()
     kind = TextField()
     note = TextField()
+    operator = TextField(default="")
     reverses = ForeignKeyField("self", null=True, unique=True)
     created_at_us = BigIntegerField()
 
@@ -302,6 +317,20 @@ class Entry(Table):
     transfer = ForeignKeyField(Transfer, backref="entries")
     book = ForeignKeyField(Book)
     amount_micros = BigIntegerField()
+
+
+class Voucher(Table):
+    """Money on paper: whoever knows the code, of which only a hash is kept, adds it to an account, once."""
+
+    code_hash = TextField(unique=True)
+    batch = TextField()
+    amount_micros = BigIntegerField()
+    currency = TextField()
+    state = TextField()
+    expires_at_us = BigIntegerField(null=True)
+    redeemed_by = ForeignKeyField(Account, null=True)
+    redeemed_at_us = BigIntegerField(null=True)
+    created_at_us = BigIntegerField()
 
 
 class Xdr(Table):
@@ -328,7 +357,7 @@ class Xdr(Table):
 
 
 ALL = (
-    Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Book, Account, Alias, SpeedDial,
-    Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency, Leg, Hold, Transfer,
-    Entry, Xdr,
+    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
+    Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency, Leg, Hold,
+    Transfer, Entry, Voucher, Xdr,
 )  # fmt: skip

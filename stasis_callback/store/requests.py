@@ -16,7 +16,7 @@ from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
 from stasis_callback.core.states import LIVE, RequestState, require_move
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
-from stasis_callback.store.models import Request
+from stasis_callback.store.models import Account, Request
 
 LEASE_S = 30
 """A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
@@ -88,8 +88,9 @@ class Requests:
         """Queue a callback; the reason for a refusal, or "" when it was accepted (with the id `request_id`, if any).
 
         `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a hosted web callback).
-        Refused: `repeated` (the same key, or another request of this subscriber or number, to the same destination,
-        within the de-duplication window), `in_progress` (one of them is under way), `queue_full`.
+        Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
+        de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
+        of them is under way, or as many as the account may have), `queue_full`.
         """
         options = CallOptions.parse(stored_options)
         now_us = self._clock.now_us()
@@ -97,13 +98,14 @@ class Requests:
         with self._database.transaction():
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
+            at_once = _calls_at_once(subscriber_id)
             same = Request.leg_a_number == leg_a_number
-            if subscriber_id is not None:
+            if at_once == 1:
                 same |= Request.subscriber == subscriber_id
             mine = Request.select().where(same)
             if Request.get_or_none(Request.key == request.key) is not None:
                 return "repeated"
-            if mine.where(Request.state.in_(LIVE)).exists():
+            if mine.where(Request.state.in_(LIVE)).exists() or _live_calls(subscriber_id) >= at_once:
                 return "in_progress"
             # Who took back what was asked for on a form asks again for something better.
             free = (
@@ -218,10 +220,10 @@ class Requests:
         self._move(request_id, RequestState.TALKING)
 
     def log_in(self, request_id: str, subscriber_id: int) -> bool:
-        """Note who logged in with a PIN; False when a callback of this account is under way already."""
+        """Note who logged in with a PIN; False when as many calls of this account are under way as it may have."""
         with self._database.transaction():
             self._database.lock(f"subscriber:{subscriber_id}")
-            if Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE)).exists():
+            if _live_calls(subscriber_id) >= _calls_at_once(subscriber_id):
                 return False
             Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
             return True
@@ -311,6 +313,19 @@ class Requests:
         with self._database.reading():
             rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
             return [_view(row) for row in (rows.where(Request.state == state) if state else rows)]
+
+
+def _calls_at_once(subscriber_id: int | None) -> float:
+    """How many callbacks the subscriber's account may have under way; no limit while nobody is known."""
+    if subscriber_id is None:
+        return float("inf")
+    return int(Account.get_by_id(subscriber_id).simultaneous_calls)
+
+
+def _live_calls(subscriber_id: int | None) -> int:
+    if subscriber_id is None:
+        return 0
+    return int(Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE)).count())
 
 
 def _view(row: Request) -> RequestView:

@@ -16,8 +16,8 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.store.accounts import by_name, checked_name
 from stasis_callback.store.bulk import insert_rows
+from stasis_callback.store.checks import by_name, checked_name
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.store.rate_book import RateBook, RateView, rate_of, terms_of, view

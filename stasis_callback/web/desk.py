@@ -36,6 +36,7 @@ STATUS_OF = {
     "account_blocked": 403,
     "account_expired": 403,
     "no_funds": 402,
+    "daily_limit": 402,
     "locked_out": 429,
     "too_many_requests": 429,
     "repeated": 409,

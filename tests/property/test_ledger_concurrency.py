@@ -10,6 +10,8 @@ from pathlib import Path
 
 from shop import SetClock, Shop, open_shop, talked
 
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.stores import open_stores
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.audit import verify
@@ -90,6 +92,74 @@ def test_thirty_calls_at_once_on_credit_for_one(shop: Shop) -> None:
     assert granted.count(True) == 1
     assert shop.money(account) == (0, 300)
     assert verify(shop.stores.database, shop.stores.tariffs) == []
+
+
+def test_a_daily_cap_is_not_passed_by_calls_at_once(shop: Shop) -> None:
+    account = shop.account(funds="100.00")
+    shop.stores.accounts.change(account.number, daily_cap_micros=3_500_000)
+    request = shop.request(account)
+    granted = at_once(30, lambda n: shop.leg(f"leg-{n}", account, request, hold="0.50"))
+    assert granted.count(True) == 7
+    assert shop.money(account) == (10_000, 350)
+
+
+def test_of_thirty_requests_at_once_as_many_are_accepted_as_the_account_may_have(shop: Shop) -> None:
+    account = shop.account()
+    shop.stores.accounts.change(account.number, simultaneous_calls=3)
+
+    def ask(number: int) -> bool:
+        refused = shop.stores.requests.accept(
+            CallbackRequest(f"key-{number}", "ani", f"44{number:04d}", "800"),
+            account_id=account.id,
+            subscriber_id=account.id,
+            leg_a_number=f"44{number:04d}",
+            stored_options={},
+            queue_limit=100,
+        )
+        assert refused in ("", "in_progress")
+        return not refused
+
+    assert at_once(30, ask).count(True) == 3
+
+
+def redeem(number: int, url: str, codes: list[str], start: Barrier) -> int:
+    """In a process of its own: redeems every code, as all the others do; how many it got."""
+    stores = open_stores(url, f"node{number}", SetClock())
+    start.wait(60)
+    got = 0
+    for code in codes:
+        try:
+            stores.vouchers.redeem(code, "100")
+        except InvalidInput:
+            continue
+        got += 1
+    stores.database.close()
+    return got
+
+
+def test_a_voucher_that_eight_processes_redeem_at_once_pays_once(tmp_path: Path) -> None:
+    with open_shop(tmp_path) as shop:
+        account = shop.account("100", funds="0")
+        codes = shop.stores.vouchers.generate(
+            "raced", 12, 1_000_000, "USD", length=10, alphabet="ABCDEFGHIJKLMNOP"
+        )
+        with multiprocessing.get_context("spawn").Manager() as manager:
+            start = manager.Barrier(PROCESSES)
+            with multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+                tries = [(n, shop.url, codes, start) for n in range(PROCESSES)]
+                got = pool.starmap(redeem, tries, chunksize=1)
+        assert sum(got) == 12
+        assert shop.money(account) == (1200, 0)
+        assert verify(shop.stores.database, shop.stores.tariffs) == []
+
+
+def test_two_subordinate_accounts_share_funds_without_overdraft(shop: Shop) -> None:
+    accounts = [shop.account(number, funds="0", kind="subordinate") for number in ("100", "200")]
+    shop.stores.ledger.top_up(accounts[0].book_id, 5_000_000, key="customer")
+    requests = [shop.request(account) for account in accounts]
+    granted = at_once(20, lambda n: shop.leg(f"leg-{n}", accounts[n % 2], requests[n % 2], hold="1.00"))
+    assert granted.count(True) == 5
+    assert shop.money(accounts[0]) == (500, 500)
 
 
 def test_holds_that_grow_at_once_share_what_is_left(shop: Shop) -> None:

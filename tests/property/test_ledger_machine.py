@@ -39,6 +39,8 @@ class Model:
     topped_up: list[int]
     legs: list[Leg] = field(default_factory=list)
     keys: dict[str, tuple[int, int]] = field(default_factory=dict)
+    caps: list[int | None] = field(default_factory=lambda: [None, None])
+    reversed: set[int] = field(default_factory=set)
 
     def held(self, account: int) -> int:
         return sum(leg.held for leg in self.legs if leg.open and leg.account == account)
@@ -49,8 +51,16 @@ class Model:
     def balance(self, account: int) -> int:
         return self.topped_up[account] - sum(self.paid(leg) for leg in self.legs if leg.account == account)
 
-    def free(self, account: int) -> int:
+    def funds(self, account: int) -> int:
         return self.balance(account) - self.held(account) + self.credit[account]
+
+    def free(self, account: int) -> int:
+        cap = self.caps[account]
+        if cap is None:
+            return self.funds(account)
+        # All of it is one day. What was taken back later counts as spent all the same.
+        spent = sum(self.paid(leg) for leg in self.legs if leg.account == account)
+        return min(self.funds(account), cap - spent - self.held(account))
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -99,7 +109,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(account=st.integers(0, 1), amount=amounts)
     def open_leg(self, account: int, amount: int) -> None:
-        enough = amount <= self.model.free(account)
+        enough = amount <= self.model.free(account) or amount == 0
         who, request = self.accounts[account], self.requests[account]
         hold = f"0.{amount:06d}"
         assert self.shop.leg(f"leg-{len(self.model.legs)}", who, request, hold=hold) is enough
@@ -155,12 +165,51 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(account=st.integers(0, 1), limit=amounts)
     def set_credit_limit(self, account: int, limit: int) -> None:
-        if self.model.free(account) - self.model.credit[account] + limit < 0:
+        if self.model.funds(account) - self.model.credit[account] + limit < 0:
             with pytest.raises(InvalidInput):
                 self.ledger.set_credit_limit(self.accounts[account].book_id, limit)
             return
         self.ledger.set_credit_limit(self.accounts[account].book_id, limit)
         self.model.credit[account] = limit
+
+    @rule(account=st.integers(0, 1), cap=st.none() | amounts)
+    def set_daily_cap(self, account: int, cap: int | None) -> None:
+        self.ledger.set_daily_cap(self.accounts[account].book_id, cap)
+        self.model.caps[account] = cap
+
+    @rule(account=st.integers(0, 1), amount=st.integers(-40, 40).filter(bool), number=st.integers())
+    def adjust(self, account: int, amount: int, number: int) -> None:
+        def act() -> bool:
+            key = f"{number}-{len(self.history[1])}"
+            return self.ledger.adjust(
+                self.accounts[account].book_id, amount, key=key, reason="because", operator="anna"
+            )
+
+        if amount < 0 and self.model.funds(account) + amount < 0:
+            with pytest.raises(InvalidInput):
+                act()
+            return
+        assert act() is True
+        self.model.topped_up[account] += amount
+
+    @precondition(lambda self: self.history[1])
+    @rule(which=st.integers(0, 50))
+    def take_back(self, which: int) -> None:
+        """Any posting, once; its mirror image is no posting that could be taken back."""
+        transfers = self.shop.rows()["Transfer"]
+        transfer = transfers[which % len(transfers)]
+        lines = [e for e in self.shop.rows()["Entry"] if e["transfer"] == transfer["id"]]
+        books = {account.book_id: number for number, account in enumerate(self.accounts)}
+        moved = {books[e["book"]]: e["amount_micros"] for e in lines if e["book"] in books}
+        gone = transfer["id"] in self.model.reversed or transfer["kind"] == "reversal"
+        if gone or any(amount > 0 and self.model.funds(a) < amount for a, amount in moved.items()):
+            with pytest.raises(InvalidInput):
+                self.ledger.reverse(transfer["id"], reason="because", operator="anna")
+            return
+        self.ledger.reverse(transfer["id"], reason="because", operator="anna")
+        self.model.reversed.add(transfer["id"])
+        for account, amount in moved.items():
+            self.model.topped_up[account] -= amount
 
     @precondition(lambda self: self.model.legs)
     @rule(which=st.integers(0, 50), amount=amounts)
@@ -184,7 +233,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert now.balance_micros == model.balance(number)
             assert now.held_micros == model.held(number)
             assert now.credit_limit_micros == model.credit[number]
-            assert self.ledger.available_micros(account.book_id) == model.free(number) >= 0  # I4
+            assert self.ledger.available_micros(account.book_id) == model.free(number)
+            assert model.funds(number) >= 0  # I4
 
     @invariant()
     def the_books_hold_the_invariants(self) -> None:
@@ -212,7 +262,10 @@ class LedgerMachine(RuleBasedStateMachine):
             hold = next(h for h in holds if transfer["key"] == f"settle:{h['leg']}")
             assert -sum(e["amount_micros"] for e in lines) <= hold["amount_micros"]
         overrun = next((b["id"] for b in books if b["name"] == "house:overrun:USD"), None)
-        booked = -sum(e["amount_micros"] for e in entries if e["book"] == overrun)
+        charges = {number for number, t in transfers.items() if t["kind"] == "settle"}
+        booked = -sum(
+            e["amount_micros"] for e in entries if e["book"] == overrun and e["transfer"] in charges
+        )
         assert booked == sum(max((leg.charged or 0) - leg.held, 0) for leg in self.model.legs)
 
     @invariant()

@@ -1,0 +1,34 @@
+"""Random codes: PINs and vouchers. Long enough that trying them finds none."""
+
+from __future__ import annotations
+
+import secrets
+
+from stasis_callback.core.errors import InvalidInput
+
+DIGITS = "0123456789"
+READABLE = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+"""Capitals and digits without those that are mistaken for one another."""
+CODES_PER_ONE = 10_000
+"""So many codes must be possible for each one that is given out: a guess then finds one in ten thousand tries."""
+LENGTH_LIMIT = 32
+
+
+def random_codes(count: int, length: int, alphabet: str, taken: frozenset[str] = frozenset()) -> list[str]:
+    """`count` different codes, none of them in `taken`. Raises InvalidInput when they could be guessed."""
+    letters = "".join(sorted(set(alphabet)))
+    if not (2 <= len(letters) <= 64 and letters.isascii() and letters.isalnum()):
+        raise InvalidInput("an alphabet has 2 to 64 letters or digits")
+    if not 1 <= length <= LENGTH_LIMIT:
+        raise InvalidInput(f"codes of {length} characters: write 1 to {LENGTH_LIMIT}")
+    if len(letters) ** length < CODES_PER_ONE * (count + len(taken)):
+        raise InvalidInput(
+            f"{count} codes of {length} characters can be guessed: make them longer, so that there are "
+            f"{CODES_PER_ONE} times as many as are given out"
+        )
+    codes: set[str] = set()
+    while len(codes) < count:
+        code = "".join(secrets.choice(letters) for _ in range(length))
+        if code not in taken:
+            codes.add(code)
+    return sorted(codes, key=lambda code: secrets.randbits(32))

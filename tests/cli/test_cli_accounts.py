@@ -1,0 +1,187 @@
+"""Commands about money and rules of accounts, and vouchers."""
+
+from __future__ import annotations
+
+import io
+import stat
+
+import pytest
+from command_line import SUBSCRIBER, CommandLine
+
+ADD = ("--customer", "Acme", "--product", "callback")
+
+
+def test_an_account_with_all_its_rules(shop: CommandLine) -> None:
+    shop.ok(
+        "account", "add", "1000", *ADD, "--opening-balance", "5", "--simultaneous-calls", "3", "--daily-cap", "2.50",
+        "--days-after-first-use", "30", "--days-after-last-use", "7", "--expires", "2030-12-31",
+    )  # fmt: skip
+    shown = shop.ok("account", "show", "1000", "--json").json
+    assert (shown["kind"], shown["balance"], shown["available"]) == ("debit", "5.00", "5.00")
+    assert (shown["simultaneous_calls"], shown["daily_cap"]) == (3, "2.50")
+    assert (shown["days_after_first_use"], shown["days_after_last_use"]) == (30, 7)
+    shop.ok("account", "set", "1000", "--daily-cap", "none", "--days-after-last-use", "0")
+    shown = shop.ok("account", "show", "1000", "--json").json
+    assert (shown["daily_cap_micros"], shown["days_after_last_use"]) == (None, None)
+
+
+def test_subordinate_accounts_of_a_customer(shop: CommandLine) -> None:
+    shop.ok("account", "add", "1000", *ADD, "--kind", "subordinate")
+    shop.ok("customer", "topup", "Acme", "20", "--key", "c1")
+    assert "was topped up before" in shop.ok("customer", "topup", "Acme", "20", "--key", "c1").out
+    shop.ok("customer", "set", "Acme", "--credit-limit", "5", "--daily-cap", "15")
+    assert shop.ok("account", "show", "1000", "--json").json["available"] == "25.00"
+    (customer,) = shop.ok("customer", "list", "--json").json
+    assert (customer["balance"], customer["credit_limit"], customer["daily_cap"]) == (
+        "20.00",
+        "5.00",
+        "15.00",
+    )
+    assert "used before" in shop.refused("customer", "topup", "Acme", "21", "--key", "c1")
+    assert "customer set" in shop.refused("account", "set", "1000", "--credit-limit", "1")
+
+
+def test_block_and_unblock(shop: CommandLine) -> None:
+    assert shop.ok("account", "block", SUBSCRIBER).out == f"account {SUBSCRIBER} is blocked\n"
+    assert shop.ok("account", "unblock", SUBSCRIBER).out == f"account {SUBSCRIBER} is active\n"
+
+
+def test_closing(shop: CommandLine) -> None:
+    assert "has 10.00 USD left: pay it out, or --write-off" in shop.refused("account", "close", SUBSCRIBER)
+    shop.ok("account", "close", SUBSCRIBER, "--write-off")
+    assert "is closed" in shop.refused("account", "unblock", SUBSCRIBER)
+    assert shop.ok("ledger", "verify").out == "the ledger is in order: every sum agrees\n"
+
+
+def test_an_adjustment_and_a_reversal_with_who_and_why(shop: CommandLine) -> None:
+    said = shop.ok("account", "adjust", SUBSCRIBER, "--by", "-1.50", "--reason", "wrong price", "--key", "k")
+    assert said.out == f"account {SUBSCRIBER} adjusted by -1.50: the balance is 8.50 USD\n"
+    assert (
+        "adjusted before"
+        in shop.ok("account", "adjust", SUBSCRIBER, "--by", "-1.50", "--reason", "x", "--key", "k").out
+    )
+    lines = shop.ok("ledger", "entries", "--account", SUBSCRIBER, "--json").json
+    assert [(line["kind"], line["amount"], line["balance"]) for line in lines] == [
+        ("topup", "10.00", "10.00"),
+        ("adjustment", "-1.50", "8.50"),
+    ]
+    assert lines[1]["note"] == "wrong price"
+    assert lines[1]["operator"]
+    number = lines[1]["transfer"]
+    assert (
+        f"transfer {number} is taken back"
+        in shop.ok("ledger", "reverse", number, "--reason", "it was right").out
+    )
+    assert shop.ok("ledger", "entries", "--account", SUBSCRIBER, "--json").json[1]["reversed_by"] > number
+    assert "reversed before" in shop.refused("ledger", "reverse", number, "--reason", "again")
+    assert "not so much left" in shop.refused(
+        "account", "adjust", SUBSCRIBER, "--by", "-10.01", "--reason", "x"
+    )
+    assert "needs a reason" in shop.refused("account", "adjust", SUBSCRIBER, "--by", "1", "--reason", " ")
+    assert "no posting" in shop.refused("ledger", "reverse", "999", "--reason", "x")
+    assert "used before" in shop.refused(
+        "account", "adjust", SUBSCRIBER, "--by", "2", "--reason", "x", "--key", "k"
+    )
+
+
+def test_accounts_by_the_hundred(shop: CommandLine) -> None:
+    out = shop.folder / "pins.csv"
+    words = ("account", "generate", "100", *ADD, "--batch", "spring", "--out", out, "--opening-balance", "1")
+    assert "100 accounts opened" in shop.ok(*words).out
+    header, *pins = out.read_text().splitlines()
+    assert (header, len(set(pins)), {len(pin) for pin in pins}) == ("number", 100, {12})
+    assert all(pin.isdigit() for pin in pins)
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    shown = shop.ok("account", "show", pins[42], "--json").json
+    assert (shown["batch"], shown["balance"]) == ("spring", "1.00")
+    assert "exists already" in shop.refused(*words)
+    assert shop.ok("ledger", "verify").out == "the ledger is in order: every sum agrees\n"
+
+
+def test_a_batch_whose_file_cannot_be_written_is_not_made(shop: CommandLine) -> None:
+    nowhere = shop.folder / "none" / "codes.csv"
+    shop.refused("account", "generate", "10", *ADD, "--batch", "b", "--out", nowhere)
+    shop.refused(
+        "voucher", "generate", "b", "--count", "10", "--amount", "1", "--currency", "USD", "--out", nowhere
+    )
+
+
+def test_vouchers(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = shop.folder / "codes.csv"
+    made = (
+        "voucher",
+        "generate",
+        "spring",
+        "--count",
+        "3",
+        "--amount",
+        "5",
+        "--currency",
+        "usd",
+        "--out",
+        out,
+    )
+    assert "3 vouchers of 5.00 USD made" in shop.ok(*made).out
+    header, *codes = out.read_text().splitlines()
+    assert (header, len(set(codes)), stat.S_IMODE(out.stat().st_mode)) == ("code", 3, 0o600)
+    assert "the balance is 15.00 USD" in shop.ok("voucher", "redeem", SUBSCRIBER, "--code", codes[0]).out
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(codes[1].encode() + b"\n")))
+    assert "the balance is 20.00 USD" in shop.ok("voucher", "redeem", SUBSCRIBER).out
+    assert "can be used" in shop.refused("voucher", "redeem", SUBSCRIBER, "--code", codes[0])
+    assert "1 vouchers of batch spring are blocked" in shop.ok("voucher", "block", "spring").out
+    assert "can be used" in shop.refused("voucher", "redeem", SUBSCRIBER, "--code", codes[2])
+    (batch,) = shop.ok("voucher", "list", "--json").json
+    assert (batch["new"], batch["redeemed"], batch["blocked"], batch["amount"]) == (0, 2, 1, "5.00")
+    shop.ok("voucher", "unblock", "spring")
+    states = [row["state"] for row in shop.ok("voucher", "show", "spring", "--json").json]
+    assert sorted(states) == ["new", "redeemed", "redeemed"]
+    assert not any(code in str(shop.dump()) for code in codes)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("account", "add", "1000", *ADD, "--kind", "golden"),
+        ("account", "add", "1000", *ADD, "--kind", "debit", "--credit-limit", "5"),
+        ("account", "add", "1000", *ADD, "--opening-balance", "0"),
+        ("account", "add", "1000", *ADD, "--opening-balance", "-1"),
+        ("account", "add", "1000", *ADD, "--simultaneous-calls", "0"),
+        ("account", "add", "1000", *ADD, "--daily-cap", "-1"),
+        ("account", "set", SUBSCRIBER, "--days-after-first-use", "-1"),
+        ("account", "set", SUBSCRIBER, "--daily-cap", "much"),
+        ("account", "adjust", SUBSCRIBER, "--by", "0", "--reason", "x"),
+        ("account", "adjust", "nobody", "--by", "1", "--reason", "x"),
+        ("account", "generate", "10", *ADD, "--batch", "b", "--out", "f.csv", "--length", "4"),
+        ("account", "generate", "0", *ADD, "--batch", "b", "--out", "f.csv"),
+        ("account", "generate", "10", *ADD, "--batch", "b", "--out", "f.csv", "--opening-balance", "-1"),
+        ("account", "block", "nobody"),
+        ("account", "close", "nobody"),
+        ("customer", "set", "Acme"),
+        ("customer", "set", "nobody", "--credit-limit", "1"),
+        ("customer", "topup", "Acme", "0"),
+        ("voucher", "generate", "b", "--count", "1", "--amount", "0", "--currency", "USD", "--out", "f.csv"),
+        (
+            "voucher",
+            "generate",
+            "b",
+            "--count",
+            "1",
+            "--amount",
+            "1",
+            "--currency",
+            "dollar",
+            "--out",
+            "f.csv",
+        ),
+        ("voucher", "generate", " ", "--count", "1", "--amount", "1", "--currency", "USD", "--out", "f.csv"),
+        ("voucher", "redeem", "nobody", "--code", "X"),
+        ("voucher", "block", "nothing"),
+        ("voucher", "show", "nothing"),
+        ("ledger", "entries", "--account", "nobody"),
+        ("ledger", "reverse", "x", "--reason", "y"),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_what_cannot_be_is_refused(shop: CommandLine, words: tuple[str, ...]) -> None:
+    shop.refused(*words)
+    assert not (shop.folder / "f.csv").exists()
