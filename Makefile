@@ -26,6 +26,7 @@ demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown 
 
 test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
+	@tools/get-browser || [ -z "$$CI" ]
 	@tools/get-postgres
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest -n 3 --dist loadfile

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
 from stasis_callback.admin.app import app, execute
 from stasis_callback.admin.context import settings, store
+from stasis_callback.core.errors import InvalidInput
 
 
 @app.command("run")
-def run() -> None:
+def run(
+    only: Annotated[
+        str, typer.Option(help="Serve the web alone; other nodes make the calls.", metavar="web")
+    ] = "",
+) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C."""
     from stasis_callback import service
 
+    if only not in ("", "web"):
+        raise InvalidInput(f"--only {only!r}: the one part that can run alone is web")
+
     with store():  # says what is missing, where the service would make an empty database
         pass
-    raise typer.Exit(service.run(settings()))
+    raise typer.Exit(service.run(settings(), only_web=only == "web"))
 
 
 def main() -> int:

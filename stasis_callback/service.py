@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -19,6 +20,7 @@ from stasis_callback.core.errors import CallbackError
 from stasis_callback.core.numbers import parse_rules
 from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
+from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.services import Services
@@ -26,6 +28,9 @@ from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
+
+if TYPE_CHECKING:  # a node without the web does not load it
+    from stasis_callback.web.server import WebServer
 
 log = structlog.get_logger()
 
@@ -78,15 +83,30 @@ class Service:
         self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
+        self.web = self._web_server(settings) if settings.web.enabled else None
         self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
         self._wake = self._clock.inbox()
         self._exit_code = 0
+
+    def _web_server(self, settings: Settings) -> WebServer:
+        from stasis_callback.web.server import WebServer
+
+        return WebServer(
+            settings,
+            self.stores,
+            self._clock,
+            wake_dialer=self.dialer.wake,
+            end_call=lambda request_id: take_back(self.stores, self.client, request_id),
+            trouble=lambda: "" if self._reconciled else "not connected to Asterisk",
+        )
 
     def start(self) -> None:
         """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
         self.dialer.start()
         self._queue_watch.start()
         self.link.start()
+        if self.web:
+            self.web.start()
 
     def stop(self, exit_code: int = 0) -> None:
         """Make `run` return. Calls under way go on in Asterisk, within their timers."""
@@ -103,6 +123,8 @@ class Service:
 
     def close(self) -> None:
         """Stop taking calls and close everything but the database."""
+        if self.web:
+            self.web.stop()
         self._queue_watch.stop()
         self.dialer.stop()
         self.link.stop()
@@ -112,6 +134,8 @@ class Service:
     def _keep_house(self) -> None:
         try:
             self.dialer.renew_leases()
+            if self.web:
+                self.web.keep_house()
             if self._reconciled:
                 self.dialer.recover_orphans()
             elif self.link.connected:
@@ -168,12 +192,55 @@ class Service:
         self.stop(REPLACED_EXIT_CODE)
 
 
-def run(settings: Settings) -> int:
-    """Run a node in the foreground until SIGTERM or SIGINT; the exit code."""
+class WebOnly:
+    """The web server alone, beside nodes that make the calls: they find what it queues in the database."""
+
+    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
+        """Prepare everything; nothing listens yet."""
+        from stasis_callback.web.server import WebServer
+
+        ari = settings.ari
+        self._client = AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
+        self._wake = clock.inbox()
+        self.web = WebServer(
+            settings,
+            stores,
+            clock,
+            wake_dialer=lambda: None,
+            end_call=lambda request_id: take_back(stores, self._client, request_id),
+            trouble=lambda: "",
+        )
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._wake.put("stop")
+
+    def run(self) -> int:
+        """Serve until stopped; the exit code."""
+        self.web.start()
+        while self._wake.get(HOUSEKEEPING_S) is None:
+            self.web.keep_house()
+        self.web.stop()
+        self._client.close()
+        return 0
+
+
+class Runnable(Protocol):
+    """What runs in the foreground."""
+
+    def run(self) -> int:
+        """Work until stopped; the exit code."""
+
+    def stop(self) -> None:
+        """Make `run` return."""
+
+
+def run(settings: Settings, *, only_web: bool = False) -> int:
+    """Run a node, or its web server alone, in the foreground until SIGTERM or SIGINT; the exit code."""
     logs.configure(settings.log_format)
     clock = Clock()
     stores = open_stores(settings.database.url, settings.node, clock)
-    service = Service(settings, stores, clock)
+    service: Runnable = (WebOnly if only_web else Service)(settings, stores, clock)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         service.stop()

@@ -75,6 +75,53 @@ class LimitSettings(Section):
     live_calls: int = Field(200, ge=1, le=10_000, description="Callbacks under way at once; more wait.")
 
 
+class WebSettings(Section):
+    """The web server: forms, status pages, JSON API."""
+
+    enabled: bool = Field(False, description="Whether `run` serves the web.")
+    host: str = Field("127.0.0.1", description="The address it listens on.")
+    port: int = Field(8080, ge=0, le=65_535, description="The port; 0 takes any that is free.")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#\s@]+)?$",
+        description="How browsers reach it, like https://callback.example.com; empty for host and port.",
+    )
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs links, forms and webhooks: 32 random characters or more; the same on every node.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas.",
+    )
+    tls_certificate: str = Field(
+        "", description="A PEM file with the certificate chain; empty for plain HTTP."
+    )
+    tls_key: str = Field("", description="A PEM file with its key.")
+    brand_dir: str = Field(
+        "", description="A folder with default.css, NAME.css and logos, served at /brand/."
+    )
+    metrics_addresses: str = Field(
+        "127.0.0.1, ::1", description="Who may read /metrics, separated by commas."
+    )
+    body_limit_bytes: int = Field(16_384, ge=1024, le=1_048_576, description="Longest body of a request.")
+    connections_limit: int = Field(500, ge=10, le=10_000, description="Connections at once; more get 503.")
+    streams_limit: int = Field(
+        200, ge=1, le=10_000, description="Status pages that follow a call live at once."
+    )
+    threads: int = Field(
+        8, ge=1, le=64, description="Requests worked on at once; each may need 20 MB (Argon2)."
+    )
+    request_timeout_s: float = Field(
+        10.0, gt=0, le=120, description="Longest wait for the rest of a request."
+    )
+
+    @property
+    def origin(self) -> str:
+        """Where browsers find it: scheme, host and port, as they write it into `Origin`."""
+        return self.public_url or f"http{'s' if self.tls_certificate else ''}://{self.host}:{self.port}"
+
+
 class Settings(BaseSettings):
     """All settings of a node."""
 
@@ -90,6 +137,7 @@ class Settings(BaseSettings):
     ari: AriSettings = AriSettings()
     asterisk: AsteriskSettings = AsteriskSettings()
     limits: LimitSettings = LimitSettings()
+    web: WebSettings = WebSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,9 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from stasis_callback.core.limits import describe_limits
 from stasis_callback.core.options import describe_options
+from stasis_callback.core.web import WebSettings
 from stasis_callback.settings import ENVIRONMENT_PREFIX, Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -48,10 +50,32 @@ in `_s` is in seconds. A request keeps the options it was accepted with, so a ch
 """
 
 
+WEB_OPTIONS_HEAD = f"""\
+# Options of a web instance
+
+{MADE_BY}
+
+Set with `stasis-callback web set NAME --set name=value`; `name=` restores the default. Beside these, the options of
+the call itself ([options.md](options.md)) can be set here as on an access number, but for those about a missed call
+and the PIN login. [The guide](../guides/web-callback.md) says which ones to think about.
+
+| Option | Default | Values | Meaning |
+|---|---|---|---|
+"""
+
+
 def pages() -> dict[Path, str]:
     """Every page by its path."""
     return {
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(_setting_rows(Settings, "")),
+        FOLDER / "web-options.md": WEB_OPTIONS_HEAD
+        + "".join(
+            _row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options(WebSettings)
+        )
+        + "".join(
+            _row(f"`{name}`", _code(default), "times/seconds", meaning)
+            for name, default, meaning in describe_limits()
+        ),
         FOLDER / "options.md": OPTIONS_HEAD
         + "".join(_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options()),
     }
@@ -78,6 +102,8 @@ def _values(field: FieldInfo) -> str:
     if limits:
         least = f"{limits['ge']}" if "ge" in limits else f"more than {limits['gt']}"
         return f"{least} to {limits['le']}"
+    if field.annotation is bool:
+        return "true, false"
     patterns = [rule.pattern for rule in field.metadata if _has(rule, "pattern")]
     return _code(patterns[0]) if patterns else "text"
 

@@ -15,6 +15,7 @@ from typer.main import get_command
 from stasis_callback.admin import (
     access_numbers,
     account_money,
+    api_keys,
     calls,
     config,
     customers,
@@ -29,6 +30,7 @@ from stasis_callback.admin import (
     tariffs,
     translations,
     vouchers,
+    web,
     xdrs,
 )
 from stasis_callback.admin.context import invocation
@@ -42,7 +44,7 @@ app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty
 app.command("init")(installation.init)
 for noun in (
     customers, tariffs, rates, products, account_money, vouchers, access_numbers, translations, requests, calls, xdrs,
-    ledgers, config, sounds, databases,
+    ledgers, web, api_keys, config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)

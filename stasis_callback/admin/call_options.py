@@ -24,15 +24,17 @@ SetOption = Annotated[
 ]
 
 
-def parse_options(words: Iterable[str]) -> dict[str, str]:
+def parse_options(
+    words: Iterable[str], names: frozenset[str] = OPTION_NAMES, see: str = "access-number options"
+) -> dict[str, str]:
     """`name=value` words as a dict. Raises InvalidInput for an unknown or repeated name; the store checks values."""
     given: dict[str, str] = {}
     for word in words:
         name, sign, text = word.partition("=")
         if not sign:
             raise InvalidInput(f"{word!r}: write an option as name=value")
-        if name not in OPTION_NAMES:
-            raise InvalidInput(f"there is no option {name!r}: see `stasis-callback access-number options`")
+        if name not in names:
+            raise InvalidInput(f"there is no option {name!r}: see `stasis-callback {see}`")
         if name in given:
             raise InvalidInput(f"option {name!r} is given twice")
         given[name] = text

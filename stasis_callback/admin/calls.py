@@ -78,10 +78,9 @@ def _end(s: Stores, client: AriClient, view: RequestView) -> str:
         raise InvalidInput(f"request {view.id} still waits: `stasis-callback request cancel {view.id}`")
     if view.state not in UNDER_WAY:
         return f"call {view.id} is over already ({view.outcome or view.state})"
-    # Leg A first: when leg B ends, the subscriber is asked for another number. The service then ends leg B itself,
-    # and may be quicker than we are.
-    legs = sorted(s.calls.open_legs(view.id), key=lambda leg: leg.side)
-    ended = [client.channel(leg.id).hang_up() for leg in legs]
-    if not any(ended):
+    from stasis_callback.engine.ending import hang_up_legs
+
+    ended = hang_up_legs(s, client, view.id)
+    if not ended:
         return f"call {view.id} has no leg in this Asterisk any more: the service is about to end it"
-    return f"call {view.id}: {' and '.join(leg.id for leg in legs)} hung up"
+    return f"call {view.id}: {' and '.join(ended)} hung up"

@@ -48,6 +48,18 @@ cel_path = "/var/log/asterisk/cel-custom/stasis-callback.csv"
 queue = 1000
 # Callbacks under way at once; more wait.
 live_calls = 200
+
+[web]
+# Forms, status pages and the JSON API; `stasis-callback web add` makes an instance.
+enabled = false
+host = "127.0.0.1"
+port = 8080
+# How browsers reach it, like "https://callback.example.com"; empty for host and port.
+public_url = ""
+# Signs links, forms and webhooks; the same on every node.
+secret = "{web_secret}"
+# Reverse proxies whose X-Forwarded-For is believed, like "127.0.0.1".
+trusted_proxies = ""
 """
 
 
@@ -65,8 +77,9 @@ def init(
         if path.exists():
             raise InvalidInput(f"{path} exists already: nothing was changed")
     folder.mkdir(exist_ok=True)
-    password = secrets.token_urlsafe(24)
-    _write_private(config, TEMPLATE.format(url=_toml_text(f"sqlite:///{database}"), password=password))
+    password, web_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
+    url = _toml_text(f"sqlite:///{database}")
+    _write_private(config, TEMPLATE.format(url=url, password=password, web_secret=web_secret))
     create_or_upgrade(f"sqlite:///{database}")
     typer.echo(f"""\
 {config} written

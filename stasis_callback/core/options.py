@@ -30,7 +30,8 @@ _TEXTS = (
 """What texts must look like: name, pattern, and how to write it."""
 
 
-def _option(default: Any, meaning: str, *, least: float | None = None, most: float | None = None) -> Any:
+def option(default: Any, meaning: str, *, least: float | None = None, most: float | None = None) -> Any:
+    """A field with its default, meaning and limits, for a dataclass of options."""
     return field(default=default, metadata={"meaning": meaning, "least": least, "most": most})
 
 
@@ -38,114 +39,112 @@ def _option(default: Any, meaning: str, *, least: float | None = None, most: flo
 class CallOptions:
     """The parameters of a callback. Names ending in `_s` are seconds."""
 
-    authentication: Literal["ani", "dnis", "pin", "ani_then_pin"] = _option(
+    authentication: Literal["ani", "dnis", "pin", "ani_then_pin"] = option(
         "ani",
         "Who calls: the account of the caller's number (ani), of the access number (dnis), of a PIN keyed after the "
         "callback is answered (pin), or of the caller's number and, where that is unknown, of a PIN (ani_then_pin).",
     )
-    internal_account: str = _option(
+    internal_account: str = option(
         "", "For PINs: the account that pays for leg A; its tariff says where callbacks may go."
     )
-    reject_cause: RejectCause = _option(
+    reject_cause: RejectCause = option(
         "busy",
         "How the missed call is refused: busy = 486, congestion = 503, rejected = 403, no_answer = 480.",
     )
-    ani_rules: str = _option(
+    ani_rules: str = option(
         "",
         "Translation rules from the caller's number to an account id, like s/^0/44/; several separated by ;",
     )
-    dial_rules: str = _option(
+    dial_rules: str = option(
         "s/^00//; s/^011//; s/^\\+//", "Translation rules from what the subscriber keys to an E.164 number."
     )
-    callback_delay_s: float = _option(0.0, "Wait this long before calling back.", least=0, most=3600)
-    dedupe_window_s: float = _option(
+    callback_delay_s: float = option(0.0, "Wait this long before calling back.", least=0, most=3600)
+    dedupe_window_s: float = option(
         60.0,
         "Further missed calls of the same account within this time make no second callback.",
         least=0,
         most=3600,
     )
-    ring_timeout_a_s: int = _option(30, "How long leg A may ring.", least=5, most=120)
-    ring_timeout_b_s: int = _option(45, "How long leg B may ring.", least=5, most=180)
-    attempts_busy: int = _option(2, "Attempts to reach leg A when it is busy.", least=1, most=10)
-    attempts_no_answer: int = _option(1, "Attempts to reach leg A when nobody answers.", least=1, most=10)
-    attempts_congestion: int = _option(
+    ring_timeout_a_s: int = option(30, "How long leg A may ring.", least=5, most=120)
+    ring_timeout_b_s: int = option(45, "How long leg B may ring.", least=5, most=180)
+    attempts_busy: int = option(2, "Attempts to reach leg A when it is busy.", least=1, most=10)
+    attempts_no_answer: int = option(1, "Attempts to reach leg A when nobody answers.", least=1, most=10)
+    attempts_congestion: int = option(
         3, "Attempts to reach leg A when the network is congested.", least=1, most=10
     )
-    retry_interval_s: float = _option(
+    retry_interval_s: float = option(
         30.0, "Wait this long between two attempts at leg A.", least=0, most=3600
     )
-    caller_id_a: str = _option("", "Number shown on leg A; empty shows the access number that was called.")
-    caller_id_b: str = _option("", "Number shown on leg B; empty shows the subscriber's number.")
-    access_code: str = _option(
+    caller_id_a: str = option("", "Number shown on leg A; empty shows the access number that was called.")
+    caller_id_b: str = option("", "Number shown on leg B; empty shows the subscriber's number.")
+    access_code: str = option(
         "", "Rate calls by the product's tariff for this code; empty for its usual one."
     )
-    languages: str = _option(
+    languages: str = option(
         "en", "Languages, separated by commas; of several the subscriber chooses, unless the account has one."
     )
-    brand: str = _option("", "Folder of prompts that are played in place of the usual ones.")
-    press_one: bool = _option(
+    brand: str = option("", "Folder of prompts that are played in place of the usual ones.")
+    press_one: bool = option(
         False, "Go on only when 1 is pressed: a voicemail does not, so it hears no balance and makes no call."
     )
-    login_attempts: int = _option(3, "Tries at keying a PIN.", least=1, most=10)
-    ask_password: bool = _option(False, "Ask for the account's service password after the PIN.")
-    register_ani: Literal["off", "ask", "always"] = _option(
+    login_attempts: int = option(3, "Tries at keying a PIN.", least=1, most=10)
+    ask_password: bool = option(False, "Ask for the account's service password after the PIN.")
+    register_ani: Literal["off", "ask", "always"] = option(
         "off",
         "After a PIN: offer to know the caller's number from now on (ask), or just remember it (always).",
     )
-    lockout_failures: int = _option(
+    lockout_failures: int = option(
         3, "Wrong PINs in a row that lock a caller's number out.", least=1, most=100
     )
-    lockout_s: float = _option(900.0, "How long it is locked out.", least=1, most=604800)
-    welcome: bool = _option(False, "Say a welcome first.")
-    announce_balance: Literal["funds", "balance", "off"] = _option(
+    lockout_s: float = option(900.0, "How long it is locked out.", least=1, most=604800)
+    welcome: bool = option(False, "Say a welcome first.")
+    announce_balance: Literal["funds", "balance", "off"] = option(
         "funds", "Say what can be spent, credit included (funds), the balance alone, or nothing."
     )
-    announce_credit_limit: bool = _option(False, "Say the credit limit, where there is one.")
-    low_balance_amount: str = _option("0", "Funds below this amount are low.")
-    low_balance_mode: Literal["none", "refuse", "disconnect"] = _option(
+    announce_credit_limit: bool = option(False, "Say the credit limit, where there is one.")
+    low_balance_amount: str = option("0", "Funds below this amount are low.")
+    low_balance_mode: Literal["none", "refuse", "disconnect"] = option(
         "none", "With low funds: go on, refuse every destination, or say so and hang up."
     )
-    announce_duration: Literal["off", "exact", "minutes"] = _option(
+    announce_duration: Literal["off", "exact", "minutes"] = option(
         "exact", "Say how long the call can last: exactly, in whole minutes (rounded up), or not at all."
     )
-    destination_attempts: int = _option(3, "Tries at keying a destination.", least=1, most=10)
-    first_digit_timeout_s: float = _option(
-        8.0, "Wait for the first digit after the prompt.", least=1, most=60
-    )
-    inter_digit_timeout_s: float = _option(
+    destination_attempts: int = option(3, "Tries at keying a destination.", least=1, most=10)
+    first_digit_timeout_s: float = option(8.0, "Wait for the first digit after the prompt.", least=1, most=60)
+    inter_digit_timeout_s: float = option(
         4.0, "Wait for the next digit; then the number counts as complete.", least=1, most=30
     )
-    terminator: Literal["#", "none"] = _option("#", "The key that ends a number; without one a pause does.")
-    speed_dial: bool = _option(True, "One or two digits call a number stored with the account.")
-    redial_key: str = _option("", "One or two digits that call the last number again; empty for none.")
-    calls_per_callback: int = _option(
+    terminator: Literal["#", "none"] = option("#", "The key that ends a number; without one a pause does.")
+    speed_dial: bool = option(True, "One or two digits call a number stored with the account.")
+    redial_key: str = option("", "One or two digits that call the last number again; empty for none.")
+    calls_per_callback: int = option(
         10, "Destinations that can be called in one callback.", least=1, most=100
     )
-    menu_afterwards: bool = _option(
+    menu_afterwards: bool = option(
         False, "For requests that bring their destination: after that call, ask for another one."
     )
-    menu_limit_s: int = _option(
+    menu_limit_s: int = option(
         120,
         "Longest time in menus, from the answer or the end of a call to the next call.",
         least=20,
         most=900,
     )
-    low_funds_warning_s: int = _option(
+    low_funds_warning_s: int = option(
         60, "Warn the subscriber when this many seconds are left; 0 for never.", least=0, most=600
     )
-    low_funds_repeat_s: int = _option(
+    low_funds_repeat_s: int = option(
         0, "Repeat the warning after so many seconds; 0 for once only.", least=0, most=600
     )
-    low_funds_warning: Literal["beep", "voice"] = _option("beep", "How to warn.")
-    cut_before_s: int = _option(0, "End the talk this many seconds before the funds do.", least=0, most=300)
-    talk_limit_s: int = _option(7200, "Longest talk with one destination.", least=10, most=86400)
-    hold_slice_s: int = _option(
+    low_funds_warning: Literal["beep", "voice"] = option("beep", "How to warn.")
+    cut_before_s: int = option(0, "End the talk this many seconds before the funds do.", least=0, most=300)
+    talk_limit_s: int = option(7200, "Longest talk with one destination.", least=10, most=86400)
+    hold_slice_s: int = option(
         180,
         "Funds are held for so many seconds of talk at a time, so that calls can share them.",
         least=10,
         most=86400,
     )
-    hold_extend_before_s: int = _option(
+    hold_extend_before_s: int = option(
         30,
         "Hold funds for the next slice when so many seconds are left of this one, at most half of a slice.",
         least=5,
@@ -174,21 +173,23 @@ class CallOptions:
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> CallOptions:
         """Options from texts as entered or stored. Raises InvalidInput that names the option and its limits."""
-        known = _kinds()
-        values: dict[str, Any] = {}
-        for name, text in stored.items():
-            if name not in known:
-                raise InvalidInput(
-                    f"there is no option {name!r}: see `stasis-callback access-number options`"
-                )
-            values[name] = _value(name, known[name], text)
-        return cls(**values)
+        unknown = stored.keys() - OPTION_NAMES
+        if unknown:
+            raise InvalidInput(
+                f"there is no option {min(unknown)!r}: see `stasis-callback access-number options`"
+            )
+        return cls(**parse_values(cls, stored))
+
+
+def parse_values(owner: type, stored: Mapping[str, str]) -> dict[str, Any]:
+    """The values for the fields of a dataclass of options, from texts. Raises InvalidInput that names the field."""
+    return {name: _value(owner, name, text) for name, text in stored.items()}
 
 
 @cache
-def _kinds() -> dict[str, Any]:
+def _kinds(owner: type) -> dict[str, Any]:
     """The type of every option."""
-    return get_type_hints(CallOptions)
+    return get_type_hints(owner)
 
 
 OPTION_NAMES = frozenset(f.name for f in fields(CallOptions))
@@ -204,12 +205,12 @@ class OptionInfo:
     meaning: str
 
 
-def describe_options() -> list[OptionInfo]:
+def describe_options(owner: type = CallOptions) -> list[OptionInfo]:
     """Every option with its default, allowed values and meaning, in the order of a call."""
-    hints = _kinds()
+    hints = _kinds(owner)
     return [
         OptionInfo(f.name, _text(f.default), _values(hints[f.name], f.metadata), f.metadata["meaning"])
-        for f in fields(CallOptions)
+        for f in fields(owner)
     ]
 
 
@@ -227,7 +228,8 @@ def _values(kind: Any, limits: Mapping[str, Any]) -> str:
     return "text"
 
 
-def _value(name: str, kind: Any, text: str) -> object:
+def _value(owner: type, name: str, text: str) -> object:
+    kind = _kinds(owner)[name]
     if kind is bool:
         if text not in ("on", "off"):
             raise InvalidInput(f"{name} {text!r}: write on or off")
@@ -237,17 +239,18 @@ def _value(name: str, kind: Any, text: str) -> object:
             raise InvalidInput(f"{name} {text!r}: write one of {', '.join(get_args(kind))}")
         return text
     if kind is str:
-        default = next(f.default for f in fields(CallOptions) if f.name == name)
+        default = next(f.default for f in fields(owner) if f.name == name)
         if text == "none" and default:  # an empty text restores the default, so "no rules" needs a word
             return ""
         if len(text) > 500:
             raise InvalidInput(f"{name}: at most 500 characters")
         return text
-    return _number(name, kind, text)
+    return _number(owner, name, text)
 
 
-def _number(name: str, kind: type[int] | type[float], text: str) -> float:
-    limits = next(f.metadata for f in fields(CallOptions) if f.name == name)
+def _number(owner: type, name: str, text: str) -> float:
+    kind: type[int] | type[float] = _kinds(owner)[name]
+    limits = next(f.metadata for f in fields(owner) if f.name == name)
     what = "a whole number" if kind is int else "a number"
     try:
         value = kind(text if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII) else "")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Trigger = Literal["ani", "dnis", "pin", "web", "email", "cli"]
+MISSED_CALL = ("ani", "dnis", "pin")
+"""The triggers that are a missed call."""
 
 
 @dataclass(frozen=True, slots=True)

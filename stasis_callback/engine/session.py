@@ -15,6 +15,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.progress import Step
 from stasis_callback.engine.admission import account_trouble, funds_trouble
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation
@@ -133,6 +134,14 @@ class Session:
         )
         if started is Started.REFUSED:
             a.leg.ended = End(self._s.clock.now_us(), 34, None)
+        elif self._taken_back():
+            # Whoever took it back found no channel to end; from here on there is one, and it is found.
+            a.leg.hang_up()
+
+    def _taken_back(self) -> bool:
+        """Whether whoever asked for it over the web takes it back."""
+        request = self.request
+        return request.triggered_by == "web" and self._s.stores.events.has(request.id, Step.CANCELLING)
 
     def _await_answer(self, a: PaidLeg) -> str:
         leg, request = a.leg, self.request
@@ -154,7 +163,7 @@ class Session:
         outcome = end_of(leg).outcome if leg.ended else Outcome.FAILED
         if outcome is Outcome.CANCELLED:
             outcome = Outcome.NO_ANSWER
-        if self.request.attempts < attempts_for(outcome, self.request):
+        if self.request.attempts < attempts_for(outcome, self.request) and not self._taken_back():
             self._retry_after_s = self.request.options.retry_interval_s
         return outcome
 

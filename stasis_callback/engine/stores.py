@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from stasis_callback.clock import Clock
 from stasis_callback.store.access_numbers import AccessNumbers
 from stasis_callback.store.accounts import Accounts
+from stasis_callback.store.api_keys import ApiKeys
 from stasis_callback.store.calls import Calls
 from stasis_callback.store.database import Database
+from stasis_callback.store.events import Events
+from stasis_callback.store.idempotency import IdempotencyKeys
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.limits import Limits
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
 from stasis_callback.store.vouchers import Vouchers
+from stasis_callback.store.web_instances import WebInstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,10 @@ class Stores:
     throttles: Throttles
     vouchers: Vouchers
     limits: Limits
+    web_instances: WebInstances
+    api_keys: ApiKeys
+    events: Events
+    idempotency: IdempotencyKeys
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -49,4 +57,8 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Throttles(database, clock),
         Vouchers(database, ledger, clock),
         Limits(database, clock),
+        WebInstances(database, clock),
+        ApiKeys(database, clock),
+        Events(database, clock),
+        IdempotencyKeys(database, clock),
     )

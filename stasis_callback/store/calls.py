@@ -9,9 +9,11 @@ from peewee import fn
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import HoldState, LegState
 from stasis_callback.store.database import Database
+from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Xdr
 from stasis_callback.store.rate_book import RateView
@@ -115,6 +117,8 @@ class Calls:
                 )
                 if not self._ledger.hold(leg_id, book_id, hold_micros):
                     raise _NotEnough
+                if side == "b":
+                    note_step(request_id, Step.CALLING_SECOND, self._clock.now_us())
         except _NotEnough:
             return False
         return True
@@ -126,10 +130,15 @@ class Calls:
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
         """Asterisk has reported the answer."""
         with self._database.transaction():
-            self._used(Leg.get_by_id(leg_id).account_id, answered_at_us)
-            Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us).where(
-                Leg.id == leg_id, Leg.state == LegState.DIALING
-            ).execute()
+            leg = Leg.get_by_id(leg_id)
+            self._used(leg.account_id, answered_at_us)
+            changed = (
+                Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
+                .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
+                .execute()
+            )
+            if changed and leg.side == "b":
+                note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
 
     @staticmethod
     def _used(account_id: int, at_us: int) -> None:
@@ -179,6 +188,8 @@ class Calls:
                 source=end.source,
                 created_at_us=self._clock.now_us(),
             )
+            if leg.side == "b":
+                note_step(leg.request_id, Step.SECOND_ENDED, self._clock.now_us())
             return _xdr(row)
 
     def last_destination(self, account_id: int) -> str | None:

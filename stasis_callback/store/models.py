@@ -233,6 +233,46 @@ class Request(Table):
     instance = TextField()
 
 
+class WebInstance(Table):
+    """A way to ask for callbacks over the web. `options` is a JSON object with what differs from the defaults."""
+
+    name = TextField(unique=True)
+    enabled = BooleanField()
+    options = TextField()
+    created_at_us = BigIntegerField()
+
+
+class ApiKey(Table):
+    """A program that may use the API. Of the key itself only a hash is kept."""
+
+    name = TextField(unique=True)
+    key_hash = TextField(unique=True)
+    scopes = TextField()
+    instance = TextField()
+    created_at_us = BigIntegerField()
+    revoked_at_us = BigIntegerField(null=True)
+
+
+class RequestEvent(Table):
+    """A step of a web callback, and whether its instance's webhook has been told."""
+
+    request = ForeignKeyField(Request)
+    step = TextField()
+    at_us = BigIntegerField()
+    delivery = TextField()
+    attempts = IntegerField()
+    due_at_us = BigIntegerField()
+
+
+class Idempotency(Table):
+    """The first answer to a request that may be repeated; `answer` is null while it is being made."""
+
+    key = TextField(primary_key=True)
+    input_hash = TextField()
+    answer = TextField(null=True)
+    created_at_us = BigIntegerField()
+
+
 class Leg(Table):
     """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt."""
 
@@ -318,5 +358,6 @@ class Xdr(Table):
 
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
-    Throttle, Allowance, AccessNumber, Request, Leg, Hold, Transfer, Entry, Voucher, Xdr,
+    Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency, Leg, Hold,
+    Transfer, Entry, Voucher, Xdr,
 )  # fmt: skip

@@ -11,13 +11,23 @@ from functools import lru_cache
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import require
 from stasis_callback.core.options import CallOptions
-from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.progress import Step
+from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
 from stasis_callback.core.states import LIVE, RequestState, require_move
 from stasis_callback.store.database import Database
+from stasis_callback.store.events import note_step
 from stasis_callback.store.models import Account, Request
 
 LEASE_S = 30
 """A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
+
+
+_STEPS = {
+    RequestState.TALKING: Step.FIRST_ANSWERED,
+    RequestState.QUEUED: Step.RETRYING,
+    RequestState.DONE: Step.ENDED,
+}
+"""What it means to whoever asked that a request moves on to a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +107,13 @@ class Requests:
                 return "repeated"
             if mine.where(Request.state.in_(LIVE)).exists() or _live_calls(subscriber_id) >= at_once:
                 return "in_progress"
-            counts = Request.state.not_in((RequestState.REFUSED, RequestState.CANCELLED))
+            # Who took back what was asked for on a form asks again for something better.
+            free = (
+                (RequestState.REFUSED,)
+                if request.trigger in MISSED_CALL
+                else (RequestState.REFUSED, RequestState.CANCELLED)
+            )
+            counts = Request.state.not_in(free)
             counts &= Request.destination == request.destination
             if mine.where(counts, Request.created_at_us > window_start_us).exists():
                 return "repeated"
@@ -107,7 +123,7 @@ class Requests:
                 request,
                 RequestState.QUEUED,
                 stored_options,
-                **({"id": request_id} if request_id else {}),
+                id=request_id,
                 account=account_id,
                 subscriber=subscriber_id,
                 leg_a_number=leg_a_number,
@@ -135,11 +151,11 @@ class Requests:
     def _insert(
         self, request: CallbackRequest, state: RequestState, stored_options: dict[str, str], **values: object
     ) -> None:
-        now_us = self._clock.now_us()
+        now_us, request_id = self._clock.now_us(), values.pop("id", "") or secrets.token_hex(8)
         blank = {"outcome": "", "leg_a_number": "", "attempts": 0, "claimed_by": "", "lease_until_us": 0}
         Request.create(
             **{
-                "id": secrets.token_hex(8),
+                "id": request_id,
                 "key": request.key,
                 "triggered_by": request.trigger,
                 "ani": request.ani,
@@ -154,6 +170,8 @@ class Requests:
                 **values,
             }
         )
+        if state is RequestState.QUEUED:
+            note_step(str(request_id), Step.QUEUED, now_us)
 
     # --- through ---------------------------------------------------------------------------------------------------
 
@@ -185,6 +203,7 @@ class Requests:
                 row.claimed_by = self._node
                 row.lease_until_us = now_us + LEASE_S * US_PER_S
                 row.save()
+                note_step(row.id, Step.CALLING_FIRST, now_us)
         return [_view(row) for row in due]
 
     def renew_leases(self, ids: Sequence[str]) -> None:
@@ -211,12 +230,15 @@ class Requests:
 
     def cancel(self, request_id: str) -> bool:
         """Take back a callback that still waits; False when it is being called already, or over."""
+        now_us = self._clock.now_us()
         with self._database.transaction():
             changed = (
-                Request.update(state=RequestState.CANCELLED, finished_at_us=self._clock.now_us())
+                Request.update(state=RequestState.CANCELLED, finished_at_us=now_us)
                 .where(Request.id == request_id, Request.state == RequestState.QUEUED)
                 .execute()
             )
+            if changed:
+                note_step(request_id, Step.CANCELLED, now_us)
             return bool(changed)
 
     def retry(self, request_id: str, *, after_s: float, outcome: str) -> None:
@@ -237,6 +259,7 @@ class Requests:
                 Request.id == request_id, Request.state == row.state
             )
             require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
+            note_step(request_id, _STEPS[state], self._clock.now_us())
 
     # --- out -------------------------------------------------------------------------------------------------------
 
@@ -257,11 +280,33 @@ class Requests:
         with self._database.reading():
             return _view(Request.get_by_id(request_id))
 
+    def exists(self, request_id: str) -> bool:
+        """Whether there is such a request."""
+        with self._database.reading():
+            return bool(Request.select().where(Request.id == request_id).exists())
+
     def with_key(self, key: str) -> RequestView | None:
         """The request with this key, accepted or refused."""
         with self._database.reading():
             row = Request.get_or_none(Request.key == key)
             return _view(row) if row else None
+
+    def of_instances(
+        self, instance: str = "", *, state: str | None = None, before_us: int | None = None, limit: int = 50
+    ) -> list[RequestView]:
+        """The newest requests through one web instance or ("") through all, newest first, older than `before_us`."""
+        with self._database.reading():
+            rows = Request.select().where(Request.triggered_by == "web", Request.instance != "")
+            rows = rows.order_by(Request.created_at_us.desc()).limit(limit)
+            rows = rows.where(Request.instance == instance) if instance else rows
+            rows = rows.where(Request.state == state) if state else rows
+            rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
+            return [_view(row) for row in rows]
+
+    def count(self, state: str) -> int:
+        """How many requests are in this state."""
+        with self._database.reading():
+            return int(Request.select().where(Request.state == state).count())
 
     def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
         """The newest requests, newest first."""

@@ -43,7 +43,7 @@ ELSEWHERE = {
     "talk_limit_s": "test_money_end.py",
     "hold_slice_s": "test_slices.py",
     "hold_extend_before_s": "test_slices.py",
-    "menu_afterwards": "test_orders.py",
+    "menu_afterwards": "test_known_destination.py",
 }
 
 

@@ -1,0 +1,58 @@
+"""`api-key`: programs that may use the JSON API."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.output import print_list
+
+app = typer.Typer(name="api-key", help="Keys of programs that use the JSON API.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Who has the key.")]
+
+
+@app.command()
+def add(
+    name: Name,
+    scopes: Annotated[
+        list[str],
+        typer.Option(
+            "--scope", help="What it may do; repeatable.", metavar="create|any-account|status|cancel|list"
+        ),
+    ],
+    instance: Annotated[
+        str, typer.Option(help="Only for this web instance; without it for all.", metavar="NAME")
+    ] = "",
+) -> None:
+    """Make a key and print it: this once, for it is not kept."""
+    with store() as s:
+        key = s.api_keys.add(name, scopes, instance)
+    typer.echo(key)
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List all keys with what they may do; the keys themselves are not kept."""
+    with store() as s:
+        rows = [
+            {
+                "name": key.name,
+                "scopes": list(key.scopes),
+                "instance": key.instance,
+                "created_at_us": key.created_at_us,
+                "revoked_at_us": key.revoked_at_us,
+            }
+            for key in s.api_keys.all()
+        ]
+    print_list(rows, ("name", "scopes", "instance", "created_at", "revoked_at"), as_json=as_json)
+
+
+@app.command()
+def revoke(name: Name) -> None:
+    """Make a key useless at once."""
+    with store() as s:
+        done = s.api_keys.revoke(name)
+    typer.echo(f"API key {name} is revoked" if done else f"API key {name} was revoked already")

@@ -1,0 +1,32 @@
+"""Ending a callback from outside its thread: a command, a web page. The call's own thread sees it and charges."""
+
+from __future__ import annotations
+
+from stasis_callback.ari.client import AriClient
+from stasis_callback.core.progress import Step
+from stasis_callback.core.states import RequestState
+from stasis_callback.engine.stores import Stores
+
+
+def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str]:
+    """Hang up what there is of a call; the ids of its legs, none when Asterisk has none of them. Raises AriError.
+
+    Leg A first: when leg B ends, the subscriber is asked for another number. The service then ends leg B itself, and
+    may be quicker than we are.
+    """
+    legs = sorted(stores.calls.open_legs(request_id), key=lambda leg: leg.side)
+    ended = [client.channel(leg.id).hang_up() for leg in legs]
+    return [leg.id for leg in legs] if any(ended) else []
+
+
+def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
+    """End a web callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
+    if stores.requests.cancel(request_id):
+        return True
+    if stores.requests.get(request_id).state not in (RequestState.DIALING, RequestState.TALKING):
+        return False
+    # Noted first: a leg that is about to be called is not found here, and its session looks for this note.
+    if not stores.events.has(request_id, Step.CANCELLING):
+        stores.events.note(request_id, Step.CANCELLING)
+    hang_up_legs(stores, client, request_id)
+    return True

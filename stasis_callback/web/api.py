@@ -1,0 +1,332 @@
+"""The JSON API: ask for a callback, see how far it is, take it back, list. Its description is OpenAPI 3.1."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, Security
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from pydantic import BaseModel, ConfigDict, Field
+
+from stasis_callback.clock import iso
+from stasis_callback.core.money import format_amount
+from stasis_callback.core.progress import Step
+from stasis_callback.core.states import RequestState
+from stasis_callback.engine.stores import Stores
+from stasis_callback.settings import WebSettings
+from stasis_callback.store.api_keys import ApiKeys, ApiKeyView
+from stasis_callback.store.requests import RequestView
+from stasis_callback.web.desk import FIELD_LIMIT, Asked, Desk
+from stasis_callback.web.idempotency import Reply, once
+from stasis_callback.web.pages import problem_body
+from stasis_callback.web.status import Progress, progress_of, seconds
+from stasis_callback.web.visitors import KEY_LIMIT
+
+PREFIX = "/api/v1"
+LIST_LIMIT = 100
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,31}$"
+TEXT_PATTERN = r"^[^\x00-\x1f\x7f]*$"
+
+Text = Annotated[str, Field(min_length=1, max_length=FIELD_LIMIT, pattern=TEXT_PATTERN)]
+
+
+class CallbackRequestBody(BaseModel):
+    """A callback to ask for. The instance says which fields it needs; those it does not need are ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    instance: Annotated[str, Field(pattern=NAME_PATTERN, description="The web instance.")]
+    first_number: Annotated[Text, Field(description="Who is called first: national or international form.")]
+    second_number: Annotated[Text | None, Field(description="Who is called then (extended).")] = None
+    account: Annotated[Text | None, Field(description="Who pays (simple, extended).")] = None
+    password: Annotated[
+        Text | None, Field(description="The account's service password; not with the scope any-account.")
+    ] = None
+    language: Annotated[
+        str | None, Field(pattern="^[a-z]{2}$", description="One of the instance's; else its first.")
+    ] = None
+
+
+class StepBody(BaseModel):
+    """One thing that happened."""
+
+    step: Step
+    at: Annotated[str, Field(description="ISO 8601, UTC.")]
+
+
+class CostBody(BaseModel):
+    """What both legs have cost."""
+
+    amount: Annotated[str, Field(description="Like 0.25.")]
+    currency: str
+
+
+class CallbackBody(BaseModel):
+    """A callback as it is now."""
+
+    id: str
+    instance: str
+    step: Annotated[Step, Field(description="What happened last.")]
+    over: Annotated[bool, Field(description="Whether nothing more will happen.")]
+    reason: Annotated[str, Field(description="Why it ended as it did; empty before.")]
+    first_number: Annotated[str, Field(description="E.164 digits.")]
+    second_number: Annotated[str, Field(description="E.164 digits; empty when it is keyed in the call.")]
+    created_at: str
+    steps: list[StepBody]
+    talk_s: Annotated[int, Field(description="How long the two were connected, in whole seconds, up to now.")]
+    cost: Annotated[CostBody | None, Field(description="Where the instance shows it, at the end.")]
+    status_url: Annotated[str, Field(description="The page to show to who asked for it.")]
+
+
+class ListBody(BaseModel):
+    """Callbacks, the newest first."""
+
+    callbacks: list[CallbackBody]
+    next: Annotated[str | None, Field(description="`after` of the next page; null on the last one.")]
+
+
+class ProblemBody(BaseModel):
+    """What is wrong."""
+
+    code: Annotated[str, Field(description="For programs.")]
+    message: Annotated[str, Field(description="For people; may be empty.")]
+    fields: Annotated[dict[str, str], Field(description="Codes of problems by field.")]
+
+
+class ErrorBody(BaseModel):
+    """An error."""
+
+    error: ProblemBody
+
+
+class ApiError(Exception):
+    """Ends a request with an error."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message, self.headers = status, code, message, headers or {}
+
+    def response(self) -> JSONResponse:
+        """The answer that says so."""
+        return JSONResponse(error_body(self.code, self.message), self.status, headers=self.headers)
+
+
+def error_body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[str, object]:
+    """The body of every error."""
+    return {"error": {"code": code, "message": message, "fields": fields or {}}}
+
+
+_WORDS = {
+    400: "The request is no JSON that can be read.",
+    401: "There is no API key, or it is not in force.",
+    402: "The account cannot pay for the call.",
+    403: "The key may not do this, or the login is wrong.",
+    404: "There is no such thing, or the key is for another instance.",
+    408: "The rest of the request did not come in time.",
+    409: "A callback for this account or number is under way or was a moment ago; or it is over already.",
+    413: "The body is too long.",
+    422: "Something in the request cannot be used; `fields` says what.",
+    429: "Too many requests or wrong logins; `Retry-After` says how long to wait.",
+    500: "A fault of ours.",
+    503: "Too much is going on; try again.",
+}
+
+
+def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorBody, "description": _WORDS[status]} for status in statuses}
+
+
+_ANY = (401, 403, 422, 503)
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="ApiKey", description="A key of `stasis-callback api-key add`."
+)
+
+
+def key_in_force(
+    request: Request,
+    scopes: SecurityScopes,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> ApiKeyView:
+    """The key a request comes with. Raises ApiError when there is none, or it does not have the scope."""
+    text = credentials.credentials if credentials else ""
+    keys: ApiKeys = request.app.state.api_keys
+    key = keys.find(text) if 0 < len(text) <= KEY_LIMIT else None
+    if key is None:
+        raise ApiError(401, "no_key", _WORDS[401], {"WWW-Authenticate": "Bearer"})
+    if not set(scopes.scopes) <= set(key.scopes):
+        raise ApiError(403, "out_of_scope", f"This key does not have the scope {scopes.scope_str}.")
+    return key
+
+
+CreateKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["create"])]
+ListKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["list"])]
+StatusKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["status"])]
+CancelKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["cancel"])]
+RequestId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="The callback's id.")]
+
+
+class Api:
+    """The endpoints. `end_call` ends a callback that waits or is under way; False when it is over."""
+
+    def __init__(self, desk: Desk, settings: WebSettings, end_call: Callable[[str], bool]) -> None:
+        self._desk = desk
+        self._stores: Stores = desk.stores
+        self._settings = settings
+        self._end_call = end_call
+
+    def router(self) -> APIRouter:
+        """Where they are."""
+        router = APIRouter(prefix=PREFIX, tags=["callbacks"])
+        add = router.add_api_route
+        add("/callbacks", self._create, methods=["POST"], status_code=201,
+            response_model=CallbackBody, operation_id="createCallback", summary="Ask for a callback",
+            responses=_errors(400, *_ANY, 402, 404, 408, 409, 413, 429)
+            | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}})  # fmt: skip
+        add("/callbacks", self._list, methods=["GET"], response_model=ListBody,
+            operation_id="listCallbacks", summary="List callbacks", responses=_errors(*_ANY, 404))  # fmt: skip
+        add("/callbacks/{callback_id}", self._show, methods=["GET"],
+            response_model=CallbackBody, operation_id="getCallback", summary="See how far a callback is",
+            responses=_errors(*_ANY, 404))  # fmt: skip
+        add("/callbacks/{callback_id}/cancel", self._cancel, methods=["POST"],
+            response_model=CallbackBody, operation_id="cancelCallback", summary="Take a callback back",
+            responses=_errors(*_ANY, 404, 409))  # fmt: skip
+        return router
+
+    # --- endpoints ---------------------------------------------------------------------------------------------
+
+    def _create(
+        self,
+        body: CallbackRequestBody,
+        key: CreateKey,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                max_length=200,
+                pattern=r"^[!-~]+$",
+                description="The same key with the same body makes one callback, however often it is sent.",
+            ),
+        ] = None,
+    ) -> Response:
+        instance = self._desk.find(body.instance) if key.reaches(body.instance) else None
+        if instance is None:
+            raise ApiError(
+                404, "unknown_instance", "There is no such web instance, or the key is for another."
+            )
+        values = {name: text for name, text in body.model_dump().items() if text is not None}
+        languages = instance.configuration.languages
+        language = body.language if body.language in languages else languages[0]
+        any_account = "any-account" in key.scopes and body.password is None
+
+        def carry_out() -> Reply:
+            asked = self._desk.ask(
+                instance, values, language=language, source=f"key:{key.name}", any_account=any_account
+            )
+            return self._reply(asked)
+
+        once_key = f"api:{key.name}:{idempotency_key}" if idempotency_key else ""
+        fingerprint = self._desk.signer.fingerprint(json.dumps(values, sort_keys=True))
+        reply = once(self._stores.idempotency, self._desk.clock, once_key, fingerprint, carry_out)
+        return JSONResponse(reply.body, reply.status, headers=reply.headers)
+
+    def _reply(self, asked: Asked) -> Reply:
+        if asked.problems:
+            headers = {"Retry-After": str(asked.retry_after_s)} if asked.retry_after_s else {}
+            return Reply(asked.status, problem_body(asked), headers)
+        headers = {"Location": f"{PREFIX}/callbacks/{asked.request_id}"}
+        return Reply(
+            201, self._body(self._stores.requests.get(asked.request_id)).model_dump(mode="json"), headers
+        )
+
+    def _list(
+        self,
+        key: ListKey,
+        instance: Annotated[
+            str | None, Query(pattern=NAME_PATTERN, description="Only those of this one.")
+        ] = None,
+        state: Annotated[RequestState | None, Query(description="Only those in this state.")] = None,
+        limit: Annotated[int, Query(ge=1, le=LIST_LIMIT, description="At most so many.")] = 50,
+        after: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
+    ) -> ListBody:
+        if instance and not key.reaches(instance):
+            raise ApiError(404, "unknown_instance", "The key is for another instance.")
+        views = self._stores.requests.of_instances(
+            instance or key.instance, state=state, before_us=_read_cursor(after), limit=limit + 1
+        )
+        more = _cursor(views[limit - 1].created_at_us) if len(views) > limit else None
+        return ListBody(callbacks=[self._body(view) for view in views[:limit]], next=more)
+
+    def _show(self, callback_id: RequestId, key: StatusKey) -> CallbackBody:
+        return self._body(self._found(callback_id, key))
+
+    def _cancel(self, callback_id: RequestId, key: CancelKey) -> CallbackBody:
+        view = self._found(callback_id, key)
+        if not self._end_call(view.id):
+            raise ApiError(409, "over", "This callback is over already.")
+        return self._body(self._stores.requests.get(view.id))
+
+    # --- help --------------------------------------------------------------------------------------------------
+
+    def _found(self, callback_id: str, key: ApiKeyView) -> RequestView:
+        view = self._stores.requests.get(callback_id) if self._stores.requests.exists(callback_id) else None
+        if view is None or view.triggered_by != "web" or not key.reaches(view.instance):
+            raise ApiError(404, "unknown_callback", "There is no such callback.")
+        return view
+
+    def _body(self, view: RequestView) -> CallbackBody:
+        instance = self._stores.web_instances.find(view.instance)
+        progress = progress_of(self._stores, view.id, self._desk.clock.now_us())
+        show_cost = instance is not None and instance.configuration.settings.show_cost
+        token = self._desk.status_token(instance, view.id) if instance else ""
+        url = f"{self._settings.origin}/status/{token}" if token else ""
+        return callback_body(progress, show_cost=show_cost, status_url=url)
+
+
+def callback_body(progress: Progress, *, show_cost: bool, status_url: str = "") -> CallbackBody:
+    """A callback as programs get it."""
+    view, shown = progress.request, show_cost and progress.over and progress.currency
+    return CallbackBody(
+        id=view.id,
+        instance=view.instance,
+        step=progress.step,
+        over=progress.over,
+        reason=progress.reason,
+        first_number=view.leg_a_number,
+        second_number=view.destination,
+        created_at=iso(view.created_at_us),
+        steps=[StepBody(step=step, at=iso(at_us)) for step, at_us in progress.steps],
+        talk_s=seconds(progress.talk_us),
+        cost=CostBody(amount=format_amount(progress.cost_micros), currency=progress.currency)
+        if shown
+        else None,
+        status_url=status_url,
+    )
+
+
+def _cursor(at_us: int) -> str:
+    return base64.urlsafe_b64encode(str(at_us).encode()).decode().rstrip("=")
+
+
+def _read_cursor(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        if not (decoded.isdigit() and len(decoded) <= 17):
+            raise ValueError
+        return int(decoded)
+    except (ValueError, binascii.Error):
+        raise ApiError(422, "bad_cursor", "`after` is no cursor: take `next` of the page before.") from None
+
+
+def describe_validation(request: Request, errors: list[Any]) -> JSONResponse:
+    """What FastAPI finds wrong with a request, in the form of all errors."""
+    broken = any(error["type"] == "json_invalid" for error in errors)
+    fields = {str(error["loc"][-1]): str(error["msg"])[:200] for error in errors if len(error["loc"]) > 1}
+    if broken:
+        return JSONResponse(error_body("bad_json", _WORDS[400]), 400)
+    return JSONResponse(error_body("invalid_fields", _WORDS[422], fields), 422)

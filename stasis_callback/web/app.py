@@ -1,0 +1,149 @@
+"""The web application: pages, status, API, health and figures put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Match, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Scope
+
+from stasis_callback.clock import Clock
+from stasis_callback.engine.orders import Orders
+from stasis_callback.engine.stores import Stores
+from stasis_callback.settings import WebSettings
+from stasis_callback.web.api import PREFIX, Api, ApiError, describe_validation, error_body
+from stasis_callback.web.desk import Desk
+from stasis_callback.web.metrics import Measured, Metrics
+from stasis_callback.web.pages import Pages
+from stasis_callback.web.security import Guard, TooLarge, TooSlow
+from stasis_callback.web.signing import Signer
+from stasis_callback.web.visitors import is_in
+from stasis_callback.web.watching import Watching
+
+log = structlog.get_logger()
+
+STATIC = Path(__file__).parent / "static"
+DESCRIPTION = "Ask for callbacks and follow them. Keys come from `stasis-callback api-key add`."
+
+
+class WebApp:
+    """Everything that answers HTTP. `asgi` is the application."""
+
+    def __init__(
+        self,
+        settings: WebSettings,
+        stores: Stores,
+        orders: Orders,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        end_call: Callable[[str], bool],
+        trouble: Callable[[], str],
+    ) -> None:
+        """`end_call` ends a callback; `trouble` says what keeps this node from working, "" when nothing does."""
+        self._settings = settings
+        self._metrics = metrics
+        self._trouble = trouble
+        self.signer = Signer.of(settings)
+        desk = Desk(stores, orders, self.signer, clock)
+        self._pages = Pages(desk, settings)
+        watching = Watching(desk, settings, self._pages, end_call)
+        app = FastAPI(
+            title="stasis-callback", version="1", description=DESCRIPTION,
+            openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None, lifespan=self._lifespan,
+        )  # fmt: skip
+        app.state.api_keys = stores.api_keys
+        app.include_router(Api(desk, settings, end_call).router())
+        app.router.routes.extend(
+            [
+                *self._pages.routes(),
+                *watching.routes(),
+                Route("/healthz", self._alive, methods=["GET"]),
+                Route("/readyz", self._ready, methods=["GET"]),
+                Route("/metrics", self._figures, methods=["GET"]),
+                Mount("/static", StaticFiles(directory=STATIC)),
+            ]
+        )
+        if settings.brand_dir:
+            app.router.routes.append(Mount("/brand", StaticFiles(directory=settings.brand_dir)))
+        app.exception_handler(ApiError)(_api_error)
+        app.exception_handler(RequestValidationError)(_invalid)
+        app.exception_handler(HTTPException)(self._http_error)
+        app.exception_handler(Exception)(self._fault)
+        self._routes = app.router.routes
+        self.fastapi = app
+        self.asgi: ASGIApp = Guard(
+            Measured(app, metrics=metrics, clock=clock, route_of=self._route_of),
+            body_limit_bytes=settings.body_limit_bytes,
+            timeout_s=settings.request_timeout_s,
+            https=settings.origin.startswith("https:"),
+        )
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        # Each request may run Argon2: so many at once, and no more memory than that.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self._settings.threads
+        yield
+
+    # --- health and figures ------------------------------------------------------------------------------------
+
+    async def _alive(self, _request: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    def _ready(self, _request: Request) -> Response:
+        trouble = self._trouble()
+        return PlainTextResponse(f"{trouble or 'ready'}\n", 503 if trouble else 200)
+
+    def _figures(self, request: Request) -> Response:
+        if not is_in(request, self._settings.metrics_addresses):
+            return self._pages.message(request, "not_found", 404)
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    # --- errors ------------------------------------------------------------------------------------------------
+
+    def _http_error(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status, headers = error.status_code, dict(error.headers or {})
+        if request.url.path.startswith(PREFIX):
+            code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
+            return JSONResponse(error_body(code, str(error.detail)), status, headers=headers)
+        response = self._pages.message(request, "not_found" if status == 404 else "trouble", status)
+        response.headers.update(headers)
+        return response
+
+    def _fault(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, TooLarge | TooSlow):
+            raise error
+        log.error("web.fault", route=self._route_of(request.scope), exc_info=error)
+        if request.url.path.startswith(PREFIX):
+            return JSONResponse(error_body("fault", "A fault of ours: it has been noted."), 500)
+        return self._pages.message(request, "trouble", 500)
+
+    def _route_of(self, scope: Scope) -> str:
+        """The pattern of a request's path: it has no names, numbers or tokens in it."""
+        for route in self._routes:
+            if route.matches(scope)[0] is not Match.NONE:
+                return str(getattr(route, "path", "other"))
+        return "other"
+
+
+def _api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return error.response()
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors: list[Any] = list(error.errors())
+    return describe_validation(request, errors)

@@ -1,0 +1,95 @@
+"""Figures for Prometheus: what is counted as it happens, and what the database says when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.states import LIVE
+from stasis_callback.engine.orders import Answer, Order
+from stasis_callback.engine.stores import Stores
+
+
+class Metrics:
+    """The counters of one process."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "stasis_callback_http_requests",
+            "Requests answered.",
+            ("route", "method", "status"),
+            registry=self.registry,
+        )
+        self.latency_s = Histogram(
+            "stasis_callback_http_seconds",
+            "Time to the end of an answer.",
+            ("route",),
+            registry=self.registry,
+        )
+        self.orders = Counter(
+            "stasis_callback_orders",
+            "Callbacks asked for, by what became of them.",
+            ("trigger", "instance", "result"),
+            registry=self.registry,
+        )
+        self.webhooks = Counter(
+            "stasis_callback_webhooks", "Deliveries tried.", ("instance", "result"), registry=self.registry
+        )
+        self.registry.register(_FromDatabase(stores))
+
+    def decided(self, order: Order, answer: Answer) -> None:
+        """The engine has answered an order."""
+        self.orders.labels(order.trigger, order.instance, answer.reason or "accepted").inc()
+
+
+class _FromDatabase(Collector):
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def collect(self) -> Iterator[Metric]:
+        """What is true now."""
+        requests = GaugeMetricFamily("stasis_callback_requests", "Callbacks not over.", labels=("state",))
+        for state in LIVE:
+            requests.add_metric((state,), self._stores.requests.count(state))
+        yield requests
+        due = self._stores.events.undelivered()
+        yield GaugeMetricFamily("stasis_callback_webhooks_due", "Webhooks not delivered yet.", value=due)
+
+
+class Measured:
+    """Counts each request by its route, which has no names, numbers or tokens in it."""
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, clock: Clock, route_of: Callable[[Scope], str]
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._clock = clock
+        self._route_of = route_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started_s, status = self._clock.monotonic_s(), 0
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        finally:
+            route, method = self._route_of(scope), scope["method"]
+            method = method if method in ("GET", "POST", "HEAD", "OPTIONS") else "other"
+            self._metrics.requests.labels(route, method, str(status)).inc()
+            self._metrics.latency_s.labels(route).observe(self._clock.monotonic_s() - started_s)

@@ -1,0 +1,294 @@
+"""The form of each instance, and what happens when it is sent."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from stasis_callback.core.web import WebConfiguration
+from stasis_callback.settings import WebSettings
+from stasis_callback.store.web_instances import WebInstanceView
+from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wanted_fields
+from stasis_callback.web.idempotency import Reply, once
+from stasis_callback.web.numbers import example
+from stasis_callback.web.security import comes_from_browser, origin_of
+from stasis_callback.web.texts import LANGUAGES, Texts, chosen_language, texts
+from stasis_callback.web.visitors import may_use, source_of
+
+log = structlog.get_logger()
+
+COOKIE = "callback_form"
+FIELDS_LIMIT = 20
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+def template_environment() -> Environment:
+    """The templates of this folder; everything put into one is escaped."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One instance for one visitor."""
+
+    instance: WebInstanceView
+    language: str
+    cookie: str
+    client: str
+    """The token of a signed link, which goes along with the form."""
+
+    @property
+    def configuration(self) -> WebConfiguration:
+        """What is set on the instance."""
+        return self.instance.configuration
+
+
+class Pages:
+    """The forms."""
+
+    def __init__(self, desk: Desk, settings: WebSettings) -> None:
+        self._desk = desk
+        self._settings = settings
+        self._templates = template_environment()
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [
+            Route("/web/{name}", self._get, methods=["GET"], name="form"),
+            Route("/web/{name}", self._post, methods=["POST"], name="submit"),
+        ]
+
+    # --- showing the form --------------------------------------------------------------------------------------
+
+    async def _get(self, request: Request) -> Response:
+        return await run_in_threadpool(self._show, request)
+
+    def _show(self, request: Request) -> Response:
+        page = self._page(
+            request, request.query_params.get("lang", ""), request.query_params.get("client", "")
+        )
+        if page is None:
+            return self.message(request, "not_found", 404)
+        if not self._may_use(page, request):
+            return self.message(request, "forbidden", 403, page.language)
+        return self._form(page, {}, Asked(), 200)
+
+    def _page(self, request: Request, language: str, client: str) -> Page | None:
+        instance = self._desk.find(request.path_params["name"])
+        if instance is None:
+            return None
+        offered = [one for one in instance.configuration.languages if one in LANGUAGES] or ["en"]
+        language = chosen_language(offered, language, request.headers.get("accept-language", ""))
+        cookie = request.cookies.get(COOKIE, "")
+        good = len(cookie) == 43 and cookie.isascii()
+        return Page(instance, language, cookie if good else secrets.token_urlsafe(32), client)
+
+    def _may_use(self, page: Page, request: Request) -> bool:
+        desk = self._desk
+        return may_use(page.instance, request, page.client, desk.signer, desk.stores, desk.clock)
+
+    def _form(self, page: Page, values: Mapping[str, str], asked: Asked, status: int) -> Response:
+        words = texts(page.language)
+        settings = page.configuration.settings
+        problems = {
+            name: words.problem(code, retry_after_s=asked.retry_after_s, example=example(settings.region))
+            for name, code in asked.problems.items()
+        }
+        html = self._templates.get_template("form.html").render(
+            t=words,
+            **self._brand(page.instance, page.language),
+            settings=settings,
+            fields=[self.field(name, words, settings.region) for name in wanted_fields(page.instance)],
+            field_limit=FIELD_LIMIT,
+            values={name: text for name, text in values.items() if name != "password"},
+            problems=problems,
+            languages=[
+                (one, texts(one)["language"]) for one in page.configuration.languages if one in LANGUAGES
+            ],
+            client=page.client,
+            version=FORM_VERSION,
+            form_key=secrets.token_urlsafe(16),
+            form_token=self._desk.signer.form_token(page.instance.name, page.cookie),
+        )
+        response = HTMLResponse(html, status)
+        # Lax: a link from another site brings it along, a form from another site does not.
+        response.set_cookie(
+            COOKIE, page.cookie, path="/web/", httponly=True, samesite="lax",
+            secure=self._settings.origin.startswith("https:"),
+        )  # fmt: skip
+        return _hurry(response, asked)
+
+    @staticmethod
+    def field(name: str, words: Texts, region: str) -> dict[str, str]:
+        """One field of a form for the templates."""
+        kinds = {
+            "account": ("text", "username", ""),
+            "password": ("password", "current-password", ""),
+            "first_number": ("tel", "tel", "hint"),
+            "second_number": ("tel", "off", "hint"),
+        }
+        kind, autocomplete, hint = kinds[name]
+        hints: str = words["form"]["hint_national" if region else "hint_international"]
+        return {
+            "name": name,
+            "label": words["form"][name],
+            "type": kind,
+            "autocomplete": autocomplete,
+            "hint": hints.format(example=example(region)) if hint else "",
+        }
+
+    def _brand(self, instance: WebInstanceView | None, language: str) -> dict[str, Any]:
+        """The operator's own look, from the files that are there."""
+        return brand(self._settings, instance.name if instance else "", language)
+
+    # --- taking it ---------------------------------------------------------------------------------------------
+
+    async def _post(self, request: Request) -> Response:
+        body = await request.body()
+        return await run_in_threadpool(self._take, request, body)
+
+    def _take(self, request: Request, body: bytes) -> Response:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
+            return self.message(request, "trouble", 415)
+        values = _parse(body)
+        if values is None:
+            return self.message(request, "trouble", 400)
+        page = self._page(request, values.get("language", ""), values.get("client", ""))
+        if page is None:
+            return self.message(request, "not_found", 404)
+        refusal = self._wrong_site(page, request, values)
+        if refusal is not None:
+            return refusal
+        if not self._may_use(page, request):
+            return self.message(request, "forbidden", 403, page.language)
+        return self._answer(page, request, values)
+
+    def _wrong_site(self, page: Page, request: Request, values: Mapping[str, str]) -> Response | None:
+        """An answer to a browser that was made to send a form from elsewhere. Programs say no origin, and have no
+        cookie that somebody else could use: what they may they prove by what they send.
+        """
+        if not comes_from_browser(request.headers):
+            return None
+        origin = origin_of(request.headers)
+        if origin in page.configuration.settings.origins:
+            return None
+        if origin != self._settings.origin:
+            log.info("web.wrong_origin", instance=page.instance.name)
+            return self.message(request, "wrong_site", 403, page.language)
+        sent = request.cookies.get(COOKIE, "")
+        if not self._desk.signer.is_form_token(page.instance.name, sent, values.get("form_token", "")):
+            return self._form(page, values, Asked(problems={"": "form_expired"}), 403)
+        return None
+
+    def _answer(self, page: Page, request: Request, values: Mapping[str, str]) -> Response:
+        desk, name = self._desk, page.instance.name
+        found: list[Asked] = []
+
+        def carry_out() -> Reply:
+            asked = desk.ask(page.instance, values, language=page.language, source=source_of(request))
+            found.append(asked)
+            return Reply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
+
+        form_key = values.get("form_key", "")
+        key = f"form:{name}:{form_key}" if form_key else ""
+        content = "\n".join(f"{field}={values.get(field, '')}" for field in wanted_fields(page.instance))
+        fingerprint = desk.signer.fingerprint(content)
+        reply = once(desk.stores.idempotency, desk.clock, key, fingerprint, carry_out, keep_problems=False)
+        if reply.status == 201:
+            return self._accepted(request, reply)
+        asked = found[0] if found else Asked(problems={"": "form_expired"})
+        if _wants_json(request):
+            return _hurry(JSONResponse(problem_body(asked, page.language), reply.status), asked)
+        return self._form(page, values, asked, reply.status)
+
+    def _accepted(self, request: Request, reply: Reply) -> Response:
+        path = f"/status/{reply.body['status_token']}"
+        if _wants_json(request):
+            body = {"id": reply.body["id"], "status_url": self._settings.origin + path}
+            return JSONResponse(body, 201, headers={"Location": path})
+        return RedirectResponse(path, 303)
+
+    def message(self, request: Request, what: str, status: int, language: str = "") -> Response:
+        """A page that says one thing, or for a program an error that does."""
+        if _wants_json(request):
+            return JSONResponse(
+                {"error": {"code": what, "message": texts("en")["pages"][what], "fields": {}}}, status
+            )
+        language = language or chosen_language(LANGUAGES, "", request.headers.get("accept-language", ""))
+        template = self._templates.get_template("message.html")
+        html = template.render(t=texts(language), what=what, **self._brand(None, language))
+        return HTMLResponse(html, status)
+
+
+def brand(settings: WebSettings, instance: str, language: str) -> dict[str, Any]:
+    """What makes a page an operator's own: style sheet and logo of the instance, or the default ones."""
+    folder = Path(settings.brand_dir) if settings.brand_dir else None
+
+    def first(*names: str) -> str:
+        there = (
+            name
+            for name in names
+            if folder is not None and not name.startswith(".") and (folder / name).is_file()
+        )
+        return next(there, "")
+
+    names = [name for name in (instance, "default") if name]
+    return {
+        "lang": language,
+        "stylesheet": first(*(f"{name}.css" for name in names)),
+        "logo": first(*(f"{name}.{suffix}" for name in names for suffix in ("svg", "png"))),
+    }
+
+
+def problem_body(asked: Asked, language: str = "en") -> dict[str, object]:
+    """Problems as programs get them."""
+    code = next(iter(asked.problems.values()))
+    words = texts(language)
+    return {
+        "error": {
+            "code": code if "" in asked.problems else "invalid_fields" if len(asked.problems) > 1 else code,
+            "message": words.problem(code, retry_after_s=asked.retry_after_s, example="+44 20 7946 0958"),
+            "fields": {name: problem for name, problem in asked.problems.items() if name},
+        }
+    }
+
+
+def _hurry(response: Response, asked: Asked) -> Response:
+    if asked.retry_after_s:
+        response.headers["Retry-After"] = str(asked.retry_after_s)
+    return response
+
+
+def _wants_json(request: Request) -> bool:
+    accept = request.headers.get("accept", "")
+    return "application/json" in accept and "text/html" not in accept
+
+
+def _parse(body: bytes) -> dict[str, str] | None:
+    """The fields of a form; None when it is none, or one names a field twice."""
+    try:
+        pairs = parse_qsl(
+            body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
+            max_num_fields=FIELDS_LIMIT,
+        )  # fmt: skip
+    except ValueError:
+        return None
+    values = dict(pairs)
+    return values if len(values) == len(pairs) and "\x00" not in "".join(values.values()) else None

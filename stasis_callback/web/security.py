@@ -1,0 +1,150 @@
+"""What every answer carries and every request must keep to, whichever page it is for.
+
+Plain ASGI, outside FastAPI: it holds for errors and for what no route takes, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Not no-referrer: browsers then send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+HSTS = "max-age=31536000"
+
+
+class TooLarge(Exception):
+    """The body of a request is longer than the limit."""
+
+
+class TooSlow(Exception):
+    """The rest of a request did not come in time."""
+
+
+class Ambiguous(Exception):
+    """A request says in two ways where it ends: a proxy may have believed the other one."""
+
+
+_ANSWERS = {TooLarge: (413, "too_large"), TooSlow: (408, "too_slow"), Ambiguous: (400, "ambiguous_length")}
+
+
+class Guard:
+    """Limits the body of each request in size and time, and puts the headers on each answer."""
+
+    def __init__(self, app: ASGIApp, *, body_limit_bytes: int, timeout_s: float, https: bool) -> None:
+        self._app = app
+        self._limit = body_limit_bytes
+        self._timeout_s = timeout_s
+        self._headers = HEADERS | ({"Strict-Transport-Security": HSTS} if https else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._look_at_head(Headers(scope=scope))
+            await self._app(scope, self._limited(receive), send_with_headers)
+        except (TooLarge, TooSlow, Ambiguous) as error:
+            if started:
+                raise
+            await _refuse(send_with_headers, *_ANSWERS[type(error)])
+
+    def _look_at_head(self, headers: Headers) -> None:
+        if "content-length" in headers and "transfer-encoding" in headers:
+            raise Ambiguous
+        text = headers.get("content-length", "0")
+        if text.isascii() and text.isdigit() and (len(text) > 15 or int(text) > self._limit):
+            raise TooLarge
+
+    def _limited(self, receive: Receive) -> Receive:
+        """`receive`, up to the limit and the time for all of the body."""
+        length = 0
+        deadline_s: float | None = None
+        complete = False
+
+        async def limited() -> Message:
+            nonlocal length, deadline_s, complete
+            if complete:
+                return await receive()  # only the end of the connection is left
+            loop = asyncio.get_running_loop()
+            deadline_s = deadline_s if deadline_s is not None else loop.time() + self._timeout_s
+            try:
+                async with asyncio.timeout_at(deadline_s):
+                    message = await receive()
+            except TimeoutError:
+                raise TooSlow from None
+            length += len(message.get("body", b""))
+            complete = not message.get("more_body", False)
+            if length > self._limit:
+                raise TooLarge
+            return message
+
+        return limited
+
+
+async def _refuse(send: Send, status: int, code: str) -> None:
+    body = json.dumps({"error": {"code": code, "message": "", "fields": {}}}).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def comes_from_browser(headers: Headers) -> bool:
+    """Whether a browser sent this: then it says from which page."""
+    return "origin" in headers or "sec-fetch-site" in headers
+
+
+def origin_of(headers: Headers) -> str:
+    """The site a form was sent from, as browsers name it; "" when there is no telling.
+
+    `Referer` is for those that leave `Origin` out of a form sent to its own site.
+    """
+    origin = headers.get("origin", "")
+    if origin or "referer" not in headers:
+        return origin
+    try:
+        parts = urlsplit(headers["referer"])
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.netloc}"

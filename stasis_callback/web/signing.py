@@ -1,0 +1,94 @@
+"""What the web room signs with the one secret of `[web] secret`: links, forms, webhooks.
+
+Each purpose has its own key, so that nothing signed for one is good for another. A token names what it is for and
+until when, so nothing about it is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import CallbackError
+from stasis_callback.settings import WebSettings
+
+SECRET_LEAST = 32
+
+_STATUS = re.compile(r"([0-9a-f]{16})\.([0-9]{1,12})\.([\w-]{43})", re.ASCII)
+_CLIENT = re.compile(r"([0-9]{1,12})\.([\w-]{43})", re.ASCII)
+
+
+class Signer:
+    """Makes and checks tokens. Checking takes the same time for a right and a wrong one."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret.encode()
+
+    @classmethod
+    def of(cls, settings: WebSettings) -> Signer:
+        """The signer of this installation. Raises CallbackError when there is no secret to speak of."""
+        secret = settings.secret.get_secret_value()
+        if len(secret) < SECRET_LEAST:
+            raise CallbackError(f"setting web.secret: write {SECRET_LEAST} random characters or more")
+        return cls(secret)
+
+    def status_token(self, request_id: str, until_us: int) -> str:
+        """The last part of the link to a status page."""
+        until_s = until_us // US_PER_S
+        return f"{request_id}.{until_s}.{self._mac('status', request_id, str(until_s))}"
+
+    def read_status(self, token: str, now_us: int) -> str | None:
+        """The request behind a token; None when it is none of ours or its time is over."""
+        match = _STATUS.fullmatch(token)
+        if match is None:
+            return None
+        request_id, until_s, mac = match.groups()
+        good = hmac.compare_digest(mac, self._mac("status", request_id, until_s))
+        return request_id if good and now_us < int(until_s) * US_PER_S else None
+
+    def client_token(self, instance: str, until_us: int) -> str:
+        """What makes whoever has it an allowed client of a hosted instance for a time."""
+        until_s = until_us // US_PER_S
+        return f"{until_s}.{self._mac('client', instance, str(until_s))}"
+
+    def is_client(self, instance: str, token: str, now_us: int) -> bool:
+        """Whether a client token is for this instance and in time."""
+        match = _CLIENT.fullmatch(token)
+        if match is None:
+            return False
+        until_s, mac = match.groups()
+        good = hmac.compare_digest(mac, self._mac("client", instance, until_s))
+        return good and now_us < int(until_s) * US_PER_S
+
+    def form_token(self, instance: str, cookie: str) -> str:
+        """Goes into a form; the cookie it belongs to is in the browser alone."""
+        return self._mac("form", instance, cookie)
+
+    def is_form_token(self, instance: str, cookie: str, token: str) -> bool:
+        """Whether a form was made for the browser that sends it."""
+        return bool(cookie) and hmac.compare_digest(
+            token.encode("utf-8", "replace"), self.form_token(instance, cookie).encode()
+        )
+
+    def webhook_secret(self, instance: str) -> str:
+        """The key an instance's webhooks are signed with; its receiver has it too."""
+        return "whsec_" + self._mac("webhook", instance)
+
+    def webhook_signature(self, instance: str, at_s: int, body: bytes) -> str:
+        """The header of a webhook: `t` seconds since the epoch, `v1` HMAC-SHA-256 in hex of `t.body`."""
+        signed = f"{at_s}.".encode() + body
+        mac = hmac.new(self.webhook_secret(instance).encode(), signed, hashlib.sha256)
+        return f"t={at_s},v1={mac.hexdigest()}"
+
+    def fingerprint(self, content: str) -> str:
+        """Stands for a text that may hold a password: equal for equal texts, and no help in guessing them."""
+        return self._mac("fingerprint", content)
+
+    def _mac(self, purpose: str, *parts: str) -> str:
+        # No part but the last contains a line end: they cannot run into each other.
+        text = "\n".join((purpose, *parts)).encode()
+        digest = hmac.new(self._secret, text, hashlib.sha256).digest()
+        return urlsafe_b64encode(digest).decode().rstrip("=")

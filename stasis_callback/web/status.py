@@ -1,0 +1,96 @@
+"""How far a callback is: for status pages, for programs, for webhooks."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.numbers import mask
+from stasis_callback.core.progress import FINAL, Step
+from stasis_callback.engine.stores import Stores
+from stasis_callback.store.calls import XdrView
+from stasis_callback.store.events import EventView
+from stasis_callback.store.requests import RequestView
+
+_FIRST = {"busy": "first_busy", "no_answer": "first_no_answer"}
+_SECOND = {"busy": "second_busy", "no_answer": "second_no_answer"}
+_AS_THEY_ARE = ("hung_up", "no_funds", "interrupted")
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A callback as it is now. Times in microseconds, amounts in micros; numbers in full."""
+
+    request: RequestView
+    steps: tuple[tuple[Step, int], ...]
+    step: Step
+    reason: str
+    """Why it ended as it did; "" before that."""
+    talk_us: int
+    """How long the two were connected, up to now."""
+    connected_at_us: int | None
+    """When they were, while they still are."""
+    cost_micros: int
+    currency: str
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.step in FINAL
+
+    @property
+    def first_number(self) -> str:
+        """The first number as others may see it."""
+        return _shown(self.request.leg_a_number)
+
+    @property
+    def second_number(self) -> str:
+        """The second number as others may see it; "" when it was not given beforehand."""
+        return _shown(self.request.destination)
+
+
+def progress_of(stores: Stores, request_id: str, now_us: int, until: int | None = None) -> Progress:
+    """How far a web callback is; how far it was at the event with the id `until`, where one is given."""
+    request = stores.requests.get(request_id)
+    events = [event for event in stores.events.of(request_id) if until is None or event.id <= until]
+    xdrs = stores.calls.xdrs(request_id=request_id)
+    step = events[-1].step if events else Step.QUEUED
+    connected_at_us = events[-1].at_us if step is Step.CONNECTED else None
+    talked = [xdr for xdr in xdrs if xdr.side == "b" and xdr.answered_at_us is not None]
+    talk_us = sum(xdr.duration_us for xdr in talked)
+    return Progress(
+        request=request,
+        steps=tuple((event.step, event.at_us) for event in events),
+        step=step,
+        reason=_reason(request, events, xdrs) if step in FINAL else "",
+        talk_us=talk_us + max(now_us - connected_at_us if connected_at_us else 0, 0),
+        connected_at_us=connected_at_us,
+        cost_micros=sum(xdr.amount_micros - xdr.overrun_micros for xdr in xdrs),
+        currency=xdrs[0].currency if xdrs else "",
+    )
+
+
+def _reason(request: RequestView, events: list[EventView], xdrs: list[XdrView]) -> str:
+    steps = {event.step for event in events}
+    legs_b = [xdr for xdr in xdrs if xdr.side == "b"]
+    if Step.CONNECTED in steps or any(xdr.answered_at_us is not None for xdr in legs_b):
+        return "completed"
+    if steps & {Step.CANCELLED, Step.CANCELLING}:
+        return "cancelled"
+    if request.outcome in _AS_THEY_ARE:
+        return request.outcome
+    if legs_b:
+        return _SECOND.get(legs_b[-1].outcome, "second_failed")
+    if Step.FIRST_ANSWERED not in steps:
+        return _FIRST.get(request.outcome, "first_failed")
+    return "not_connected"
+
+
+def _shown(number: str) -> str:
+    return re.sub("x+", "…", mask(number))
+
+
+def seconds(duration_us: int) -> int:
+    """Whole seconds of a duration."""
+    return duration_us // US_PER_S

@@ -1,0 +1,66 @@
+"""Who is at the door: the address a request comes from, and whether it may use a hosted instance."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from starlette.requests import HTTPConnection
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.web import parse_networks
+from stasis_callback.engine.stores import Stores
+from stasis_callback.store.api_keys import ApiKeyView
+from stasis_callback.store.web_instances import WebInstanceView
+from stasis_callback.web.signing import Signer
+
+BEARER = "Bearer "
+KEY_LIMIT = 100
+
+
+def address_of(connection: HTTPConnection) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The client's address; uvicorn has put it there, from `X-Forwarded-For` when a trusted proxy says so."""
+    try:
+        address = ipaddress.ip_address(connection.client.host if connection.client else "")
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def source_of(connection: HTTPConnection) -> str:
+    """Whom the limits count: an IPv4 address, or the /64 that one IPv6 customer has."""
+    address = address_of(connection)
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address or "unknown")
+
+
+def is_in(connection: HTTPConnection, addresses: str) -> bool:
+    """Whether it comes from one of these networks."""
+    address = address_of(connection)
+    return address is not None and any(address in net for net in parse_networks("addresses", addresses))
+
+
+def api_key_of(stores: Stores, authorization: str) -> ApiKeyView | None:
+    """The API key in an `Authorization: Bearer` header."""
+    if not authorization.startswith(BEARER) or len(authorization) > KEY_LIMIT:
+        return None
+    return stores.api_keys.find(authorization.removeprefix(BEARER).strip())
+
+
+def may_use(
+    instance: WebInstanceView,
+    connection: HTTPConnection,
+    token: str,
+    signer: Signer,
+    stores: Stores,
+    clock: Clock,
+) -> bool:
+    """Whether this client may ask for callbacks here: for a hosted instance it needs a link, an address or a key."""
+    settings = instance.configuration.settings
+    if settings.type != "hosted" or signer.is_client(instance.name, token, clock.now_us()):
+        return True
+    if is_in(connection, settings.allowed_addresses):
+        return True
+    key = api_key_of(stores, connection.headers.get("authorization", ""))
+    return key is not None and "create" in key.scopes and key.reaches(instance.name)

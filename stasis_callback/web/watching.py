@@ -1,0 +1,187 @@
+"""The status page: how far the call is, live by server-sent events, and a button to take it back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from stasis_callback.core.money import format_amount
+from stasis_callback.core.progress import Step
+from stasis_callback.settings import WebSettings
+from stasis_callback.web.desk import Desk
+from stasis_callback.web.pages import Pages, brand, template_environment
+from stasis_callback.web.security import comes_from_browser, origin_of
+from stasis_callback.web.status import Progress, progress_of, seconds
+from stasis_callback.web.texts import texts
+
+POLL_S = 0.4
+STREAM_S = 600.0
+"""A stream ends after this long; the page opens another."""
+QUIET_S = 15.0
+"""A line at least this often, so that proxies do not think that nobody is there."""
+POLLERS = 4
+
+SHOWN = (
+    Step.QUEUED,
+    Step.CALLING_FIRST,
+    Step.FIRST_ANSWERED,
+    Step.CALLING_SECOND,
+    Step.CONNECTED,
+    Step.ENDED,
+)
+"""The way of a call that goes well, in order."""
+
+
+class Watching:
+    """The status pages."""
+
+    def __init__(
+        self, desk: Desk, settings: WebSettings, pages: Pages, end_call: Callable[[str], bool]
+    ) -> None:
+        """`end_call` ends a callback that waits or is under way; False when it is over."""
+        self._desk = desk
+        self._settings = settings
+        self._pages = pages
+        self._end_call = end_call
+        self._templates = template_environment()
+        self._streams = 0
+        self._pollers: CapacityLimiter | None = None
+
+    def routes(self) -> list[Route]:
+        """Where they are."""
+        return [
+            Route("/status/{token}", self._get, methods=["GET"], name="status"),
+            Route("/status/{token}/events", self._events, methods=["GET"], name="events"),
+            Route("/status/{token}/cancel", self._cancel, methods=["POST"], name="cancel"),
+        ]
+
+    # --- the page ----------------------------------------------------------------------------------------------
+
+    async def _get(self, request: Request) -> Response:
+        return await run_in_threadpool(self._show, request)
+
+    def _show(self, request: Request) -> Response:
+        token = request.path_params["token"]
+        request_id = self._request_id(token)
+        if request_id is None:
+            return self._pages.message(request, "link_expired", 404)
+        seen = self._seen(request_id, token)
+        page = self._templates.get_template("status.html")
+        return HTMLResponse(page.render(**seen))
+
+    def _request_id(self, token: str) -> str | None:
+        request_id = self._desk.signer.read_status(token, self._desk.clock.now_us())
+        return request_id if request_id and self._desk.stores.requests.exists(request_id) else None
+
+    def _seen(self, request_id: str, token: str) -> dict[str, Any]:
+        """Everything a status page shows."""
+        progress = progress_of(self._desk.stores, request_id, self._desk.clock.now_us())
+        request = progress.request
+        language = request.options.language_list[0]
+        instance = self._desk.stores.web_instances.find(request.instance)
+        settings = instance.configuration.settings if instance is not None else None
+        show_cost = settings is not None and settings.show_cost
+        # A hosted form is closed without the signed link it was opened by.
+        form = f"/web/{request.instance}" if settings is not None and settings.type != "hosted" else ""
+        return {
+            "t": texts(language),
+            "token": token,
+            "progress": progress,
+            "path": _path(progress),
+            "talk_s": seconds(progress.talk_us),
+            "clock": _minutes(seconds(progress.talk_us)),
+            "cost": format_amount(progress.cost_micros, progress.currency)
+            if show_cost and progress.currency
+            else "",
+            "form": form,
+            **brand(self._settings, request.instance, language),
+        }
+
+    # --- live --------------------------------------------------------------------------------------------------
+
+    async def _events(self, request: Request) -> Response:
+        token = request.path_params["token"]
+        request_id = await run_in_threadpool(self._request_id, token)
+        if request_id is None:
+            return PlainTextResponse("", 404)
+        if self._streams >= self._settings.streams_limit:
+            return PlainTextResponse("", 503, headers={"Retry-After": "30"})
+        return StreamingResponse(self._stream(request_id, token), media_type="text/event-stream")
+
+    async def _stream(self, request_id: str, token: str) -> AsyncIterator[str]:
+        self._streams += 1
+        self._pollers = self._pollers or CapacityLimiter(POLLERS)
+        try:
+            yield "retry: 2000\n\n"
+            last, quiet_s, waited_s = "", 0.0, 0.0
+            while waited_s < STREAM_S:
+                data, over = await to_thread.run_sync(self._message, request_id, token, limiter=self._pollers)
+                if data != last:
+                    yield f"event: progress\ndata: {data}\n\n"
+                    last, quiet_s = data, 0.0
+                elif quiet_s >= QUIET_S:
+                    yield ": nothing new\n\n"
+                    quiet_s = 0.0
+                if over:
+                    return
+                await anyio.sleep(POLL_S)
+                quiet_s, waited_s = quiet_s + POLL_S, waited_s + POLL_S
+        finally:
+            self._streams -= 1
+
+    def _message(self, request_id: str, token: str) -> tuple[str, bool]:
+        seen = self._seen(request_id, token)
+        progress: Progress = seen["progress"]
+        html = self._templates.get_template("_progress.html").render(**seen | {"live": True})
+        now = self._templates.get_template("_now.html").render(**seen)
+        return json.dumps(
+            {"step": progress.step, "now": now.strip(), "html": html, "over": progress.over}
+        ), progress.over
+
+    # --- taking it back ----------------------------------------------------------------------------------------
+
+    async def _cancel(self, request: Request) -> Response:
+        return await run_in_threadpool(self._take_back, request)
+
+    def _take_back(self, request: Request) -> Response:
+        # Who has the link may cancel. A browser must send it from the page itself, not from another site.
+        if comes_from_browser(request.headers) and origin_of(request.headers) != self._settings.origin:
+            return self._pages.message(request, "wrong_site", 403)
+        token = request.path_params["token"]
+        request_id = self._request_id(token)
+        if request_id is None:
+            return self._pages.message(request, "link_expired", 404)
+        self._end_call(request_id)
+        return RedirectResponse(f"/status/{token}", 303)
+
+
+def _path(progress: Progress) -> list[dict[str, object]]:
+    """The steps of the way with what is behind, what is now, and what may come."""
+    done = [step for step, _ in progress.steps]
+    shown = [step for step in SHOWN if step in done] if progress.over else list(SHOWN)
+    if progress.over and progress.step not in shown:
+        shown.append(progress.step)
+    now = (
+        progress.step
+        if progress.step in shown
+        else next((s for s in reversed(SHOWN) if s in done), Step.QUEUED)
+    )
+    return [
+        {
+            "step": step,
+            "state": "now" if step is now and not progress.over else "done" if step in done else "open",
+        }
+        for step in shown
+    ]
+
+
+def _minutes(whole_s: int) -> str:
+    return f"{whole_s // 60}:{whole_s % 60:02d}"
