@@ -26,8 +26,8 @@ def published(record: Record) -> dict[str, object]:
     """A record as programs get it: the field names here are an interface."""
     result: dict[str, object] = {}
     for name, value in record.items():
-        if name.endswith("_micros") and isinstance(value, int):
-            result[name.removesuffix("_micros")] = format_amount(value)
+        if name.endswith("_micros") and (value is None or isinstance(value, int)):
+            result[name.removesuffix("_micros")] = None if value is None else format_amount(value)
             result[name] = value
         elif name.endswith("_at_us"):
             result[name.removesuffix("_us")] = iso(value) if isinstance(value, int) else None
