@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from stasis_callback.engine.stores import Stores
     from stasis_callback.settings import Settings
     from stasis_callback.store.requests import RequestView
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -137,6 +140,21 @@ def whole(least: int, most: int) -> Callable[[str | int], int]:
         return int(text)
 
     return number
+
+
+def instant_us(text: str) -> int:
+    """A time in ISO 8601 as microseconds since the epoch; UTC where it names no zone. Raises InvalidInput."""
+    try:
+        moment = datetime.fromisoformat(text if text.isascii() else "")
+    except ValueError:
+        moment = datetime.min
+    if not 2000 <= moment.year <= 2999:
+        raise InvalidInput(
+            f"{text[:40]!r} is not a time: write it like 2027-01-31T18:00, 2027-01-31T18:00+01:00 or 2027-01-31 "
+            "(UTC where no zone is named)"
+        )
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def printable(text: str, what: str, limit: int = 200) -> str:

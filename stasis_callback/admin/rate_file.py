@@ -1,4 +1,4 @@
-"""Rates from a CSV file: every line is checked before any is used, and every bad one is named.
+"""Rates from a CSV file, and to one: every line is checked before any is used, and every bad one is named.
 
 The first line names the columns, in any order. UTF-8, with or without a byte order mark; any line ends; quotes as
 spreadsheets write them; empty lines are skipped.
@@ -9,24 +9,32 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
-from stasis_callback.admin.context import printable
+from stasis_callback.admin.context import instant_us, printable
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import parse_amount
+from stasis_callback.core.money import format_amount, parse_amount
 from stasis_callback.core.rating import Rate
 
 if TYPE_CHECKING:
+    from stasis_callback.store.rate_book import RateView
     from stasis_callback.store.tariffs import NewRate
 
 T = TypeVar("T")
+D = TypeVar("D")
 
 REQUIRED = ("prefix", "first_price")
-OPTIONAL = ("description", "connect_fee", "first_interval", "next_interval", "next_price", "forbidden")
+OPTIONAL = (
+    "description", "connect_fee", "first_interval", "next_interval", "next_price", "off_peak_first_price",
+    "off_peak_next_price", "forbidden", "discontinued", "from",
+)  # fmt: skip
+UNWRITTEN = ("discontinued", "from")
+"""What a rate in force has none of."""
+
 SIZE_LIMIT = 64 * 1024 * 1024
-_YES, _NO = ("yes", "true", "on", "1"), ("", "no", "false", "off", "0")
+_YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 class BadLines(InvalidInput):
@@ -37,8 +45,14 @@ class BadLines(InvalidInput):
         self.lines = lines
 
 
-def read_rates(path: Path) -> list[NewRate]:
-    """All rates of a file. Raises BadLines, or InvalidInput when it is no such file at all."""
+def read_rates(
+    path: Path, from_us: int | None = None, progress: Callable[[int], None] = lambda _done: None
+) -> list[NewRate]:
+    """All rates of a file; `from_us` is when those begin that say no time of their own.
+
+    `progress` is called with the number of rates read so far. Raises BadLines, or InvalidInput when it is no such
+    file at all.
+    """
     from stasis_callback.store.tariffs import NewRate
 
     rates: list[NewRate] = []
@@ -53,9 +67,11 @@ def read_rates(path: Path) -> list[NewRate]:
             rate = rate_of(row | {"prefix": row["prefix"].strip()})
             if (first := line_of.setdefault(rate.prefix, line)) != line:
                 raise InvalidInput(f"prefix {rate.prefix} stands on line {first} already")
-            rates.append(NewRate(rate, printable(row.get("description", ""), "description")))
+            own_us = _column(row, "from", instant_us, from_us)
+            rates.append(NewRate(rate, printable(row.get("description", ""), "description"), own_us))
         except InvalidInput as error:
             bad.append(f"line {line}: {error}")
+        progress(read)
     if bad:
         raise BadLines(path, bad, read)
     if not rates:
@@ -63,12 +79,17 @@ def read_rates(path: Path) -> list[NewRate]:
     return rates
 
 
-def rate_of(fields: dict[str, str]) -> Rate:
+def rate_of(fields: Mapping[str, str]) -> Rate:
     """A rate from texts; what is missing or empty gets its default. Raises InvalidInput that names the column.
 
-    Defaults: no connect fee, intervals of 1 second, the next price equal to the first, not forbidden.
+    Defaults: no connect fee, intervals of 1 second, the next price equal to the first, off-peak prices equal to the
+    others, not forbidden. A discontinued rate needs no price.
     """
-    first_price_micros = _column(fields, "first_price", parse_amount, None)
+    discontinued = _column(fields, "discontinued", _yes_or_no, False)
+    if discontinued or fields.get("first_price", "").strip():
+        first_price_micros = _column(fields, "first_price", parse_amount, 0)
+    else:
+        raise InvalidInput("first_price is missing: write an amount like 0.12")
     return Rate(
         prefix=fields["prefix"],
         connect_fee_micros=_column(fields, "connect_fee", parse_amount, 0),
@@ -76,14 +97,47 @@ def rate_of(fields: dict[str, str]) -> Rate:
         first_price_micros=first_price_micros,
         next_interval_s=_column(fields, "next_interval", _seconds, 1),
         next_price_micros=_column(fields, "next_price", parse_amount, first_price_micros),
+        off_peak_first_price_micros=_column(fields, "off_peak_first_price", parse_amount, None),
+        off_peak_next_price_micros=_column(fields, "off_peak_next_price", parse_amount, None),
         forbidden=_column(fields, "forbidden", _yes_or_no, False),
+        discontinued=discontinued,
     )
 
 
-def _column(fields: dict[str, str], name: str, parse: Callable[[str], T], default: T | None) -> T:
+def texts_of(rate: Rate) -> dict[str, str]:
+    """What `rate_of` makes the same rate from."""
+    return {
+        "prefix": rate.prefix,
+        "connect_fee": format_amount(rate.connect_fee_micros),
+        "first_interval": str(rate.first_interval_s),
+        "first_price": format_amount(rate.first_price_micros),
+        "next_interval": str(rate.next_interval_s),
+        "next_price": format_amount(rate.next_price_micros),
+        "off_peak_first_price": _amount_or_nothing(rate.off_peak_first_price_micros),
+        "off_peak_next_price": _amount_or_nothing(rate.off_peak_next_price_micros),
+        "forbidden": "yes" if rate.forbidden else "no",
+    }
+
+
+def write_rates(rates: Iterable[RateView], file: TextIO) -> None:
+    """A file that `read_rates` makes the same rates from."""
+    names = [
+        name for name in REQUIRED[:1] + OPTIONAL[:1] + REQUIRED[1:] + OPTIONAL[1:] if name not in UNWRITTEN
+    ]
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    for view in rates:
+        writer.writerow(texts_of(view.rate) | {"description": view.description})
+
+
+def _amount_or_nothing(micros: int | None) -> str:
+    return "" if micros is None else format_amount(micros)
+
+
+def _column(fields: Mapping[str, str], name: str, parse: Callable[[str], T], default: D) -> T | D:
     text = fields.get(name, "").strip()
     try:
-        return default if default is not None and not text else parse(text)
+        return parse(text) if text else default
     except InvalidInput as error:
         raise InvalidInput(f"{name} {error}") from None
 

@@ -52,12 +52,13 @@ class TariffIndex:
     longest: int = 0
     revision: int = -1
     last_id: int = 0
+    read_us: int = 0
     terms_id: int = 0
     terms: Terms = field(default_factory=Terms)
     checked_s: float = _NEVER_S
 
     def add(self, prefix: str, rate_id: int, from_us: int, now_us: int) -> None:
-        """Take in a row; rows come in the order of their ids, so a later one wins where both begin at once."""
+        """Take in a row; rows come in the order in which they begin, of those that begin at once the newest last."""
         self.longest = max(self.longest, len(prefix))
         known = self.prefixes.get(prefix, 0)
         versions = known if isinstance(known, list) else [(0, known)] if known else []
@@ -126,26 +127,33 @@ class RateBook:
                 if revision < index.revision:  # what was read has been rolled back
                     index = TariffIndex()
                 if revision != index.revision or not index.terms_id:
-                    self._load(tariff_id, index)
+                    index = self._read(tariff_id, index)
             # Said last: whoever finds it may use it without asking.
             index.revision, index.checked_s = revision, now_s
             self._indexes[tariff_id] = index
         return index
 
-    def _load(self, tariff_id: int, index: TariffIndex) -> None:
+    def _read(self, tariff_id: int, index: TariffIndex) -> TariffIndex:
+        """Take in the rows that are new."""
         now_us = self._clock.now_us()
         rows = (
             RateRow.select(RateRow.id, RateRow.prefix, RateRow.from_us, RateRow.discontinued)
             .where(RateRow.tariff == tariff_id, RateRow.id > index.last_id)
-            .order_by(RateRow.id)
+            .order_by(RateRow.from_us, RateRow.id)
         )
         for rate_id, prefix, from_us, discontinued in rows.tuples().iterator():
+            if from_us < index.read_us:
+                # Written before the last reading and committed after it. A version that began in between is still
+                # the one in force, but the index has forgotten when it began.
+                return self._read(tariff_id, TariffIndex())
             index.add(prefix, -rate_id if discontinued else rate_id, from_us, now_us)
-            index.last_id = rate_id
+            index.last_id = max(index.last_id, rate_id)
+        index.read_us = now_us
         newest = (
             TariffTerms.select().where(TariffTerms.tariff == tariff_id).order_by(TariffTerms.id.desc()).get()
         )
         index.terms_id, index.terms = newest.id, terms_of(newest)
+        return index
 
 
 def rate_of(row: RateRow) -> Rate:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
-from peewee import ModelSelect, fn
+from peewee import fn
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
@@ -21,6 +21,14 @@ from stasis_callback.store.checks import by_name, checked_name
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.store.rate_book import RateBook, RateView, rate_of, terms_of, view
+from stasis_callback.store.rate_rows import (
+    RATE_COLUMNS,
+    RATE_FIELDS,
+    in_force,
+    newest_terms,
+    values_of,
+    views,
+)
 
 PREFIX_LIMIT = 15
 NOTE_LIMIT = 200
@@ -38,13 +46,50 @@ class NewRate:
 
 
 @dataclass(frozen=True, slots=True)
-class ImportDiff:
-    """What an import changes, by prefix."""
+class Change:
+    """What is different for one prefix. `old` is None where there was no rate; a removed one is discontinued in
+    `new`.
+    """
 
-    added: tuple[str, ...]
-    changed: tuple[str, ...]
+    old: NewRate | None
+    new: NewRate
+
+    @property
+    def prefix(self) -> str:
+        """The prefix it is about."""
+        return self.new.rate.prefix
+
+
+@dataclass(frozen=True, slots=True)
+class ImportDiff:
+    """What an import changes, and how many of its rates change nothing."""
+
+    changes: tuple[Change, ...]
     same: int
-    removed: tuple[str, ...] = ()
+
+    @property
+    def added(self) -> tuple[Change, ...]:
+        """Rates of prefixes that had none."""
+        return tuple(change for change in self.changes if change.old is None)
+
+    @property
+    def changed(self) -> tuple[Change, ...]:
+        """Rates in place of others."""
+        return tuple(c for c in self.changes if c.old is not None and not c.new.rate.discontinued)
+
+    @property
+    def removed(self) -> tuple[Change, ...]:
+        """Rates that end."""
+        return tuple(change for change in self.changes if change.new.rate.discontinued)
+
+
+@dataclass(frozen=True, slots=True)
+class TariffView:
+    """A tariff: which it is, and its currency."""
+
+    id: int
+    name: str
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +132,35 @@ class Tariffs:
                 {
                     "name": t.name,
                     "currency": t.currency,
-                    "rates": _in_force(t.id, self._clock.now_us()).where(~RateRow.discontinued).count(),
+                    "rates": in_force(t.id, self._clock.now_us()).where(~RateRow.discontinued).count(),
                 }
                 for t in Tariff.select().order_by(Tariff.name)
             ]
 
-    def currency(self, name: str) -> str:
-        """The currency of a tariff. Raises InvalidInput when there is none of this name."""
+    def named(self, name: str) -> TariffView:
+        """The tariff of this name. Raises InvalidInput when there is none."""
         with self._database.reading():
-            return str(by_name(Tariff, name, "tariff").currency)
+            return self._view(by_name(Tariff, name, "tariff"))
+
+    def get(self, tariff_id: int) -> TariffView:
+        """The tariff with this row id."""
+        with self._database.reading():
+            return self._view(Tariff.get_by_id(tariff_id))
+
+    @staticmethod
+    def _view(row: Tariff) -> TariffView:
+        return TariffView(row.id, row.name, row.currency)
 
     def terms(self, name: str) -> Terms:
         """The terms that go for new calls. Raises InvalidInput when there is no such tariff."""
         with self._database.reading():
-            return terms_of(_newest_terms(by_name(Tariff, name, "tariff").id))
+            return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
 
     def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
         """Give a tariff other terms, from the next call on."""
         with self._database.transaction():
             tariff = self._locked(name)
-            if terms_of(_newest_terms(tariff.id)) != terms:
+            if terms_of(newest_terms(tariff.id)) != terms:
                 self._revise(tariff, "terms", note, 0)
                 self._insert_terms(tariff.id, terms)
 
@@ -142,37 +196,32 @@ class Tariffs:
             now_us = self._clock.now_us()
             _not_in_the_past(rates, now_us)
             known = _known_at(row.id, rates, now_us)
-            added: list[str] = []
-            changed: list[str] = []
-            removed: list[str] = []
-            new_rows: list[NewRate] = []
+            changes: list[Change] = []
             for done, new in enumerate(rates, start=1):
-                prefix, old = new.rate.prefix, known.get(new.rate.prefix)
-                gone = old is None or old[0].discontinued
-                if not (new.rate.discontinued and gone) and old != (new.rate, new.description):
-                    (removed if new.rate.discontinued else added if gone else changed).append(prefix)
-                    new_rows.append(new)
+                old = known.get(new.rate.prefix)
+                if _differs(old, new):
+                    changes.append(Change(old, new))
                 progress(done)
-            diff = ImportDiff(tuple(added), tuple(changed), len(rates) - len(new_rows), tuple(removed))
-            if new_rows and not dry_run:
-                self._insert(row, kind, note, new_rows, now_us)
-        return diff
+            if changes and not dry_run:
+                self._insert(row, kind, note, [change.new for change in changes], now_us)
+        return ImportDiff(tuple(changes), len(rates) - len(changes))
 
     def remove_rate(self, tariff: str, prefix: str, from_us: int | None = None) -> None:
         """Take a rate out of force, from the next call or from a later time on. Raises InvalidInput when
         there is none.
         """
         with self._database.transaction():
-            row = self._locked(tariff)
-            at_us = from_us or self._clock.now_us()
-            old = _in_force(row.id, at_us).where(RateRow.prefix == prefix, ~RateRow.discontinued).first()
+            self._locked(tariff)
+            old = self.find(tariff, prefix, from_us)
             if old is None:
-                raise InvalidInput(f"tariff {tariff!r} has no rate for prefix {prefix!r}")
-            gone = replace(rate_of(old), discontinued=True)
+                raise InvalidInput(f"tariff {tariff!r} has no rate for prefix {prefix!r}: see `rate list`")
+            gone = replace(old.rate, discontinued=True)
             self.put_rates(tariff, [NewRate(gone, old.description, from_us)], kind="remove")
 
-    def roll_back(self, tariff: str, number: int, note: str = "") -> int:
-        """Make the rates what they were after revision `number`, those of later times too; how many were changed.
+    def roll_back(
+        self, tariff: str, number: int, note: str = "", *, dry_run: bool = False
+    ) -> tuple[Change, ...]:
+        """Make the rates what they were after revision `number`, those of later times too; what that changes.
 
         The terms are left as they are. Raises InvalidInput when there is no such revision.
         """
@@ -187,10 +236,13 @@ class Tariffs:
             versions: dict[str, list[RateRow]] = {}
             for rate in RateRow.select().where(RateRow.tariff == row, RateRow.prefix.in_(after)):
                 versions.setdefault(rate.prefix, []).append(rate)
-            restored = [new for rows in versions.values() for new in _restored(rows, number, now_us)]
-            if restored:
-                self._insert(row, "roll back", note or f"to revision {number}", restored, now_us)
-            return len(restored)
+            restored = tuple(
+                change for rows in versions.values() for change in _restored(rows, number, now_us)
+            )
+            if restored and not dry_run:
+                note = note or f"to revision {number}"
+                self._insert(row, "roll back", note, [change.new for change in restored], now_us)
+            return restored
 
     def _locked(self, name: str) -> Tariff:
         """A tariff that nobody else changes until this transaction is over."""
@@ -201,14 +253,13 @@ class Tariffs:
         number = self._revise(tariff, kind, note, len(rates))
         insert_rows(
             RateRow,
-            ("tariff_id", "revision", "prefix", "description", *_RATE_COLUMNS, "from_us"),
+            ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us"),
             (
                 (
                     tariff.id,
                     number,
-                    new.rate.prefix,
                     new.description,
-                    *(getattr(new.rate, name) for name in _RATE_COLUMNS),
+                    *values_of(new.rate),
                     max(new.from_us or 0, now_us),
                 )
                 for new in rates
@@ -238,21 +289,33 @@ class Tariffs:
 
     # --- rates out ------------------------------------------------------------------------------------------------
 
-    def rates(self, tariff: str, at_us: int | None = None) -> list[RateView]:
-        """The rates in force (now, or at `at_us`), by prefix."""
+    def rates(self, tariff: str, at_us: int | None = None, *, revision: int | None = None) -> list[RateView]:
+        """The rates in force (now, or at `at_us`), by prefix; with `revision`, as if nothing had changed after it.
+
+        Raises InvalidInput when there is no such tariff or revision.
+        """
         with self._database.reading():
             row = by_name(Tariff, tariff, "tariff")
-            terms = _newest_terms(row.id)
-            rows = _in_force(row.id, at_us or self._clock.now_us()).where(~RateRow.discontinued)
-            return [view(rate, terms) for rate in rows.order_by(RateRow.prefix)]
+            if revision is not None and not 0 <= revision <= row.revision:
+                raise InvalidInput(
+                    f"tariff {tariff!r} has no revision {revision}: see `stasis-callback rate history`"
+                )
+            rows = in_force(row.id, at_us or self._clock.now_us(), revision).where(~RateRow.discontinued)
+            return views(rows.order_by(RateRow.prefix), row.id)
+
+    def find(self, tariff: str, prefix: str, at_us: int | None = None) -> RateView | None:
+        """The rate of exactly this prefix in force (now, or at `at_us`)."""
+        with self._database.reading():
+            row = by_name(Tariff, tariff, "tariff")
+            rows = in_force(row.id, at_us or self._clock.now_us()).where(RateRow.prefix == prefix)
+            return next(iter(views(rows.where(~RateRow.discontinued), row.id)), None)
 
     def scheduled(self, tariff: str) -> list[RateView]:
         """The rates that come into force later, by their time; discontinued ones too."""
         with self._database.reading():
             row = by_name(Tariff, tariff, "tariff")
             rows = RateRow.select().where(RateRow.tariff == row, RateRow.from_us > self._clock.now_us())
-            terms = _newest_terms(row.id)
-            return [view(rate, terms) for rate in rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id)]
+            return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
 
     def match(self, tariff_id: int, number: str) -> RateView | None:
         """The rate with the longest prefix of `number` (digits); None when there is none or it is forbidden.
@@ -265,9 +328,8 @@ class Tariffs:
         """Every rate in force at some time whose prefix fits `number`, the longest first: for explaining a match."""
         prefixes = [number[:length] for length in range(1, min(len(number), PREFIX_LIMIT) + 1)]
         with self._database.reading():
-            terms = _newest_terms(tariff_id, at_us)
-            rows = _in_force(tariff_id, at_us).where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
-            return [view(rate, terms) for rate in rows.order_by(fn.LENGTH(RateRow.prefix).desc())]
+            rows = in_force(tariff_id, at_us).where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
+            return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
 
     def version(self, rate_id: int, terms_id: int) -> RateView:
         """The rate and the terms a leg was authorised with, whatever the tariff says today."""
@@ -279,68 +341,50 @@ class Tariffs:
             return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
 
 
-_RATE_COLUMNS = tuple(f.name for f in fields(Rate) if f.name != "prefix")
-
-
-def _in_force(tariff_id: int, at_us: int) -> ModelSelect[RateRow]:
-    """Of each prefix the row that is in force at `at_us`: the latest to begin, of those that begin at once the
-    newest.
-    """
-    newer = RateRow.alias()
-    same_time_but_newer = (newer.from_us == RateRow.from_us) & (newer.id > RateRow.id)
-    replaced = newer.select(1).where(
-        newer.tariff == tariff_id,
-        newer.prefix == RateRow.prefix,
-        newer.from_us <= at_us,
-        (newer.from_us > RateRow.from_us) | same_time_but_newer,
-    )
-    return RateRow.select().where(RateRow.tariff == tariff_id, RateRow.from_us <= at_us, ~fn.EXISTS(replaced))
-
-
-def _known_at(tariff_id: int, rates: Sequence[NewRate], now_us: int) -> dict[str, tuple[Rate, str]]:
-    """What is in force for each prefix of `rates` at the time the new one begins."""
+def _known_at(tariff_id: int, rates: Sequence[NewRate], now_us: int) -> dict[str, NewRate]:
+    """What is in force for each prefix of `rates` at the time the new one begins; nothing for a discontinued one."""
     wanted: dict[int, set[str]] = {}
     for new in rates:
         wanted.setdefault(max(new.from_us or 0, now_us), set()).add(new.rate.prefix)
     if len(wanted) > TIMES_LIMIT:
         raise InvalidInput(f"{len(wanted)} different times: at most {TIMES_LIMIT} in one import")
-    known: dict[str, tuple[Rate, str]] = {}
+    known: dict[str, NewRate] = {}
     for at_us, prefixes in wanted.items():
-        rows = _in_force(tariff_id, at_us)
+        rows = in_force(tariff_id, at_us).where(~RateRow.discontinued)
         if len(prefixes) <= 100:
             rows = rows.where(RateRow.prefix.in_(prefixes))
-        columns = [getattr(RateRow, name) for name in ("description", "prefix", *_RATE_COLUMNS)]
-        for description, prefix, *values in rows.select(*columns).tuples().iterator():
-            if prefix in prefixes:
-                known[prefix] = (Rate(prefix, *values), description)
+        for description, *values in rows.select(RateRow.description, *RATE_COLUMNS).tuples().iterator():
+            if values[0] in prefixes:
+                known[values[0]] = NewRate(Rate(*values), description)
     return known
 
 
-def _restored(rows: list[RateRow], number: int, now_us: int) -> Iterable[NewRate]:
+def _differs(old: NewRate | None, new: NewRate) -> bool:
+    if new.rate.discontinued or old is None:
+        return new.rate.discontinued == (old is not None)
+    return old.rate != new.rate or old.description != new.description
+
+
+def _restored(rows: list[RateRow], number: int, now_us: int) -> Iterable[Change]:
     """What must be added to a prefix's rows so that from now on it is what the rows up to revision `number` say."""
 
-    def at(time_us: int, candidates: list[RateRow]) -> tuple[Rate, str] | None:
+    def at(time_us: int, candidates: list[RateRow]) -> NewRate | None:
         begun = [row for row in candidates if row.from_us <= time_us]
         best = max(begun, key=lambda row: (row.from_us, row.id), default=None)
-        return (rate_of(best), best.description) if best is not None and not best.discontinued else None
+        return (
+            NewRate(rate_of(best), best.description) if best is not None and not best.discontinued else None
+        )
 
     before = [row for row in rows if row.revision <= number]
     for time_us in sorted({now_us} | {row.from_us for row in rows if row.from_us > now_us}):
-        old, new = at(time_us, before), at(time_us, rows)
-        if old == new:
+        wanted, present = at(time_us, before), at(time_us, rows)
+        if wanted == present:
             continue
-        if old is not None:
-            yield NewRate(old[0], old[1], time_us)
-        elif new is not None:
-            yield NewRate(replace(new[0], discontinued=True), new[1], time_us)
-
-
-def _newest_terms(tariff_id: int, at_us: int | None = None) -> TariffTerms:
-    rows = TariffTerms.select().where(TariffTerms.tariff == tariff_id).order_by(TariffTerms.id.desc())
-    if at_us is not None:
-        rows = rows.where(TariffTerms.created_at_us <= at_us)
-    # Before the first terms there were no calls; whoever asks for then gets those.
-    return rows.first() or TariffTerms.select().where(TariffTerms.tariff == tariff_id).get()
+        if wanted is not None:
+            yield Change(present, replace(wanted, from_us=time_us))
+        elif present is not None:
+            gone = replace(present.rate, discontinued=True)
+            yield Change(present, NewRate(gone, present.description, time_us))
 
 
 def _no_prefix_twice(rates: Iterable[NewRate]) -> None:

@@ -79,13 +79,23 @@ def test_a_new_price_counts_for_new_calls_only(shop: Shop) -> None:
     assert shop.stores.tariffs.rates("standard") == [new]
 
 
+def told(diff: ImportDiff) -> tuple[list[str], list[str], list[str], int]:
+    """The prefixes added, changed and removed, and how many stay."""
+    added, changed, removed = ([c.prefix for c in part] for part in (diff.added, diff.changed, diff.removed))
+    return added, changed, removed, diff.same
+
+
 def test_an_import_says_what_is_different(shop: Shop) -> None:
     put = shop.stores.tariffs.put_rates
     new = [NewRate(UK_RATE), priced("1"), priced("420")]
-    assert put("standard", new) == ImportDiff(added=("1", "420"), changed=(), same=1)
-    assert put("standard", new) == ImportDiff(added=(), changed=(), same=3)
+    assert told(put("standard", new)) == (["1", "420"], [], [], 1)
+    assert told(put("standard", new)) == ([], [], [], 3)
     newer = [NewRate(UK_RATE, "now with a name"), priced("1", 9), priced("49")]
-    assert put("standard", newer) == ImportDiff(added=("49",), changed=("44", "1"), same=0)
+    diff = put("standard", newer)
+    assert told(diff) == (["49"], ["44", "1"], [], 0)
+    assert diff.changed[0].old == NewRate(UK_RATE)
+    gone = [replace(new, rate=replace(new.rate, discontinued=True)) for new in (priced("49"), priced("7"))]
+    assert told(put("standard", gone, dry_run=True)) == ([], [], ["49"], 1)
     assert [view.rate.prefix for view in shop.stores.tariffs.rates("standard")] == ["1", "420", "44", "49"]
     assert shop.stores.tariffs.all() == [{"name": "standard", "currency": "USD", "rates": 4}]
 
@@ -93,7 +103,7 @@ def test_an_import_says_what_is_different(shop: Shop) -> None:
 def test_a_dry_run_says_the_same_and_changes_nothing(shop: Shop) -> None:
     before = shop.rows()
     diff = shop.stores.tariffs.put_rates("standard", [priced("44"), priced("1")], dry_run=True)
-    assert diff == ImportDiff(added=("1",), changed=("44",), same=0)
+    assert told(diff) == (["1"], ["44"], [], 0)
     assert shop.rows() == before
 
 
@@ -151,7 +161,7 @@ def price_of(shop: Shop, number: str) -> int | None:
 def test_a_price_that_begins_later_counts_from_its_time_on(shop: Shop) -> None:
     tomorrow_us = shop.clock.now_us() + DAY_US
     new = [replace(priced("44", 7), from_us=tomorrow_us), replace(priced("1", 8), from_us=tomorrow_us)]
-    assert shop.stores.tariffs.put_rates("standard", new) == ImportDiff(("1",), ("44",), 0)
+    assert told(shop.stores.tariffs.put_rates("standard", new)) == (["1"], ["44"], [], 0)
     assert (price_of(shop, "441"), price_of(shop, "112")) == (UK_RATE.next_price_micros, None)
     assert [view.rate.prefix for view in shop.stores.tariffs.scheduled("standard")] == ["1", "44"]
     shop.clock.passes(86_400 - 0.000001)
@@ -160,6 +170,32 @@ def test_a_price_that_begins_later_counts_from_its_time_on(shop: Shop) -> None:
     assert (price_of(shop, "441"), price_of(shop, "112")) == (7, 8)
     assert shop.stores.tariffs.scheduled("standard") == []
     assert [v.rate.next_price_micros for v in shop.stores.tariffs.rates("standard")] == [8, 7]
+
+
+def test_a_price_given_after_another_was_scheduled_ends_when_that_one_begins(shop: Shop) -> None:
+    shop.stores.tariffs.put_rates("standard", [replace(priced("1", 7), from_us=shop.clock.now_us() + DAY_US)])
+    shop.stores.tariffs.put_rates("standard", [priced("1", 3)])
+    assert price_of(shop, "112") == 3
+    shop.clock.passes(86_400)
+    fresh = Tariffs(shop.stores.database, shop.clock).match(1, "112")
+    assert fresh is not None
+    assert (fresh.rate.next_price_micros, price_of(shop, "112")) == (7, 7)
+
+
+def test_a_change_committed_after_a_later_price_began_does_not_hide_it(shop: Shop) -> None:
+    """An import of a minute is read after its end by a process that has read the tariff meanwhile."""
+    begun_us = shop.clock.now_us()
+    shop.stores.tariffs.put_rates("standard", [replace(priced("1", 7), from_us=begun_us + 10 * US_PER_S)])
+    shop.clock.passes(20)
+    theirs = Tariffs(shop.stores.database, shop.clock)
+    assert theirs.match(1, "112") is not None
+    shop.clock.at_us = begun_us + 5 * US_PER_S
+    shop.stores.tariffs.put_rates("standard", [priced("1", 3), priced("2", 4)])
+    shop.clock.passes(15)
+    assert wait_until(lambda: theirs.match(1, "212") is not None, timeout_s=2.0)
+    found = theirs.match(1, "112")
+    assert found is not None
+    assert found.rate.next_price_micros == 7
 
 
 def test_a_rate_can_be_discontinued_at_a_later_time_and_then_the_shorter_prefix_counts(shop: Shop) -> None:
@@ -180,6 +216,25 @@ def test_a_time_in_the_past_is_refused(shop: Shop) -> None:
     assert shop.rows() == before
 
 
+def test_the_rates_as_if_nothing_had_changed_after_a_revision(shop: Shop) -> None:
+    tariffs, tomorrow_us = shop.stores.tariffs, shop.clock.now_us() + DAY_US
+    tariffs.put_rates("standard", [priced("1", 1), replace(priced("2", 2), from_us=tomorrow_us)])
+    tariffs.put_rates("standard", [priced("1", 9)])
+    tariffs.remove_rate("standard", "44")
+
+    def prices(**when: int) -> dict[str, int]:
+        return {v.rate.prefix: v.rate.next_price_micros for v in tariffs.rates("standard", **when)}
+
+    assert prices(revision=4) == prices() == {"1": 9}
+    assert prices(revision=3) == {"1": 9, "44": 600_000}
+    assert prices(revision=2) == {"1": 1, "44": 600_000}
+    assert prices(revision=2, at_us=tomorrow_us) == {"1": 1, "2": 2, "44": 600_000}
+    assert prices(revision=0) == {}
+    for number in (-1, 5):
+        with pytest.raises(InvalidInput, match="has no revision"):
+            tariffs.rates("standard", revision=number)
+
+
 def test_a_change_can_be_taken_back_with_what_it_scheduled(shop: Shop) -> None:
     tariffs, tomorrow_us = shop.stores.tariffs, shop.clock.now_us() + DAY_US
     tariffs.put_rates("standard", [priced("1", 1), priced("2", 2)], note="spring list")
@@ -188,7 +243,11 @@ def test_a_change_can_be_taken_back_with_what_it_scheduled(shop: Shop) -> None:
     tariffs.put_rates("standard", [priced("1", 9), priced("3", 9)], note="a mistake")
     tariffs.put_rates("standard", [replace(priced("2", 99), from_us=tomorrow_us)], note="another")
     tariffs.remove_rate("standard", "44")
-    assert tariffs.roll_back("standard", 3) == 4
+    rows = shop.rows()
+    planned = tariffs.roll_back("standard", 3, dry_run=True)
+    assert shop.rows() == rows
+    assert tariffs.roll_back("standard", 3) == planned
+    assert sorted(change.prefix for change in planned) == ["1", "2", "3", "44"]
     assert contents(tariffs.rates("standard")) == contents(before)
     assert contents(tariffs.rates("standard", tomorrow_us)) == contents(before_later)
     kinds = [(r.number, r.kind, r.note, r.rates) for r in tariffs.history("standard")]
@@ -255,8 +314,8 @@ def test_bad_tariffs_are_refused(shop: Shop) -> None:
     ]:  # fmt: skip
         with pytest.raises(InvalidInput, match=why):
             shop.stores.tariffs.add(name, currency)
-    for ask in (shop.stores.tariffs.currency, shop.stores.tariffs.rates):
+    for ask in (shop.stores.tariffs.named, shop.stores.tariffs.rates):
         with pytest.raises(InvalidInput, match="there is no tariff"):
             ask("none")
-    assert shop.stores.tariffs.currency("standard") == "USD"
+    assert shop.stores.tariffs.named("standard").currency == "USD"
     assert shop.rows() == before
