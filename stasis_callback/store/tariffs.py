@@ -7,6 +7,7 @@ undone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
@@ -388,11 +389,9 @@ def _restored(rows: list[RateRow], number: int, now_us: int) -> Iterable[Change]
 
 
 def _no_prefix_twice(rates: Iterable[NewRate]) -> None:
-    seen: set[str] = set()
-    for new in rates:
-        if new.rate.prefix in seen:
-            raise InvalidInput(f"prefix {new.rate.prefix} stands twice: each prefix can have one rate")
-        seen.add(new.rate.prefix)
+    (prefix, times), *_ = Counter(new.rate.prefix for new in rates).most_common(1) or [("", 0)]
+    if times > 1:
+        raise InvalidInput(f"prefix {prefix} stands twice: each prefix can have one rate")
 
 
 def _not_in_the_past(rates: Iterable[NewRate], now_us: int) -> None:
