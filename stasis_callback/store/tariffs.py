@@ -191,11 +191,10 @@ class Tariffs:
         `progress` is called with the number of rates done so far. Raises InvalidInput when a prefix stands twice or a
         rate is to begin in the past: calls were rated without it.
         """
-        _no_prefix_twice(rates)
         with self._database.transaction():
             row = self._locked(tariff)
             now_us = self._clock.now_us()
-            _not_in_the_past(rates, now_us)
+            _check(rates, now_us)
             known = _known_at(row.id, rates, now_us)
             changes: list[Change] = []
             for done, new in enumerate(rates, start=1):
@@ -388,15 +387,10 @@ def _restored(rows: list[RateRow], number: int, now_us: int) -> Iterable[Change]
             yield Change(present, NewRate(gone, present.description, time_us))
 
 
-def _no_prefix_twice(rates: Iterable[NewRate]) -> None:
+def _check(rates: Sequence[NewRate], now_us: int) -> None:
     (prefix, times), *_ = Counter(new.rate.prefix for new in rates).most_common(1) or [("", 0)]
     if times > 1:
         raise InvalidInput(f"prefix {prefix} stands twice: each prefix can have one rate")
-
-
-def _not_in_the_past(rates: Iterable[NewRate], now_us: int) -> None:
-    for new in rates:
-        if new.from_us is not None and new.from_us < now_us:
-            raise InvalidInput(
-                f"prefix {new.rate.prefix} is to begin in the past: leave its time out for now"
-            )
+    past = next((new.rate.prefix for new in rates if new.from_us is not None and new.from_us < now_us), "")
+    if past:
+        raise InvalidInput(f"prefix {past} is to begin in the past: leave its time out for now")
