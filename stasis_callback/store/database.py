@@ -36,8 +36,12 @@ class Database:
         models.bound_database.initialize(self._peewee)
 
     def close(self) -> None:
-        """Close every connection. Uses of the database that are under way in other threads end with an error."""
-        self._peewee.close_all()
+        """Close what is not in use. Threads that are at it finish their transaction; what they ask next is an error.
+
+        A connection in use is not closed under its thread: SQLite's library does not survive that.
+        """
+        self._peewee.close()
+        self._peewee.close_idle()
         models.bound_database.initialize(None)
 
     @contextmanager
