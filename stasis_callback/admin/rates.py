@@ -8,13 +8,22 @@ import typer
 
 from stasis_callback.admin import rate_changes
 from stasis_callback.admin.context import AsJson, printable, require_change, store, whole
-from stasis_callback.admin.output import one_line, print_json, print_list, published
+from stasis_callback.admin.output import Record, one_line, print_json, print_list, published
 from stasis_callback.admin.rate_changes import COLUMNS, At, From, Tariff, maybe_instant, record
-from stasis_callback.clock import iso
+from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import parse_amount
 
 if TYPE_CHECKING:
     from stasis_callback.store.tariffs import NewRate
+
+Account = Annotated[str | None, typer.Option(help="Whose tariff counts.", metavar="ID")]
+AccessCode = Annotated[str, typer.Option(help="Of the account's product, for calls with it.", metavar="CODE")]
+OtherTariff = Annotated[str | None, typer.Option(help="In place of --account.", metavar="NAME")]
+Start = Annotated[
+    str | None,
+    typer.Option("--at", help="When it begins, in ISO 8601 [default: now].", metavar="TIME"),
+]
 
 app = typer.Typer(name="rate", help="The price of calls, by the longest prefix that fits.")
 
@@ -163,21 +172,68 @@ app.command("rollback")(rate_changes.roll_back)
 @app.command()
 def explain(
     number: Annotated[str, typer.Argument(metavar="NUMBER", help="The number dialled, like 420212345678.")],
-    account: Annotated[str, typer.Option(help="Whose tariff counts.", metavar="ID")],
     seconds: Annotated[
         int, typer.Option(help="How long the talk is.", metavar="N", parser=whole(0, 1_000_000))
     ],
+    account: Account = None,
+    access_code: AccessCode = "",
+    tariff: OtherTariff = None,
+    at: Start = None,
     as_json: AsJson = False,
 ) -> None:
     """Show each step of what a talk with a number costs, and which prefix decides."""
-    from stasis_callback.admin.rate_explanation import explain_rate
+    from stasis_callback.admin.rate_explanation import explain_rate, tariff_of
 
+    start_us = maybe_instant(at) or Clock().now_us()
     with store() as s:
-        explanation = explain_rate(s, number, account, seconds)
+        counts = tariff_of(s, account, tariff, access_code)
+        explanation = explain_rate(s, counts, number, seconds, start_us)
+    _show(explanation, explanation["steps"], as_json=as_json)
+
+
+@app.command("simulate")
+def simulate_talk(
+    funds: Annotated[str, typer.Option(help="What there is to spend, like 10.", metavar="AMOUNT")],
+    number_a: Annotated[str, typer.Option("--from", help="The number of leg A.", metavar="NUMBER")],
+    number_b: Annotated[str, typer.Option("--to", help="The number of leg B.", metavar="NUMBER")],
+    account: Account = None,
+    access_code: AccessCode = "",
+    tariff: OtherTariff = None,
+    at: Start = None,
+    ring: Annotated[
+        int,
+        typer.Option(
+            help="From leg A's answer to leg B's; 55 is what a call holds for: 45 s of ringing and 10 s of saying "
+            "how long it can last.",
+            metavar="SECONDS",
+            parser=whole(0, 3600),
+        ),
+    ] = 55,
+    limit: Annotated[
+        int,
+        typer.Option(help="Longest talk, whatever the funds.", metavar="SECONDS", parser=whole(1, 86_400)),
+    ] = 7200,
+    as_json: AsJson = False,
+) -> None:
+    """Show what some funds buy: the longest talk of both legs together, and leg A alone."""
+    from stasis_callback.admin.rate_explanation import tariff_of
+    from stasis_callback.admin.rate_simulation import simulate
+
+    funds_micros = parse_amount(funds)
+    if funds_micros < 0:
+        raise InvalidInput(f"funds {funds}: write an amount of 0 or more")
+    start_us = maybe_instant(at) or Clock().now_us()
+    with store() as s:
+        counts = tariff_of(s, account, tariff, access_code)
+        simulation = simulate(s, counts, funds_micros, number_a, number_b, start_us, ring, limit)
+    _show(simulation, simulation["steps"], as_json=as_json)
+
+
+def _show(result: Record, steps: list[str], *, as_json: bool) -> None:
     if as_json:
-        print_json(published(explanation))
+        print_json(published(result))
         return
-    for step in explanation["steps"]:
+    for step in steps:
         typer.echo(one_line(step))
 
 

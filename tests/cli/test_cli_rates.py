@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -220,7 +221,8 @@ def test_a_charge_is_explained_step_by_step(shop: CommandLine) -> None:
         "connect fee: 0.05",
         "first interval: 60 s at 0.20 a minute = 0.20",
         "next intervals: 65 s are 10 x 7 s = 70 s at 0.10 a minute = 0.11666666...",
-        "125 s of talk cost 0.366667 USD (a started millionth is charged)",
+        "rounding: 0.36666666... up to a whole 0.000001, 0.00000033...",
+        "125 s of talk cost 0.366667 USD",
     ]
     same = shop.ok(
         "rate", "explain", "420212345678", "--account", "420777111222", "--seconds", "125", "--json"
@@ -230,7 +232,7 @@ def test_a_charge_is_explained_step_by_step(shop: CommandLine) -> None:
 
 def test_a_call_that_is_not_answered_is_explained_to_cost_nothing(shop: CommandLine) -> None:
     out = shop.ok("rate", "explain", "420212345678", "--account", SUBSCRIBER, "--seconds", "0").out
-    assert "not answered costs nothing: 0.00 USD" in out
+    assert "not answered costs nothing\n0 s of talk cost 0.00 USD" in out
 
 
 def test_what_is_never_dialled_is_said_to_be_so(shop: CommandLine) -> None:
@@ -240,3 +242,55 @@ def test_what_is_never_dialled_is_said_to_be_so(shop: CommandLine) -> None:
         "rate", "explain", "999123", *words
     )
     assert "forbids prefix 4209" in shop.refused("rate", "explain", "420900123", *words)
+
+
+def test_the_parts_sum_up_to_the_charge(shop: CommandLine) -> None:
+    shop.ok("rate", "add", "retail", "44", "0.20", "--next-price", "0.10", "--next-interval", "7")
+    for seconds in ("0", "1", "8", "125"):
+        words = ("rate", "explain", "442071234567", "--tariff", "retail", "--seconds", seconds, "--json")
+        told = shop.ok(*words, "--at", "2027-01-04T12:00").json
+        assert sum(Fraction(part) for part in told["parts"].values()) == told["amount_micros"]
+        assert told["start_at"] == "2027-01-04T12:00:00.000Z"
+
+
+def test_funds_buy_the_longest_talk_of_both_legs_and_not_a_second_more(shop: CommandLine) -> None:
+    shop.ok("rate", "add", "retail", "44", "0.60")
+    words = (
+        "rate",
+        "simulate",
+        "--funds",
+        "10",
+        "--from",
+        SUBSCRIBER,
+        "--to",
+        "442071234567",
+        "--ring",
+        "10",
+    )
+    told = shop.ok(*words, "--account", SUBSCRIBER, "--json").json
+    # 0.002 and 0.01 a second, 10 s of leg A before: (10 - 0.02) / 0.012
+    assert (told["talk_s"], told["leg_a_s"]) == (831, 841)
+    assert (told["leg_a"], told["leg_b"], told["left"]) == ("1.682", "8.31", "0.008")
+    assert (told["leg_a_alone_s"], told["leg_a_alone"]) == (5000, "10.00")
+    assert "one second more would cost 10.004 USD" in shop.ok(*words, "--tariff", "retail").out
+    assert "the limit of 60 s" in shop.ok(*words, "--tariff", "retail", "--limit", "60").out
+    poor = shop.ok(*words, "--tariff", "retail", "--funds", "0.01").out
+    assert "no talk: 0.01 USD do not pay" in poor
+    assert "leg A alone: 5 s (0:00:05) for 0.01 USD" in poor
+
+
+def test_one_tariff_has_to_count(shop: CommandLine) -> None:
+    for command in (
+        ["explain", "420123", "--seconds", "1"],
+        ["simulate", "--funds", "1", "--from", "420123", "--to", "420123"],
+    ):
+        for words in (
+            [],
+            ["--tariff", "retail", "--account", SUBSCRIBER],
+            ["--tariff", "retail", "--access-code", "A"],
+        ):
+            assert "say whose tariff counts" in shop.refused("rate", *command, *words)
+        assert "there is no tariff" in shop.refused("rate", *command, "--tariff", "none")
+    bad = ["rate", "simulate", "--from", "420123", "--to", "420123", "--tariff", "retail", "--funds"]
+    for funds in ("-1", "x"):
+        shop.refused(*bad, funds)
