@@ -9,7 +9,6 @@ The kernel kills an instance when the thread that started it ends, so a killed t
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -96,19 +95,19 @@ def free_port(kind: socket.SocketKind) -> int:
         return int(probe.getsockname()[1])
 
 
-def _claim_rtp_ports() -> tuple[int, int]:
-    """The first port of a range for one instance's sound, and an open file that keeps others on this machine off it.
+def _claim_rtp_ports() -> tuple[int, socket.socket]:
+    """The first port of a range for one instance's sound, and a socket that keeps others on this machine off it.
 
     Sharing a range goes well until a port changes hands in the middle of somebody's packets: Asterisk then takes the
-    stranger's sound for its caller's, and hears no digit of its own.
+    stranger's sound for its caller's, and hears no digit of its own. Sound goes over UDP; whoever holds the TCP port
+    of that number has the range.
     """
     for start in range(10_000, 30_000, _RTP_PORTS):  # below the system's own range
-        path = Path(tempfile.gettempdir()) / f"stasis-callback-rtp-{start}.lock"
-        claim = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+        claim = socket.socket()
         try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(claim)
+            claim.bind(("127.0.0.1", start))
+        except OSError:
+            claim.close()
             continue
         return start, claim
     raise AsteriskUnavailable(
@@ -136,7 +135,7 @@ class AsteriskInstance:
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
         self.rtp_start, claim = _claim_rtp_ports()
-        weakref.finalize(self, os.close, claim)
+        weakref.finalize(self, claim.close)
         self.local: dict[str, str] = {
             "ari.conf": f"[{ari_user}](ari-user)\npassword = {ari_password}\n",
             "http.conf": f"[general](+)\nbindport = {self.http_port}\n",
