@@ -15,11 +15,20 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
-    TextField,
 )
+from peewee import TextField as PlainTextField
 
 bound_database = DatabaseProxy()
 """Where the models live: `database.Database` sets it when a database is opened. One database per process."""
+
+
+class TextField(PlainTextField):
+    """Text without NULs, which PostgreSQL does not take: strangers send them. Kept, and looked for, as U+FFFD."""
+
+    def db_value(self, value: Any) -> Any:
+        """As it is stored."""
+        value = super().db_value(value)  # type: ignore[no-untyped-call]
+        return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
 class Table(Model):

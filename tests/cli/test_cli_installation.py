@@ -255,6 +255,8 @@ def test_the_doctor_looks_at_settings_and_database(
     else:
         cli.database.write_bytes(b"")
     assert levels(cli("doctor", "--json").json, "is not up to date") == ["problem"]
+    # What a file can be that is no database.
+    monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", f"sqlite:///{cli.database}")
     cli.database.write_bytes(b"no database at all" * 100)
     assert levels(cli("doctor", "--json").json, "cannot be opened") == ["problem"]
     cli.database.unlink()

@@ -12,6 +12,7 @@ import pytest
 from shop import Shop
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken
+from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.database import Database
 
 
@@ -56,6 +57,13 @@ def test_the_file_survives_a_power_cut(shop: Shop) -> None:
         pragmas = ("journal_mode", "synchronous", "foreign_keys")
         database = shop.stores.database._peewee
         assert [database.execute_sql(f"PRAGMA {name}").fetchone()[0] for name in pragmas] == ["wal", 2, 1]
+
+
+def test_a_nul_in_a_strangers_text_is_kept_as_something_that_can_be_shown(shop: Shop) -> None:
+    """PostgreSQL takes none; a caller's name or a path of a request may hold one."""
+    assert shop.stores.accounts.find("1\x0000") is None
+    shop.stores.requests.refuse(CallbackRequest("key", "ani", "4420\x007", "800"), "bad_ani")
+    assert [request.ani for request in shop.stores.requests.newest()] == ["4420\ufffd7"]
 
 
 def test_an_error_undoes_everything(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, Model, TextField
+from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, Model
 from playhouse.migrations import Runner
 from playhouse.pool import PooledSqliteDatabase
 from shop import SetClock, Shop, talked
@@ -20,7 +20,12 @@ from stasis_callback.store.database import MIGRATIONS, Database
 
 pytestmark = pytest.mark.sqlite  # test_postgres.py has what is the same there
 
-KINDS = {TextField: "TEXT", BigIntegerField: "BIGINT", IntegerField: "INTEGER", BooleanField: "BOOLEAN"}
+KINDS = {
+    models.TextField: "TEXT",
+    BigIntegerField: "BIGINT",
+    IntegerField: "INTEGER",
+    BooleanField: "BOOLEAN",
+}
 TABLES = {model._meta.table_name: model for model in models.ALL}
 NOT_OURS = {"schema_migration", "sqlite_sequence"}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import statistics
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -203,21 +202,20 @@ def test_unknown_account_and_wrong_password_look_and_last_alike(site: Site) -> N
     site.usual(limit_logins="1000/900", limit_source_logins="1000/900", limit_source="1000/900")
 
     def tried(**fields: str) -> tuple[float, str]:
-        taken, text = [], ""
-        for _ in range(15):
-            start_s = time.perf_counter()
-            answer = site.send(**fields)
-            taken.append(time.perf_counter() - start_s)
-            assert answer.status_code == 403
-            text = answer.text.replace(fields.get("account", "6192345678"), "X").replace(
-                hidden(answer.text, "form_key"), "K"
-            )
-        return statistics.median(taken), text.replace(hidden(text, "form_token"), "T")
+        start_s = time.perf_counter()
+        answer = site.send(**fields)
+        taken_s = time.perf_counter() - start_s
+        assert answer.status_code == 403
+        text = answer.text.replace(fields.get("account", "6192345678"), "X").replace(
+            hidden(answer.text, "form_key"), "K"
+        )
+        return taken_s, text.replace(hidden(text, "form_token"), "T")
 
     tried(password="warm-up")
-    unknown_s, unknown = tried(account="5550001111")
-    wrong_s, wrong = tried(password="wrong")
-    assert unknown == wrong
+    # In turn, and of each the quickest: what else the machine does falls on both, and on some of the tries only.
+    pairs = [(tried(account="5550001111"), tried(password="wrong")) for _ in range(20)]
+    assert {unknown for (_, unknown), _ in pairs} == {wrong for _, (_, wrong) in pairs}
+    unknown_s, wrong_s = min(one[0][0] for one in pairs), min(one[1][0] for one in pairs)
     assert unknown_s == pytest.approx(wrong_s, rel=0.4)
 
 
