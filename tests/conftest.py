@@ -7,10 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 from databases import KINDS, Databases
+from hypothesis import HealthCheck, settings
 
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
+
+# How long it takes to make an example says more about the machine, which does other things besides, than about a test.
+settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.load_profile("shared")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from stasis_callback.store.models import Table, bound_database
+from stasis_callback.store.tables import Table, bound_database
 
 
 def insert_rows(model: type[Table], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

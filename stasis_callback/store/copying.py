@@ -16,7 +16,8 @@ from stasis_callback.core.errors import CallbackError, InvalidInput, require
 from stasis_callback.core.states import RequestState
 from stasis_callback.store.database import Database, migrate
 from stasis_callback.store.engines import Engine, open_engine
-from stasis_callback.store.models import ALL, Request, Table
+from stasis_callback.store.models import ALL, Request
+from stasis_callback.store.tables import Table
 
 BATCH = 1000
 

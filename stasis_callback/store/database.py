@@ -10,8 +10,8 @@ from peewee import InterfaceError, ModelSelect, OperationalError
 from playhouse.migrations import Runner
 
 from stasis_callback.core.errors import require
-from stasis_callback.store import models
 from stasis_callback.store.engines import Engine, Row, Wakeups, open_engine
+from stasis_callback.store.tables import bound_database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -25,15 +25,13 @@ class Database:
         One at a time in a process: the models know one database only, and a transaction on another would not
         hold theirs together.
         """
-        require(
-            models.bound_database.obj is None, "a database is open in this process already: close it first"
-        )
+        require(bound_database.obj is None, "a database is open in this process already: close it first")
         self.url = url
         self._engine = open_engine(url)
         self._peewee = self._engine.peewee
         self.kind = self._engine.kind
         """`sqlite` or `postgresql`."""
-        models.bound_database.initialize(self._peewee)
+        bound_database.initialize(self._peewee)
 
     def close(self) -> None:
         """Close what is not in use. Threads that are at it finish their transaction; what they ask next is an error.
@@ -42,7 +40,7 @@ class Database:
         """
         self._peewee.close()
         self._peewee.close_idle()
-        models.bound_database.initialize(None)
+        bound_database.initialize(None)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

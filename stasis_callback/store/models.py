@@ -6,42 +6,9 @@ together. Amounts are micros, times microseconds since the epoch (UTC).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
-from peewee import (
-    BigIntegerField,
-    BooleanField,
-    DatabaseProxy,
-    ForeignKeyField,
-    IntegerField,
-    Model,
-)
-from peewee import TextField as PlainTextField
-
-bound_database = DatabaseProxy()
-"""Where the models live: `database.Database` sets it when a database is opened. One database per process."""
-
-
-class TextField(PlainTextField):
-    """Text without NULs, which PostgreSQL does not take: strangers send them. Kept, and looked for, as U+FFFD."""
-
-    def db_value(self, value: Any) -> Any:
-        """As it is stored."""
-        value = super().db_value(value)  # type: ignore[no-untyped-call]
-        return value.replace("\0", "\ufffd") if isinstance(value, str) else value
-
-
-class Table(Model):
-    """The base of all tables."""
-
-    if TYPE_CHECKING:  # peewee adds `id` and a `<name>_id` for every foreign key; its stubs do not know them
-        id: Any
-
-        def __getattr__(self, name: str) -> Any: ...
-
-    class Meta:
-        database = bound_database
-        legacy_table_names = False
+from stasis_callback.store.tables import Table, TextField
 
 
 class Book(Table):
@@ -189,6 +156,45 @@ class SpeedDial(Table):
         indexes = ((("account", "key"), True),)
 
 
+class Vendor(Table):
+    """Who carries calls for us, and bills us in one currency."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    created_at_us = BigIntegerField()
+
+
+class Trunk(Table):
+    """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
+
+    `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
+    where nothing limits them.
+    """
+
+    name = TextField(unique=True)
+    vendor = ForeignKeyField(Vendor)
+    tariff = ForeignKeyField(Tariff)
+    enabled = BooleanField()
+    preference = IntegerField()
+    calls_limit = IntegerField(null=True)
+    calls_per_s = IntegerField(null=True)
+    number_rules = TextField()
+    created_at_us = BigIntegerField()
+
+
+class Route(Table):
+    """A prefix that a trunk carries. A trunk with routes carries nothing else; one without carries what it has a rate
+    for.
+    """
+
+    trunk = ForeignKeyField(Trunk, backref="routes")
+    prefix = TextField()
+    preference = IntegerField()
+
+    class Meta:
+        indexes = ((("trunk", "prefix"), True),)
+
+
 class Throttle(Table):
     """Wrong logins by whoever tried them; survives a restart."""
 
@@ -295,6 +301,9 @@ class Leg(Table):
     state = TextField()
     dialed_at_us = BigIntegerField()
     answered_at_us = BigIntegerField(null=True)
+    trunk = ForeignKeyField(Trunk, null=True)
+    cost_rate = ForeignKeyField(RateRow, null=True)
+    cost_terms = ForeignKeyField(TariffTerms, null=True)
 
 
 class Hold(Table):
@@ -363,10 +372,13 @@ class Xdr(Table):
     cause = IntegerField()
     source = TextField()
     created_at_us = BigIntegerField()
+    trunk = ForeignKeyField(Trunk, null=True)
+    cost_micros = BigIntegerField(default=0)
+    cost_currency = TextField(default="")
 
 
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
-    Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency, Leg, Hold,
-    Transfer, Entry, Voucher, Xdr,
+    Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
+    Leg, Hold, Transfer, Entry, Voucher, Xdr,
 )  # fmt: skip

@@ -17,6 +17,7 @@ from stasis_callback.admin.app import execute
 from stasis_callback.clock import Clock
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.store import models
+from stasis_callback.store.tables import bound_database
 
 assert __main__.run
 
@@ -98,4 +99,4 @@ class CommandLine:
     def sql(self, statement: str) -> None:
         """Change the database behind the product's back."""
         with self.stores() as stores, stores.database.transaction():
-            models.bound_database.execute_sql(statement)
+            bound_database.execute_sql(statement)

@@ -9,7 +9,7 @@ import pytest
 from command_line import SUBSCRIBER, CommandLine
 from databases import Databases, server
 
-from stasis_callback.store import models
+from stasis_callback.store.tables import bound_database
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
@@ -77,8 +77,8 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing_behind(shop: CommandLine,
         shop.sql("UPDATE leg SET side = 'c'")
     else:
         with shop.stores() as stores, stores.database.transaction():
-            models.bound_database.execute_sql("PRAGMA ignore_check_constraints = 1")
-            models.bound_database.execute_sql("UPDATE leg SET side = 'c'")
+            bound_database.execute_sql("PRAGMA ignore_check_constraints = 1")
+            bound_database.execute_sql("UPDATE leg SET side = 'c'")
     target = shop.folder / "half.db"
     result = shop("db", "copy", "--to", f"sqlite:///{target}")
     assert result.code == 1, result

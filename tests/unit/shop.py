@@ -19,6 +19,7 @@ from stasis_callback.store import models
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.calls import LegEnd
 from stasis_callback.store.requests import RequestView
+from stasis_callback.store.tables import bound_database
 from stasis_callback.store.tariffs import NewRate
 
 NOON_US = 1_800_000_000 * US_PER_S
@@ -111,7 +112,7 @@ class Shop:
         """Change the database behind the product's back."""
         with self.stores.database.transaction():
             for statement in statements:
-                models.bound_database.execute_sql(statement)
+                bound_database.execute_sql(statement)
 
 
 def talked(seconds: float, *, outcome: Outcome = Outcome.ANSWERED) -> LegEnd:

@@ -17,11 +17,12 @@ from stasis_callback.core.rating import Terms
 from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
 from stasis_callback.store.database import MIGRATIONS, Database
+from stasis_callback.store.tables import TextField
 
 pytestmark = pytest.mark.sqlite  # test_postgres.py has what is the same there
 
 KINDS = {
-    models.TextField: "TEXT",
+    TextField: "TEXT",
     BigIntegerField: "BIGINT",
     IntegerField: "INTEGER",
     BooleanField: "BOOLEAN",
@@ -113,7 +114,7 @@ BAD_RATE = """INSERT INTO rate (tariff_id, prefix, description, connect_fee_micr
     first_price_micros, next_interval_s, next_price_micros, forbidden, from_us, revision)
     VALUES (1, '1', '', {0}, {1}, {2}, 1, 1, 0, 0, 1)"""
 ONE_MORE_LEG = """INSERT INTO leg
-    SELECT 'leg-2', 'nothing', side, number, account_id, rate_id, state, 0, 0, terms_id FROM leg"""
+    SELECT 'leg-2', 'nothing', side, number, account_id, rate_id, state, 0, 0, terms_id, NULL, NULL, NULL FROM leg"""
 ONE_MORE_REQUEST = """INSERT INTO request
     SELECT 'other', 'other', '', '', '', account_id, subscriber_id, leg_a_number, '{}', 'queued', '',
         0, 0, 0, '', 0, NULL, '', '' FROM request"""

@@ -17,6 +17,7 @@ from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
 from stasis_callback.store.database import MIGRATIONS, Database
+from stasis_callback.store.tables import bound_database
 
 pytestmark = pytest.mark.postgres
 
@@ -30,7 +31,7 @@ NOT_OURS = {"schema_migration"}
 
 
 def select(sql: str) -> list[tuple[object, ...]]:
-    return list(models.bound_database.execute_sql(sql).fetchall())
+    return list(bound_database.execute_sql(sql).fetchall())
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
