@@ -13,7 +13,7 @@ from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
 
-# How long it takes to make an example says more about the machine, which does other things besides, than about a test.
+# How long it takes to make an example says more about the machine, which does other things too, than about a test.
 settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow], deadline=None)
 settings.load_profile("shared")
 
