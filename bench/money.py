@@ -70,7 +70,7 @@ class Shop:
             funds = stores.ledger.available_micros(self.account.book_id)
             seconds = longest_s(lambda t: cost_micros(price, t, now_us), funds, 180)
             hold = cost_micros(price, seconds, now_us)
-            assert stores.calls.open_leg(leg_id, self.request.id, "b", NUMBER, self.account.id, rate, hold)
+            assert stores.calls.open_leg(leg_id, self.request.id, "b", NUMBER, self.account, rate, hold)
         end = LegEnd(now_us, now_us + 61 * US_PER_S, Outcome.ANSWERED, 16, "events")
         assert stores.calls.settle(leg_id, end).amount_micros == 61_000
 

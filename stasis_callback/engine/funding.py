@@ -107,7 +107,7 @@ class Funding:
                 return 0
             hold = cost_micros(price, funded_s, now_us, slack_s)
             number = request.leg_a_number
-            opened = self._stores.calls.open_leg(leg_id, request.id, "a", number, account.id, rate, hold)
+            opened = self._stores.calls.open_leg(leg_id, request.id, "a", number, account, rate, hold)
         return funded_s if opened else 0
 
     def adopt(self, leg: Leg, account_id: int, rate: RateView, dialed_at_us: int, slack_s: int) -> PaidLeg:
@@ -168,7 +168,7 @@ class Funding:
                 talk_s = min(whole_s, options.hold_slice_s)
                 self._fund(a, elapsed_s + setup_s + talk_s)
                 hold_b = cost_micros(rate.price, talk_s, now_us, setup_s)
-                if not self._stores.calls.open_leg(leg_id, request.id, "b", number, account.id, rate, hold_b):
+                if not self._stores.calls.open_leg(leg_id, request.id, "b", number, account, rate, hold_b):
                     raise _TakenMeanwhile
         except _TakenMeanwhile:
             a.funded_s = min(a.funded_s, before_s)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-from peewee import fn
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.errors import require
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import HoldState, LegState
+from stasis_callback.store.account_view import AccountView
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Xdr
 from stasis_callback.store.rate_book import RateView
+from stasis_callback.store.statements import insert, run
 from stasis_callback.store.tariffs import Tariffs
 
 Side = Literal["a", "b"]
@@ -77,8 +78,29 @@ class XdrView:
     source: str
 
 
-class _NotEnough(Exception):
-    """The funds for a leg do not suffice: what was noted of it is taken back."""
+_LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
+    leg.dialed_at_us, leg.answered_at_us, account.number, book.currency
+    FROM leg JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
+    WHERE leg.id = ? FOR UPDATE OF leg"""
+
+
+class _LockedLeg(NamedTuple):
+    """What settling needs of a leg, which no other transaction changes before this one is over."""
+
+    request_id: str
+    side: Side
+    number: str
+    account_id: int
+    rate_id: int
+    terms_id: int
+    state: str
+    dialed_at_us: int
+    answered_at_us: int | None
+    account: str
+    currency: str
+
+
+_XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name != "account")
 
 
 class Calls:
@@ -96,36 +118,31 @@ class Calls:
         request_id: str,
         side: Side,
         number: str,
-        account_id: int,
+        payer: AccountView,
         rate: RateView,
         hold_micros: int,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice."""
-        book_id = self._book_of(account_id)
-        try:
-            with self._database.transaction():
-                Leg.create(
-                    id=leg_id,
-                    request=request_id,
-                    side=side,
-                    number=number,
-                    account=account_id,
-                    rate=rate.id,
-                    terms=rate.terms_id,
-                    state=LegState.DIALING,
-                    dialed_at_us=self._clock.now_us(),
-                )
-                if not self._ledger.hold(leg_id, book_id, hold_micros):
-                    raise _NotEnough
-                if side == "b":
-                    note_step(request_id, Step.CALLING_SECOND, self._clock.now_us())
-        except _NotEnough:
-            return False
-        return True
-
-    def _book_of(self, account_id: int) -> int:
-        with self._database.reading():
-            return int(Account.get_by_id(account_id).book_id)
+        now_us = self._clock.now_us()
+        with self._database.transaction():
+            insert(
+                Leg,
+                id=leg_id,
+                request_id=request_id,
+                side=side,
+                number=number,
+                account_id=payer.id,
+                rate_id=rate.id,
+                terms_id=rate.terms_id,
+                state=LegState.DIALING.value,
+                dialed_at_us=now_us,
+            )
+            held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
+            if not held:
+                run("DELETE FROM leg WHERE id = ?", leg_id)
+            elif side == "b":
+                note_step(request_id, Step.CALLING_SECOND, now_us)
+        return held
 
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
         """Asterisk has reported the answer."""
@@ -143,54 +160,66 @@ class Calls:
     @staticmethod
     def _used(account_id: int, at_us: int) -> None:
         """A call was answered: the days an account has after its first and its last use count from now."""
-        Account.update(
-            first_used_at_us=fn.COALESCE(Account.first_used_at_us, at_us), last_used_at_us=at_us
-        ).where(Account.id == account_id).execute()
+        run(
+            "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?",
+            at_us,
+            at_us,
+            account_id,
+        )
 
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
         with self._database.transaction():
-            self._database.lock(f"hold:{leg_id}")
-            done = Xdr.get_or_none(Xdr.leg == leg_id)
-            if done is not None:
-                return _xdr(done)
-            leg = Leg.get_by_id(leg_id)
-            price = self._tariffs.version(leg.rate_id, leg.terms_id).price
-            seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
-            amount = cost_micros(price, seconds, end.answered_at_us or 0)
-            if amount:
-                overrun = self._ledger.settle(leg_id, amount).overrun_micros
-            else:
-                self._ledger.void(leg_id)
-                overrun = 0
+            row = run(_LOCK_LEG, leg_id).fetchone()
+            require(row is not None, f"there is no leg {leg_id}")
+            leg = _LockedLeg(*row)
+            if leg.state == LegState.SETTLED:
+                return _xdr(Xdr.get(Xdr.leg == leg_id))
+            xdr = self._charge(leg_id, leg, end)
             if end.answered_at_us is not None:
                 self._used(leg.account_id, end.answered_at_us)
-            Leg.update(state=LegState.SETTLED, answered_at_us=end.answered_at_us).where(
-                Leg.id == leg_id
-            ).execute()
-            row = Xdr.create(
-                leg=leg_id,
-                request=leg.request_id,
-                side=leg.side,
-                account=leg.account_id,
-                number=leg.number,
-                prefix=price.rate.prefix,
-                dialed_at_us=leg.dialed_at_us,
-                answered_at_us=end.answered_at_us,
-                ended_at_us=end.ended_at_us,
-                duration_us=end.duration_us,
-                charged_s=billed_seconds(price, seconds),
-                amount_micros=amount,
-                overrun_micros=overrun,
-                currency=leg.account.book.currency,
-                outcome=end.outcome,
-                cause=end.cause,
-                source=end.source,
-                created_at_us=self._clock.now_us(),
+            run(
+                "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?",
+                LegState.SETTLED.value,
+                end.answered_at_us,
+                leg_id,
             )
+            now_us = self._clock.now_us()
+            values = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
+            insert(Xdr, account_id=leg.account_id, created_at_us=now_us, **values)
             if leg.side == "b":
-                note_step(leg.request_id, Step.SECOND_ENDED, self._clock.now_us())
-            return _xdr(row)
+                note_step(leg.request_id, Step.SECOND_ENDED, now_us)
+            return xdr
+
+    def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        """Close the leg's hold, charged or not; the call record."""
+        price = self._tariffs.version(leg.rate_id, leg.terms_id).price
+        seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
+        amount = cost_micros(price, seconds, end.answered_at_us or 0)
+        overrun = 0
+        if amount:
+            overrun = self._ledger.settle(leg_id, amount).overrun_micros
+        else:
+            self._ledger.void(leg_id)
+        return XdrView(
+            leg_id=leg_id,
+            request_id=leg.request_id,
+            side=leg.side,
+            account=leg.account,
+            number=leg.number,
+            prefix=price.rate.prefix,
+            dialed_at_us=leg.dialed_at_us,
+            answered_at_us=end.answered_at_us,
+            ended_at_us=end.ended_at_us,
+            duration_us=end.duration_us,
+            charged_s=billed_seconds(price, seconds),
+            amount_micros=amount,
+            overrun_micros=overrun,
+            currency=leg.currency,
+            outcome=end.outcome.value,
+            cause=end.cause,
+            source=end.source,
+        )
 
     def last_destination(self, account_id: int) -> str | None:
         """The number that the account's newest leg B went to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ class Database:
         self.url = url
         self._engine = open_engine(url)
         self._peewee = self._engine.peewee
+        self._part = threading.local()
         self.kind = self._engine.kind
         """`sqlite` or `postgresql`."""
         bound_database.initialize(self._peewee)
@@ -50,9 +52,21 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing, durable when the block is left. Nested use joins the outer transaction."""
+        """All or nothing, durable when the block is left. Nested use joins the outer transaction.
+
+        A part that fails fails all of it: there is no going on without it.
+        """
+        if self._peewee.in_transaction():
+            try:
+                yield
+            except BaseException:
+                self._part.failed = True
+                raise
+            return
         with self._engine.writing(), self._connected(), self._peewee.atomic():
+            self._part.failed = False
             yield
+            require(not self._part.failed, "a part of this transaction failed: nothing of it can be kept")
 
     def lock(self, *names: str) -> None:
         """Within a transaction: wait until no other works on any of `names`, and keep others off until the commit.

@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from peewee import Value, fn
+from peewee import fn
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.progress import Step
 from stasis_callback.store.database import Database
-from stasis_callback.store.models import Request, RequestEvent
+from stasis_callback.store.models import RequestEvent
+from stasis_callback.store.statements import run
 
 LEASE_S = 60
 """Whoever delivers an event has this long before another process may try."""
+
+
+_NOTE_STEP = """INSERT INTO request_event (request_id, step, at_us, delivery, attempts, due_at_us)
+    SELECT id, ?, ?, 'due', 0, ? FROM request WHERE id = ? AND triggered_by = 'web'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +37,7 @@ class EventView:
 
 def note_step(request_id: str, step: Step, at_us: int) -> None:
     """Note a step of a web callback; of no other. Call it inside the transaction that takes the step."""
-    columns = [
-        RequestEvent.request, RequestEvent.step, RequestEvent.at_us, RequestEvent.delivery,
-        RequestEvent.attempts, RequestEvent.due_at_us,
-    ]  # fmt: skip
-    values = (Value(str(step)), Value(at_us), Value("due"), Value(0), Value(at_us))
-    web = Request.select(Request.id, *values).where(Request.id == request_id, Request.triggered_by == "web")
-    RequestEvent.insert_from(web, columns).execute()
+    run(_NOTE_STEP, step.value, at_us, at_us, request_id)
 
 
 class Events:

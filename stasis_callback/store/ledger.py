@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from peewee import Case, fn
+from peewee import fn
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
@@ -20,8 +20,35 @@ from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import Book, Entry, Hold, Transfer
+from stasis_callback.store.statements import insert, insert_rows, run
 
 DAY_US = 86_400 * US_PER_S
+
+_RESERVE = """UPDATE book SET held_micros = held_micros + ?
+    WHERE id = ? AND balance_micros - held_micros + credit_limit_micros >= ?
+    AND (daily_cap_micros IS NULL
+         OR held_micros + ? + CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END <= daily_cap_micros)"""
+_GIVE_BACK = "UPDATE book SET held_micros = held_micros + ? WHERE id = ?"
+_PAY = """UPDATE book SET held_micros = held_micros - ?, balance_micros = balance_micros - ?,
+    spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
+_LOCK_HOLD = """SELECT hold.book_id, hold.amount_micros, hold.state, book.currency,
+    (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency)
+    FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR UPDATE OF hold"""
+_CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ? AND state = 'open'"
+_INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us)
+    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+
+
+@dataclass(frozen=True, slots=True)
+class _LockedHold:
+    """A hold, the currency of its book, and the house's book that earns what is charged (None before the first)."""
+
+    leg_id: str
+    book_id: int
+    amount_micros: int
+    state: str
+    currency: str
+    revenue_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +105,12 @@ class Ledger:
         with self._database.transaction():
             if not self._reserve(book_id, amount_micros):
                 return False
-            Hold.create(
-                leg=leg_id,
-                book=book_id,
+            insert(
+                Hold,
+                leg_id=leg_id,
+                book_id=book_id,
                 amount_micros=amount_micros,
-                state=HoldState.OPEN,
+                state=HoldState.OPEN.value,
                 created_at_us=self._clock.now_us(),
             )
             return True
@@ -90,13 +118,19 @@ class Ledger:
     def change_hold(self, leg_id: str, amount_micros: int) -> bool:
         """Make the open hold of a leg `amount_micros` in all; False when it cannot grow that far."""
         with self._database.transaction():
-            self._database.lock(f"hold:{leg_id}")
-            hold = Hold.get_by_id(leg_id)
+            hold = self._locked(leg_id)
             require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
             if not self._reserve(hold.book_id, amount_micros - hold.amount_micros):
                 return False
-            Hold.update(amount_micros=amount_micros).where(Hold.leg == leg_id).execute()
+            run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
             return True
+
+    @staticmethod
+    def _locked(leg_id: str) -> _LockedHold:
+        """The hold of a leg, which no other transaction changes before this one is over."""
+        row = run(_LOCK_HOLD, leg_id).fetchone()
+        require(row is not None, f"leg {leg_id} has no hold")
+        return _LockedHold(leg_id, *row)
 
     def held_micros(self, leg_id: str) -> int:
         """The amount of a leg's open hold; 0 when it has none."""
@@ -107,45 +141,44 @@ class Ledger:
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
         # (a negative amount) always works.
-        free = Book.balance_micros - Book.held_micros + Book.credit_limit_micros
-        used_today = Book.held_micros + _spent_on(self._today())
-        within_cap = Book.daily_cap_micros.is_null() | (used_today + amount_micros <= Book.daily_cap_micros)
-        enough = ((free >= amount_micros) & within_cap) if amount_micros > 0 else (Book.id == book_id)
-        changed = (
-            Book.update(held_micros=Book.held_micros + amount_micros)
-            .where(Book.id == book_id, enough)
-            .execute()
-        )
-        return bool(changed == 1)
+        if amount_micros > 0:
+            values = (amount_micros, book_id, amount_micros, amount_micros, self._today())
+            return bool(run(_RESERVE, *values).rowcount == 1)
+        return bool(run(_GIVE_BACK, amount_micros, book_id).rowcount == 1)
 
     # --- the end of a leg --------------------------------------------------------------------------------------
 
     def settle(self, leg_id: str, amount_micros: int) -> Settlement:
         """Charge a leg and close its hold. Called again it changes nothing and gives the same answer."""
         require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
-        key = f"settle:{leg_id}"
         with self._database.transaction():
-            self._database.lock(f"hold:{leg_id}")
-            hold = Hold.get_by_id(leg_id)
+            hold = self._locked(leg_id)
             overrun = max(amount_micros - hold.amount_micros, 0)
             settlement = Settlement(amount_micros - overrun, overrun)
-            currency = Book.get_by_id(hold.book_id).currency
-            lines = {hold.book_id: -settlement.paid_micros, self._house("revenue", currency): amount_micros}
+            revenue_id = hold.revenue_id or self._house("revenue", hold.currency)
+            lines = {hold.book_id: -settlement.paid_micros, revenue_id: amount_micros}
             if overrun:
-                lines[self._house("overrun", currency)] = -overrun
-            # The hold goes first: the book would be below its limit while the funds are both held and taken.
-            again = hold.state == HoldState.POSTED
-            if not again:
-                self._close_hold(hold, HoldState.POSTED)
-                self._spend(hold.book_id, settlement.paid_micros)
-            require(self._post(key, "settle", "", lines) != again, f"leg {leg_id}: hold and posting disagree")
+                lines[self._house("overrun", hold.currency)] = -overrun
+            key = f"settle:{leg_id}"
+            if hold.state == HoldState.POSTED:
+                require(
+                    not self._post(key, "settle", "", lines),
+                    f"leg {leg_id}: its hold was posted, its charge not",
+                )
+            else:
+                self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
+                self._write(key, "settle", "", lines)
             return settlement
 
-    def _spend(self, book_id: int, amount_micros: int) -> None:
-        today = self._today()
-        Book.update(spent_micros=_spent_on(today) + amount_micros, spent_day=today).where(
-            Book.id == book_id
-        ).execute()
+    def _close_hold(self, hold: _LockedHold, state: HoldState, paid_micros: int = 0) -> None:
+        """Give a hold back but for what is paid; the book never shows funds both held and taken."""
+        closed = run(_CLOSE_HOLD, state.value, self._clock.now_us(), hold.leg_id)
+        require(closed.rowcount == 1, f"the hold of leg {hold.leg_id} was closed twice")
+        if paid_micros:
+            today = self._today()
+            run(_PAY, hold.amount_micros, paid_micros, today, paid_micros, today, hold.book_id)
+        else:
+            run(_GIVE_BACK, -hold.amount_micros, hold.book_id)
 
     def _today(self) -> int:
         """The day of a daily cap, in UTC."""
@@ -154,21 +187,9 @@ class Ledger:
     def void(self, leg_id: str) -> None:
         """Give a leg's hold back uncharged. A hold that is closed already stays as it is."""
         with self._database.transaction():
-            self._database.lock(f"hold:{leg_id}")
-            hold = Hold.get_or_none(Hold.leg == leg_id, Hold.state == HoldState.OPEN)
-            if hold:
+            hold = self._locked(leg_id)
+            if hold.state == HoldState.OPEN:
                 self._close_hold(hold, HoldState.VOIDED)
-
-    def _close_hold(self, hold: Hold, state: HoldState) -> None:
-        closed = (
-            Hold.update(state=state, closed_at_us=self._clock.now_us())
-            .where(Hold.leg == hold.leg_id, Hold.state == HoldState.OPEN)
-            .execute()
-        )
-        require(closed == 1, f"the hold of leg {hold.leg_id} was closed twice")
-        Book.update(held_micros=Book.held_micros - hold.amount_micros).where(
-            Book.id == hold.book_id
-        ).execute()
 
     # --- other money -------------------------------------------------------------------------------------------
 
@@ -317,27 +338,33 @@ class Ledger:
 
         Raises InvalidInput when a book would fall below its limit: what is held is not there to be taken.
         """
-        lines = {book: amount for book, amount in lines.items() if amount}
-        require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
-        digest = hashlib.sha256(repr((kind, sorted(lines.items()))).encode()).hexdigest()
         self._database.lock(f"transfer:{key}")
         before = Transfer.get_or_none(Transfer.key == key)
         if before is not None:
-            require(before.input_hash == digest, f"transfer {key} was posted before with other amounts")
+            posted_before = before.input_hash == _digest(kind, lines)
+            require(posted_before, f"transfer {key} was posted before with other amounts")
             return False
-        transfer = Transfer.create(
-            key=key,
-            input_hash=digest,
-            kind=kind,
-            note=note,
-            operator=operator,
-            reverses=reverses,
-            created_at_us=self._clock.now_us(),
-        )
+        self._write(key, kind, note, lines, operator, reverses)
         for book_id, amount in lines.items():
-            Entry.create(transfer=transfer, book=book_id, amount_micros=amount)
             self._move(book_id, amount)
         return True
+
+    def _write(
+        self,
+        key: str,
+        kind: str,
+        note: str,
+        lines: dict[int, int],
+        operator: str = "",
+        reverses: int | None = None,
+    ) -> None:
+        """Write a transfer and its entries; the balances are moved apart from it."""
+        require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
+        now_us = self._clock.now_us()
+        transfer = run(_INSERT_TRANSFER, key, _digest(kind, lines), kind, note, operator, reverses, now_us)
+        (transfer_id,) = transfer.fetchone()
+        entries = [(transfer_id, book_id, amount) for book_id, amount in lines.items() if amount]
+        insert_rows(Entry, ("transfer_id", "book_id", "amount_micros"), entries)
 
     @staticmethod
     def _move(book_id: int, amount_micros: int) -> None:
@@ -351,9 +378,10 @@ class Ledger:
             raise InvalidInput("the account has not so much left: some is held for calls, or was spent")
 
 
-def _spent_on(day: int) -> Case:
-    """In a statement: what was spent on `day`, 0 when the last spending was on another."""
-    return Case(None, [(Book.spent_day == day, Book.spent_micros)], 0)
+def _digest(kind: str, lines: dict[int, int]) -> str:
+    """What makes two postings the same."""
+    moved = sorted((book, amount) for book, amount in lines.items() if amount)
+    return hashlib.sha256(repr((kind, moved)).encode()).hexdigest()
 
 
 def _check_credit_limit(micros: int) -> None:

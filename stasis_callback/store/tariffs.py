@@ -17,7 +17,6 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.store.bulk import insert_rows
 from stasis_callback.store.checks import by_name, checked_name
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import RateRow, Tariff, TariffRevision, TariffTerms
@@ -30,6 +29,7 @@ from stasis_callback.store.rate_rows import (
     values_of,
     views,
 )
+from stasis_callback.store.statements import insert_rows
 
 PREFIX_LIMIT = 15
 NOTE_LIMIT = 200

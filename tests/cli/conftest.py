@@ -120,7 +120,7 @@ def _open_leg(stores: Stores, request_id: str, side: str) -> str:
     rate = stores.tariffs.match(account.tariff_id, SUBSCRIBER)
     assert rate
     leg_id = f"{request_id}-{side}1"
-    assert stores.calls.open_leg(leg_id, request_id, side, SUBSCRIBER, account.id, rate, 200_000)  # type: ignore[arg-type]
+    assert stores.calls.open_leg(leg_id, request_id, side, SUBSCRIBER, account, rate, 200_000)  # type: ignore[arg-type]
     return leg_id
 
 

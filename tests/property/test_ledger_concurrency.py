@@ -28,7 +28,7 @@ def take_holds(number: int, url: str, account: AccountView, request: RequestView
     assert rate is not None
     start.wait(60)
     granted = [
-        stores.calls.open_leg(f"{number}-{n}", request.id, "b", "44207", account.id, rate, 10)
+        stores.calls.open_leg(f"{number}-{n}", request.id, "b", "44207", account, rate, 10)
         for n in range(TRIES)
     ]
     stores.database.close()

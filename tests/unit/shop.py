@@ -90,7 +90,7 @@ class Shop:
         rate = self.stores.tariffs.match(account.tariff_id, "442071234567")
         assert rate is not None
         return self.stores.calls.open_leg(
-            leg_id, request.id, "b", "442071234567", account.id, rate, parse_amount(hold)
+            leg_id, request.id, "b", "442071234567", account, rate, parse_amount(hold)
         )
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:

@@ -75,13 +75,19 @@ def test_an_error_undoes_everything(shop: Shop) -> None:
     assert shop.rows() == before
 
 
-def test_a_part_that_failed_is_undone_and_the_rest_may_go_on(shop: Shop) -> None:
-    with shop.stores.database.transaction():
-        shop.stores.tariffs.add("second", "EUR")
-        with suppress(InvalidInput), shop.stores.database.transaction():
-            shop.stores.tariffs.add("third", "EUR")
-            shop.stores.tariffs.add("third", "EUR")
-    assert [t["name"] for t in shop.stores.tariffs.all()] == ["second", "standard"]
+def test_a_part_that_failed_undoes_everything_also_where_somebody_would_go_on(shop: Shop) -> None:
+    def goes_on() -> None:
+        with shop.stores.database.transaction():
+            shop.stores.tariffs.add("second", "EUR")
+            with suppress(InvalidInput), shop.stores.database.transaction():
+                shop.stores.tariffs.add("third", "EUR")
+                shop.stores.tariffs.add("third", "EUR")
+
+    before = shop.rows()
+    with pytest.raises(InvariantBroken, match="a part of this transaction failed"):
+        goes_on()
+    assert shop.rows() == before
+    shop.stores.tariffs.add("second", "EUR")
 
 
 def test_another_thread_sees_a_change_when_it_is_committed_not_before(shop: Shop) -> None:

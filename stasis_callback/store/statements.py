@@ -1,0 +1,42 @@
+"""Statements that peewee would be too slow for: those that every leg needs, and many rows at once.
+
+Building a statement takes peewee ten times as long as SQLite needs to run it. What is written here by hand runs on
+both databases: values are marked by `?`, and `FOR UPDATE` at the end keeps others off these rows until the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from stasis_callback.store.tables import Table, bound_database
+
+
+def run(statement: str, *values: object) -> Any:
+    """Run one statement within the transaction that is open; its cursor."""
+    return bound_database.execute_sql(_dialect(statement, bound_database.param), values)
+
+
+@cache
+def _dialect(statement: str, param: str) -> str:
+    """A statement as the database wants it. SQLite knows no FOR UPDATE: whoever writes is alone."""
+    return statement.partition(" FOR UPDATE")[0] if param == "?" else statement.replace("?", param)
+
+
+def insert(model: type[Table], **values: object) -> None:
+    """Insert one row; what is not named has its default in the database. Names are those of the columns."""
+    run(_insertion(model, tuple(values)), *values.values())
+
+
+def insert_rows(model: type[Table], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert `rows` (values in the order of `columns`): the driver prepares one statement for all."""
+    bound_database.cursor().executemany(
+        _dialect(_insertion(model, tuple(columns)), bound_database.param), rows
+    )
+
+
+@cache
+def _insertion(model: type[Table], columns: tuple[str, ...]) -> str:
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {model._meta.table_name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - our own names
