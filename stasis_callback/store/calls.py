@@ -17,7 +17,7 @@ from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Xdr
 from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.statements import insert, run
+from stasis_callback.store.statements import insert, run, together
 from stasis_callback.store.tariffs import Tariffs
 
 Side = Literal["a", "b"]
@@ -82,6 +82,11 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
     leg.dialed_at_us, leg.answered_at_us, account.number, book.currency
     FROM leg JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
     WHERE leg.id = ? FOR UPDATE OF leg"""
+
+_SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
+_USED = (
+    "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
+)
 
 
 class _LockedLeg(NamedTuple):
@@ -160,12 +165,7 @@ class Calls:
     @staticmethod
     def _used(account_id: int, at_us: int) -> None:
         """A call was answered: the days an account has after its first and its last use count from now."""
-        run(
-            "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?",
-            at_us,
-            at_us,
-            account_id,
-        )
+        run(_USED, at_us, at_us, account_id)
 
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
@@ -176,20 +176,20 @@ class Calls:
             if leg.state == LegState.SETTLED:
                 return _xdr(Xdr.get(Xdr.leg == leg_id))
             xdr = self._charge(leg_id, leg, end)
-            if end.answered_at_us is not None:
-                self._used(leg.account_id, end.answered_at_us)
-            run(
-                "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?",
-                LegState.SETTLED.value,
-                end.answered_at_us,
-                leg_id,
-            )
-            now_us = self._clock.now_us()
-            values = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
+            self._close(leg_id, leg, xdr)
+            return xdr
+
+    def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView) -> None:
+        """Note a leg as settled, and write its call record."""
+        now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
+        values = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
+        with together():
+            if answered_at_us is not None:
+                self._used(leg.account_id, answered_at_us)
+            run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
             insert(Xdr, account_id=leg.account_id, created_at_us=now_us, **values)
             if leg.side == "b":
                 note_step(leg.request_id, Step.SECOND_ENDED, now_us)
-            return xdr
 
     def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
         """Close the leg's hold, charged or not; the call record."""

@@ -20,7 +20,7 @@ from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import Book, Entry, Hold, Transfer
-from stasis_callback.store.statements import insert, insert_rows, run
+from stasis_callback.store.statements import insert, insert_rows, run, together
 
 DAY_US = 86_400 * US_PER_S
 
@@ -34,7 +34,7 @@ _PAY = """UPDATE book SET held_micros = held_micros - ?, balance_micros = balanc
 _LOCK_HOLD = """SELECT hold.book_id, hold.amount_micros, hold.state, book.currency,
     (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency)
     FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR UPDATE OF hold"""
-_CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ? AND state = 'open'"
+_CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
 _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us)
     VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"""
 
@@ -161,19 +161,18 @@ class Ledger:
                 lines[self._house("overrun", hold.currency)] = -overrun
             key = f"settle:{leg_id}"
             if hold.state == HoldState.POSTED:
-                require(
-                    not self._post(key, "settle", "", lines),
-                    f"leg {leg_id}: its hold was posted, its charge not",
-                )
+                again = not self._post(key, "settle", "", lines)
+                require(again, f"leg {leg_id}: its hold was posted, its charge not")
             else:
-                self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
-                self._write(key, "settle", "", lines)
+                require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
+                with together():
+                    self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
+                    self._write(key, "settle", "", lines)
             return settlement
 
     def _close_hold(self, hold: _LockedHold, state: HoldState, paid_micros: int = 0) -> None:
         """Give a hold back but for what is paid; the book never shows funds both held and taken."""
-        closed = run(_CLOSE_HOLD, state.value, self._clock.now_us(), hold.leg_id)
-        require(closed.rowcount == 1, f"the hold of leg {hold.leg_id} was closed twice")
+        run(_CLOSE_HOLD, state.value, self._clock.now_us(), hold.leg_id)
         if paid_micros:
             today = self._today()
             run(_PAY, hold.amount_micros, paid_micros, today, paid_micros, today, hold.book_id)
@@ -189,7 +188,8 @@ class Ledger:
         with self._database.transaction():
             hold = self._locked(leg_id)
             if hold.state == HoldState.OPEN:
-                self._close_hold(hold, HoldState.VOIDED)
+                with together():
+                    self._close_hold(hold, HoldState.VOIDED)
 
     # --- other money -------------------------------------------------------------------------------------------
 

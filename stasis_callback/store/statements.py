@@ -6,9 +6,12 @@ both databases: values are marked by `?`, and `FOR UPDATE` at the end keeps othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any
+
+from peewee import __exception_wrapper__  # type: ignore[attr-defined]  # the stubs leave it out
 
 from stasis_callback.store.tables import Table, bound_database
 
@@ -22,6 +25,13 @@ def run(statement: str, *values: object) -> Any:
 def _dialect(statement: str, param: str) -> str:
     """A statement as the database wants it. SQLite knows no FOR UPDATE: whoever writes is alone."""
     return statement.partition(" FOR UPDATE")[0] if param == "?" else statement.replace("?", param)
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Statements whose results are looked at after the block only: PostgreSQL gets them all in one journey."""
+    with __exception_wrapper__, getattr(bound_database.connection(), "pipeline", nullcontext)():
+        yield
 
 
 def insert(model: type[Table], **values: object) -> None:
