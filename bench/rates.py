@@ -1,0 +1,167 @@
+"""`python -m bench.rates`: how long a lookup takes among few and many rates, and an import next to the bare driver.
+
+Lookups are the service's own (`Tariffs.match`), by numbers that 1,000 rates of each book are hit by in turn, as a
+day's traffic hits a part of a price list; the sizes alternate within one run. The import is that of `rate import`:
+from the file's lines to committed rows; its floor is the driver's `executemany` of the same rows into a table with
+the same index, in one durable transaction.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import random
+import shutil
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from bench.__main__ import CACHE
+from stasis_callback.admin.rate_file import read_rates
+from stasis_callback.clock import Clock
+from stasis_callback.core.rating import Rate
+from stasis_callback.engine.stores import open_stores
+from stasis_callback.store.tariffs import NewRate, Tariffs
+
+SIZES = (1_000, 100_000, 1_000_000)
+HIT = 1_000
+SEED = 7
+
+
+def prefixes(count: int) -> list[str]:
+    """So many prefixes of one to nine digits, as nested as those of a price list."""
+    made = {str(n) for n in range(1, 10)}
+    rng = random.Random(SEED)
+    while len(made) < count:
+        made.add(
+            rng.choice("123456789") + "".join(rng.choices("0123456789", k=rng.choice((3, 4, 5, 6, 7, 8))))
+        )
+    return sorted(made)
+
+
+def numbers_for(some: Sequence[str], count: int) -> list[str]:
+    """Numbers below `count` of the prefixes, spread over all of them."""
+    rng = random.Random(SEED)
+    return [
+        prefix + "".join(rng.choices("0123456789", k=13 - len(prefix))) for prefix in rng.sample(some, count)
+    ]
+
+
+def lookup_us(tariffs: Tariffs, tariff_id: int, numbers: Sequence[str], rounds: int) -> float:
+    """Microseconds of one lookup."""
+    start_s = time.perf_counter()
+    for _ in range(rounds):
+        for number in numbers:
+            tariffs.match(tariff_id, number)
+    return (time.perf_counter() - start_s) / rounds / len(numbers) * 1e6
+
+
+def lookups(folder: Path, sizes: Sequence[int], rounds: int) -> None:
+    """Print the time of a lookup in books of several sizes."""
+    stores = open_stores(f"sqlite:///{folder}/lookups.db", "bench", Clock())
+    stores.database.migrate()
+    books: dict[int, tuple[int, list[str]]] = {}
+    for size in sizes:
+        name = f"of{size}"
+        stores.tariffs.add(name, "USD")
+        every = prefixes(size)
+        stores.tariffs.put_rates(name, [NewRate(Rate(prefix, first_price_micros=60_000)) for prefix in every])
+        tariff_id = stores.tariffs.named(name).id
+        books[size] = tariff_id, numbers_for(every, HIT)
+        start_s = time.perf_counter()
+        lookup_us(stores.tariffs, *books[size], 1)
+        print(f"{size:>9,} rates: index and {HIT:,} rates read in {time.perf_counter() - start_s:5.1f} s")
+    times: dict[int, list[float]] = {size: [] for size in sizes}
+    for turn in range(9):
+        for size in sizes if turn % 2 == 0 else sizes[::-1]:
+            times[size].append(lookup_us(stores.tariffs, *books[size], rounds))
+    least = statistics.median(times[sizes[0]])
+    for size in sizes:
+        median = statistics.median(times[size])
+        print(f"{size:>9,} rates: a lookup takes {median:5.2f} us   ratio {median / least:.2f}")
+    stores.database.close()
+
+
+def imports(folder: Path, count: int, pairs: int) -> None:
+    """Print the time of importing a file next to the driver's bulk insert."""
+    path = folder / "rates.csv"
+    every = prefixes(count)
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["prefix", "description", "first_price", "first_interval", "next_interval"])
+        out.writerows([prefix, f"place {prefix}", "0.06", "60", "6"] for prefix in every)
+    stores = open_stores(f"sqlite:///{folder}/imports.db", "bench", Clock())
+    stores.database.migrate()
+    reading, storing, bare = [], [], []
+    for pair in range(pairs):
+        name = f"import{pair}"
+        stores.tariffs.add(name, "USD")
+
+        def ours(name: str = name) -> None:
+            start_s = time.perf_counter()
+            rates = read_rates(path)
+            reading.append(time.perf_counter() - start_s)
+            stores.tariffs.put_rates(name, rates)
+            storing.append(time.perf_counter() - start_s - reading[-1])
+
+        def floor(pair: int = pair) -> None:
+            bare.append(_bulk_insert_s(folder / f"bare{pair}.db", every))
+
+        order: tuple[Callable[[], None], ...] = (ours, floor)
+        for side in order if pair % 2 == 0 else order[::-1]:
+            side()
+    stores.database.close()
+    floor_s, store_s, read_s = (statistics.median(times) for times in (bare, storing, reading))
+    print(f"import of {count:,} rates: bare driver {floor_s:.2f} s")
+    print(f"  rows into the rate book {store_s:5.2f} s   ratio {store_s / floor_s:.2f}")
+    print(f"  with reading the file   {store_s + read_s:5.2f} s   ratio {(store_s + read_s) / floor_s:.2f}")
+
+
+def _bulk_insert_s(path: Path, every: Sequence[str]) -> float:
+    """Seconds of one durable transaction of the same rows, by the standard library's driver."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = wal")
+        connection.execute("PRAGMA synchronous = full")
+        columns = [f"n{n} INTEGER" for n in range(11)]
+        connection.execute(
+            f"CREATE TABLE rate (id INTEGER PRIMARY KEY AUTOINCREMENT, prefix TEXT, place TEXT, {', '.join(columns)})"
+        )
+        connection.execute("CREATE INDEX of_prefix ON rate (n0, prefix)")
+        start_s = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO rate VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (prefix, f"place {prefix}", 1, 1, 0, 60, 60_000, 6, 60_000, None, None, 0, 0)
+                for prefix in every
+            ),
+        )
+        connection.execute("COMMIT")
+        return time.perf_counter() - start_s
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.rates", description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="rates of the books")
+    parser.add_argument("--rounds", type=int, default=20, help="rounds of 1,000 lookups in a block (20)")
+    parser.add_argument("--rates", type=int, default=100_000, help="rates to import (100,000)")
+    parser.add_argument("--pairs", type=int, default=3, help="imports of each side (3)")
+    options = parser.parse_args()
+    CACHE.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-rates-"))
+    try:
+        lookups(folder, sorted(options.sizes), options.rounds)
+        imports(folder, options.rates, options.pairs)
+    finally:
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
