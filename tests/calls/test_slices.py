@@ -77,3 +77,29 @@ def test_an_account_blocked_during_the_talk_ends_with_the_slice(world: World) ->
         assert _ends(world, "10.00") == 10
         world.heard("blocked")
     assert world.events("talk.ends")[0]["reason"] == "account_blocked"
+
+
+def test_two_calls_of_one_account_share_its_funds_to_the_last_second(world: World) -> None:
+    """Forty seconds of talk for two phones of one account: all are used, none twice, and neither call is starved."""
+    second_phone, second_friend = "420212345699", "442071234599"
+    world.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
+    world.access_number(**SLICE)
+    account = world.account(funds="0.040")
+    world.stores.accounts.change(ANI, simultaneous_calls=2)
+    world.stores.accounts.add_alias(account.id, second_phone)
+    calls = {ANI: FRIEND, second_phone: second_friend}
+    for number, friend in calls.items():
+        world.phone(number).answers().dials(f"{friend}#")
+        world.phone(friend).answers()
+    with world.running():
+        for number in calls:
+            world.rings(ani=number)
+        for number, friend in calls.items():
+            world.phone(friend).wait_for("ended", timeout_s=60)
+            world.phone(number).hang_up()
+        world.finished(2)
+        world.nothing_left(funds="0.040")
+    talks = [xdr for xdr in world.stores.calls.xdrs() if xdr.side == "b"]
+    assert [xdr.overrun_micros for xdr in talks] == [0, 0]
+    assert sum(xdr.charged_s for xdr in talks) == 40
+    assert min(xdr.charged_s for xdr in talks) >= 15

@@ -107,6 +107,59 @@ def money_changes(tree: ast.AST) -> list[int]:
     return lines
 
 
+@pytest.mark.parametrize(
+    "module", [m for m in MODULES if m.parent.name in ("engine", "triggers")], ids=lambda m: m.name
+)
+def test_who_decides_about_money_asks_the_ledger(module: Path) -> None:
+    """I16. A view of an account is out of date as soon as it is read: its amounts are for telling people. Nor does
+    whoever decides remember answers.
+    """
+    assert remembered_money(parsed(module)) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "if account.balance_micros > 0: dial()",
+        "free = view.balance_micros - view.held_micros",
+        "from functools import cache",
+        "from functools import partial, lru_cache",
+        "import functools",
+    ],
+)
+def test_the_rule_about_remembered_money_sees_it(code: str) -> None:
+    assert 1 in remembered_money(ast.parse(code))
+
+
+TELLS = ("_balance", "_funds_are_low")
+"""Functions of the conversation that say an amount, or say that it is low; funds are held by others."""
+
+
+def remembered_money(tree: ast.AST) -> list[int]:
+    """Lines that use amounts of a view, but for those that say them, and imports that remember results."""
+    told = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and function.name in TELLS
+        for node in ast.walk(function)
+    }
+    lines = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            found = node.module == "functools" and any("cache" in name.name for name in node.names)
+        elif isinstance(node, ast.Import):
+            found = any(name.name == "functools" for name in node.names)
+        elif isinstance(node, ast.Attribute):
+            called = any(isinstance(up, ast.Call) and up.func is node for up in ast.walk(tree))
+            amount = node.attr in ("balance_micros", "held_micros", "spent_micros")
+            found = amount and not called and id(node) not in told
+        else:
+            continue
+        if found:
+            lines.append(node.lineno)
+    return lines
+
+
 def parsed(module: Path) -> ast.Module:
     return ast.parse(module.read_text())
 
