@@ -23,6 +23,7 @@ from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.queue_watch import QueueWatch
+from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.resources import sounds_dir
@@ -75,8 +76,13 @@ class Service:
             funding=Funding(self.stores),
             clock=self._clock,
             sounds=sounds_dir(),
-            trunk=settings.asterisk.trunk,
-            number_rules=parse_rules(settings.asterisk.number_rules),
+            router=Router(
+                self.stores.trunks,
+                self.stores.tariffs,
+                self._clock,
+                settings.asterisk.trunk,
+                parse_rules(settings.asterisk.number_rules),
+            ),
         )
         self._reconciled = False
         self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)

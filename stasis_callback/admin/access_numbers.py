@@ -66,9 +66,7 @@ def list_all(as_json: AsJson = False) -> None:
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show every option of an access number."""
     with store() as s:
-        view = s.access_numbers.find(number)
-    if view is None:
-        raise InvalidInput(f"there is no access number {number!r}: see `stasis-callback access-number list`")
+        view = s.access_numbers.named(number)
     if as_json:
         print_json({"number": view.number, "enabled": view.enabled, "options": asdict(view.options)})
         return

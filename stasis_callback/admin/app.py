@@ -26,9 +26,12 @@ from stasis_callback.admin import (
     products,
     rates,
     requests,
+    routes,
     sounds,
     tariffs,
     translations,
+    trunks,
+    vendors,
     vouchers,
     web,
     xdrs,
@@ -43,8 +46,8 @@ NAME = "stasis-callback"
 app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
-    customers, tariffs, rates, products, account_money, vouchers, access_numbers, translations, requests, calls, xdrs,
-    ledgers, web, api_keys, config, sounds, databases,
+    customers, tariffs, rates, products, account_money, vouchers, vendors, trunks, routes, access_numbers,
+    translations, requests, calls, xdrs, ledgers, web, api_keys, config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)

@@ -20,6 +20,7 @@ from stasis_callback.admin.context import (
     open_database,
     settings,
     shown_url,
+    store,
 )
 from stasis_callback.admin.output import one_line, print_json
 from stasis_callback.core.errors import CallbackError, InvalidInput
@@ -162,7 +163,8 @@ def _asterisk(config: Settings) -> Iterator[Finding]:
         with asterisk(config) as client:
             yield version_finding(client.info().version)
             yield from _modules(client)
-            yield _trunk(client, config.asterisk.trunk)
+            for trunk in _trunks_in_use(config):
+                yield _trunk(client, trunk)
             yield _application(client)
     except InvalidInput as error:
         yield Finding("problem", str(error), "see [ari] in the settings")
@@ -206,6 +208,16 @@ def _modules(client: AriClient) -> Iterator[Finding]:
             yield Finding("warning", f"module {name} is running: it {harm}", "do not load it in modules.conf")
     if not missing:
         yield Finding("ok", f"all {len(NEEDED_MODULES)} modules that callbacks need are running")
+
+
+def _trunks_in_use(config: Settings) -> list[str]:
+    """Those of the database that are switched on; the one of the settings where it has none or cannot be read."""
+    try:
+        with store() as s:
+            trunks = s.trunks.all()
+    except CallbackError:
+        trunks = []
+    return [trunk.name for trunk in trunks if trunk.enabled] if trunks else [config.asterisk.trunk]
 
 
 def _trunk(client: AriClient, trunk: str) -> Finding:

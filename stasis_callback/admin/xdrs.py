@@ -18,6 +18,7 @@ app = typer.Typer(name="xdr", help="The call records: one per leg and attempt.")
 
 COLUMNS = (
     "leg_id", "account", "side", "number", "outcome", "answered_at", "duration_s", "charged_s", "amount", "currency",
+    "trunk", "cost",
 )  # fmt: skip
 
 

@@ -136,6 +136,15 @@ class CallOptions:
         0, "Repeat the warning after so many seconds; 0 for once only.", least=0, most=600
     )
     low_funds_warning: Literal["beep", "voice"] = option("beep", "How to warn.")
+    margin_guard: bool = option(
+        True, "Pass over trunks that cost more than the subscriber pays, or bill in another currency."
+    )
+    min_margin_percent: int = option(
+        0, "What must be left of the price after the trunk's cost, with the guard on.", least=0, most=99
+    )
+    trunk_attempts: int = option(
+        3, "Trunks a leg is tried on when they are congested or fail, one after another.", least=1, most=10
+    )
     cut_before_s: int = option(0, "End the talk this many seconds before the funds do.", least=0, most=300)
     talk_limit_s: int = option(7200, "Longest talk with one destination.", least=10, most=86400)
     hold_slice_s: int = option(

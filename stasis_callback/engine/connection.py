@@ -52,7 +52,8 @@ class Connection:
     request_id: str
     longest_s: int
     """How long the talk can last, as the funds were when it was authorised."""
-    number: str = ""
+    endpoint: str = ""
+    """The dial string of leg B; "" once it talks."""
 
     def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
         """Call leg B while A listens, to `words` first; whether it was answered. Raises HungUp."""
@@ -60,7 +61,7 @@ class Connection:
         log.info("leg.dialing", leg=channel.id)
         self.b.leg.requested = True
         started = client.channels.create(
-            self.services.endpoint(self.number),
+            self.endpoint,
             channel.id,
             app_args=("leg-b", self.request_id),
             variables={"TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}", "CONNECTEDLINE(num,i)": caller_id},

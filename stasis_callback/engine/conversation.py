@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+
 import structlog
 
 from stasis_callback.core import numbers
@@ -10,7 +13,8 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine import login
 from stasis_callback.engine.admission import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
-from stasis_callback.engine.funding import PaidLeg, setup_s_of
+from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
+from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call
@@ -18,6 +22,7 @@ from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
 from stasis_callback.ivr.voice import voice
 from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.requests import RequestView
 
 log = structlog.get_logger()
@@ -39,6 +44,17 @@ _ACCOUNT_TROUBLE = {
 }
 
 
+@dataclass
+class Destination:
+    """Where a leg B is to go, at what price, and the trunks that are left to try."""
+
+    number: str
+    rate: RateView
+    account: AccountView
+    ways: deque[Way]
+    attempts_left: int
+
+
 class Conversation:
     """The talk with one subscriber on a leg A that is up. Every method raises HungUp when that leg ends."""
 
@@ -49,6 +65,7 @@ class Conversation:
         self._options = request.options
         self._a = a
         self._subscriber_id = request.subscriber_id
+        self._to: Destination
         self._tried = 0
         self._connected = 0
         self._dialog = Dialog(call, a.leg)
@@ -101,7 +118,8 @@ class Conversation:
 
     def resume_talk(self, b: PaidLeg) -> str:
         """Leg B talks already, since before a restart of the service: go on from there."""
-        self._tried = self._connected = 1
+        self._tried = int(b.leg.id.rpartition("-b")[2])
+        self._connected = 1
         self._s.client.playback(words_id(b.leg.id)).stop()
         longest_s = self._s.funding.longest_talk_s(self._a, b, self._options)
         self._talk(Connection(self._s, self._call, self._a, b, self._request.id, longest_s))
@@ -187,16 +205,25 @@ class Conversation:
                 number=numbers.mask(asked_for),
             )
             return connection
+        following: Connection | Prompt = connection
+        while isinstance(following, Connection):
+            connection = following
+            if self._dial(connection, meanwhile):
+                self._talk(connection)
+                return None
+            if connection.outcome not in FAILS_OVER:
+                break
+            following = self._next_way()
+        return _NOT_REACHED.get(connection.outcome, Prompt.NUMBER_UNREACHABLE)
+
+    def _dial(self, connection: Connection, meanwhile: Utterance) -> bool:
+        """Call leg B; whether it was answered. When not, it is settled, and its hold is given back."""
         try:
             caller_id = self._options.caller_id_b or self._request.leg_a_number
-            answered = connection.dial(caller_id, self._options.ring_timeout_b_s, meanwhile)
+            return connection.dial(caller_id, self._options.ring_timeout_b_s, meanwhile)
         finally:
             if not connection.b.leg.up:
                 connection.end()
-        if not answered:
-            return _NOT_REACHED.get(connection.outcome, Prompt.NUMBER_UNREACHABLE)
-        self._talk(connection)
-        return None
 
     def _number(self, keyed: str) -> str | Prompt:
         """The number behind what was keyed: a speed dial, the last number again, or one in some national form."""
@@ -214,10 +241,10 @@ class Conversation:
         return stored or Prompt.SPEED_DIAL_EMPTY
 
     def _authorise(self, number: str | Prompt) -> Connection | Prompt:
-        """Rate and fund a destination; the leg, noted and paid for but not yet dialled, or why not."""
+        """Rate, route and fund a destination; the leg, noted and paid for but not yet dialled, or why not."""
         if isinstance(number, Prompt):
             return number
-        stores, request, options = self._s.stores, self._request, self._options
+        stores, options = self._s.stores, self._options
         account = self._account()
         trouble = account_trouble(account, self._s.clock.now_us())
         if trouble:
@@ -227,15 +254,34 @@ class Conversation:
             return Prompt.DESTINATION_NOT_AVAILABLE
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS
-        self._tried += 1
-        leg_id = f"{request.id}-b{self._tried}"
-        now_us = self._s.clock.now_us()
-        grant = self._s.funding.open_leg_b(leg_id, request, account, number, rate, self._a, now_us)
-        if grant is None:
-            return Prompt.NO_FUNDS
-        leg = self._call.add(self._s.client.channel(leg_id), is_a=False)
-        b = PaidLeg(leg, rate, account.book_id, grant.held_s, now_us, setup_s_of(request))
-        return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, number)
+        ways = self._s.router.ways(number, rate, account.currency, options)
+        if not ways:
+            return Prompt.DESTINATION_NOT_AVAILABLE
+        self._to = Destination(number, rate, account, deque(ways), options.trunk_attempts)
+        return self._next_way()
+
+    def _next_way(self) -> Connection | Prompt:
+        """A leg to the destination over the best trunk that is left, noted and paid for but not yet dialled."""
+        request, to = self._request, self._to
+        while to.ways and to.attempts_left:
+            way = to.ways.popleft()
+            self._tried += 1
+            leg_id = f"{request.id}-b{self._tried}"
+            now_us = self._s.clock.now_us()
+            try:
+                grant = self._s.funding.open_leg_b(
+                    leg_id, request, to.account, to.number, to.rate, self._a, now_us, way
+                )
+            except TrunkFull:
+                continue
+            if grant is None:
+                return Prompt.NO_FUNDS
+            to.attempts_left -= 1
+            leg = self._call.add(self._s.client.channel(leg_id), is_a=False)
+            b = PaidLeg(leg, to.rate, to.account.book_id, grant.held_s, now_us, setup_s_of(request))
+            endpoint = self._s.router.endpoint(to.number, way)
+            return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, endpoint)
+        return Prompt.NUMBER_UNREACHABLE
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":

@@ -13,13 +13,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import structlog
+
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
+from stasis_callback.engine.routing import Way
 from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.requests import RequestView
+
+log = structlog.get_logger()
 
 FUSE_MARGIN_S = 0.1
 """Asterisk ends a channel some milliseconds after its timer (measured: 2.505 s for 2.5 s)."""
@@ -78,6 +83,10 @@ class Grant:
     longest_s: int
 
 
+class TrunkFull(Exception):
+    """The trunk carries as many calls as it may: nothing is noted or held."""
+
+
 class _TakenMeanwhile(Exception):
     """Another call took the funds between the look and the hold: nothing is changed."""
 
@@ -96,10 +105,15 @@ class Funding:
         rate: RateView,
         wanted_s: int,
         now_us: int,
+        way: Way,
     ) -> int:
-        """Hold funds for leg A: for `wanted_s` seconds, or for as many as there are; the seconds, 0 for none."""
+        """Hold funds for leg A: for `wanted_s` seconds, or for as many as there are; the seconds, 0 for none.
+
+        Raises TrunkFull.
+        """
         slack_s = request.options.ring_timeout_a_s
         with self._stores.database.transaction():
+            self._take(way)
             funds_micros = self._stores.ledger.available_micros(account.book_id)
             price = rate.price
             funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
@@ -107,7 +121,7 @@ class Funding:
                 return 0
             hold = cost_micros(price, funded_s, now_us, slack_s)
             number = request.leg_a_number
-            opened = self._stores.calls.open_leg(leg_id, request.id, "a", number, account, rate, hold)
+            opened = self._stores.calls.open_leg(leg_id, request.id, "a", number, account, rate, hold, way)
         return funded_s if opened else 0
 
     def adopt(self, leg: Leg, account_id: int, rate: RateView, dialed_at_us: int, slack_s: int) -> PaidLeg:
@@ -147,11 +161,12 @@ class Funding:
         rate: RateView,
         a: PaidLeg,
         now_us: int,
+        way: Way,
     ) -> Grant | None:
         """Authorise leg B together with the rest of leg A; None when they cannot talk for a second.
 
         `account` pays for leg B; leg A may be another's (PIN). Both holds are committed in one transaction, then leg
-        A's timer is moved.
+        A's timer is moved. Raises TrunkFull.
         """
         options = request.options
         elapsed_s = math.ceil(a.leg.elapsed_s())
@@ -159,6 +174,7 @@ class Funding:
         before_s = a.funded_s
         try:
             with self._stores.database.transaction():
+                self._take(way)
                 whole_s = self._joint_s(
                     a, elapsed_s, setup_s, rate.price, account.book_id, options.talk_limit_s, now_us
                 )
@@ -168,13 +184,22 @@ class Funding:
                 talk_s = min(whole_s, options.hold_slice_s)
                 self._fund(a, elapsed_s + setup_s + talk_s)
                 hold_b = cost_micros(rate.price, talk_s, now_us, setup_s)
-                if not self._stores.calls.open_leg(leg_id, request.id, "b", number, account, rate, hold_b):
+                opened = self._stores.calls.open_leg(
+                    leg_id, request.id, "b", number, account, rate, hold_b, way
+                )
+                if not opened:
                     raise _TakenMeanwhile
         except _TakenMeanwhile:
             a.funded_s = min(a.funded_s, before_s)
             return None
         a.arm()
         return Grant(talk_s, whole_s)
+
+    def _take(self, way: Way) -> None:
+        """One more call on the trunk, first of all in a transaction. Raises TrunkFull."""
+        if way is not None and not self._stores.trunks.take(way.trunk):
+            log.warning("trunk.full", trunk=way.trunk.name)
+            raise TrunkFull
 
     def longest_talk_s(self, a: PaidLeg, b: PaidLeg, options: CallOptions) -> int:
         """How long the talk could last in all, as the funds are now; nothing is held."""

@@ -19,12 +19,15 @@ from stasis_callback.core.progress import Step
 from stasis_callback.engine.admission import account_trouble, funds_trouble
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation
-from stasis_callback.engine.funding import PaidLeg, setup_s_of
+from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import END_REPORT_S, finish_leg, recheck
+from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
 from stasis_callback.ivr.call import Call, End, HungUp, Leg
+from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.calls import LegView
+from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.requests import RequestView
 
 log = structlog.get_logger()
@@ -55,7 +58,12 @@ class Session:
 
     def resume_ringing(self, leg_a: LegView) -> None:
         """Leg A rings since before a restart of the service: go on as if nothing had happened."""
-        self._guarded(lambda: self._await_answer(self._adopt(leg_a)))
+
+        def resume() -> str:
+            a = self._adopt(leg_a)
+            return self._converse(a) if self._answered(a.leg) else self._not_reached(_outcome_of(a.leg))
+
+        self._guarded(resume)
 
     def resume_talk(self, leg_a: LegView, leg_b: LegView) -> None:
         """Both legs talk since before a restart: watch over them, then go on with the conversation."""
@@ -89,8 +97,7 @@ class Session:
         try:
             outcome = conversation()
         except HungUp:
-            talked = any(leg.answered_at_us is not None for leg in self._call.legs[1:])
-            outcome = "completed" if talked else "hung_up"
+            outcome = "completed" if self._call.talked else "hung_up"
         except AriError as error:
             log.error("call.asterisk_failed", call=self.request.id, error=str(error))
         except Exception:
@@ -108,23 +115,52 @@ class Session:
         rate = stores.tariffs.match(tariff_id, request.leg_a_number)
         if trouble or rate is None:
             return trouble or "destination_not_in_tariff"
-        leg_id = f"{request.id}-a{request.attempts}"
-        wanted_s = options.ring_timeout_a_s + options.menu_limit_s
-        number, now_us = request.leg_a_number, self._s.clock.now_us()
-        funded_s = self._s.funding.open_leg_a(leg_id, request, account, rate, wanted_s, now_us)
-        if not funded_s:
-            return funds_trouble(stores, account.book_id)
-        leg = self._call.add(self._s.client.channel(leg_id), is_a=True)
-        a = PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
-        self._originate(a, number)
-        return self._await_answer(a)
+        ways = self._s.router.ways(request.leg_a_number, rate, account.currency, options)
+        if not ways:
+            return "no_route"
+        leg = None
+        for way in ways:
+            if len(self._call.legs) == options.trunk_attempts:
+                break
+            try:
+                a = self._open(account, rate, way)
+            except TrunkFull:
+                continue
+            if a is None:
+                return funds_trouble(stores, account.book_id)
+            leg = a.leg
+            self._originate(a, way)
+            if self._answered(leg):
+                return self._converse(a)
+            if _outcome_of(leg) not in FAILS_OVER or self._taken_back():
+                break
+            if not finish_leg(self._s, self._call, leg):
+                break
+            log.info("leg.failed_over", leg=leg.id)
+        return self._not_reached(_outcome_of(leg) if leg else Outcome.CONGESTION)
 
-    def _originate(self, a: PaidLeg, number: str) -> None:
-        options = self.request.options
+    def _open(self, account: AccountView, rate: RateView, way: Way) -> PaidLeg | None:
+        """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull.
+
+        An attempt that goes over several trunks has legs a1, a1.2, a1.3.
+        """
+        request, options = self.request, self.request.options
+        tried = len(self._call.legs) + 1
+        leg_id = f"{request.id}-a{request.attempts}" + (f".{tried}" if tried > 1 else "")
+        wanted_s = options.ring_timeout_a_s + options.menu_limit_s
+        now_us = self._s.clock.now_us()
+        funded_s = self._s.funding.open_leg_a(leg_id, request, account, rate, wanted_s, now_us, way)
+        if not funded_s:
+            return None
+        leg = self._call.add(self._s.client.channel(leg_id), is_a=True)
+        return PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
+
+    def _originate(self, a: PaidLeg, way: Way) -> None:
+        options, number = self.request.options, self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self.request.attempts)
         a.leg.requested = True
         started = self._s.client.channels.originate(
-            self._s.endpoint(number),
+            self._s.router.endpoint(number, way),
             a.leg.id,
             app_args=("leg-a", self.request.id),
             caller_id=options.caller_id_a or self.request.dnis,
@@ -143,24 +179,26 @@ class Session:
         request = self.request
         return request.triggered_by == "web" and self._s.stores.events.has(request.id, Step.CANCELLING)
 
-    def _await_answer(self, a: PaidLeg) -> str:
-        leg, request = a.leg, self.request
-        limit_s = request.options.ring_timeout_a_s + RINGING_MARGIN_S
+    def _answered(self, leg: Leg) -> bool:
+        """Wait for leg A's answer; when there is none, it has ended."""
+        limit_s = self.request.options.ring_timeout_a_s + RINGING_MARGIN_S
         self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
-        if leg.answered_at_us is None:
-            return self._not_reached(leg)
+        if leg.answered_at_us is None and leg.ended is None:
+            leg.hang_up()
+            self._call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
+        return leg.answered_at_us is not None
+
+    def _converse(self, a: PaidLeg) -> str:
+        leg, request = a.leg, self.request
+        assert leg.answered_at_us is not None
         self._s.stores.requests.answered(request.id)
         self._s.stores.calls.leg_answered(leg.id, leg.answered_at_us)
         log.info("leg.answered", leg=leg.id)
         a.arm()
         return Conversation(self._s, self._call, request, a).hold()
 
-    def _not_reached(self, leg: Leg) -> str:
+    def _not_reached(self, outcome: Outcome) -> str:
         """Leg A was not answered: another attempt later, or the end."""
-        if leg.ended is None:
-            leg.hang_up()
-            self._call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
-        outcome = end_of(leg).outcome if leg.ended else Outcome.FAILED
         if outcome is Outcome.CANCELLED:
             outcome = Outcome.NO_ANSWER
         if self.request.attempts < attempts_for(outcome, self.request) and not self._taken_back():
@@ -197,6 +235,11 @@ class Session:
             log.exception("call.close_failed", call=request.id)
         finally:
             self._call.close()
+
+
+def _outcome_of(leg: Leg) -> Outcome:
+    """How an unanswered leg ended; of one whose end was not reported that is not known."""
+    return end_of(leg).outcome if leg.ended else Outcome.FAILED
 
 
 def attempts_for(outcome: Outcome, request: RequestView) -> int:

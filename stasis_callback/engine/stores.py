@@ -17,6 +17,7 @@ from stasis_callback.store.limits import Limits
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
+from stasis_callback.store.trunks import Trunks
 from stasis_callback.store.vouchers import Vouchers
 from stasis_callback.store.web_instances import WebInstances
 
@@ -39,6 +40,7 @@ class Stores:
     api_keys: ApiKeys
     events: Events
     idempotency: IdempotencyKeys
+    trunks: Trunks
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -46,6 +48,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
     database = Database(url)
     ledger = Ledger(database, clock)
     tariffs = Tariffs(database, clock)
+    limits = Limits(database, clock)
     return Stores(
         database,
         ledger,
@@ -56,9 +59,10 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Calls(database, ledger, tariffs, clock),
         Throttles(database, clock),
         Vouchers(database, ledger, clock),
-        Limits(database, clock),
+        limits,
         WebInstances(database, clock),
         ApiKeys(database, clock),
         Events(database, clock),
         IdempotencyKeys(database, clock),
+        Trunks(database, limits, clock),
     )

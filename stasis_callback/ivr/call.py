@@ -150,6 +150,11 @@ class Call:
         self._a: Leg | None = None
 
     @property
+    def talked(self) -> bool:
+        """Whether a leg beside leg A was ever answered."""
+        return any(leg.answered_at_us is not None for leg in self.legs if leg is not self._a)
+
+    @property
     def legs(self) -> list[Leg]:
         """All legs so far, the oldest first."""
         return list(self._legs.values())

@@ -55,22 +55,27 @@ class AccessNumbers:
         """Set options (an empty text restores the default) and switch the number on or off; all or nothing."""
         with self._database.transaction():
             self._database.lock("access_numbers")
-            row = AccessNumber.get_or_none(AccessNumber.number == number)
-            if row is None:
-                raise InvalidInput(
-                    f"there is no access number {number!r}: see `stasis-callback access-number list`"
-                )
-            merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
+            before = self.named(number)
+            merged = {k: v for k, v in (dict(before.stored) | dict(stored)).items() if v != ""}
             unknown = {name: text for name, text in stored.items() if name not in OPTION_NAMES}
             CallOptions.parse(unknown | merged)
             values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
-            AccessNumber.update(values).where(AccessNumber.id == row.id).execute()
+            AccessNumber.update(values).where(AccessNumber.number == number).execute()
 
     def find(self, number: str) -> AccessNumberView | None:
         """The access number, enabled or not."""
         with self._database.reading():
             row = AccessNumber.get_or_none(AccessNumber.number == number)
             return _view(row) if row else None
+
+    def named(self, number: str) -> AccessNumberView:
+        """The access number. Raises InvalidInput when there is none."""
+        view = self.find(number)
+        if view is None:
+            raise InvalidInput(
+                f"there is no access number {number!r}: see `stasis-callback access-number list`"
+            )
+        return view
 
     def all(self) -> list[AccessNumberView]:
         """Every access number."""

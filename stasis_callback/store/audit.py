@@ -140,6 +140,15 @@ def _xdrs(tariffs: Tariffs) -> list[str]:
         seconds = charged_seconds(xdr.duration_us) if xdr.answered_at_us is not None else 0
         price = price_of(leg.rate_id, leg.terms_id)
         rated, billed = cost_micros(price, seconds, xdr.answered_at_us or 0), billed_seconds(price, seconds)
+        if leg.cost_rate_id is not None:
+            cost = cost_micros(
+                price_of(leg.cost_rate_id, leg.cost_terms_id), seconds, xdr.answered_at_us or 0
+            )
+            if xdr.cost_micros != cost:
+                wrong.append(
+                    f"leg {leg.id}: the xDR says a cost of {format_amount(xdr.cost_micros)}, "
+                    f"the trunk's rate gives {format_amount(cost)}"
+                )
         posted = charged.pop(leg.id, 0)
         paid, held = taken.get((leg.id, leg.account.book_id), 0), holds.get(leg.id, 0)
         says = f"leg {leg.id}: the xDR says {format_amount(amount)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
+from peewee import JOIN
+
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import require
 from stasis_callback.core.outcomes import Outcome
@@ -15,10 +17,11 @@ from stasis_callback.store.account_view import AccountView
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
-from stasis_callback.store.models import Account, Hold, Leg, Xdr
+from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.statements import insert, run, together
 from stasis_callback.store.tariffs import Tariffs
+from stasis_callback.store.trunks import Carrier
 
 Side = Literal["a", "b"]
 Source = Literal["events", "cel", "estimated"]
@@ -76,11 +79,18 @@ class XdrView:
     outcome: str
     cause: int
     source: str
+    trunk: str = ""
+    """The trunk it went over; "" for the one of the settings."""
+    cost_micros: int = 0
+    """What we pay for it, in `cost_currency`; that is "" where it is not known."""
+    cost_currency: str = ""
 
 
 _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
-    leg.dialed_at_us, leg.answered_at_us, account.number, book.currency
+    leg.dialed_at_us, leg.answered_at_us, account.number, book.currency,
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency
     FROM leg JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
+    LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
     WHERE leg.id = ? FOR UPDATE OF leg"""
 
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
@@ -103,9 +113,14 @@ class _LockedLeg(NamedTuple):
     answered_at_us: int | None
     account: str
     currency: str
+    trunk_id: int | None
+    cost_rate_id: int | None
+    cost_terms_id: int | None
+    trunk: str | None
+    cost_currency: str | None
 
 
-_XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name != "account")
+_XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account", "trunk"))
 
 
 class Calls:
@@ -126,8 +141,12 @@ class Calls:
         payer: AccountView,
         rate: RateView,
         hold_micros: int,
+        carrier: Carrier | None = None,
     ) -> bool:
-        """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice."""
+        """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
+
+        `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
+        """
         now_us = self._clock.now_us()
         with self._database.transaction():
             insert(
@@ -141,6 +160,7 @@ class Calls:
                 terms_id=rate.terms_id,
                 state=LegState.DIALING.value,
                 dialed_at_us=now_us,
+                **_carried(carrier),
             )
             held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
             if not held:
@@ -187,7 +207,7 @@ class Calls:
             if answered_at_us is not None:
                 self._used(leg.account_id, answered_at_us)
             run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
-            insert(Xdr, account_id=leg.account_id, created_at_us=now_us, **values)
+            insert(Xdr, account_id=leg.account_id, trunk_id=leg.trunk_id, created_at_us=now_us, **values)
             if leg.side == "b":
                 note_step(leg.request_id, Step.SECOND_ENDED, now_us)
 
@@ -219,7 +239,17 @@ class Calls:
             outcome=end.outcome.value,
             cause=end.cause,
             source=end.source,
+            trunk=leg.trunk or "",
+            cost_micros=self._cost_micros(leg, seconds, end),
+            cost_currency=leg.cost_currency or "",
         )
+
+    def _cost_micros(self, leg: _LockedLeg, seconds: int, end: LegEnd) -> int:
+        """What we pay for the same seconds, by the rate that was noted with the leg."""
+        if leg.cost_rate_id is None or leg.cost_terms_id is None:
+            return 0
+        price = self._tariffs.version(leg.cost_rate_id, leg.cost_terms_id).price
+        return cost_micros(price, seconds, end.answered_at_us or 0)
 
     def last_destination(self, account_id: int) -> str | None:
         """The number that the account's newest leg B went to."""
@@ -246,12 +276,20 @@ class Calls:
     ) -> list[XdrView]:
         """Call records in the order they ended, the newest `limit` of them."""
         with self._database.reading():
-            rows = Xdr.select(Xdr, Account).join(Account).order_by(Xdr.id.desc()).limit(limit)
+            rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+            rows = rows.order_by(Xdr.id.desc()).limit(limit)
             if account is not None:
                 rows = rows.where(Account.number == account)
             if request_id is not None:
                 rows = rows.where(Xdr.request == request_id)
             return [_xdr(row) for row in reversed(list(rows))]
+
+
+def _carried(carrier: Carrier | None) -> dict[str, object]:
+    if carrier is None:
+        return {}
+    cost = carrier.cost
+    return {"trunk_id": carrier.trunk.id, "cost_rate_id": cost.id, "cost_terms_id": cost.terms_id}
 
 
 def _side(text: str) -> Side:
@@ -291,4 +329,7 @@ def _xdr(row: Xdr) -> XdrView:
         outcome=row.outcome,
         cause=row.cause,
         source=row.source,
+        trunk=row.trunk.name if row.trunk else "",
+        cost_micros=row.cost_micros,
+        cost_currency=row.cost_currency,
     )

@@ -7,13 +7,14 @@ from typing import TypeVar
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import is_dialable
-from stasis_callback.store.models import Book, Customer, Product, Tariff
+from stasis_callback.store.models import Book, Customer, Product, Tariff, Trunk, Vendor
 
-Named = TypeVar("Named", Customer, Product, Tariff)
+Named = TypeVar("Named", Customer, Product, Tariff, Trunk, Vendor)
 
 STATUSES = ("active", "blocked", "closed")
 DAYS_LIMIT = 36_500
 SIMULTANEOUS_LIMIT = 1000
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2}", re.ASCII)
 
 
@@ -29,6 +30,15 @@ def checked_name(name: str) -> str:
     """A name for people, 1 to 64 printable characters. Raises InvalidInput otherwise."""
     if not (0 < len(name) <= 64 and name.isprintable() and name.strip() == name):
         raise InvalidInput(f"{name!r} is not a name: use 1 to 64 printable characters, no spaces around them")
+    return name
+
+
+def checked_word(name: str, what: str) -> str:
+    """A name for Asterisk's configuration files. Raises InvalidInput otherwise."""
+    if not _WORD.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} is not the name of {what}: use 1 to 40 letters, digits, dashes, underscores"
+        )
     return name
 
 

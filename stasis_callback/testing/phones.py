@@ -245,6 +245,10 @@ class Phone:
             step.act(call)
 
 
+SECOND_TRUNK = "second"
+"""A further endpoint of the product's Asterisk that leads to the same phones."""
+
+
 class Network(ABC):
     """A telephone network reached over the product's trunk: phones by number, and calls to access numbers."""
 

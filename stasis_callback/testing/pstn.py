@@ -26,7 +26,7 @@ from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock, Inbox
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 from stasis_callback.testing.asterisk import AsteriskInstance, AsteriskUnavailable, find_asterisk
-from stasis_callback.testing.phones import UNALLOCATED, Line, Network, Phone, PhoneCall, Refusal
+from stasis_callback.testing.phones import SECOND_TRUNK, UNALLOCATED, Line, Network, Phone, PhoneCall, Refusal
 from stasis_callback.testing.sip_trace import SipTrace
 
 TRUNK = "trunk"
@@ -248,17 +248,21 @@ def _instance(work_dir: Path, ari_user: str, *conf_dirs: Path) -> AsteriskInstan
 
 
 def _connect(instance: AsteriskInstance, peer: AsteriskInstance) -> None:
-    """Make `peer` the carrier of `instance`, as an operator does it in local/pjsip.conf."""
-    instance.local["pjsip.conf"] += f"""
-[{TRUNK}](carrier)
-aors = {TRUNK}
+    """Make `peer` the carrier of `instance`, as an operator does it in local/pjsip.conf: two trunks, one of which
+    also brings calls.
+    """
+    for trunk in (TRUNK, SECOND_TRUNK):
+        instance.local["pjsip.conf"] += f"""
+[{trunk}](carrier)
+aors = {trunk}
 media_address = 127.0.0.1
 bind_rtp_to_media_address = yes
 
-[{TRUNK}]
+[{trunk}]
 type = aor
 contact = sip:127.0.0.1:{peer.sip_port}
-
+"""
+    instance.local["pjsip.conf"] += f"""
 [{TRUNK}]
 type = identify
 endpoint = {TRUNK}

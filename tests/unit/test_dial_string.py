@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,31 +10,31 @@ from hypothesis import strategies as st
 
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.numbers import parse_rules
-from stasis_callback.engine.services import Services
+from stasis_callback.engine.routing import Router
 
 
-def _services(rules: str = "") -> Services:
+def _router(rules: str = "") -> Router:
     nothing: Any = None
-    return Services(nothing, nothing, nothing, nothing, nothing, nothing, Path(), "trunk", parse_rules(rules))
+    return Router(nothing, nothing, nothing, "trunk", parse_rules(rules))
 
 
 @pytest.mark.parametrize(
     ("rules", "dialled"), [("", "442071234567"), ("s/^/+/", "+442071234567"), ("s/^44/0/", "02071234567")]
 )
 def test_the_trunks_rules_are_applied_last(rules: str, dialled: str) -> None:
-    assert _services(rules).endpoint("442071234567") == f"PJSIP/{dialled}@trunk"
+    assert _router(rules).endpoint("442071234567") == f"PJSIP/{dialled}@trunk"
 
 
 @pytest.mark.parametrize("rules", ["s/^/sip/", "s/^[0-9]+$//", "s/^/12345/"])
 def test_rules_that_leave_no_number_dial_nothing(rules: str) -> None:
     with pytest.raises(InvariantBroken, match="number_rules"):
-        _services(rules).endpoint("442071234567")
+        _router(rules).endpoint("442071234567")
 
 
 @given(st.text(max_size=40))
 def test_no_text_gets_into_a_dial_string(text: str) -> None:
     try:
-        endpoint = _services().endpoint(text)
+        endpoint = _router().endpoint(text)
     except InvariantBroken:
         return
     digits = endpoint.removeprefix("PJSIP/").removesuffix("@trunk")

@@ -42,7 +42,8 @@ class FakeAsterisk:
             network = FakeNetwork(fake)
             ...  # AriClient(fake.url, fake.username, fake.password, fake.app)
 
-    `app` is the application the dialplan hands missed calls to, `trunk` the only endpoint there is. `speed`
+    `app` is the application the dialplan hands missed calls to, `trunk` the endpoint of
+    its carrier (there is one more, `phones.SECOND_TRUNK`). `speed`
     shortens playbacks and keyed digits; ring timeouts and `TIMEOUT(absolute)` always run in real seconds.
     `cel_dir` receives the CEL journal (a temporary folder by default).
     """

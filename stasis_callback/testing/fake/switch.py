@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
+from stasis_callback.testing.phones import SECOND_TRUNK
+
 from .apps import Apps
 from .cel import Cel
 from .model import CAUSE_TEXT, ID_EXISTS, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, Kind, Playback, State
@@ -95,7 +97,7 @@ class Switch:
         if "/" not in endpoint:
             raise AriError(400, "Invalid endpoint specified")
         parts = _ENDPOINT.fullmatch(endpoint)
-        if parts is None or parts["trunk"] != self.trunk:
+        if parts is None or parts["trunk"] not in (self.trunk, SECOND_TRUNK):
             raise AriError(500, "Allocation failed", key="error")
         originator = self.channels.get(str(params.get("originator") or ""))
         channel = self.new_channel(channel_id, kind, linkedid=originator.linkedid if originator else None)

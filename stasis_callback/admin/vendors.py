@@ -1,0 +1,33 @@
+"""`vendor`: who carries calls for us."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.output import print_list
+
+app = typer.Typer(name="vendor", help="Who carries calls for us, over trunks.")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The vendor's name.")],
+    currency: Annotated[str, typer.Option(help="What it bills in, like USD.", metavar="CODE")],
+) -> None:
+    """Add a vendor."""
+    with store() as s:
+        s.trunks.add_vendor(name, currency)
+    typer.echo(f"vendor {name} added")
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List all vendors."""
+    with store() as s:
+        print_list(
+            [asdict(vendor) for vendor in s.trunks.vendors()], ("name", "currency", "trunks"), as_json=as_json
+        )

@@ -1,0 +1,100 @@
+"""Which trunks a call is tried on, one after another, and the dial string for each.
+
+Where no trunk is in the database, the one of the settings carries everything, and what it costs is not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import require
+from stasis_callback.core.numbers import Rule, is_dialable, mask, parse_rules, translate
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.routing import Margin, Offer, Ranked, rank
+from stasis_callback.store.rate_book import RateView
+from stasis_callback.store.tariffs import Tariffs
+from stasis_callback.store.trunks import Carrier, Trunks, TrunkView
+
+log = structlog.get_logger()
+
+FAILS_OVER = (Outcome.CONGESTION, Outcome.FAILED)
+"""Ends that are the trunk's and not the other side's: another trunk may do better. A number that one carrier calls
+unallocated (404) is not tried elsewhere: it is nearly always true, and costs the subscriber time.
+"""
+
+Way = Carrier | None
+"""How a leg goes out: over a chosen trunk, or (None) over the trunk of the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """A trunk, and why it does not come into question (`disabled`, `no_route`, `no_rate`) or how it ranks."""
+
+    trunk: TrunkView
+    cost: RateView | None = None
+    ranked: Ranked | None = None
+    why_not: str = ""
+
+
+class Router:
+    """Chooses trunks."""
+
+    def __init__(
+        self, trunks: Trunks, tariffs: Tariffs, clock: Clock, trunk: str, number_rules: tuple[Rule, ...] = ()
+    ) -> None:
+        """`trunk` and its `number_rules` are those of the settings."""
+        self._trunks = trunks
+        self._tariffs = tariffs
+        self._clock = clock
+        self._trunk = trunk
+        self._number_rules = number_rules
+
+    def ways(self, number: str, rate: RateView, currency: str, options: CallOptions) -> list[Way]:
+        """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do."""
+        trunks = self._trunks.all()
+        if not trunks:
+            return [None]
+        considered = self.consider(trunks, number, rate, currency, options)
+        ways: list[Way] = [
+            Carrier(one.trunk, one.cost) for one in considered if one.cost is not None and not one.why_not
+        ]
+        if not ways:
+            reasons = {one.trunk.name: one.why_not for one in considered}
+            log.warning("route.none", number=mask(number), reasons=reasons)
+        return ways
+
+    def consider(
+        self, trunks: list[TrunkView], number: str, rate: RateView, currency: str, options: CallOptions
+    ) -> list[Considered]:
+        """Every trunk: those to be tried first and in their order, then the others, each with why not."""
+        out: list[Considered] = []
+        costs: dict[str, tuple[TrunkView, RateView]] = {}
+        offers: list[Offer] = []
+        for trunk in trunks:
+            preference = trunk.preference_for(number)
+            cost = self._tariffs.match(trunk.tariff_id, number)
+            if not trunk.enabled or preference is None or cost is None:
+                why_not = "disabled" if not trunk.enabled else "no_route" if preference is None else "no_rate"
+                out.append(Considered(trunk, why_not=why_not))
+            else:
+                costs[trunk.name] = trunk, cost
+                offers.append(Offer(trunk.name, preference, cost.price, trunk.currency))
+        margin = Margin(options.margin_guard, options.min_margin_percent)
+        ranked = rank(offers, rate.price, currency, margin, self._clock.now_us())
+        return [Considered(*costs[r.offer.trunk], r, r.passed_over) for r in ranked] + out
+
+    def endpoint(self, number: str, way: Way = None) -> str:
+        """The dial string for a number: `+?[0-9]{3,15}`, one trunk, nothing a caller could add to."""
+        require(is_dialable(number), "only 3 to 15 digits are ever dialled")
+        trunk, rules = self._trunk, self._number_rules
+        if way is not None:
+            trunk, rules = way.trunk.name, parse_rules(way.trunk.number_rules)
+        dialled = translate(rules, number)
+        require(
+            is_dialable(dialled.removeprefix("+")), "the trunk's number_rules do not leave 3 to 15 digits"
+        )
+        return f"PJSIP/{dialled}@{trunk}"

@@ -1,0 +1,179 @@
+"""Several trunks: the cheapest first, the next one when it fails, none above its limits, none at a loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from world import ACCESS, ANI, FRIEND, World
+
+from stasis_callback.core.rating import Rate
+from stasis_callback.store.tariffs import NewRate
+from stasis_callback.testing.phones import BUSY, CONGESTION, SECOND_TRUNK
+
+CHEAP, DEAR = "7", "8"
+"""What each trunk puts before a number: so the phones tell which trunk a call came over."""
+
+
+def two_trunks(
+    world: World, *, cheap: dict[str, Any] | None = None, dear: dict[str, Any] | None = None
+) -> None:
+    """A carrier that costs us 1 cent a minute and one that costs 3; the subscriber pays 6 to 420, 12 to 44."""
+    trunks, tariffs = world.stores.trunks, world.stores.tariffs
+    trunks.add_vendor("carrier", "USD")
+    for name, price_micros, prefix, values in (
+        (world.settings.asterisk.trunk, 10_000, CHEAP, cheap),
+        (SECOND_TRUNK, 30_000, DEAR, dear),
+    ):
+        tariffs.add(f"cost of {name}", "USD")
+        rates = [
+            NewRate(Rate(to, first_price_micros=price_micros, next_price_micros=price_micros))
+            for to in ("420", "44")
+        ]
+        tariffs.put_rates(f"cost of {name}", rates)
+        trunks.add(
+            name, vendor="carrier", tariff=f"cost of {name}", number_rules=f"s/^/{prefix}/", **values or {}
+        )
+
+
+def usual(world: World, **options: str) -> None:
+    world.usual(caller_id_b=ANI, **options)
+    world.phone(CHEAP + ANI).answers().dials(f"{FRIEND}#")
+
+
+def test_the_cheapest_trunk_carries_both_legs_and_its_cost_stands_on_the_call_records(world: World) -> None:
+    usual(world)
+    two_trunks(world)
+    world.phone(CHEAP + FRIEND).answers().hangs_up(after_s=2)
+    with world.running():
+        world.rings()
+        world.phone(CHEAP + FRIEND).wait_for("ended", timeout_s=30)
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    for xdr in world.xdrs().values():
+        assert (xdr.trunk, xdr.cost_currency) == (world.settings.asterisk.trunk, "USD")
+        assert xdr.cost_micros == -(-xdr.charged_s * 10_000 // 60) > 0
+
+
+def test_a_congested_trunk_is_followed_by_the_next(world: World) -> None:
+    usual(world)
+    two_trunks(world)
+    world.phone(CHEAP + FRIEND).refuses(CONGESTION)
+    world.phone(DEAR + FRIEND).answers().hangs_up(after_s=2)
+    with world.running():
+        world.rings()
+        world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=30)
+        world.phone(CHEAP + ANI).hang_up()
+        assert [request.outcome for request in world.finished()] == ["completed"]
+        world.nothing_left()
+    first, second = world.xdrs()["b1"], world.xdrs()["b2"]
+    assert (first.trunk, first.outcome, first.amount_micros, first.cost_micros) == (
+        world.settings.asterisk.trunk, "congestion", 0, 0
+    )  # fmt: skip
+    assert (second.trunk, second.outcome) == (SECOND_TRUNK, "answered")
+    assert second.cost_micros == -(-second.charged_s * 30_000 // 60)
+
+
+def test_who_has_money_for_one_leg_only_still_gets_the_second_trunk(world: World) -> None:
+    """The hold of the attempt that failed is given back before the next is made."""
+    world.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
+    world.access_number()
+    world.account(funds="0.010")
+    two_trunks(world)
+    world.stores.access_numbers.change(ACCESS, {"margin_guard": "off"})
+    world.phone(CHEAP + ANI).answers().dials(f"{FRIEND}#")
+    world.phone(CHEAP + FRIEND).refuses(CONGESTION)
+    world.phone(DEAR + FRIEND).answers()
+    with world.running():
+        world.rings()
+        world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=40)
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left(funds="0.010")
+    assert world.xdrs()["b2"].charged_s == 10
+
+
+def test_busy_is_the_other_sides_word_and_no_other_trunk_is_tried(world: World) -> None:
+    usual(world)
+    two_trunks(world)
+    world.phone(CHEAP + FRIEND).refuses(BUSY)
+    world.phone(DEAR + FRIEND).answers()
+    with world.running():
+        world.rings()
+        world.heard("busy")
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    assert set(world.xdrs()) == {"a1", "b1"}
+
+
+def test_when_every_trunk_fails_the_subscriber_is_told(world: World) -> None:
+    usual(world)
+    two_trunks(world)
+    for trunk in (CHEAP, DEAR):
+        world.phone(trunk + FRIEND).refuses(CONGESTION)
+    with world.running():
+        world.rings()
+        world.heard("cannot be reached")
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    assert [world.xdrs()[leg].outcome for leg in ("b1", "b2")] == ["congestion", "congestion"]
+
+
+def test_leg_a_goes_over_the_next_trunk_at_once(world: World) -> None:
+    usual(world, retry_interval_s="600")
+    two_trunks(world)
+    world.phone(CHEAP + ANI).forget().refuses(CONGESTION)
+    world.phone(DEAR + ANI).answers().dials(f"{FRIEND}#")
+    world.phone(CHEAP + FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.phone(CHEAP + FRIEND).wait_for("ended", timeout_s=30)
+        world.phone(DEAR + ANI).hang_up()
+        assert [request.outcome for request in world.finished()] == ["completed"]
+        world.nothing_left()
+    legs = world.xdrs()
+    assert {leg: (xdr.trunk, xdr.outcome) for leg, xdr in legs.items() if leg.startswith("a")} == {
+        "a1": (world.settings.asterisk.trunk, "congestion"),
+        "a1.2": (SECOND_TRUNK, "answered"),
+    }
+
+
+def test_a_full_trunk_is_passed_over(world: World) -> None:
+    usual(world)
+    two_trunks(world, cheap={"calls_limit": 1})
+    world.phone(DEAR + FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=30)
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    assert world.events("trunk.full")
+    assert {leg: xdr.trunk for leg, xdr in world.xdrs().items()} == {
+        "a1": world.settings.asterisk.trunk,
+        "b2": SECOND_TRUNK,
+    }
+
+
+@pytest.mark.parametrize("number", ["a route elsewhere", "a rate above the price"])
+def test_a_destination_that_no_trunk_may_carry_is_refused_before_anything_is_dialled(
+    world: World, number: str
+) -> None:
+    usual(world, min_margin_percent="0" if number == "a route elsewhere" else "80")
+    two_trunks(world)
+    # Leg A earns 6 cents and costs 1: over four fifths are left. Leg B earns 12 and costs 3.
+    for trunk in (world.settings.asterisk.trunk, SECOND_TRUNK):
+        world.stores.trunks.add_route(trunk, "420")
+        if number != "a route elsewhere" and trunk == SECOND_TRUNK:
+            world.stores.trunks.add_route(trunk, "44")
+    with world.running():
+        world.rings()
+        world.heard("not available")
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    assert set(world.xdrs()) == {"a1"}
+    assert world.events("route.none")
