@@ -213,6 +213,7 @@ class Conversation:
                 return None
             if connection.outcome not in FAILS_OVER:
                 break
+            log.info("leg.failed_over", leg=connection.b.leg.id)
             following = self._next_way()
         return _NOT_REACHED.get(connection.outcome, Prompt.NUMBER_UNREACHABLE)
 

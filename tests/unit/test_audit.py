@@ -115,6 +115,8 @@ def planted(what: str, change: str, *sentences: str, tables: str = "") -> object
             "leg a1: the xDR says 60 s, its rate bills 0 s", tables="xdr"),
         planted("an xDR's account", "UPDATE xdr SET account_id = 2 WHERE leg_id = 'a1'",
             "leg a1: the xDR stands on another account than the leg", tables="xdr"),
+        planted("a cost", "UPDATE leg SET cost_rate_id = rate_id, cost_terms_id = terms_id WHERE id = 'a1'",
+            "leg a1: the xDR says a cost of 0.00, the trunk's rate gives 0.60"),
         planted("an xDR deleted", "DELETE FROM xdr WHERE leg_id = 'a1'",
             "leg a1 was charged but has no xDR",
             "leg a1 is settled but has no xDR", tables="xdr"),
