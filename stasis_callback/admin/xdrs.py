@@ -41,5 +41,11 @@ def list_newest(
 
 
 def xdr_record(xdr: XdrView) -> dict[str, object]:
-    """A call record as commands show it; `duration_s` is exact to the millisecond, as text like an amount."""
-    return asdict(xdr) | {"duration_s": f"{xdr.duration_us / US_PER_S:.3f}"}
+    """A call record as commands show it; `duration_s` is exact to the millisecond, as text like an amount.
+
+    A cost that is not known (the trunk of the settings) is None, not nothing.
+    """
+    return asdict(xdr) | {
+        "duration_s": f"{xdr.duration_us / US_PER_S:.3f}",
+        "cost_micros": xdr.cost_micros if xdr.cost_currency else None,
+    }
