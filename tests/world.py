@@ -31,11 +31,13 @@ from stasis_callback.store.calls import XdrView
 from stasis_callback.store.requests import RequestView
 from stasis_callback.store.tariffs import NewRate
 from stasis_callback.testing.fake import FakeNetwork
-from stasis_callback.testing.phones import Network, Phone, Refusal
+from stasis_callback.testing.phones import SECOND_TRUNK, Network, Phone, Refusal
 
 ACCESS = "420800123456"
 ANI = "420212345678"
 FRIEND = "442071234567"
+CHEAP, DEAR = "7", "8"
+"""What each of two trunks puts before a number: so the phones tell which one a call came over."""
 
 
 class World:
@@ -82,6 +84,23 @@ class World:
             self._topups += 1
             self.stores.ledger.top_up(account.book_id, parse_amount(funds), key=f"test-{self._topups}")
         return self.stores.accounts.get(account.id)
+
+    def two_trunks(self, *, cheap: dict[str, Any] | None = None) -> None:
+        """A trunk that costs us 1 cent a minute and one that costs 3; `cheap` are settings of the first."""
+        self.stores.trunks.add_vendor("carrier", "USD")
+        for name, price_micros, prefix in (
+            (self.settings.asterisk.trunk, 10_000, CHEAP),
+            (SECOND_TRUNK, 30_000, DEAR),
+        ):
+            tariff = f"cost of {name}"
+            self.stores.tariffs.add(tariff, "USD")
+            rates = [
+                NewRate(Rate(to, first_price_micros=price_micros, next_price_micros=price_micros))
+                for to in ("420", "44")
+            ]
+            self.stores.tariffs.put_rates(tariff, rates)
+            self.stores.trunks.add(name, vendor="carrier", tariff=tariff, number_rules=f"s/^/{prefix}/")
+        self.stores.trunks.change(self.settings.asterisk.trunk, **cheap or {})
 
     def usual(self, funds: str = "10.00", **options: str) -> None:
         """A business as most scenarios need it: 6 and 12 cents a minute, by the second."""

@@ -43,6 +43,9 @@ ELSEWHERE = {
     "talk_limit_s": "test_money_end.py",
     "hold_slice_s": "test_slices.py",
     "hold_extend_before_s": "test_slices.py",
+    "margin_guard": "test_routing.py",
+    "min_margin_percent": "test_routing.py",
+    "trunk_attempts": "test_routing.py",
     "menu_afterwards": "test_known_destination.py",
 }
 

@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from world import ACCESS, ANI, FRIEND, World
+from world import ACCESS, ANI, CHEAP, DEAR, FRIEND, World
 
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.tariffs import NewRate
 from stasis_callback.testing.phones import BUSY, CONGESTION, SECOND_TRUNK
-
-CHEAP, DEAR = "7", "8"
-"""What each trunk puts before a number: so the phones tell which trunk a call came over."""
-
-
-def two_trunks(
-    world: World, *, cheap: dict[str, Any] | None = None, dear: dict[str, Any] | None = None
-) -> None:
-    """A carrier that costs us 1 cent a minute and one that costs 3; the subscriber pays 6 to 420, 12 to 44."""
-    trunks, tariffs = world.stores.trunks, world.stores.tariffs
-    trunks.add_vendor("carrier", "USD")
-    for name, price_micros, prefix, values in (
-        (world.settings.asterisk.trunk, 10_000, CHEAP, cheap),
-        (SECOND_TRUNK, 30_000, DEAR, dear),
-    ):
-        tariffs.add(f"cost of {name}", "USD")
-        rates = [
-            NewRate(Rate(to, first_price_micros=price_micros, next_price_micros=price_micros))
-            for to in ("420", "44")
-        ]
-        tariffs.put_rates(f"cost of {name}", rates)
-        trunks.add(
-            name, vendor="carrier", tariff=f"cost of {name}", number_rules=f"s/^/{prefix}/", **values or {}
-        )
 
 
 def usual(world: World, **options: str) -> None:
@@ -43,7 +16,7 @@ def usual(world: World, **options: str) -> None:
 
 def test_the_cheapest_trunk_carries_both_legs_and_its_cost_stands_on_the_call_records(world: World) -> None:
     usual(world)
-    two_trunks(world)
+    world.two_trunks()
     world.phone(CHEAP + FRIEND).answers().hangs_up(after_s=2)
     with world.running():
         world.rings()
@@ -58,7 +31,7 @@ def test_the_cheapest_trunk_carries_both_legs_and_its_cost_stands_on_the_call_re
 
 def test_a_congested_trunk_is_followed_by_the_next(world: World) -> None:
     usual(world)
-    two_trunks(world)
+    world.two_trunks()
     world.phone(CHEAP + FRIEND).refuses(CONGESTION)
     world.phone(DEAR + FRIEND).answers().hangs_up(after_s=2)
     with world.running():
@@ -80,7 +53,7 @@ def test_who_has_money_for_one_leg_only_still_gets_the_second_trunk(world: World
     world.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
     world.access_number()
     world.account(funds="0.010")
-    two_trunks(world)
+    world.two_trunks()
     world.stores.access_numbers.change(ACCESS, {"margin_guard": "off"})
     world.phone(CHEAP + ANI).answers().dials(f"{FRIEND}#")
     world.phone(CHEAP + FRIEND).refuses(CONGESTION)
@@ -96,7 +69,7 @@ def test_who_has_money_for_one_leg_only_still_gets_the_second_trunk(world: World
 
 def test_busy_is_the_other_sides_word_and_no_other_trunk_is_tried(world: World) -> None:
     usual(world)
-    two_trunks(world)
+    world.two_trunks()
     world.phone(CHEAP + FRIEND).refuses(BUSY)
     world.phone(DEAR + FRIEND).answers()
     with world.running():
@@ -110,7 +83,7 @@ def test_busy_is_the_other_sides_word_and_no_other_trunk_is_tried(world: World) 
 
 def test_when_every_trunk_fails_the_subscriber_is_told(world: World) -> None:
     usual(world)
-    two_trunks(world)
+    world.two_trunks()
     for trunk in (CHEAP, DEAR):
         world.phone(trunk + FRIEND).refuses(CONGESTION)
     with world.running():
@@ -122,9 +95,21 @@ def test_when_every_trunk_fails_the_subscriber_is_told(world: World) -> None:
     assert [world.xdrs()[leg].outcome for leg in ("b1", "b2")] == ["congestion", "congestion"]
 
 
+def test_no_more_trunks_are_tried_than_set(world: World) -> None:
+    usual(world, trunk_attempts="1")
+    world.two_trunks()
+    world.phone(CHEAP + FRIEND).refuses(CONGESTION)
+    with world.running():
+        world.rings()
+        world.heard("cannot be reached")
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+    assert set(world.xdrs()) == {"a1", "b1"}
+
+
 def test_leg_a_goes_over_the_next_trunk_at_once(world: World) -> None:
     usual(world, retry_interval_s="600")
-    two_trunks(world)
+    world.two_trunks()
     world.phone(CHEAP + ANI).forget().refuses(CONGESTION)
     world.phone(DEAR + ANI).answers().dials(f"{FRIEND}#")
     world.phone(CHEAP + FRIEND).answers().hangs_up(after_s=1)
@@ -143,7 +128,7 @@ def test_leg_a_goes_over_the_next_trunk_at_once(world: World) -> None:
 
 def test_a_full_trunk_is_passed_over(world: World) -> None:
     usual(world)
-    two_trunks(world, cheap={"calls_limit": 1})
+    world.two_trunks(cheap={"calls_limit": 1})
     world.phone(DEAR + FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         world.rings()
@@ -163,7 +148,7 @@ def test_a_destination_that_no_trunk_may_carry_is_refused_before_anything_is_dia
     world: World, number: str
 ) -> None:
     usual(world, min_margin_percent="0" if number == "a route elsewhere" else "80")
-    two_trunks(world)
+    world.two_trunks()
     # Leg A earns 6 cents and costs 1: over four fifths are left. Leg B earns 12 and costs 3.
     for trunk in (world.settings.asterisk.trunk, SECOND_TRUNK):
         world.stores.trunks.add_route(trunk, "420")

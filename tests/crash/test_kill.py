@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from world import FRIEND, World
+from world import ANI, CHEAP, DEAR, FRIEND, World
 
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.core.rating import Rate
+from stasis_callback.testing.phones import CONGESTION
 
 
 def _charged_as_in_the_journal(world: World) -> None:
@@ -167,6 +168,29 @@ def test_killed_between_hang_up_and_settlement(world: World, tmp_path: Path) -> 
     with world.process(tmp_path):
         world.finished()
         _charged_as_in_the_journal(world)
+
+
+def test_killed_between_two_trunks(world: World, tmp_path: Path) -> None:
+    """The first trunk was congested, the second not yet tried: the hold is given back, and the menu is over."""
+    world.usual()
+    world.two_trunks()
+    subscriber = world.phone(CHEAP + ANI).answers().dials(f"{FRIEND}#")
+    world.phone(CHEAP + FRIEND).refuses(CONGESTION)
+    friend = world.phone(DEAR + FRIEND).answers()
+    with world.process(tmp_path, STASIS_CALLBACK_CRASH_AT="leg-ended") as service:
+        world.rings()
+        service.wait(timeout=30)
+        assert world.xdrs() == {}
+    with world.process(tmp_path):
+        subscriber.wait_for("ended", timeout_s=30)
+        (request,) = world.finished()
+        _charged_as_in_the_journal(world)
+    assert request.outcome == "interrupted"
+    assert not friend.calls
+    assert {leg: (xdr.outcome, bool(xdr.cost_micros)) for leg, xdr in world.xdrs().items()} == {
+        "a1": ("answered", True),
+        "b1": ("congestion", False),
+    }
 
 
 def test_killed_right_after_bridging_with_funds_for_ten_seconds(world: World, tmp_path: Path) -> None:
