@@ -14,6 +14,7 @@ from stasis_callback.store.events import Events
 from stasis_callback.store.idempotency import IdempotencyKeys
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.limits import Limits
+from stasis_callback.store.reports import Reports
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
@@ -41,6 +42,7 @@ class Stores:
     events: Events
     idempotency: IdempotencyKeys
     trunks: Trunks
+    reports: Reports
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -65,4 +67,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Events(database, clock),
         IdempotencyKeys(database, clock),
         Trunks(database, limits, clock),
+        Reports(database),
     )
