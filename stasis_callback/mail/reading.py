@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses
@@ -114,7 +115,7 @@ def _decoded(value: str) -> str:
     try:
         for piece, charset in decode_header(" ".join(value[:HEADER_LIMIT].split())):
             text += piece if isinstance(piece, str) else _text(piece, charset or "ascii")
-    except Exception:  # bad base64 and others: the value as it stands
+    except (ValueError, LookupError, HeaderParseError):  # bad base64 and others: the value as it stands
         text = value[:HEADER_LIMIT]
     return "".join(c if c.isprintable() else " " for c in text).strip()
 
@@ -133,7 +134,7 @@ def _is_automatic(message: Message) -> bool:
         auto not in ("", "no")
         or precedence in ("bulk", "junk", "list", "auto_reply")
         or any(name.lower().startswith("list-") for name in message)
-        or any(name in message for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Response-Suppress-Reply"))
+        or any(name in message for name in ("X-Autoreply", "X-Autorespond"))
         or _header(message, "Return-Path") == "<>"
         or message.get_content_type() in ("multipart/report", "message/delivery-status")
         or any(a.lower().startswith(("mailer-daemon@", "postmaster@")) for a in _addresses(message, "From"))
