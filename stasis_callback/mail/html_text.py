@@ -10,9 +10,9 @@ HTML_LIMIT = 200_000
 """Longest HTML looked at, in characters: what follows is cut off. Bounds the time that deep nesting costs."""
 
 _BLOCKS = frozenset(
-    "address article br div dd dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table tr ul".split()
+    "address article br div dd dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table tr ul".split()  # noqa: SIM905
 )
-_UNSEEN = frozenset("script style head title template noscript blockquote".split())
+_UNSEEN = frozenset("script style head title template noscript blockquote".split())  # noqa: SIM905
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 _QUOTE = re.compile(
     r"gmail_quote|yahoo_quoted|moz-cite|moz-signature|gmail_signature|protonmail_quote|divRplyFwdMsg",

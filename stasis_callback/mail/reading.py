@@ -14,7 +14,7 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses
-from typing import Literal
+from typing import Literal, cast
 
 from stasis_callback.core.mail_command import MailCommand, Reason, Unreadable, find_command
 from stasis_callback.mail.html_text import visible_text
@@ -175,18 +175,19 @@ def _leaves(message: Message) -> Iterator[str | list[str]]:
     kind = message.get_content_type()
     payload = message.get_payload()
     if isinstance(payload, list):
+        children = cast(list[Message], payload)
         if message.get_content_maintype() != "multipart":
             return  # an embedded message is somebody else's
         if kind == "multipart/alternative":
             forms: list[str] = []
-            for child in payload:
+            for child in children:
                 for leaf in _leaves(child):
                     forms.extend(leaf if isinstance(leaf, list) else [leaf])
                     break
             if any(form.strip() for form in forms):
                 yield forms
             return
-        for child in payload:
+        for child in children:
             yield from _leaves(child)
         return
     if (
