@@ -10,7 +10,7 @@ HTML_LIMIT = 200_000
 """Longest HTML looked at, in characters: what follows is cut off. Bounds the time that deep nesting costs."""
 
 _BLOCKS = frozenset(
-    "address article br div dd dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table tr ul".split()  # noqa: SIM905
+    "address article div dd dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table tr ul".split()  # noqa: SIM905
 )
 _UNSEEN = frozenset("script style head title template noscript blockquote".split())  # noqa: SIM905
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
@@ -31,19 +31,32 @@ def visible_text(html: str) -> str:
     while waiting:
         node = waiting.pop()
         if isinstance(node, str):
-            pieces.append(node)
+            if node == "\n":
+                _end_line(pieces)
+            else:
+                pieces.append(node)
             continue
         if node.next is not None and node.tag != "body":
             waiting.append(node.next)
         if node.tag == "-text":
             pieces.append(_SPACES.sub(" ", node.text_content or ""))
+        elif node.tag == "br":
+            pieces.append("\n")
         elif not _is_unseen(node):
             edge = "\n" if node.tag in _BLOCKS else " " if node.tag in ("td", "th") else ""
-            pieces.append(edge)
             waiting.append(edge)
             if node.child is not None:
                 waiting.append(node.child)
+            waiting.append(edge)
     return "".join(pieces)
+
+
+def _end_line(pieces: list[str]) -> None:
+    """Blocks that follow each other have no empty line between: one would hide that a number goes on."""
+    while pieces and pieces[-1] in ("", " "):
+        pieces.pop()
+    if pieces and pieces[-1] != "\n":
+        pieces.append("\n")
 
 
 def _is_unseen(node: LexborNode) -> bool:
