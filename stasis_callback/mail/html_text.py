@@ -6,8 +6,10 @@ import re
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from stasis_callback.core.mail_command import Unreadable
+
 HTML_LIMIT = 200_000
-"""Longest HTML looked at, in characters: what follows is cut off. Bounds the time that deep nesting costs."""
+"""Longest HTML looked at, in characters. Bounds the time that deep nesting costs."""
 
 _BLOCKS = frozenset(
     "address article div dd dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol p pre section table tr ul".split()  # noqa: SIM905
@@ -22,10 +24,15 @@ _SPACES = re.compile(r"[ \t\r\n\f]+")
 
 
 def visible_text(html: str) -> str:
-    """What a reader sees of `html`, a line for each block. Quotes and what a style attribute hides are left out."""
+    """What a reader sees of `html`, a line for each block, without quotes and what a style attribute hides.
+
+    Raises Unreadable (`too_long`).
+    """
+    if len(html) > HTML_LIMIT:
+        raise Unreadable("too_long")
     pieces: list[str] = []
     waiting: list[LexborNode | str] = []
-    body = LexborHTMLParser(html[:HTML_LIMIT]).body
+    body = LexborHTMLParser(html).body
     if body is not None:
         waiting.append(body)
     while waiting:

@@ -54,7 +54,7 @@ def read_mail(
     *,
     size_limit: int = 2_000_000,
     parts_limit: int = 100,
-    nesting_limit: int = 20,
+    containers_limit: int = 60,
     line_limit: int = 100_000,
     headers_limit: int = 300,
 ) -> Mail:
@@ -62,7 +62,7 @@ def read_mail(
 
     Limits: bytes, parts, multiparts and embedded messages together, bytes of a line, headers of the mail.
     """
-    _check_outside(raw, size_limit, nesting_limit, line_limit, headers_limit)
+    _check_outside(raw, size_limit, containers_limit, line_limit, headers_limit)
     try:
         return _read(message_from_bytes(raw, policy=policy.compat32), parts_limit)
     except MailRefused:
@@ -71,11 +71,11 @@ def read_mail(
         raise MailRefused("broken") from error
 
 
-def _check_outside(raw: bytes, size: int, nesting: int, line: int, headers: int) -> None:
+def _check_outside(raw: bytes, size: int, containers: int, line: int, headers: int) -> None:
     """The limits that are checked before the parser, whose time grows with lines times nesting."""
     if len(raw) > size:
         raise MailRefused("too_large")
-    if sum(1 for _ in _CONTAINER.finditer(raw)) > 5 * nesting:
+    if sum(1 for _ in _CONTAINER.finditer(raw)) > containers:
         raise MailRefused("too_many_parts")
     lines = raw.splitlines()
     if max(map(len, lines), default=0) > line:
@@ -145,7 +145,13 @@ def _is_automatic(message: Message) -> bool:
 
 
 def _command(message: Message) -> tuple[MailCommand | None, Reason | None]:
-    texts = [text for text in _bodies(message) if text.strip()] or [_header(message, "Subject")]
+    # A text that is cut could end in the middle of a number: it is refused.
+    if len(str(message.get("Subject", ""))) > HEADER_LIMIT:
+        return None, "too_long"
+    try:
+        texts = [text for text in _bodies(message) if text.strip()] or [_header(message, "Subject")]
+    except Unreadable as unreadable:
+        return None, unreadable.reason
     found: set[MailCommand] = set()
     problems: list[Reason] = []
     for text in texts:

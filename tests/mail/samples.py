@@ -87,7 +87,8 @@ def empty_plain_alternative(text: str) -> bytes:
 
 
 def with_attachment(kind: str, disposition: str) -> Callable[[str], bytes]:
-    attached = f'Content-Type: {kind}\r\nContent-Disposition: {disposition}; filename="a.txt"\r\n\r\n{OTHER}\r\n'.encode()
+    head = f'Content-Type: {kind}\r\nContent-Disposition: {disposition}; filename="a.txt"\r\n\r\n'
+    attached = f"{head}{OTHER}\r\n".encode()
     return lambda text: _head("") + bundle("mixed", part(text, "plain", "utf-8", "8bit"), attached)
 
 

@@ -59,6 +59,12 @@ def test_nuls_place_no_call() -> None:
     assert read_mail(b"\n" + LINE.replace("212", "2\x0012").encode()).command is None
 
 
+def test_a_text_is_never_cut_in_the_middle_of_a_number() -> None:
+    long_html = b"Content-Type: text/html\n\n" + b"<p>hello\n" * 30_000 + LINE.encode()
+    assert read_mail(long_html).problem == "too_long"
+    assert read_mail(f"Subject: {LINE:>2005}\n\n".encode()).command is None
+
+
 def mutated(raw: bytes, chance: random.Random) -> bytes:
     data = bytearray(raw)
     kind = chance.randrange(4)
