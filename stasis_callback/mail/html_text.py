@@ -50,12 +50,16 @@ def visible_text(html: str) -> str:
         elif node.tag == "br":
             pieces.append("\n")
         elif not _is_unseen(node):
-            edge = "\n" if node.tag in _BLOCKS else " " if node.tag in ("td", "th") else ""
+            edge = _edge(node.tag)
             waiting.append(edge)
             if node.child is not None:
                 waiting.append(node.child)
             waiting.append(edge)
     return "".join(pieces)
+
+
+def _edge(tag: str | None) -> str:
+    return "\n" if tag in _BLOCKS else " " if tag in ("td", "th") else ""
 
 
 def _end_line(pieces: list[str]) -> None:
