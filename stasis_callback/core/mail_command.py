@@ -56,7 +56,7 @@ _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 _ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
 _BELOW = re.compile(
-    rf"--\s*|_{{5,}}|-{{2,}}.*[^\s-].*-{{2,}}|begin forwarded message:|\*?(?:{_HEADERS})\s*[:：].*",
+    rf"--\s*|_{{5,}}|-{{2,}}.*[^\s-].*-{{2,}}|begin forwarded message:|.*\b(?:wrote|schrieb|écrit|escribió|scritto|escreveu|schreef)\b.*:|\*?(?:{_HEADERS})\s*[:：].*",
     re.IGNORECASE,
 )
 

@@ -38,10 +38,7 @@ def visible_text(html: str) -> str:
     while waiting:
         node = waiting.pop()
         if isinstance(node, str):
-            if node == "\n":
-                _end_line(pieces)
-            else:
-                pieces.append(node)
+            _add_edge(pieces, node)
             continue
         if node.next is not None and node.tag != "body":
             waiting.append(node.next)
@@ -62,8 +59,11 @@ def _edge(tag: str | None) -> str:
     return "\n" if tag in _BLOCKS else " " if tag in ("td", "th") else ""
 
 
-def _end_line(pieces: list[str]) -> None:
+def _add_edge(pieces: list[str], edge: str) -> None:
     """Blocks that follow each other have no empty line between: one would hide that a number goes on."""
+    if edge != "\n":
+        pieces.append(edge)
+        return
     while pieces and pieces[-1] in ("", " "):
         pieces.pop()
     if pieces and pieces[-1] != "\n":
