@@ -56,7 +56,9 @@ _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 _ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
 _BELOW = re.compile(
-    rf"--\s*|_{{5,}}|-{{2,}}.*[^\s-].*-{{2,}}|begin forwarded message:|.*\b(?:wrote|schrieb|écrit|escribió|scritto|escreveu|schreef)\b.*:|\*?(?:{_HEADERS})\s*[:：].*",
+    rf"--\s*|_{{5,}}|-{{2,}}.*[^\s-].*-{{2,}}|begin forwarded message:|"
+    r".*\b(?:wrote|schrieb|écrit|escribió|scritto|escreveu|schreef)\b.*:|"
+    rf"\*?(?:{_HEADERS})\s*[:：].*",
     re.IGNORECASE,
 )
 
@@ -71,8 +73,12 @@ def find_command(text: str) -> MailCommand:
         raise Unreadable("too_long")
     found: set[MailCommand] = set()
     broken = False
-    for words in _paragraphs(text):
+    before: list[_Word] = []
+    for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words)
+        # Also behind an empty line, digits alone may be the rest of a number.
+        goes_on = _ascii(words[0].text)[:1].isnumeric() and _command(before[-_SHAPE:]) is not None
+        fine, before = fine and not goes_on, words
         found |= commands
         broken = broken or not fine
     if len(found) > 1:
