@@ -1,0 +1,169 @@
+"""The command of an e-mail callback: `P ACCOUNT SECRET SN NUMBER DN NUMBER`.
+
+The grammar, with examples, is docs/reference/email-command.md. What is not clearly one command is refused: a call
+that is not placed costs nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stasis_callback.core.numbers import clean, is_dialable
+
+TEXT_LIMIT = 200_000
+"""Longest text looked at, in characters."""
+WORD_LIMIT = 128
+"""Longest secret or number, in characters."""
+
+Reason = Literal["no_command", "several_commands", "malformed", "too_long"]
+
+
+@dataclass(frozen=True, slots=True)
+class MailCommand:
+    """What a mail asks for. The numbers are 3 to 15 ASCII digits; the secret is a password or a one-time token."""
+
+    account: str
+    secret: str = field(repr=False)
+    number_a: str
+    number_b: str
+
+
+class Unreadable(Exception):
+    """The text holds no usable command; `reason` says why.
+
+    `no_command`: nothing looks like one. `several_commands`: two that differ. `malformed`: something begins like a
+    command and is not one, or a number may be cut short. `too_long`: more text than is looked at.
+    """
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason: Reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    text: str
+    starts_line: bool
+
+
+_SHAPE = 7  # P account secret SN number DN number
+_OPENING = "\"'“”„«‹*•([<`"
+_CLOSING = ".,;:!?\"'”“»›)]>*`"
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
+_ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
+_HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
+_BELOW = re.compile(
+    rf"--\s*|_{{5,}}|-{{2,}}.*[^\s-].*-{{2,}}|begin forwarded message:|"
+    r".*\b(?:wrote|schrieb|écrit|escribió|scritto|escreveu|schreef)\b.*:|"
+    rf"\*?(?:{_HEADERS})\s*[:：].*",
+    re.IGNORECASE,
+)
+
+
+def find_command(text: str) -> MailCommand:
+    """The one command of `text`. Raises Unreadable.
+
+    Quoted lines (`>`) and everything below a signature or a reply separator do not count. The same command twice is
+    one command.
+    """
+    if len(text) > TEXT_LIMIT:
+        raise Unreadable("too_long")
+    found: set[MailCommand] = set()
+    broken = False
+    before: list[_Word] = []
+    for words in filter(None, _paragraphs(text)):
+        commands, fine = _commands(words)
+        # Also behind an empty line, digits alone may be the rest of a number.
+        goes_on = _ascii(words[0].text)[:1].isnumeric() and _command(before[-_SHAPE:]) is not None
+        fine, before = fine and not goes_on, words
+        found |= commands
+        broken = broken or not fine
+    if len(found) > 1:
+        raise Unreadable("several_commands")
+    if broken:
+        raise Unreadable("malformed")
+    if not found:
+        raise Unreadable("no_command")
+    return found.pop()
+
+
+def _commands(words: list[_Word]) -> tuple[set[MailCommand], bool]:
+    """The commands among `words`, and whether nothing among them is half a command."""
+    found: set[MailCommand] = set()
+    fine = True
+    at = 0
+    behind = False  # a command stands before this word: on its line, or at the end of the line above
+    while at < len(words):
+        word = words[at]
+        if (word.starts_line or behind) and _is_keyword(_opened(word.text), "P"):
+            command = _command(words[at : at + _SHAPE])
+            if command is not None:
+                found.add(command)
+                at += _SHAPE
+                behind = True
+                continue
+            fine = fine and not _is_attempt(words[at + 1 : at + 2 * _SHAPE])
+        # Digits behind a command could be the rest of a number that was written with spaces, or wrapped.
+        fine = fine and not (behind and _has_digit(word.text))
+        behind = behind and not word.starts_line
+        at += 1
+    return found, fine
+
+
+def _paragraphs(text: str) -> list[list[_Word]]:
+    """The words of what counts, a list for each run of lines without an empty one between."""
+    paragraphs: list[list[_Word]] = [[]]
+    for raw in text.splitlines():
+        line = "".join(c for c in raw if unicodedata.category(c) != "Cf").strip()
+        if _BELOW.fullmatch(line):
+            break
+        if not line or line.startswith(">"):
+            paragraphs.append([])
+            continue
+        paragraphs[-1].extend(_Word(word, i == 0) for i, word in enumerate(line.split()))
+    return paragraphs
+
+
+def _command(words: list[_Word]) -> MailCommand | None:
+    if len(words) < _SHAPE:
+        return None
+    _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
+    a, b = _number(number_a), _number(number_b.rstrip(_CLOSING))
+    account = _ascii(account).removeprefix("+")
+    if not (_is_keyword(sn, "SN") and _is_keyword(dn, "DN") and a and b):
+        return None
+    if not _ACCOUNT.fullmatch(account) or len(secret) > WORD_LIMIT or not secret.isprintable():
+        return None
+    return MailCommand(account, secret, a, b)
+
+
+def _number(word: str) -> str | None:
+    """The digits of a number written without spaces; None when it is none that can be dialled."""
+    bare = clean(_ascii(word)) if len(word) <= WORD_LIMIT else None
+    digits = bare.removeprefix("+") if bare else ""
+    return digits if is_dialable(digits) else None
+
+
+def _ascii(word: str) -> str:
+    """Full-width letters and digits as ASCII, every dash as `-`; digits of other scripts stay and are refused."""
+    folded = (unicodedata.normalize("NFKC", c) if "！" <= c <= "～" else c for c in word)
+    return "".join(folded).translate(_DASHES)
+
+
+def _opened(word: str) -> str:
+    return word.lstrip(_OPENING)
+
+
+def _is_keyword(word: str, keyword: str) -> bool:
+    return len(word) <= 2 and _ascii(word).upper() == keyword
+
+
+def _has_digit(word: str) -> bool:
+    return any(c.isnumeric() for c in word)
+
+
+def _is_attempt(words: list[_Word]) -> bool:
+    return any(_is_keyword(word.text, "SN") or _is_keyword(word.text, "DN") for word in words)

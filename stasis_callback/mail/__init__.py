@@ -1,0 +1,1 @@
+"""E-mail callback: how a request comes in by mail."""

@@ -1,0 +1,56 @@
+"""The command of a mail: the grammar, its tolerances, and any text at all."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stasis_callback.core.mail_command import MailCommand, Unreadable, find_command
+
+NUMBERS = st.from_regex(r"[1-9][0-9]{4,14}", fullmatch=True)
+SPACES = st.sampled_from([" ", "  ", "\t", "\u00a0", "\u3000", "\n", "\r\n", " \n "])
+CASES = st.sampled_from([str.upper, str.lower])
+
+
+def test_the_seeds_example() -> None:
+    command = find_command("P 6192345678 1ak45 SN 6581433653 DN 420212345678")
+    assert command == MailCommand("6192345678", "1ak45", "6581433653", "420212345678")
+    assert "1ak45" not in repr(command)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "P 1 a SN 65814 DN 420 212",
+        "P 1 a SN ٣٤٥٦ DN 420212",
+        "P 1 SN 65814 DN 420212",
+        "P 1 a DN 65814 SN 42021",
+    ],
+)
+def test_what_is_nearly_a_command_is_malformed(text: str) -> None:
+    with pytest.raises(Unreadable) as unreadable:
+        find_command(text)
+    assert unreadable.value.reason == "malformed"
+
+
+@given(st.text())
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(Unreadable):
+        find_command(text)
+
+
+@given(
+    NUMBERS,
+    st.from_regex(r"[A-Za-z0-9]{1,20}", fullmatch=True),
+    NUMBERS,
+    NUMBERS,
+    st.lists(SPACES, min_size=6, max_size=6),
+    CASES,
+)
+def test_noise_that_is_tolerated_changes_nothing(account, secret, a, b, spaces, case) -> None:  # type: ignore[no-untyped-def]
+    words = [case("p"), account, secret, case("sn"), f"+{a}", case("dn"), b]
+    text = words[0] + "".join(space + word for space, word in zip(spaces, words[1:], strict=True))
+    assert find_command(f"Hi,\n\n{text}.\n\nBye") == MailCommand(account, secret, a, b)
