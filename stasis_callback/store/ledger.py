@@ -24,6 +24,8 @@ from stasis_callback.store.statements import insert, insert_rows, run, together
 
 DAY_US = 86_400 * US_PER_S
 
+_FREE = """SELECT balance_micros - held_micros + credit_limit_micros,
+    daily_cap_micros, held_micros, spent_day, spent_micros FROM book WHERE id = ?"""
 _RESERVE = """UPDATE book SET held_micros = held_micros + ?
     WHERE id = ? AND balance_micros - held_micros + credit_limit_micros >= ?
     AND (daily_cap_micros IS NULL
@@ -85,20 +87,19 @@ class Ledger:
 
     def available_micros(self, book_id: int) -> int:
         """What can still be held: the free funds, or what today's cap leaves. Certain only inside a transaction."""
-        with self._database.reading():
-            book = Book.get_by_id(book_id)
-            free = int(book.balance_micros - book.held_micros + book.credit_limit_micros)
-            if book.daily_cap_micros is None:
-                return free
-            spent = book.spent_micros if book.spent_day == self._today() else 0
-            return min(free, int(book.daily_cap_micros - book.held_micros - spent))
+        free, left_today = self._free(book_id)
+        return free if left_today is None else min(free, left_today)
 
     def capped(self, book_id: int) -> bool:
         """Whether it is today's cap, and not the funds, that limits what can be held."""
+        free, left_today = self._free(book_id)
+        return left_today is not None and left_today < free
+
+    def _free(self, book_id: int) -> tuple[int, int | None]:
+        """The free funds, and what today's cap leaves (None without one)."""
         with self._database.reading():
-            book = Book.get_by_id(book_id)
-            free = int(book.balance_micros - book.held_micros + book.credit_limit_micros)
-        return self.available_micros(book_id) < free
+            free, cap, held, day, spent = run(_FREE, book_id).fetchone()
+        return free, None if cap is None else cap - held - (spent if day == self._today() else 0)
 
     def hold(self, leg_id: str, book_id: int, amount_micros: int) -> bool:
         """Set funds aside for a new leg; False, and nothing happens, when there are not enough."""
@@ -135,8 +136,8 @@ class Ledger:
     def held_micros(self, leg_id: str) -> int:
         """The amount of a leg's open hold; 0 when it has none."""
         with self._database.reading():
-            hold = Hold.get_or_none(Hold.leg == leg_id, Hold.state == HoldState.OPEN)
-            return int(hold.amount_micros) if hold else 0
+            row = run("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id).fetchone()
+        return int(row[0]) if row else 0
 
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
@@ -265,19 +266,8 @@ class Ledger:
             lines = []
             for row in rows:
                 t = row.transfer
-                lines.append(
-                    StatementLine(
-                        t.id,
-                        t.created_at_us,
-                        t.kind,
-                        t.key,
-                        t.note,
-                        t.operator,
-                        row.amount_micros,
-                        balance,
-                        taken_back.get(t.id),
-                    )
-                )
+                told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
+                lines.append(StatementLine(*told, row.amount_micros, balance, taken_back.get(t.id)))
                 balance -= row.amount_micros
             return lines[::-1]
 
