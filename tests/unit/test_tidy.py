@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,12 @@ def remembered_money(tree: ast.AST) -> list[int]:
 
 def parsed(module: Path) -> ast.Module:
     return ast.parse(module.read_text())
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """They are modules of one name space: pytest would import one of them for both."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_every_invariant_has_a_line_and_names_tests_that_exist() -> None:
