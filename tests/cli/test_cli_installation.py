@@ -15,6 +15,7 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.link import AriLink
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 from stasis_callback.testing.fake import FakeAsterisk
+from stasis_callback.testing.phones import SECOND_TRUNK
 from stasis_callback.testing.pstn import RealNetwork
 
 # --- init, db, config --------------------------------------------------------------------------------------------
@@ -326,6 +327,15 @@ def test_the_doctor_on_a_real_asterisk(
         assert "PJSIP endpoint trunk is there" in result.out
         monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__TRUNK", "nowhere")
         assert levels(shop("doctor", "--json").json, "no PJSIP endpoint nowhere") == ["problem"]
+        with shop.stores() as stores:
+            stores.trunks.add_vendor("carrier", "USD")
+            for name in (SECOND_TRUNK, "missing", "switched-off"):
+                stores.trunks.add(name, vendor="carrier", tariff="retail")
+            stores.trunks.change("switched-off", enabled=False)
+        found = shop("doctor", "--json").json
+        assert levels(found, f"PJSIP endpoint {SECOND_TRUNK} is there") == ["ok"]
+        assert levels(found, "no PJSIP endpoint missing") == ["problem"]
+        assert levels(found, "nowhere") == levels(found, "switched-off") == []
     finally:
         link.stop()
         client.close()

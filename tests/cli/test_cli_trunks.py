@@ -64,6 +64,17 @@ def test_explain_says_in_which_order_trunks_are_tried_and_why_others_are_not(car
     ]
 
 
+def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -> None:
+    carried.ok("access-number", "add", "8001", "--set", "min_margin_percent=90")
+    words = ("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--json")
+    assert [row["why_not"] for row in carried.ok(*words).json] == ["", ""]
+    with_margin = carried.ok(*words, "--access-number", "8001").json
+    assert [(row["trunk"], row["order"], row["why_not"]) for row in with_margin] == [
+        ("first", 1, ""),
+        ("second", None, "below_cost"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "why"),
     [

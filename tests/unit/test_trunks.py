@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
@@ -177,6 +178,19 @@ def test_a_trunk_carries_no_more_calls_than_its_limit(trunked: Shop) -> None:
     assert [leg(trunked, f"c{n}", trunk) for n in range(2)] == [True, False]
     (xdr,) = trunked.stores.calls.xdrs()
     assert (xdr.trunk, xdr.cost_micros, xdr.cost_currency) == ("cheap", 10_000, "USD")
+
+
+@pytest.mark.parametrize("limits", [{"calls_limit": 5}, {"calls_per_s": 5}], ids=str)
+def test_no_race_gets_a_trunk_above_its_limit(trunked: Shop, limits: dict[str, int]) -> None:
+    trunked.request(trunked.account("100"))
+    trunk = trunked.stores.trunks.change("cheap", **limits)
+
+    def taken(number: int) -> int:
+        return sum(leg(trunked, f"b{number}-{n}", trunk) for n in range(4))
+
+    with ThreadPoolExecutor(8) as crowd:
+        assert sum(crowd.map(taken, range(8))) == 5
+    assert len(trunked.stores.calls.open_legs()) == 5
 
 
 def test_a_trunk_takes_no_more_new_calls_a_second_than_its_limit(trunked: Shop) -> None:
