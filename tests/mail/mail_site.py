@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from shop import Shop, open_shop
+from shop import NOON_US, Shop, open_shop
 
 from stasis_callback.mail.server import MailServer, open_desk
 from stasis_callback.settings import EmailSettings, Settings
@@ -146,8 +146,8 @@ class MailSite:
 
 
 @contextmanager
-def open_mail_site(folder: Path, **email: Any) -> Iterator[MailSite]:
-    with open_shop(folder) as shop, structlog.testing.capture_logs() as log:
+def open_mail_site(folder: Path, *, now_us: int = NOON_US, **email: Any) -> Iterator[MailSite]:
+    with open_shop(folder, now_us) as shop, structlog.testing.capture_logs() as log:
         site = MailSite(shop, log, **email)
         site.server.start()
         try:
