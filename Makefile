@@ -28,6 +28,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
 	@tools/get-browser || [ -z "$$CI" ]
 	@tools/get-postgres
+	@tools/get-mail || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest -n 3 --dist loadfile
 	# Once more on PostgreSQL, what touches the database; Asterisk does not mind which one it is.

@@ -30,7 +30,8 @@ from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
 
-if TYPE_CHECKING:  # a node without the web does not load it
+if TYPE_CHECKING:  # a node without the web or e-mail does not load it
+    from stasis_callback.mail.server import MailServer
     from stasis_callback.web.server import WebServer
 
 log = structlog.get_logger()
@@ -90,6 +91,7 @@ class Service:
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
         self.web = self._web_server(settings) if settings.web.enabled else None
+        self.mail = self._mail_server(settings) if settings.email.enabled else None
         self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
         self._wake = self._clock.inbox()
         self._exit_code = 0
@@ -106,6 +108,11 @@ class Service:
             trouble=lambda: "" if self._reconciled else "not connected to Asterisk",
         )
 
+    def _mail_server(self, settings: Settings) -> MailServer:
+        from stasis_callback.mail.server import MailServer
+
+        return MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake)
+
     def start(self) -> None:
         """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
         self.dialer.start()
@@ -113,6 +120,8 @@ class Service:
         self.link.start()
         if self.web:
             self.web.start()
+        if self.mail:
+            self.mail.start()
 
     def stop(self, exit_code: int = 0) -> None:
         """Make `run` return. Calls under way go on in Asterisk, within their timers."""
@@ -129,6 +138,8 @@ class Service:
 
     def close(self) -> None:
         """Stop taking calls and close everything but the database."""
+        if self.mail:
+            self.mail.stop()
         if self.web:
             self.web.stop()
         self._queue_watch.stop()
@@ -142,6 +153,8 @@ class Service:
             self.dialer.renew_leases()
             if self.web:
                 self.web.keep_house()
+            if self.mail:
+                self.mail.keep_house()
             if self._reconciled:
                 self.dialer.recover_orphans()
             elif self.link.connected:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import (
@@ -122,6 +122,48 @@ class WebSettings(Section):
         return self.public_url or f"http{'s' if self.tls_certificate else ''}://{self.host}:{self.port}"
 
 
+class EmailSettings(Section):
+    """E-mail callback: how mails come in, and how answers go out."""
+
+    enabled: bool = Field(False, description="Whether `run` takes mails and sends answers.")
+    listener: Literal["lmtp", "smtp", "off"] = Field(
+        "lmtp", description="What the mail server speaks to us: lmtp, smtp, or off where it pipes mails."
+    )
+    host: str = Field("127.0.0.1", description="The address it listens on.")
+    port: int = Field(8024, ge=0, le=65_535, description="The port; 0 takes any that is free.")
+    authserv_id: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Our own mail server's name in Authentication-Results; nobody else's are believed.",
+    )
+    size_limit_bytes: int = Field(
+        1_048_576,
+        ge=4096,
+        le=20_000_000,
+        description="Longest mail; the mail server's limit should be lower.",
+    )
+    connections_limit: int = Field(50, ge=1, le=1000, description="Connections at once; more get 421.")
+    threads: int = Field(4, ge=1, le=64, description="Mails worked on at once; each may need 20 MB (Argon2).")
+    timeout_s: float = Field(60.0, gt=0, le=600, description="Longest time for one command or one mail.")
+    dns_server: str = Field(
+        "",
+        pattern=r"^([0-9.]+(:[0-9]+)?)?$",
+        description="Asked for DKIM keys, like 127.0.0.1:53; empty for the system's.",
+    )
+    smtp_host: str = Field("127.0.0.1", description="The mail server that sends answers.")
+    smtp_port: int = Field(25, ge=1, le=65_535, description="Its port.")
+    imap_host: str = Field("", description="Where the mailbox is that is read; empty for none.")
+    imap_port: int = Field(993, ge=1, le=65_535, description="Its port.")
+    imap_tls: bool = Field(True, description="TLS from the first byte; without it only on the same machine.")
+    imap_user: str = Field("", description="Who logs in there.")
+    imap_password: SecretStr = Field(SecretStr(""), description="The password.")
+    imap_folder: str = Field("INBOX", description="The folder.")
+    imap_address: str = Field("", description="The e-mail instance its mails are for.")
+    imap_keep: bool = Field(
+        False, description="Keep mails that were read, marked as seen, instead of deleting them."
+    )
+
+
 class Settings(BaseSettings):
     """All settings of a node."""
 
@@ -138,6 +180,7 @@ class Settings(BaseSettings):
     asterisk: AsteriskSettings = AsteriskSettings()
     limits: LimitSettings = LimitSettings()
     web: WebSettings = WebSettings()
+    email: EmailSettings = EmailSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.call_options import parse_options, require_what_is_named
 from stasis_callback.admin.context import AsJson, require_change, settings, store, whole
+from stasis_callback.admin.instances import described, options_in_words
 from stasis_callback.admin.output import print_json, print_list
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.limits import describe_limits
-from stasis_callback.core.options import CallOptions, describe_options
-from stasis_callback.core.web import NOT_FOR_WEB, SETTING_NAMES, WEB_NAMES, WebSettings
+from stasis_callback.core.web import WEB_NAMES, WebSettings
 
 if TYPE_CHECKING:
     from stasis_callback.engine.stores import Stores
-    from stasis_callback.store.web_instances import WebInstanceView
 
 app = typer.Typer(name="web", help="Web instances: forms, links and the JSON API for callbacks.")
 
@@ -77,9 +74,11 @@ def list_all(as_json: AsJson = False) -> None:
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show every option of a web instance, and the API keys for it."""
     with store() as s:
-        view = _find(s, name)
+        view = s.web_instances.named(name)
         keys = [k.name for k in s.api_keys.all() if k.reaches(name) and k.revoked_at_us is None]
-    rows = _options_in_words(view)
+    configuration = view.configuration
+    in_force = configuration.call_options(",".join(configuration.languages))
+    rows = options_in_words(WebSettings, view.stored, in_force)
     if as_json:
         values = {str(row["option"]): row["value"] for row in rows}
         print_json({"name": name, "enabled": view.enabled, "options": values, "api_keys": keys})
@@ -100,7 +99,7 @@ def remove(name: Name) -> None:
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
     """List every option with its default, allowed values and meaning."""
-    print_list(_described(), ("name", "default", "values", "meaning"), as_json=as_json)
+    print_list(described(WebSettings), ("name", "default", "values", "meaning"), as_json=as_json)
 
 
 @app.command()
@@ -114,7 +113,7 @@ def form(
     from stasis_callback.web.sample import sample_form
 
     with store() as s:
-        view = _find(s, name)
+        view = s.web_instances.named(name)
     typer.echo(sample_form(view, settings().web.origin, language), nl=False)
 
 
@@ -130,7 +129,7 @@ def link(
     from stasis_callback.web.signing import Signer
 
     with store() as s:
-        if _find(s, name).configuration.settings.type != "hosted":
+        if s.web_instances.named(name).configuration.settings.type != "hosted":
             raise InvalidInput(f"web instance {name} is not hosted: its form needs no link")
     signer = Signer.of(settings().web)
     typer.echo(f"{_address(name)}?client={signer.client_token(name, Clock().now_us() + valid_s * US_PER_S)}")
@@ -142,19 +141,12 @@ def webhook_secret(name: Name) -> None:
     from stasis_callback.web.signing import Signer
 
     with store() as s:
-        _find(s, name)
+        s.web_instances.named(name)
     typer.echo(Signer.of(settings().web).webhook_secret(name))
 
 
 def _address(name: str) -> str:
     return f"{settings().web.origin}/web/{name}"
-
-
-def _find(s: Stores, name: str) -> WebInstanceView:
-    view = s.web_instances.find(name)
-    if view is None:
-        raise InvalidInput(f"there is no web instance {name!r}: see `stasis-callback web list`")
-    return view
 
 
 def _parsed(options: list[str] | None) -> dict[str, str]:
@@ -168,28 +160,3 @@ def _require(s: Stores, given: dict[str, str]) -> None:
     region = given.get("region", "")
     if region and not known_region(region):
         raise InvalidInput(f"region {region!r}: write the two capitals of a country, like GB")
-
-
-def _described() -> list[dict[str, str]]:
-    own = [asdict(info) for info in describe_options(WebSettings)]
-    limits = [
-        {"name": name, "default": default, "values": "times/seconds", "meaning": meaning}
-        for name, default, meaning in describe_limits()
-    ]
-    of_calls = [
-        asdict(info) for info in describe_options(CallOptions) if info.name not in NOT_FOR_WEB | SETTING_NAMES
-    ]
-    return own + limits + of_calls
-
-
-def _options_in_words(view: WebInstanceView) -> list[dict[str, object]]:
-    in_force = view.configuration.call_options(",".join(view.configuration.languages))
-    return [
-        {
-            "option": info["name"],
-            "value": view.stored.get(info["name"], in_force.get(info["name"], info["default"])),
-            "set": "here" if info["name"] in view.stored else "default",
-            "meaning": info["meaning"],
-        }
-        for info in _described()
-    ]

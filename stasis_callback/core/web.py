@@ -9,27 +9,20 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.limits import LIMIT_NAMES, RequestLimits
+from stasis_callback.core.instances import names_of, parse_parts
+from stasis_callback.core.limits import RequestLimits
 from stasis_callback.core.numbers import is_dialable
-from stasis_callback.core.options import OPTION_NAMES, CallOptions, option, parse_values
+from stasis_callback.core.options import CallOptions, option
 
 Kind = Literal["simple", "extended", "hosted"]
 
 ACCESS_CODE = "WEBCALLBACK"
 """Calls are rated by the product's tariff for this access code, where it has one, and by its usual one otherwise."""
-
-NOT_FOR_WEB = frozenset(
-    (
-        "authentication", "ask_password", "reject_cause", "ani_rules", "login_attempts", "register_ani",
-        "lockout_failures", "lockout_s",
-    )
-)  # fmt: skip
-"""Options of a call that begins with a missed call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +96,7 @@ class WebSettings:
         return self.type == "extended" or (self.type == "simple" and self.require_password)
 
 
-SETTING_NAMES = frozenset(f.name for f in fields(WebSettings))
-WEB_NAMES = SETTING_NAMES | LIMIT_NAMES | (OPTION_NAMES - NOT_FOR_WEB)
+SETTING_NAMES, WEB_NAMES = names_of(WebSettings)
 """Everything that can be set on a web instance."""
 
 
@@ -120,18 +112,7 @@ class WebConfiguration:
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> WebConfiguration:
         """From texts as entered or stored. Raises InvalidInput that names what is wrong."""
-        unknown = stored.keys() - WEB_NAMES
-        if unknown:
-            raise InvalidInput(f"there is no option {min(unknown)!r} of a web instance: see `web options`")
-
-        def part(names: frozenset[str]) -> dict[str, str]:
-            return {name: text for name, text in stored.items() if name in names}
-
-        configuration = cls(
-            WebSettings(**parse_values(WebSettings, part(SETTING_NAMES))),
-            RequestLimits.parse(part(LIMIT_NAMES)),
-            part(OPTION_NAMES - SETTING_NAMES),
-        )
+        configuration = cls(*parse_parts(WebSettings, stored, "web"))
         CallOptions.parse(configuration.call_options("en"))
         return configuration
 

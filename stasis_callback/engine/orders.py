@@ -36,8 +36,8 @@ class Order:
     """Somebody asks for a callback between two numbers.
 
     `trusted` says that the account was named by the operator (a hosted instance, the shell) and not by who asks;
-    otherwise its id is checked, and `password` too where it is not None. `shared` is an internal account that pays
-    for many callbacks at once; nobody's balance is told then.
+    otherwise its id is checked, and `password` or `token` too where one of them is not None. `shared` is an internal
+    account that pays for many callbacks at once; nobody's balance is told then.
     """
 
     key: str
@@ -47,6 +47,8 @@ class Order:
     number_b: str = ""
     """E.164 digits; "" when the destination is keyed in the conversation."""
     password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    """A one-time token that is as good as the password; it is used up by the callback, and by nothing else."""
     trusted: bool = False
     shared: bool = False
     instance: str = ""
@@ -92,70 +94,91 @@ class Orders:
         request = CallbackRequest(
             order.key, order.trigger, order.number_a, "", order.number_b, order.instance
         )
-        account, answer = self._examine(order)
+        account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:
-            answer = self._queue(order, request, account)
+            answer = self._queue(order, request, account, token_id)
         if answer.reason and answer.reason not in THROTTLED:
             self._stores.requests.refuse(request, answer.reason, account.id if account else None)
         self._on_decided(order, answer)
         return answer
 
-    def _queue(self, order: Order, request: CallbackRequest, account: AccountView) -> Answer:
+    def _queue(
+        self, order: Order, request: CallbackRequest, account: AccountView, token_id: int | None
+    ) -> Answer:
         request_id = secrets.token_hex(8)
-        reason = self._stores.requests.accept(
-            request,
-            account_id=account.id,
-            subscriber_id=None if order.shared else account.id,
-            leg_a_number=order.number_a,
-            stored_options=dict(order.options),
-            queue_limit=self._queue_limit,
-            request_id=request_id,
-        )
+        with self._stores.database.transaction():
+            # The token and the callback are one: no crash and no other mail comes between.
+            if token_id is not None and not self._stores.email_senders.use(token_id, order.key):
+                return Answer("wrong_login")
+            reason = self._stores.requests.accept(
+                request,
+                account_id=account.id,
+                subscriber_id=None if order.shared else account.id,
+                leg_a_number=order.number_a,
+                stored_options=dict(order.options),
+                queue_limit=self._queue_limit,
+                request_id=request_id,
+            )
+            if reason and token_id is not None:
+                self._stores.email_senders.put_back(token_id)
         return Answer(reason) if reason else Answer(request_id=request_id)
 
-    def _examine(self, order: Order) -> tuple[AccountView | None, Answer]:
-        """The account that pays, and an answer without a reason while nothing speaks against the callback."""
+    def _examine(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
+        """The account that pays, an answer without a reason while nothing speaks against the callback, and the token
+        that opened the door.
+        """
         reason = _numbers_trouble(order)
         if reason:
-            return None, Answer(reason)
+            return None, Answer(reason), None
         if order.limits and order.source:
             answer = self._take(order, "source", order.source, order.limits.limit_source)
             if answer.reason:
-                return None, answer
-        account, answer = self._log_in(order)
+                return None, answer, None
+        account, answer, token_id = self._log_in(order)
         if account is None:
-            return None, answer
+            return None, answer, None
         reason = account_trouble(account, self._clock.now_us()) or self._legs_trouble(order, account)
-        return account, Answer(reason) if reason else self._within_limits(order, account)
+        return account, Answer(reason) if reason else self._within_limits(order, account), token_id
 
     # --- who it is -----------------------------------------------------------------------------------------------
 
-    def _log_in(self, order: Order) -> tuple[AccountView | None, Answer]:
-        """The account, when whoever asks may use it. Counted first and checked then, so that parallel guesses are
-        no more than the limit; a right login takes its count back.
+    def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
+        """The account, when whoever asks may use it, and the token that says so. Counted first and checked then, so
+        that parallel guesses are no more than the limit; a right login takes its count back.
         """
         accounts = self._stores.accounts
         if order.trusted:
             account = accounts.find(order.account)
-            return account, Answer() if account else Answer("wrong_login")
+            return account, Answer() if account else Answer("wrong_login"), None
         keys = self._count_login(order)
         if isinstance(keys, Answer):
-            return None, keys
+            return None, keys, None
         account = accounts.find(order.account)
         if account is not None and account.number != order.account:
             account = None  # an alias is a telephone number: known to others, so no secret
-        if order.password is not None:
-            good = password_matches(order.password, account.password_hash if account else "")
-        else:
-            # The id alone opens the door, as a PIN does: one that is shut looks like one that is not there.
-            good = account is not None and not account_trouble(account, self._clock.now_us())
+        good, token_id = self._proven(order, account)
         if not good:
-            return None, Answer("wrong_login")
+            return None, Answer("wrong_login"), None
         if keys:
             self._stores.limits.clear(keys["account"])
         if "source" in keys:
             self._stores.limits.give_back(keys["source"])
-        return account, Answer()
+        return account, Answer(), token_id
+
+    def _proven(self, order: Order, account: AccountView | None) -> tuple[bool, int | None]:
+        """Whether the account is theirs who ask, and by which token. All is looked at, so that it takes its time."""
+        if order.password is None and order.token is None:
+            # The id alone opens the door, as a PIN does: one that is shut looks like one that is not there.
+            return account is not None and not account_trouble(account, self._clock.now_us()), None
+        token_id = None
+        if order.token is not None:
+            token_id = self._stores.email_senders.usable_token(order.account, order.token)
+        by_password = order.password is not None and password_matches(
+            order.password, account.password_hash if account else ""
+        )
+        if account is None:
+            return False, None
+        return by_password or token_id is not None, None if by_password else token_id
 
     def _count_login(self, order: Order) -> dict[str, str] | Answer:
         if order.limits is None:

@@ -10,17 +10,21 @@ from stasis_callback.store.accounts import Accounts
 from stasis_callback.store.api_keys import ApiKeys
 from stasis_callback.store.calls import Calls
 from stasis_callback.store.database import Database
+from stasis_callback.store.email_instances import EMAIL, EmailInstances
+from stasis_callback.store.email_senders import EmailSenders
 from stasis_callback.store.events import Events
 from stasis_callback.store.idempotency import IdempotencyKeys
+from stasis_callback.store.instances import Instances
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.limits import Limits
 from stasis_callback.store.reports import Reports
+from stasis_callback.store.replies import Replies
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
 from stasis_callback.store.trunks import Trunks
 from stasis_callback.store.vouchers import Vouchers
-from stasis_callback.store.web_instances import WebInstances
+from stasis_callback.store.web_instances import WEB, WebInstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,9 @@ class Stores:
     idempotency: IdempotencyKeys
     trunks: Trunks
     reports: Reports
+    email_instances: EmailInstances
+    email_senders: EmailSenders
+    replies: Replies
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -62,10 +69,13 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Throttles(database, clock),
         Vouchers(database, ledger, clock),
         limits,
-        WebInstances(database, clock),
+        Instances(database, clock, WEB),
         ApiKeys(database, clock),
         Events(database, clock),
         IdempotencyKeys(database, clock),
         Trunks(database, limits, clock),
         Reports(database),
+        Instances(database, clock, EMAIL),
+        EmailSenders(database, clock),
+        Replies(database, clock),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
+from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
 from stasis_callback.store.tables import Table, TextField
 
 
@@ -380,5 +381,5 @@ class Xdr(Table):
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
     Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
-    Leg, Hold, Transfer, Entry, Voucher, Xdr,
+    Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
 )  # fmt: skip

@@ -43,8 +43,8 @@ class SetClock(Clock):
 class Shop:
     """An open database with the customer `people`, the tariff `standard` and the product `callback`, all in USD."""
 
-    def __init__(self, folder: Path) -> None:
-        self.clock = SetClock()
+    def __init__(self, folder: Path, now_us: int = NOON_US) -> None:
+        self.clock = SetClock(now_us)
         self.url = Databases.new(folder, "shop")
         self.file = folder / "shop.db"
         """The database as a file; only there on SQLite."""
@@ -124,8 +124,8 @@ UNANSWERED = LegEnd(None, NOON_US, Outcome.BUSY, 17, "events")
 
 
 @contextmanager
-def open_shop(folder: Path) -> Iterator[Shop]:
-    shop = Shop(folder)
+def open_shop(folder: Path, now_us: int = NOON_US) -> Iterator[Shop]:
+    shop = Shop(folder, now_us)
     try:
         yield shop
     finally:

@@ -1,0 +1,46 @@
+"""What instances of web and e-mail have in common: their own settings, limits, and the options of their calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.limits import LIMIT_NAMES, RequestLimits
+from stasis_callback.core.options import OPTION_NAMES, parse_values
+
+S = TypeVar("S")
+
+NOT_FOR_INSTANCES = frozenset(
+    (
+        "authentication", "ask_password", "reject_cause", "ani_rules", "login_attempts", "register_ani",
+        "lockout_failures", "lockout_s",
+    )
+)  # fmt: skip
+"""Options of a call that begins with a missed call."""
+
+
+def names_of(settings: type[Any]) -> tuple[frozenset[str], frozenset[str]]:
+    """The names of an instance's own settings, and of everything that can be set on it."""
+    own = frozenset(f.name for f in fields(settings))
+    return own, own | LIMIT_NAMES | (OPTION_NAMES - NOT_FOR_INSTANCES)
+
+
+def parse_parts(
+    settings: type[S], stored: Mapping[str, str], noun: str
+) -> tuple[S, RequestLimits, dict[str, str]]:
+    """Texts as entered or stored, sorted and checked; `noun` is `web` or `email`. Raises InvalidInput."""
+    own, every = names_of(settings)
+    unknown = stored.keys() - every
+    if unknown:
+        raise InvalidInput(f"there is no option {min(unknown)!r} of such an instance: see `{noun} options`")
+
+    def part(names: frozenset[str]) -> dict[str, str]:
+        return {name: text for name, text in stored.items() if name in names}
+
+    return (
+        settings(**parse_values(settings, part(own))),
+        RequestLimits.parse(part(LIMIT_NAMES)),
+        part(OPTION_NAMES - own),
+    )

@@ -1,0 +1,163 @@
+"""The front desk: a mail becomes an order of the engine, or is dropped. Listener, pipe and mailbox share it.
+
+When `receive` returns, whatever comes of the mail is committed. It may then be called again with the same mail: a
+mail server that has not seen our answer does so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from email.message import Message
+
+import structlog
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.mail_command import MailCommand
+from stasis_callback.crashpoint import crashpoint
+from stasis_callback.engine.orders import Order, Orders
+from stasis_callback.engine.stores import Stores
+from stasis_callback.mail.policy import (
+    domain_of,
+    headers_of,
+    is_ambiguous,
+    proven_by_our_server,
+    proven_by_signature,
+)
+from stasis_callback.mail.reading import Mail, MailRefused, read_mail
+from stasis_callback.mail.words import answer_mail, answer_text
+from stasis_callback.settings import EmailSettings
+from stasis_callback.store.email_instances import EmailInstanceView
+
+log = structlog.get_logger()
+
+ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@<>\"(),:;\\\[\]]{1,255}")
+"""A sender that can be compared and answered: the usual form of RFC 5322, without quotes and comments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a mail: `reason` is "" and `request_id` its callback when it was accepted."""
+
+    reason: str = ""
+    request_id: str = ""
+
+
+class MailDesk:
+    """Decides on mails."""
+
+    def __init__(self, settings: EmailSettings, stores: Stores, orders: Orders, clock: Clock) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._orders = orders
+        self._clock = clock
+
+    def find(self, address: str) -> EmailInstanceView | None:
+        """The instance with this address that is switched on."""
+        instance = self._stores.email_instances.find(address.lower()) if len(address) <= 254 else None
+        return instance if instance and instance.enabled else None
+
+    def receive(self, instance: EmailInstanceView, raw: bytes) -> Received:
+        """Decide on a mail. Raises what the database raises, and KeyLookupFailed: then it is to be sent again.
+
+        Reasons, beside those of `Orders.admit`: those of MailRefused and MailCommand, `nul`, `automatic`,
+        `bad_sender` (not exactly one usual address), `not_proven`.
+        """
+        try:
+            mail = read_mail(raw, size_limit=self._settings.size_limit_bytes)
+        except MailRefused as refused:
+            return self._dropped(instance, refused.reason)
+        headers = headers_of(raw)
+        reason = self._distrust(instance, raw, mail, headers)
+        if reason:
+            return self._dropped(instance, reason)
+        sender = mail.from_addresses[0].lower()
+        key = _key(instance, sender, mail, raw)
+        received = self._decide(instance, mail.command, sender, key) if mail.command else None
+        if received is None:
+            received = self._dropped(instance, mail.problem or "no_command")
+        crashpoint("mail-decided")
+        self._answer(instance, mail, sender, key, received.reason)
+        crashpoint("mail-answered")
+        return received
+
+    def _distrust(self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message) -> str:
+        """Why nothing in this mail counts; "" when its sender is who the instance wants."""
+        if b"\0" in raw:
+            return "nul"
+        if mail.is_automatic:
+            return "automatic"
+        if (
+            len(mail.from_addresses) != 1
+            or not ADDRESS.fullmatch(mail.from_addresses[0])
+            or is_ambiguous(headers)
+        ):
+            return "bad_sender"
+        domain = domain_of(mail.from_addresses[0])
+        policy = instance.configuration.settings.policy
+        if policy == "authenticated":
+            proven = proven_by_our_server(headers, domain, self._settings.authserv_id)
+        elif policy == "dkim":
+            proven = proven_by_signature(raw, headers, domain, self._settings.dns_server)
+        else:
+            proven = True
+        return "" if proven else "not_proven"
+
+    def _decide(self, instance: EmailInstanceView, command: MailCommand, sender: str, key: str) -> Received:
+        known = self._stores.requests.with_key(key)
+        if known is not None:  # delivered again, or sent twice: what was decided stays
+            log.info("mail.repeated", instance=instance.name, call=known.id)
+            return Received(known.outcome, "") if known.state == "refused" else Received("", known.id)
+        configuration = instance.configuration
+        settings = configuration.settings
+        secret = command.secret
+        if settings.require_registered and not self._stores.email_senders.registered(command.account, sender):
+            secret = ""  # no password and no token: it looks and counts like a wrong one
+        answer = self._orders.admit(
+            Order(
+                key=key,
+                trigger="email",
+                account=command.account,
+                password=secret if settings.credential != "token" else None,
+                token=secret if settings.credential != "password" else None,
+                number_a=command.number_a,
+                number_b=command.number_b,
+                instance=instance.name,
+                source=sender,
+                options=configuration.call_options(),
+                limits=configuration.limits,
+            )
+        )
+        return Received(answer.reason, answer.request_id)
+
+    def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
+        """Queue the answer, once for each mail."""
+        settings = instance.configuration.settings
+        if not settings.reply or self._stores.replies.known(key):
+            return
+        if not self._stores.limits.take(f"reply:{instance.name}:{sender}", settings.reply_limit):
+            log.info("mail.not_answered", instance=instance.name)
+            return
+        number = mail.command.number_a if mail.command else ""
+        content = answer_mail(
+            address=instance.name,
+            recipient=mail.from_addresses[0],
+            message_id=mail.message_id,
+            language=instance.configuration.language,
+            text=answer_text(instance.configuration.language, reason, number),
+            own_id=hashlib.sha256(f"answer to {key}".encode()).hexdigest()[:32],
+            now_us=self._clock.now_us(),
+        )
+        self._stores.replies.put(key, mail.from_addresses[0], content)
+
+    @staticmethod
+    def _dropped(instance: EmailInstanceView, reason: str) -> Received:
+        log.info("mail.dropped", instance=instance.name, reason=reason)
+        return Received(reason)
+
+
+def _key(instance: EmailInstanceView, sender: str, mail: Mail, raw: bytes) -> str:
+    """What makes a mail happen once: its Message-ID and sender, or all of it where it has none."""
+    what = f"{sender} {mail.message_id}".encode() if mail.message_id else raw
+    return f"email:{instance.name}:{hashlib.sha256(what).hexdigest()[:40]}"

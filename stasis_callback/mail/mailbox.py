@@ -1,0 +1,116 @@
+"""A mailbox that is read over IMAP: every unseen mail once, and then IDLE until there is another."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+import structlog
+from imapclient import DELETED, SEEN, IMAPClient
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.mail.desk import MailDesk
+from stasis_callback.settings import EmailSettings
+
+log = structlog.get_logger()
+
+TIMEOUT_S = 30.0
+RETRY_S = 10.0
+LOOK_S = 1
+"""How soon it stops when it is told to."""
+IDLE_S = 300.0
+"""So often IDLE is begun anew (a server may end it after half an hour, RFC 2177) and what was put off is tried."""
+PUT_OFF_S = 86_400
+"""A mail that could not be decided on for so long is dropped."""
+
+
+class Mailbox:
+    """The thread that reads it."""
+
+    def __init__(self, settings: EmailSettings, desk: MailDesk, clock: Clock) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._clock = clock
+        self._inbox = clock.inbox()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mailbox", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; a mail that is being decided on is finished."""
+        self._stopping.set()
+        self._inbox.put("stop")
+        self._thread.join(TIMEOUT_S)
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with self._connected() as client:
+                    log.info("mailbox.connected", host=self._settings.imap_host)
+                    while not self._stopping.is_set():
+                        self._read_all(client)
+                        self._wait(client)
+            except Exception as error:  # noqa: BLE001  servers end connections in many ways: connect again
+                log.warning("mailbox.lost", error=type(error).__name__)
+                self._inbox.get(RETRY_S)
+
+    def _connected(self) -> IMAPClient:
+        s = self._settings
+        client = IMAPClient(s.imap_host, s.imap_port, ssl=s.imap_tls, timeout=TIMEOUT_S)
+        client.login(s.imap_user, s.imap_password.get_secret_value())
+        client.select_folder(s.imap_folder)
+        return client
+
+    def _wait(self, client: IMAPClient) -> None:
+        until_s = self._clock.monotonic_s() + IDLE_S
+        client.idle()
+        try:
+            while not self._stopping.is_set() and self._clock.monotonic_s() < until_s:
+                if client.idle_check(timeout=LOOK_S):
+                    return
+        finally:
+            client.idle_done()
+
+    def _read_all(self, client: IMAPClient) -> None:
+        instance = self._desk.find(self._settings.imap_address)
+        if instance is None:
+            log.warning("mailbox.no_instance", instance=self._settings.imap_address)
+            return
+        for uid in client.search("UNSEEN UNDELETED"):
+            if self._stopping.is_set():
+                return
+            if self._decided(client, uid):
+                self._done(client, uid)
+
+    def _decided(self, client: IMAPClient, uid: int) -> bool:
+        """Whether nothing more is to be done about a mail."""
+        facts = client.fetch(uid, ["RFC822.SIZE", "INTERNALDATE"]).get(uid)
+        instance = self._desk.find(self._settings.imap_address)
+        if facts is None or instance is None:  # gone, or switched off, meanwhile
+            return False
+        if facts[b"RFC822.SIZE"] > self._settings.size_limit_bytes:
+            log.info("mail.dropped", instance=instance.name, reason="too_large")
+            return True
+        body = client.fetch(uid, ["BODY.PEEK[]"]).get(uid)
+        if body is None:
+            return False
+        try:
+            self._desk.receive(instance, body[b"BODY[]"])
+        except Exception as error:  # noqa: BLE001  whatever it is: the mail stays, and the next one is not held up
+            log.error("mail.put_off", error=type(error).__name__)
+            return self._too_old(facts[b"INTERNALDATE"])
+        return True
+
+    def _too_old(self, arrived: datetime) -> bool:
+        now = datetime.fromtimestamp(self._clock.now_us() // US_PER_S, UTC)
+        return (now - arrived.astimezone(UTC)).total_seconds() > PUT_OFF_S
+
+    def _done(self, client: IMAPClient, uid: int) -> None:
+        if self._settings.imap_keep:
+            client.add_flags(uid, [SEEN])
+            return
+        client.add_flags(uid, [DELETED])
+        client.expunge(uid if client.has_capability("UIDPLUS") else None)

@@ -1,0 +1,84 @@
+"""Answers go out: from the outbox in the database through the operator's mail server, until it takes them."""
+
+from __future__ import annotations
+
+import smtplib
+import threading
+
+import structlog
+
+from stasis_callback.clock import Clock
+from stasis_callback.engine.stores import Stores
+from stasis_callback.settings import EmailSettings
+from stasis_callback.store.replies import ReplyView
+
+log = structlog.get_logger()
+
+IDLE_S = 1.0
+BATCH = 20
+TIMEOUT_S = 10.0
+FIRST_RETRY_S, LONGEST_RETRY_S, ATTEMPTS = 10.0, 1800.0, 10
+"""10 s, 20 s ... half an hour: given up after some two hours; an old answer is worth nothing."""
+
+
+class ReplySender:
+    """The thread that sends."""
+
+    def __init__(self, settings: EmailSettings, stores: Stores, clock: Clock) -> None:
+        self._settings = settings
+        self._stores = stores
+        self._inbox = clock.inbox()
+        self._thread = threading.Thread(target=self._work, name="mail-replies", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop; what is not sent yet is sent after the next start."""
+        self._inbox.put("stop")
+        self._thread.join(TIMEOUT_S)
+
+    def _work(self) -> None:
+        wait_s = 0.0
+        while self._inbox.get(wait_s) is None:
+            try:
+                wait_s = 0.0 if self.send_due() else IDLE_S
+            except Exception:
+                log.exception("mail.answer_failed")
+                wait_s = IDLE_S
+
+    def send_due(self) -> int:
+        """Send what is due; how many were tried."""
+        due = self._stores.replies.claim_due(BATCH)
+        for reply in due:
+            self._send(reply)
+        return len(due)
+
+    def _send(self, reply: ReplyView) -> None:
+        final = reply.attempts >= ATTEMPTS
+        try:
+            with smtplib.SMTP(
+                self._settings.smtp_host, self._settings.smtp_port, timeout=TIMEOUT_S
+            ) as server:
+                # The empty sender of a notification: nothing ever comes back, so there is no loop (RFC 3834).
+                server.sendmail("", [reply.recipient], reply.content.encode("ascii"))
+        except smtplib.SMTPRecipientsRefused as refused:
+            code = next(iter(refused.recipients.values()))[0]
+            self._failed(reply, f"status {code}", final or code >= 500)
+        except smtplib.SMTPResponseException as error:
+            self._failed(reply, f"status {error.smtp_code}", final or error.smtp_code >= 500)
+        except (OSError, smtplib.SMTPException) as error:
+            self._failed(reply, type(error).__name__, final)
+        else:
+            self._stores.replies.close(reply.id, "sent")
+            log.info("mail.answered", reply=reply.id)
+
+    def _failed(self, reply: ReplyView, error: str, final: bool) -> None:
+        log.warning("mail.answer_not_taken", reply=reply.id, error=error, given_up=final)
+        if final:
+            self._stores.replies.close(reply.id, "failed")
+        else:
+            self._stores.replies.retry(
+                reply.id, min(FIRST_RETRY_S * 2 ** (reply.attempts - 1), LONGEST_RETRY_S)
+            )

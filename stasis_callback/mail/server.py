@@ -1,0 +1,66 @@
+"""Everything of e-mail in one process: listener, mailbox, answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stasis_callback.clock import Clock
+from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
+from stasis_callback.engine.stores import Stores
+from stasis_callback.mail.desk import MailDesk
+from stasis_callback.mail.listener import Listener
+from stasis_callback.mail.mailbox import Mailbox
+from stasis_callback.mail.replies import ReplySender
+from stasis_callback.settings import Settings
+
+HOUSEKEEPING_S = 600.0
+
+
+def open_desk(
+    settings: Settings, stores: Stores, clock: Clock, wake_dialer: Callable[[], None] = lambda: None
+) -> MailDesk:
+    """The desk with the engine behind it; a process without a dialler leaves the callbacks in the queue."""
+
+    def decided(order: Order, answer: Answer) -> None:
+        log_answer(order, answer)
+        if not answer.reason:
+            wake_dialer()
+
+    orders = Orders(stores, clock, settings.limits.queue, decided)
+    return MailDesk(settings.email, stores, orders, clock)
+
+
+class MailServer:
+    """Takes mails and answers them, as the settings say."""
+
+    def __init__(
+        self, settings: Settings, stores: Stores, clock: Clock, wake_dialer: Callable[[], None]
+    ) -> None:
+        """Nothing listens yet."""
+        email = settings.email
+        self._stores = stores
+        self._clock = clock
+        self._tidied_s = -HOUSEKEEPING_S
+        desk = open_desk(settings, stores, clock, wake_dialer)
+        self.listener = Listener(email, desk) if email.listener != "off" else None
+        self.mailbox = Mailbox(email, desk, clock) if email.imap_host else None
+        self.replies = ReplySender(email, stores, clock)
+
+    def start(self) -> None:
+        """Take mails. Raises CallbackError when the listener's address cannot be had."""
+        for part in (self.listener, self.mailbox, self.replies):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        """Take no more."""
+        for part in (self.listener, self.mailbox, self.replies):
+            if part is not None:
+                part.stop()
+
+    def keep_house(self) -> None:
+        """Remove what is out of date, now and then."""
+        if self._clock.monotonic_s() - self._tidied_s >= HOUSEKEEPING_S:
+            self._tidied_s = self._clock.monotonic_s()
+            self._stores.replies.forget_old()
+            self._stores.limits.forget_old()

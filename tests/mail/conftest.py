@@ -1,0 +1,26 @@
+"""The mail server of the service on a socket, for each test that wants one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))  # shop.py
+
+from mail_site import MailSite, open_mail_site
+from world import World, new_world
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[MailSite]:
+    with open_mail_site(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with new_world(request.getfixturevalue(f"{request.param}_network"), tmp_path) as made:
+        yield made
