@@ -17,8 +17,8 @@ from stasis_callback.store.idempotency import IdempotencyKeys
 from stasis_callback.store.instances import Instances
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.limits import Limits
-from stasis_callback.store.reports import Reports
 from stasis_callback.store.replies import Replies
+from stasis_callback.store.reports import Reports
 from stasis_callback.store.requests import Requests
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.throttle import Throttles
