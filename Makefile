@@ -45,7 +45,10 @@ lint: $(VENV) ## style, types, layers
 
 bench: $(VENV) ## measured figures, each next to its floor
 	@tools/get-asterisk
+	@tools/get-postgres
 	.venv/bin/python -m bench
+	.venv/bin/python -m bench.money
+	.venv/bin/python -m bench.rates
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache artefacts

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from shop import NOON_US, Shop, open_shop
 
@@ -148,6 +148,7 @@ CALLS = st.lists(
 )
 
 
+@settings(max_examples=20)  # each has a database of its own
 @given(calls=CALLS)
 def test_every_grouping_adds_up_to_the_same(calls, tmp_path_factory) -> None:
     with open_shop(tmp_path_factory.mktemp("shop")) as shop:
