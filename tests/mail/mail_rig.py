@@ -202,7 +202,7 @@ def postfix(lmtp_port: int, config: Path, **settings: str) -> Iterator[Postfix]:
 class Dovecot:
     """A Dovecot with one mailbox. `certificate` is what clients have to trust."""
 
-    USER, PASSWORD = "callback", "the mailbox's password"
+    USER, PASSWORD = "callback", "mailbox-password"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
