@@ -170,6 +170,9 @@ app = "{s.ari.app}"
 [asterisk]
 trunk = "{s.asterisk.trunk}"
 cel_path = "{s.asterisk.cel_path}"
+[email]
+enabled = {str(s.email.enabled).lower()}
+port = {s.email.port}
 """
 
     # --- what happens ----------------------------------------------------------------------------------------

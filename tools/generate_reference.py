@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from stasis_callback.core.email import EmailSettings
 from stasis_callback.core.limits import describe_limits
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.web import WebSettings
@@ -64,21 +65,38 @@ and the PIN login. [The guide](../guides/web-callback.md) says which ones to thi
 """
 
 
+EMAIL_OPTIONS_HEAD = f"""\
+# Options of an e-mail instance
+
+{MADE_BY}
+
+Set with `stasis-callback email set ADDRESS --set name=value`; `name=` restores the default. Beside these, the options
+of the call itself ([options.md](options.md)) can be set here as on an access number, but for those about a missed call
+and the PIN login. [The guide](../guides/email.md) says which ones to think about.
+
+| Option | Default | Values | Meaning |
+|---|---|---|---|
+"""
+
+
 def pages() -> dict[Path, str]:
     """Every page by its path."""
     return {
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(_setting_rows(Settings, "")),
-        FOLDER / "web-options.md": WEB_OPTIONS_HEAD
-        + "".join(
-            _row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options(WebSettings)
-        )
-        + "".join(
-            _row(f"`{name}`", _code(default), "times/seconds", meaning)
-            for name, default, meaning in describe_limits()
-        ),
+        FOLDER / "web-options.md": WEB_OPTIONS_HEAD + _instance_rows(WebSettings),
+        FOLDER / "email-options.md": EMAIL_OPTIONS_HEAD + _instance_rows(EmailSettings),
         FOLDER / "options.md": OPTIONS_HEAD
         + "".join(_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options()),
     }
+
+
+def _instance_rows(settings: type) -> str:
+    own = [_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options(settings)]
+    limits = [
+        _row(f"`{name}`", _code(default), "times/seconds", meaning)
+        for name, default, meaning in describe_limits()
+    ]
+    return "".join(own + limits)
 
 
 def _setting_rows(section: type[BaseModel], prefix: str) -> Iterator[str]:

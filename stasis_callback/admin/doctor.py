@@ -56,6 +56,7 @@ UNWANTED_MODULES = {
     "func_shell.so": "runs programs from the dialplan",
     "bridge_native_rtp.so": "takes the keys a subscriber presses away from ordinary bridges",
 }
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SOUND_FOLDERS = (Path("/usr/share/asterisk/sounds"), Path("/var/lib/asterisk/sounds"))
 
 
@@ -134,6 +135,7 @@ def _database(config: Settings) -> Generator[Finding, None, set[str]]:
 
             wrong = verify(s.database, s.tariffs)
             languages |= _languages_in_use(s)
+            yield from _email(config, s)
             if not any(number.enabled for number in s.access_numbers.all()):
                 yield Finding(
                     "warning", "no access number is enabled", "see `stasis-callback access-number add`"
@@ -146,6 +148,42 @@ def _database(config: Settings) -> Generator[Finding, None, set[str]]:
     if not wrong:
         yield Finding("ok", f"database {name}: up to date, every sum of the ledger agrees")
     return languages
+
+
+def _email(config: Settings, s: Stores) -> Iterator[Finding]:
+    """What lets strangers in by mail, or mails wait for ever."""
+    email = config.email
+    instances = [view for view in s.email_instances.all() if view.enabled]
+    for view in instances:
+        policy = view.configuration.settings.policy
+        if policy == "none":
+            yield Finding(
+                "warning",
+                f"e-mail instance {view.name}: anybody can write in anybody's name",
+                f"stasis-callback email set {view.name} --set policy=authenticated",
+            )
+        if policy == "authenticated" and not email.authserv_id:
+            yield Finding(
+                "problem",
+                f"e-mail instance {view.name}: no mail is believed without the name of your mail server",
+                "set email.authserv_id",
+            )
+    if not email.enabled:
+        return
+    if email.listener != "off" and email.host not in _LOOPBACK:
+        yield Finding(
+            "warning",
+            f"whoever reaches {email.host}:{email.port} can write Authentication-Results of their own",
+            "set email.host to 127.0.0.1, or let a firewall admit your mail server only",
+        )
+    if email.imap_host and not email.imap_tls and email.imap_host not in _LOOPBACK:
+        yield Finding("problem", "the password of the mailbox travels in clear", "set email.imap_tls to true")
+    if email.imap_host and email.imap_address not in [view.name for view in instances]:
+        yield Finding(
+            "problem",
+            f"the mailbox is for {email.imap_address!r}, which is no enabled e-mail instance",
+            "set email.imap_address, see `stasis-callback email list`",
+        )
 
 
 def _languages_in_use(s: Stores) -> set[str]:
@@ -248,7 +286,7 @@ def _application(client: AriClient) -> Finding:
 
 
 def _is_local(config: Settings) -> bool:
-    return urlsplit(config.ari.url).hostname in ("127.0.0.1", "::1", "localhost")
+    return urlsplit(config.ari.url).hostname in _LOOPBACK
 
 
 def _journal(config: Settings) -> Finding:

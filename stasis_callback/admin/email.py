@@ -184,7 +184,6 @@ def _receive(address: str) -> None:
     from stasis_callback.mail.server import open_desk
 
     config = settings()
-    logs.configure(config.log_format)
     raw = sys.stdin.buffer.read(config.email.size_limit_bytes + 1)
     crashpoint("mail-data")
     with store() as s:
@@ -197,6 +196,7 @@ def _receive(address: str) -> None:
             raise InvalidInput(
                 f"there is no enabled e-mail instance {address!r}: see `stasis-callback email list`"
             )
+        logs.configure(config.log_format)
         desk.receive(instance, raw)
 
 

@@ -60,6 +60,16 @@ public_url = ""
 secret = "{web_secret}"
 # Reverse proxies whose X-Forwarded-For is believed, like "127.0.0.1".
 trusted_proxies = ""
+
+[email]
+# Callbacks by e-mail; `stasis-callback email add` makes an instance, docs/guides/email.md says how mails get here.
+enabled = false
+# What the mail server speaks to us on host and port: lmtp, smtp, or off.
+listener = "lmtp"
+host = "127.0.0.1"
+port = 8024
+# Our own mail server's name in Authentication-Results.
+authserv_id = ""
 """
 
 

@@ -57,7 +57,7 @@ class _Handler:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         raw = envelope.original_content or b""
         try:
-            if not envelope.mail_from:  # a notification: only the envelope says so
+            if envelope.mail_from in (None, "", "<>"):  # a notification: only the envelope says so
                 raw = b"Return-Path: <>\r\n" + raw
             return str(await self._in_thread(self._take, envelope.rcpt_tos[0], raw))
         except Exception as error:  # noqa: BLE001  whatever it is: the mail server keeps the mail

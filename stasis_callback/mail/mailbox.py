@@ -60,8 +60,12 @@ class Mailbox:
     def _connected(self) -> IMAPClient:
         s = self._settings
         client = IMAPClient(s.imap_host, s.imap_port, ssl=s.imap_tls, timeout=TIMEOUT_S)
-        client.login(s.imap_user, s.imap_password.get_secret_value())
-        client.select_folder(s.imap_folder)
+        try:
+            client.login(s.imap_user, s.imap_password.get_secret_value())
+            client.select_folder(s.imap_folder)
+        except BaseException:
+            client.shutdown()
+            raise
         return client
 
     def _wait(self, client: IMAPClient) -> None:

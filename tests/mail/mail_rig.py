@@ -109,7 +109,9 @@ class Postfix:
             lines.append(" ".join(words))
         shipped = (DEPLOY / "master.cf").read_text()
         shipped = shipped.replace("user=stasis-callback", f"user={PIPE_USER}")
-        shipped = shipped.replace("/usr/local/bin/stasis-callback ", f"{sys.executable} -m stasis_callback ")
+        shipped = shipped.replace(
+            "/opt/stasis-callback/bin/stasis-callback ", f"{sys.executable} -m stasis_callback "
+        )
         shipped = shipped.replace("/etc/stasis-callback/stasis-callback.toml", str(config))
         return "\n".join(lines) + "\n" + shipped
 
@@ -202,7 +204,7 @@ def postfix(lmtp_port: int, config: Path, **settings: str) -> Iterator[Postfix]:
 class Dovecot:
     """A Dovecot with one mailbox. `certificate` is what clients have to trust."""
 
-    USER, PASSWORD = "callback", "the mailbox's password"
+    USER, PASSWORD = "callback", "mailbox-password"
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

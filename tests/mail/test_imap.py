@@ -10,7 +10,7 @@ import pytest
 from mail_rig import Dovecot, dovecot
 from mail_site import ADDRESS, MailSite, mail, open_mail_site
 
-from stasis_callback.clock import wait_until
+from stasis_callback.clock import Clock, wait_until
 from stasis_callback.store.database import Database
 
 
@@ -65,7 +65,7 @@ def test_mails_can_be_kept_and_are_read_once(server: Dovecot, tmp_path: Path) ->
 def test_while_the_database_is_away_mails_stay(
     server: Dovecot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_mail_site(tmp_path, **reading(server)) as site:
+    with open_mail_site(tmp_path, now_us=Clock().now_us(), **reading(server)) as site:
         site.usual()
         _eventually(lambda: connected(site), server)
         with monkeypatch.context() as broken:

@@ -14,7 +14,7 @@ from world import ANI, FRIEND, World
 from stasis_callback.settings import EmailSettings
 
 
-def _takes_mails(world: World, **email: object) -> None:
+def takes_mails(world: World, **email: object) -> None:
     world.usual()
     account = world.stores.accounts.named(ANI)
     world.stores.accounts.change(account.number, password=PASSWORD)
@@ -36,17 +36,17 @@ def _the_two_talk(world: World) -> Iterator[None]:
     assert set(world.xdrs()) == {"a1", "b1"}
 
 
-def _command() -> bytes:
+def command() -> bytes:
     return mail(account=ANI, first=ANI, second=FRIEND, Authentication_Results=None)
 
 
 def test_a_mail_through_postfix_connects_two_phones(world: World, tmp_path: Path) -> None:
     port = free_port()
-    _takes_mails(world, port=port)
+    takes_mails(world, port=port)
     with world.running(), postfix(port, tmp_path / "unused.toml") as server:
         scene = _the_two_talk(world)
         next(scene)
-        server.send(_command())
+        server.send(command())
         assert next(scene, None) is None
         server.until_empty()
 
@@ -56,7 +56,7 @@ def test_a_mail_in_a_mailbox_connects_two_phones(
 ) -> None:
     with dovecot() as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate))
-        _takes_mails(
+        takes_mails(
             world,
             listener="off",
             imap_host="localhost",
@@ -68,5 +68,5 @@ def test_a_mail_in_a_mailbox_connects_two_phones(
         with world.running():
             scene = _the_two_talk(world)
             next(scene)
-            server.deliver(_command())
+            server.deliver(command())
             assert next(scene, None) is None

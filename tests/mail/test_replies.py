@@ -63,7 +63,7 @@ def test_the_outcome_goes_to_the_sender(site: MailSite, post: tuple[Post, int]) 
     site.taken(mail(Message_ID="<7@people.example>", Reply_To="eve@evil.example"), sender="eve@evil.example")
     assert wait_until(lambda: len(post[0].taken) == 1, timeout_s=10)
     sender, recipients, reply = post[0].taken[0]
-    assert (sender, recipients) == ("", [SENDER])
+    assert (sender, recipients) == ("<>", [SENDER])
     assert reply["From"] == ADDRESS
     assert reply["To"] == SENDER
     assert reply["Auto-Submitted"] == "auto-replied"

@@ -1,0 +1,109 @@
+"""`email`: instances, senders, tokens, the pipe's exit codes; what `doctor` says of them."""
+
+from __future__ import annotations
+
+import io
+import sys
+from types import SimpleNamespace
+
+import pytest
+from command_line import SUBSCRIBER, CommandLine
+
+ADDRESS = "callback@calls.example"
+
+
+def test_instances_are_added_listed_shown_changed_and_removed(shop: CommandLine) -> None:
+    added = shop.ok("email", "add", "Callback@Calls.example", "--set", "limit_number=2/60").out
+    assert "set email.authserv_id" in added
+    assert shop.ok("email", "list", "--json").json == [
+        {"address": ADDRESS, "enabled": True, "options": {"limit_number": "2/60"}}
+    ]
+    shown = shop.ok("email", "show", ADDRESS, "--json").json
+    assert (shown["options"]["policy"], shown["options"]["reply"]) == ("authenticated", "off")
+    assert shown["options"]["access_code"] == "EMAILCALLBACK"
+    shop.ok("email", "set", ADDRESS, "--set", "talk_limit_s=300", "--set", "limit_number=", "--disabled")
+    shown = shop.ok("email", "show", ADDRESS, "--json").json
+    assert (shown["enabled"], shown["options"]["limit_number"]) == (False, "10/3600")
+    assert "require_registered" in shop.ok("email", "show", ADDRESS).out
+    shop.ok("email", "remove", ADDRESS)
+    assert shop.ok("email", "list", "--json").json == []
+    names = {row["name"] for row in shop.ok("email", "options", "--json").json}
+    assert {"policy", "limit_logins", "talk_limit_s"} <= names
+    assert not {"ask_password", "reject_cause"} & names
+
+
+@pytest.mark.parametrize(
+    ("words",                                                              "says"),
+    [
+        (("add", "nobody"),                                                "its address in small letters"),
+        (("add", "a b@calls.example"),                                     "its address in small letters"),
+        (("add", "a@calls"),                                               "its address in small letters"),
+        (("add", "a@b.example", "--set", "policy=believe"),                "write one of authenticated, dkim, none"),
+        (("add", "a@b.example", "--set", "policy=none", "--set", "reply=on"), "reply=on needs a policy"),
+        (("add", "a@b.example", "--set", "type=simple"),                   "no option 'type'"),
+        (("add", "a@b.example", "--set", "languages=xx"),                  "no prompts in 'xx'"),
+        (("add", "a@b.example", "--set", "replies_per_hour=0"),            "1 to 1000"),
+        (("add", ADDRESS),                                                 "exists already"),
+        (("set", ADDRESS),                                                 "nothing to change"),
+        (("set", "x@b.example", "--disabled"),                             "see `stasis-callback email list`"),
+        (("show", "x@b.example"),                                          "see `stasis-callback email list`"),
+        (("remove", "x@b.example"),                                        "see `stasis-callback email list`"),
+        (("add-sender", "999", "a@b.example"),                             "there is no account '999'"),
+        (("add-sender", SUBSCRIBER, "a"),                                  "write it like ann@example.com"),
+        (("add-sender", SUBSCRIBER, "a b@c.example"),                      "write it like ann@example.com"),
+        (("remove-sender", SUBSCRIBER, "a@b.example"),                     "is not registered"),
+        (("token", "999"),                                                 "there is no account '999'"),
+        (("token", SUBSCRIBER, "--count", "0"),                            "from 1 to 1000"),
+        (("token", SUBSCRIBER, "--days", "many"),                          "from 1 to 3650"),
+        (("withdraw-tokens", "999"),                                       "there is no account '999'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be(shop: CommandLine, words: tuple[str, ...], says: str) -> None:
+    shop.ok("email", "add", ADDRESS)
+    assert says in shop.refused("email", *words)
+
+
+def test_senders(shop: CommandLine) -> None:
+    assert "is registered for" in shop.ok("email", "add-sender", SUBSCRIBER, "Ann@People.example").out
+    assert "registered already" in shop.ok("email", "add-sender", SUBSCRIBER, "ann@people.example").out
+    (row,) = shop.ok("email", "senders", "--json").json
+    assert (row["account"], row["address"]) == (SUBSCRIBER, "ann@people.example")
+    shop.ok("email", "remove-sender", SUBSCRIBER, "ANN@people.example")
+    assert shop.ok("email", "senders", "--json").json == []
+
+
+def test_tokens_are_shown_once_and_kept_as_hashes(shop: CommandLine) -> None:
+    tokens = shop.ok("email", "token", SUBSCRIBER, "--count", "3", "--days", "7").out.split()
+    assert len(set(tokens)) == 3
+    assert not [token for token in tokens if token in "".join(shop.dump())]
+    assert "3 unused tokens" in shop.ok("email", "withdraw-tokens", SUBSCRIBER).out
+
+
+def test_an_open_door_is_warned_of(shop: CommandLine) -> None:
+    assert "anybody can write" in shop.ok("email", "add", ADDRESS, "--set", "policy=none").out
+    shop.ok("email", "add", "second@calls.example")
+    said = shop("doctor").out
+    assert f"{ADDRESS}: anybody can write in anybody's name" in said
+    assert "second@calls.example: no mail is believed" in said
+
+
+def _piped(monkeypatch: pytest.MonkeyPatch, raw: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
+
+
+def test_the_pipe_says_75_while_something_is_not_set_up(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = b"From: a@people.example\r\n\r\nhello\r\n"
+    for variable in ("RECIPIENT", "ORIGINAL_RECIPIENT"):
+        monkeypatch.delenv(variable, raising=False)
+    _piped(monkeypatch, raw)
+    result = shop("email", "receive")
+    assert (result.code, result.out) == (75, "")
+    assert "no enabled e-mail instance" in result.err
+    shop.ok("email", "add", ADDRESS)
+    _piped(monkeypatch, raw)
+    assert shop("email", "receive", "--to", "x@calls.example").code == 75
+    _piped(monkeypatch, raw)
+    monkeypatch.setenv("STASIS_CALLBACK_EMAIL__PORT", "many")
+    assert shop("email", "receive").code == 75
