@@ -37,14 +37,14 @@ _TEMPLATE = """<!doctype html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{{ title }}</title>
 <style>
-body { font: 16px/1.4 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto; max-width: 68rem;
+body { font: 16px/1.4 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto; max-width: 78rem;
   padding: 0 1rem }
 figure { margin: 1rem 0 }
 figure svg { width: 100%; height: auto }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 1rem 0 2rem; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-weight: 600; padding: .3rem 0 }
-th, td { text-align: right; padding: .2rem .7rem; border-bottom: 1px solid #ccc; white-space: nowrap }
+th, td { text-align: right; font-size: .9rem; padding: .2rem .5rem; border-bottom: 1px solid #ccc; white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 @media print { body { margin: 0; max-width: none } figure, tr { break-inside: avoid } }
 </style>
