@@ -71,8 +71,8 @@ EMAIL_OPTIONS_HEAD = f"""\
 {MADE_BY}
 
 Set with `stasis-callback email set ADDRESS --set name=value`; `name=` restores the default. Beside these, the options
-of the call itself ([options.md](options.md)) can be set here as on an access number, but for those about a missed call
-and the PIN login. [The guide](../guides/email.md) says which ones to think about.
+of the call itself ([options.md](options.md)) can be set here as on an access number, but for those about a missed
+call and the PIN login. [The guide](../guides/email.md) says which ones to think about.
 
 | Option | Default | Values | Meaning |
 |---|---|---|---|

@@ -209,6 +209,15 @@ def test_a_good_signature_is_believed(tmp_path: Path, names: Names, key: tuple[b
         assert len(site.callbacks()) == 1
 
 
+def test_a_good_signature_is_believed_also_when_lines_end_as_in_a_pipe(
+    tmp_path: Path, names: Names, key: tuple[bytes, str]
+) -> None:
+    with verifying(tmp_path, names) as site:
+        instance = site.desk.find(ADDRESS)
+        assert instance is not None
+        assert site.desk.receive(instance, signed(mail(), key).replace(b"\r\n", b"\n")).reason == ""
+
+
 def test_bad_signatures_are_not(tmp_path: Path, names: Names, key: tuple[bytes, str]) -> None:
     with verifying(tmp_path, names) as site:
         good = signed(mail(), key)
