@@ -14,7 +14,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
-from mail_site import ACCOUNT, OURS, SENDER, MailSite, mail, open_mail_site
+from mail_site import ACCOUNT, ADDRESS, OURS, SENDER, MailSite, mail, open_mail_site
 
 FOREIGN = "mx.evil.example; dmarc=pass header.from=people.example"
 
