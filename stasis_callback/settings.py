@@ -137,12 +137,12 @@ class EmailSettings(Section):
         description="Our own mail server's name in Authentication-Results; nobody else's are believed.",
     )
     size_limit_bytes: int = Field(
-        1_048_576,
+        10_485_760,
         ge=4096,
-        le=20_000_000,
-        description="Longest mail; the mail server's limit should be lower.",
+        le=50_000_000,
+        description="Longest mail taken in; more than the mail server's own limit, which refuses without a bounce.",
     )
-    connections_limit: int = Field(50, ge=1, le=1000, description="Connections at once; more get 421.")
+    connections_limit: int = Field(20, ge=1, le=1000, description="Connections at once; more get 421.")
     threads: int = Field(4, ge=1, le=64, description="Mails worked on at once; each may need 20 MB (Argon2).")
     timeout_s: float = Field(60.0, gt=0, le=600, description="Longest time for one command or one mail.")
     dns_server: str = Field(

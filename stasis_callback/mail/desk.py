@@ -65,7 +65,7 @@ class MailDesk:
         `bad_sender` (not exactly one usual address), `not_proven`.
         """
         try:
-            mail = read_mail(raw, size_limit=self._settings.size_limit_bytes)
+            mail = read_mail(raw)
         except MailRefused as refused:
             return self._dropped(instance, refused.reason)
         headers = headers_of(raw)

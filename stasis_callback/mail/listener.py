@@ -17,7 +17,7 @@ import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, require
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.settings import EmailSettings
@@ -112,7 +112,7 @@ class Listener:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port, once it listens."""
-        assert self._server is not None
+        require(self._server is not None, "the listener has not been started")
         host, port = self._server.sockets[0].getsockname()[:2]
         return str(host), int(port)
 

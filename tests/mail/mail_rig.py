@@ -6,7 +6,6 @@ Postfix runs on the very files of deploy/postfix. Its master process has to be r
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import smtplib
 import socket
@@ -50,7 +49,7 @@ def free_port() -> int:
 class Postfix:
     """A Postfix that delivers ADDRESS by LMTP to `lmtp_port` and PIPED to a pipe with the settings in `config`."""
 
-    def __init__(self, folder: Path, lmtp_port: int, config: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, lmtp_port: int, config: Path) -> None:
         self._folder = folder
         self.etc = folder / "etc"
         self.port = free_port()
@@ -82,13 +81,10 @@ class Postfix:
         lines = [f"{name} = {value}" for name, value in own.items()]
         shipped = (DEPLOY / "main.cf").read_text().replace("calls.example.com", "calls.example")
         lines.append(shipped.replace("/etc/postfix", str(self.etc)))
-        # As the shipped file has it, but for tests that cannot wait.
+        # Tests cannot wait.
         waits = {"minimal_backoff_time": "1s", "maximal_backoff_time": "1s", "queue_run_delay": "1s"}
-        overrides = waits | settings
-        text = "\n".join(lines)
-        for name, value in overrides.items():
-            text = re.sub(rf"(?m)^{name} = .*$", "", text) + f"\n{name} = {value}"
-        (self.etc / "main.cf").write_text(text + "\n")
+        lines += [f"{name} = {value}" for name, value in waits.items()]
+        (self.etc / "main.cf").write_text("\n".join(lines) + "\n")
         table = (DEPLOY / "stasis-callback").read_text().replace("calls.example.com", "calls.example")
         (self.etc / "stasis-callback").write_text(table.replace(":8024", f":{lmtp_port}"))
         shutil.copy(DEPLOY / "stasis-callback-headers", self.etc)
@@ -108,11 +104,13 @@ class Postfix:
             words[4] = "n"
             lines.append(" ".join(words))
         shipped = (DEPLOY / "master.cf").read_text()
-        shipped = shipped.replace("user=stasis-callback", f"user={PIPE_USER}")
-        shipped = shipped.replace(
-            "/opt/stasis-callback/bin/stasis-callback ", f"{sys.executable} -m stasis_callback "
-        )
-        shipped = shipped.replace("/etc/stasis-callback/stasis-callback.toml", str(config))
+        for theirs, ours in (
+            ("user=stasis-callback", f"user={PIPE_USER}"),
+            ("/opt/stasis-callback/bin/stasis-callback ", f"{sys.executable} -m stasis_callback "),
+            ("/etc/stasis-callback/stasis-callback.toml", str(config)),
+        ):
+            assert theirs in shipped
+            shipped = shipped.replace(theirs, ours)
         return "\n".join(lines) + "\n" + shipped
 
     def command(self, *words: str) -> str:
@@ -179,12 +177,12 @@ def _closed(tree: Path) -> Path | None:
 
 
 @contextmanager
-def postfix(lmtp_port: int, config: Path, **settings: str) -> Iterator[Postfix]:
+def postfix(lmtp_port: int, config: Path) -> Iterator[Postfix]:
     _needed("postfix")
     folder = Path(tempfile.mkdtemp(prefix="stasis-callback-postfix-"))
     server: Postfix | None = None
     try:
-        server = Postfix(folder, lmtp_port, config, **settings)
+        server = Postfix(folder, lmtp_port, config)
         server.start()
 
         def greets() -> bool:

@@ -60,6 +60,13 @@ def test_ten_megabytes_are_refused(site: MailSite) -> None:
     site.is_unharmed()
 
 
+def test_what_is_longer_than_any_command_is_dropped_without_a_bounce(site: MailSite) -> None:
+    site.usual()
+    site.taken(mail(body="x" * 70 + ("\r\n" + "x" * 70) * 50_000))
+    assert site.reasons() == ["too_large"]
+    site.is_unharmed()
+
+
 def test_a_line_that_never_ends_is_refused(site: MailSite) -> None:
     site.usual()
     assert site.send(mail(body="x" * 500_000))[0] == 500

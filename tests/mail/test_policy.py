@@ -14,7 +14,7 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
-from mail_site import ACCOUNT, OURS, SENDER, MailSite, mail, open_mail_site
+from mail_site import ACCOUNT, ADDRESS, OURS, SENDER, MailSite, mail, open_mail_site
 
 FOREIGN = "mx.evil.example; dmarc=pass header.from=people.example"
 
@@ -207,6 +207,15 @@ def test_a_good_signature_is_believed(tmp_path: Path, names: Names, key: tuple[b
     with verifying(tmp_path, names) as site:
         site.taken(signed(mail(), key))
         assert len(site.callbacks()) == 1
+
+
+def test_a_good_signature_is_believed_also_when_lines_end_as_in_a_pipe(
+    tmp_path: Path, names: Names, key: tuple[bytes, str]
+) -> None:
+    with verifying(tmp_path, names) as site:
+        instance = site.desk.find(ADDRESS)
+        assert instance is not None
+        assert site.desk.receive(instance, signed(mail(), key).replace(b"\r\n", b"\n")).reason == ""
 
 
 def test_bad_signatures_are_not(tmp_path: Path, names: Names, key: tuple[bytes, str]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from mail_site import ACCOUNT, ADDRESS, FIRST, PASSWORD, SECOND, MailSite, mail, open_mail_site
 
+from stasis_callback.core.errors import CallbackError
+from stasis_callback.mail.listener import Listener
 from stasis_callback.store.database import Database
 
 
@@ -123,6 +125,12 @@ def test_the_password_is_nowhere(site: MailSite) -> None:
     kept = repr(site.shop.rows()) + repr(site.log)
     assert not [secret for secret in (PASSWORD, "AnotherSecret", "HalfASecret") if secret in kept]
     assert FIRST not in repr(site.log)
+
+
+def test_a_port_that_is_taken_is_said_at_the_start(site: MailSite) -> None:
+    second = Listener(site.settings.email.model_copy(update={"port": site.address[1]}), site.desk)
+    with pytest.raises(CallbackError, match=r"email\.host and email\.port"):
+        second.start()
 
 
 def test_while_the_database_is_away_the_mail_server_keeps_the_mail(
