@@ -44,7 +44,8 @@ figure svg { width: 100%; height: auto }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: 1rem 0 2rem; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-weight: 600; padding: .3rem 0 }
-th, td { text-align: right; font-size: .9rem; padding: .2rem .5rem; border-bottom: 1px solid #ccc; white-space: nowrap }
+th, td { text-align: right; font-size: .9rem; padding: .2rem .5rem; border-bottom: 1px solid #ccc;
+  white-space: nowrap }
 th:first-child, td:first-child { text-align: left }
 @media print { body { margin: 0; max-width: none } figure, tr { break-inside: avoid } }
 </style>

@@ -16,7 +16,7 @@ import pytest
 from mail_rig import free_port, postfix
 from mail_site import ACCOUNT, ADDRESS, OURS, PASSWORD, mail
 from shop import open_shop
-from test_calls import command, takes_mails
+from test_mail_calls import command, takes_mails
 from world import FRIEND, World
 
 from stasis_callback.clock import Clock, Inbox, wait_until
