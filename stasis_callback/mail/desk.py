@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from email.message import Message
 
 import structlog
@@ -36,14 +35,6 @@ ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@<>\"(),:;\\\[\
 """A sender that can be compared and answered: the usual form of RFC 5322, without quotes and comments."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What became of a mail: `reason` is "" and `request_id` its callback when it was accepted."""
-
-    reason: str = ""
-    request_id: str = ""
-
-
 class MailDesk:
     """Decides on mails."""
 
@@ -58,10 +49,10 @@ class MailDesk:
         instance = self._stores.email_instances.find(address.lower()) if len(address) <= 254 else None
         return instance if instance and instance.enabled else None
 
-    def receive(self, instance: EmailInstanceView, raw: bytes) -> Received:
-        """Decide on a mail. Raises what the database raises, and KeyLookupFailed: then it is to be sent again.
+    def receive(self, instance: EmailInstanceView, raw: bytes) -> str:
+        """Decide on a mail: "" when it became a callback, else the reason why not.
 
-        Reasons, beside those of `Orders.admit`: those of MailRefused and MailCommand, `nul`, `automatic`,
+        Raises what the database raises, and KeyLookupFailed: then it is to be sent again. Reasons, beside those of `Orders.admit`: those of MailRefused and MailCommand, `nul`, `automatic`,
         `bad_sender` (not exactly one usual address), `not_proven`.
         """
         try:
@@ -74,13 +65,13 @@ class MailDesk:
             return self._dropped(instance, reason)
         sender = mail.from_addresses[0].lower()
         key = _key(instance, sender, mail, raw)
-        received = self._decide(instance, mail.command, sender, key) if mail.command else None
-        if received is None:
-            received = self._dropped(instance, mail.problem or "no_command")
+        if mail.command:
+            reason = self._decide(instance, mail.command, sender, key)
+        else:
+            reason = self._dropped(instance, mail.problem or "no_command")
         crashpoint("mail-decided")
-        self._answer(instance, mail, sender, key, received.reason)
-        crashpoint("mail-answered")
-        return received
+        self._answer(instance, mail, sender, key, reason)
+        return reason
 
     def _distrust(self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message) -> str:
         """Why nothing in this mail counts; "" when its sender is who the instance wants."""
@@ -104,11 +95,11 @@ class MailDesk:
             proven = True
         return "" if proven else "not_proven"
 
-    def _decide(self, instance: EmailInstanceView, command: MailCommand, sender: str, key: str) -> Received:
+    def _decide(self, instance: EmailInstanceView, command: MailCommand, sender: str, key: str) -> str:
         known = self._stores.requests.with_key(key)
         if known is not None:  # delivered again, or sent twice: what was decided stays
             log.info("mail.repeated", instance=instance.name, call=known.id)
-            return Received(known.outcome, "") if known.state == "refused" else Received("", known.id)
+            return known.outcome if known.state == "refused" else ""
         configuration = instance.configuration
         settings = configuration.settings
         secret = command.secret
@@ -129,7 +120,7 @@ class MailDesk:
                 limits=configuration.limits,
             )
         )
-        return Received(answer.reason, answer.request_id)
+        return answer.reason
 
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
         """Queue the answer, once for each mail."""
@@ -152,9 +143,9 @@ class MailDesk:
         self._stores.replies.put(key, mail.from_addresses[0], content)
 
     @staticmethod
-    def _dropped(instance: EmailInstanceView, reason: str) -> Received:
+    def _dropped(instance: EmailInstanceView, reason: str) -> str:
         log.info("mail.dropped", instance=instance.name, reason=reason)
-        return Received(reason)
+        return reason
 
 
 def _key(instance: EmailInstanceView, sender: str, mail: Mail, raw: bytes) -> str:

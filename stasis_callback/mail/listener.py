@@ -17,7 +17,7 @@ import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from stasis_callback.core.errors import CallbackError, require
+from stasis_callback.core.errors import CallbackError
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.settings import EmailSettings
@@ -92,6 +92,8 @@ class Listener:
         self._handler = _Handler(desk, self._pool)
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
+        self.address = (settings.host, settings.port)
+        """Host and port; where the settings say any port, the one it has once it listens."""
         self._open: set[asyncio.BaseTransport] = set()
         self._thread = threading.Thread(target=self._serve, name="mail-listener", daemon=True)
         # Its lines have addresses in them, and one for everything that is no SMTP.
@@ -107,14 +109,8 @@ class Listener:
             raise CallbackError(
                 f"the mail listener cannot listen: look at email.host and email.port ({error.strerror})"
             ) from None
+        self.address = self._server.sockets[0].getsockname()[:2]
         log.info("mail.started", address=":".join(map(str, self.address)), protocol=self._settings.listener)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port, once it listens."""
-        require(self._server is not None, "the listener has not been started")
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return str(host), int(port)
 
     def stop(self) -> None:
         """Take no more mails; one that is being decided on is finished, and sent again by the mail server."""
@@ -134,6 +130,7 @@ class Listener:
             hostname="localhost",
             ident=IDENT,
             timeout=self._settings.timeout_s,
+            enable_SMTPUTF8=True,  # or the mail server bounces what was written from such an address
             loop=self._loop,
         )
         session.others, session.limit = self._open, self._settings.connections_limit

@@ -215,7 +215,7 @@ def test_a_good_signature_is_believed_also_when_lines_end_as_in_a_pipe(
     with verifying(tmp_path, names) as site:
         instance = site.desk.find(ADDRESS)
         assert instance is not None
-        assert site.desk.receive(instance, signed(mail(), key).replace(b"\r\n", b"\n")).reason == ""
+        assert site.desk.receive(instance, signed(mail(), key).replace(b"\r\n", b"\n")) == ""
 
 
 def test_bad_signatures_are_not(tmp_path: Path, names: Names, key: tuple[bytes, str]) -> None:

@@ -204,3 +204,12 @@ def test_an_instance_can_take_tokens_only_or_passwords_only(site: MailSite) -> N
     assert site.refused() == ["wrong_login"] * 2
     site.taken(mail())
     assert len(site.callbacks()) == 1
+
+
+def test_an_address_beyond_ascii_is_taken_and_dropped_not_bounced(site: MailSite) -> None:
+    site.usual()
+    with site.lmtp() as client:
+        client.mail("a@b.example", ["SMTPUTF8"])
+        client.rcpt(ADDRESS)
+        assert client.data(mail(From="änn@people.example"))[0] == 250
+    assert site.reasons() == ["bad_sender"]
