@@ -52,8 +52,9 @@ class MailDesk:
     def receive(self, instance: EmailInstanceView, raw: bytes) -> str:
         """Decide on a mail: "" when it became a callback, else the reason why not.
 
-        Raises what the database raises, and KeyLookupFailed: then it is to be sent again. Reasons, beside those of `Orders.admit`: those of MailRefused and MailCommand, `nul`, `automatic`,
-        `bad_sender` (not exactly one usual address), `not_proven`.
+        Raises what the database raises, and KeyLookupFailed: then it is to be sent again. Reasons, beside those of
+        `Orders.admit`: those of MailRefused and MailCommand, `nul`, `automatic`, `bad_sender` (not exactly one usable
+        address), `not_proven`.
         """
         try:
             mail = read_mail(raw)
