@@ -100,11 +100,10 @@ def test_a_hundred_mails_each_killed_before_its_answer_make_a_hundred_callbacks(
     names = ("source", "account", "instance", "logins", "source_logins")
     wide = {f"limit_{name}": "100000/3600" for name in names}
     with open_shop(tmp_path, Clock().now_us()) as shop:
-        account = shop.account(ACCOUNT)
+        shop.account(ACCOUNT)
         shop.stores.accounts.change(ACCOUNT, password=PASSWORD, simultaneous_calls=1000)
         shop.stores.email_instances.add(ADDRESS, wide | {"reply": "on", "replies_per_hour": "1000"})
         tokens = shop.stores.email_senders.give_out(ACCOUNT, 3 * KILLS, 30)
-        assert account.number == ACCOUNT
         server, rng = Server(shop.url), random.Random(0)
         killed = sent = 0
         try:
@@ -123,7 +122,6 @@ def test_a_hundred_mails_each_killed_before_its_answer_make_a_hundred_callbacks(
     assert {row["state"] for row in rows["Request"]} == {"queued"}
     assert sum(row["used_by"] is not None for row in rows["EmailToken"]) == (sent + 1) // 2
     assert len(rows["EmailReply"]) == sent
-    assert "".join(sorted({row["content"][:4] for row in rows["EmailReply"]})) in ("", "From")
 
 
 @pytest.mark.parametrize("point", ["mail-data", "mail-decided"])
