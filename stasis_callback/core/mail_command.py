@@ -53,6 +53,8 @@ _SHAPE = 7  # P account secret SN number DN number
 _OPENING = "\"'“”„«‹*•([<`"
 _CLOSING = ".,;:!?\"'”“»›)]>*`"
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
+_SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
+"""What is written stands below it, and above the signature."""
 _ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
 _BELOW = re.compile(
@@ -118,6 +120,8 @@ def _paragraphs(text: str) -> list[list[_Word]]:
     paragraphs: list[list[_Word]] = [[]]
     for raw in text.splitlines():
         line = "".join(c for c in raw if unicodedata.category(c) != "Cf").strip()
+        if line == _SIGNED:
+            continue
         if _BELOW.fullmatch(line):
             break
         if not line or line.startswith(">"):

@@ -17,9 +17,11 @@ _BLOCKS = frozenset(
 _UNSEEN = frozenset("script style head title template noscript blockquote".split())  # noqa: SIM905
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 _QUOTE = re.compile(
-    r"gmail_quote|yahoo_quoted|moz-cite|moz-signature|gmail_signature|protonmail_quote|divRplyFwdMsg",
+    r"gmail_quote|yahoo_quoted|moz-cite|moz-signature|gmail_signature|protonmail_quote",
     re.IGNORECASE,
 )
+_REST = ("divRplyFwdMsg", "appendonsend")
+"""Ids with which Outlook marks where the mail that is answered begins: it stands beside them, not in them."""
 _SPACES = re.compile(r"[ \t\r\n\f]+")
 
 
@@ -42,17 +44,24 @@ def visible_text(html: str) -> str:
             continue
         if node.next is not None and node.tag != "body":
             waiting.append(node.next)
-        if node.tag == "-text":
-            pieces.append(_SPACES.sub(" ", node.text_content or ""))
-        elif node.tag == "br":
-            pieces.append("\n")
-        elif not _is_unseen(node):
-            edge = _edge(node.tag)
-            waiting.append(edge)
-            if node.child is not None:
-                waiting.append(node.child)
-            waiting.append(edge)
+        if node.attributes.get("id") in _REST:
+            break
+        _take(node, pieces, waiting)
     return "".join(pieces)
+
+
+def _take(node: LexborNode, pieces: list[str], waiting: list[LexborNode | str]) -> None:
+    """What a node says itself; what is in it waits."""
+    if node.tag == "-text":
+        pieces.append(_SPACES.sub(" ", node.text_content or ""))
+    elif node.tag == "br":
+        pieces.append("\n")
+    elif not _is_unseen(node):
+        edge = _edge(node.tag)
+        waiting.append(edge)
+        if node.child is not None:
+            waiting.append(node.child)
+        waiting.append(edge)
 
 
 def _edge(tag: str | None) -> str:

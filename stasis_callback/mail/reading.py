@@ -10,7 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email import message_from_bytes, policy
-from email.errors import HeaderParseError
+from email.errors import (
+    HeaderParseError,
+    InvalidBase64CharactersDefect,
+    InvalidBase64LengthDefect,
+    InvalidBase64PaddingDefect,
+)
 from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses
@@ -22,6 +27,7 @@ from stasis_callback.mail.html_text import visible_text
 HEADER_LIMIT = 2000
 """Longest value of one header looked at, in characters."""
 
+_DAMAGED = (InvalidBase64CharactersDefect, InvalidBase64LengthDefect, InvalidBase64PaddingDefect)
 _CONTAINER = re.compile(rb"multipart/|message/", re.IGNORECASE)
 _FLOWED_SOFT = re.compile(r"(?m)^(?!-- $)(.*) \r?\n(?!>)")
 
@@ -213,6 +219,8 @@ def _named(message: Message) -> bool:
 def _part_text(part: Message, kind: str) -> str:
     content = part.get_payload(decode=True)
     raw = content if isinstance(content, bytes) else b""
+    if any(isinstance(defect, _DAMAGED) for defect in part.defects):
+        raise Unreadable("malformed")  # what came out may be the beginning of a number and no more
     text = _text(raw, str(part.get_param("charset") or "utf-8")).replace("\0", " ")
     if kind == "text/html":
         return visible_text(text)
