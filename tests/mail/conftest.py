@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +16,20 @@ from world import World, new_world
 
 
 @pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the pipe's user may use too."""
+    with tempfile.TemporaryDirectory(prefix="stasis-callback-mail-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
+@pytest.fixture
 def site(tmp_path: Path) -> Iterator[MailSite]:
     with open_mail_site(tmp_path) as made:
         yield made
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
-    with new_world(request.getfixturevalue(f"{request.param}_network"), tmp_path) as made:
+def world(request: pytest.FixtureRequest, folder: Path) -> Iterator[World]:
+    with new_world(request.getfixturevalue(f"{request.param}_network"), folder) as made:
         yield made

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mail_rig import dovecot, free_port, postfix
+from mail_rig import PIPED, dovecot, free_port, postfix
 from mail_site import ADDRESS, PASSWORD, mail
 from pydantic import SecretStr
 from world import ANI, FRIEND, World
@@ -23,7 +23,7 @@ def takes_mails(world: World, **email: object) -> None:
     world.settings = world.settings.model_copy(update={"email": settings})
 
 
-def _the_two_talk(world: World) -> Iterator[None]:
+def _the_two_talk(world: World, instance: str = ADDRESS) -> Iterator[None]:
     """The phones are ready; then, the mail being on its way, both talk and all is charged."""
     subscriber = world.phone().answers()
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
@@ -32,12 +32,12 @@ def _the_two_talk(world: World) -> Iterator[None]:
     subscriber.wait_for("answered")
     subscriber.hang_up()
     (request,) = world.finished()
-    assert (request.triggered_by, request.outcome, request.instance) == ("email", "completed", ADDRESS)
+    assert (request.triggered_by, request.outcome, request.instance) == ("email", "completed", instance)
     assert set(world.xdrs()) == {"a1", "b1"}
 
 
-def command() -> bytes:
-    return mail(account=ANI, first=ANI, second=FRIEND, Authentication_Results=None)
+def command(**headers: str) -> bytes:
+    return mail(account=ANI, first=ANI, second=FRIEND, Authentication_Results=None, **headers)
 
 
 def test_a_mail_through_postfix_connects_two_phones(world: World, tmp_path: Path) -> None:
@@ -47,6 +47,22 @@ def test_a_mail_through_postfix_connects_two_phones(world: World, tmp_path: Path
         scene = _the_two_talk(world)
         next(scene)
         server.send(command())
+        assert next(scene, None) is None
+        server.until_empty()
+
+
+def test_a_mail_through_postfixs_pipe_connects_two_phones(world: World, folder: Path) -> None:
+    """No listener: a process for each mail puts the callback into the queue, and the service finds it there."""
+    takes_mails(world, listener="off")
+    world.stores.email_instances.add(PIPED, {"policy": "none"})
+    config = folder / "stasis-callback.toml"
+    config.write_text(f'[database]\nurl = "{world.settings.database.url}"\n')
+    with world.running(), postfix(free_port(), config) as server:
+        for path in folder.iterdir():
+            path.chmod(0o666)
+        scene = _the_two_talk(world, PIPED)
+        next(scene)
+        server.send(command(To=PIPED), to=PIPED)
         assert next(scene, None) is None
         server.until_empty()
 

@@ -6,7 +6,6 @@ import os
 import smtplib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,14 +15,6 @@ from mail_site import ADDRESS, FIRST, SECOND, MailSite, mail, open_mail_site
 
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.mail.server import MailServer
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that the pipe's user may use too."""
-    with tempfile.TemporaryDirectory(prefix="stasis-callback-mail-") as name:
-        Path(name).chmod(0o777)
-        yield Path(name)
 
 
 def settings_file(site: MailSite, folder: Path) -> Path:
