@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 from stasis_callback.core.errors import InvalidInput
@@ -12,6 +13,12 @@ READABLE = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 CODES_PER_ONE = 10_000
 """So many codes must be possible for each one that is given out: a guess then finds one in ten thousand tries."""
 LENGTH_LIMIT = 32
+
+
+def code_hash(code: str, salt: bytes) -> str:
+    """What is kept of a code: a slow hash (scrypt). Spaces, dashes and small letters make no difference."""
+    plain = "".join(code.split()).replace("-", "").upper()
+    return hashlib.scrypt(plain.encode("utf-8", "replace"), salt=salt, n=2**12, r=8, p=1, dklen=24).hex()
 
 
 def random_codes(count: int, length: int, alphabet: str, taken: frozenset[str] = frozenset()) -> list[str]:

@@ -6,11 +6,9 @@ number, so that who reads the database cannot use what is in it.
 
 from __future__ import annotations
 
-import hashlib
-
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.store.codes import READABLE, random_codes
+from stasis_callback.store.codes import READABLE, code_hash, random_codes
 from stasis_callback.store.database import Database
 from stasis_callback.store.email_models import EmailSender, EmailToken
 from stasis_callback.store.models import Account
@@ -143,6 +141,4 @@ def _bare(address: str) -> str:
 
 
 def _hash(account_number: str, code: str) -> str:
-    text = "".join(code.split()).replace("-", "").upper()
-    salt = b"stasis-callback email token " + account_number.encode("utf-8", "replace")
-    return hashlib.scrypt(text.encode("utf-8", "replace"), salt=salt, n=2**12, r=8, p=1, dklen=24).hex()
+    return code_hash(code, b"stasis-callback email token " + account_number.encode("utf-8", "replace"))

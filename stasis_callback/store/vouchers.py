@@ -7,7 +7,6 @@ codes are random and long.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,7 +17,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
 from stasis_callback.store.checks import checked_name
-from stasis_callback.store.codes import random_codes
+from stasis_callback.store.codes import code_hash, random_codes
 from stasis_callback.store.database import Database
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Voucher
@@ -86,8 +85,8 @@ class Vouchers:
             self._database.lock("vouchers")
             if Voucher.get_or_none(Voucher.batch == batch) is not None:
                 raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
-            for code_hash in hashes:
-                Voucher.create(code_hash=code_hash, **row)
+            for hashed in hashes:
+                Voucher.create(code_hash=hashed, **row)
         return codes
 
     def redeem(self, code: str, account_number: str) -> VoucherView:
@@ -96,12 +95,12 @@ class Vouchers:
         Raises InvalidInput: the same words for a code that is unknown, used, blocked or expired.
         """
         now_us = self._clock.now_us()
-        code_hash = _hash("".join(code.split()).replace("-", "").upper())
+        hashed = _hash(code)
         with self._database.transaction():
             account = Account.get_or_none(Account.number == account_number)
             if account is None or account.status == "closed":
                 raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
-            voucher = Voucher.get_or_none(Voucher.code_hash == code_hash)
+            voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
             if voucher is None or not self._take(voucher, account, now_us):
                 raise InvalidInput("that code is not one of a voucher that can be used")
             if voucher.currency != account.book.currency:
@@ -168,7 +167,7 @@ def _select() -> ModelSelect[Voucher]:
 
 @lru_cache(maxsize=1)
 def _hash(code: str) -> str:
-    return hashlib.scrypt(code.encode(), salt=_SALT, n=2**12, r=8, p=1, dklen=24).hex()
+    return code_hash(code, _SALT)
 
 
 def _view(row: Voucher) -> VoucherView:
