@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browsing import DESKTOP, PHONE, accessible, looking, picture, start
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsing import DESKTOP, PHONE, accessible, looking, picture
+from playwright.sync_api import Browser, Page, expect
 from pydantic import SecretStr
 from web_site import SECRET, free_port
 from world import ANI, FRIEND, World, new_world
@@ -21,14 +21,6 @@ from stasis_callback.web.signing import Signer
 
 PASSWORD, HOUSE, HELP_DESK, VISITOR = "1ak45", "house", "442079460958", "420777000111"
 STEP_S = 20_000
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = start(playwright)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])

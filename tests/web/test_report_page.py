@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from browsing import accessible, looking, picture, start
-from playwright.sync_api import sync_playwright
+from browsing import accessible, looking, picture
+from playwright.sync_api import Browser
 
 from stasis_callback.admin.report_page import render
 from stasis_callback.admin.reports import calls_record, days
@@ -21,7 +21,7 @@ def line(group: str, n: int) -> CallsLine:
     )
 
 
-def test_the_page_in_a_browser(tmp_path: Path) -> None:
+def test_the_page_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     spans = days("2026-11-01", "2026-11-14", "Europe/Prague")
     by_day = [calls_record("day", line(span.name, n)) for n, span in enumerate(spans, start=1)]
     others = {
@@ -32,7 +32,7 @@ def test_the_page_in_a_browser(tmp_path: Path) -> None:
     file = tmp_path / "report.html"
     tables = {"day": by_day, **others, "refusals": refusals}
     file.write_text(render("Acme in November", spans, tables, "Europe/Prague"))
-    with sync_playwright() as playwright, start(playwright) as browser, looking(browser) as page:
+    with looking(browser) as page:
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(file.as_uri())
