@@ -18,8 +18,8 @@ TIMEOUT_S = 30.0
 RETRY_S = 10.0
 LOOK_S = 1
 """How soon it stops when it is told to."""
-IDLE_S = 300.0
-"""So often IDLE is begun anew (a server may end it after half an hour, RFC 2177) and what was put off is tried."""
+IDLE_S = 60.0
+"""So often IDLE is begun anew (a server may end it after half an hour, RFC 2177) and what waits is tried."""
 PUT_OFF_S = 86_400
 """A mail that could not be decided on for so long is dropped."""
 
@@ -62,11 +62,16 @@ class Mailbox:
         client = IMAPClient(s.imap_host, s.imap_port, ssl=s.imap_tls, timeout=TIMEOUT_S)
         try:
             client.login(s.imap_user, s.imap_password.get_secret_value())
-            client.select_folder(s.imap_folder)
+            self._opened(client)
         except BaseException:
             client.shutdown()
             raise
         return client
+
+    def _opened(self, client: IMAPClient) -> object:
+        """Open the folder, anew if it is open: what its next state is compared with."""
+        folder = client.select_folder(self._settings.imap_folder)
+        return folder.get(b"UIDNEXT"), folder.get(b"EXISTS")
 
     def _wait(self, client: IMAPClient) -> None:
         until_s = self._clock.monotonic_s() + IDLE_S
@@ -79,6 +84,17 @@ class Mailbox:
             client.idle_done()
 
     def _read_all(self, client: IMAPClient) -> None:
+        """Read until nothing has come meanwhile.
+
+        A server tells of a new mail at the end of whichever command runs, and once (RFC 3501, 7): IDLE does not tell
+        of one that came during the SEARCH before it.
+        """
+        before: object = None
+        while not self._stopping.is_set() and (now := self._opened(client)) != before:
+            self._read_unseen(client)
+            before = now
+
+    def _read_unseen(self, client: IMAPClient) -> None:
         instance = self._desk.find(self._settings.imap_address)
         if instance is None:
             log.warning("mailbox.no_instance", instance=self._settings.imap_address)

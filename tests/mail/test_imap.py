@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from imapclient import IMAPClient
 from mail_rig import Dovecot, dovecot
 from mail_site import ADDRESS, MailSite, mail, open_mail_site
 
@@ -50,6 +51,27 @@ def test_mails_that_wait_and_mails_that_come_are_read_and_deleted(server: Doveco
         _eventually(lambda: site.reasons() == ["no_command"] and site.callbacks(), server)
         _eventually(lambda: server.mails() == {"new": [], "seen": []}, server)
     assert len(site.log) < 30
+
+
+@pytest.mark.parametrize("moment", ["search", "fetch", "add_flags"])
+def test_a_mail_that_comes_while_another_is_read_is_read_at_once(
+    server: Dovecot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """The server tells of it at the end of that very command, and IDLE does not tell again."""
+    usual = getattr(IMAPClient, moment)
+
+    def interrupted(client: IMAPClient, *words: Any) -> Any:
+        monkeypatch.setattr(IMAPClient, moment, usual)
+        server.deliver(mail(body="hello"))
+        return usual(client, *words)
+
+    with open_mail_site(tmp_path, **reading(server)) as site:
+        site.usual()
+        _eventually(lambda: connected(site), server)
+        monkeypatch.setattr(IMAPClient, moment, interrupted)
+        server.deliver(mail())
+        _eventually(lambda: site.reasons() == ["no_command"] and site.callbacks(), server)
+        _eventually(lambda: server.mails() == {"new": [], "seen": []}, server)
 
 
 def test_mails_can_be_kept_and_are_read_once(server: Dovecot, tmp_path: Path) -> None:
