@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from hypothesis import HealthCheck, settings
 
@@ -37,6 +38,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture
+def hashes_compared(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
+    """What Argon2 was asked to compare with, one after the other: the time an answer takes is that of this work.
+
+    A busy machine takes more time than that for anything; so the work is looked at, not a watch.
+    """
+    compared: list[Parameters] = []
+    usual = PasswordHasher.verify
+
+    def verify(hasher: PasswordHasher, hashed: str, password: str) -> bool:
+        compared.append(extract_parameters(hashed))
+        return usual(hasher, hashed, password)
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    return compared
 
 
 @pytest.fixture(scope="session")

@@ -94,15 +94,15 @@ BUGS = (
         (
             (
                 "store/ledger.py",
-                "return bool(run(_RESERVE, *values).rowcount == 1)",
+                "return changed(_RESERVE, amount_micros, book_id, amount_micros, amount_micros, self._today())",
                 "return self.available_micros(book_id) >= amount_micros"
                 " and bool(run(_GIVE_BACK, amount_micros, book_id))",
             ),
             ("store/engines.py", 'lock_type="IMMEDIATE"', 'lock_type="DEFERRED"'),
             (
                 "store/engines.py",
-                "        return self._writer\n\n    def lock",
-                "        return nullcontext()\n\n    def lock",
+                "        return self._writer\n\n    def pipelined",
+                "        return nullcontext()\n\n    def pipelined",
             ),
         ),
         ("tests/property/test_ledger_concurrency.py",),

@@ -134,7 +134,7 @@ def add(
 
 
 Status = Annotated[
-    str | None, typer.Option(help="Only an active account can call.", metavar="active|blocked|closed")
+    str | None, typer.Option(help="Only an active account can call.", metavar="active|blocked")
 ]
 Bought = Annotated[str | None, typer.Option(help="What the account buys.", metavar="NAME")]
 FurtherIds = Annotated[
@@ -184,6 +184,8 @@ def change(
     rules = (simultaneous_calls, daily_cap, days_after_first_use, days_after_last_use)
     texts = (status, product, credit_limit, callback_number, expires, alias, language)
     require_change(*texts, service_password, speed_dials, *rules)
+    if status == "closed":
+        raise InvalidInput(f"`account close {number}` closes it: that asks about what is left on it")
     if no_speed_dials and speed_dial:
         raise InvalidInput("write either --speed-dial or --no-speed-dials")
     limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -105,7 +106,16 @@ def docs() -> None:
 
 
 def execute(arguments: Sequence[str]) -> int:
-    """Run one command; its exit code: 0 done, 1 findings or a fault, 2 wrong input (nothing changed), 130 Ctrl-C."""
+    """Run one command; its exit code: 0 done, 1 findings or a fault, 2 wrong input (nothing changed), 130 Ctrl-C.
+
+    Taking a mail has one code for all that can go wrong, a mistyped option too: for that one a mail server keeps the
+    mail, for any other it sends it back.
+    """
+    code = _executed(arguments)
+    return email.TEMPORARY_FAILURE if code and ("email", "receive") in pairwise(arguments) else code
+
+
+def _executed(arguments: Sequence[str]) -> int:
     if any(not _is_text(argument) for argument in arguments):
         complain("an argument is not valid UTF-8 text")
         return 2

@@ -19,7 +19,7 @@ from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
 from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.statements import insert, run, together
+from stasis_callback.store.statements import insert, run
 from stasis_callback.store.tariffs import Tariffs
 from stasis_callback.store.trunks import Carrier
 
@@ -203,13 +203,12 @@ class Calls:
         """Note a leg as settled, and write its call record."""
         now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
         values = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
-        with together():
-            if answered_at_us is not None:
-                self._used(leg.account_id, answered_at_us)
-            run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
-            insert(Xdr, account_id=leg.account_id, trunk_id=leg.trunk_id, created_at_us=now_us, **values)
-            if leg.side == "b":
-                note_step(leg.request_id, Step.SECOND_ENDED, now_us)
+        if answered_at_us is not None:
+            self._used(leg.account_id, answered_at_us)
+        run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
+        insert(Xdr, account_id=leg.account_id, trunk_id=leg.trunk_id, created_at_us=now_us, **values)
+        if leg.side == "b":
+            note_step(leg.request_id, Step.SECOND_ENDED, now_us)
 
     def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
         """Close the leg's hold, charged or not; the call record."""

@@ -63,7 +63,12 @@ class Database:
                 self._part.failed = True
                 raise
             return
-        with self._engine.writing(), self._connected(), self._peewee.atomic():
+        with (
+            self._engine.writing(),
+            self._connected(),
+            self._engine.pipelined(),
+            self._peewee.atomic(),
+        ):
             self._part.failed = False
             yield
             require(not self._part.failed, "a part of this transaction failed: nothing of it can be kept")

@@ -68,6 +68,10 @@ class Engine(ABC):
         """Wait for one's turn to write, where there are turns."""
 
     @abstractmethod
+    def pipelined(self) -> AbstractContextManager[object]:
+        """For a transaction: its statements need not be waited for one by one."""
+
+    @abstractmethod
     def lock(self, name: str) -> None:
         """Let no other transaction that locks the same name go on until this one is over."""
 
@@ -170,6 +174,10 @@ class Sqlite(Engine):
         """The one writer of this process."""
         return self._writer
 
+    def pipelined(self) -> AbstractContextManager[object]:
+        """They are done at once."""
+        return nullcontext()
+
     def lock(self, name: str) -> None:
         """Nothing to do: a transaction is the only one that writes."""
 
@@ -196,13 +204,13 @@ class Postgresql(Engine):
 
     def __init__(self, url: str) -> None:
         try:
-            from playhouse.postgres_ext import PooledPsycopg3Database
+            from stasis_callback.store.postgres_pool import PostgresPool
         except ImportError:
             raise CallbackError(
                 "PostgreSQL needs psycopg: install it with `pip install 'stasis-callback[postgres]'`"
             ) from None
         self._url = url
-        self.peewee = PooledPsycopg3Database(
+        self.peewee = PostgresPool(
             url,
             max_connections=CONNECTIONS_LIMIT,
             timeout=BUSY_TIMEOUT_S,
@@ -224,9 +232,13 @@ class Postgresql(Engine):
         """Everybody at once."""
         return nullcontext()
 
+    def pipelined(self) -> AbstractContextManager[object]:
+        """A pipeline of psycopg's."""
+        return self.peewee.pipelined()  # type: ignore[no-any-return]
+
     def lock(self, name: str) -> None:
         """An advisory lock on a hash of the name, given back by the commit."""
-        self.peewee.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,))
+        self.peewee.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,)).fetchone()
 
     @contextmanager
     def migrating(self) -> Iterator[None]:

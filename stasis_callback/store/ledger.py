@@ -20,7 +20,7 @@ from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import Book, Entry, Hold, Transfer
-from stasis_callback.store.statements import insert, insert_rows, run, together
+from stasis_callback.store.statements import changed, insert, run
 
 DAY_US = 86_400 * US_PER_S
 
@@ -29,7 +29,8 @@ _FREE = """SELECT balance_micros - held_micros + credit_limit_micros,
 _RESERVE = """UPDATE book SET held_micros = held_micros + ?
     WHERE id = ? AND balance_micros - held_micros + credit_limit_micros >= ?
     AND (daily_cap_micros IS NULL
-         OR held_micros + ? + CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END <= daily_cap_micros)"""
+         OR held_micros + ? + CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END <= daily_cap_micros)
+    RETURNING id"""
 _GIVE_BACK = "UPDATE book SET held_micros = held_micros + ? WHERE id = ?"
 _PAY = """UPDATE book SET held_micros = held_micros - ?, balance_micros = balance_micros - ?,
     spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
@@ -38,7 +39,9 @@ _LOCK_HOLD = """SELECT hold.book_id, hold.amount_micros, hold.state, book.curren
     FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR UPDATE OF hold"""
 _CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
 _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us)
-    VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id"""
+    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_ENTRY = """INSERT INTO entry (transfer_id, book_id, amount_micros)
+    SELECT id, ?, ? FROM transfer WHERE key = ?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,9 @@ class Ledger:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
         # (a negative amount) always works.
         if amount_micros > 0:
-            values = (amount_micros, book_id, amount_micros, amount_micros, self._today())
-            return bool(run(_RESERVE, *values).rowcount == 1)
-        return bool(run(_GIVE_BACK, amount_micros, book_id).rowcount == 1)
+            return changed(_RESERVE, amount_micros, book_id, amount_micros, amount_micros, self._today())
+        run(_GIVE_BACK, amount_micros, book_id)
+        return True
 
     # --- the end of a leg --------------------------------------------------------------------------------------
 
@@ -166,9 +169,8 @@ class Ledger:
                 require(again, f"leg {leg_id}: its hold was posted, its charge not")
             else:
                 require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
-                with together():
-                    self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
-                    self._write(key, "settle", "", lines)
+                self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
+                self._write(key, "settle", "", lines)
             return settlement
 
     def _close_hold(self, hold: _LockedHold, state: HoldState, paid_micros: int = 0) -> None:
@@ -189,8 +191,7 @@ class Ledger:
         with self._database.transaction():
             hold = self._locked(leg_id)
             if hold.state == HoldState.OPEN:
-                with together():
-                    self._close_hold(hold, HoldState.VOIDED)
+                self._close_hold(hold, HoldState.VOIDED)
 
     # --- other money -------------------------------------------------------------------------------------------
 
@@ -351,10 +352,10 @@ class Ledger:
         """Write a transfer and its entries; the balances are moved apart from it."""
         require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
         now_us = self._clock.now_us()
-        transfer = run(_INSERT_TRANSFER, key, _digest(kind, lines), kind, note, operator, reverses, now_us)
-        (transfer_id,) = transfer.fetchone()
-        entries = [(transfer_id, book_id, amount) for book_id, amount in lines.items() if amount]
-        insert_rows(Entry, ("transfer_id", "book_id", "amount_micros"), entries)
+        run(_INSERT_TRANSFER, key, _digest(kind, lines), kind, note, operator, reverses, now_us)
+        for book_id, amount in lines.items():
+            if amount:
+                run(_INSERT_ENTRY, book_id, amount, key)
 
     @staticmethod
     def _move(book_id: int, amount_micros: int) -> None:

@@ -6,32 +6,31 @@ both databases: values are marked by `?`, and `FOR UPDATE` at the end keeps othe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
-
-from peewee import __exception_wrapper__  # type: ignore[attr-defined]  # the stubs leave it out
 
 from stasis_callback.store.tables import Table, bound_database
 
 
 def run(statement: str, *values: object) -> Any:
-    """Run one statement within the transaction that is open; its cursor."""
+    """Run one statement within the transaction that is open; its cursor.
+
+    PostgreSQL may not have answered when this returns: reading a row waits for it. `rowcount` is not known before:
+    see `changed`.
+    """
     return bound_database.execute_sql(_dialect(statement, bound_database.param), values)
+
+
+def changed(statement: str, *values: object) -> bool:
+    """Run one statement with RETURNING; whether it changed a row."""
+    return bool(run(statement, *values).fetchall())
 
 
 @cache
 def _dialect(statement: str, param: str) -> str:
     """A statement as the database wants it. SQLite knows no FOR UPDATE: whoever writes is alone."""
     return statement.partition(" FOR UPDATE")[0] if param == "?" else statement.replace("?", param)
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """Statements whose results are looked at after the block only: PostgreSQL gets them all in one journey."""
-    with __exception_wrapper__, getattr(bound_database.connection(), "pipeline", nullcontext)():
-        yield
 
 
 def insert(model: type[Table], **values: object) -> None:

@@ -155,6 +155,7 @@ def test_bad_options_of_an_access_number(shop: CommandLine, option: str) -> None
         ),
         (["account", "set", SUBSCRIBER, "--product", "eurocall"], "EUR"),
         (["account", "set", SUBSCRIBER, "--status", "asleep"], "active, blocked, closed"),
+        (["account", "set", SUBSCRIBER, "--status", "closed"], "account close"),
         (["account", "set", SUBSCRIBER], "nothing to change"),
         (["account", "topup", SUBSCRIBER, "1", "--key", "first"], "used before"),
         (["account", "topup", SUBSCRIBER, "1", "--key", ""], "empty"),

@@ -107,3 +107,19 @@ def test_the_pipe_says_75_while_something_is_not_set_up(
     _piped(monkeypatch, raw)
     monkeypatch.setenv("STASIS_CALLBACK_EMAIL__PORT", "many")
     assert shop("email", "receive").code == 75
+
+
+@pytest.mark.parametrize(
+    "mistyped",
+    [
+        ["email", "receive", "--too", ADDRESS],
+        ["email", "receive", "--to"],
+        ["email", "receive", ADDRESS],
+        ["--confg", "x", "email", "receive"],
+        ["email", "receive", "--to", "\udcff"],
+    ],
+)
+def test_a_mistyped_line_of_a_mail_server_sends_no_mail_back(shop: CommandLine, mistyped: list[str]) -> None:
+    result = shop(*mistyped)
+    assert (result.code, result.out) == (75, "")
+    assert result.err

@@ -17,6 +17,7 @@ from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
 from stasis_callback.store.database import MIGRATIONS, Database
+from stasis_callback.store.statements import run
 from stasis_callback.store.tables import bound_database
 
 pytestmark = pytest.mark.postgres
@@ -125,6 +126,52 @@ def test_after_a_restart_of_the_server_what_was_under_way_has_failed_and_the_nex
     server().start()
     assert shop.rows() == before
     shop.stores.tariffs.add("kept", "EUR")
+
+
+@pytest.mark.parametrize("last", [True, False], ids=["seen with the commit", "seen before"])
+def test_a_statement_that_fails_on_its_way_fails_the_transaction_and_no_other(shop: Shop, last: bool) -> None:
+    """Statements are not waited for one by one: the error comes later, and nothing that was sent after it counts."""
+    account = shop.account()
+    shop.leg("leg-1", account, shop.request(account), hold="1.00")
+    before = shop.rows()
+
+    def fails() -> None:
+        with shop.stores.database.transaction():
+            run("UPDATE book SET credit_limit_micros = 7 WHERE id = ?", account.book_id)
+            run("UPDATE book SET held_micros = -1 WHERE id = ?", account.book_id)
+            run("UPDATE book SET credit_limit_micros = 8 WHERE id = ?", account.book_id)
+            if not last:
+                shop.stores.ledger.available_micros(account.book_id)
+                pytest.fail("went on")
+
+    for _ in range(2):
+        with pytest.raises(peewee.IntegrityError, match="check constraint"):
+            fails()
+        assert shop.rows() == before
+    shop.stores.tariffs.add("next", "EUR")
+    assert len(shop.rows()["Tariff"]) == len(before["Tariff"]) + 1
+
+
+def test_what_python_raises_undoes_what_was_sent(shop: Shop) -> None:
+    account = shop.account()
+    before = shop.rows()
+
+    def fails() -> None:
+        with shop.stores.database.transaction():
+            run("UPDATE book SET credit_limit_micros = 7 WHERE id = ?", account.book_id)
+            raise LookupError("gone")
+
+    with pytest.raises(LookupError, match="gone"):
+        fails()
+    assert shop.rows() == before
+
+
+def test_how_many_rows_were_changed_is_known_within_a_transaction(shop: Shop) -> None:
+    shop.account()
+    with shop.stores.database.transaction():
+        run("UPDATE account SET status = 'blocked'")
+        assert models.Account.update(status="active").execute() == len(shop.stores.accounts.all())
+        assert models.Account.update(status="active").where(models.Account.id == -1).execute() == 0
 
 
 def test_a_commit_is_on_the_disk_when_it_is_reported(shop: Shop) -> None:
