@@ -10,7 +10,7 @@ import typer
 from stasis_callback.admin.call_options import parse_options, require_what_is_named
 from stasis_callback.admin.context import AsJson, require_change, settings, store, whole
 from stasis_callback.admin.instances import described, options_in_words
-from stasis_callback.admin.output import complain, print_json, print_list
+from stasis_callback.admin.output import print_json, print_list
 from stasis_callback.core.email import EMAIL_NAMES, EmailSettings
 from stasis_callback.core.errors import CallbackError, InvalidInput
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="email", help="E-mail instances: addresses that take callbacks by mail.")
 
 TEMPORARY_FAILURE = 75
-"""EX_TEMPFAIL of sysexits.h: the mail server keeps the mail and tries again."""
+"""EX_TEMPFAIL of sysexits.h: the mail server keeps the mail and tries again. `execute` gives it for any failure."""
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The instance's address.")]
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's number.")]
@@ -169,12 +169,10 @@ def receive(
     """
     try:
         _receive(to.lower())
-    except CallbackError as error:
-        complain(str(error))
-        raise typer.Exit(TEMPORARY_FAILURE) from None
-    except Exception as error:  # noqa: BLE001  a mail is never lost because something is wrong here
-        complain(f"the mail cannot be taken now: {type(error).__name__}")
-        raise typer.Exit(TEMPORARY_FAILURE) from None
+    except CallbackError:
+        raise
+    except Exception as error:  # noqa: BLE001  the words of an error may be those of the mail
+        raise CallbackError(f"the mail cannot be taken now: {type(error).__name__}") from None
 
 
 def _receive(address: str) -> None:

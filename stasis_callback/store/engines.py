@@ -237,7 +237,7 @@ class Postgresql(Engine):
         return self.peewee.pipelined()  # type: ignore[no-any-return]
 
     def lock(self, name: str) -> None:
-        """An advisory lock on a hash of the name, given back by the commit."""
+        """An advisory lock on a hash of the name, given back by the commit. Its row is read: that waits for it."""
         self.peewee.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (name,)).fetchone()
 
     @contextmanager

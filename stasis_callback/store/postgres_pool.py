@@ -65,6 +65,6 @@ class PostgresPool(PooledPsycopg3Database):  # type: ignore[misc]  # the stubs d
         """
         if connection.closed:
             return True
-        socket = select.poll()
-        socket.register(connection, select.POLLIN)
-        return bool(socket.poll(0)) and bool(super()._is_closed(connection))
+        poller = select.poll()
+        poller.register(connection, select.POLLIN)
+        return bool(poller.poll(0)) and bool(super()._is_closed(connection))
