@@ -18,8 +18,11 @@ TIMEOUT_S = 30.0
 RETRY_S = 10.0
 LOOK_S = 1
 """How soon it stops when it is told to."""
-IDLE_S = 60.0
-"""So often IDLE is begun anew (a server may end it after half an hour, RFC 2177) and what waits is tried."""
+IDLE_S = 10.0
+"""So often the folder is looked at whatever IDLE says, and what waits is tried.
+
+A mail can come with the very answer to IDLE: imapclient reads both, and then polls the socket for what it has already.
+"""
 PUT_OFF_S = 86_400
 """A mail that could not be decided on for so long is dropped."""
 
