@@ -21,7 +21,7 @@ LOOK_S = 1
 IDLE_S = 10.0
 """So often the folder is looked at whatever IDLE says, and what waits is tried.
 
-A mail can come with the very answer to IDLE: imapclient reads both, and then polls the socket for what it has already.
+A mail can come with the very answer to IDLE: imapclient reads both, then polls the socket for what it has already.
 """
 PUT_OFF_S = 86_400
 """A mail that could not be decided on for so long is dropped."""
