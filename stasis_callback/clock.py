@@ -1,8 +1,9 @@
-"""The only place that reads time, and the one primitive that waits.
+"""The only place that reads time, the one primitive that waits, and where threads and locks come from.
 
 Every wait of the product is `Inbox.get` with a timeout: a call's conversation, the dialer and the link to
 Asterisk all wait on an inbox and on nothing else. So a test can hand in another clock, and a wait can always
-be ended by putting something into the inbox.
+be ended by putting something into the inbox. Threads and locks come from the clock too: a simulation hands in one
+that lets a single thread run at a time, in an order that its seed decides.
 
 Times are integers: microseconds since the epoch, UTC, with the unit at the end of the name (`answered_at_us`).
 """
@@ -13,8 +14,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -32,13 +34,21 @@ class Clock:
         """Seconds that never jump, for measuring how long something took."""
         return time.monotonic()
 
-    def inbox(self) -> Inbox[object]:
+    def inbox(self) -> Inbox[Any]:
         """A new, empty inbox whose waits follow this clock."""
         return Inbox(self)
 
+    def lock(self) -> AbstractContextManager[object]:
+        """A new lock; a thread that has it may take it again."""
+        return threading.RLock()
+
+    def start_thread(self, work: Callable[[], None], name: str) -> None:
+        """Run `work` in a thread of its own. RuntimeError when the machine has no thread left."""
+        threading.Thread(target=work, name=name, daemon=True).start()
+
 
 class Inbox(Generic[T]):
-    """An unbounded queue with one consumer; `get` is the product's only way to wait.
+    """An unbounded queue; `get` is the product's only way to wait. What is put in is got by one thread, once.
 
     Unbounded on purpose: the reader of Asterisk's events must never wait (Asterisk closes a slow reader), and
     what goes into one call's inbox is bounded by what one call can cause.

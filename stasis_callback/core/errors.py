@@ -11,6 +11,12 @@ class InvalidInput(CallbackError):
     """A value somebody entered cannot be used; nothing was changed. The CLI exits with 2, the web answers 4xx."""
 
 
+class StoreUnavailable(CallbackError):
+    """The database cannot be used now: locked, away, frozen, full. What was asked may or may not have been committed;
+    to ask again under the same key tells.
+    """
+
+
 class InvariantBroken(CallbackError):
     """A rule about money or states does not hold. Nothing may continue on top of it."""
 
