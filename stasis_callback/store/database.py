@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from peewee import InterfaceError, ModelSelect, OperationalError
 from playhouse.migrations import Runner
@@ -13,6 +14,8 @@ from playhouse.migrations import Runner
 from stasis_callback.core.errors import require
 from stasis_callback.store.engines import Engine, Row, Wakeups, open_engine
 from stasis_callback.store.tables import bound_database
+
+T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -72,6 +75,16 @@ class Database:
             self._part.failed = False
             yield
             require(not self._part.failed, "a part of this transaction failed: nothing of it can be kept")
+
+    def unit(self, work: Callable[[], T]) -> T:
+        """Do `work` in one transaction."""
+        with self.transaction():
+            return work()
+
+    @contextmanager
+    def patience(self, seconds: float) -> Iterator[None]:
+        """How long this thread waits for a database that cannot be used now."""
+        yield
 
     def lock(self, *names: str) -> None:
         """Within a transaction: wait until no other works on any of `names`, and keep others off until the commit.
