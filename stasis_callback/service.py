@@ -156,7 +156,7 @@ class Service:
         """Start, work until stopped, and clean up; the exit code."""
         self.start()
         while self._wake.get(HOUSEKEEPING_S) is None:
-            self._keep_house()
+            self.keep_house()
         self.close()
         return self._exit_code
 
@@ -183,7 +183,8 @@ class Service:
             return "not connected to Asterisk"
         return "; ".join(self.workers.troubles())
 
-    def _keep_house(self) -> None:
+    def keep_house(self) -> None:
+        """What is done every few seconds."""
         for duty in self._duties():
             try:
                 duty()

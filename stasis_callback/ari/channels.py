@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import structlog
 
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.ari.events import ChannelSnapshot, parse_channel
-from stasis_callback.ari.rest import Reply, Rest, checked
+from stasis_callback.ari.rest import Params, Reply, Rest, checked
 from stasis_callback.clock import Clock
 
 ENDPOINT = re.compile(r"PJSIP/\+?[0-9]{1,32}@[A-Za-z0-9_.-]{1,64}")
@@ -113,7 +114,10 @@ class Channel:
 
     def set_variable(self, name: str, value: str) -> bool:
         """Set a channel variable or function. True says Asterisk took the request, not that the value took."""
-        return self._post("variable", {"variable": name, "value": value}, repeatable=True)
+        return self._set(name, lambda: value)
+
+    def _set(self, name: str, value: Callable[[], str]) -> bool:
+        return self._post("variable", lambda: {"variable": name, "value": value()}, repeatable=True)
 
     def get_variable(self, name: str) -> str | None:
         """The value of a variable or function; None when it is not set or the channel is gone."""
@@ -129,26 +133,30 @@ class Channel:
         """
         if not (math.isfinite(after_s) and after_s >= 0.001):
             raise ValueError(f"a fuse must be a positive time, not {after_s!r} s")
-        due_s = self.clock.monotonic_s() + after_s
-        set_s = after_s
+        due_s = aim_s = self.clock.monotonic_s() + after_s
         for _ in range(_FUSE_TRIES):
             asked_at_s = self.clock.monotonic_s()
-            if not self.set_variable(FUSE, f"{set_s:.3f}"):
+            if not self._set(FUSE, partial(self._left, aim_s)):
                 return False
             text = self.get_variable(FUSE)
             if text is None:
                 return False  # hung up meanwhile
             # It was read before its answer came: the fuse ends then at the latest.
             now_s, left_s = self.clock.monotonic_s(), _seconds(text)
-            if not set_s - (now_s - asked_at_s) - _FUSE_SLACK_S <= left_s <= set_s + _FUSE_SLACK_S:
-                raise AriError(0, f"{FUSE} of {self.id} reads {text!r} after it was set to {set_s:.3f} s")
-            late_s = now_s + left_s - due_s
+            ends_s = now_s + left_s
+            if not aim_s - _FUSE_SLACK_S <= ends_s <= aim_s + (now_s - asked_at_s) + _FUSE_SLACK_S:
+                raise AriError(0, f"{FUSE} of {self.id} reads {text!r} where {aim_s - now_s:.3f} s are left")
+            late_s = ends_s - due_s
             if late_s <= _FUSE_SLACK_S:
                 return True
             # It counts from when Asterisk came round to it: the next one is shorter by as much.
-            set_s = max(due_s - now_s - late_s, 0.001)
+            aim_s = max(due_s - late_s, now_s)
         log.warning("fuse.late", channel=self.id, seconds=round(late_s, 1))
         return True
+
+    def _left(self, until_s: float) -> str:
+        """Seconds until then, as Asterisk reads them; it takes 0 for "no limit"."""
+        return f"{max(until_s - self.clock.monotonic_s(), 0.001):.3f}"
 
     def fuse_left_s(self) -> float | None:
         """Seconds until Asterisk ends the channel; None without a fuse or without a channel."""
@@ -161,9 +169,7 @@ class Channel:
         path = ("applications", self.app, "subscription")
         return self.rest.command("POST", *path, params=source, repeatable=True)
 
-    def _post(
-        self, action: str, params: Mapping[str, str] | None = None, *, repeatable: bool = False
-    ) -> bool:
+    def _post(self, action: str, params: Params = None, *, repeatable: bool = False) -> bool:
         return self.rest.command("POST", "channels", self.id, action, params=params, repeatable=repeatable)
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from stasis_callback.ari.bridges import Bridge, Bridges
 from stasis_callback.ari.channels import Channel, Channels, Playback
 from stasis_callback.ari.errors import AriError
-from stasis_callback.ari.rest import Rest, checked
+from stasis_callback.ari.rest import PATIENCE_S, Rest, checked
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
 
@@ -74,9 +74,9 @@ class AriClient:
         """A handle on a playback; asks Asterisk nothing."""
         return Playback(self.rest, playback_id)
 
-    def info(self) -> AsteriskInfo:
+    def info(self, *, patience_s: float = PATIENCE_S) -> AsteriskInfo:
         """Version, start time and identity of the Asterisk at the other end. Raises `AriError`."""
-        body = self.rest.fetch("asterisk", "info")
+        body = self.rest.fetch("asterisk", "info", patience_s=patience_s)
         if body is None:
             raise AriError(0, "what answers at this address is no Asterisk")
         system, status = body.get("system", {}), body.get("status", {})

@@ -167,7 +167,7 @@ class AriLink:
         """One connection from the first attempt to its end: an exception, or a return when the link stops."""
         # A frozen Asterisk accepts connections and carries their requests out when it thaws. A websocket request
         # that we gave up on would then replace our good connection; so ask something harmless first.
-        self._client.info()
+        self._client.info(patience_s=0.0)
         sock = self._connect()
         self._socket = sock
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -28,6 +28,8 @@ from stasis_callback.clock import Clock
 # The channel, bridge or playback is gone, or is not in a state for the command. Calls end at any moment, so
 # these are answers and never errors.
 NOT_NOW = frozenset({404, 409, 412, 422})
+
+Params = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
 
 PATIENCE_S = 2.5
 """A conversation bears so long a silence; by then Asterisk is back from whatever it was, or it is away for longer."""
@@ -97,24 +99,26 @@ class Rest:
         self,
         method: str,
         *path: str,
-        params: Mapping[str, str] | None = None,
+        params: Params = None,
         json: object = None,
         repeatable: bool | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> Reply:
         """One request to `/ari/<path>`; any status but 503 is a reply.
 
         A `repeatable` request is also sent again when the connection broke under it (Asterisk closes idle ones
         after 15 s). By default that is everything but POST; a POST must only say so when a second one is harmless.
+        `params` may be a function, for what must be right at the moment it is sent.
         Raises `AriUnavailable` when there was no answer.
         """
         url = "/".join([self.base, *(quote(part, safe="") for part in path)])
         if repeatable is None:
             repeatable = method != "POST"
-        until_s = self._clock.monotonic_s() + PATIENCE_S
+        until_s = self._clock.monotonic_s() + patience_s
         broken_once = False
         for pause_s in (*PAUSES_S, PAUSES_S[-1], PAUSES_S[-1]):
             try:
-                return self._once(method, url, params, json)
+                return self._once(method, url, params() if callable(params) else params, json)
             except AriUnavailable as error:
                 again = error.untouched or (repeatable and not broken_once and isinstance(error, _Broken))
                 broken_once = broken_once or isinstance(error, _Broken)
@@ -122,7 +126,7 @@ class Rest:
                     raise
                 if error.untouched:
                     self._clock.inbox().get(pause_s)
-        return self._once(method, url, params, json)
+        return self._once(method, url, params() if callable(params) else params, json)
 
     def _once(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
         if not self._free_connections.acquire(timeout=self.request_timeout_s):
@@ -160,7 +164,7 @@ class Rest:
         self,
         method: str,
         *path: str,
-        params: Mapping[str, str] | None = None,
+        params: Params = None,
         json: object = None,
         repeatable: bool | None = None,
     ) -> bool:
@@ -170,9 +174,11 @@ class Rest:
             raise AriError(reply.status, reply.message)
         return reply.ok
 
-    def fetch(self, *path: str, params: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    def fetch(
+        self, *path: str, params: Mapping[str, str] | None = None, patience_s: float = PATIENCE_S
+    ) -> dict[str, Any] | None:
         """GET of one object; None when it is gone. Raises `AriError`, also for an answer that is no object."""
-        reply = self.send("GET", *path, params=params)
+        reply = self.send("GET", *path, params=params, patience_s=patience_s)
         if reply.status in NOT_NOW:
             return None
         if not reply.ok or not isinstance(reply.body, dict):

@@ -263,7 +263,7 @@ class Conversation:
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
         rate = stores.tariffs.match(stores.accounts.tariff_for(account, options.access_code), number)
-        if rate is None or stores.access_numbers.find(number) is not None:
+        if rate is None or stores.access_numbers.owns(number):
             return Prompt.DESTINATION_NOT_AVAILABLE
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS

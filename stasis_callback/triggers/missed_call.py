@@ -37,7 +37,8 @@ class MissedCallTrigger:
         dnis = args[1] if len(args) > 1 else channel.exten
         # Asterisk's channel id is unique for ever: the same event twice is the same request.
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
-        decision = Decision("failed", "busy")
+        # Not the busy of an accepted call: what is not stored must not sound like success.
+        decision = Decision("failed", "congestion")
         try:
             decision = self._admission.missed_call(request)
         except Exception:
