@@ -85,7 +85,25 @@ class Service:
             clock=self._clock,
             connect=connect,
         )
-        services = Services(
+        services = self._services(settings)
+        self._reconciled_connection = 0
+        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self.reconciled)
+        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
+        admission = Admission(self.stores, self._clock, settings.limits.queue)
+        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
+        self.web = self._web_server(settings) if settings.web.enabled else None
+        self.mail = self._mail_server(settings) if settings.email.enabled else None
+        self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
+        self.workers = Workers()
+        self.workers.add(
+            self.dialer.worker, self._queue_watch.worker, *self.link.workers, *self._triggers.workers
+        )
+        self._wake = self._clock.inbox()
+        self._exit_code = 0
+
+    def _services(self, settings: Settings) -> Services:
+        """What every call works with."""
+        return Services(
             stores=self.stores,
             client=self.client,
             watcher=self.link,
@@ -101,20 +119,6 @@ class Service:
                 parse_rules(settings.asterisk.number_rules),
             ),
         )
-        self._reconciled_connection = 0
-        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self.reconciled)
-        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
-        admission = Admission(self.stores, self._clock, settings.limits.queue)
-        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
-        self.web = self._web_server(settings) if settings.web.enabled else None
-        self.mail = self._mail_server(settings) if settings.email.enabled else None
-        self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
-        self.workers = Workers()
-        self.workers.add(
-            self.dialer.worker, self._queue_watch.worker, *self.link.workers, *self._triggers.workers
-        )
-        self._wake = self._clock.inbox()
-        self._exit_code = 0
 
     def _web_server(self, settings: Settings) -> WebServer:
         from stasis_callback.web.server import WebServer

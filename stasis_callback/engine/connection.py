@@ -164,6 +164,8 @@ class Connection:
 
     def end(self) -> None:
         """End and settle leg B, and take the bridge down; safe at any point, also after A hung up."""
+        if self.call.abandoned:
+            return  # the talk goes on without us
         finish_leg(self.services, self.call, self.b.leg)
         if not self._bridged:
             return

@@ -12,6 +12,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.recovery import recover
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session
+from stasis_callback.ivr.call import Abandoned
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
@@ -42,6 +43,8 @@ class Dialer:
     def stop(self) -> None:
         """Start no more calls. Those under way go on in Asterisk and are adopted by the next start."""
         self.worker.stop(IDLE_S)
+        for session in self.sessions:
+            session.abandon()
 
     def wake(self) -> None:
         """Something may be due now."""
@@ -99,6 +102,8 @@ class Dialer:
         def work() -> None:
             try:
                 entry()
+            except Abandoned:
+                log.info("call.left", call=request_id)
             except Exception:
                 log.exception("call.failed", call=request_id)
             finally:

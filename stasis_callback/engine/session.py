@@ -106,6 +106,10 @@ class Session:
         """End and settle what is left of it, then finish the request or queue it again."""
         close_call(self._s, self._call, self.request.id, outcome, again)
 
+    def abandon(self) -> None:
+        """The service stops: leave the call to Asterisk and its timers. Called by another thread."""
+        self._call.abandon()
+
     def _guarded(self, conversation: Callable[[], str]) -> None:
         outcome = "failed"
         try:
@@ -120,8 +124,7 @@ class Session:
         except Exception:
             log.exception("call.crashed", call=self.request.id)
             self._our_fault()
-        finally:
-            self.close(outcome, self._again)
+        self.close(outcome, self._again)
 
     def _our_fault(self) -> None:
         """Say sorry to whoever is there, and call again where nobody has talked yet."""

@@ -44,6 +44,13 @@ class HungUp(Exception):
     """Leg A is gone: the conversation is over."""
 
 
+class Abandoned(BaseException):
+    """The service stops: the call goes on in Asterisk, and whatever this thread had in mind stays undone.
+
+    No `Exception`: nobody may take it for a failure of the call, and end that.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class LinkLost:
     """Put into a call's inbox when the link to Asterisk breaks: until `at_us` (Asterisk's clock) all was seen.
@@ -209,6 +216,8 @@ class Call:
         self._inbox = self.clock.inbox()
         self._legs: dict[str, Leg] = {}
         self._a: Leg | None = None
+        self.abandoned = False
+        """The service stops: nothing may be ended any more."""
         self._talked = False
         self._unclear: set[str] = set()
         self._look_again_s = 0.0
@@ -250,6 +259,11 @@ class Call:
         """Called by another thread: events may have been missed."""
         self._inbox.put(LinkRestored())
 
+    def abandon(self) -> None:
+        """Called by another thread: leave the call to itself, at the next wait."""
+        self.abandoned = True
+        self._inbox.put(None)
+
     def close(self) -> None:
         """Stop watching all channels."""
         for leg_id in self._legs:
@@ -260,13 +274,15 @@ class Call:
     ) -> bool:
         """Wait until `done`; False when `timeout_s` seconds passed first.
 
-        Raises HungUp when leg A ends before, unless `despite_hangup`. `done` is asked after every event, so it may
-        look at the legs and nothing else.
+        Raises HungUp when leg A ends before, unless `despite_hangup`, and Abandoned. `done` is asked after every
+        event, so it may look at the legs and nothing else.
         """
         deadline_s = None if timeout_s is None else self.clock.monotonic_s() + timeout_s
         while True:
             while (event := self._inbox.get(0)) is not None:
                 self._take(event)
+            if self.abandoned:
+                raise Abandoned
             if done():
                 return True
             if self._a and self._a.ended and not despite_hangup:
