@@ -17,6 +17,7 @@ from stasis_callback.engine import login
 from stasis_callback.engine.admission import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
+from stasis_callback.engine.legs import NOTE_PATIENCE_S
 from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
@@ -45,9 +46,6 @@ _ACCOUNT_TROUBLE = {
     "account_blocked": Prompt.ACCOUNT_BLOCKED,
     "account_expired": Prompt.ACCOUNT_EXPIRED,
 }
-
-
-NOTE_PATIENCE_S = 1.0
 
 
 def apologise(services: Services, call: Call, request: RequestView, leg: Leg) -> None:
@@ -126,7 +124,7 @@ class Conversation:
         if refusal:
             self._dialog.tell(self._voice.say(refusal))
         elif self._options.menu_afterwards:
-            self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
+            self._extend_menu()
 
     def resume_talk(self, b: PaidLeg) -> str:
         """Leg B talks already, since before a restart of the service: go on from there."""
@@ -196,7 +194,15 @@ class Conversation:
                 self._dialog.tell(self._voice.say(refusal))
             else:
                 failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
-                self._s.funding.extend_menu(self._a, options.menu_limit_s)
+                self._extend_menu()
+
+    def _extend_menu(self) -> None:
+        """Pay for the menus that follow; without a database there is what was held before."""
+        try:
+            with self._s.stores.database.patience(NOTE_PATIENCE_S):
+                self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
+        except StoreUnavailable as error:
+            log.warning("menu.not_extended", leg=self._a.leg.id, error=str(error))
 
     def _call_destination(self, keyed: str) -> Prompt | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""

@@ -15,6 +15,8 @@ log = structlog.get_logger()
 
 END_REPORT_S = 2.0
 END_TRIES = 3
+NOTE_PATIENCE_S = 1.0
+"""What is written beside a conversation: somebody listens to silence meanwhile, and it can be written later."""
 LATEST_START_S = 60
 """How long before a leg was noted its journal lines may be searched: queues wait, clocks are never quite equal."""
 
@@ -26,7 +28,8 @@ def finish_leg(services: Services, call: Call, leg: Leg) -> bool:
         if leg.ended is None:
             return False
     try:
-        settle_leg(services, leg)
+        with services.stores.database.patience(NOTE_PATIENCE_S):
+            settle_leg(services, leg)
     except StoreUnavailable as error:
         log.warning("leg.not_settled", leg=leg.id, error=str(error))
         return False

@@ -21,7 +21,7 @@ from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import await_end, finish_leg, recheck
+from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, recheck
 from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
@@ -33,8 +33,6 @@ from stasis_callback.store.requests import Again, RequestView
 
 log = structlog.get_logger()
 
-NOTE_PATIENCE_S = 1.0
-"""Somebody listens to silence meanwhile."""
 START_REPORT_S = 5.0
 ADOPT_AGAIN_S = 2.0
 

@@ -38,6 +38,8 @@ log = structlog.get_logger()
 OVERTIME_S = 1.0
 """Asterisk's own timer ends a leg first, unless its clock was put back or it does not get round to it."""
 LOOK_AGAIN_S = 2.0
+THAW_US = 2_000_000
+"""Asterisk works off what came while it was frozen within so long after it is heard of again."""
 
 
 class HungUp(Exception):
@@ -219,6 +221,7 @@ class Call:
         self.abandoned = False
         """The service stops: nothing may be ended any more."""
         self._talked = False
+        self._silence = (0, 0)
         self._unclear: set[str] = set()
         self._look_again_s = 0.0
 
@@ -300,11 +303,24 @@ class Call:
             self.lost = self.lost or event
         elif isinstance(event, LinkRestored):
             self.link_restored = True
+            if self.lost is not None and self.lost.silent:
+                self._silence = self.lost.at_us, self._client.time.now_us() + THAW_US
             self._unclear = {leg.id for leg in self.legs if leg.requested and leg.ended is None}
             self._look_again_s = 0.0
             self._look()
         elif isinstance(event, Event) and event.channel_id in self._legs:
-            self._legs[event.channel_id].take(event)
+            leg = self._legs[event.channel_id]
+            if isinstance(event, ChannelDestroyed) and self._ended_in_silence(event):
+                leg.end_seen(End(self._silence[0], event.cause, event.tech_cause, "estimated"))
+            leg.take(event)
+
+    def _ended_in_silence(self, event: ChannelDestroyed) -> bool:
+        """Whether a leg's end came with the first words after a silence: a frozen Asterisk reports it late.
+
+        Nobody heard anybody meanwhile; that the other side had hung up long ago is the likely reason.
+        """
+        lost_at_us, thawed_at_us = self._silence
+        return lost_at_us < event.at_us <= thawed_at_us
 
     # --- what nobody reports ---------------------------------------------------------------------------------------
 
