@@ -22,6 +22,7 @@ from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.funding import Funding
+from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 TRIGGER_THREADS = 8
 HOUSEKEEPING_S = 5.0
 REPLACED_EXIT_CODE = 3
-"""Another process took the application over; deploy/stasis-callback.service does not restart then."""
+"""Another process took the application over, or has our name; the systemd unit in deploy/ does not restart then."""
 
 
 class Service:
@@ -86,7 +87,10 @@ class Service:
             ),
         )
         self._reconciled = False
-        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)
+        self.dialer = Dialer(
+            services, settings.limits.live_calls, lambda: self._reconciled and self.node.may_dial()
+        )
+        self.node = self._node_keeper(settings, services.journal)
         self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
@@ -95,6 +99,18 @@ class Service:
         self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
         self._wake = self._clock.inbox()
         self._exit_code = 0
+
+    def _node_keeper(self, settings: Settings, journal: CelJournal) -> NodeKeeper:
+        return NodeKeeper(
+            self.stores,
+            self.client,
+            journal,
+            self._clock,
+            dead_after_s=settings.limits.node_dead_after_s,
+            under_way=lambda: [session.request.id for session in self.dialer.sessions],
+            on_left_behind=self.dialer.wake,
+            on_replaced=lambda: self.stop(REPLACED_EXIT_CODE),
+        )
 
     def _web_server(self, settings: Settings) -> WebServer:
         from stasis_callback.web.server import WebServer
@@ -114,7 +130,11 @@ class Service:
         return MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake)
 
     def start(self) -> None:
-        """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
+        """Connect to Asterisk, take care of calls left behind, and begin to take new ones.
+
+        Raises NodeAlive, with nothing begun, when another process is the node of this name.
+        """
+        self.node.start()
         self.dialer.start()
         self._queue_watch.start()
         self.link.start()
@@ -146,6 +166,7 @@ class Service:
         self.dialer.stop()
         self.link.stop()
         self._triggers.shutdown()
+        self.node.stop()
         self.client.close()
 
     def _keep_house(self) -> None:
@@ -190,6 +211,7 @@ class Service:
 
     def _reconcile(self) -> None:
         """Compare what we believe with what Asterisk has; only then are new calls made."""
+        self.node.meets(self.client.info())
         for session in self.dialer.sessions:
             session.link_is_back()
         self.dialer.recover_orphans()

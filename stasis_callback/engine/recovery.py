@@ -55,8 +55,9 @@ def _settle_gone(services: Services, leg: LegView, request: RequestView) -> XdrV
     record = record or services.journal.records([leg.id], not_before_us=since_us).get(leg.id)
     if record is None and leg.answered_at_us is None:
         return settle(services.stores, leg.id, never_dialed(services.clock.now_us()))
-    last_seen_us = services.stores.requests.last_lease_us(request.id)
-    return settle(services.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
+    return settle(
+        services.stores, leg.id, end_from_journal(leg, record, last_seen_us=request.last_worked_on_us)
+    )
 
 
 def _close(services: Services, request: RequestView) -> None:

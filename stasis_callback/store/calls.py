@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from peewee import JOIN
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import require
+from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
@@ -18,6 +18,7 @@ from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
+from stasis_callback.store.nodes import Identity
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.statements import insert, run
 from stasis_callback.store.tariffs import Tariffs
@@ -93,6 +94,7 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
     WHERE leg.id = ? FOR UPDATE OF leg"""
 
+_MINE = "SELECT 1 FROM request WHERE id = ? AND claimed_by = ? AND incarnation = ? FOR UPDATE"
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -126,8 +128,11 @@ _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account"
 class Calls:
     """The leg and xDR tables."""
 
-    def __init__(self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock, me: Identity
+    ) -> None:
         self._database = database
+        self._me = me
         self._ledger = ledger
         self._tariffs = tariffs
         self._clock = clock
@@ -145,10 +150,13 @@ class Calls:
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
 
-        `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
+        `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings. Raises NotOurs
+        when another node has taken the call over.
         """
         now_us = self._clock.now_us()
         with self._database.transaction():
+            # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
+            mine = run(_MINE, request_id, self._me.name, self._me.incarnation)
             insert(
                 Leg,
                 id=leg_id,
@@ -163,6 +171,8 @@ class Calls:
                 **_carried(carrier),
             )
             held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
+            if mine.fetchone() is None:
+                raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
             if not held:
                 run("DELETE FROM leg WHERE id = ?", leg_id)
             elif side == "b":

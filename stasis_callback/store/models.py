@@ -9,6 +9,7 @@ from __future__ import annotations
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
+from stasis_callback.store.node_models import Node, NodeEvent
 from stasis_callback.store.tables import Table, TextField
 
 
@@ -226,6 +227,7 @@ class Request(Table):
 
     `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
     a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
+    `claimed_by` and `incarnation` are the node that works on it, or did so last; `asterisk` is where its legs are.
     """
 
     id = TextField(primary_key=True)
@@ -247,6 +249,8 @@ class Request(Table):
     finished_at_us = BigIntegerField(null=True)
     destination = TextField()
     instance = TextField()
+    incarnation = TextField(default="")
+    asterisk = TextField(default="")
 
 
 class WebInstance(Table):
@@ -382,4 +386,5 @@ ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
     Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
     Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Node, NodeEvent,
 )  # fmt: skip

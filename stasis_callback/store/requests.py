@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+
+from peewee import Expression
 
 from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.core.errors import require
+from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
-from stasis_callback.core.states import LIVE, RequestState, require_move
+from stasis_callback.core.states import LIVE, UNDER_WAY, RequestState, require_move
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
 from stasis_callback.store.models import Account, Request
+from stasis_callback.store.nodes import ACTIVE, Identity
+from stasis_callback.store.request_view import LEASE_S as LEASE_S
+from stasis_callback.store.request_view import RequestView as RequestView
+from stasis_callback.store.request_view import view_of
+from stasis_callback.store.statements import run
 
-LEASE_S = 30
-"""A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
-
+UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
+_MAY_CLAIM = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
 
 _STEPS = {
     RequestState.TALKING: Step.FIRST_ANSWERED,
@@ -30,47 +34,13 @@ _STEPS = {
 """What it means to whoever asked that a request moves on to a state."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestView:
-    """A request as it was when it was read. `id` is the session id: its legs are `<id>-a1`, `<id>-b1`, ..."""
-
-    id: str
-    key: str
-    triggered_by: str
-    ani: str
-    dnis: str
-    account_id: int
-    subscriber_id: int | None
-    leg_a_number: str
-    stored_options: str
-    state: RequestState
-    outcome: str
-    attempts: int
-    created_at_us: int
-    due_at_us: int
-    finished_at_us: int | None
-    destination: str = ""
-    instance: str = ""
-
-    @property
-    def options(self) -> CallOptions:
-        """The options the request was accepted with."""
-        return _parsed(self.stored_options)
-
-
-@lru_cache(maxsize=256)
-def _parsed(stored_options: str) -> CallOptions:
-    """Few different sets of options are in use at a time, and a call looks at its own again and again."""
-    return CallOptions.parse(json.loads(stored_options))
-
-
 class Requests:
     """The request table."""
 
-    def __init__(self, database: Database, clock: Clock, node: str) -> None:
+    def __init__(self, database: Database, clock: Clock, me: Identity) -> None:
         self._database = database
         self._clock = clock
-        self._node = node
+        self._me = me
 
     # --- in ------------------------------------------------------------------------------------------------------
 
@@ -187,9 +157,15 @@ class Requests:
             return int(row.due_at_us) if row else None
 
     def claim(self, limit: int) -> list[RequestView]:
-        """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`."""
+        """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`.
+
+        None for a process that is not, or no longer, the node of its name, and for one that drains. The node's row
+        stays locked until the commit: whoever takes the name over finds what was claimed.
+        """
         now_us = self._clock.now_us()
         with self._database.transaction():
+            if run(_MAY_CLAIM, self._me.name, self._me.incarnation).fetchone() != (ACTIVE,):
+                return []
             rows = (
                 Request.select()
                 .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
@@ -200,11 +176,12 @@ class Requests:
             for row in due:
                 row.state = RequestState.DIALING
                 row.attempts += 1
-                row.claimed_by = self._node
+                row.claimed_by, row.incarnation = self._me.name, self._me.incarnation
+                row.asterisk = self._me.asterisk
                 row.lease_until_us = now_us + LEASE_S * US_PER_S
                 row.save()
                 note_step(row.id, Step.CALLING_FIRST, now_us)
-        return [_view(row) for row in due]
+        return [view_of(row) for row in due]
 
     def renew_leases(self, ids: Sequence[str]) -> None:
         """Keep the requests that this node is working on."""
@@ -212,7 +189,7 @@ class Requests:
         with self._database.transaction():
             for start in range(0, len(ids), 500):
                 Request.update(lease_until_us=until_us).where(
-                    Request.id.in_(ids[start : start + 500])
+                    Request.id.in_(ids[start : start + 500]), self._is_mine()
                 ).execute()
 
     def answered(self, request_id: str) -> None:
@@ -246,6 +223,13 @@ class Requests:
         due_at_us = self._clock.now_us() + int(after_s * US_PER_S)
         self._move(request_id, RequestState.QUEUED, due_at_us=due_at_us, outcome=outcome)
 
+    def put_back(self, request_id: str) -> None:
+        """No phone has rung in this attempt, and none will: it is not counted, and any node may begin it again."""
+        with self._database.transaction():
+            now_us = self._clock.now_us()
+            self._move(request_id, RequestState.QUEUED, due_at_us=now_us, attempts=Request.attempts - 1)
+            self._database.notify()
+
     def finish(self, request_id: str, outcome: str) -> None:
         """The callback is over."""
         now_us = self._clock.now_us()
@@ -254,31 +238,88 @@ class Requests:
     def _move(self, request_id: str, state: RequestState, **values: object) -> None:
         with self._database.transaction():
             row = Request.get_by_id(request_id)
+            self._require_mine(row)
             require_move(RequestState(row.state), state)
             moved = Request.update(state=state, **values).where(
-                Request.id == request_id, Request.state == row.state
+                Request.id == request_id, Request.state == row.state, self._is_mine()
             )
             require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
             note_step(request_id, _STEPS[state], self._clock.now_us())
 
-    # --- out -------------------------------------------------------------------------------------------------------
+    # --- whose it is -----------------------------------------------------------------------------------------------
 
     def left_open(self) -> list[RequestView]:
-        """Requests in a call of this node: what recovery looks at. Another node's calls are on another Asterisk."""
-        with self._database.reading():
-            states = (RequestState.DIALING, RequestState.TALKING)
-            rows = Request.select().where(Request.state.in_(states), Request.claimed_by == self._node)
-            return [_view(row) for row in rows]
+        """Requests in a call of this node: what recovery looks at.
 
-    def last_lease_us(self, request_id: str) -> int:
-        """When the node that worked on a request was last known to live."""
+        Those of a former start of it become this one's: that one is dead, or the name's lock would not be ours. Not
+        those on another Asterisk, which would know nothing of their legs.
+        """
+        former = (Request.claimed_by == self._me.name) & (Request.incarnation != self._me.incarnation)
+        if self._me.asterisk:
+            former &= ~self._is_elsewhere()
         with self._database.reading():
-            return int(Request.get_by_id(request_id).lease_until_us) - LEASE_S * US_PER_S
+            any_former = Request.select().where(UNDER_WAY_NOW, former).exists()
+        if any_former:
+            self._own(former)
+        with self._database.reading():
+            return [view_of(row) for row in Request.select().where(UNDER_WAY_NOW, self._is_mine())]
+
+    def under_way_of(self, node: str) -> list[RequestView]:
+        """Requests in a call of another node; of this one: what a former start of it has left on another Asterisk."""
+        which = Request.claimed_by == node
+        if node == self._me.name and self._me.incarnation:
+            which &= (Request.incarnation != self._me.incarnation) & self._is_elsewhere()
+        with self._database.reading():
+            return [view_of(row) for row in Request.select().where(UNDER_WAY_NOW, which)]
+
+    def adopt(self, node: str) -> int:
+        """Make the calls of a node that does not live, on the Asterisk that is ours, this node's; how many."""
+        return self._own((Request.claimed_by == node) & (Request.asterisk == self._me.asterisk))
+
+    def _own(self, which: Expression) -> int:
+        with self._database.transaction():
+            mine = {"claimed_by": self._me.name, "incarnation": self._me.incarnation}
+            return int(Request.update(**mine).where(UNDER_WAY_NOW, which).execute())
+
+    def take(self, request: RequestView) -> bool:
+        """Within a transaction: make a call that another node has left ours, as it was read; False when it changed.
+
+        For whoever ends it, or puts it back, in the same transaction: it is never both ours and on another Asterisk.
+        """
+        require(
+            request.state in UNDER_WAY, f"request {request.id} is {request.state}: there is nothing to take"
+        )
+        as_read = Request.update(claimed_by=self._me.name, incarnation=self._me.incarnation).where(
+            Request.id == request.id,
+            Request.state == request.state,
+            Request.claimed_by == request.claimed_by,
+            Request.incarnation == request.incarnation,
+        )
+        return bool(as_read.execute())
+
+    def lost(self, ids: Sequence[str]) -> list[str]:
+        """Which of these requests, in calls that this process works on, another node has taken over."""
+        with self._database.reading():
+            rows = Request.select(Request.id).where(Request.id.in_(list(ids)), ~self._is_mine())
+            return [row.id for row in rows]
+
+    def _is_elsewhere(self) -> Expression:
+        """On an Asterisk that is not ours; where it is not known (from before there were nodes) it is ours."""
+        return Request.asterisk.not_in(["", self._me.asterisk])
+
+    def _is_mine(self) -> Expression:
+        return (Request.claimed_by == self._me.name) & (Request.incarnation == self._me.incarnation)
+
+    def _require_mine(self, row: Request) -> None:
+        if (row.claimed_by, row.incarnation) != (self._me.name, self._me.incarnation):
+            raise NotOurs(f"request {row.id} is not this node's any more: node {row.claimed_by} has it")
+
+    # --- out -------------------------------------------------------------------------------------------------------
 
     def get(self, request_id: str) -> RequestView:
         """The request as it is now."""
         with self._database.reading():
-            return _view(Request.get_by_id(request_id))
+            return view_of(Request.get_by_id(request_id))
 
     def exists(self, request_id: str) -> bool:
         """Whether there is such a request."""
@@ -289,7 +330,7 @@ class Requests:
         """The request with this key, accepted or refused."""
         with self._database.reading():
             row = Request.get_or_none(Request.key == key)
-            return _view(row) if row else None
+            return view_of(row) if row else None
 
     def of_instances(
         self, instance: str = "", *, state: str | None = None, before_us: int | None = None, limit: int = 50
@@ -301,7 +342,7 @@ class Requests:
             rows = rows.where(Request.instance == instance) if instance else rows
             rows = rows.where(Request.state == state) if state else rows
             rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
-            return [_view(row) for row in rows]
+            return [view_of(row) for row in rows]
 
     def count(self, state: str) -> int:
         """How many requests are in this state."""
@@ -312,7 +353,7 @@ class Requests:
         """The newest requests, newest first."""
         with self._database.reading():
             rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
-            return [_view(row) for row in (rows.where(Request.state == state) if state else rows)]
+            return [view_of(row) for row in (rows.where(Request.state == state) if state else rows)]
 
 
 def _calls_at_once(subscriber_id: int | None) -> float:
@@ -326,25 +367,3 @@ def _live_calls(subscriber_id: int | None) -> int:
     if subscriber_id is None:
         return 0
     return int(Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE)).count())
-
-
-def _view(row: Request) -> RequestView:
-    return RequestView(
-        id=row.id,
-        key=row.key,
-        triggered_by=row.triggered_by,
-        ani=row.ani,
-        dnis=row.dnis,
-        account_id=row.account_id or 0,
-        subscriber_id=row.subscriber_id,
-        leg_a_number=row.leg_a_number,
-        stored_options=row.options,
-        state=RequestState(row.state),
-        outcome=row.outcome,
-        attempts=row.attempts,
-        created_at_us=row.created_at_us,
-        due_at_us=row.due_at_us,
-        finished_at_us=row.finished_at_us,
-        destination=row.destination,
-        instance=row.instance,
-    )
