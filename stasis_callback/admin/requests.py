@@ -19,7 +19,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.requests import CallbackRequest, Trigger
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import UNDER_WAY, RequestState
 
 if TYPE_CHECKING:
     from stasis_callback.engine.stores import Stores
@@ -136,11 +136,12 @@ def cancel(request_id: RequestId) -> None:
     with store() as s:
         find_request(s, request_id)
         done = s.requests.cancel(request_id)
-        state = s.requests.get(request_id).state
+        view = s.requests.get(request_id)
     if not done:
-        under_way = state in (RequestState.DIALING, RequestState.TALKING)
-        remedy = f"`stasis-callback call hangup {request_id}` ends it" if under_way else "it is over"
-        raise InvalidInput(f"request {request_id} is {state}: {remedy}")
+        where = "" if view.claimed_by == settings().node else f" on node {view.claimed_by}"
+        under_way = f"`stasis-callback call hangup {request_id}`{where} ends it"
+        remedy = under_way if view.state in UNDER_WAY else "it is over"
+        raise InvalidInput(f"request {request_id} is {view.state}: {remedy}")
     typer.echo(f"request {request_id} is cancelled")
 
 
@@ -204,6 +205,7 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
         "destination": view.destination,
         "instance": view.instance,
         "attempts": view.attempts,
+        "node": view.claimed_by,
         "created_at_us": view.created_at_us,
         "due_at_us": view.due_at_us,
         "finished_at_us": view.finished_at_us,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stasis_callback.ari.client import AriClient
 from stasis_callback.core.progress import Step
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.engine.stores import Stores
 
 
@@ -23,7 +23,7 @@ def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
     """End a web callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
     if stores.requests.cancel(request_id):
         return True
-    if stores.requests.get(request_id).state not in (RequestState.DIALING, RequestState.TALKING):
+    if stores.requests.get(request_id).state not in UNDER_WAY:
         return False
     # Noted first: a leg that is about to be called is not found here, and its session looks for this note.
     if not stores.events.has(request_id, Step.CANCELLING):

@@ -94,7 +94,7 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
     WHERE leg.id = ? FOR UPDATE OF leg"""
 
-_MINE = "SELECT 1 FROM request WHERE id = ? AND claimed_by = ? AND incarnation = ? FOR UPDATE"
+_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR UPDATE"
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -156,7 +156,7 @@ class Calls:
         now_us = self._clock.now_us()
         with self._database.transaction():
             # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
-            mine = run(_MINE, request_id, self._me.name, self._me.incarnation)
+            mine = run(_MINE, request_id, self._me.incarnation)
             insert(
                 Leg,
                 id=leg_id,

@@ -24,12 +24,19 @@ from stasis_callback.store.node_models import Node, NodeEvent
 ACTIVE, DRAINING = "active", "draining"
 
 
+def _new_incarnation() -> str:
+    return secrets.token_hex(8)
+
+
 @dataclass
 class Identity:
-    """This process as a node. `incarnation` is "" while it is none, as a command is; `asterisk` until it is met."""
+    """This process: it works on the calls that carry its incarnation, which nobody else ever has.
+
+    One that has not entered is no node, and is given no calls. `asterisk` is "" until it is met.
+    """
 
     name: str
-    incarnation: str = ""
+    incarnation: str = field(default_factory=_new_incarnation)
     asterisk: str = ""
     asterisk_started_at: str = ""
 
@@ -86,8 +93,8 @@ class Nodes:
     def __init__(self, database: Database, clock: Clock, name: str) -> None:
         self._database = database
         self._clock = clock
-        self._owner = secrets.token_hex(8)
         self.me = Identity(name)
+        self._owner = self.me.incarnation
         self._lock = self._lock_of(name)
 
     # --- this node -----------------------------------------------------------------------------------------------
@@ -100,7 +107,7 @@ class Nodes:
                 f"a node named {name} runs already: stop it first, or give this one a name of its own "
                 "(`node` in the settings)"
             )
-        incarnation = secrets.token_hex(8)
+        incarnation = _new_incarnation()
         start = {"started_at_us": now_us, "seen_at_us": now_us, "stopped_at_us": None}
         with self._database.transaction():
             if not Node.update(incarnation=incarnation, **start).where(Node.name == name).execute():
@@ -257,8 +264,8 @@ class Nodes:
     @contextmanager
     def standing_in(self, name: str) -> Iterator[bool]:
         """Have the name of a node that does not live, so that it cannot start meanwhile; False when it lives."""
-        if name == self.me.name and self.me.incarnation:
-            yield self._lock.held()
+        if self._lock.held() and name == self.me.name:
+            yield True
             return
         lock = self._lock_of(name)
         try:

@@ -254,7 +254,7 @@ class Requests:
         Those of a former start of it become this one's: that one is dead, or the name's lock would not be ours. Not
         those on another Asterisk, which would know nothing of their legs.
         """
-        former = (Request.claimed_by == self._me.name) & (Request.incarnation != self._me.incarnation)
+        former = (Request.claimed_by == self._me.name) & ~self._is_mine()
         if self._me.asterisk:
             former &= ~self._is_elsewhere()
         with self._database.reading():
@@ -267,8 +267,8 @@ class Requests:
     def under_way_of(self, node: str) -> list[RequestView]:
         """Requests in a call of another node; of this one: what a former start of it has left on another Asterisk."""
         which = Request.claimed_by == node
-        if node == self._me.name and self._me.incarnation:
-            which &= (Request.incarnation != self._me.incarnation) & self._is_elsewhere()
+        if node == self._me.name:
+            which &= ~self._is_mine() & self._is_elsewhere()
         with self._database.reading():
             return [view_of(row) for row in Request.select().where(UNDER_WAY_NOW, which)]
 
@@ -282,14 +282,14 @@ class Requests:
             return int(Request.update(**mine).where(UNDER_WAY_NOW, which).execute())
 
     def take(self, request: RequestView) -> bool:
-        """Within a transaction: make a call that another node has left ours, as it was read; False when it changed.
+        """Within a transaction: make a call that a dead node has left ours; False when it is not as it was read.
 
-        For whoever ends it, or puts it back, in the same transaction: it is never both ours and on another Asterisk.
+        For whoever ends it, or puts it back, in the same transaction: no call on another Asterisk is ours for longer.
         """
         require(
             request.state in UNDER_WAY, f"request {request.id} is {request.state}: there is nothing to take"
         )
-        as_read = Request.update(claimed_by=self._me.name, incarnation=self._me.incarnation).where(
+        as_read = Request.update(incarnation=self._me.incarnation).where(
             Request.id == request.id,
             Request.state == request.state,
             Request.claimed_by == request.claimed_by,
@@ -308,11 +308,11 @@ class Requests:
         return Request.asterisk.not_in(["", self._me.asterisk])
 
     def _is_mine(self) -> Expression:
-        return (Request.claimed_by == self._me.name) & (Request.incarnation == self._me.incarnation)
+        return Request.incarnation == self._me.incarnation
 
     def _require_mine(self, row: Request) -> None:
-        if (row.claimed_by, row.incarnation) != (self._me.name, self._me.incarnation):
-            raise NotOurs(f"request {row.id} is not this node's any more: node {row.claimed_by} has it")
+        if row.incarnation != self._me.incarnation:
+            raise NotOurs(f"request {row.id} is not ours: another node has taken it over")
 
     # --- out -------------------------------------------------------------------------------------------------------
 
