@@ -117,12 +117,16 @@ class NodeKeeper:
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
-            try:
-                if self._keeps_name() and self._clock.monotonic_s() >= self._next_beat_s:
-                    self._beat()
-            except StoreUnavailable as error:
-                log.warning("node.not_seen", error=str(error))
+            self.look()
             worker.pause(LOOK_S)
+
+    def look(self) -> None:
+        """Whether the name is still ours; now and then a sign of life, and a look at the others."""
+        try:
+            if self._keeps_name() and self._clock.monotonic_s() >= self._next_beat_s:
+                self._beat()
+        except StoreUnavailable as error:
+            log.warning("node.not_seen", error=str(error))
 
     def _keeps_name(self) -> bool:
         """Whether the name is ours. A lock that was lost is taken again; calls go on meanwhile, none is begun."""

@@ -24,7 +24,7 @@ from stasis_callback.store.request_view import view_of
 from stasis_callback.store.statements import run
 
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
-_MAY_CLAIM = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
+_MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
 
 _STEPS = {
     RequestState.TALKING: Step.FIRST_ANSWERED,
@@ -159,12 +159,11 @@ class Requests:
     def claim(self, limit: int) -> list[RequestView]:
         """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`.
 
-        None for a process that is not, or no longer, the node of its name, and for one that drains. The node's row
-        stays locked until the commit: whoever takes the name over finds what was claimed.
+        None for a process that is not, or no longer, the node of its name, and for one that drains.
         """
         now_us = self._clock.now_us()
         with self._database.transaction():
-            if run(_MAY_CLAIM, self._me.name, self._me.incarnation).fetchone() != (ACTIVE,):
+            if self._node_state() != ACTIVE:
                 return []
             rows = (
                 Request.select()
@@ -278,8 +277,18 @@ class Requests:
 
     def _own(self, which: Expression) -> int:
         with self._database.transaction():
+            if self._node_state() is None:
+                return 0  # another start has the name: the calls are its
             mine = {"claimed_by": self._me.name, "incarnation": self._me.incarnation}
             return int(Request.update(**mine).where(UNDER_WAY_NOW, which).execute())
+
+    def _node_state(self) -> str | None:
+        """Within a transaction: `active` or `draining`; None for a process that is not the node of its name.
+
+        The node's row stays locked until the commit: whoever takes the name over finds what was done.
+        """
+        row = run(_MY_NODE, self._me.name, self._me.incarnation).fetchone()
+        return str(row[0]) if row else None
 
     def take(self, request: RequestView) -> bool:
         """Within a transaction: make a call that a dead node has left ours; False when it is not as it was read.

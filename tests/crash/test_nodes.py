@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import Databases, server
 from pydantic import SecretStr
 from world import ANI, FRIEND, World, new_world
 
