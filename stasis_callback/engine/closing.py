@@ -13,7 +13,7 @@ from collections.abc import Callable
 import structlog
 
 from stasis_callback.ari.errors import AriError
-from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.engine.legs import await_end, settle_leg
 from stasis_callback.engine.services import Services
 from stasis_callback.ivr.call import Call, Leg
@@ -57,6 +57,9 @@ def _finished(
         if not all(over):
             return False
         _finish(services, request, outcome, again)
+    except NotOurs as error:
+        # Another node has ended it in our place, and charged what it knew of.
+        log.error("call.not_ours", call=request.id, error=str(error))
     except (AriError, StoreUnavailable) as error:
         log.warning("call.not_closed", call=request.id, error=str(error))
         return False

@@ -370,7 +370,7 @@ def test_a_talk_taken_over_after_a_restart_lasts_as_long_as_it_is_paid_for(
 ) -> None:
     """Its timers stand where the slice of before ended, wherever the hold ends."""
     world.sells(Rate("420"), rate)
-    world.access_number(hold_slice_s="10", hold_extend_before_s="5")
+    world.access_number(hold_slice_s="20", hold_extend_before_s="5")
     world.account()
     subscriber = world.phone().answers().dials(f"{FRIEND}#")
     friend = world.phone(FRIEND).answers()
@@ -382,10 +382,10 @@ def test_a_talk_taken_over_after_a_restart_lasts_as_long_as_it_is_paid_for(
     # The worst moment: the hold had grown, the timer had not been moved.
     if rate.first_price_micros:
         leg_b = next(leg for leg in world.stores.calls.open_legs() if leg.side == "b")
-        assert world.stores.ledger.change_hold(leg_b.id, 30_000)
+        assert world.stores.ledger.change_hold(leg_b.id, 50_000)
     with world.process(tmp_path):
         with pytest.raises(AssertionError):
-            friend.wait_for("ended", timeout_s=14)
+            friend.wait_for("ended", timeout_s=22)
         friend.hang_up()
         subscriber.hang_up()
         world.finished()

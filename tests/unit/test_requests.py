@@ -12,6 +12,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
+from stasis_callback.store.nodes import Identity
 from stasis_callback.store.requests import LEASE_S, Again, Requests
 
 
@@ -289,11 +290,16 @@ def test_the_newest_requests_come_first(shop: Shop) -> None:
 def test_open_calls_are_left_to_their_node_and_the_lease_tells_when_it_lived(shop: Shop) -> None:
     request = shop.request(shop.account("100"))
     shop.missed_call(shop.account("200"))
-    other_node = Requests(shop.stores.database, shop.clock, "node2")
-    assert [r.id for r in shop.stores.requests.left_open()] == [request.id]
+    other_node = Requests(shop.stores.database, shop.clock, Identity("node2", "start"))
+    (before,) = shop.stores.requests.left_open()
+    assert (before.id, before.last_alive_us) == (request.id, NOON_US)
     shop.clock.passes(LEASE_S - 1)
+    other_node.renew_leases([request.id])
+    assert shop.stores.requests.get(request.id) == before
     shop.stores.requests.renew_leases([request.id])
-    assert shop.stores.requests.get(request.id).last_alive_us == NOON_US + (LEASE_S - 1) * US_PER_S
+    (after,) = shop.stores.requests.left_open()
+    assert after.last_alive_us == NOON_US + (LEASE_S - 1) * US_PER_S
+    assert before.last_alive_us == NOON_US
     shop.clock.passes(10 * LEASE_S)
     assert other_node.left_open() == []
     shop.stores.requests.finish(request.id, "failed")
