@@ -239,6 +239,15 @@ class NodesMachine(RuleBasedStateMachine):
         for request in process.stores.requests.claim(limit):
             process.calls[request.id] = ""
 
+    @precondition(lambda self: self.processes)
+    @rule(account=st.integers(0, ACCOUNTS - 1), which=st.integers(0, 9), dialled=st.booleans())
+    def a_call_begins(self, account: int, which: int, dialled: bool) -> None:
+        """The three steps in a row, or the first two, so that histories get somewhere."""
+        self.a_callback_is_asked_for(account)
+        self.claims(which, 1)
+        if dialled:
+            self.dials(which)
+
     def pick(self, which: int, *, dialled: bool) -> tuple[Process, str] | None:
         found = [(p, c) for p in self.processes for c, leg in p.calls.items() if bool(leg) is dialled]
         return found[which % len(found)] if found else None
