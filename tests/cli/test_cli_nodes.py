@@ -135,3 +135,17 @@ def test_a_call_of_another_node_is_not_said_to_be_ended(
     every = shop("call", "hangup", "--all")
     assert (every.code, every.err) == (1, "")
     assert every.out.startswith(f"call {dialing} is on node {HERE} and goes on")
+
+
+def test_doctor_sees_calls_that_nobody_looks_after(shop: CommandLine, dialing: str) -> None:
+    assert f"node {HERE} is dead and has 1 call(s) under way" in shop("doctor").out
+    shop.ok("node", "take-over", HERE, "--reason", "no more")
+    assert "under way" not in shop("doctor").out
+
+
+def test_doctor_sees_a_node_that_does_nothing(shop: CommandLine, alive: None) -> None:
+    assert "node far" not in shop("doctor").out
+    shop.ok("node", "drain", "far")
+    assert "node far begins no callbacks: it was drained" in shop("doctor").out
+    shop.sql("UPDATE node SET seen_at_us = seen_at_us - 90000000")
+    assert "node far runs but gives no sign of life for 9" in shop("doctor").out
