@@ -219,19 +219,19 @@ class Requests:
     @unit
     def cancel(self, request_id: str) -> bool:
         """Take back a callback that still waits; False when it is being called already, or over."""
-        at_us = self._database.noted("cancelled") or self._clock.now_us()
-        self._database.note("cancelled", at_us)
+        ours_us = self._database.noted("cancelled")
+        at_us = ours_us or self._clock.now_us()
         changed = (
             Request.update(state=RequestState.CANCELLED, finished_at_us=at_us)
             .where(Request.id == request_id, Request.state == RequestState.QUEUED)
             .execute()
         )
         if changed:
+            self._database.note("cancelled", at_us)
             note_step(request_id, Step.CANCELLED, at_us)
             return True
-        row = Request.get_by_id(request_id)
-        done = row.state == RequestState.CANCELLED and row.finished_at_us == at_us
-        return done and self._database.noted("cancelled") is not None
+        row = Request.get_or_none(Request.id == request_id, Request.state == RequestState.CANCELLED)
+        return row is not None and row.finished_at_us == ours_us
 
     def retry(self, request_id: str, *, after_s: float, outcome: str) -> None:
         """Leg A was not reached: try again `after_s` seconds from now."""
