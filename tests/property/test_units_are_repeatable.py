@@ -634,18 +634,18 @@ def _class_named(name: object) -> Any:
 
 # --- the comparison -----------------------------------------------------------------------------------------------
 
-RANDOM = {"key_hash", "code_hash", "token_hash", "password_hash"}
-
 
 def tables(shop: Shop) -> dict[str, list[str]]:
-    """Everything in the database but what is random. Of a counted id only the rank: a failed try uses some up."""
+    """Everything in the database. Of a counted id only the rank, since a failed try uses some up; and no hash, which
+    may be of something random, or of such an id.
+    """
     rows = shop.rows()
     counted = [model for model in models.ALL if isinstance(model._meta.primary_key, peewee.AutoField)]
     ranks = {(model, row["id"]): n for model in counted for n, row in enumerate(rows[model.__name__])}
 
     def plain(model: Any, field: Any, value: object) -> object:
-        if field.name in RANDOM or (model is models.Request and field.name == "id" and "-" not in str(value)):
-            return "random"
+        if "hash" in field.name or (model is models.Request and field.name == "id" and "-" not in str(value)):
+            return "any"
         owner = field.rel_model if isinstance(field, peewee.ForeignKeyField) else model
         is_id = owner is not model or field is model._meta.primary_key or field.name == "reverses"
         return ranks.get((owner, value), value) if is_id else value
