@@ -5,6 +5,7 @@ import websocket
 
 from contract.wire import Wire
 from stasis_callback.ari.rest import Rest
+from stasis_callback.clock import Clock
 
 
 def test_unknown_application_is_404(asterisk: Wire) -> None:
@@ -103,7 +104,7 @@ def test_subscriptions_of_nothing_are_refused(asterisk: Wire) -> None:
 
 
 def test_wrong_password_is_refused_on_both_ways(asterisk: Wire) -> None:
-    stranger = Rest(asterisk.rest.base, "callback", "wrong", 5, 1)
+    stranger = Rest(asterisk.rest.base, "callback", "wrong", 5, 1, Clock())
 
     assert stranger.send("GET", "channels").status == 401
     with pytest.raises(websocket.WebSocketBadStatusException):

@@ -19,7 +19,7 @@ from typing import Any
 import websocket
 
 from stasis_callback.ari.rest import Reply, Rest
-from stasis_callback.clock import wait_until
+from stasis_callback.clock import Clock, wait_until
 from stasis_callback.testing.phones import Refusal
 
 Json = dict[str, Any]
@@ -116,7 +116,7 @@ class Wire:
         self.kind = kind
         self.app: str = network.ari_app
         self.trunk: str = network.trunk_name
-        self.rest = Rest(network.ari_url, network.ari_username, network.ari_password, 15.0, 8)
+        self.rest = Rest(network.ari_url, network.ari_username, network.ari_password, 15.0, 8, Clock())
         self.cel_path = network.cel_path
         self._open: list[Events] = []
         self._rests = [self.rest]
@@ -229,7 +229,7 @@ class Wire:
 
     def fresh(self) -> Rest:
         """Another HTTP connection, which is another thread in Asterisk."""
-        rest = Rest(self.rest.base, self.network.ari_username, self.network.ari_password, 15.0, 1)
+        rest = Rest(self.rest.base, self.network.ari_username, self.network.ari_password, 15.0, 1, Clock())
         self._rests.append(rest)
         return rest
 
