@@ -10,112 +10,34 @@ import random
 import tempfile
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from databases import Databases
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from shop import SetClock, Shop, open_shop
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from node_rig import DEAD_AFTER_S, NO_JOURNAL, Machine, Process
+from shop import Shop, open_shop
 
-from stasis_callback.ari.cel import CelJournal
-from stasis_callback.ari.client import AriClient, AsteriskInfo
-from stasis_callback.clock import US_PER_S, Clock, wait_until
+from stasis_callback.ari.client import AsteriskInfo
 from stasis_callback.core.errors import NodeAlive, NotOurs
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
-from stasis_callback.engine.nodes import NodeKeeper, take_over
+from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import Calls, LegEnd
-from stasis_callback.store.nodes import Nodes
-from stasis_callback.store.requests import Requests
+from stasis_callback.store.calls import LegEnd
 
-DEAD_AFTER_S = 300
-NO_JOURNAL = CelJournal(Path("/nonexistent/journal.csv"))
 ACCOUNTS = 4
 
-
-class ShopClock(Clock):
-    """The shop's time, also for what does not jump; threads are not begun: the history calls what they would do."""
-
-    def __init__(self, clock: SetClock) -> None:
-        self._clock = clock
-
-    def now_us(self) -> int:
-        return self._clock.now_us()
-
-    def monotonic_s(self) -> float:
-        return self._clock.at_us / US_PER_S
-
-    def start_thread(self, work: object, name: str) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a service can be started. Two of them have one Asterisk: a node that was given another name."""
-
-    name: str
-    asterisk: str
-
-
 MACHINES = [Machine("n1", "A"), Machine("n2", "B"), Machine("n3", "A"), Machine("n1", "C")]
-
-
-class Process:
-    """One start of a service, until it is killed. What it believes to be its calls is in its memory."""
-
-    def __init__(self, shop: Shop, machine: Machine) -> None:
-        self.shop, self.machine = shop, machine
-        stores = shop.stores
-        nodes = Nodes(stores.database, shop.clock, machine.name)
-        self.stores = replace(
-            stores,
-            nodes=nodes,
-            requests=Requests(stores.database, shop.clock, nodes.me),
-            calls=Calls(stores.database, stores.ledger, stores.tariffs, shop.clock, nodes.me),
-        )
-        self.calls: dict[str, str] = {}
-        """The callbacks it works on, each with its open leg, "" before there is one."""
-        self.cut_off = False
-        self.replaced = False
-        self.keeper = NodeKeeper(
-            self.stores,
-            AriClient("http://127.0.0.1:1", "nobody", "", "nothing"),
-            NO_JOURNAL,
-            ShopClock(shop.clock),
-            dead_after_s=DEAD_AFTER_S,
-            under_way=lambda: list(self.calls),
-            on_left_behind=lambda: None,
-            on_replaced=self._end,
-        )
-
-    def _end(self) -> None:
-        self.replaced = True
-
-    def lose_name(self) -> None:
-        self.stores.nodes._lock.release()
-        name = self.machine.name
-
-        def free() -> bool:  # the server needs a moment to see that the connection is closed
-            with self.stores.nodes.standing_in(name) as alone:
-                return alone
-
-        assert wait_until(free, timeout_s=10)
-
-    def dial(self, request_id: str, leg_id: str) -> bool:
-        """Ask for leg A; False when the call is another's by now."""
-        number = self.stores.requests.get(request_id).leg_a_number
-        account = self.shop.stores.accounts.named(number)
-        rate = self.stores.tariffs.match(account.tariff_id, number)
-        assert rate is not None
-        try:
-            assert self.stores.calls.open_leg(leg_id, request_id, "a", number, account, rate, 10_000)
-        except NotOurs:
-            return False
-        return True
 
 
 @dataclass
@@ -166,9 +88,8 @@ class NodesMachine(RuleBasedStateMachine):
     # --- processes -----------------------------------------------------------------------------------------------
 
     def start_process(self, process: Process) -> None:
-        process.keeper.start()
+        process.starts(str(self.started_at[process.machine.asterisk]))
         self.processes.append(process)
-        self.meet(process)
 
     def meet(self, process: Process) -> None:
         asterisk = process.machine.asterisk
@@ -367,8 +288,6 @@ class NodesMachine(RuleBasedStateMachine):
 def test_any_history_of_nodes() -> None:
     examples = 60 if Databases.kind == "sqlite" else 12
     case = settings(max_examples=examples, stateful_step_count=40, deadline=None, print_blob=True)
-    from hypothesis.stateful import run_state_machine_as_test
-
     run_state_machine_as_test(NodesMachine, settings=case)  # type: ignore[no-untyped-call]
 
 
