@@ -136,7 +136,9 @@ def test_what_was_answered_is_charged_until_its_node_last_lived(
 ) -> None:
     request = dead_with_a_call(shop, start, answered=True)
     shop.clock.passes(3600)
-    assert take_over(start("heir").stores, CelJournal("/nonexistent"), "dead", "jan", "x") == [request.id]
+    assert take_over(start("heir").stores, CelJournal("/nonexistent"), "dead", "jan", "x").done == [
+        request.id
+    ]
     xdr = only_xdr(shop)
     assert (xdr.source, xdr.outcome, xdr.duration_us) == ("estimated", "answered", 15 * US_PER_S)
     assert verify(shop.stores.database, shop.stores.tariffs) == []
@@ -161,7 +163,7 @@ def test_a_journal_that_cannot_be_read_does_not_stop_it(
     shop: Shop, start: Callable[..., Process], tmp_path: Path
 ) -> None:
     request = dead_with_a_call(shop, start, answered=True)
-    assert take_over(start("heir").stores, CelJournal(tmp_path), "dead", "jan", "x") == [request.id]
+    assert take_over(start("heir").stores, CelJournal(tmp_path), "dead", "jan", "x").done == [request.id]
     assert only_xdr(shop).source == "estimated"
 
 
@@ -215,8 +217,8 @@ def test_one_call_that_cannot_be_ended_stops_no_other(shop: Shop, start: Callabl
     shop.stores.calls.settle(f"{broken.id}-a1", talked(1))
     shop.sql(f"UPDATE leg SET state = 'dialing' WHERE id = '{broken.id}-a1'")  # its hold is closed: a bug
     process.lose_name()
-    heir = start("heir").stores
-    assert take_over(heir, CelJournal("/nonexistent"), "dead", "jan", "x") == [whole.id]
+    taken = take_over(start("heir").stores, CelJournal("/nonexistent"), "dead", "jan", "x")
+    assert (taken.done, list(taken.failed)) == ([whole.id], [broken.id])
     assert state(shop, broken)[0] == "dialing"
 
 
