@@ -256,11 +256,11 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
         legs = stores.calls.open_legs(request.id)
         rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
         for leg in legs:
-            stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_worked_on_us))
+            stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
         if rang:
             stores.requests.finish(request.id, "interrupted")
         else:
-            stores.requests.put_back(request.id)
+            stores.requests.put_back(request)
         return True
 
 

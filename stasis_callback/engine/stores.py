@@ -59,7 +59,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
 
     `node` is what this process is called; it is that node once it has entered (`Nodes.enter`).
     """
-    database = Database(url)
+    database = Database(url, clock)
     nodes = Nodes(database, clock, node)
     ledger = Ledger(database, clock)
     tariffs = Tariffs(database, clock)

@@ -41,9 +41,12 @@ class RequestView:
     incarnation: str = ""
     """The start of that node."""
     lease_until_us: int = 0
+    claims: int = 0
+    """How often it was claimed: the number of the attempt that is under way."""
+    cancel_wanted: bool = False
 
     @property
-    def last_worked_on_us(self) -> int:
+    def last_alive_us(self) -> int:
         """When the node that worked on it was last known to live, as it was when this was read."""
         return self.lease_until_us - LEASE_S * US_PER_S
 
@@ -51,6 +54,18 @@ class RequestView:
     def options(self) -> CallOptions:
         """The options the request was accepted with."""
         return _parsed(self.stored_options)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """When the next attempt is due: `after_s` seconds from now, or (None) when this one was.
+
+    `uncounted`: Asterisk never heard of this attempt, so it does not count. It keeps its time, so that a service
+    that dies again and again gives up in the end.
+    """
+
+    after_s: float | None
+    uncounted: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -82,4 +97,6 @@ def view_of(row: Request) -> RequestView:
         claimed_by=row.claimed_by,
         incarnation=row.incarnation,
         lease_until_us=row.lease_until_us,
+        claims=row.claims,
+        cancel_wanted=row.cancel_wanted,
     )

@@ -126,15 +126,15 @@ def test_a_take_over_says_why(shop: CommandLine, dialing: str) -> None:
     assert "--reason" in shop.refused("node", "take-over", HERE)
 
 
-def test_a_call_of_another_node_is_not_said_to_be_ended(
+def test_a_call_of_another_node_is_ended_by_that_node(
     shop: CommandLine, asterisk: FakeNetwork, dialing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STASIS_CALLBACK_NODE", "elsewhere")
-    assert f"is on node {HERE} and goes on" in shop.refused("call", "hangup", dialing)
-    assert f"on node {HERE} ends it" in shop.refused("request", "cancel", dialing)
-    every = shop("call", "hangup", "--all")
-    assert (every.code, every.err) == (1, "")
-    assert every.out.startswith(f"call {dialing} is on node {HERE} and goes on")
+    assert f"`stasis-callback call hangup {dialing}` ends it" in shop.refused("request", "cancel", dialing)
+    for hangup in (("call", "hangup", dialing), ("call", "hangup", "--all")):
+        assert f"call {dialing} is on node {HERE}, which ends it within some seconds" in shop.ok(*hangup).out
+    with shop.stores() as stores:
+        assert stores.requests.taken_back([dialing]) == [dialing]
 
 
 def test_doctor_sees_calls_that_nobody_looks_after(shop: CommandLine, dialing: str) -> None:

@@ -20,7 +20,7 @@ from stasis_callback.store.calls import Calls
 from stasis_callback.store.database import Database
 from stasis_callback.store.name_locks import NameLock, SessionLock, name_lock, taken_names
 from stasis_callback.store.nodes import Nodes
-from stasis_callback.store.requests import Requests
+from stasis_callback.store.requests import Again, Requests
 
 
 class OtherNode:
@@ -299,9 +299,9 @@ def test_a_call_of_another_node_is_changed_by_nobody_else(shop: Shop, node: Call
     assert rate is not None
     before = shop.rows()
     acts: list[Callable[[], object]] = [
-        lambda: other.requests.answered(request.id),
-        lambda: other.requests.retry(request.id, after_s=1, outcome="busy"),
-        lambda: other.requests.put_back(request.id),
+        lambda: other.requests.answered(request),
+        lambda: other.requests.retry(request, Again(1), outcome="busy"),
+        lambda: other.requests.put_back(request),
         lambda: other.requests.finish(request.id, "completed"),
         lambda: other.calls.open_leg("leg", request.id, "a", "442071234567", account, rate, 100),
     ]
@@ -327,7 +327,7 @@ def test_the_next_start_of_a_node_has_the_calls_of_the_former_and_the_former_non
     successor = node("n", "eid-1", "noon").starts()
     (found,) = successor.requests.left_open()
     assert (found.id, found.incarnation) == (claimed.id, successor.nodes.me.incarnation)
-    assert found.last_worked_on_us == NOON_US + 12 * US_PER_S
+    assert found.last_alive_us == NOON_US + 12 * US_PER_S
     assert former.requests.left_open() == []
     assert former.requests.lost([claimed.id]) == [claimed.id]
     with pytest.raises(NotOurs):
@@ -404,7 +404,7 @@ def test_a_dead_nodes_call_is_taken_once_and_only_as_it_was_read(
     (read_by_one,), (read_by_other,) = one.requests.under_way_of("n"), other.requests.under_way_of("n")
     with shop.stores.database.transaction():
         assert one.requests.take(read_by_one)
-        one.requests.put_back(claimed.id)
+        one.requests.put_back(claimed)
     with shop.stores.database.transaction():
         assert not other.requests.take(read_by_other)
     waiting = shop.stores.requests.get(claimed.id)
