@@ -250,9 +250,12 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
 def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
     """One callback of a dead node; False when another was quicker."""
     records = _records(journal, stores.calls.open_legs(request.id))
-    with stores.database.transaction():
+
+    def once() -> bool:
+        taken = f"taken:{request.id}"
         if not stores.requests.take(request):
-            return False
+            return bool(stores.database.noted(taken))
+        stores.database.note(taken)
         legs = stores.calls.open_legs(request.id)
         rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
         for leg in legs:
@@ -262,6 +265,8 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
         else:
             stores.requests.put_back(request)
         return True
+
+    return stores.database.unit(once)
 
 
 def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
@@ -277,9 +282,15 @@ def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecor
 
 
 def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
-    """How a leg ended. Without a record it ended when its node was last known to live, or was never answered."""
+    """How a leg ended. Without a record it ended when its node was last known to live, or was never answered.
+
+    The answer is by the clock of the dead node's Asterisk, the rest by that of its service: a leg did not last longer
+    than the service knew of it.
+    """
     if record is None and leg.answered_at_us is None:
         return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")
+    if leg.answered_at_us is not None:
+        last_seen_us = min(last_seen_us, leg.answered_at_us + last_seen_us - leg.dialed_at_us)
     return end_from_journal(leg, record, last_seen_us=last_seen_us)
 
 

@@ -35,6 +35,7 @@ from stasis_callback.core.states import RequestState
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls import LegEnd
+from stasis_callback.store.requests import Again
 
 ACCOUNTS = 4
 
@@ -166,7 +167,7 @@ class NodesMachine(RuleBasedStateMachine):
     def claims(self, which: int, limit: int) -> None:
         process = self.processes[which % len(self.processes)]
         for request in process.stores.requests.claim(limit):
-            process.calls[request.id] = ""
+            process.works_on(request)
 
     @precondition(lambda self: self.processes)
     @rule(account=st.integers(0, ACCOUNTS - 1), which=st.integers(0, 9), dialled=st.booleans())
@@ -204,7 +205,7 @@ class NodesMachine(RuleBasedStateMachine):
         process, call = picked
         with suppress(NotOurs):
             if process.stores.requests.get(call).state is RequestState.DIALING:
-                process.stores.requests.answered(call)
+                process.stores.requests.answered(process.views[call])
                 process.stores.calls.leg_answered(process.calls[call], self.shop.clock.now_us())
 
     @rule(which=st.integers(0, 9), again=st.booleans())
@@ -213,17 +214,20 @@ class NodesMachine(RuleBasedStateMachine):
         if not (picked := self.pick(which, dialled=True)):
             return
         process, call = picked
-        leg, request = process.calls.pop(call), process.stores.requests.get(call)
+        leg, view = process.calls.pop(call), process.views[call]
+        before = process.stores.requests.get(call)
         now_us = self.shop.clock.now_us()
         process.stores.calls.settle(leg, LegEnd(None, now_us, Outcome.BUSY, 17, "events"))
         try:
-            if again and request.state is RequestState.DIALING:
-                process.stores.requests.retry(call, after_s=5, outcome="busy")
-                self.world.rung.discard(call)
+            if again and before.state is RequestState.DIALING:
+                process.stores.requests.retry(view, Again(5.0), outcome="busy")
             else:
-                process.stores.requests.finish(call, "busy")
+                process.stores.requests.finish(call, "busy", claims=view.claims)
         except NotOurs:
             return
+        after = process.stores.requests.get(call)
+        if before.incarnation == process.stores.nodes.me.incarnation and after.state is RequestState.QUEUED:
+            self.world.rung.discard(call)  # who saw that it was busy has it called again
 
     @precondition(lambda self: self.processes)
     @rule(which=st.integers(0, 9))
@@ -238,11 +242,11 @@ class NodesMachine(RuleBasedStateMachine):
                 there = self.world.asterisk_of_leg[leg.id]
                 assert there == process.machine.asterisk, "compared with an Asterisk that never had the leg"
             if legs:
-                process.calls[request.id] = legs[0].id
+                process.works_on(request, legs[0].id)
             elif request.id in self.world.rung:
                 process.stores.requests.finish(request.id, "interrupted")
             else:
-                process.calls[request.id] = ""
+                process.works_on(request)
 
     # --- operators -----------------------------------------------------------------------------------------------
 
@@ -347,7 +351,7 @@ def live(shop: Shop, machine: Machine, chance: random.Random, rung: list[str]) -
             for request in process.stores.requests.claim(2):
                 if chance.random() < 0.3:
                     return
-                assert process.dial(request.id, f"{request.id}-{request.attempts}-{machine.name}")
+                assert process.dial(request.id, f"{request.id}-{machine.name}")
                 rung.append(request.id)
                 if chance.random() < 0.3:
                     return

@@ -14,7 +14,7 @@ from stasis_callback.core.errors import NotOurs
 from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.store.calls import Calls
 from stasis_callback.store.nodes import Nodes
-from stasis_callback.store.requests import Requests
+from stasis_callback.store.requests import Requests, RequestView
 
 DEAD_AFTER_S = 300
 NO_JOURNAL = CelJournal(Path("/nonexistent/journal.csv"))
@@ -61,6 +61,8 @@ class Process:
         )
         self.calls: dict[str, str] = {}
         """The callbacks it works on, each with its open leg, "" before there is one."""
+        self.views: dict[str, RequestView] = {}
+        """As they were when it was given them."""
         self.cut_off = False
         self.replaced = False
         self.keeper = NodeKeeper(
@@ -81,6 +83,9 @@ class Process:
         self.keeper.start()
         self.keeper.meets(AsteriskInfo("22", asterisk_started_at, self.machine.asterisk))
         return self
+
+    def works_on(self, request: RequestView, leg_id: str = "") -> None:
+        self.calls[request.id], self.views[request.id] = leg_id, request
 
     def lose_name(self) -> None:
         self.stores.nodes._lock.release()
