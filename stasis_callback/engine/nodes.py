@@ -18,6 +18,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.calls import LegEnd, LegView
@@ -257,13 +258,14 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
             return bool(stores.database.noted(taken))
         stores.database.note(taken)
         legs = stores.calls.open_legs(request.id)
-        rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
+        before = [xdr for xdr in stores.calls.xdrs(request_id=request.id) if is_of_claim(xdr, request)]
+        rang = bool(legs) or any(xdr.outcome != Outcome.NOT_DIALED for xdr in before)
         for leg in legs:
             stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
-        if rang:
+        if rang or request.state is RequestState.TALKING:
             stores.requests.finish(request.id, "interrupted")
         else:
-            stores.requests.put_back(request)
+            stores.requests.put_back(request, uncounted=bool(before))
         return True
 
     return stores.database.unit(once)
@@ -282,21 +284,7 @@ def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecor
 
 
 def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
-    """How a leg ended. Without a record it ended when its node was last known to live, or was never answered.
-
-    The answer is by the clock of the dead node's Asterisk, the rest by that of its service: a leg did not last longer
-    than the service knew of it.
-    """
+    """How a leg ended. Without a record it ended when its node was last known to live, or was never answered."""
     if record is None and leg.answered_at_us is None:
         return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")
-    if leg.answered_at_us is not None:
-        last_seen_us = min(last_seen_us, leg.answered_at_us + last_seen_us - leg.dialed_at_us)
     return end_from_journal(leg, record, last_seen_us=last_seen_us)
-
-
-def _has_rung(stores: Stores, request: RequestView) -> bool:
-    """Whether a leg of the attempt that was under way has reached the network: those of earlier ones are older."""
-    return any(
-        xdr.outcome != Outcome.NOT_DIALED and xdr.dialed_at_us >= request.due_at_us
-        for xdr in stores.calls.xdrs(request_id=request.id)
-    )
