@@ -39,7 +39,7 @@ from stasis_callback.store.requests import Again
 
 ACCOUNTS = 4
 
-MACHINES = [Machine("n1", "A"), Machine("n2", "B"), Machine("n3", "A"), Machine("n1", "C")]
+MACHINES = [Machine("n1", "A"), Machine("n2", "B", copied_id="A"), Machine("n3", "A"), Machine("n1", "C")]
 
 
 @dataclass
@@ -97,12 +97,16 @@ class NodesMachine(RuleBasedStateMachine):
     # --- processes -----------------------------------------------------------------------------------------------
 
     def start_process(self, process: Process) -> None:
-        process.starts(str(self.started_at[process.machine.asterisk]))
+        process.starts(self.start_of(process.machine))
         self.processes.append(process)
 
     def meet(self, process: Process) -> None:
-        asterisk = process.machine.asterisk
-        process.keeper.meets(AsteriskInfo("22", str(self.started_at[asterisk]), asterisk))
+        machine = process.machine
+        process.keeper.meets(AsteriskInfo("22", self.start_of(machine), machine.entity_id))
+
+    def start_of(self, machine: Machine) -> str:
+        """When the machine's Asterisk was started: no two were at the same moment."""
+        return f"{machine.asterisk}, {self.started_at[machine.asterisk]}"
 
     def kill(self, process: Process) -> None:
         self.processes.remove(process)

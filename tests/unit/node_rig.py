@@ -43,6 +43,12 @@ class Machine:
 
     name: str
     asterisk: str
+    copied_id: str = ""
+    """What this Asterisk calls itself, where it has the id of another one."""
+
+    @property
+    def entity_id(self) -> str:
+        return self.copied_id or self.asterisk
 
 
 class Process:
@@ -81,7 +87,7 @@ class Process:
 
     def starts(self, asterisk_started_at: str = "morning") -> Process:
         self.keeper.start()
-        self.keeper.meets(AsteriskInfo("22", asterisk_started_at, self.machine.asterisk))
+        self.keeper.meets(AsteriskInfo("22", asterisk_started_at, self.machine.entity_id))
         return self
 
     def works_on(self, request: RequestView, leg_id: str = "") -> None:
