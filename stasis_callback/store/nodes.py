@@ -282,7 +282,7 @@ class Nodes:
             lock.release()
 
     def _lock_of(self, name: str) -> NameLock:
-        return name_lock(self._database.url, _lock_name(name), self._owner)
+        return name_lock(self._database.url, _lock_name(name), self._owner, self._clock)
 
     def _alive(self, names: Sequence[str]) -> set[str]:
         taken = taken_names(self._database.url, [_lock_name(name) for name in names])

@@ -233,6 +233,18 @@ class NodesMachine(RuleBasedStateMachine):
         if before.incarnation == process.stores.nodes.me.incarnation and after.state is RequestState.QUEUED:
             self.world.rung.discard(call)  # who saw that it was busy has it called again
 
+    @rule(which=st.integers(0, 9))
+    def gives_up(self, which: int) -> None:
+        """Before anything was dialled: no funds, say. Of a call that is another's nothing comes of it."""
+        if not (picked := self.pick(which, dialled=False)):
+            return
+        process, call = picked
+        del process.calls[call]
+        is_lost, before = process.stores.requests.lost([call]), process.stores.requests.get(call)
+        with suppress(NotOurs):
+            process.stores.requests.finish(call, "no_funds", claims=process.views[call].claims)
+        assert not is_lost or process.stores.requests.get(call) == before
+
     @precondition(lambda self: self.processes)
     @rule(which=st.integers(0, 9))
     def recovers(self, which: int) -> None:
