@@ -140,6 +140,7 @@ class NodesMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9))
     def looks(self, which: int) -> None:
         process = self.processes[which % len(self.processes)]
+        process.keeper._next_beat_s = 0  # it is time to
         process.keeper.look()
         if process.replaced:
             self.processes.remove(process)
@@ -170,7 +171,10 @@ class NodesMachine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 9), limit=st.integers(1, 3))
     def claims(self, which: int, limit: int) -> None:
         process = self.processes[which % len(self.processes)]
-        for request in process.stores.requests.claim(limit):
+        node = self.shop.stores.nodes.named(process.machine.name)
+        claimed = process.stores.requests.claim(limit)
+        assert not claimed or (node.incarnation == process.stores.nodes.me.incarnation and not node.draining)
+        for request in claimed:
             process.works_on(request)
 
     @precondition(lambda self: self.processes)
@@ -286,6 +290,16 @@ class NodesMachine(RuleBasedStateMachine):
         """Both in a row, so that there are often processes whose calls are others' without their knowing."""
         self.is_cut_off(which)
         self.is_taken_over_by_command(self.processes[which % len(self.processes)].machine.name)
+
+    @precondition(lambda self: self.processes)
+    @rule(which=st.integers(0, 9))
+    def is_cut_off_and_started_again(self, which: int) -> None:
+        """The former start goes on beside the new one, which has recovered its calls."""
+        self.is_cut_off(which)
+        machine = self.processes[which % len(self.processes)].machine
+        if all(p.cut_off for p in self.processes if p.machine.name == machine.name):
+            self.start(machine)
+            self.recovers(len(self.processes) - 1)
 
     # --- what must hold ------------------------------------------------------------------------------------------
 
