@@ -253,10 +253,8 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
     records = _records(journal, stores.calls.open_legs(request.id))
 
     def once() -> bool:
-        taken = f"taken:{request.id}"
         if not stores.requests.take(request):
-            return bool(stores.database.noted(taken))
-        stores.database.note(taken)
+            return False
         legs = stores.calls.open_legs(request.id)
         before = [xdr for xdr in stores.calls.xdrs(request_id=request.id) if is_of_claim(xdr, request)]
         rang = bool(legs) or any(xdr.outcome != Outcome.NOT_DIALED for xdr in before)

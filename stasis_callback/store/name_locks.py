@@ -16,15 +16,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.store.engines import sqlite_path
-from stasis_callback.store.patience import Patience
 from stasis_callback.store.statements import run
-from stasis_callback.store.trouble import words_of
 
-SERVER_NOTICES = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
-"""The server notices within a dozen seconds that we have gone. Until then it keeps our lock for nobody."""
+_SESSION: dict[str, Any] = {
+    "autocommit": True,
+    "connect_timeout": 5,
+    # Either end notices within a dozen seconds that the other has gone without a word. Until the server does, it
+    # keeps the lock for nobody.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "options": "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3",
+}
 
 _OF_NAME = """locktype = 'advisory' AND granted AND objsubid = 1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -101,9 +106,9 @@ class FileLock(NameLock):
 class SessionLock(NameLock):
     """`pg_advisory_lock` on a connection of its own, which is made anew when it has gone."""
 
-    def __init__(self, url: str, name: str, owner: str, clock: Clock) -> None:
+    def __init__(self, url: str, name: str, owner: str) -> None:
         """`owner` marks our connections, so that a former one, which the server still believes in, can be ended."""
-        self._url, self._name, self._patience = url, name, Patience(clock)
+        self._url, self._name = url, name
         self._owner = f"stasis-callback {owner}"
         self._connection: Any = None
         self._is_ours = False
@@ -121,7 +126,9 @@ class SessionLock(NameLock):
                 self._ask()
         except psycopg.Error as error:
             self.release()
-            raise StoreUnavailable(f"the database cannot be used now: {words_of(error)}") from error
+            raise StoreUnavailable(
+                f"the database cannot be used now: {' '.join(str(error).split())}"
+            ) from error
         return self._is_ours
 
     def held(self) -> bool:
@@ -146,14 +153,12 @@ class SessionLock(NameLock):
         self._connection, self._is_ours = None, False
 
     def _connect(self) -> None:
-        from stasis_callback.store.postgres_pool import LINK_OPTIONS, Line
+        import psycopg
 
         if self._connection is not None and not self._connection.closed:
             return
         self.release()
-        options = LINK_OPTIONS | {"application_name": self._owner, "options": SERVER_NOTICES}
-        self._connection = Line.connect(self._url, autocommit=True, **options)
-        self._connection.patience = self._patience
+        self._connection = psycopg.connect(self._url, application_name=self._owner, **_SESSION)
         self._closing = weakref.finalize(self, self._connection.close)
 
     def _ask(self) -> bool:
@@ -164,10 +169,10 @@ class SessionLock(NameLock):
         return self._is_ours
 
 
-def name_lock(url: str, name: str, owner: str, clock: Clock) -> NameLock:
+def name_lock(url: str, name: str, owner: str) -> NameLock:
     """The lock of a name in the database of this URL. Nothing is taken yet."""
     if url.startswith("postgresql:"):
-        return SessionLock(url, name, owner, clock)
+        return SessionLock(url, name, owner)
     return FileLock(_file(url, name))
 
 

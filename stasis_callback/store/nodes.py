@@ -120,8 +120,8 @@ class Nodes:
 
     def meets(self, asterisk: str, started_at: str) -> None:
         """Its Asterisk is this one: calls from now on are on it."""
-        met = Node.update(asterisk=asterisk, asterisk_started_at=started_at).where(self._is_mine())
-        self._database.unit(met.execute)
+        mine = Node.update(asterisk=asterisk, asterisk_started_at=started_at).where(self._is_mine())
+        self._database.unit(mine.execute)
         self.me.asterisk, self.me.asterisk_started_at = asterisk, started_at
 
     @unit
@@ -141,10 +141,10 @@ class Nodes:
 
     def leave(self) -> None:
         """Give the name up, calls under way or not: the next start of this node takes them over."""
-        now_us = self._clock.now_us()
-        left = Node.update(seen_at_us=now_us, stopped_at_us=now_us).where(self._is_mine())
         try:
-            self._database.unit(left.execute)
+            now_us = self._clock.now_us()
+            mine = Node.update(seen_at_us=now_us, stopped_at_us=now_us).where(self._is_mine())
+            self._database.unit(mine.execute)
         finally:
             self._lock.release()
 
@@ -158,7 +158,8 @@ class Nodes:
         """Every node, by name, with what it has under way."""
         rows = list(Node.select().order_by(Node.name))
         alive = self._alive([row.name for row in rows])
-        calls, holds = _calls_by_node(), _holds_by_node()
+        calls = _calls_by_node()
+        holds = _holds_by_node()
         return [
             _view(row, row.name in alive, calls.get(row.name, 0), holds.get(row.name, [])) for row in rows
         ]
@@ -176,52 +177,47 @@ class Nodes:
         row = Node.get_or_none(Node.name == name)
         return int(row.seen_at_us) if row else 0
 
+    @unit
     def set_draining(self, name: str, draining: bool, *, operator: str, reason: str) -> bool:
         """Let a node begin no new callbacks, or let it again; False when it is so already. Raises InvalidInput."""
-        state, event = (DRAINING, "drained") if draining else (ACTIVE, "resumed")
+        state = DRAINING if draining else ACTIVE
         self.named(name)
-
-        def once() -> bool:
-            if not Node.update(state=state).where(Node.name == name, Node.state != state).execute():
-                return bool(self._database.noted(event))
-            self._database.note(event)
-            self.note(name, event, operator, reason)
+        changed = Node.update(state=state).where(Node.name == name, Node.state != state).execute()
+        if changed:
+            self._database.note("changed")
+            self.note(name, "drained" if draining else "resumed", operator, reason)
             self._database.notify()
-            return True
-
-        return self._database.unit(once)
+        return bool(changed or self._database.noted("changed"))
 
     def remove(self, name: str, *, operator: str, reason: str) -> None:
         """Forget a node. Raises InvalidInput while it lives, or has calls under way."""
-
-        def once() -> None:
-            calls = _calls_by_node().get(name, 0)
-            if calls:
-                raise InvalidInput(
-                    f"node {name} has {calls} call(s) under way: start it again, or "
-                    f"`stasis-callback node take-over {name}`"
-                )
-            Node.delete().where(Node.name == name).execute()
-            self.note(name, "removed", operator, reason)
-
         self.named(name)
         lock = self._lock_of(name)
         try:
             if not lock.take():
                 raise InvalidInput(f"node {name} is alive: stop its service first")
-            self._database.unit(once)
+            self._database.unit(lambda: self._forget(name, operator, reason))
             lock.forget()
         finally:
             lock.release()
 
+    def _forget(self, name: str, operator: str, reason: str) -> None:
+        calls = _calls_by_node().get(name, 0)
+        if calls:
+            raise InvalidInput(
+                f"node {name} has {calls} call(s) under way: start it again, or "
+                f"`stasis-callback node take-over {name}`"
+            )
+        if Node.delete().where(Node.name == name).execute():
+            self.note(name, "removed", operator, reason)
+
     @unit
     def note(self, name: str, event: str, operator: str, reason: str) -> None:
         """Keep what was done to a node, by whom and why."""
-        key = f"node:{name}:{event}"
-        at_us = self._database.noted(key) or self._clock.now_us()
-        self._database.note(key, at_us)
+        at_us = self._database.noted(f"event:{event}") or self._clock.now_us()
+        self._database.note(f"event:{event}", at_us)
         values = {"node": name, "event": event, "operator": operator, "reason": reason, "at_us": at_us}
-        if NodeEvent.get_or_none(**values) is None:
+        if not self._database.noted(f"event:{event}") or NodeEvent.get_or_none(**values) is None:
             NodeEvent.create(**values)
 
     @read
@@ -237,14 +233,17 @@ class Nodes:
     def abandoned(self) -> list[Abandoned]:
         """Who has left calls open that nobody works on: nodes that do not live, and this name on another Asterisk."""
         me = self.me
-        former = (Request.incarnation != me.incarnation) & Request.asterisk.not_in(["", me.asterisk])
+        mine = Request.claimed_by == me.name
         rows = (
             Request.select(
                 Request.claimed_by,
                 fn.COUNT(Request.id).alias("calls"),
                 fn.MAX(Request.lease_until_us).alias("pulse_us"),
             )
-            .where(Request.state.in_(UNDER_WAY), (Request.claimed_by != me.name) | former)
+            .where(Request.state.in_(UNDER_WAY))
+            .where(
+                ~mine | ((Request.incarnation != me.incarnation) & Request.asterisk.not_in(["", me.asterisk]))
+            )
             .group_by(Request.claimed_by)
         )
         found = {row.claimed_by: row for row in rows if row.claimed_by != me.name or me.asterisk}
@@ -282,7 +281,7 @@ class Nodes:
             lock.release()
 
     def _lock_of(self, name: str) -> NameLock:
-        return name_lock(self._database.url, _lock_name(name), self._owner, self._clock)
+        return name_lock(self._database.url, _lock_name(name), self._owner)
 
     def _alive(self, names: Sequence[str]) -> set[str]:
         taken = taken_names(self._database.url, [_lock_name(name) for name in names])

@@ -23,7 +23,7 @@ def alive(shop: CommandLine) -> Iterator[None]:
     with shop.stores() as stores:
         stores.nodes.enter()
     shop.sql(f"UPDATE node SET name = 'far' WHERE name = '{HERE}'")
-    lock = name_lock(shop.url, "node-far", "far", Clock())
+    lock = name_lock(shop.url, "node-far", "far")
     assert lock.take()
     yield
     lock.release()

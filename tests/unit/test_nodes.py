@@ -13,7 +13,7 @@ import pytest
 from databases import server
 from shop import NOON_US, Shop
 
-from stasis_callback.clock import US_PER_S, Clock, wait_until
+from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput, NodeAlive, NotOurs, StoreUnavailable
 from stasis_callback.core.states import RequestState
 from stasis_callback.store.calls import Calls
@@ -85,7 +85,7 @@ def locks(shop: Shop) -> Iterator[Callable[[str, str], NameLock]]:
     made: list[NameLock] = []
 
     def make(name: str, owner: str) -> NameLock:
-        made.append(name_lock(shop.url, name, owner, Clock()))
+        made.append(name_lock(shop.url, name, owner))
         return made[-1]
 
     yield make
@@ -129,9 +129,8 @@ def test_a_lock_on_a_file_that_was_removed_is_no_lock(
 
 HOLDER = """
 import sys
-from stasis_callback.clock import Clock
 from stasis_callback.store.name_locks import name_lock
-lock = name_lock(sys.argv[1], "n", "child", Clock())
+lock = name_lock(sys.argv[1], "n", "child")
 print(lock.take(), flush=True)
 sys.stdin.read()
 """
@@ -184,7 +183,7 @@ def test_a_former_session_that_the_server_believes_in_is_ended(
 
 @pytest.mark.postgres
 def test_a_server_that_is_away_is_said_to_be(shop: Shop) -> None:
-    lock = SessionLock("postgresql://postgres@127.0.0.1:1/nothing", "n", "me", Clock())
+    lock = SessionLock("postgresql://postgres@127.0.0.1:1/nothing", "n", "me")
     with pytest.raises(StoreUnavailable, match="cannot be used now"):
         lock.take()
     assert not lock.held()
