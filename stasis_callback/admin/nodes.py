@@ -9,12 +9,11 @@ import typer
 
 from stasis_callback.admin.context import AsJson, operator, printable, settings, store, whole
 from stasis_callback.admin.output import print_list
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.states import RequestState
 
 if TYPE_CHECKING:
-    from stasis_callback.engine.stores import Stores
     from stasis_callback.store.nodes import NodeView
 
 app = typer.Typer(name="node", help="The services that share this database, one for each Asterisk.")
@@ -79,11 +78,21 @@ def take_over(name: Name, reason: Reason) -> None:
         from stasis_callback.ari.cel import CelJournal
         from stasis_callback.engine.nodes import take_over as take
 
-        done = take(s, CelJournal(settings().asterisk.cel_path), name, operator(), reason)
+        done, failed = take(s, CelJournal(settings().asterisk.cel_path), name, operator(), reason)
         for request_id in done:
             waits = s.requests.get(request_id).state == RequestState.QUEUED
             typer.echo(f"request {request_id} {'waits for another node' if waits else 'is ended'}")
-        _require_nothing_left(s, name)
+        left = s.nodes.named(name).calls
+    if failed:
+        raise CallbackError(
+            "; ".join(
+                f"request {request_id} could not be ended: {error}" for request_id, error in failed.items()
+            )
+        )
+    if left:
+        raise InvalidInput(
+            f"{left} call(s) of node {name} are left: is it alive again? see `stasis-callback node list`"
+        )
     if not done:
         typer.echo(f"node {name} has nothing under way")
 
@@ -107,14 +116,6 @@ def history(
     with store() as s:
         events = [asdict(event) for event in s.nodes.history(name, limit)]
     print_list(events, ("at", "node", "event", "operator", "reason"), as_json=as_json)
-
-
-def _require_nothing_left(s: Stores, name: str) -> None:
-    left = s.nodes.named(name)
-    if left.calls:
-        raise InvalidInput(
-            f"{left.calls} call(s) of node {name} are left: is it alive again? see `stasis-callback node list`"
-        )
 
 
 def _record(node: NodeView) -> dict[str, object]:

@@ -7,6 +7,7 @@ here can reach its Asterisk; what may have rung is never rung again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -17,6 +18,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.calls import LegEnd, LegView
@@ -210,50 +212,61 @@ class NodeKeeper:
         return self._take_over(left.node, f"no sign of life for {silent_s:.0f} s")
 
     def _take_over(self, node: str, reason: str) -> int:
-        done = take_over(self._stores, self._journal, node, f"node {self._nodes.me.name}", reason)
-        if done:
-            log.warning("node.taken_over", node=node, calls=done, reason=reason)
-        return len(done)
+        taken = take_over(self._stores, self._journal, node, f"node {self._nodes.me.name}", reason)
+        for request_id, error in taken.failed.items():
+            log.error("node.call_not_taken_over", call=request_id, exc_info=error)
+        if taken.done:
+            log.warning("node.taken_over", node=node, calls=taken.done, reason=reason)
+        return len(taken.done)
 
 
-def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> list[str]:
-    """End what a dead node has left under way, or put it back into the queue where no phone has rung; their ids.
+class TakenOver(NamedTuple):
+    """Callbacks by their ids: those that are ended or wait again, and those that could not be, with the reason."""
 
-    None while the node lives. Each callback is one transaction, so it is done once, whoever else does the same.
+    done: list[str]
+    failed: dict[str, Exception]
+
+
+def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> TakenOver:
+    """End what a dead node has left under way, or put it back into the queue where no phone has rung.
+
+    Nothing while the node lives. Each callback is one transaction, so it is done once, whoever else does the same.
+    One that fails stops no other.
     """
+    taken = TakenOver([], {})
     with stores.nodes.standing_in(node) as alone:
-        requests = stores.requests.under_way_of(node) if alone else []
-        done = [request.id for request in requests if _end(stores, journal, request)]
-        if done:
+        for request in stores.requests.under_way_of(node) if alone else []:
+            try:
+                if _end(stores, journal, request):
+                    taken.done.append(request.id)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whoever asked tells
+                taken.failed[request.id] = error
+        if taken.done:
             stores.nodes.note(node, "taken over", operator, reason)
-    return done
+    return taken
 
 
 def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
-    """One callback of a dead node; False when another was quicker, or it could not be done now."""
-    try:
-        return _end_once(stores, journal, request)
-    except StoreUnavailable:
-        raise
-    except Exception:
-        log.exception("node.call_not_taken_over", call=request.id)  # one that cannot be ended stops no other
-        return False
-
-
-def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
+    """One callback of a dead node; False when another was quicker."""
     records = _records(journal, stores.calls.open_legs(request.id))
-    with stores.database.transaction():
+
+    def once() -> bool:
         if not stores.requests.take(request):
             return False
         legs = stores.calls.open_legs(request.id)
-        rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
+        before = [xdr for xdr in stores.calls.xdrs(request_id=request.id) if is_of_claim(xdr, request)]
+        rang = bool(legs) or any(xdr.outcome != Outcome.NOT_DIALED for xdr in before)
         for leg in legs:
             stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
-        if rang:
+        if rang or request.state is RequestState.TALKING:
             stores.requests.finish(request.id, "interrupted")
         else:
-            stores.requests.put_back(request)
+            stores.requests.put_back(request, uncounted=bool(before))
         return True
+
+    return stores.database.unit(once)
 
 
 def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
@@ -273,11 +286,3 @@ def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd
     if record is None and leg.answered_at_us is None:
         return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")
     return end_from_journal(leg, record, last_seen_us=last_seen_us)
-
-
-def _has_rung(stores: Stores, request: RequestView) -> bool:
-    """Whether a leg of the attempt that was under way has reached the network: those of earlier ones are older."""
-    return any(
-        xdr.outcome != Outcome.NOT_DIALED and xdr.dialed_at_us >= request.due_at_us
-        for xdr in stores.calls.xdrs(request_id=request.id)
-    )

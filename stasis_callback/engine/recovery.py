@@ -67,7 +67,7 @@ def _close(services: Services, session: Session) -> None:
         session.close("interrupted")
         return
     outcome = Outcome(xdrs[-1].outcome) if xdrs else Outcome.NOT_DIALED
-    counted = any(_is_of_claim(xdr, request) for xdr in xdrs)
+    counted = any(is_of_claim(xdr, request) for xdr in xdrs)
     if request.state is not RequestState.DIALING:
         session.close(outcome)
     elif not counted or outcome is Outcome.NOT_DIALED:
@@ -79,6 +79,6 @@ def _close(services: Services, session: Session) -> None:
         session.close(outcome)
 
 
-def _is_of_claim(xdr: XdrView, request: RequestView) -> bool:
+def is_of_claim(xdr: XdrView, request: RequestView) -> bool:
     """Whether it is a leg A of the attempt that was under way: `-a2`, `-a2.3`."""
     return xdr.leg_id.removeprefix(f"{request.id}-").partition(".")[0] == f"a{request.claims}"

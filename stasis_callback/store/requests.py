@@ -270,9 +270,9 @@ class Requests:
         self._move(request.id, RequestState.QUEUED, outcome=outcome, **values)
 
     @unit
-    def put_back(self, request: RequestView) -> None:
+    def put_back(self, request: RequestView, *, uncounted: bool = False) -> None:
         """No phone has rung in this attempt of a dead node, and none will: any node may begin it again, at once."""
-        self.retry(request, Again(0.0), outcome=request.outcome)
+        self.retry(request, Again(None, uncounted), outcome=request.outcome)
         self._database.notify()
 
     @unit

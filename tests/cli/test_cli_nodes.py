@@ -149,3 +149,11 @@ def test_doctor_sees_a_node_that_does_nothing(shop: CommandLine, alive: None) ->
     assert "node far begins no callbacks: it was drained" in shop("doctor").out
     shop.sql("UPDATE node SET seen_at_us = seen_at_us - 90000000")
     assert "node far runs but gives no sign of life for 9" in shop("doctor").out
+
+
+def test_a_call_that_cannot_be_ended_is_named(shop: CommandLine, dialing: str) -> None:
+    with shop.stores() as stores:
+        stores.ledger.void(f"{dialing}-a1")  # its hold is closed: a bug
+    failed = shop("node", "take-over", HERE, "--reason", "no more")
+    assert (failed.code, failed.out) == (2, "")
+    assert f"request {dialing} could not be ended: the hold of leg" in failed.err

@@ -20,7 +20,9 @@ from databases import Databases, server
 from pydantic import SecretStr
 from world import ANI, FRIEND, World, new_world
 
+from stasis_callback.ari.cel import CelJournal
 from stasis_callback.core.errors import NodeAlive
+from stasis_callback.engine.nodes import take_over
 from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
 from stasis_callback.store.audit import verify
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
@@ -229,14 +231,13 @@ def test_a_callback_that_no_leg_was_asked_for_is_dialled_by_another_node_once(
     here, elsewhere = world.phone().answers(), other.phone(ANI).answers()
     world.asks()
     world.stores.nodes.enter()  # we are a node that claims it and dies before anything else
-    (claimed,) = world.stores.requests.claim(1)
+    assert len(world.stores.requests.claim(1)) == 1
     world.stores.nodes.leave()
-    assert claimed.attempts == 1
     with node(world, tmp_path / "two", settings_of(world, "n2", other, dead_after_s=1)):
         elsewhere.wait_for("answered", timeout_s=40)
         elsewhere.hang_up()
         (request,) = world.finished()
-    assert (request.attempts, request.claimed_by) == (1, "n2")
+    assert (request.claims, request.claimed_by) == (2, "n2")
     assert (len(here.calls), len(elsewhere.calls)) == (0, 1)
     all_paid(world)
 
@@ -274,18 +275,41 @@ def test_a_node_that_lost_its_name_to_another_process_begins_nothing_and_ends(
 ) -> None:
     world.usual()
     with node(world, tmp_path / "one", settings_of(world, "test")) as process:
-        os.kill(process.pid, signal.SIGSTOP)
-        if Databases.kind == "postgres":
-            server().sql(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE application_name LIKE 'stasis-callback %'"
-            )
-        else:
-            (tmp_path / "world" / "callback.db.node-test").unlink()
+        _freeze_without_its_name(process, tmp_path)
         world.until(_enters(world))
         os.kill(process.pid, signal.SIGCONT)
         assert process.wait(60) == 3
     assert logged(tmp_path / "one", "node.replaced")
+
+
+def test_a_node_that_was_cut_off_hangs_up_what_others_have_ended(world: World, tmp_path: Path) -> None:
+    world.usual()
+    with node(world, tmp_path / "one", settings_of(world, "test")) as process:
+        subscriber, friend = talking(world)
+        _freeze_without_its_name(process, tmp_path)
+        journal = CelJournal("/nonexistent/journal.csv")
+        world.until(lambda: bool(take_over(world.stores, journal, "test", "jan", "it is cut off").done))
+        assert friend.calls[0].state == subscriber.calls[0].state == "answered"
+        os.kill(process.pid, signal.SIGCONT)
+        friend.wait_for("ended", timeout_s=30)
+        subscriber.wait_for("ended", timeout_s=30)
+        world.until(lambda: bool(logged(tmp_path / "one", "node.name_back")))
+        (request,) = world.finished()
+        assert request.outcome == "interrupted"
+        assert {xdr.source for xdr in world.xdrs().values()} == {"estimated"}
+        all_paid(world)
+        assert process.poll() is None
+
+
+def _freeze_without_its_name(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    os.kill(process.pid, signal.SIGSTOP)
+    if Databases.kind == "postgres":
+        server().sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name LIKE 'stasis-callback %'"
+        )
+    else:
+        (tmp_path / "world" / "callback.db.node-test").unlink()
 
 
 def _enters(world: World) -> Callable[[], bool]:
