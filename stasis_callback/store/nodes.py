@@ -16,7 +16,7 @@ from peewee import Expression, fn
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput, NodeAlive
 from stasis_callback.core.states import UNDER_WAY, HoldState
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import Book, Hold, Leg, Request
 from stasis_callback.store.name_locks import NameLock, name_lock, taken_names
 from stasis_callback.store.node_models import Node, NodeEvent
@@ -109,24 +109,27 @@ class Nodes:
             )
         incarnation = _new_incarnation()
         start = {"started_at_us": now_us, "seen_at_us": now_us, "stopped_at_us": None}
-        with self._database.transaction():
+
+        def once() -> None:
             if not Node.update(incarnation=incarnation, **start).where(Node.name == name).execute():
                 blank = {"state": ACTIVE, "asterisk": "", "asterisk_started_at": ""}
                 Node.create(name=name, incarnation=incarnation, **start, **blank)
+
+        self._database.unit(once)
         self.me.incarnation, self.me.asterisk, self.me.asterisk_started_at = incarnation, "", ""
 
     def meets(self, asterisk: str, started_at: str) -> None:
         """Its Asterisk is this one: calls from now on are on it."""
-        with self._database.transaction():
-            Node.update(asterisk=asterisk, asterisk_started_at=started_at).where(self._is_mine()).execute()
+        mine = Node.update(asterisk=asterisk, asterisk_started_at=started_at).where(self._is_mine())
+        self._database.unit(mine.execute)
         self.me.asterisk, self.me.asterisk_started_at = asterisk, started_at
 
+    @unit
     def beat(self) -> str | None:
         """Give a sign of life; `active` or `draining`, None when the name is another's, or was removed."""
-        with self._database.transaction():
-            Node.update(seen_at_us=self._clock.now_us()).where(self._is_mine()).execute()
-            row = Node.get_or_none(self._is_mine())
-            return str(row.state) if row else None
+        Node.update(seen_at_us=self._clock.now_us()).where(self._is_mine()).execute()
+        row = Node.get_or_none(self._is_mine())
+        return str(row.state) if row else None
 
     def holds_name(self) -> bool:
         """Whether the lock of the name is still ours. Asks nobody."""
@@ -139,9 +142,9 @@ class Nodes:
     def leave(self) -> None:
         """Give the name up, calls under way or not: the next start of this node takes them over."""
         try:
-            with self._database.transaction():
-                now_us = self._clock.now_us()
-                Node.update(seen_at_us=now_us, stopped_at_us=now_us).where(self._is_mine()).execute()
+            now_us = self._clock.now_us()
+            mine = Node.update(seen_at_us=now_us, stopped_at_us=now_us).where(self._is_mine())
+            self._database.unit(mine.execute)
         finally:
             self._lock.release()
 
@@ -150,16 +153,16 @@ class Nodes:
 
     # --- all of them ---------------------------------------------------------------------------------------------
 
+    @read
     def all(self) -> list[NodeView]:
         """Every node, by name, with what it has under way."""
-        with self._database.reading():
-            rows = list(Node.select().order_by(Node.name))
-            alive = self._alive([row.name for row in rows])
-            calls = _calls_by_node()
-            holds = _holds_by_node()
-            return [
-                _view(row, row.name in alive, calls.get(row.name, 0), holds.get(row.name, [])) for row in rows
-            ]
+        rows = list(Node.select().order_by(Node.name))
+        alive = self._alive([row.name for row in rows])
+        calls = _calls_by_node()
+        holds = _holds_by_node()
+        return [
+            _view(row, row.name in alive, calls.get(row.name, 0), holds.get(row.name, [])) for row in rows
+        ]
 
     def named(self, name: str) -> NodeView:
         """One node. Raises InvalidInput when there is none of this name."""
@@ -168,22 +171,23 @@ class Nodes:
                 return node
         raise InvalidInput(f"there is no node {name!r}: see `stasis-callback node list`")
 
+    @read
     def last_seen_us(self, name: str) -> int:
         """The last sign of life of a node; 0 when it is not known."""
-        with self._database.reading():
-            row = Node.get_or_none(Node.name == name)
-            return int(row.seen_at_us) if row else 0
+        row = Node.get_or_none(Node.name == name)
+        return int(row.seen_at_us) if row else 0
 
+    @unit
     def set_draining(self, name: str, draining: bool, *, operator: str, reason: str) -> bool:
         """Let a node begin no new callbacks, or let it again; False when it is so already. Raises InvalidInput."""
         state = DRAINING if draining else ACTIVE
         self.named(name)
-        with self._database.transaction():
-            changed = Node.update(state=state).where(Node.name == name, Node.state != state).execute()
-            if changed:
-                self.note(name, "drained" if draining else "resumed", operator, reason)
-                self._database.notify()
-            return bool(changed)
+        changed = Node.update(state=state).where(Node.name == name, Node.state != state).execute()
+        if changed:
+            self._database.note("changed")
+            self.note(name, "drained" if draining else "resumed", operator, reason)
+            self._database.notify()
+        return bool(changed or self._database.noted("changed"))
 
     def remove(self, name: str, *, operator: str, reason: str) -> None:
         """Forget a node. Raises InvalidInput while it lives, or has calls under way."""
@@ -192,68 +196,71 @@ class Nodes:
         try:
             if not lock.take():
                 raise InvalidInput(f"node {name} is alive: stop its service first")
-            with self._database.transaction():
-                calls = _calls_by_node().get(name, 0)
-                if calls:
-                    raise InvalidInput(
-                        f"node {name} has {calls} call(s) under way: start it again, or "
-                        f"`stasis-callback node take-over {name}`"
-                    )
-                Node.delete().where(Node.name == name).execute()
-                self.note(name, "removed", operator, reason)
+            self._database.unit(lambda: self._forget(name, operator, reason))
             lock.forget()
         finally:
             lock.release()
 
+    def _forget(self, name: str, operator: str, reason: str) -> None:
+        calls = _calls_by_node().get(name, 0)
+        if calls:
+            raise InvalidInput(
+                f"node {name} has {calls} call(s) under way: start it again, or "
+                f"`stasis-callback node take-over {name}`"
+            )
+        if Node.delete().where(Node.name == name).execute():
+            self.note(name, "removed", operator, reason)
+
+    @unit
     def note(self, name: str, event: str, operator: str, reason: str) -> None:
         """Keep what was done to a node, by whom and why."""
-        with self._database.transaction():
-            NodeEvent.create(
-                node=name, event=event, operator=operator, reason=reason, at_us=self._clock.now_us()
-            )
+        at_us = self._database.noted(f"event:{event}") or self._clock.now_us()
+        self._database.note(f"event:{event}", at_us)
+        values = {"node": name, "event": event, "operator": operator, "reason": reason, "at_us": at_us}
+        if not self._database.noted(f"event:{event}") or NodeEvent.get_or_none(**values) is None:
+            NodeEvent.create(**values)
 
+    @read
     def history(self, name: str | None = None, limit: int = 100) -> list[NodeEventView]:
         """What was done to one node, or to all, the newest first."""
-        with self._database.reading():
-            rows = NodeEvent.select().order_by(NodeEvent.id.desc()).limit(limit)
-            rows = rows.where(NodeEvent.node == name) if name is not None else rows
-            return [NodeEventView(row.node, row.event, row.operator, row.reason, row.at_us) for row in rows]
+        rows = NodeEvent.select().order_by(NodeEvent.id.desc()).limit(limit)
+        rows = rows.where(NodeEvent.node == name) if name is not None else rows
+        return [NodeEventView(row.node, row.event, row.operator, row.reason, row.at_us) for row in rows]
 
     # --- in the place of another ---------------------------------------------------------------------------------
 
+    @read
     def abandoned(self) -> list[Abandoned]:
         """Who has left calls open that nobody works on: nodes that do not live, and this name on another Asterisk."""
         me = self.me
         mine = Request.claimed_by == me.name
-        with self._database.reading():
-            rows = (
-                Request.select(
-                    Request.claimed_by,
-                    fn.COUNT(Request.id).alias("calls"),
-                    fn.MAX(Request.lease_until_us).alias("pulse_us"),
-                )
-                .where(Request.state.in_(UNDER_WAY))
-                .where(
-                    ~mine
-                    | ((Request.incarnation != me.incarnation) & Request.asterisk.not_in(["", me.asterisk]))
-                )
-                .group_by(Request.claimed_by)
+        rows = (
+            Request.select(
+                Request.claimed_by,
+                fn.COUNT(Request.id).alias("calls"),
+                fn.MAX(Request.lease_until_us).alias("pulse_us"),
             )
-            found = {row.claimed_by: row for row in rows if row.claimed_by != me.name or me.asterisk}
-            if not found:
-                return []
-            known = {node.name: node for node in Node.select().where(Node.name.in_(list(found)))}
-            alive = self._alive([name for name in found if name != me.name])
-            return [
-                Abandoned(
-                    name,
-                    int(row.calls),
-                    max(int(row.pulse_us), known[name].seen_at_us if name in known else 0),
-                    name in known and name != me.name and self._is_on_my_asterisk(known[name]),
-                )
-                for name, row in found.items()
-                if name not in alive
-            ]
+            .where(Request.state.in_(UNDER_WAY))
+            .where(
+                ~mine | ((Request.incarnation != me.incarnation) & Request.asterisk.not_in(["", me.asterisk]))
+            )
+            .group_by(Request.claimed_by)
+        )
+        found = {row.claimed_by: row for row in rows if row.claimed_by != me.name or me.asterisk}
+        if not found:
+            return []
+        known = {node.name: node for node in Node.select().where(Node.name.in_(list(found)))}
+        alive = self._alive([name for name in found if name != me.name])
+        return [
+            Abandoned(
+                name,
+                int(row.calls),
+                max(int(row.pulse_us), known[name].seen_at_us if name in known else 0),
+                name in known and name != me.name and self._is_on_my_asterisk(known[name]),
+            )
+            for name, row in found.items()
+            if name not in alive
+        ]
 
     def _is_on_my_asterisk(self, node: Node) -> bool:
         """Whether a node worked with the very process that is our Asterisk: its identity alone may be a copy."""

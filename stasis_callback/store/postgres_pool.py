@@ -71,11 +71,18 @@ class Line(psycopg.Connection[Any]):
             return done.value
 
 
+def open_line(url: str, patience: Patience, **options: Any) -> Line:
+    """A new connection, to be used at once or for ever. Raises psycopg.Error."""
+    line = Line.connect(url, **{"autocommit": True, **LINK_OPTIONS, **options})
+    line.patience = patience
+    return line
+
+
 class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not know it
     """The pool. What peewee builds is done when its call returns; for what `run` sends see `pipelined`."""
 
     def __init__(self, url: str, patience: Patience, **options: Any) -> None:
-        super().__init__(url, **LINK_OPTIONS, **options)
+        super().__init__(url, **options)
         self._patience = patience
         self._here = threading.local()
         self._lending: Lending[Line] = Lending(patience.clock)
@@ -186,9 +193,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
             self._make_more()
 
     def _make(self) -> Line:
-        line = Line.connect(self.database, autocommit=True, **self.connect_params)
-        line.patience = self._patience
-        return line
+        return open_line(self.database, self._patience, **self.connect_params)
 
     @staticmethod
     def _is_dead(line: Line) -> bool:
