@@ -25,6 +25,7 @@ from stasis_callback.store.tables import bound_database
 from stasis_callback.store.trouble import Trouble, words_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+AWAY_PAUSE_S = 1.0
 LONG_S = 120.0
 """The patience for what may have the server work for a minute before it answers: a report, a migration."""
 
@@ -276,6 +277,27 @@ def read(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
         return store._database.read(lambda: method(store, *words, **options))
 
     return looks
+
+
+def wait_for_database(
+    url: str,
+    clock: Clock,
+    on_away: Callable[[StoreUnavailable], None],
+    go_on: Callable[[], bool] = lambda: True,
+) -> None:
+    """Return as soon as the database can be opened; `on_away` hears why not yet, after each try.
+
+    Only one that is away or locked is waited for. What else is wrong (the address, the password) is raised at once as
+    CallbackError. Gives up when it is not to `go_on`, which is asked every second.
+    """
+    while go_on():
+        try:
+            Database(url, clock).close()
+        except StoreUnavailable as error:
+            on_away(error)
+            clock.inbox().get(AWAY_PAUSE_S)
+        else:
+            return
 
 
 def migrate(engine: Engine) -> list[str]:
