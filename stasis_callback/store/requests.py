@@ -243,6 +243,12 @@ class Requests:
         row = Request.get_or_none(Request.id == request_id)
         return bool(row and row.cancel_wanted)
 
+    @read
+    def taken_back(self, ids: Sequence[str]) -> list[str]:
+        """Which of these requests somebody has taken back while they are under way."""
+        rows = Request.select(Request.id).where(Request.id.in_(list(ids)), Request.cancel_wanted)
+        return [row.id for row in rows]
+
     @unit
     def retry(self, request: RequestView, again: Again, *, outcome: str) -> None:
         """Leg A was not reached: queue the callback again; or it is over, when somebody has taken it back.
