@@ -25,7 +25,6 @@ from stasis_callback.store.tables import bound_database
 from stasis_callback.store.trouble import Trouble, words_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-AWAY_PAUSE_S = 1.0
 LONG_S = 120.0
 """The patience for what may have the server work for a minute before it answers: a report, a migration."""
 
@@ -52,7 +51,8 @@ class Database:
     """
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
-        """Open `sqlite:///path` or `postgresql://user@host/name`. Raises CallbackError when it cannot be used.
+        """Open `sqlite:///path` or `postgresql://user@host/name`. Raises StoreUnavailable when it is away or locked,
+        and CallbackError when something else is wrong, which stays: the address, the password.
 
         One at a time in a process: the models know one database only, and a transaction on another would not
         hold theirs together.
@@ -69,6 +69,7 @@ class Database:
 
     def close(self) -> None:
         """Close what is not in use. Threads finish their transaction; what they ask next is an error."""
+        self.hurry()
         self._engine.close()
         bound_database.initialize(None)
 
@@ -121,6 +122,10 @@ class Database:
         tried once.
         """
         return self._patience.of(seconds)
+
+    def hurry(self) -> None:
+        """From now on nobody waits, nobody who waits already neither: the process is to end. For a signal handler."""
+        self._patience.hurry()
 
     @property
     def repeats(self) -> int:
@@ -277,27 +282,6 @@ def read(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
         return store._database.read(lambda: method(store, *words, **options))
 
     return looks
-
-
-def wait_for_database(
-    url: str,
-    clock: Clock,
-    on_away: Callable[[StoreUnavailable], None],
-    go_on: Callable[[], bool] = lambda: True,
-) -> None:
-    """Return as soon as the database can be opened; `on_away` hears why not yet, after each try.
-
-    Only one that is away or locked is waited for. What else is wrong (the address, the password) is raised at once as
-    CallbackError. Gives up when it is not to `go_on`, which is asked every second.
-    """
-    while go_on():
-        try:
-            Database(url, clock).close()
-        except StoreUnavailable as error:
-            on_away(error)
-            clock.inbox().get(AWAY_PAUSE_S)
-        else:
-            return
 
 
 def migrate(engine: Engine) -> list[str]:

@@ -16,7 +16,7 @@ from proxy import Proxy, proxy_of
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.engine.stores import Stores, open_stores
-from stasis_callback.store.database import wait_for_database
+from stasis_callback.store.database import Database
 from stasis_callback.testing.postgres import PostgresServer, PostgresUnavailable, postgres_server
 
 pytestmark = pytest.mark.postgres
@@ -206,41 +206,47 @@ def test_who_waits_for_a_lock_longer_than_the_server_lets_them_waits_on(
     assert names(stores) == ["later"]
 
 
+def test_who_is_in_a_hurry_waits_no_more(own_server: PostgresServer, stores: Stores) -> None:
+    """The service is to end: who waits for a frozen server is told at once, whatever their patience was."""
+    with ThreadPoolExecutor(1) as other, own_server.frozen():
+        waiting = other.submit(at_once, lambda number: patiently(stores, number))
+        wait_until(waiting.done, timeout_s=1)
+        stores.database.hurry()
+        assert all(waiting.result(30))
+
+
+def patiently(stores: Stores, number: int) -> None:
+    with stores.database.patience(600):
+        stores.tariffs.add(f"never-{number}", "USD")
+
+
 # --- at the start ------------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_is_away_at_the_start_is_waited_for(own_server: PostgresServer) -> None:
-    url = own_server.create("waited_for")
-    why: list[str] = []
-
-    def away(error: StoreUnavailable) -> None:
-        why.append(str(error))
-        if len(why) == 2:
-            own_server.start()
-
+def test_a_server_that_is_away_at_the_start_is_not_a_mistake(own_server: PostgresServer) -> None:
+    """So a service waits for it; a wrong address would stay wrong."""
     own_server.kill()
-    wait_for_database(url, Clock(), away)
-    assert len(why) >= 2
-    assert "the database server cannot be used: " in why[0]
-    own_server.drop("waited_for")
+    try:
+        with pytest.raises(StoreUnavailable, match="the database server cannot be used"):
+            Database(own_server.url("postgres"))
+    finally:
+        own_server.start()
 
 
-def test_who_waits_for_a_database_can_be_stopped(own_server: PostgresServer) -> None:
-    why: list[str] = []
-    url = own_server.url("postgres").replace(str(own_server.port), "1")
-    wait_for_database(url, Clock(), lambda error: why.append(str(error)), go_on=lambda: len(why) < 2)
-    assert len(why) == 2
+def test_a_frozen_server_is_away_at_the_start(own_server: PostgresServer) -> None:
+    with own_server.frozen(), pytest.raises(StoreUnavailable, match="the database server cannot be used"):
+        Database(own_server.url("postgres"))
 
 
 @pytest.mark.parametrize("wrong", ["postgresql://postgres@127.0.0.1:x/name", "{server}/missing"])
-def test_what_is_wrong_for_good_is_not_waited_for(own_server: PostgresServer, wrong: str) -> None:
+def test_what_is_wrong_for_good_is_a_mistake(own_server: PostgresServer, wrong: str) -> None:
     url = wrong.format(server=own_server.url("x").rsplit("/", 1)[0])
     with pytest.raises(CallbackError) as caught:
-        wait_for_database(url, Clock(), lambda error: pytest.fail(f"waited: {error}"))
+        Database(url)
     assert not isinstance(caught.value, StoreUnavailable)
 
 
-def test_a_wrong_password_is_not_waited_for(own_server: PostgresServer) -> None:
+def test_a_wrong_password_is_a_mistake(own_server: PostgresServer) -> None:
     rules = own_server.folder / "data" / "pg_hba.conf"
     own_server.sql("CREATE ROLE locked LOGIN PASSWORD 'right'")
     rules.write_text("host all locked 127.0.0.1/32 scram-sha-256\n" + rules.read_text())
@@ -248,7 +254,7 @@ def test_a_wrong_password_is_not_waited_for(own_server: PostgresServer) -> None:
     right, wrong = (
         own_server.url("postgres").replace("postgres@", f"locked:{word}@", 1) for word in ("right", "wrong")
     )
-    wait_for_database(right, Clock(), lambda error: pytest.fail(f"waited: {error}"))
+    Database(right).close()
     with pytest.raises(CallbackError, match="password authentication") as caught:
-        wait_for_database(wrong, Clock(), lambda error: pytest.fail(f"waited: {error}"))
+        Database(wrong)
     assert not isinstance(caught.value, StoreUnavailable)

@@ -14,7 +14,7 @@ from shop import Shop
 
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.store.database import Database, wait_for_database
+from stasis_callback.store.database import Database
 from stasis_callback.store.statements import run
 
 pytestmark = pytest.mark.sqlite
@@ -106,22 +106,17 @@ def test_a_transaction_in_which_a_statement_failed_takes_no_other(shop: Shop) ->
     assert shop.rows() == before
 
 
-def test_a_file_that_is_locked_whole_at_the_start_is_waited_for(tmp_path: Path, shop: Shop) -> None:
-    """As by a repair of the whole file: then it cannot even be opened."""
+def test_a_file_that_is_locked_whole_at_the_start_is_not_a_mistake(tmp_path: Path, shop: Shop) -> None:
+    """As by a repair of the whole file: then it cannot even be opened, yet."""
     url = shop.url
     shop.stores.database.close()
-    other = sqlite3.connect(shop.file, isolation_level=None, check_same_thread=False)
-    why: list[str] = []
-
-    def away(error: StoreUnavailable) -> None:
-        why.append(str(error))
-        other.execute("PRAGMA locking_mode = NORMAL")
+    other = sqlite3.connect(shop.file, isolation_level=None)
+    try:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        other.execute("COMMIT")
+        with pytest.raises(StoreUnavailable, match="cannot be opened: database is locked"):
+            Database(url)
+    finally:
         other.close()
-
-    other.execute("PRAGMA locking_mode = EXCLUSIVE")
-    other.execute("BEGIN EXCLUSIVE")
-    other.execute("COMMIT")
-    wait_for_database(url, Clock(), away)
-    assert len(why) == 1
-    assert "locked" in why[0]
     Database(url).close()
