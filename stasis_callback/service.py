@@ -176,6 +176,7 @@ class Service:
     def stop(self, exit_code: int = 0) -> None:
         """Make `run` return. Calls under way go on in Asterisk, within their timers."""
         self._exit_code = self._exit_code or exit_code
+        self.stores.database.hurry()
         self._wake.put("stop")
 
     def run(self) -> int:

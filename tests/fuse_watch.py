@@ -7,9 +7,11 @@ timer, the database must hold, already and durably, what the leg can cost until 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import cost_micros
 from stasis_callback.engine.stores import Stores
 from stasis_callback.testing.fake.faults import Entry
@@ -32,6 +34,11 @@ class FuseWatch:
         if fuse_s is None:
             return
         self.seen += 1
+        # This is a thread of Asterisk's, which does not wait for our database.
+        with self._stores.database.patience(0), suppress(StoreUnavailable):
+            self._look(entry, leg_id, fuse_s)
+
+    def _look(self, entry: Entry, leg_id: str, fuse_s: float) -> None:
         leg = next((leg for leg in self._stores.calls.open_legs() if leg.id == leg_id), None)
         if leg is None:
             self.violations.append(f"{leg_id}: {entry.name} for a leg that is not noted")

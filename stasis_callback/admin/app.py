@@ -42,7 +42,7 @@ from stasis_callback.admin import (
 )
 from stasis_callback.admin.context import invocation
 from stasis_callback.admin.output import complain
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, StoreUnavailable
 
 NAME = "stasis-callback"
 
@@ -129,6 +129,7 @@ def _executed(arguments: Sequence[str]) -> int:
         complain(error.format_message() + _help_hint(error))
     except CallbackError as error:
         complain(str(error))
+        return 1 if isinstance(error, StoreUnavailable) else 2
     except (KeyboardInterrupt, typer.Abort):
         return 130
     except BrokenPipeError:

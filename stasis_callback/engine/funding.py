@@ -156,8 +156,10 @@ class Funding:
         def open_it() -> int:
             if first and not self._stores.requests.attempt(request.id):
                 raise TakenBack
-            self._take(way)
-            funds_micros = self._stores.ledger.available_micros(account.book_id)
+            self._take(way, leg_id)
+            # What this leg holds already, when the answer to the commit was lost, pays for it again.
+            ledger = self._stores.ledger
+            funds_micros = ledger.available_micros(account.book_id) + ledger.held_micros(leg_id)
             price = rate.price
             funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
             if funded_s < price.shortest_paid_s:
@@ -232,7 +234,9 @@ class Funding:
                     a.arm()
 
                 def open_both(plan: _Plan = plan) -> bool:
-                    self._take(way)
+                    self._take(way, leg_id)
+                    books = (a.book_id, account.book_id)
+                    self._stores.calls.lock(a.leg.id, books=books, request_id=request.id)
                     self._change(a, a.cost_micros(plan.a_s))
                     hold_b = cost_micros(rate.price, plan.talk_s, now_us, setup_s_of(request))
                     if not self._stores.calls.open_leg(
@@ -254,13 +258,13 @@ class Funding:
     ) -> _Plan | None:
         """How long both legs can be paid for as the funds are now; None when they cannot talk for a second."""
         options, setup_s, elapsed_s = request.options, setup_s_of(request), math.ceil(a.leg.elapsed_s())
-        with self._stores.database.reading():
-            whole_s = _cut(
-                self._joint_s(
-                    a, elapsed_s, setup_s, rate.price, account.book_id, options.talk_limit_s, now_us
-                ),
-                options,
-            )
+        limit_s, book_b = options.talk_limit_s, account.book_id
+        whole_s = _cut(
+            self._stores.database.read(
+                lambda: self._joint_s(a, elapsed_s, setup_s, rate.price, book_b, limit_s, now_us)
+            ),
+            options,
+        )
         if whole_s < rate.price.shortest_paid_s:
             return None
         talk_s = min(whole_s, options.hold_slice_s)
@@ -273,9 +277,9 @@ class Funding:
         except _TakenMeanwhile:
             return None
 
-    def _take(self, way: Way) -> None:
-        """One more call on the trunk, first of all in a transaction. Raises TrunkFull."""
-        if way is not None and not self._stores.trunks.take(way.trunk):
+    def _take(self, way: Way, leg_id: str) -> None:
+        """One more call on the trunk, before anything else of a transaction is locked. Raises TrunkFull."""
+        if way is not None and not self._stores.trunks.take(way.trunk, leg_id):
             log.warning("trunk.full", trunk=way.trunk.name)
             raise TrunkFull
 
@@ -299,7 +303,7 @@ class Funding:
             target_s = min(b.funded_s + options.hold_slice_s, fair_s)
             if target_s <= b.funded_s:
                 return whole_s, a.funded_s, b.funded_s
-            # Leg A's book first, as in `open_leg_b`: two calls never wait for each other's books.
+            self._stores.calls.lock(a.leg.id, b.leg.id, books=(a.book_id, b.book_id))
             a_s = max(target_s + _lead_s(a, b), a.funded_s)
             self._grow(a, a_s)
             self._grow(b, target_s)

@@ -106,7 +106,8 @@ class Orders:
         self, order: Order, request: CallbackRequest, account: AccountView, token_id: int | None
     ) -> Answer:
         request_id = secrets.token_hex(8)
-        with self._stores.database.transaction():
+
+        def once() -> Answer:
             # The token and the callback are one: no crash and no other mail comes between.
             if token_id is not None and not self._stores.email_senders.use(token_id, order.key):
                 return Answer("wrong_login")
@@ -121,7 +122,9 @@ class Orders:
             )
             if reason and token_id is not None:
                 self._stores.email_senders.put_back(token_id)
-        return Answer(reason) if reason else Answer(request_id=request_id)
+            return Answer(reason) if reason else Answer(request_id=request_id)
+
+        return self._stores.database.unit(once)
 
     def _examine(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
         """The account that pays, an answer without a reason while nothing speaks against the callback, and the token

@@ -71,11 +71,11 @@ class AccessNumbers:
         row = AccessNumber.get_or_none(AccessNumber.number == number)
         return _view(row) if row else None
 
+    @read
     def owns(self, number: str) -> bool:
         """Whether a number may be one of ours, in whatever form: calling it would call ourselves."""
-        with self._database.reading():
-            rows = AccessNumber.select(AccessNumber.number).order_by(AccessNumber.number)
-            return any(may_be_same(row.number, number) for row in rows)
+        rows = AccessNumber.select(AccessNumber.number).order_by(AccessNumber.number)
+        return any(may_be_same(row.number, number) for row in rows)
 
     def named(self, number: str) -> AccessNumberView:
         """The access number. Raises InvalidInput when there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
@@ -96,12 +97,12 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
     leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency
     FROM leg JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
-    WHERE leg.id = ? FOR UPDATE OF leg"""
+    WHERE leg.id = ? FOR NO KEY UPDATE OF leg"""
 
 _KNOWN_LEG = (
     """SELECT leg.request_id, hold.state FROM leg LEFT JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?"""
 )
-_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR UPDATE"
+_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR NO KEY UPDATE"
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -143,6 +144,19 @@ class Calls:
         self._ledger = ledger
         self._tariffs = tariffs
         self._clock = clock
+
+    def lock(self, *leg_ids: str, books: Iterable[int], request_id: str = "") -> None:
+        """Within a transaction that changes more than one hold or book: keep others off all of them first.
+
+        Everybody locks in one order: the request, its legs, the account, holds, books; of one kind by id. So no two
+        ever wait for each other.
+        """
+        if request_id:
+            run("SELECT 1 FROM request WHERE id = ? FOR NO KEY UPDATE", request_id)
+        for leg_id in sorted(leg_ids):
+            run("SELECT 1 FROM hold WHERE leg_id = ? FOR NO KEY UPDATE", leg_id)
+        for book_id in sorted(set(books)):
+            run("SELECT 1 FROM book WHERE id = ? FOR NO KEY UPDATE", book_id)
 
     @unit
     def open_leg(

@@ -51,7 +51,8 @@ class Database:
     """
 
     def __init__(self, url: str, clock: Clock | None = None) -> None:
-        """Open `sqlite:///path` or `postgresql://user@host/name`. Raises CallbackError when it cannot be used.
+        """Open `sqlite:///path` or `postgresql://user@host/name`. Raises StoreUnavailable when it is away or locked,
+        and CallbackError when something else is wrong, which stays: the address, the password.
 
         One at a time in a process: the models know one database only, and a transaction on another would not
         hold theirs together.
@@ -68,6 +69,7 @@ class Database:
 
     def close(self) -> None:
         """Close what is not in use. Threads finish their transaction; what they ask next is an error."""
+        self.hurry()
         self._engine.close()
         bound_database.initialize(None)
 
@@ -120,6 +122,10 @@ class Database:
         tried once.
         """
         return self._patience.of(seconds)
+
+    def hurry(self) -> None:
+        """From now on nobody waits, nobody who waits already neither: the process is to end. For a signal handler."""
+        self._patience.hurry()
 
     @property
     def repeats(self) -> int:

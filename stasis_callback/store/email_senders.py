@@ -117,12 +117,13 @@ class EmailSenders:
         return int(row.id) if row else None
 
     def use(self, token_id: int, key: str) -> bool:
-        """Use a token up for the request `key`, which may ask again: of any number who try at once one does. Within a
-        transaction.
-        """
-        free = EmailToken.used_by.is_null() | (EmailToken.used_by == key)
-        used = EmailToken.update(used_by=key).where(EmailToken.id == token_id, free)
-        return bool(used.execute())
+        """Use a token up for the request `key`: of any number who try at once one does. Within a transaction."""
+        name = f"token:{token_id}"
+        used = EmailToken.update(used_by=key).where(EmailToken.id == token_id, EmailToken.used_by.is_null())
+        if used.execute():
+            self._database.note(name)
+            return True
+        return self._database.noted(name) is not None and EmailToken.get_by_id(token_id).used_by == key
 
     def put_back(self, token_id: int) -> None:
         """It was not used after all. Within the transaction that used it."""

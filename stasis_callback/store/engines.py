@@ -178,7 +178,7 @@ class Sqlite(Engine):
         )
         # SQLite lets one writer in and makes the others poll for their turn. Within this process the turn is handed
         # over at once, in the order of asking.
-        self._turn: Lending[str] = Lending(patience.clock)
+        self._turn: Lending[str] = Lending(patience)
         self._turn.give("turn")
         try:
             patience.again(self._try, lambda error: sqlite_trouble(error) is Trouble.PASSING)
@@ -193,7 +193,7 @@ class Sqlite(Engine):
     @contextmanager
     def writing(self) -> Iterator[None]:
         """The one writer of this process."""
-        turn = self._turn.take(self._patience.left_s())
+        turn = self._turn.take()
         if turn is None:
             raise Busy("others were writing all the time")
         try:

@@ -36,7 +36,7 @@ _PAY = """UPDATE book SET held_micros = held_micros - ?, balance_micros = balanc
     spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
 _LOCK_HOLD = """SELECT hold.book_id, hold.amount_micros, hold.state, book.currency,
     (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency)
-    FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR UPDATE OF hold"""
+    FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR NO KEY UPDATE OF hold"""
 _CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
 _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us)
     VALUES (?, ?, ?, ?, ?, ?, ?)"""

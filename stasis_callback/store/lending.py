@@ -7,32 +7,38 @@ from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from stasis_callback.clock import Clock, Inbox
+from stasis_callback.clock import Inbox
+from stasis_callback.store.patience import Patience
 
 T = TypeVar("T")
 
+LOOK_AGAIN_S = 0.5
+"""The patience of a thread that waits may end before its time."""
+
 
 class Lending(Generic[T]):
-    """Whoever asked first gets what is given back next, and nobody waits longer than they like."""
+    """Whoever asked first gets what is given back next, and nobody waits longer than their patience."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
         self._lock = threading.Lock()
         self._free: list[T] = []
         self._waiting: deque[Inbox[T | Exception]] = deque()
 
-    def take(self, timeout_s: float, *, on_wait: Callable[[], None] = lambda: None) -> T | None:
-        """Something, or None when there was nothing within `timeout_s`. Raises what `fail` is told meanwhile.
+    def take(self, on_wait: Callable[[], None] = lambda: None) -> T | None:
+        """Something, or None when there was nothing while the patience lasted. Raises what `fail` is told meanwhile.
 
         `on_wait` is called when there is nothing at once, so that there may be.
         """
         with self._lock:
             if self._free:
                 return self._free.pop()
-            mine: Inbox[T | Exception] = self._clock.inbox()
+            mine: Inbox[T | Exception] = self._patience.clock.inbox()
             self._waiting.append(mine)
         on_wait()
-        got = mine.get(timeout_s)
+        got = None
+        while got is None and (left_s := self._patience.left_s()):
+            got = mine.get(min(left_s, LOOK_AGAIN_S))
         if got is None:
             with self._lock:
                 if mine in self._waiting:

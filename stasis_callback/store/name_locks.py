@@ -16,13 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.store.engines import sqlite_path
+from stasis_callback.store.patience import Patience
 from stasis_callback.store.statements import run
 
 _SESSION: dict[str, Any] = {
-    "autocommit": True,
-    "connect_timeout": 5,
     # Either end notices within a dozen seconds that the other has gone without a word. Until the server does, it
     # keeps the lock for nobody.
     "keepalives_idle": 5,
@@ -110,6 +110,7 @@ class SessionLock(NameLock):
         """`owner` marks our connections, so that a former one, which the server still believes in, can be ended."""
         self._url, self._name = url, name
         self._owner = f"stasis-callback {owner}"
+        self._patience = Patience(Clock())
         self._connection: Any = None
         self._is_ours = False
 
@@ -153,12 +154,12 @@ class SessionLock(NameLock):
         self._connection, self._is_ours = None, False
 
     def _connect(self) -> None:
-        import psycopg
+        from stasis_callback.store.postgres_pool import open_line
 
         if self._connection is not None and not self._connection.closed:
             return
         self.release()
-        self._connection = psycopg.connect(self._url, application_name=self._owner, **_SESSION)
+        self._connection = open_line(self._url, self._patience, application_name=self._owner, **_SESSION)
         self._closing = weakref.finalize(self, self._connection.close)
 
     def _ask(self) -> bool:

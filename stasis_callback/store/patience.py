@@ -36,6 +36,7 @@ class Patience:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._here = _Here()
+        self._hurried = False
         self.repeats = 0
         """How often something was tried again, in all threads."""
 
@@ -47,6 +48,10 @@ class Patience:
             yield
         finally:
             self._here.patience_s = before
+
+    def hurry(self) -> None:
+        """From now on nobody has patience, who waits neither. Takes no lock: for a signal handler."""
+        self._hurried = True
 
     @contextmanager
     def counting(self) -> Iterator[None]:
@@ -66,12 +71,12 @@ class Patience:
 
     def left_s(self) -> float:
         """How long a try may wait for its turn or for a connection."""
-        return max(max(self._here.patience_s, SHORTEST_WAIT_S) - self._gone_s(), 0.0)
+        return max(max(self._whole_s(), SHORTEST_WAIT_S) - self._gone_s(), 0.0)
 
     def answer_s(self) -> float:
         """How long to wait for one answer: half of all patience, so that another connection can be tried."""
-        whole_s = max(self._here.patience_s / 2, SHORTEST_WAIT_S)
-        return min(whole_s, max(self.left_s(), SHORTEST_WAIT_S))
+        half_s = max(self._whole_s() / 2, SHORTEST_WAIT_S)
+        return min(half_s, max(self.left_s(), SHORTEST_WAIT_S))
 
     def again(self, once: Callable[[], T], passes: Callable[[Exception], bool]) -> T:
         """What `once` gives; it is tried again while what it raises `passes`, until the patience is over."""
@@ -81,11 +86,14 @@ class Patience:
                 try:
                     return once()
                 except Exception as error:
-                    if not passes(error) or self._gone_s() + pause_s > self._here.patience_s:
+                    if not passes(error) or self._gone_s() + pause_s > self._whole_s():
                         raise
                 self.repeats += 1
                 self.clock.inbox().get(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def _whole_s(self) -> float:
+        return 0.0 if self._hurried else self._here.patience_s
 
     def _gone_s(self) -> float:
         asked_s = self._here.asked_s

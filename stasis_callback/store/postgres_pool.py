@@ -57,28 +57,35 @@ class Line(psycopg.Connection[Any]):
 
     def _limited(self, gen: Any, patience: Patience) -> Generator[Any, Any, Any]:
         """As `gen`, which is told several times a second that nothing has come."""
-        silent_from_s, limit_s = patience.now_s(), patience.answer_s()
+        silent_from_s = patience.now_s()
         try:
             wanted = next(gen)
             while True:
                 if ready := (yield wanted):
                     silent_from_s = patience.now_s()
-                elif patience.now_s() - silent_from_s >= limit_s:
+                elif (silent_s := patience.now_s() - silent_from_s) >= patience.answer_s():
                     self.pgconn.finish()
-                    raise psycopg.OperationalError(f"the server has not answered for {limit_s:.0f} seconds")
+                    raise psycopg.OperationalError(f"the server has not answered for {silent_s:.0f} seconds")
                 wanted = gen.send(ready or 0)
         except StopIteration as done:
             return done.value
+
+
+def open_line(url: str, patience: Patience, **options: Any) -> Line:
+    """A new connection, to be used at once or for ever. Raises psycopg.Error."""
+    line = Line.connect(url, **{"autocommit": True, **LINK_OPTIONS, **options})
+    line.patience = patience
+    return line
 
 
 class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not know it
     """The pool. What peewee builds is done when its call returns; for what `run` sends see `pipelined`."""
 
     def __init__(self, url: str, patience: Patience, **options: Any) -> None:
-        super().__init__(url, **LINK_OPTIONS, **options)
+        super().__init__(url, **options)
         self._patience = patience
         self._here = threading.local()
-        self._lending: Lending[Line] = Lending(patience.clock)
+        self._lending: Lending[Line] = Lending(patience)
         self._counting = threading.Lock()
         self._lines = 0
         """Connections that there are, and those being made."""
@@ -133,13 +140,14 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         self.close_idle()
 
     def _take(self) -> Line:
-        while True:
-            line = self._lending.take(self._patience.left_s(), on_wait=self._make_more)
+        while not self._shut:
+            line = self._lending.take(self._make_more)
             if line is None:
                 raise Busy("no connection to the server was to be had")
             if not self._is_dead(line):
                 return line
             self._drop(line)
+        raise Busy("the database is closed")
 
     def _close(self, conn: Line) -> None:
         """Give a connection back."""
@@ -186,9 +194,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
             self._make_more()
 
     def _make(self) -> Line:
-        line = Line.connect(self.database, autocommit=True, **self.connect_params)
-        line.patience = self._patience
-        return line
+        return open_line(self.database, self._patience, **self.connect_params)
 
     @staticmethod
     def _is_dead(line: Line) -> bool:

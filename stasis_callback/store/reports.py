@@ -13,7 +13,7 @@ from typing import Any
 from peewee import JOIN, ModelSelect, Value, fn
 
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.database import Database, read
+from stasis_callback.store.database import LONG_S, Database, read
 from stasis_callback.store.models import Account, Customer, Request, Trunk, Vendor, Xdr
 
 _GROUPS: dict[str, Callable[[], Any]] = {
@@ -117,10 +117,11 @@ class Reports:
         By day: a line for each span that had calls. By anything else of `GROUPS`: the whole time, the greatest
         revenue first.
         """
-        if by == "day":
-            return [line for span in spans for line in _lines(None, span, only)]
-        whole = Span("", spans[0].from_us, spans[-1].to_us)
-        lines = _lines(_GROUPS[by](), whole, only)
+        with self._database.patience(LONG_S):
+            if by == "day":
+                return [line for span in spans for line in _lines(None, span, only)]
+            whole = Span("", spans[0].from_us, spans[-1].to_us)
+            lines = _lines(_GROUPS[by](), whole, only)
         return sorted(lines, key=lambda line: (-line.revenue_micros, -line.attempts, line.group))
 
     @read
@@ -137,7 +138,8 @@ class Reports:
             .group_by(Request.outcome, Request.triggered_by)
             .order_by(count.desc(), Request.outcome, Request.triggered_by)
         )
-        return [RefusalsLine(row.outcome, row.triggered_by, row.count) for row in rows]
+        with self._database.patience(LONG_S):
+            return [RefusalsLine(row.outcome, row.triggered_by, row.count) for row in rows]
 
 
 def _lines(group: Any, span: Span, only: CallsFilter) -> list[CallsLine]:

@@ -339,7 +339,11 @@ class Requests:
         if self._node_state() is None:
             return 0  # another start has the name: the calls are its
         mine = {"claimed_by": self._me.name, "incarnation": self._me.incarnation}
-        return int(Request.update(**mine).where(UNDER_WAY_NOW, which).execute())
+        count = (
+            Request.update(**mine).where(UNDER_WAY_NOW, which).execute() or self._database.noted("owned") or 0
+        )
+        self._database.note("owned", count)
+        return int(count)
 
     def _node_state(self) -> str | None:
         """Within a transaction: `active` or `draining`; None for a process that is not the node of its name.
@@ -363,7 +367,11 @@ class Requests:
             Request.claimed_by == request.claimed_by,
             Request.incarnation == request.incarnation,
         )
-        return bool(as_read.execute())
+        name = f"taken:{request.id}"
+        if as_read.execute():
+            self._database.note(name)
+            return True
+        return self._database.noted(name) is not None and not self.lost([request.id])
 
     @read
     def lost(self, ids: Sequence[str]) -> list[str]:

@@ -1,16 +1,20 @@
 """Statements that peewee would be too slow for: those that every leg needs, and many rows at once.
 
 Building a statement takes peewee ten times as long as SQLite needs to run it. What is written here by hand runs on
-both databases: values are marked by `?`, and `FOR UPDATE` at the end keeps others off these rows until the commit.
+both databases: values are marked by `?`, and `FOR NO KEY UPDATE` at the end keeps others off these rows until the
+commit.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
 from stasis_callback.store.tables import Table, bound_database
+
+_LOCKING = re.compile(r" FOR (NO KEY )?UPDATE.*", re.DOTALL)
 
 
 def run(statement: str, *values: object) -> Any:
@@ -30,7 +34,7 @@ def changed(statement: str, *values: object) -> bool:
 @cache
 def _dialect(statement: str, param: str) -> str:
     """A statement as the database wants it. SQLite knows no FOR UPDATE: whoever writes is alone."""
-    return statement.partition(" FOR UPDATE")[0] if param == "?" else statement.replace("?", param)
+    return _LOCKING.sub("", statement) if param == "?" else statement.replace("?", param)
 
 
 def insert(model: type[Table], **values: object) -> None:

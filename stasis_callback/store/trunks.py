@@ -22,7 +22,7 @@ PREFERENCE_LIMIT = 100
 CALLS_LIMIT = 100_000
 PREFIX_LIMIT = 15
 
-_OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled'"
+_OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled' AND id <> ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +150,18 @@ class Trunks:
         by_name(Trunk, name, "trunk")
         return next(trunk for trunk in self.all() if trunk.name == name)
 
-    def take(self, trunk: TrunkView) -> bool:
-        """Within the transaction that notes a leg: whether the trunk can carry one more, which then counts.
+    def take(self, trunk: TrunkView, leg_id: str) -> bool:
+        """Within the transaction that notes a leg: whether the trunk can carry it beside all others.
 
         Asked under a lock of the trunk's name, so that any number of processes stay within its limits.
         """
         if trunk.calls_limit is None and trunk.calls_per_s is None:
             return True
         self._database.lock(f"trunk:{trunk.id}")
-        if trunk.calls_limit is not None and run(_OPEN_LEGS, trunk.id).fetchone()[0] >= trunk.calls_limit:
+        if (
+            trunk.calls_limit is not None
+            and run(_OPEN_LEGS, trunk.id, leg_id).fetchone()[0] >= trunk.calls_limit
+        ):
             return False
         return trunk.calls_per_s is None or self._limits.take(
             f"trunk:{trunk.id}", Limit(trunk.calls_per_s, 1)

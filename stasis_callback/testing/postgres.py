@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -30,7 +31,7 @@ class PostgresServer:
     """A running server. `durable=False` trades the safety of its files for speed, as tests may."""
 
     def __init__(self, folder: Path, *, durable: bool) -> None:
-        self._folder = folder
+        self.folder = folder
         self._as_user = _as_user()
         self._process: subprocess.Popen[bytes] | None = None
         version = subprocess.run(
@@ -79,11 +80,11 @@ class PostgresServer:
             *self._as_user,
             str(_program("postgres")),
             "-D",
-            str(self._folder / "data"),
+            str(self.folder / "data"),
             *self._options,
         ]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self._folder)
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
 
         def answers() -> bool:
             try:
@@ -94,7 +95,7 @@ class PostgresServer:
 
         if not wait_until(answers, timeout_s=30):
             raise PostgresUnavailable(
-                f"PostgreSQL does not answer: {(self._folder / 'log').read_text()[-500:]}"
+                f"PostgreSQL does not answer: {(self.folder / 'log').read_text()[-500:]}"
             )
 
     def kill(self) -> None:
@@ -105,10 +106,30 @@ class PostgresServer:
             self._process = None
             # Its children notice on their own; the next start waits for the shared memory to be free.
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Within the block it stands still, as on a hung disk: the kernel goes on to take connections and bytes."""
+        processes = self._processes()
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> list[int]:
+        """The server's and those of its children, parents first, so that none is born unseen."""
+        if self._process is None:
+            return []
+        parent = self._process.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [parent, *map(int, children)]
+
     def _initialise(self) -> None:
-        command = [*self._as_user, str(_program("initdb")), "-D", str(self._folder / "data")]
+        command = [*self._as_user, str(_program("initdb")), "-D", str(self.folder / "data")]
         command += ["-U", USER, "--auth=trust", "--encoding=UTF8", "--no-sync"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=self._folder, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
         if done.returncode:
             raise PostgresUnavailable(f"initdb failed: {done.stderr.strip()[-300:]}")
 

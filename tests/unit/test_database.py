@@ -13,6 +13,7 @@ from shop import Shop
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.stores import open_stores
 from stasis_callback.store.database import Database
 
 
@@ -43,11 +44,8 @@ def test_what_was_committed_is_there_after_opening_again(tmp_path: Path, shop: S
     shop.stores.tariffs.add("second", "EUR")
     before = shop.rows()
     shop.stores.database.close()
-    again = Database(shop.url)
-    try:
-        assert shop.rows() == before
-    finally:
-        again.close()
+    shop.stores = open_stores(shop.url, "node1", shop.clock)
+    assert shop.rows() == before
 
 
 @pytest.mark.sqlite

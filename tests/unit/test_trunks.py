@@ -162,7 +162,7 @@ def leg(shop: Shop, leg_id: str, trunk: TrunkView) -> bool:
     assert rate is not None
     assert cost is not None
     with shop.stores.database.transaction():
-        if not shop.stores.trunks.take(trunk):
+        if not shop.stores.trunks.take(trunk, leg_id):
             return False
         (request,) = shop.stores.requests.newest()
         return shop.stores.calls.open_leg(
