@@ -185,6 +185,11 @@ def configure(log_format: str) -> Outlet:
     return outlet
 
 
+def lines_dropped() -> int:
+    """How many lines of this process were lost."""
+    return _outlet.dropped if _outlet else 0
+
+
 def silence() -> None:
     """Log nothing: for commands that tell what happens in their own words."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from concurrent.futures import ThreadPoolExecutor
-from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
 import structlog
 
-from stasis_callback import logs
+from stasis_callback import process
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
@@ -25,10 +24,12 @@ from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
-from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.engine.stores import Stores
+from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
+from stasis_callback.workers import Workers
 
 if TYPE_CHECKING:  # a node without the web or e-mail does not load it
     from stasis_callback.mail.server import MailServer
@@ -38,17 +39,21 @@ log = structlog.get_logger()
 
 TRIGGER_THREADS = 8
 HOUSEKEEPING_S = 5.0
-REPLACED_EXIT_CODE = 3
-"""Another process took the application over; deploy/stasis-callback.service does not restart then."""
 
 
 class Service:
     """One node: one Asterisk, one database."""
 
-    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
-        """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date."""
+    def __init__(
+        self, settings: Settings, stores: Stores, clock: Clock, ports: Ports = process.NO_PORTS
+    ) -> None:
+        """Prepare everything; nothing is connected yet. `ports` are there already, or made at the start.
+
+        Raises CallbackError when the database is not up to date.
+        """
         self._clock = clock
         self.stores = stores
+        self.workers = Workers()
         pending = self.stores.database.pending_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
@@ -90,13 +95,13 @@ class Service:
         self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
-        self.web = self._web_server(settings) if settings.web.enabled else None
-        self.mail = self._mail_server(settings) if settings.email.enabled else None
+        self.web = self._web_server(settings, ports) if settings.web.enabled else None
+        self.mail = self._mail_server(settings, ports) if settings.email.enabled else None
         self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
         self._wake = self._clock.inbox()
         self._exit_code = 0
 
-    def _web_server(self, settings: Settings) -> WebServer:
+    def _web_server(self, settings: Settings, ports: Ports) -> WebServer:
         from stasis_callback.web.server import WebServer
 
         return WebServer(
@@ -106,22 +111,30 @@ class Service:
             wake_dialer=self.dialer.wake,
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
             trouble=lambda: "" if self._reconciled else "not connected to Asterisk",
+            workers=self.workers,
+            port=ports.web,
         )
 
-    def _mail_server(self, settings: Settings) -> MailServer:
+    def _mail_server(self, settings: Settings, ports: Ports) -> MailServer:
         from stasis_callback.mail.server import MailServer
 
-        return MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake)
+        mail = MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake, port=ports.mail)
+        self.workers.add(*mail.workers)
+        return mail
+
+    def taken(self) -> bool:
+        """Whether another process is connected under our application's name, for certain."""
+        return self.client.taken()
 
     def start(self) -> None:
-        """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
-        self.dialer.start()
-        self._queue_watch.start()
-        self.link.start()
+        """Serve, connect to Asterisk, take care of calls left behind, and begin to take new ones, in this order."""
         if self.web:
             self.web.start()
         if self.mail:
             self.mail.start()
+        self.link.start()
+        self._queue_watch.start()
+        self.dialer.start()
 
     def stop(self, exit_code: int = 0) -> None:
         """Make `run` return. Calls under way go on in Asterisk, within their timers."""
@@ -150,11 +163,8 @@ class Service:
 
     def _keep_house(self) -> None:
         try:
+            self.workers.revive()
             self.dialer.renew_leases()
-            if self.web:
-                self.web.keep_house()
-            if self.mail:
-                self.mail.keep_house()
             if self._reconciled:
                 self.dialer.recover_orphans()
             elif self.link.connected:
@@ -208,19 +218,20 @@ class Service:
             "asterisk.replaced", hint="another process uses the same Stasis application: this one stops"
         )
         self._reconciled = False
-        self.stop(REPLACED_EXIT_CODE)
+        self.stop(REPLACED)
 
 
 class WebOnly:
     """The web server alone, beside nodes that make the calls: they find what it queues in the database."""
 
-    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
-        """Prepare everything; nothing listens yet."""
+    def __init__(self, settings: Settings, stores: Stores, clock: Clock, ports: Ports) -> None:
+        """Prepare everything; nothing is served yet."""
         from stasis_callback.web.server import WebServer
 
         ari = settings.ari
         self._client = AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
         self._wake = clock.inbox()
+        self._workers = Workers()
         self.web = WebServer(
             settings,
             stores,
@@ -228,7 +239,13 @@ class WebOnly:
             wake_dialer=lambda: None,
             end_call=lambda request_id: take_back(stores, self._client, request_id),
             trouble=lambda: "",
+            workers=self._workers,
+            port=ports.web,
         )
+
+    def taken(self) -> bool:
+        """Never: any number of web servers may stand beside the nodes."""
+        return False
 
     def stop(self) -> None:
         """Make `run` return."""
@@ -238,38 +255,13 @@ class WebOnly:
         """Serve until stopped; the exit code."""
         self.web.start()
         while self._wake.get(HOUSEKEEPING_S) is None:
-            self.web.keep_house()
+            self._workers.revive()
         self.web.stop()
         self._client.close()
         return 0
 
 
-class Runnable(Protocol):
-    """What runs in the foreground."""
-
-    def run(self) -> int:
-        """Work until stopped; the exit code."""
-
-    def stop(self) -> None:
-        """Make `run` return."""
-
-
-def run(settings: Settings, *, only_web: bool = False) -> int:
+def run(settings: Settings, *, only_web: bool = False, take_over: bool = False) -> int:
     """Run a node, or its web server alone, in the foreground until SIGTERM or SIGINT; the exit code."""
-    logs.configure(settings.log_format)
-    clock = Clock()
-    stores = open_stores(settings.database.url, settings.node, clock)
-    service: Runnable = (WebOnly if only_web else Service)(settings, stores, clock)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        service.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    log.info("service.started", node=settings.node)
-    try:
-        code = service.run()
-    finally:
-        stores.database.close()
-    log.info("service.stopped", node=settings.node)
-    return code
+    make = partial(WebOnly if only_web else Service, settings)
+    return process.run(settings, make, only_web=only_web, take_over=take_over)

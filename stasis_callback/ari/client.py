@@ -23,6 +23,8 @@ _APP = re.compile(r"[A-Za-z0-9_.-]+")
 # Half of all events of a call, and nothing reads them. What is named here is left out and all else sent: a list
 # of what to send would go stale with every new event. Asterisk forgets it with the application: put per connect.
 UNWANTED_EVENTS = ("ChannelVarset", "ChannelDialplan")
+SUBSCRIPTIONS = ("channel_ids", "bridge_ids", "endpoint_ids", "device_names")
+"""What an application may have, as `GET /applications` names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,19 @@ class AriClient:
         """Whether a module (`func_timeout.so`) is loaded and running."""
         body = self.rest.fetch("asterisk", "modules", name)
         return body is not None and body.get("status") == "Running"
+
+    def taken(self) -> bool:
+        """Whether another process is connected under our application's name, for certain.
+
+        Asterisk lists an application also when nobody is connected any more, as long as it has channels or bridges:
+        those of a process that died. Without them it is listed only while somebody is. False when Asterisk does not
+        answer.
+        """
+        try:
+            body = self.rest.fetch("applications", self.app)
+        except AriError:
+            return False
+        return body is not None and not any(body.get(kind) for kind in SUBSCRIPTIONS)
 
     def set_event_filter(self) -> bool:
         """Have the noise left out of our event stream; False while the application is not connected."""

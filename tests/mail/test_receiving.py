@@ -128,7 +128,9 @@ def test_the_password_is_nowhere(site: MailSite) -> None:
 
 
 def test_a_port_that_is_taken_is_said_at_the_start(site: MailSite) -> None:
-    second = Listener(site.settings.email.model_copy(update={"port": site.address[1]}), site.desk)
+    second = Listener(
+        site.settings.email.model_copy(update={"port": site.address[1]}), site.desk, site.shop.clock
+    )
     with pytest.raises(CallbackError, match=r"email\.host and email\.port"):
         second.start()
 
