@@ -27,6 +27,7 @@ from stasis_callback.workers import Pool, Worker
 log = structlog.get_logger()
 
 STOP_S = 10.0
+ROUNDS, ROUND_S = 20, 0.1
 LATER = "451 4.3.0 Not now, please try again"
 IDENT = "stasis-callback"
 
@@ -154,17 +155,30 @@ class Listener:
     async def _serve(self, worker: Worker) -> None:
         assert self._port is not None
         loop, over = asyncio.get_running_loop(), asyncio.Event()
-        servers = [await loop.create_server(self._session, sock=one) for one in self._port.copies()]
+        sockets = self._port.copies()
+        servers = [await loop.create_server(self._session, sock=one) for one in sockets]
         self._end = lambda: _tell(loop, over.set)
         try:
             if worker.goes_on:
                 await over.wait()
         finally:
+            # A server that is closed forgets connections which are being accepted: first no more are accepted.
+            for one in sockets:
+                loop.remove_reader(one)
+            await self._hang_up()
             for server in servers:
                 server.close()
+
+    async def _hang_up(self) -> None:
+        """End every connection, those that were accepted a moment ago too."""
+        for _ in range(ROUNDS):
             for transport in list(self._open):
                 transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
-            self._open.clear()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                break
+            await asyncio.wait(left, timeout=ROUND_S)
+        self._open.clear()
 
     def _session(self) -> SMTP:
         kind = _LimitedLMTP if self._settings.listener == "lmtp" else _LimitedSMTP
