@@ -17,7 +17,7 @@ import structlog
 
 from stasis_callback import logs
 from stasis_callback.clock import Clock, wait_until
-from stasis_callback.core.errors import CallbackError, StoreUnavailable
+from stasis_callback.core.errors import CallbackError, NodeAlive, StoreUnavailable
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.listening import Port, mail_port, web_port
 from stasis_callback.settings import Settings
@@ -113,7 +113,11 @@ class Process:
         if len(self._stopped):  # before there was anything to stop
             return 0
         log.info("service.started", node=self._settings.node)
-        code = service.run()
+        try:
+            code = service.run()
+        except NodeAlive as error:
+            log.error("service.not_started", reason=str(error))
+            return TAKEN
         log.info("service.stopped", node=self._settings.node)
         return code
 
