@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import structlog
 
 from stasis_callback import logs
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, NodeAlive, StoreUnavailable
 from stasis_callback.engine.stores import Stores, open_stores
@@ -23,6 +25,8 @@ from stasis_callback.listening import Port, mail_port, web_port
 from stasis_callback.settings import Settings
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 WRONG_SETTINGS, REPLACED, TAKEN = 2, 3, 4
 """Exit codes; deploy/stasis-callback.service knows them, docs/operations.md explains them."""
@@ -32,8 +36,10 @@ TAKEN_REASON = (
 )
 TAKEN_S = 3.0
 """A process that is just ending gets so long to disconnect."""
-AGAIN_S = 2.0
-"""So often a database that is away is tried again."""
+TAKE_OVER_S = 30.0
+"""A process that was replaced gets so long to end."""
+AGAIN_S = 1.0
+"""So often what is not to be had is tried again: a database that is away, a port of a process that ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +97,44 @@ class Process:
 
     def run(self, *, only_web: bool, take_over: bool) -> int:
         """Run it until SIGTERM or SIGINT; the exit code. Raises CallbackError when it cannot begin."""
-        ports = Ports.of(self._settings, only_web=only_web)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        if take_over:
+            self._end_other()
+        patience_s = TAKE_OVER_S if take_over else 0.0
+        ports = self._again(lambda: Ports.of(self._settings, only_web=only_web), CallbackError, patience_s)
         try:
             with self._made(ports) as service:
-                return self._served(service, take_over) if service else 0
+                return self._served(service, take_over, patience_s) if service else 0
         finally:
             ports.close()
+
+    def _end_other(self) -> None:
+        ari = self._settings.ari
+        client = AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
+        try:
+            client.replace_others()
+        except AriError as error:
+            log.warning("service.no_other", reason=str(error))  # it is Asterisk that is away
+        finally:
+            client.close()
+
+    def _again(self, once: Callable[[], T], error_type: type[Exception], patience_s: float) -> T:
+        """What `once` gives; within the patience it is tried again: another process is ending."""
+        until_s = self._clock.monotonic_s() + patience_s
+        while True:
+            try:
+                return once()
+            except error_type:
+                if self._clock.monotonic_s() >= until_s or self._stopped.get(AGAIN_S) is not None:
+                    raise
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopped.put("stop")
         if self._service:
             self._service.stop()
 
-    def _served(self, service: Runnable, take_over: bool) -> int:
+    def _served(self, service: Runnable, take_over: bool, patience_s: float) -> int:
         if not take_over and not wait_until(lambda: not service.taken(), timeout_s=TAKEN_S, every_s=0.5):
             log.error("service.not_started", reason=TAKEN_REASON)
             return TAKEN
@@ -114,7 +143,7 @@ class Process:
             return 0
         log.info("service.started", node=self._settings.node)
         try:
-            code = service.run()
+            code = self._again(service.run, NodeAlive, patience_s)  # raised with nothing begun
         except NodeAlive as error:
             log.error("service.not_started", reason=str(error))
             return TAKEN

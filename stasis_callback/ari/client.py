@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import websocket
+
 from stasis_callback.ari.bridges import Bridge, Bridges
 from stasis_callback.ari.channels import Channel, Channels, Playback
 from stasis_callback.ari.errors import AriError
@@ -26,6 +28,7 @@ _APP = re.compile(r"[A-Za-z0-9_.-]+")
 UNWANTED_EVENTS = ("ChannelVarset", "ChannelDialplan")
 SUBSCRIPTIONS = ("channel_ids", "bridge_ids", "endpoint_ids", "device_names")
 """What an application may have, as `GET /applications` names it."""
+REPLACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,19 @@ class AriClient:
         except AriError:
             return False
         return body is not None and not any(body.get(kind) for kind in SUBSCRIPTIONS)
+
+    def replace_others(self) -> None:
+        """Have whoever is connected under our application's name stop: it is told of another. Raises AriError."""
+        try:
+            websocket.create_connection(
+                self.rest.events_url(self.app),
+                timeout=REPLACE_S,
+                header=self.rest.headers,
+                suppress_origin=True,
+                http_no_proxy=["*"],
+            ).close(timeout=REPLACE_S)
+        except (OSError, websocket.WebSocketException) as error:
+            raise AriError(0, str(error)) from error
 
     def set_event_filter(self) -> bool:
         """Have the noise left out of our event stream; False while the application is not connected."""

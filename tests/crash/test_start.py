@@ -58,17 +58,19 @@ def test_a_second_process_refuses_and_the_first_works_on(node: Node, tmp_path: P
         assert node.world.finished()[0].outcome == "hung_up"
 
 
-def test_whoever_takes_over_ends_the_other(node: Node, tmp_path: Path) -> None:
+def test_whoever_takes_over_has_the_name_and_the_port_of_the_other(node: Node) -> None:
     node.usual()
     with node.run() as first:
         node.until_ready()
-        second = Node(node.world, tmp_path / "second")
-        with second.run("--take-over") as process:
-            assert first.wait(timeout=30) == 3
-            second.until_ready()
-            process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=20) == 0
-        assert second.events("service.stopped")
+        with node.run("--take-over") as second:
+            assert first.wait(timeout=60) == 3
+            node.world.until(lambda: len(node.events("asterisk.connected")) == 2, timeout_s=60)
+            node.until_ready()
+            node.world.phone(ANI).answers().hangs_up(after_s=1)
+            node.world.rings()
+            assert node.world.finished()[0].outcome == "hung_up"
+            second.send_signal(signal.SIGINT)
+            assert second.wait(timeout=20) == 0
 
 
 @pytest.mark.sqlite
@@ -86,6 +88,36 @@ def test_the_web_alone_outlives_a_locked_database(node: Node) -> None:
             assert node.posts() == 303
             process.terminate()
             assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.sqlite
+def test_a_database_that_is_not_to_be_had_is_waited_for_and_the_web_says_so(node: Node) -> None:
+    node.usual()
+    node.world.stores.database.close()
+    database = node.world.settings.database.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        with node.run() as process:
+            node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
+            assert node.ready()[1].startswith("waiting for the database: ")
+            assert node.posts() == 503
+            other.execute("ROLLBACK")
+            other.close()
+            node.until_ready()
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+    assert len(node.events("database.away")) == len(node.events("database.there")) == 1
+
+
+def test_a_process_that_waits_for_its_database_can_be_stopped(node: Node) -> None:
+    url = node.world.settings.database.url
+    node.config.write_text(node.config.read_text().replace(url, "postgresql://nobody@127.0.0.1:1/nothing"))
+    with node.run() as process:
+        node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
+        assert "127.0.0.1" in node.ready()[1]
+        process.terminate()
+        assert process.wait(timeout=20) == 0
 
 
 def test_what_is_wrong_with_the_settings_is_said_at_once(node: Node, tmp_path: Path) -> None:
