@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from stasis_callback.ari.cel_files import LINE_LIMIT_BYTES, JournalFile, files_of
@@ -32,10 +33,15 @@ _TRIES = 5
 _DISORDER_US = 10 * US_PER_S
 _TAIL_BYTES = 1 << 16
 
-# Nothing else is a line: a torn one that the next was appended to is passed over, and that one is read.
-_LINE = re.compile(
-    rb'"([A-Z_]+)","([0-9]{1,12})(?:\.([0-9]{1,6})[0-9]*)?","([^"]+)","[^"]*","((?:[^"]|"")*)"\r?$'
+# A power cut tears a line anywhere, and the next one is glued to what is left of it. So a line is cut where events
+# begin, and an event counts when all but its last field is whole.
+_BEGIN = re.compile(rb'"[A-Z_]+","[0-9]')
+_EVENT = re.compile(
+    rb'"([A-Z_]+)","([0-9]{1,12})(?:\.([0-9]{1,6})[0-9]*)?","([^"]+)","[^"]*"(?:,"((?:[^"]|"")*)"\r?$)?'
 )
+
+Event = tuple[str, int, str, bytes]
+"""Type, time, channel id, extra."""
 
 
 class JournalUnreadable(CallbackError):
@@ -153,21 +159,19 @@ class _Look:
     def _is_enough(self, block: bytes) -> bool:
         lines = block.split(b"\n")
         named = any(name in block for name in self._names)
-        for line in reversed(lines) if named else lines:
-            event = _parse(line)
-            if event is None:
-                continue
-            kind, at_us, channel_id, extra = event
-            if self._has_gone_back(at_us):
-                return True
-            if channel_id in self._open:
-                self._found[channel_id] = _with(self._found[channel_id], kind, at_us, extra)
-                if kind == "CHAN_START":
-                    self._open.discard(channel_id)
-                    if not self._open:
-                        return True
-            if not named:  # the oldest line of a block tells its age
-                break
+        if not named:  # the oldest line of a block tells its age
+            oldest = next((event for line in lines for event in _events(line)), None)
+            return oldest is not None and self._has_gone_back(oldest[1])
+        for line in reversed(lines):
+            for kind, at_us, channel_id, extra in reversed(_events(line)):
+                if self._has_gone_back(at_us):
+                    return True
+                if channel_id in self._open:
+                    self._found[channel_id] = _with(self._found[channel_id], kind, at_us, extra)
+                    if kind == "CHAN_START":
+                        self._open.discard(channel_id)
+                        if not self._open:
+                            return True
         return False
 
 
@@ -229,14 +233,17 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
     return record
 
 
-def _parse(line: bytes) -> tuple[str, int, str, bytes] | None:
-    """(type, time, channel id, extra) of a line; None for one that is damaged."""
-    found = _LINE.search(line[-LINE_LIMIT_BYTES:])
-    if found is None:
-        return None
-    kind, seconds, fraction, channel_id, extra = found.groups()
-    at_us = int(seconds) * US_PER_S + int((fraction or b"0").ljust(6, b"0"))
-    return kind.decode(), at_us, channel_id.decode(errors="replace"), extra
+def _events(line: bytes) -> list[Event]:
+    """What a line tells: one event, if it is not damaged."""
+    line = line[-LINE_LIMIT_BYTES:]
+    begins = [found.start() for found in _BEGIN.finditer(line)]
+    events = []
+    for begin, end in pairwise([*begins, len(line)]):
+        if found := _EVENT.match(line[begin:end]):
+            kind, seconds, fraction, channel_id, extra = found.groups(b"")
+            at_us = int(seconds) * US_PER_S + int(fraction.ljust(6, b"0"))
+            events.append((kind.decode(), at_us, channel_id.decode(errors="replace"), extra))
+    return events
 
 
 def _cause(extra: bytes) -> int | None:

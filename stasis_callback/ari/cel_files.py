@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 BLOCK_BYTES = 1 << 16
@@ -17,9 +18,8 @@ LINE_LIMIT_BYTES = 1 << 13
 """A longer line is damage: of it only the end is looked at, where a whole line may begin."""
 
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-# Rotated by number (.1 is the newest), or by date, with whatever compresses them.
-_SUFFIX = r"(?:[.-]([0-9]+)(?:-([0-9]+))?)?(\.gz|\.bz2|\.xz)?"
-_NUMBERS_LIMIT = 100_000
+_NUMBER = re.compile(r"\.([0-9]{1,5})(\.[a-z0-9]+)?")
+"""What is put behind the name when it is rotated by number: .1 is the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class JournalFile:
     modified_us: int
 
     def blocks(self, names: Collection[bytes]) -> Iterator[bytes]:
-        """Its whole lines in blocks, the last block first. What follows the last line end is still being written.
+        """Its lines in blocks, the last block first; its last line may be torn, or be written right now.
 
         Of a compressed file, which can be read in one direction only, those that have one of `names` in them, and the
         first, which tells how old it is. Raises OSError.
@@ -48,37 +48,35 @@ class JournalFile:
 
 
 def files_of(path: Path) -> list[JournalFile]:
-    """The journal at `path` and its rotated files, the newest first. Raises OSError."""
-    pattern = re.compile(re.escape(path.name) + _SUFFIX)
-    found: list[tuple[tuple[int, ...], JournalFile]] = []
+    """The journal at `path` and those it was rotated to, under whatever names, the newest first. Raises OSError."""
+    found: list[tuple[tuple[int, int], JournalFile]] = []
     try:
         beside = list(path.parent.iterdir())
     except FileNotFoundError:
         return []
     for file in beside:
-        if match := pattern.fullmatch(file.name):
+        if file.name.startswith(path.name):
             try:
                 stat = file.stat()
             except FileNotFoundError:  # renamed just now
                 continue
-            looked_at = JournalFile(file, stat.st_ino, stat.st_size, stat.st_mtime_ns // 1000)
-            found.append((_age(match[1], match[2]), looked_at))
+            if S_ISREG(stat.st_mode) or file == path:
+                looked_at = JournalFile(file, stat.st_ino, stat.st_size, stat.st_mtime_ns // 1000)
+                found.append((_age(file.name.removeprefix(path.name), looked_at), looked_at))
     return [file for _, file in sorted(found, key=lambda one: one[0])]
 
 
-def _age(number: str | None, second: str | None) -> tuple[int, ...]:
-    """What rotated files sort by."""
-    if number is None:
-        return (0,)
-    if int(number) < _NUMBERS_LIMIT:
-        return 1, int(number)
-    return 2, -int(number), -int(second or 0)
+def _age(suffix: str, file: JournalFile) -> tuple[int, int]:
+    """What the files sort by: the journal itself, numbers, and what has another name by when it was written last."""
+    if not suffix:
+        return 0, 0
+    number = _NUMBER.fullmatch(suffix)
+    return (1, int(number[1])) if number else (2, -file.modified_us)
 
 
 def _backwards(file: IO[bytes], size: int) -> Iterator[bytes]:
     position = size
     later = b""  # what was read of a line that begins further up
-    ended = False  # whether a line end has been seen
     while position:
         length = min(BLOCK_BYTES, position)
         position -= length
@@ -86,9 +84,6 @@ def _backwards(file: IO[bytes], size: int) -> Iterator[bytes]:
         block = file.read(length)
         if len(block) < length:  # cut meanwhile: whoever looks sees that afterwards, and looks again
             return
-        if not ended:
-            block = block[: block.rfind(b"\n") + 1]
-            ended = bool(block)
         block += later
         start = block.find(b"\n") + 1 if position else 0
         if start or not position:
@@ -108,3 +103,4 @@ def _those_with(file: IO[bytes], names: Collection[bytes]) -> Iterator[bytes]:
             yield lines + end
         first = False
         begun = begun[-LINE_LIMIT_BYTES:]
+    yield begun
