@@ -224,7 +224,11 @@ class Service:
 
     def _duties(self) -> list[Callable[[], object]]:
         """What is done every few seconds; one that fails leaves the others alone."""
-        duties: list[Callable[[], object]] = [self.workers.revive, self.dialer.renew_leases]
+        duties: list[Callable[[], object]] = [
+            self.workers.revive,
+            self.dialer.renew_leases,
+            self.dialer.end_taken_back,
+        ]
         if self.link.connected:
             duties += [self.client.time.measure, self._look_at_calls if self.reconciled else self._reconcile]
         return duties
