@@ -50,11 +50,7 @@ class JournalFile:
 def files_of(path: Path) -> list[JournalFile]:
     """The journal at `path` and those it was rotated to, under whatever names, the newest first. Raises OSError."""
     found: list[tuple[tuple[int, int], JournalFile]] = []
-    try:
-        beside = list(path.parent.iterdir())
-    except FileNotFoundError:
-        return []
-    for file in beside:
+    for file in path.parent.iterdir():
         if file.name.startswith(path.name):
             try:
                 stat = file.stat()

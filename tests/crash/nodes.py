@@ -34,6 +34,7 @@ class Node:
         self.config = folder / "node.toml"
         self.log = folder / "node.log"
         self.log.touch()
+        self.config.touch(mode=0o600)
         self.config.write_text(
             world._toml()
             + f"""

@@ -163,10 +163,11 @@ def test_a_journal_that_cannot_be_read_is_no_journal_without_the_channel(path):
         CelJournal(path).wait_for_end("s1-a", 0.1)
 
 
-def test_a_folder_that_is_none_makes_it_unreadable(tmp_path):
+@pytest.mark.parametrize("folder", ["file", "missing"])
+def test_a_folder_that_is_none_makes_it_unreadable(tmp_path, folder):
     (tmp_path / "file").touch()
     with pytest.raises(JournalUnreadable):
-        CelJournal(tmp_path / "file" / "journal.csv").records(["s1-a"])
+        CelJournal(tmp_path / folder / "journal.csv").records(["s1-a"])
 
 
 def test_a_rotated_file_that_is_damaged_makes_it_unreadable(path):
