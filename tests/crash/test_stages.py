@@ -45,12 +45,16 @@ def test_stopped_in_a_talk_which_the_next_start_takes_over(world: World, tmp_pat
     with world.process(tmp_path) as service:
         world.rings()
         friend.wait_for("answered", timeout_s=30)
-        world.until(lambda: sum(leg.answered_at_us is not None for leg in world.stores.calls.open_legs()) == 2)
+        world.until(
+            lambda: sum(leg.answered_at_us is not None for leg in world.stores.calls.open_legs()) == 2
+        )
         service.terminate()
         assert service.wait(timeout=20) == 0
     assert [call.state for call in friend.calls] == ["answered"]
     with world.process(tmp_path):
-        world.until(lambda: "call.recovered" in "".join(log.read_text() for log in tmp_path.glob("service-*")))
+        world.until(
+            lambda: "call.recovered" in "".join(log.read_text() for log in tmp_path.glob("service-*"))
+        )
         friend.hang_up()
         subscriber.wait_for("answered")
         subscriber.hang_up()

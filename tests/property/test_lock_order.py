@@ -31,7 +31,9 @@ def test_charges_beside_changes_of_the_account_wait_in_one_order(shop: Shop) -> 
         for n in range(first, CHANGES, 2):
             accounts.change(account.number, status="blocked" if n % 4 else "active")
 
-    failed = at_once(*[(charge, n) for n in range(4)], *[(work, n) for work in (limits, states) for n in (0, 1)])
+    failed = at_once(
+        *[(charge, n) for n in range(4)], *[(work, n) for work in (limits, states) for n in (0, 1)]
+    )
     assert failed == []
     assert shop.stores.database.repeats == before
     assert shop.money(account)[1] == 0

@@ -25,7 +25,8 @@ def test_each_named_test_exists() -> None:
     missing = [
         f"{file}::{test}"
         for file, test in dict.fromkeys(TEST.findall(PAGE.read_text()))
-        if not (ROOT / file).is_file() or not re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
+        if not (ROOT / file).is_file()
+        or not re.search(rf"^def {test}\(", (ROOT / file).read_text(), re.MULTILINE)
     ]
     assert missing == []
 
