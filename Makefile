@@ -31,8 +31,10 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-mail || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest -n 3 --dist loadfile
-	# Once more on PostgreSQL, what touches the database; Asterisk does not mind which one it is.
-	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs
+	# Once more on PostgreSQL, what touches the database; Asterisk and browsers do not mind which one it is.
+	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
+		--ignore=tests/fake --ignore=tests/real --ignore=tests/web/test_browser.py --ignore=tests/web/test_hostile.py \
+		--ignore=tests/mail/test_hostile_mail.py --ignore=tests/mail/test_reading.py --ignore=tests/mail/test_clients.py
 
 planted: $(VENV) ## plant known bugs about money, and see each one found (five minutes)
 	.venv/bin/python tools/planted_bugs.py
