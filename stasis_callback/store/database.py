@@ -73,6 +73,11 @@ class Database:
             yield
             require(not self._part.failed, "a part of this transaction failed: nothing of it can be kept")
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return bool(self._peewee.in_transaction())
+
     def lock(self, *names: str) -> None:
         """Within a transaction: wait until no other works on any of `names`, and keep others off until the commit.
 

@@ -98,6 +98,15 @@ class RateRow(Table):
         table_name = "rate"
 
 
+class Draft(Table):
+    """A change of many rows that is being written, `written` of them so far: they do not count while it stands."""
+
+    key = TextField(primary_key=True)
+    token = TextField()
+    written = BigIntegerField()
+    until_us = BigIntegerField()
+
+
 class Product(Table):
     """What an account buys: the tariff its calls are rated by."""
 
@@ -202,6 +211,7 @@ class Throttle(Table):
     key = TextField(primary_key=True)
     failures = IntegerField()
     locked_until_us = BigIntegerField()
+    failed_at_us = BigIntegerField(default=0)
 
 
 class Allowance(Table):
@@ -278,6 +288,7 @@ class RequestEvent(Table):
     delivery = TextField()
     attempts = IntegerField()
     due_at_us = BigIntegerField()
+    instance = TextField(default="")
 
 
 class Idempotency(Table):
@@ -379,7 +390,7 @@ class Xdr(Table):
 
 
 ALL = (
-    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
-    Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
-    Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Draft, Product, ProductCode, Account, Alias,
+    SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent,
+    Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
 )  # fmt: skip
