@@ -31,11 +31,12 @@ def in_force(tariff_id: int, at_us: int, revision: int) -> ModelSelect[RateRow]:
         newer.tariff == tariff_id,
         newer.prefix == RateRow.prefix,
         newer.from_us <= at_us,
-        newer.revision <= revision,
+        # Not a term for an index: SQLite would read all revisions of the tariff for each of its rows.
+        newer.revision + 0 <= revision,
         (newer.from_us > RateRow.from_us) | same_time_but_newer,
     )
     rows = RateRow.select().where(RateRow.tariff == tariff_id, RateRow.from_us <= at_us)
-    return rows.where(RateRow.revision <= revision, ~fn.EXISTS(replaced))
+    return rows.where(RateRow.revision + 0 <= revision, ~fn.EXISTS(replaced))
 
 
 def views(rows: ModelSelect[RateRow], tariff_id: int, at_us: int | None = None) -> list[RateView]:
