@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput, StoreUnavailable
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, unit
 from stasis_callback.store.models import Draft
 from stasis_callback.store.pace import ROWS_AT_ONCE, Pace
 
@@ -57,51 +57,58 @@ class Writing:
 
         Raises CallbackError when another took the draft over.
         """
-        with self._database.transaction():
-            if Draft.delete().where(self._mine).execute():
-                act()
-            elif not done():
-                raise self._lost()
+        self._publish(act, done)
         self._over = True
 
+    @unit
+    def _publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
+        if Draft.delete().where(self._mine).execute():
+            act()
+        elif not done():
+            raise self._lost()
+
+    @unit
     def _take(self, busy: str) -> bool:
         """Begin; whether a draft of this key was left behind. Raises InvalidInput while another is written."""
         now_us = self._clock.now_us()
-        with self._database.transaction():
-            self._database.lock(f"draft:{self._key}")
-            left = Draft.get_or_none(Draft.key == self._key)
-            if left is not None and left.token != self._token and left.until_us > now_us:
-                raise InvalidInput(busy)
-            Draft.delete().where(Draft.key == self._key).execute()
-            Draft.create(key=self._key, token=self._token, written=0, until_us=now_us + LEASE_S * US_PER_S)
-            return left is not None
+        self._database.lock(f"draft:{self._key}")
+        left = Draft.get_or_none(Draft.key == self._key)
+        if left is not None and left.token != self._token and left.until_us > now_us:
+            raise InvalidInput(busy)
+        Draft.delete().where(Draft.key == self._key).execute()
+        Draft.create(key=self._key, token=self._token, written=0, until_us=now_us + LEASE_S * US_PER_S)
+        return left is not None
 
+    @unit
     def _write_some(self, before: int, rows: Sequence[T], insert: Callable[[Sequence[T]], None]) -> None:
         after = before + len(rows)
-        with self._database.transaction():
-            if self._renew(Draft.written == before, written=after):
-                insert(rows)
-            elif Draft.get_or_none(self._mine, Draft.written == after) is None:
-                raise self._lost()
+        if self._renew(Draft.written == before, written=after):
+            insert(rows)
+        elif Draft.get_or_none(self._mine, Draft.written == after) is None:
+            raise self._lost()
 
     def _clear(self, remove_some: Callable[[], int]) -> None:
-        """Remove what was written, some rows at a time."""
-        pace, removed = Pace(self._clock), 1
-        while removed:
-            with self._database.transaction():
-                if not self._renew():
-                    raise self._lost()
-                removed = remove_some()
+        """Remove what was written."""
+        pace = Pace(self._clock)
+        while self._clear_some(remove_some):
             pace.rest()
+
+    @unit
+    def _clear_some(self, remove_some: Callable[[], int]) -> int:
+        if not self._renew():
+            raise self._lost()
+        return remove_some()
 
     def _end(self, remove_some: Callable[[], int]) -> None:
         """Leave nothing of it, unless it was published."""
-        if self._over:
-            return
-        if self._written:
-            self._clear(remove_some)
-        with self._database.transaction():
-            Draft.delete().where(self._mine).execute()
+        if not self._over:
+            if self._written:
+                self._clear(remove_some)
+            self._forget()
+
+    @unit
+    def _forget(self) -> None:
+        Draft.delete().where(self._mine).execute()
 
     def _renew(self, *conditions: object, **values: object) -> bool:
         until_us = self._clock.now_us() + LEASE_S * US_PER_S

@@ -14,7 +14,7 @@ from peewee import ModelSelect
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.progress import Step
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import RequestEvent
 from stasis_callback.store.pace import ROWS_AT_ONCE
 from stasis_callback.store.statements import run
@@ -25,8 +25,8 @@ LEASE_S = 60
 
 _NOTE_STEP = """INSERT INTO request_event (request_id, step, at_us, delivery, attempts, due_at_us, instance)
     SELECT id, ?, ?, 'due', 0, ?, instance FROM request WHERE id = ? AND triggered_by = 'web'"""
-_NEXT_INSTANCE = """SELECT instance FROM request_event WHERE delivery = 'due' AND instance > ?
-    ORDER BY instance LIMIT 1"""
+_FIRST_INSTANCE = "SELECT MIN(instance) FROM request_event WHERE delivery = 'due'"
+_NEXT_INSTANCE = f"{_FIRST_INSTANCE} AND instance > ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +54,35 @@ class Events:
 
     def note(self, request_id: str, step: Step) -> None:
         """Note a step that changes nothing else."""
-        with self._database.transaction():
-            note_step(request_id, step, self._clock.now_us())
+        self._note(request_id, step, self._clock.now_us())
 
+    @unit
+    def _note(self, request_id: str, step: Step, at_us: int) -> None:
+        if RequestEvent.get_or_none(request=request_id, step=step, at_us=at_us) is None:
+            note_step(request_id, step, at_us)
+
+    @read
     def of(self, request_id: str) -> list[EventView]:
         """The steps of one callback in their order."""
-        with self._database.reading():
-            rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
-            return [_view(row) for row in rows]
+        rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
+        return [_view(row) for row in rows]
 
+    @read
     def has(self, request_id: str, step: Step) -> bool:
         """Whether a callback has taken a step."""
-        with self._database.reading():
-            taken = RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.step == step)
-            return bool(taken.exists())
+        taken = RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.step == step)
+        return bool(taken.exists())
 
     # --- the outbox ----------------------------------------------------------------------------------------------
 
+    @read
     def waiting(self) -> list[str]:
         """The instances that steps wait to be told of."""
-        found, last = [], ""
-        with self._database.reading():
-            if (
-                RequestEvent.get_or_none(RequestEvent.delivery == "due", RequestEvent.instance == "")
-                is not None
-            ):
-                found.append("")
-            while row := run(_NEXT_INSTANCE, last).fetchone():
-                found.append(last := row[0])
+        found: list[str] = []
+        (name,) = run(_FIRST_INSTANCE).fetchone()
+        while name is not None:
+            found.append(name)
+            (name,) = run(_NEXT_INSTANCE, name).fetchone()
         return found
 
     def claim(self, instance: str, limit: int) -> list[EventView]:
@@ -89,17 +90,15 @@ class Events:
 
         One that is claimed is tried: a crash in between makes a second delivery, never none.
         """
-        with self._database.reading():
-            if not self._due(instance).limit(1).exists():
-                return []
-        return self._claim(instance, limit)
+        some = self._database.read(lambda: bool(self._due(instance).exists()))
+        return self._claim(instance, limit) if some else []
 
+    @unit
     def _claim(self, instance: str, limit: int) -> list[EventView]:
-        with self._database.transaction():
-            rows = self._due(instance).order_by(RequestEvent.due_at_us, RequestEvent.id)
-            # In one order, whoever claims: so that two never wait for each other.
-            callbacks = sorted({row.request_id for row in rows.limit(limit * 2)})
-            return [_view(row) for request_id in callbacks[:limit] if (row := self._take_first(request_id))]
+        rows = self._due(instance).order_by(RequestEvent.due_at_us, RequestEvent.id)
+        # In one order, whoever claims: so that two never wait for each other.
+        callbacks = sorted({row.request_id for row in rows.limit(limit * 2)})
+        return [_view(row) for request_id in callbacks[:limit] if (row := self._take_first(request_id))]
 
     def _due(self, instance: str) -> ModelSelect[RequestEvent]:
         return RequestEvent.select().where(
@@ -128,33 +127,30 @@ class Events:
         _postpone(request_id, lease_us)
         return first
 
+    @unit
     def close(self, event: EventView, delivery: str) -> None:
         """It is `sent`, `failed` for good, or `unwanted`; what comes after it in its callback is due now."""
-        with self._database.transaction():
-            RequestEvent.update(delivery=delivery).where(RequestEvent.id == event.id).execute()
-            _postpone(event.request_id, self._clock.now_us())
+        RequestEvent.update(delivery=delivery).where(RequestEvent.id == event.id).execute()
+        _postpone(event.request_id, self._clock.now_us())
 
+    @unit
     def retry(self, event: EventView, after_s: float) -> None:
         """It could not be delivered: again later, and what comes after it in its callback later still."""
-        with self._database.transaction():
-            _postpone(event.request_id, self._clock.now_us() + int(after_s * US_PER_S))
+        _postpone(event.request_id, self._clock.now_us() + int(after_s * US_PER_S))
 
+    @unit
     def close_some(self, instance: str, delivery: str, before_us: int | None = None) -> int:
         """Close some hundred due steps of an instance that were taken before a time, or at any; how many."""
-        with self._database.transaction():
-            due = (
-                self._due(instance)
-                if before_us is None
-                else self._due(instance).where(RequestEvent.at_us < before_us)
-            )
-            ids = [row.id for row in due.limit(ROWS_AT_ONCE)]
-            closed = RequestEvent.update(delivery=delivery).where(RequestEvent.id.in_(ids))
-            return int(closed.execute()) if ids else 0
+        due = self._due(instance)
+        due = due if before_us is None else due.where(RequestEvent.at_us < before_us)
+        ids = [row.id for row in due.limit(ROWS_AT_ONCE)]
+        closed = RequestEvent.update(delivery=delivery).where(RequestEvent.id.in_(ids))
+        return int(closed.execute()) if ids else 0
 
+    @read
     def undelivered(self) -> int:
         """How many wait for their delivery."""
-        with self._database.reading():
-            return int(RequestEvent.select().where(RequestEvent.delivery == "due").count())
+        return int(RequestEvent.select().where(RequestEvent.delivery == "due").count())
 
 
 def _waiting_of(request_id: str) -> ModelSelect[RequestEvent]:

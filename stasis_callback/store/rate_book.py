@@ -18,7 +18,7 @@ from typing import cast
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Price, Rate, Rounding, Terms
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read
 from stasis_callback.store.models import Product, ProductCode, RateRow, Tariff, TariffTerms, Trunk
 from stasis_callback.store.statements import run
 
@@ -129,8 +129,9 @@ class RateBook:
         """A rate under some terms of its tariff, whatever the tariff says today."""
         known = self._views.get((rate_id, terms_id))
         if known is None:
-            with self._database.reading():
-                known = view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
+            known = self._database.read(
+                lambda: view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
+            )
             if len(self._views) >= VIEWS_LIMIT:
                 self._views.clear()
             self._views[rate_id, terms_id] = known
@@ -144,15 +145,8 @@ class RateBook:
     def refresh(self) -> None:
         """Bring up to date what calls may ask for: the tariffs of products and trunks, and those asked for before."""
         now_us, looked_s = self._clock.now_us(), self._clock.monotonic_s()
-        with self._database.reading():
-            used = (
-                Product.select(Product.tariff)
-                | ProductCode.select(ProductCode.tariff)
-                | Trunk.select(Trunk.tariff)
-            )
-            wanted = {tariff_id for (tariff_id,) in used.tuples()} | set(self._indexes)
-            revisions = {t.id: t.revision for t in Tariff.select(Tariff.id, Tariff.revision)}
-        for tariff_id in wanted:
+        used, revisions = self._used()
+        for tariff_id in used | set(self._indexes):
             index = self._indexes.get(tariff_id)
             if index and index.revision == revisions[tariff_id] and index.since_us <= now_us:
                 index.checked_s = looked_s
@@ -168,6 +162,17 @@ class RateBook:
         finally:
             self._fresh_for_s = CHECK_EVERY_S
 
+    @read
+    def _used(self) -> tuple[set[int], dict[int, int]]:
+        """The tariffs of products and trunks, and the revision of every tariff."""
+        used = (
+            Product.select(Product.tariff)
+            | ProductCode.select(ProductCode.tariff)
+            | Trunk.select(Trunk.tariff)
+        )
+        revisions = {t.id: t.revision for t in Tariff.select(Tariff.id, Tariff.revision)}
+        return {tariff_id for (tariff_id,) in used.tuples()}, revisions
+
     def _current(self, tariff_id: int, now_us: int, fresh_for_s: float) -> TariffIndex:
         """The list of a tariff, known to be the newest not longer than `fresh_for_s` ago, that can answer for now."""
         index = self._indexes.get(tariff_id)
@@ -180,8 +185,7 @@ class RateBook:
             elif self._age_s(index) < fresh_for_s:
                 return index  # another thread has read it meanwhile
             looked_s = self._clock.monotonic_s()
-            with self._database.reading():
-                revision = Tariff.get_by_id(tariff_id).revision
+            revision = self._database.read(lambda: Tariff.get_by_id(tariff_id).revision)
             if revision < index.revision:  # what was read has been rolled back
                 index = TariffIndex(now_us - CLOCK_STEP_US)
             if revision != index.revision:
@@ -199,9 +203,9 @@ class RateBook:
         index = replace(old, prefixes=dict(old.prefixes), revision=revision, since_us=since_us)
         for rate_id, prefix, from_us, discontinued in self._rows(tariff_id, old.revision, revision):
             index.add(prefix, rate_id, from_us, discontinued)
-        with self._database.reading():
-            terms = TariffTerms.select(TariffTerms.id).where(TariffTerms.tariff == tariff_id)
-            index.terms_id = terms.order_by(TariffTerms.id.desc()).limit(1).scalar()
+        terms = TariffTerms.select(TariffTerms.id).where(TariffTerms.tariff == tariff_id)
+        newest = terms.order_by(TariffTerms.id.desc()).limit(1)
+        index.terms_id = self._database.read(newest.scalar)
         return index
 
     def _rows(self, tariff_id: int, after: int, up_to: int) -> Iterator[tuple[int, str, int, bool]]:
@@ -215,10 +219,10 @@ class RateBook:
                 _OF_NEXT_REVISIONS, tariff_id, revision, up_to
             )
 
+    @read
     def _page(self, statement: str, *values: int) -> list[tuple[int, int, str, int, bool]]:
-        with self._database.reading():
-            rows: list[tuple[int, int, str, int, bool]] = run(statement, *values, PAGE).fetchall()
-            return rows
+        rows: list[tuple[int, int, str, int, bool]] = run(statement, *values, PAGE).fetchall()
+        return rows
 
 
 def rate_of(row: RateRow) -> Rate:

@@ -18,7 +18,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.checks import by_name, checked_name
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import LONG_S, Database, read
 from stasis_callback.store.drafts import Writing, drafting
 from stasis_callback.store.models import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.store.pace import ROWS_AT_ONCE
@@ -118,38 +118,38 @@ class Tariffs:
             )
             self._insert_terms(tariff.id, terms or Terms())
 
+    @read
     def all(self) -> list[dict[str, object]]:
         """Every tariff by name, with the number of its rates in force."""
-        with self._database.reading():
-            return [
-                {
-                    "name": t.name,
-                    "currency": t.currency,
-                    "rates": in_force(t.id, self._clock.now_us(), t.revision)
-                    .where(~RateRow.discontinued)
-                    .count(),
-                }
-                for t in Tariff.select().order_by(Tariff.name)
-            ]
+        return [
+            {
+                "name": t.name,
+                "currency": t.currency,
+                "rates": in_force(t.id, self._clock.now_us(), t.revision)
+                .where(~RateRow.discontinued)
+                .count(),
+            }
+            for t in Tariff.select().order_by(Tariff.name)
+        ]
 
+    @read
     def named(self, name: str) -> TariffView:
         """The tariff of this name. Raises InvalidInput when there is none."""
-        with self._database.reading():
-            return self._view(by_name(Tariff, name, "tariff"))
+        return self._view(by_name(Tariff, name, "tariff"))
 
+    @read
     def get(self, tariff_id: int) -> TariffView:
         """The tariff with this row id."""
-        with self._database.reading():
-            return self._view(Tariff.get_by_id(tariff_id))
+        return self._view(Tariff.get_by_id(tariff_id))
 
     @staticmethod
     def _view(row: Tariff) -> TariffView:
         return TariffView(row.id, row.name, row.currency)
 
+    @read
     def terms(self, name: str) -> Terms:
         """The terms that go for new calls. Raises InvalidInput when there is no such tariff."""
-        with self._database.reading():
-            return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
+        return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
 
     def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
         """Give a tariff other terms, from the next call on."""
@@ -157,14 +157,14 @@ class Tariffs:
             if terms_of(newest_terms(change.tariff.id)) != terms:
                 change.publish([], lambda: self._insert_terms(change.tariff.id, terms))
 
+    @read
     def history(self, name: str, limit: int = 100) -> list[Revision]:
         """The changes of a tariff, newest first."""
-        with self._database.reading():
-            rows = TariffRevision.select().where(TariffRevision.tariff == by_name(Tariff, name, "tariff"))
-            return [
-                Revision(r.number, r.kind, r.note, r.rates, r.created_at_us)
-                for r in rows.order_by(TariffRevision.number.desc()).limit(limit)
-            ]
+        rows = TariffRevision.select().where(TariffRevision.tariff == by_name(Tariff, name, "tariff"))
+        return [
+            Revision(r.number, r.kind, r.note, r.rates, r.created_at_us)
+            for r in rows.order_by(TariffRevision.number.desc()).limit(limit)
+        ]
 
     # --- rates in -------------------------------------------------------------------------------------------------
 
@@ -184,11 +184,11 @@ class Tariffs:
         a rate is to begin in the past (calls were rated without it), or another change of the tariff is being made.
         """
         if dry_run:
-            with self._database.reading():
+            with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
                 return differences(row, rates, self._clock.now_us(), progress)
         with self._changing(tariff, kind, note) as change:
-            with self._database.reading():
+            with self._comparing():
                 diff = differences(change.tariff, rates, change.began_us, progress)
             if diff.changes:
                 change.publish([one.new for one in diff.changes])
@@ -214,13 +214,13 @@ class Tariffs:
         tariff is being made.
         """
         if dry_run:
-            with self._database.reading():
+            with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
                 _check_older(row, number)
                 return restoring(row, number, self._clock.now_us())
         with self._changing(tariff, "roll back", note or f"to revision {number}") as change:
             _check_older(change.tariff, number)
-            with self._database.reading():
+            with self._comparing():
                 changes = restoring(change.tariff, number, change.began_us)
             if changes:
                 change.publish([one.new for one in changes])
@@ -239,10 +239,15 @@ class Tariffs:
             busy=f"tariff {name!r} is being changed by another command: wait until that is over",
             remove_some=lambda: _remove_drafted(tariff_id),
         ) as writing:
-            with self._database.reading():
-                row = Tariff.get_by_id(tariff_id)
+            row = self._database.read(lambda: Tariff.get_by_id(tariff_id))
             yield TariffChange(row, kind, note, writing, self._clock.now_us())
         self._book.expire(tariff_id)
+
+    @contextmanager
+    def _comparing(self) -> Iterator[None]:
+        """For reading a whole price list, which nobody else waits for."""
+        with self._database.patience(LONG_S), self._database.reading():
+            yield
 
     def _insert_terms(self, tariff_id: int, terms: Terms) -> None:
         values = {f.name: getattr(terms, f.name) for f in fields(Terms)}
@@ -255,7 +260,7 @@ class Tariffs:
 
         Raises InvalidInput when there is no such tariff or revision.
         """
-        with self._database.reading():
+        with self._comparing():
             row = by_name(Tariff, tariff, "tariff")
             if revision is not None and not 0 <= revision <= row.revision:
                 raise InvalidInput(
@@ -265,24 +270,24 @@ class Tariffs:
             rows = in_force(row.id, at_us or self._clock.now_us(), counting).where(~RateRow.discontinued)
             return views(rows.order_by(RateRow.prefix), row.id)
 
+    @read
     def find(self, tariff: str, prefix: str, at_us: int | None = None) -> RateView | None:
         """The rate of exactly this prefix in force (now, or at `at_us`)."""
-        with self._database.reading():
-            row = by_name(Tariff, tariff, "tariff")
-            rows = in_force(row.id, at_us or self._clock.now_us(), row.revision)
-            rows = rows.where(RateRow.prefix == prefix)
-            return next(iter(views(rows.where(~RateRow.discontinued), row.id)), None)
+        row = by_name(Tariff, tariff, "tariff")
+        rows = in_force(row.id, at_us or self._clock.now_us(), row.revision)
+        rows = rows.where(RateRow.prefix == prefix)
+        return next(iter(views(rows.where(~RateRow.discontinued), row.id)), None)
 
+    @read
     def scheduled(self, tariff: str) -> list[RateView]:
         """The rates that come into force later, by their time; discontinued ones too."""
-        with self._database.reading():
-            row = by_name(Tariff, tariff, "tariff")
-            rows = RateRow.select().where(
-                RateRow.tariff == row,
-                RateRow.from_us > self._clock.now_us(),
-                RateRow.revision <= row.revision,
-            )
-            return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
+        row = by_name(Tariff, tariff, "tariff")
+        rows = RateRow.select().where(
+            RateRow.tariff == row,
+            RateRow.from_us > self._clock.now_us(),
+            RateRow.revision <= row.revision,
+        )
+        return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
 
     def match(self, tariff_id: int, number: str) -> RateView | None:
         """The rate with the longest prefix of `number` (digits); None when there is none or it is forbidden.
@@ -305,22 +310,22 @@ class Tariffs:
                 self._book.refresh()
                 worker.pause(CHECK_EVERY_S)
 
+    @read
     def fitting(self, tariff_id: int, number: str, at_us: int) -> list[RateView]:
         """Every rate in force at some time whose prefix fits `number`, the longest first: for explaining a match."""
         prefixes = [number[:length] for length in range(1, min(len(number), PREFIX_LIMIT) + 1)]
-        with self._database.reading():
-            rows = in_force(tariff_id, at_us, Tariff.get_by_id(tariff_id).revision)
-            rows = rows.where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
-            return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
+        rows = in_force(tariff_id, at_us, Tariff.get_by_id(tariff_id).revision)
+        rows = rows.where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
+        return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
 
     def version(self, rate_id: int, terms_id: int) -> RateView:
         """The rate and the terms a leg was authorised with, whatever the tariff says today."""
         return self._book.version(rate_id, terms_id)
 
+    @read
     def stored(self, rate_id: int, terms_id: int) -> RateView:
         """The same, read from the database and not from what this process remembers: for auditing."""
-        with self._database.reading():
-            return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
+        return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
 
 
 def _check_older(tariff: Tariff, number: int) -> None:

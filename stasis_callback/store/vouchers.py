@@ -18,7 +18,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
 from stasis_callback.store.checks import checked_name
 from stasis_callback.store.codes import code_hash, random_codes
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.drafts import drafting
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Draft, Voucher
@@ -97,9 +97,8 @@ class Vouchers:
             busy=f"batch {batch!r} is being made by another command: wait until that is over",
             remove_some=lambda: _remove_drafted(batch),
         ) as writing:
-            with self._database.reading():
-                if Voucher.get_or_none(Voucher.batch == batch) is not None:
-                    raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
+            if self._database.read(lambda: Voucher.get_or_none(Voucher.batch == batch)) is not None:
+                raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
             writing.write(
                 hashes,
                 lambda some: insert_rows(
@@ -147,9 +146,8 @@ class Vouchers:
     def block(self, batch: str, *, blocked: bool) -> int:
         """Make the unused vouchers of a batch unusable, or usable again; how many were changed."""
         old, new = ("new", "blocked") if blocked else ("blocked", "new")
-        with self._database.reading():
-            if Voucher.get_or_none(Voucher.batch == batch) is None or batch in _unfinished():
-                raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
+        if batch not in {record["batch"] for record in self.batches()}:
+            raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
         some = Voucher.select(Voucher.id).where(Voucher.batch == batch, Voucher.state == old)
         pace, changed = Pace(self._clock), 0
         while rows := self._change(some.limit(ROWS_AT_ONCE), new):
@@ -157,34 +155,34 @@ class Vouchers:
             pace.rest()
         return changed
 
+    @unit
     def _change(self, some: ModelSelect[Voucher], state: str) -> int:
-        with self._database.transaction():
-            return int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
+        return int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
 
+    @read
     def batches(self) -> list[dict[str, object]]:
         """Every batch with what has become of it."""
-        with self._database.reading():
-            rows = (
-                Voucher.select(
-                    Voucher.batch,
-                    Voucher.amount_micros,
-                    Voucher.currency,
-                    Voucher.state,
-                    fn.COUNT(Voucher.id).alias("number"),
-                )
-                .where(Voucher.batch.not_in(_unfinished()))
-                .group_by(Voucher.batch, Voucher.amount_micros, Voucher.currency, Voucher.state)
-                .order_by(Voucher.batch)
+        rows = (
+            Voucher.select(
+                Voucher.batch,
+                Voucher.amount_micros,
+                Voucher.currency,
+                Voucher.state,
+                fn.COUNT(Voucher.id).alias("number"),
             )
-            batches: dict[str, dict[str, object]] = {}
-            for row in rows:
-                record = batches.setdefault(
-                    row.batch,
-                    {"batch": row.batch, "amount_micros": row.amount_micros, "currency": row.currency}
-                    | dict.fromkeys(("new", "redeemed", "blocked"), 0),
-                )
-                record[row.state] = int(row.number)
-            return list(batches.values())
+            .where(Voucher.batch.not_in(_unfinished()))
+            .group_by(Voucher.batch, Voucher.amount_micros, Voucher.currency, Voucher.state)
+            .order_by(Voucher.batch)
+        )
+        batches: dict[str, dict[str, object]] = {}
+        for row in rows:
+            record = batches.setdefault(
+                row.batch,
+                {"batch": row.batch, "amount_micros": row.amount_micros, "currency": row.currency}
+                | dict.fromkeys(("new", "redeemed", "blocked"), 0),
+            )
+            record[row.state] = int(row.number)
+        return list(batches.values())
 
     def of_batch(self, batch: str, limit: int = 1000) -> list[VoucherView]:
         """The vouchers of a batch, without their codes."""

@@ -77,7 +77,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def until(condition: Any) -> None:
-    assert wait_until(condition, timeout_s=10)
+    assert wait_until(condition, timeout_s=30)
 
 
 def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) -> None:
