@@ -237,7 +237,7 @@ class Tariffs:
             self._clock,
             f"tariff:{tariff_id}",
             busy=f"tariff {name!r} is being changed by another command: wait until that is over",
-            remove_some=lambda: _remove_drafted(tariff_id),
+            remove_some=lambda: remove_drafted_rates(tariff_id),
         ) as writing:
             row = self._database.read(lambda: Tariff.get_by_id(tariff_id))
             yield TariffChange(row, kind, note, writing, self._clock.now_us())
@@ -335,8 +335,8 @@ def _check_older(tariff: Tariff, number: int) -> None:
         )
 
 
-def _remove_drafted(tariff_id: int) -> int:
-    """Remove some rates that were written for a revision that was never published."""
+def remove_drafted_rates(tariff_id: int | str) -> int:
+    """Within a transaction: remove some rates that were written for a revision that was never published."""
     published = Tariff.select(Tariff.revision).where(Tariff.id == tariff_id)
     some = RateRow.select(RateRow.id).where(RateRow.tariff == tariff_id, RateRow.revision > published)
     return int(RateRow.delete().where(RateRow.id.in_(some.limit(ROWS_AT_ONCE))).execute())

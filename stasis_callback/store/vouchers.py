@@ -95,7 +95,7 @@ class Vouchers:
             self._clock,
             f"{_DRAFT}{batch}",
             busy=f"batch {batch!r} is being made by another command: wait until that is over",
-            remove_some=lambda: _remove_drafted(batch),
+            remove_some=lambda: remove_drafted_vouchers(batch),
         ) as writing:
             if self._database.read(lambda: Voucher.get_or_none(Voucher.batch == batch)) is not None:
                 raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
@@ -197,7 +197,8 @@ def _unfinished() -> list[str]:
     return [row.key.removeprefix(_DRAFT) for row in keys]
 
 
-def _remove_drafted(batch: str) -> int:
+def remove_drafted_vouchers(batch: str) -> int:
+    """Within a transaction: remove some vouchers of a batch that was never finished."""
     some = Voucher.select(Voucher.id).where(Voucher.batch == batch).limit(ROWS_AT_ONCE)
     return int(Voucher.delete().where(Voucher.id.in_(some)).execute())
 
