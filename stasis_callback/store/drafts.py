@@ -68,13 +68,15 @@ class Writing:
             raise self._lost()
 
     @unit
-    def _take(self, busy: str) -> bool:
+    def _take(self, busy: str, may_begin: Callable[[], None]) -> bool:
         """Begin; whether a draft of this key was left behind. Raises InvalidInput while another is written."""
         now_us = self._clock.now_us()
         self._database.lock(f"draft:{self._key}")
         left = Draft.get_or_none(Draft.key == self._key)
         if left is not None and left.token != self._token and left.until_us > now_us:
             raise InvalidInput(busy)
+        if left is None:
+            may_begin()
         Draft.delete().where(Draft.key == self._key).execute()
         Draft.create(key=self._key, token=self._token, written=0, until_us=now_us + LEASE_S * US_PER_S)
         return left is not None
@@ -123,15 +125,22 @@ class Writing:
 
 @contextmanager
 def drafting(
-    database: Database, clock: Clock, key: str, *, busy: str, remove_some: Callable[[], int]
+    database: Database,
+    clock: Clock,
+    key: str,
+    *,
+    busy: str,
+    remove_some: Callable[[], int],
+    may_begin: Callable[[], None] = lambda: None,
 ) -> Iterator[Writing]:
     """Write a draft; what was written is removed again when the block fails, or ends without publishing it.
 
-    `remove_some` removes up to `ROWS_AT_ONCE` rows that the draft of this key has written, and tells how many. Raises
-    InvalidInput with the words `busy` while another process writes a draft of the same key.
+    `remove_some` removes up to `ROWS_AT_ONCE` rows that a draft of this key has written, and tells how many.
+    `may_begin` raises InvalidInput when there must be no draft, as for what exists already. Raises InvalidInput with
+    the words `busy` while another process writes a draft of the same key.
     """
     writing = Writing(database, clock, key)
-    if writing._take(busy):
+    if writing._take(busy, may_begin):
         writing._clear(remove_some)
     try:
         yield writing

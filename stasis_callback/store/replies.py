@@ -53,18 +53,22 @@ class Replies:
         return self._claim(limit) if some else []
 
     def _due(self) -> ModelSelect[EmailReply]:
-        return EmailReply.select().where(
-            EmailReply.delivery == "due", EmailReply.due_at_us <= self._clock.now_us()
-        )
+        due = EmailReply.due_at_us <= self._clock.now_us()
+        return EmailReply.select().where(EmailReply.delivery == "due", due)
 
     @unit
     def _claim(self, limit: int) -> list[ReplyView]:
         now_us = self._clock.now_us()
-        rows = list(self._database.taking(self._due().order_by(EmailReply.id).limit(limit)))
+        lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
+        ours = EmailReply.id.in_(known) & (EmailReply.delivery == "due") & (EmailReply.due_at_us == lease_us)
+        taken = list(EmailReply.select().where(ours).order_by(EmailReply.id)) if known else []
+        rows = list(self._database.taking(self._due().order_by(EmailReply.id).limit(limit - len(taken))))
+        self._database.note("claimed", (lease_us, [*known, *(row.id for row in rows)]))
         for row in rows:
-            values = {"attempts": row.attempts + 1, "due_at_us": now_us + LEASE_S * US_PER_S}
+            row.attempts += 1
+            values = {"attempts": row.attempts, "due_at_us": lease_us}
             EmailReply.update(values).where(EmailReply.id == row.id).execute()
-        return [ReplyView(row.id, row.recipient, row.content, row.attempts + 1) for row in rows]
+        return [ReplyView(row.id, row.recipient, row.content, row.attempts) for row in (*taken, *rows)]
 
     @unit
     def close(self, reply_id: int, delivery: str) -> None:

@@ -14,7 +14,7 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
 from stasis_callback.core.states import LIVE, RequestState, require_move
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.events import note_step
 from stasis_callback.store.models import Account, Request
 
@@ -90,63 +90,49 @@ class Requests:
         `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a hosted web callback).
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
-        of them is under way, or as many as the account may have), `queue_full`.
+        of them is under way, or as many as the account may have), `queue_full`. Asked again with the same key and
+        `request_id`, because the answer was lost, it gives the answer of then.
         """
         options = CallOptions.parse(stored_options)
         now_us = self._clock.now_us()
+        values = {
+            "id": request_id or secrets.token_hex(8),
+            "account": account_id,
+            "subscriber": subscriber_id,
+            "leg_a_number": leg_a_number,
+            "created_at_us": now_us,
+            "due_at_us": now_us + int(options.callback_delay_s * US_PER_S),
+        }
         window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
-        with self._database.transaction():
+
+        def once() -> str:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
-            at_once = _calls_at_once(subscriber_id)
-            same = Request.leg_a_number == leg_a_number
-            if at_once == 1:
-                same |= Request.subscriber == subscriber_id
-            mine = Request.select().where(same)
-            if Request.get_or_none(Request.key == request.key) is not None:
-                return "repeated"
-            if mine.where(Request.state.in_(LIVE)).exists() or _live_calls(subscriber_id) >= at_once:
-                return "in_progress"
-            # Who took back what was asked for on a form asks again for something better.
-            free = (
-                (RequestState.REFUSED,)
-                if request.trigger in MISSED_CALL
-                else (RequestState.REFUSED, RequestState.CANCELLED)
-            )
-            counts = Request.state.not_in(free)
-            counts &= Request.destination == request.destination
-            if mine.where(counts, Request.created_at_us > window_start_us).exists():
-                return "repeated"
-            if Request.select().where(Request.state == RequestState.QUEUED).count() >= queue_limit:
-                return "queue_full"
-            self._insert(
-                request,
-                RequestState.QUEUED,
-                stored_options,
-                id=request_id,
-                account=account_id,
-                subscriber=subscriber_id,
-                leg_a_number=leg_a_number,
-                created_at_us=now_us,
-                due_at_us=now_us + int(options.callback_delay_s * US_PER_S),
-            )
-            self._database.notify()
-        return ""
+            same = Request.get_or_none(Request.key == request.key)
+            if same is not None:
+                return "" if same.id == values["id"] and same.state != RequestState.REFUSED else "repeated"
+            reason = _too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
+            if not reason:
+                self._insert(request, RequestState.QUEUED, stored_options, **values)
+                self._database.notify()
+            return reason
 
+        return self._database.unit(once)
+
+    @unit
     def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
         """Keep a request that was not accepted, with the reason, so that an operator can see why."""
-        with self._database.transaction():
-            self._database.lock(f"request:{request.key}")
-            if Request.get_or_none(Request.key == request.key) is None:
-                now_us = self._clock.now_us()
-                self._insert(
-                    request,
-                    RequestState.REFUSED,
-                    {},
-                    outcome=reason,
-                    account=account_id,
-                    finished_at_us=now_us,
-                )
+        self._database.lock(f"request:{request.key}")
+        if Request.get_or_none(Request.key == request.key) is None:
+            now_us = self._clock.now_us()
+            self._insert(
+                request,
+                RequestState.REFUSED,
+                {},
+                outcome=reason,
+                account=account_id,
+                finished_at_us=now_us,
+            )
 
     def _insert(
         self, request: CallbackRequest, state: RequestState, stored_options: dict[str, str], **values: object
@@ -175,71 +161,77 @@ class Requests:
 
     # --- through ---------------------------------------------------------------------------------------------------
 
+    @read
     def next_due_us(self) -> int | None:
         """When the next queued request is due; None when nothing is queued."""
-        with self._database.reading():
-            row = (
-                Request.select()
-                .where(Request.state == RequestState.QUEUED)
-                .order_by(Request.due_at_us)
-                .first()
-            )
-            return int(row.due_at_us) if row else None
+        row = Request.select().where(Request.state == RequestState.QUEUED).order_by(Request.due_at_us).first()
+        return int(row.due_at_us) if row else None
 
+    @unit
     def claim(self, limit: int) -> list[RequestView]:
-        """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`."""
-        now_us = self._clock.now_us()
-        with self._database.transaction():
-            rows = (
-                Request.select()
-                .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
-                .order_by(Request.due_at_us)
-                .limit(limit)
-            )
-            due = list(self._database.taking(rows))
-            for row in due:
-                row.state = RequestState.DIALING
-                row.attempts += 1
-                row.claimed_by = self._node
-                row.lease_until_us = now_us + LEASE_S * US_PER_S
-                row.save()
-                note_step(row.id, Step.CALLING_FIRST, now_us)
-        return [_view(row) for row in due]
+        """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`.
 
+        What an earlier run has taken is given again. What nobody was given, because the database stayed away, is
+        found by recovery: it is `dialing`, and no call works on it.
+        """
+        now_us = self._clock.now_us()
+        lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
+        ours = (Request.state == RequestState.DIALING) & (Request.claimed_by == self._node)
+        ours &= (Request.lease_until_us == lease_us) & Request.id.in_(known)
+        taken = list(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
+        rows = (
+            Request.select()
+            .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
+            .order_by(Request.due_at_us)
+            .limit(limit - len(taken))
+        )
+        due = list(self._database.taking(rows))
+        self._database.note("claimed", (lease_us, [*known, *(row.id for row in due)]))
+        for row in due:
+            row.state = RequestState.DIALING
+            row.attempts += 1
+            row.claimed_by = self._node
+            row.lease_until_us = lease_us
+            row.save()
+            note_step(row.id, Step.CALLING_FIRST, now_us)
+        return [_view(row) for row in (*taken, *due)]
+
+    @unit
     def renew_leases(self, ids: Sequence[str]) -> None:
         """Keep the requests that this node is working on."""
         until_us = self._clock.now_us() + LEASE_S * US_PER_S
-        with self._database.transaction():
-            for start in range(0, len(ids), 500):
-                Request.update(lease_until_us=until_us).where(
-                    Request.id.in_(ids[start : start + 500])
-                ).execute()
+        for start in range(0, len(ids), 500):
+            Request.update(lease_until_us=until_us).where(Request.id.in_(ids[start : start + 500])).execute()
 
     def answered(self, request_id: str) -> None:
         """Leg A has answered."""
         self._move(request_id, RequestState.TALKING)
 
+    @unit
     def log_in(self, request_id: str, subscriber_id: int) -> bool:
         """Note who logged in with a PIN; False when as many calls of this account are under way as it may have."""
-        with self._database.transaction():
-            self._database.lock(f"subscriber:{subscriber_id}")
-            if _live_calls(subscriber_id) >= _calls_at_once(subscriber_id):
-                return False
-            Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
-            return True
+        self._database.lock(f"subscriber:{subscriber_id}")
+        if _live_calls(subscriber_id, besides=request_id) >= _calls_at_once(subscriber_id):
+            return False
+        Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
+        return True
 
+    @unit
     def cancel(self, request_id: str) -> bool:
         """Take back a callback that still waits; False when it is being called already, or over."""
-        now_us = self._clock.now_us()
-        with self._database.transaction():
-            changed = (
-                Request.update(state=RequestState.CANCELLED, finished_at_us=now_us)
-                .where(Request.id == request_id, Request.state == RequestState.QUEUED)
-                .execute()
-            )
-            if changed:
-                note_step(request_id, Step.CANCELLED, now_us)
-            return bool(changed)
+        at_us = self._database.noted("cancelled") or self._clock.now_us()
+        self._database.note("cancelled", at_us)
+        changed = (
+            Request.update(state=RequestState.CANCELLED, finished_at_us=at_us)
+            .where(Request.id == request_id, Request.state == RequestState.QUEUED)
+            .execute()
+        )
+        if changed:
+            note_step(request_id, Step.CANCELLED, at_us)
+            return True
+        row = Request.get_by_id(request_id)
+        done = row.state == RequestState.CANCELLED and row.finished_at_us == at_us
+        return done and self._database.noted("cancelled") is not None
 
     def retry(self, request_id: str, *, after_s: float, outcome: str) -> None:
         """Leg A was not reached: try again `after_s` seconds from now."""
@@ -251,68 +243,102 @@ class Requests:
         now_us = self._clock.now_us()
         self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
 
-    def _move(self, request_id: str, state: RequestState, **values: object) -> None:
-        with self._database.transaction():
-            row = Request.get_by_id(request_id)
-            require_move(RequestState(row.state), state)
-            moved = Request.update(state=state, **values).where(
-                Request.id == request_id, Request.state == row.state
-            )
-            require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
-            note_step(request_id, _STEPS[state], self._clock.now_us())
+    @unit
+    def _move(self, /, request_id: str, state: RequestState, **values: object) -> None:
+        row = Request.get_by_id(request_id)
+        name = f"moved:{request_id}:{state}"
+        moved_on = self._database.noted(name) not in (None, row.attempts)
+        if row.state == state or moved_on:
+            return  # it is done; maybe another node has claimed it since
+        self._database.note(name, row.attempts)
+        require_move(RequestState(row.state), state)
+        moved = Request.update(state=state, **values).where(
+            Request.id == request_id, Request.state == row.state
+        )
+        require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
+        note_step(request_id, _STEPS[state], self._clock.now_us())
 
     # --- out -------------------------------------------------------------------------------------------------------
 
+    @read
     def left_open(self) -> list[RequestView]:
         """Requests in a call of this node: what recovery looks at. Another node's calls are on another Asterisk."""
-        with self._database.reading():
-            states = (RequestState.DIALING, RequestState.TALKING)
-            rows = Request.select().where(Request.state.in_(states), Request.claimed_by == self._node)
-            return [_view(row) for row in rows]
+        states = (RequestState.DIALING, RequestState.TALKING)
+        rows = Request.select().where(Request.state.in_(states), Request.claimed_by == self._node)
+        return [_view(row) for row in rows]
 
+    @read
     def last_lease_us(self, request_id: str) -> int:
         """When the node that worked on a request was last known to live."""
-        with self._database.reading():
-            return int(Request.get_by_id(request_id).lease_until_us) - LEASE_S * US_PER_S
+        return int(Request.get_by_id(request_id).lease_until_us) - LEASE_S * US_PER_S
 
+    @read
     def get(self, request_id: str) -> RequestView:
         """The request as it is now."""
-        with self._database.reading():
-            return _view(Request.get_by_id(request_id))
+        return _view(Request.get_by_id(request_id))
 
+    @read
     def exists(self, request_id: str) -> bool:
         """Whether there is such a request."""
-        with self._database.reading():
-            return bool(Request.select().where(Request.id == request_id).exists())
+        return bool(Request.select().where(Request.id == request_id).exists())
 
+    @read
     def with_key(self, key: str) -> RequestView | None:
         """The request with this key, accepted or refused."""
-        with self._database.reading():
-            row = Request.get_or_none(Request.key == key)
-            return _view(row) if row else None
+        row = Request.get_or_none(Request.key == key)
+        return _view(row) if row else None
 
+    @read
     def of_instances(
         self, instance: str = "", *, state: str | None = None, before_us: int | None = None, limit: int = 50
     ) -> list[RequestView]:
         """The newest requests through one web instance or ("") through all, newest first, older than `before_us`."""
-        with self._database.reading():
-            rows = Request.select().where(Request.triggered_by == "web", Request.instance != "")
-            rows = rows.order_by(Request.created_at_us.desc()).limit(limit)
-            rows = rows.where(Request.instance == instance) if instance else rows
-            rows = rows.where(Request.state == state) if state else rows
-            rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
-            return [_view(row) for row in rows]
+        rows = Request.select().where(Request.triggered_by == "web", Request.instance != "")
+        rows = rows.order_by(Request.created_at_us.desc()).limit(limit)
+        rows = rows.where(Request.instance == instance) if instance else rows
+        rows = rows.where(Request.state == state) if state else rows
+        rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
+        return [_view(row) for row in rows]
 
+    @read
     def count(self, state: str) -> int:
         """How many requests are in this state."""
-        with self._database.reading():
-            return int(Request.select().where(Request.state == state).count())
+        return int(Request.select().where(Request.state == state).count())
 
+    @read
     def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
         """The newest requests, newest first."""
-        with self._database.reading():
-            rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
-            return [_view(row) for row in (rows.where(Request.state == state) if state else rows)]
+        rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
+        return [_view(row) for row in (rows.where(Request.state == state) if state else rows)]
+
+
+def _too_much(
+    request: CallbackRequest,
+    leg_a_number: str,
+    subscriber_id: int | None,
+    window_start_us: int,
+    queue_limit: int,
+) -> str:
+    """Why there are enough callbacks already; "" when one more is welcome."""
+    at_once = _calls_at_once(subscriber_id)
+    same = Request.leg_a_number == leg_a_number
+    if at_once == 1:
+        same |= Request.subscriber == subscriber_id
+    mine = Request.select().where(same)
+    if mine.where(Request.state.in_(LIVE)).exists() or _live_calls(subscriber_id) >= at_once:
+        return "in_progress"
+    # Who took back what was asked for on a form asks again for something better.
+    free = (
+        (RequestState.REFUSED,)
+        if request.trigger in MISSED_CALL
+        else (RequestState.REFUSED, RequestState.CANCELLED)
+    )
+    counts = Request.state.not_in(free)
+    counts &= Request.destination == request.destination
+    if mine.where(counts, Request.created_at_us > window_start_us).exists():
+        return "repeated"
+    queued = Request.select().where(Request.state == RequestState.QUEUED).count()
+    return "queue_full" if queued >= queue_limit else ""
 
 
 def _calls_at_once(subscriber_id: int | None) -> float:
@@ -322,10 +348,11 @@ def _calls_at_once(subscriber_id: int | None) -> float:
     return int(Account.get_by_id(subscriber_id).simultaneous_calls)
 
 
-def _live_calls(subscriber_id: int | None) -> int:
+def _live_calls(subscriber_id: int | None, besides: str = "") -> int:
     if subscriber_id is None:
         return 0
-    return int(Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE)).count())
+    rows = Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE))
+    return int(rows.where(Request.id != besides).count())
 
 
 def _view(row: Request) -> RequestView:

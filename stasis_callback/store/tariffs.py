@@ -17,8 +17,8 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Terms
-from stasis_callback.store.checks import by_name, checked_name
-from stasis_callback.store.database import LONG_S, Database, read
+from stasis_callback.store.checks import by_name, checked_name, is_new
+from stasis_callback.store.database import LONG_S, Database, read, unit
 from stasis_callback.store.drafts import Writing, drafting
 from stasis_callback.store.models import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.store.pace import ROWS_AT_ONCE
@@ -106,12 +106,11 @@ class Tariffs:
 
     # --- tariffs -------------------------------------------------------------------------------------------------
 
+    @unit
     def add(self, name: str, currency: str, terms: Terms | None = None) -> None:
         """Raises InvalidInput when the name is taken or the currency is none."""
-        with self._database.transaction():
-            self._database.lock("tariffs")
-            if Tariff.get_or_none(Tariff.name == name) is not None:
-                raise InvalidInput(f"tariff {name!r} exists already")
+        self._database.lock("tariffs")
+        if is_new(self._database, Tariff, name, "tariff"):
             now_us = self._clock.now_us()
             tariff = Tariff.create(
                 name=checked_name(name), currency=parse_currency(currency), revision=0, created_at_us=now_us

@@ -95,10 +95,9 @@ class Vouchers:
             self._clock,
             f"{_DRAFT}{batch}",
             busy=f"batch {batch!r} is being made by another command: wait until that is over",
+            may_begin=lambda: _require_new(batch),
             remove_some=lambda: remove_drafted_vouchers(batch),
         ) as writing:
-            if self._database.read(lambda: Voucher.get_or_none(Voucher.batch == batch)) is not None:
-                raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
             writing.write(
                 hashes,
                 lambda some: insert_rows(
@@ -114,23 +113,28 @@ class Vouchers:
 
         Raises InvalidInput: the same words for a code that is unknown, used, blocked or expired.
         """
-        now_us = self._clock.now_us()
-        hashed = _hash(code)
-        with self._database.transaction():
-            account = Account.get_or_none(Account.number == account_number)
-            if account is None or account.status == "closed":
-                raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
-            voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
-            if voucher is None or not self._take(voucher, account, now_us):
-                raise InvalidInput("that code is not one of a voucher that can be used")
-            if voucher.currency != account.book.currency:
-                raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
-            self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id)
-            # Paying in is a use: the days after the first and the last one count from now.
-            Account.update(
-                first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
-            ).where(Account.id == account.id).execute()
+        hashed = _hash(code)  # before the transaction: it takes its time
+        return self._database.unit(lambda: self._redeem(hashed, account_number))
+
+    def _redeem(self, hashed: str, account_number: str) -> VoucherView:
+        now_us = self._database.noted("redeemed") or self._clock.now_us()
+        account = Account.get_or_none(Account.number == account_number)
+        if account is None or account.status == "closed":
+            raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
+        voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
+        if voucher is not None and self._database.noted("redeemed") and voucher.redeemed_by_id == account.id:
             return _view(_select().where(Voucher.id == voucher.id).get())
+        if voucher is None or not self._take(voucher, account, now_us):
+            raise InvalidInput("that code is not one of a voucher that can be used")
+        self._database.note("redeemed", now_us)
+        if voucher.currency != account.book.currency:
+            raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
+        # Paying in is a use: the days after the first and the last one count from now. The account before its book.
+        Account.update(
+            first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
+        ).where(Account.id == account.id).execute()
+        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id)
+        return _view(_select().where(Voucher.id == voucher.id).get())
 
     @staticmethod
     def _take(voucher: Voucher, account: Account, now_us: int) -> bool:
@@ -184,17 +188,22 @@ class Vouchers:
             record[row.state] = int(row.number)
         return list(batches.values())
 
+    @read
     def of_batch(self, batch: str, limit: int = 1000) -> list[VoucherView]:
         """The vouchers of a batch, without their codes."""
-        with self._database.reading():
-            rows = _select().where(Voucher.batch == batch, Voucher.batch.not_in(_unfinished()))
-            return [_view(row) for row in rows.order_by(Voucher.id).limit(limit)]
+        rows = _select().where(Voucher.batch == batch, Voucher.batch.not_in(_unfinished()))
+        return [_view(row) for row in rows.order_by(Voucher.id).limit(limit)]
 
 
 def _unfinished() -> list[str]:
     """Batches that are being made, or whose maker died: their vouchers do not count."""
     keys = Draft.select(Draft.key).where(Draft.key.startswith(_DRAFT))
     return [row.key.removeprefix(_DRAFT) for row in keys]
+
+
+def _require_new(batch: str) -> None:
+    if Voucher.get_or_none(Voucher.batch == batch) is not None:
+        raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
 
 
 def remove_drafted_vouchers(batch: str) -> int:

@@ -197,9 +197,9 @@ MOVES: dict[str, Callable[[Requests, str], None]] = {
 }
 ILLEGAL = [
     ("refused", ["answered", "retry", "finish"]),
-    ("queued", ["answered", "retry"]),
-    ("talking", ["answered", "retry"]),
-    ("done", ["answered", "retry", "finish"]),
+    ("queued", ["answered"]),
+    ("talking", ["retry"]),
+    ("done", ["answered", "retry"]),
     ("cancelled", ["answered", "retry", "finish"]),
 ]
 
@@ -211,6 +211,18 @@ def test_a_move_that_cannot_be_stops_and_changes_nothing(shop: Shop, state: str,
     before = shop.rows()
     with pytest.raises(InvariantBroken, match=f"a request cannot go from {state} to"):
         MOVES[move](shop.stores.requests, request.id)
+    assert shop.rows() == before
+
+
+@pytest.mark.parametrize(
+    ("state", "move"), [("queued", "retry"), ("talking", "answered"), ("done", "finish")]
+)
+def test_a_move_that_was_made_is_not_made_again(shop: Shop, state: str, move: str) -> None:
+    """Who lost the answer asks once more."""
+    request = shop.request(shop.account())
+    shop.sql(f"UPDATE request SET state = '{state}'")
+    before = shop.rows()
+    MOVES[move](shop.stores.requests, request.id)
     assert shop.rows() == before
 
 
