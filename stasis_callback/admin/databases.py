@@ -57,7 +57,7 @@ def copy(
         ),
     ],
 ) -> None:
-    """Copy everything into another, empty database, and compare the sums. The service must be stopped.
+    """Copy everything into another, empty database, and compare every row. The service must be stopped.
 
     All or nothing. Afterwards put the new address into the settings.
     """
@@ -82,7 +82,7 @@ def copy(
             "the copy is complete, but the ledger in it is not in order: keep the old database"
         )
     typer.echo(
-        f"{sum(copied.values())} rows are in {shown_url(to)}; every sum agrees, the ledger is in order"
+        f"{sum(copied.values())} rows are in {shown_url(to)}; every row is the same, the ledger is in order"
     )
 
 
