@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput, StoreUnavailable
+from stasis_callback.crashpoint import crashpoint
 from stasis_callback.store.database import Database, unit
 from stasis_callback.store.models import Draft
 from stasis_callback.store.pace import ROWS_AT_ONCE, Pace
@@ -50,6 +51,7 @@ class Writing:
                 pace.rest()
             self._write_some(self._written, rows[start : start + ROWS_AT_ONCE], insert)
             self._written += len(rows[start : start + ROWS_AT_ONCE])
+            crashpoint("draft-begun")
             progress(min(start + ROWS_AT_ONCE, len(rows)))
 
     def publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
@@ -57,6 +59,7 @@ class Writing:
 
         Raises CallbackError when another took the draft over.
         """
+        crashpoint("draft-written")
         self._publish(act, done)
         self._over = True
 
