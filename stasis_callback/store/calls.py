@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from peewee import JOIN
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import require
+from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
@@ -18,6 +18,7 @@ from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
+from stasis_callback.store.nodes import Identity
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.statements import insert, run
 from stasis_callback.store.tariffs import Tariffs
@@ -51,6 +52,8 @@ class LegEnd:
     outcome: Outcome
     cause: int
     source: Source
+    clock_suspect: bool = False
+    """Wall clock and steady clock disagreed: the shorter time counts."""
 
     @property
     def duration_us(self) -> int:
@@ -84,6 +87,8 @@ class XdrView:
     cost_micros: int = 0
     """What we pay for it, in `cost_currency`; that is "" where it is not known."""
     cost_currency: str = ""
+    clock_suspect: bool = False
+    """A clock was stepped during the call: the shorter of two measured times was charged."""
 
 
 _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
@@ -96,6 +101,7 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
 _KNOWN_LEG = (
     """SELECT leg.request_id, hold.state FROM leg LEFT JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?"""
 )
+_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR UPDATE"
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -129,8 +135,11 @@ _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account"
 class Calls:
     """The leg and xDR tables."""
 
-    def __init__(self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock, me: Identity
+    ) -> None:
         self._database = database
+        self._me = me
         self._ledger = ledger
         self._tariffs = tariffs
         self._clock = clock
@@ -146,17 +155,25 @@ class Calls:
         rate: RateView,
         hold_micros: int,
         carrier: Carrier | None = None,
+        *,
+        dialed_at_us: int | None = None,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
 
         Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
         `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
+        `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
+        another node has taken the call over.
         """
+        # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
+        mine = run(_MINE, request_id, self._me.incarnation)
         known = run(_KNOWN_LEG, leg_id).fetchone()
+        if mine.fetchone() is None:
+            raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
         if known is not None:
             require(known[0] == request_id and known[1] == HoldState.OPEN, f"leg {leg_id} was used before")
             return True
-        now_us = self._clock.now_us()
+        now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
         insert(
             Leg,
             id=leg_id,
@@ -249,6 +266,7 @@ class Calls:
             trunk=leg.trunk or "",
             cost_micros=self._cost_micros(leg, seconds, end),
             cost_currency=leg.cost_currency or "",
+            clock_suspect=end.clock_suspect,
         )
 
     def _cost_micros(self, leg: _LockedLeg, seconds: int, end: LegEnd) -> int:
@@ -337,4 +355,5 @@ def _xdr(row: Xdr) -> XdrView:
         trunk=row.trunk.name if row.trunk else "",
         cost_micros=row.cost_micros,
         cost_currency=row.cost_currency,
+        clock_suspect=row.clock_suspect,
     )

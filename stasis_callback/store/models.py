@@ -9,6 +9,11 @@ from __future__ import annotations
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
+from stasis_callback.store.node_models import Node, NodeEvent
+from stasis_callback.store.rate_models import RateRow as RateRow
+from stasis_callback.store.rate_models import Tariff as Tariff
+from stasis_callback.store.rate_models import TariffRevision as TariffRevision
+from stasis_callback.store.rate_models import TariffTerms as TariffTerms
 from stasis_callback.store.tables import Table, TextField
 
 
@@ -36,66 +41,6 @@ class Customer(Table):
     currency = TextField()
     book = ForeignKeyField(Book, null=True)
     created_at_us = BigIntegerField()
-
-
-class Tariff(Table):
-    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them."""
-
-    name = TextField(unique=True)
-    currency = TextField()
-    revision = IntegerField()
-    created_at_us = BigIntegerField()
-
-
-class TariffRevision(Table):
-    """One change of a tariff: who reads its history, or takes it back, starts here."""
-
-    tariff = ForeignKeyField(Tariff)
-    number = IntegerField()
-    kind = TextField()
-    note = TextField()
-    rates = IntegerField()
-    created_at_us = BigIntegerField()
-
-    class Meta:
-        indexes = ((("tariff", "number"), True),)
-
-
-class TariffTerms(Table):
-    """One version of what a tariff adds to each of its rates. Never changed: the newest counts."""
-
-    tariff = ForeignKeyField(Tariff)
-    free_s = IntegerField()
-    grace_s = IntegerField()
-    surcharge_bp = IntegerField()
-    minimum_micros = BigIntegerField()
-    rounding_micros = BigIntegerField()
-    rounding = TextField()
-    off_peak = TextField()
-    time_zone = TextField()
-    created_at_us = BigIntegerField()
-
-
-class RateRow(Table):
-    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts."""
-
-    tariff = ForeignKeyField(Tariff)
-    revision = IntegerField()
-    prefix = TextField()
-    description = TextField()
-    connect_fee_micros = BigIntegerField()
-    first_interval_s = IntegerField()
-    first_price_micros = BigIntegerField()
-    next_interval_s = IntegerField()
-    next_price_micros = BigIntegerField()
-    off_peak_first_price_micros = BigIntegerField(null=True)
-    off_peak_next_price_micros = BigIntegerField(null=True)
-    forbidden = BooleanField()
-    discontinued = BooleanField()
-    from_us = BigIntegerField()
-
-    class Meta:
-        table_name = "rate"
 
 
 class Draft(Table):
@@ -234,8 +179,10 @@ class AccessNumber(Table):
 class Request(Table):
     """A callback from the moment it was asked for: the queue, and the call's state.
 
+    `attempts` counts those in which Asterisk was asked, `claims` all that were begun (they number the legs).
     `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
     a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
+    `claimed_by` and `incarnation` are the node that works on it, or did so last; `asterisk` is where its legs are.
     """
 
     id = TextField(primary_key=True)
@@ -257,6 +204,10 @@ class Request(Table):
     finished_at_us = BigIntegerField(null=True)
     destination = TextField()
     instance = TextField()
+    incarnation = TextField(default="")
+    asterisk = TextField(default="")
+    claims = IntegerField(default=0)
+    cancel_wanted = BooleanField(default=False)
 
 
 class WebInstance(Table):
@@ -387,10 +338,12 @@ class Xdr(Table):
     trunk = ForeignKeyField(Trunk, null=True)
     cost_micros = BigIntegerField(default=0)
     cost_currency = TextField(default="")
+    clock_suspect = BooleanField(default=False)
 
 
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Draft, Product, ProductCode, Account, Alias,
     SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent,
     Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Node, NodeEvent,
 )  # fmt: skip
