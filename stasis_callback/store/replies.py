@@ -62,7 +62,9 @@ class Replies:
         lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
         ours = EmailReply.id.in_(known) & (EmailReply.delivery == "due") & (EmailReply.due_at_us == lease_us)
         taken = list(EmailReply.select().where(ours).order_by(EmailReply.id)) if known else []
-        rows = list(self._database.taking(self._due().order_by(EmailReply.id).limit(limit - len(taken))))
+        rows = list(
+            self._database.taking(self._due().order_by(EmailReply.due_at_us).limit(limit - len(taken)))
+        )
         self._database.note("claimed", (lease_us, [*known, *(row.id for row in rows)]))
         for row in rows:
             row.attempts += 1

@@ -96,20 +96,25 @@ class Retention:
 
     def _remove(self, kind: str, goes_on: Callable[[], bool]) -> int:
         pace, removed = Pace(self._clock), 0
-        for part in _PARTS[kind]:
-            while goes_on() and (keys := self._some(kind, part)):
+        for part in _PARTS.get(kind, ()):
+            last = None
+            while goes_on() and (keys := self._some(kind, part, last)):
                 removed += self._act(kind, part, keys)
+                last = keys[-1]
                 pace.rest()
         return removed
 
     def _count(self, kind: str) -> int:
         with self._database.patience(LONG_S), self._database.reading():
-            return sum(self._rows(kind, part).count() for part in _PARTS[kind])
+            return sum(self._rows(kind, part).count() for part in _PARTS.get(kind, ()))
 
-    def _some(self, kind: str, part: _Part) -> list[Any]:
+    def _some(self, kind: str, part: _Part, last: Any) -> list[Any]:
         """The keys of some rows: looked for without a lock, however long that takes."""
+        rows, key = self._rows(kind, part), _key(part.model)
+        if part.in_turn:
+            rows = rows.order_by(key) if last is None else rows.where(key > last).order_by(key)
         with self._database.patience(LONG_S), self._database.reading():
-            return [key for (key,) in self._rows(kind, part).limit(ROWS_AT_ONCE).tuples()]
+            return [key for (key,) in rows.limit(ROWS_AT_ONCE).tuples()]
 
     @unit
     def _act(self, kind: str, part: _Part, keys: Sequence[Any]) -> int:
@@ -145,11 +150,13 @@ class _Part:
     model: type[Table]
     rows: Callable[[int], ModelSelect[Any]]
     act: Callable[[Sequence[Any]], int]
+    in_turn: bool = False
+    """No index leads to them: the table is read once from its beginning, and not again for each transaction."""
 
 
-def _deleted(model: type[Table], rows: Callable[[int], ModelSelect[Any]]) -> _Part:
+def _deleted(model: type[Table], rows: Callable[[int], ModelSelect[Any]], *, in_turn: bool = False) -> _Part:
     key = _key(model)
-    return _Part(model, rows, lambda keys: int(model.delete().where(key.in_(keys)).execute()))
+    return _Part(model, rows, lambda keys: int(model.delete().where(key.in_(keys)).execute()), in_turn)
 
 
 def _key(model: type[Table]) -> Any:
@@ -164,7 +171,8 @@ def _steps(before_us: int) -> ModelSelect[RequestEvent]:
 
 
 def _refused(before_us: int) -> ModelSelect[Request]:
-    old = Request.created_at_us < before_us
+    """One that is refused was due when it came."""
+    old = Request.due_at_us < before_us
     return Request.select(Request.id).where(Request.state == RequestState.REFUSED, old)
 
 
@@ -212,6 +220,6 @@ _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "logins": (_deleted(Throttle, _logins),),
     "replies": (_deleted(EmailReply, _replies),),
     "tokens": (_deleted(EmailToken, _tokens),),
-    "rates": (_deleted(RateRow, _rates),),
+    "rates": (_deleted(RateRow, _rates, in_turn=True),),
     WINDOWS: (_deleted(Allowance, _windows),),
 }
