@@ -134,6 +134,8 @@ class AsteriskInstance:
         self.ari_password = ari_password
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
+        self.environment: dict[str, str] = {}
+        """Further environment variables of its process, such as those of a `SteppedClock`."""
         self.rtp_start, claim = _claim_rtp_ports()
         weakref.finalize(self, claim.close)
         self.local: dict[str, str] = {
@@ -182,7 +184,10 @@ class AsteriskInstance:
     def start(self, *, timeout_s: float = 30.0) -> None:
         """Start and wait until it takes calls and ARI answers; `AsteriskUnavailable` when it does not."""
         self._write_files()
-        words = ["asterisk", "-f", "-C", self.path_inside(self._work_dir / "asterisk.conf")]
+        # Set inside the root: a library that is to be preloaded is one of the root's own.
+        environment = [f"{name}={value}" for name, value in self.environment.items()]
+        config = self.path_inside(self._work_dir / "asterisk.conf")
+        words = ["env", *environment, "asterisk", "-f", "-C", config]
         with (self._work_dir / "log" / "console").open("ab") as console:
             process = self._process = subprocess.Popen(
                 self._installation.command(words, self._work_dir / "hosts"),

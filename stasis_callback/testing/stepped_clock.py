@@ -1,0 +1,53 @@
+"""The clock of one process, stepped while it runs: what a wrong time server, or an operator, does to a machine.
+
+Only the wall clock moves; the monotonic clock goes on as the kernel's does. It takes libfaketime (`tools/get-faults`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+LIBRARY = "faketime/libfaketimeMT.so.1"
+_PLACES = "usr/lib/*/" + LIBRARY
+
+
+class FaketimeUnavailable(Exception):
+    """There is no libfaketime here; the message says what to do."""
+
+
+class SteppedClock:
+    """A clock that starts right. `file` is where its offset is kept, one file for each clock.
+
+    Several processes may share one. `environment` is for the process; every look at the clock reads the file, so a
+    step counts at once.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.offset_s = 0
+        self.step(0)
+
+    def step(self, seconds: int) -> None:
+        """Move it by so many seconds from where it is now."""
+        self.offset_s += seconds
+        part = self._file.with_suffix(".part")
+        part.write_text(f"{self.offset_s:+d}\n")
+        part.rename(self._file)  # a reader finds the old one or the new one
+
+    def environment(self, root: Path = Path("/"), inside: Callable[[Path], str] = str) -> dict[str, str]:
+        """Variables for a process in `root`, where the paths of this machine are as `inside` says."""
+        found = next(iter(sorted(root.glob(_PLACES))), None)
+        if found is None:
+            raise FaketimeUnavailable(
+                f"there is no libfaketime in {root}: run tools/get-faults (and tools/get-asterisk) as root"
+            )
+        return {
+            "LD_PRELOAD": f"/{found.relative_to(root)}",
+            "FAKETIME_TIMESTAMP_FILE": inside(self._file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+        }
