@@ -25,6 +25,7 @@ from pathlib import Path
 
 from stasis_callback.clock import wait_until
 from stasis_callback.resources import sounds_dir
+from stasis_callback.testing.stepped_clock import SteppedClock
 
 OLDEST_MAJOR = 20
 _CACHED_ROOT = Path(__file__).resolve().parents[2] / ".cache" / "asterisk-root"
@@ -159,6 +160,11 @@ class AsteriskInstance:
         return self._work_dir / "log" / "cel-custom" / "stasis-callback.csv"
 
     @property
+    def running(self) -> bool:
+        """Whether it was started and has neither been ended nor ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int:
         """The process id; RuntimeError when the instance is not running."""
         if self._process is None:
@@ -222,6 +228,11 @@ class AsteriskInstance:
         if self._run_dir is not None:
             shutil.rmtree(self._run_dir)
             self._run_dir = None
+
+    def goes_by(self, clock: SteppedClock) -> None:
+        """From its next start on, take the time from `clock`. Raises FaketimeUnavailable."""
+        root = self._installation.root or Path("/")
+        self.environment = clock.environment(root, self.path_inside)
 
     def freeze(self) -> None:
         """Stop it in its tracks, as a hung machine: connections stay up, nothing answers."""

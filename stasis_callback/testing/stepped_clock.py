@@ -1,6 +1,6 @@
 """The clock of one process, stepped while it runs: what a wrong time server, or an operator, does to a machine.
 
-Only the wall clock moves; the monotonic clock goes on as the kernel's does. It takes libfaketime (`tools/get-faults`).
+Only the wall clock moves; the monotonic clock goes on as the kernel's does. It takes libfaketime: `tools/get-faults`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-LIBRARY = "faketime/libfaketimeMT.so.1"
-_PLACES = "usr/lib/*/" + LIBRARY
+_LIBRARY = "usr/lib/*/faketime/libfaketimeMT.so.1"
 
 
 class FaketimeUnavailable(Exception):
@@ -17,11 +16,7 @@ class FaketimeUnavailable(Exception):
 
 
 class SteppedClock:
-    """A clock that starts right. `file` is where its offset is kept, one file for each clock.
-
-    Several processes may share one. `environment` is for the process; every look at the clock reads the file, so a
-    step counts at once.
-    """
+    """A clock that is right at first. Its offset is kept in `file`; processes that share it are one machine."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -29,25 +24,23 @@ class SteppedClock:
         self.step(0)
 
     def step(self, seconds: int) -> None:
-        """Move it by so many seconds from where it is now."""
+        """Move it by so many seconds from where it is now, for all its processes at once."""
         self.offset_s += seconds
         part = self._file.with_suffix(".part")
         part.write_text(f"{self.offset_s:+d}\n")
-        part.rename(self._file)  # a reader finds the old one or the new one
+        part.rename(self._file)  # who reads finds the old one or the new one
 
     def environment(self, root: Path = Path("/"), inside: Callable[[Path], str] = str) -> dict[str, str]:
-        """Variables for a process in `root`, where the paths of this machine are as `inside` says."""
-        found = next(iter(sorted(root.glob(_PLACES))), None)
-        if found is None:
+        """Variables for a process that lives in `root`, where a path of this machine is as `inside` says."""
+        library = next(iter(sorted(root.glob(_LIBRARY))), None)
+        if library is None:
             raise FaketimeUnavailable(
-                f"there is no libfaketime in {root}: run tools/get-faults (and tools/get-asterisk) as root"
+                f"there is no libfaketime in {root}: run tools/get-faults and tools/get-asterisk as root"
             )
         return {
-            "LD_PRELOAD": f"/{found.relative_to(root)}",
+            "LD_PRELOAD": f"/{library.relative_to(root)}",
             "FAKETIME_TIMESTAMP_FILE": inside(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_NO_CACHE": "1",  # the file is read at every look at the clock
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
         }
