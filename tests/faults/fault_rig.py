@@ -90,9 +90,12 @@ class Node:
 
     def logged(self, name: str, count: int = 1, *, timeout_s: float = 20.0) -> list[dict[str, Any]]:
         """Wait until this was logged so often by this run."""
-        wait_until(
-            lambda: len(self.events(name)) >= count or self.process.poll() is not None, timeout_s=timeout_s
-        )
+        line = f'"event": "{name}"'
+
+        def there() -> bool:
+            return self.log_text().count(line) >= count or self.process.poll() is not None
+
+        wait_until(there, timeout_s=timeout_s, every_s=0.05)
         assert len(self.events(name)) >= count, f"no {name}: {self.log_text()[-4000:]}"
         return self.events(name)
 
