@@ -103,6 +103,7 @@ def test_a_call_shows_since_when_it_talks_and_how_long_it_is_paid_for(
 
 def test_a_call_between_two_legs_is_shown_too(shop: CommandLine, queued: str) -> None:
     with shop.stores() as stores:
+        stores.nodes.enter()
         stores.requests.claim(10)
     assert shop.ok("call", "live").out.splitlines()[1].split() == [queued, "dialing"]
 
