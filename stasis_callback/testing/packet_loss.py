@@ -38,7 +38,8 @@ list table inet {name}
     except FileNotFoundError as why:
         raise PacketFilterUnavailable("there is no nftables here: run tools/get-faults as root") from why
     with filter_process:
-        assert filter_process.stdin is not None and filter_process.stdout is not None
+        assert filter_process.stdin is not None
+        assert filter_process.stdout is not None
         filter_process.stdin.write(rules)
         filter_process.stdin.flush()
         said = []

@@ -116,7 +116,7 @@ class FakeNetwork(Network):
         return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
 
     async def _run_dialplan(self, channel: Channel, dnis: str) -> None:
-        """As asterisk-conf/extensions.conf: where the application is away the call waits for it, then is congested."""
+        """As asterisk-conf/extensions.conf: the call waits for an application that is away, then is congested."""
         switch = self.fake.switch
         for _ in range(1 + _OFFERS):
             if channel.gone or switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
