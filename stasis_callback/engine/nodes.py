@@ -17,7 +17,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
-from stasis_callback.engine.settlement import end_from_journal, settle
+from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.calls import LegEnd, LegView
 from stasis_callback.store.nodes import ACTIVE, Abandoned
@@ -204,11 +204,16 @@ class NodeKeeper:
                 self._nodes.note(left.node, "adopted", f"node {me}", "its Asterisk is ours")
             return adopted
         if left.node == me:
-            return len(take_over(self._stores, self._journal, me, f"node {me}", "its Asterisk was another"))
+            return self._take_over(me, "its Asterisk was another")
         if silent_s < self._dead_after_s:
             return 0
-        reason = f"no sign of life for {silent_s:.0f} s"
-        return len(take_over(self._stores, self._journal, left.node, f"node {me}", reason))
+        return self._take_over(left.node, f"no sign of life for {silent_s:.0f} s")
+
+    def _take_over(self, node: str, reason: str) -> int:
+        done = take_over(self._stores, self._journal, node, f"node {self._nodes.me.name}", reason)
+        if done:
+            log.warning("node.taken_over", node=node, calls=done, reason=reason)
+        return len(done)
 
 
 def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> list[str]:
@@ -220,7 +225,6 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
         requests = stores.requests.under_way_of(node) if alone else []
         done = [request.id for request in requests if _end(stores, journal, request)]
         if done:
-            log.warning("node.taken_over", node=node, calls=done, reason=reason)
             stores.nodes.note(node, "taken over", operator, reason)
     return done
 
@@ -244,7 +248,7 @@ def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool
         legs = stores.calls.open_legs(request.id)
         rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
         for leg in legs:
-            settle(stores, leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
+            stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
         if rang:
             stores.requests.finish(request.id, "interrupted")
         else:
