@@ -20,8 +20,10 @@ from typing import Any
 from world import World
 
 from stasis_callback.clock import US_PER_S, Clock, wait_until
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import LIVE
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls import XdrView
+from stasis_callback.store.requests import RequestView
 from stasis_callback.testing.phones import Phone, PhoneCall
 from stasis_callback.testing.pstn import RealNetwork
 from stasis_callback.testing.stepped_clock import SteppedClock
@@ -118,15 +120,16 @@ class Site(World):
             gone = wait_until(lambda: not (client.channels.list() or client.bridges.list()), timeout_s=3)
             assert gone, (client.channels.list(), client.bridges.list())
         assert self.stores.calls.open_legs() == []
-        assert {r.state for r in self.stores.requests.newest(limit=1000)} <= {
-            RequestState.DONE,
-            RequestState.REFUSED,
-        }
+        assert self.under_way() == []
         assert verify(self.stores.database, self.stores.tariffs) == []
         held = {xdr.account: self.stores.accounts.named(xdr.account).held_micros for xdr in self.xdr_list()}
         assert not any(held.values()), held
 
-    def xdr_list(self) -> Any:
+    def under_way(self) -> list[RequestView]:
+        """The callbacks that are not over."""
+        return [request for request in self.stores.requests.newest(limit=5000) if request.state in LIVE]
+
+    def xdr_list(self) -> list[XdrView]:
         return self.stores.calls.xdrs(limit=5000)
 
     def charged_as_lived(
