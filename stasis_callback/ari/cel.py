@@ -7,20 +7,36 @@ the EXTRA field, JSON with the cause.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from stasis_callback.clock import US_PER_S, Clock, Inbox
+
+log = structlog.get_logger()
 
 _BLOCK = 1 << 16
 _POLL_S = 0.05
 # Events are written in order per channel but only nearly so over all channels.
 _DISORDER_US = 10 * US_PER_S
+# So much of the end is always looked at: where the machine's clock was set back, the newest lines look old.
+_ALWAYS_READ = 4 * _BLOCK
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+
+# A power cut tears the last line, and the next one is glued to what is left of it. So a line is cut where events
+# begin, and an event counts when all but its last field is whole.
+_BEGIN = re.compile(rb'"?[A-Z_]+","\d')
+_EVENT = re.compile(rb'"?([A-Z_]+)","(\d+)(?:\.(\d{1,6})\d*)?","([^"]*)","[^"]*"(?:,"(.*?)"?$)?')
+
+Event = tuple[str, int, str, bytes]
+"""Type, time, channel id, extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +52,15 @@ class CelRecord:
 
 
 class CelJournal:
-    """Reads the journal at `path` and, once rotated, the older `path` + `.1`. Never writes."""
+    """Reads the journal at `path` and what it was rotated to (`path` + anything, not compressed). Never writes.
+
+    A file that cannot be read says nothing, and the log says so.
+    """
 
     def __init__(self, path: Path | str, *, clock: Clock | None = None) -> None:
         self._path = Path(path)
         self._clock = clock or Clock()
+        self._unreadable = ""
 
     def records(
         self, channel_ids: Collection[str], *, not_before_us: int | None = None
@@ -84,31 +104,47 @@ class CelJournal:
     def _fingerprint(self) -> tuple[int, int] | None:
         try:
             stat = self._path.stat()
-        except FileNotFoundError:
+        except OSError:
             return None
         return stat.st_ino, stat.st_size
 
-    def _events_backwards(
-        self, wanted: Collection[str], oldest_us: int | None
-    ) -> Iterator[tuple[str, int, str, str]]:
+    def _events_backwards(self, wanted: Collection[str], oldest_us: int | None) -> Iterator[Event]:
         """Events of the wanted channels, newest first. `wanted` may shrink meanwhile."""
-        for path in (self._path, self._path.with_name(self._path.name + ".1")):
+        read = 0
+        for block in self._blocks_backwards():
+            names = [name.encode() for name in wanted]
+            if any(name in block for name in names):
+                for line in reversed(block.split(b"\n")):
+                    yield from (event for event in reversed([*_events(line)]) if event[2] in wanted)
+            read += len(block)
+            if oldest_us is not None and read > _ALWAYS_READ and _older(block, oldest_us):
+                return
+
+    def _blocks_backwards(self) -> Iterator[bytes]:
+        for path in self._files():
             try:
-                file = path.open("rb")
+                with path.open("rb") as file:
+                    yield from _blocks_backwards(file)
             except FileNotFoundError:
-                continue
-            with file:
-                for line in _lines_backwards(file, wanted):
-                    event = _parse(line)
-                    if event is None:
-                        continue
-                    if oldest_us is not None and event[1] < oldest_us:
-                        return
-                    if event[2] in wanted:
-                        yield event
+                continue  # nothing was written yet, or it is being rotated
+            except OSError as error:
+                if self._unreadable != str(error):
+                    log.error("cel.unreadable", error=str(error))
+                self._unreadable = str(error)
+
+    def _files(self) -> list[Path]:
+        """The journal, then what it was rotated to, the newest first."""
+        older: list[tuple[int, Path]] = []
+        for path in self._path.parent.glob(f"{self._path.name}?*"):
+            try:
+                if path.suffix not in _COMPRESSED:
+                    older.append((path.stat().st_mtime_ns, path))
+            except OSError:
+                continue  # it is being rotated: under its new name it is found, or the next time
+        return [self._path, *(path for _, path in sorted(older, reverse=True))]
 
 
-def _with(record: CelRecord, kind: str, at_us: int, extra: str) -> CelRecord:
+def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
     """Read backwards, the last one seen of a kind is the first that happened, and that one counts."""
     if kind == "CHAN_START":
         return replace(record, started_at_us=at_us)
@@ -119,47 +155,41 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: str) -> CelRecord:
     return record
 
 
-def _lines_backwards(file: BinaryIO, wanted: Collection[str]) -> Iterator[bytes]:
-    """Lines, last first. Of a block that names no wanted channel only the oldest, which tells its age."""
-    for block in _blocks_backwards(file):
-        lines = block.split(b"\n")
-        yield from reversed(lines if any(name.encode() in block for name in wanted) else lines[:1])
-
-
 def _blocks_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines in blocks, last block first; what follows the last newline is still being written."""
+    """Whole lines in blocks, last block first. The last line may be torn, or still be written."""
     position = file.seek(0, os.SEEK_END)
     later = b""  # what was read of a line that begins further up
-    complete = False  # whether the newline behind the last whole line has been seen
     while position:
         size = min(_BLOCK, position)
         position -= size
         file.seek(position)
         block = file.read(size) + later
-        if not complete:
-            end = block.rfind(b"\n") + 1
-            complete = end > 0
-            block = block[:end] if complete else block
         start = block.find(b"\n") + 1 if position else 0
-        later = block[:start] if complete else block
-        if complete:
-            yield block[start:]
+        later = block[:start]
+        yield block[start:]
 
 
-def _parse(line: bytes) -> tuple[str, int, str, str] | None:
-    """(type, time, channel id, extra) of a line; None for one that is damaged."""
-    try:
-        kind, at, channel_id, _linked_id, extra, *_ = next(csv.reader([line.decode(errors="replace")]))
-        seconds, _, fraction = at.partition(".")
-        return kind, int(seconds) * US_PER_S + int(fraction[:6].ljust(6, "0")), channel_id, extra
-    except (ValueError, StopIteration, csv.Error):
-        return None
+def _events(line: bytes) -> Iterator[Event]:
+    """The events of a line: one, or none where it is damaged, or more where lines were torn."""
+    begins = [found.start() for found in _BEGIN.finditer(line)]
+    for begin, end in pairwise([*begins, len(line)]):
+        found = _EVENT.match(line[begin:end])
+        if found:
+            kind, seconds, fraction, channel_id, extra = found.groups(b"")
+            at_us = int(seconds) * US_PER_S + int(fraction.ljust(6, b"0"))
+            yield kind.decode(), at_us, channel_id.decode(errors="replace"), extra
 
 
-def _cause(extra: str) -> int | None:
+def _older(block: bytes, oldest_us: int) -> bool:
+    """Whether the first event of a block is older."""
+    first = next(_events(block[: block.find(b"\n")]), None)
+    return first is not None and first[1] < oldest_us
+
+
+def _cause(extra: bytes) -> int | None:
     """HANGUP's EXTRA: `{"hangupcause":16,...}`, or the bare number."""
     try:
-        value = json.loads(extra)
+        value = json.loads(extra.replace(b'""', b'"'))
     except ValueError:
         return None
     cause = value.get("hangupcause") if isinstance(value, dict) else value

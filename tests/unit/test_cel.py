@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import structlog
 
 from stasis_callback.ari.cel import CelJournal, CelRecord
 
@@ -57,16 +58,51 @@ def test_no_file_no_records(path):
     assert CelJournal(path).wait_for_end("s1-a", 0) is None
 
 
-@pytest.mark.parametrize("keep", [0, 1, 9, 20, 40, 47])
-def test_a_line_still_being_written_is_left_for_later(path, keep):
+@pytest.mark.parametrize("keep", [0, 1, 9, 20, 40])
+def test_a_line_torn_before_its_last_field_says_nothing(path, keep):
     last = line("HANGUP", T + 11, "s1-a", "16")
     path.write_text(line("CHAN_START", T, "s1-a") + last[:keep])
     assert CelJournal(path).records(["s1-a"])["s1-a"].ended_at_us is None
 
 
-def test_only_a_torn_line(path):
-    path.write_text(line("CHAN_START", T, "s1-a")[:-1])
-    assert CelJournal(path).records(["s1-a"]) == {}
+@pytest.mark.parametrize("torn", [1, 2, 10, 20])
+def test_a_line_torn_in_its_last_field_says_when(path, torn):
+    whole = call("s1-a", T).splitlines(keepends=True)[:3]
+    path.write_text("".join(whole)[:-torn])
+    assert CelJournal(path).records(["s1-a"])["s1-a"].ended_at_us == record("s1-a", T).ended_at_us
+
+
+@pytest.mark.parametrize("torn", [1, 10, 40, 60, 75, 80])
+def test_the_line_after_a_torn_one_is_read(path, torn):
+    first = "".join(call("s1-a", T).splitlines(keepends=True)[:3])
+    path.write_text(first[:-torn] + call("s2-a", T + 20))
+    found = CelJournal(path).records(["s1-a", "s2-a"])
+    assert found["s2-a"] == record("s2-a", T + 20)
+    assert found["s1-a"].answered_at_us == record("s1-a", T).answered_at_us
+
+
+@pytest.mark.parametrize("names", [["1"], ["2", "1"], ["-20260101"], ["1", "2.gz"]])
+def test_a_rotated_journal_is_read_under_any_name(path, names):
+    for name in names:
+        path.with_name(f"journal.csv{'' if name[0] == '-' else '.'}{name}").write_text(call(name, T))
+    path.write_text(call("new", T + 100))
+    readable = [name for name in names if not name.endswith(".gz")]
+    found = CelJournal(path).records([*names, "new"], not_before_us=T * 1_000_000)
+    assert set(found) == {*readable, "new"}
+
+
+def test_a_journal_that_cannot_be_read_says_nothing_and_the_log_says_so_once(path):
+    path.mkdir()
+    journal = CelJournal(path)
+    with structlog.testing.capture_logs() as logged:
+        assert journal.records(["s1-a"]) == {}
+        assert journal.wait_for_end("s1-a", 0) is None
+    assert [entry["event"] for entry in logged] == ["cel.unreadable"]
+
+
+def test_a_clock_that_was_set_back_hides_nothing(path):
+    path.write_text(call("s1-a", T) + call("s2-a", T - 3600))
+    assert set(CelJournal(path).records(["s1-a", "s2-a"], not_before_us=T * 1_000_000)) == {"s1-a", "s2-a"}
 
 
 def test_damage_in_the_middle_costs_only_the_damaged_line(path):
