@@ -58,6 +58,18 @@ class DatabaseSettings(Section):
         "sqlite:///stasis-callback.db",
         description="sqlite:///path/to/file.db, or postgresql://user@host/name.",
     )
+    free_limit_mb: int = Field(
+        100,
+        ge=0,
+        le=1_000_000,
+        description="`/readyz` and `doctor` say so when less is left on the disk of an SQLite file.",
+    )
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file is; None for a server, whose disk is its own."""
+        file = self.url.removeprefix("sqlite:///")
+        return Path(file).parent if file != self.url else None
 
 
 class AriSettings(Section):

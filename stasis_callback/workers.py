@@ -111,6 +111,17 @@ class Worker:
         self.pause(min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 5), LONGEST_PAUSE_S))
 
 
+def regularly(seconds: float, task: Callable[[], object]) -> Callable[[Worker], None]:
+    """The work of a worker that does `task` at once, and again after each pause of so many seconds."""
+
+    def work(worker: Worker) -> None:
+        while worker.goes_on:
+            task()
+            worker.pause(seconds)
+
+    return work
+
+
 class Pool:
     """Some threads for short tasks that come from outside. A task that fails is logged; the thread goes on."""
 
@@ -168,6 +179,11 @@ class Workers:
     def troubles(self) -> list[str]:
         """What is wrong with any of them, a sentence each."""
         return [trouble for worker in self._all if (trouble := worker.trouble())]
+
+    @property
+    def well(self) -> dict[str, bool]:
+        """Whether nothing is wrong with each."""
+        return {worker.name: not worker.trouble() for worker in self._all}
 
     @property
     def restarts(self) -> dict[str, int]:

@@ -3,40 +3,43 @@
 It goes on while the service is down, per channel id and in microseconds, so it says what a leg whose events were
 missed really cost. One line per event: eventtype, eventtime (epoch seconds), uniqueid, linkedid, and for HANGUP
 the EXTRA field, JSON with the cause.
+
+It is read backwards from its end, over as many rotated files as it takes, and never further than it has to be.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import lzma
 import re
+import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
-import structlog
-
+from stasis_callback.ari.cel_files import LINE_LIMIT_BYTES, JournalFile, files_of
 from stasis_callback.clock import US_PER_S, Clock, Inbox
+from stasis_callback.core.errors import CallbackError
 
-log = structlog.get_logger()
-
-_BLOCK = 1 << 16
+ALWAYS_BYTES = 1 << 20
+"""So much of the end is looked at whatever the times in it say: a clock that was set back makes old what is new."""
+LONGEST_S = 26 * 3600
+"""How far back is looked for whoever does not say since when: no leg lasts longer."""
 _POLL_S = 0.05
+_TRIES = 5
 # Events are written in order per channel but only nearly so over all channels.
 _DISORDER_US = 10 * US_PER_S
-# So much of the end is always looked at: where the machine's clock was set back, the newest lines look old.
-_ALWAYS_READ = 4 * _BLOCK
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+_TAIL_BYTES = 1 << 16
 
-# A power cut tears the last line, and the next one is glued to what is left of it. So a line is cut where events
-# begin, and an event counts when all but its last field is whole.
-_BEGIN = re.compile(rb'"?[A-Z_]+","\d')
-_EVENT = re.compile(rb'"?([A-Z_]+)","(\d+)(?:\.(\d{1,6})\d*)?","([^"]*)","[^"]*"(?:,"(.*?)"?$)?')
+# Nothing else is a line: a torn one that the next was appended to is passed over, and that one is read.
+_LINE = re.compile(
+    rb'"([A-Z_]+)","([0-9]{1,12})(?:\.([0-9]{1,6})[0-9]*)?","([^"]+)","[^"]*","((?:[^"]|"")*)"\r?$'
+)
 
-Event = tuple[str, int, str, bytes]
-"""Type, time, channel id, extra."""
+
+class JournalUnreadable(CallbackError):
+    """The journal cannot be read: nothing is known of any channel, which is not the same as that there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,97 +54,168 @@ class CelRecord:
     """Q.850 cause of the end; Asterisk's own fuse leaves 0 or 16."""
 
 
-class CelJournal:
-    """Reads the journal at `path` and what it was rotated to (`path` + anything, not compressed). Never writes.
+class Records(dict[str, CelRecord]):
+    """What the journal says, by channel id; a channel that it does not name is missing."""
 
-    A file that cannot be read says nothing, and the log says so.
-    """
+    reaches_back = False
+    """Whether the journal goes back to the time asked for. Only then a channel that is missing never was: a journal
+    that was deleted, or is younger than that, says nothing about it."""
+
+
+class CelJournal:
+    """Reads the journal at `path` and its rotated files. Never writes."""
 
     def __init__(self, path: Path | str, *, clock: Clock | None = None) -> None:
         self._path = Path(path)
         self._clock = clock or Clock()
-        self._unreadable = ""
 
-    def records(
-        self, channel_ids: Collection[str], *, not_before_us: int | None = None
-    ) -> dict[str, CelRecord]:
+    def records(self, channel_ids: Collection[str], *, not_before_us: int | None = None) -> Records:
         """What the journal says about these channels; one it does not name is missing from the answer.
 
         Reads backwards until the start of every channel is found, so recent calls are cheap in a large file.
-        `not_before_us`: a time before all of them; stops there, which matters when a channel never was.
-        An id that was used twice gets its last life.
+        `not_before_us`: a time before all of them, by default a day ago; it stops there, which matters when a channel
+        never was. An id that was used twice gets its last life. Raises JournalUnreadable.
         """
-        wanted = {channel_id: CelRecord(channel_id) for channel_id in channel_ids}
-        open_ids = set(wanted)
-        oldest_us = None if not_before_us is None else not_before_us - _DISORDER_US
-        for kind, at_us, channel_id, extra in self._events_backwards(open_ids, oldest_us):
-            wanted[channel_id] = _with(wanted[channel_id], kind, at_us, extra)
-            if kind == "CHAN_START":
-                open_ids.discard(channel_id)
-                if not open_ids:
-                    break
-        return {
-            channel_id: record for channel_id, record in wanted.items() if record != CelRecord(channel_id)
-        }
+        if not_before_us is None:
+            not_before_us = self._clock.now_us() - LONGEST_S * US_PER_S
+        with _readable(self._path):
+            for _ in range(_TRIES):
+                files = files_of(self._path)
+                try:
+                    found = _Look(channel_ids, not_before_us).over(files)
+                except FileNotFoundError:  # renamed just now
+                    continue
+                if not _rotated(files, files_of(self._path)):
+                    return found
+        raise JournalUnreadable(f"the billing journal {self._path} is rotated again and again")
 
     def wait_for_end(
         self, channel_id: str, timeout_s: float, *, not_before_us: int | None = None
     ) -> CelRecord | None:
-        """Wait until the channel's HANGUP is in the journal; None when it was not within `timeout_s`."""
+        """Wait until the channel's HANGUP is in the journal; None when it was not within `timeout_s`.
+
+        Raises JournalUnreadable when it still cannot be read then.
+        """
         pause: Inbox[None] = Inbox(self._clock)
         deadline_s = self._clock.monotonic_s() + timeout_s
-        seen: object = ()
+        tail = _Tail(self._path, channel_id)
         while True:
-            if (now := self._fingerprint()) != seen:
-                seen = now
-                record = self.records([channel_id], not_before_us=not_before_us).get(channel_id)
-                if record is not None and record.ended_at_us is not None:
-                    return record
+            unreadable: JournalUnreadable | None = None
+            try:
+                if tail.may_name_it():
+                    record = self.records([channel_id], not_before_us=not_before_us).get(channel_id)
+                    if record is not None and record.ended_at_us is not None:
+                        return record
+            except JournalUnreadable as error:
+                unreadable, tail = error, _Tail(self._path, channel_id)
             if self._clock.monotonic_s() >= deadline_s:
+                if unreadable:
+                    raise unreadable
                 return None
             pause.get(_POLL_S)
 
-    def _fingerprint(self) -> tuple[int, int] | None:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return None
-        return stat.st_ino, stat.st_size
 
-    def _events_backwards(self, wanted: Collection[str], oldest_us: int | None) -> Iterator[Event]:
-        """Events of the wanted channels, newest first. `wanted` may shrink meanwhile."""
-        read = 0
-        for block in self._blocks_backwards():
-            names = [name.encode() for name in wanted]
-            if any(name in block for name in names):
-                for line in reversed(block.split(b"\n")):
-                    yield from (event for event in reversed([*_events(line)]) if event[2] in wanted)
-            read += len(block)
-            if oldest_us is not None and read > _ALWAYS_READ and _older(block, oldest_us):
-                return
+class _Look:
+    """One look through the files, from the newest line to as old a one as is needed."""
 
-    def _blocks_backwards(self) -> Iterator[bytes]:
-        for path in self._files():
+    def __init__(self, channel_ids: Collection[str], not_before_us: int) -> None:
+        self._found = Records({channel_id: CelRecord(channel_id) for channel_id in channel_ids})
+        self._open = set(channel_ids)
+        self._names = [channel_id.encode() for channel_id in channel_ids]
+        self._oldest_us = not_before_us - _DISORDER_US
+        self._looked_at = 0
+
+    def over(self, files: list[JournalFile]) -> Records:
+        """What they say."""
+        for file in files:
+            if self._has_gone_back(file.modified_us) or self._over(file):
+                break
+        for channel_id, record in list(self._found.items()):
+            if record == CelRecord(channel_id):
+                del self._found[channel_id]
+        return self._found
+
+    def _has_gone_back(self, at_us: int) -> bool:
+        """Whether something of this time is so old that what comes before it need not be looked at."""
+        if at_us >= self._oldest_us:
+            return False
+        self._found.reaches_back = True
+        return self._looked_at >= ALWAYS_BYTES
+
+    def _over(self, file: JournalFile) -> bool:
+        """Whether nothing is to be looked for beyond this file."""
+        for block in file.blocks(self._names):
+            self._looked_at += len(block)
+            if self._is_enough(block):
+                return True
+        return False
+
+    def _is_enough(self, block: bytes) -> bool:
+        lines = block.split(b"\n")
+        named = any(name in block for name in self._names)
+        for line in reversed(lines) if named else lines:
+            event = _parse(line)
+            if event is None:
+                continue
+            kind, at_us, channel_id, extra = event
+            if self._has_gone_back(at_us):
+                return True
+            if channel_id in self._open:
+                self._found[channel_id] = _with(self._found[channel_id], kind, at_us, extra)
+                if kind == "CHAN_START":
+                    self._open.discard(channel_id)
+                    if not self._open:
+                        return True
+            if not named:  # the oldest line of a block tells its age
+                break
+        return False
+
+
+class _Tail:
+    """What is new at the end of the journal, so that who waits does not read all of it again and again."""
+
+    def __init__(self, path: Path, channel_id: str) -> None:
+        self._path = path
+        self._name = channel_id.encode()
+        self._inode = -1
+        self._read_up_to = 0
+
+    def may_name_it(self) -> bool:
+        """Whether there may be a line about the channel that was not there before. Raises JournalUnreadable."""
+        with _readable(self._path):
             try:
-                with path.open("rb") as file:
-                    yield from _blocks_backwards(file)
+                stat = self._path.stat()
             except FileNotFoundError:
-                continue  # nothing was written yet, or it is being rotated
-            except OSError as error:
-                if self._unreadable != str(error):
-                    log.error("cel.unreadable", error=str(error))
-                self._unreadable = str(error)
+                changed, self._inode = self._inode != 0, 0
+                return changed
+            size, new_bytes = stat.st_size, stat.st_size - self._read_up_to
+            if stat.st_ino != self._inode or new_bytes < 0 or new_bytes > _TAIL_BYTES:
+                self._inode, self._read_up_to = stat.st_ino, max(size - LINE_LIMIT_BYTES, 0)
+                return True
+            if not new_bytes:
+                return False
+            with self._path.open("rb") as file:
+                file.seek(self._read_up_to)
+                new = file.read(new_bytes)
+        self._read_up_to += new.rfind(b"\n") + 1
+        return self._name in new
 
-    def _files(self) -> list[Path]:
-        """The journal, then what it was rotated to, the newest first."""
-        older: list[tuple[int, Path]] = []
-        for path in self._path.parent.glob(f"{self._path.name}?*"):
-            try:
-                if path.suffix not in _COMPRESSED:
-                    older.append((path.stat().st_mtime_ns, path))
-            except OSError:
-                continue  # it is being rotated: under its new name it is found, or the next time
-        return [self._path, *(path for _, path in sorted(older, reverse=True))]
+
+def _rotated(before: list[JournalFile], now: list[JournalFile]) -> bool:
+    """Whether a file was renamed or cut meanwhile: it may have been read twice, or not at all."""
+    sizes = {file.inode: file.size for file in now}
+    return list(sizes) != [file.inode for file in before] or any(
+        sizes[file.inode] < file.size for file in before
+    )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise JournalUnreadable(f"the billing journal {path} cannot be read: {reason}") from error
 
 
 def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
@@ -155,35 +229,14 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
     return record
 
 
-def _blocks_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines in blocks, last block first. The last line may be torn, or still be written."""
-    position = file.seek(0, os.SEEK_END)
-    later = b""  # what was read of a line that begins further up
-    while position:
-        size = min(_BLOCK, position)
-        position -= size
-        file.seek(position)
-        block = file.read(size) + later
-        start = block.find(b"\n") + 1 if position else 0
-        later = block[:start]
-        yield block[start:]
-
-
-def _events(line: bytes) -> Iterator[Event]:
-    """The events of a line: one, or none where it is damaged, or more where lines were torn."""
-    begins = [found.start() for found in _BEGIN.finditer(line)]
-    for begin, end in pairwise([*begins, len(line)]):
-        found = _EVENT.match(line[begin:end])
-        if found:
-            kind, seconds, fraction, channel_id, extra = found.groups(b"")
-            at_us = int(seconds) * US_PER_S + int(fraction.ljust(6, b"0"))
-            yield kind.decode(), at_us, channel_id.decode(errors="replace"), extra
-
-
-def _older(block: bytes, oldest_us: int) -> bool:
-    """Whether the first event of a block is older."""
-    first = next(_events(block[: block.find(b"\n")]), None)
-    return first is not None and first[1] < oldest_us
+def _parse(line: bytes) -> tuple[str, int, str, bytes] | None:
+    """(type, time, channel id, extra) of a line; None for one that is damaged."""
+    found = _LINE.search(line[-LINE_LIMIT_BYTES:])
+    if found is None:
+        return None
+    kind, seconds, fraction, channel_id, extra = found.groups()
+    at_us = int(seconds) * US_PER_S + int((fraction or b"0").ljust(6, b"0"))
+    return kind.decode(), at_us, channel_id.decode(errors="replace"), extra
 
 
 def _cause(extra: bytes) -> int | None:
