@@ -126,6 +126,7 @@ class Pool:
     """Some threads for short tasks that come from outside. A task that fails is logged; the thread goes on."""
 
     def __init__(self, name: str, threads: int, clock: Clock) -> None:
+        self._clock = clock
         self._tasks = clock.inbox()
         self.workers = [Worker(f"{name}-{n}", self._work, clock) for n in range(1, threads + 1)]
 
@@ -139,13 +140,14 @@ class Pool:
         self._tasks.put(task)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Take no more; what is being done is waited for."""
+        """Take no more; what is being done is waited for, `timeout_s` in all."""
+        until_s = self._clock.monotonic_s() + timeout_s
         for worker in self.workers:
             worker.ask_to_stop()
         for _ in self.workers:
             self._tasks.put(lambda: None)
         for worker in self.workers:
-            worker.stop(timeout_s)
+            worker.stop(max(until_s - self._clock.monotonic_s(), 0.0))
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:

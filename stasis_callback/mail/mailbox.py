@@ -34,16 +34,15 @@ class Mailbox:
         self._settings = settings
         self._desk = desk
         self._clock = clock
-        self._worker = Worker("mailbox", self._work, clock)
-        self.workers = [self._worker]
+        self.worker = Worker("mailbox", self._work, clock)
 
     def start(self) -> None:
         """Begin to read."""
-        self._worker.start()
+        self.worker.start()
 
     def stop(self) -> None:
         """Stop; a mail that is being decided on is finished."""
-        self._worker.stop(TIMEOUT_S)
+        self.worker.stop(TIMEOUT_S)
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
@@ -77,7 +76,7 @@ class Mailbox:
         until_s = self._clock.monotonic_s() + IDLE_S
         client.idle()
         try:
-            while self._worker.goes_on and self._clock.monotonic_s() < until_s:
+            while self.worker.goes_on and self._clock.monotonic_s() < until_s:
                 if client.idle_check(timeout=LOOK_S):
                     return
         finally:
@@ -90,7 +89,7 @@ class Mailbox:
         of one that came during the SEARCH before it.
         """
         before: object = None
-        while self._worker.goes_on and (now := self._opened(client)) != before:
+        while self.worker.goes_on and (now := self._opened(client)) != before:
             self._read_unseen(client)
             before = now
 
@@ -100,7 +99,7 @@ class Mailbox:
             log.warning("mailbox.no_instance", instance=self._settings.imap_address)
             return
         for uid in client.search("UNSEEN UNDELETED"):
-            if not self._worker.goes_on:
+            if not self.worker.goes_on:
                 return
             if self._decided(client, uid):
                 self._done(client, uid)

@@ -51,8 +51,12 @@ class MailServer:
         self.mailbox = Mailbox(email, desk, clock) if email.imap_host else None
         self.replies = ReplySender(email, stores, clock)
         self._tidying = Worker("mail-tidy", regularly(TIDY_S, self.tidy), clock)
-        parts = (self.listener, self.mailbox)
-        self.workers = [self._tidying, *(w for part in parts if part is not None for w in part.workers)]
+        self.workers = [
+            self._tidying,
+            self.replies.worker,
+            *(self.listener.workers if self.listener else ()),
+            *([self.mailbox.worker] if self.mailbox else ()),
+        ]
         """Its background threads."""
 
     def start(self) -> None:

@@ -9,11 +9,12 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stasis_callback.clock import wait_until
@@ -104,6 +105,22 @@ class PostgresServer:
             self._process.wait()
             self._process = None
             # Its children notice on their own; the next start waits for the shared memory to be free.
+
+    def freeze(self) -> None:
+        """Stop all of it in its tracks, as a hung disk does: connections stay up, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)  # the parent first: it starts no more children then
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def _initialise(self) -> None:
         command = [*self._as_user, str(_program("initdb")), "-D", str(self._folder / "data")]

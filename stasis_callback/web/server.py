@@ -67,7 +67,7 @@ class WebServer:
         self.webhooks = Webhooks(stores, self.app.signer, clock, metrics)
         self._serving = Serving(self.app.asgi, web, clock)
         self._workers = [self._health.worker, Worker("web-tidy", regularly(TIDY_S, self.tidy), clock)]
-        workers.add(self._serving.worker, *self._workers)
+        workers.add(self._serving.worker, *self._workers, *self.webhooks.workers)
 
     def start(self) -> None:
         """Serve. Raises CallbackError when the port cannot be had."""
