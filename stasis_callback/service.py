@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from functools import partial
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from stasis_callback import logs
+from stasis_callback import process
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
@@ -28,8 +26,9 @@ from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
-from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import LinkLost
+from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
@@ -43,8 +42,6 @@ log = structlog.get_logger()
 
 TRIGGER_THREADS = 8
 HOUSEKEEPING_S = 5.0
-REPLACED_EXIT_CODE = 3
-"""Another process took the application over, or has our name; the systemd unit in deploy/ does not restart then."""
 
 
 class Service:
@@ -55,16 +52,19 @@ class Service:
         settings: Settings,
         stores: Stores,
         clock: Clock,
+        ports: Ports = process.NO_PORTS,
         *,
         client: AriClient | None = None,
         connect: Callable[[], Any] | None = None,
     ) -> None:
         """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date.
 
-        `client` and `connect` are for a simulation, which has no sockets.
+        `ports` are there already, or made at the start. `client` and `connect` are for a simulation, which has no
+        sockets.
         """
         self._clock = clock
         self.stores = stores
+        self.workers = Workers()
         pending = self.stores.database.pending_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
@@ -95,10 +95,7 @@ class Service:
         self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
-        self.web = self._web_server(settings) if settings.web.enabled else None
-        self.mail = self._mail_server(settings) if settings.email.enabled else None
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
-        self.workers = Workers()
         self.workers.add(
             self.node.worker,
             self.dialer.worker,
@@ -106,6 +103,8 @@ class Service:
             *self.link.workers,
             *self._triggers.workers,
         )
+        self.web = self._web_server(settings, ports) if settings.web.enabled else None
+        self.mail = self._mail_server(settings, ports) if settings.email.enabled else None
         self._wake = self._clock.inbox()
         self._exit_code = 0
 
@@ -137,10 +136,10 @@ class Service:
             dead_after_s=settings.limits.node_dead_after_s,
             under_way=lambda: [session.request.id for session in self.dialer.sessions],
             on_left_behind=self.dialer.wake,
-            on_replaced=lambda: self.stop(REPLACED_EXIT_CODE),
+            on_replaced=lambda: self.stop(REPLACED),
         )
 
-    def _web_server(self, settings: Settings) -> WebServer:
+    def _web_server(self, settings: Settings, ports: Ports) -> WebServer:
         from stasis_callback.web.server import WebServer
 
         return WebServer(
@@ -150,18 +149,25 @@ class Service:
             wake_dialer=self.dialer.wake,
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
             trouble=self.trouble,
+            workers=self.workers,
+            port=ports.web,
         )
 
-    def _mail_server(self, settings: Settings) -> MailServer:
+    def _mail_server(self, settings: Settings, ports: Ports) -> MailServer:
         from stasis_callback.mail.server import MailServer
 
-        return MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake)
+        mail = MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake, port=ports.mail)
+        self.workers.add(*mail.workers)
+        return mail
+
+    def taken(self) -> bool:
+        """Whether another process is connected under our application's name, for certain."""
+        return self.client.taken()
 
     def start(self) -> None:
-        """Take the node's name, listen, then connect to Asterisk, take care of calls left behind, and begin to call.
+        """Take the node's name, serve, then connect to Asterisk, take care of calls left behind, and begin to call.
 
-        What cannot listen (its port is in use) ends the start before any call is touched. Raises NodeAlive, with
-        nothing begun, when another process is the node of this name.
+        Raises NodeAlive, with nothing begun, when another process is the node of this name.
         """
         self.node.start()
         if self.web:
@@ -206,10 +212,8 @@ class Service:
         return self._reconciled_connection == self.link.connection != 0
 
     def trouble(self) -> str:
-        """Why no callback can be made now, for `/readyz`; "" when all is well."""
-        if not self.reconciled:
-            return "not connected to Asterisk"
-        return "; ".join(self.workers.troubles())
+        """Why no callback can be made now, whatever the workers say; "" when all is well."""
+        return "" if self.reconciled else "not connected to Asterisk"
 
     def keep_house(self) -> None:
         """What is done every few seconds."""
@@ -226,10 +230,6 @@ class Service:
             self.dialer.renew_leases,
             self.dialer.end_taken_back,
         ]
-        if self.web:
-            duties.append(self.web.keep_house)
-        if self.mail:
-            duties.append(self.mail.keep_house)
         if self.link.connected:
             duties += [self.client.time.measure, self._look_at_calls if self.reconciled else self._reconcile]
         return duties
@@ -302,19 +302,20 @@ class Service:
         log.error(
             "asterisk.replaced", hint="another process uses the same Stasis application: this one stops"
         )
-        self.stop(REPLACED_EXIT_CODE)
+        self.stop(REPLACED)
 
 
 class WebOnly:
     """The web server alone, beside nodes that make the calls: they find what it queues in the database."""
 
-    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
-        """Prepare everything; nothing listens yet."""
+    def __init__(self, settings: Settings, stores: Stores, clock: Clock, ports: Ports) -> None:
+        """Prepare everything; nothing is served yet."""
         from stasis_callback.web.server import WebServer
 
         ari = settings.ari
         self._client = AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
         self._wake = clock.inbox()
+        self._workers = Workers()
         self.web = WebServer(
             settings,
             stores,
@@ -322,7 +323,13 @@ class WebOnly:
             wake_dialer=lambda: None,
             end_call=lambda request_id: take_back(stores, self._client, request_id),
             trouble=lambda: "",
+            workers=self._workers,
+            port=ports.web,
         )
+
+    def taken(self) -> bool:
+        """Never: any number of web servers may stand beside the nodes."""
+        return False
 
     def stop(self) -> None:
         """Make `run` return."""
@@ -332,38 +339,13 @@ class WebOnly:
         """Serve until stopped; the exit code."""
         self.web.start()
         while self._wake.get(HOUSEKEEPING_S) is None:
-            self.web.keep_house()
+            self._workers.revive()
         self.web.stop()
         self._client.close()
         return 0
 
 
-class Runnable(Protocol):
-    """What runs in the foreground."""
-
-    def run(self) -> int:
-        """Work until stopped; the exit code."""
-
-    def stop(self) -> None:
-        """Make `run` return."""
-
-
-def run(settings: Settings, *, only_web: bool = False) -> int:
+def run(settings: Settings, *, only_web: bool = False, take_over: bool = False) -> int:
     """Run a node, or its web server alone, in the foreground until SIGTERM or SIGINT; the exit code."""
-    logs.configure(settings.log_format)
-    clock = Clock()
-    stores = open_stores(settings.database.url, settings.node, clock)
-    service: Runnable = (WebOnly if only_web else Service)(settings, stores, clock)
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        service.stop()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    log.info("service.started", node=settings.node)
-    try:
-        code = service.run()
-    finally:
-        stores.database.close()
-    log.info("service.stopped", node=settings.node)
-    return code
+    make = partial(WebOnly if only_web else Service, settings)
+    return process.run(settings, make, only_web=only_web, take_over=take_over)

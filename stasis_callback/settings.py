@@ -13,7 +13,16 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +32,7 @@ from pydantic_settings import (
 )
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
 
 PLACES = (Path("stasis-callback.toml"), Path("/etc/stasis-callback/stasis-callback.toml"))
 ENVIRONMENT_PREFIX = "STASIS_CALLBACK_"
@@ -48,6 +58,18 @@ class DatabaseSettings(Section):
         "sqlite:///stasis-callback.db",
         description="sqlite:///path/to/file.db, or postgresql://user@host/name.",
     )
+    free_limit_mb: int = Field(
+        100,
+        ge=0,
+        le=1_000_000,
+        description="`/readyz` and `doctor` say so when less is left on the disk of an SQLite file.",
+    )
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the file is; None for a server, whose disk is its own."""
+        file = self.url.removeprefix("sqlite:///")
+        return Path(file).parent if file != self.url else None
 
 
 class AriSettings(Section):
@@ -176,6 +198,40 @@ class EmailSettings(Section):
     )
 
 
+def _days(name: str) -> Any:
+    """The setting of a kind of row."""
+    kept = KINDS[name]
+    return Field(
+        kept.days, ge=0, le=DAYS_LIMIT, description=f"{kept.meaning} {kept.least} or more; 0: for ever."
+    )
+
+
+class RetentionSettings(Section):
+    """For how many days what is over is kept, by kind; then the service removes it, some rows at a time."""
+
+    steps_days: int = _days("steps")
+    refused_days: int = _days("refused")
+    idempotency_days: int = _days("idempotency")
+    logins_days: int = _days("logins")
+    replies_days: int = _days("replies")
+    tokens_days: int = _days("tokens")
+    rates_days: int = _days("rates")
+    numbers_days: int = _days("numbers")
+
+    @field_validator("*")
+    @classmethod
+    def _kept_long_enough(cls, days: int, info: ValidationInfo) -> int:
+        try:
+            return checked_days(str(info.field_name).removesuffix("_days"), days)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def days(self) -> dict[str, int]:
+        """The days of each kind by its name."""
+        return {name: getattr(self, f"{name}_days") for name in KINDS}
+
+
 class Settings(BaseSettings):
     """All settings of a node."""
 
@@ -196,6 +252,7 @@ class Settings(BaseSettings):
     limits: LimitSettings = LimitSettings()
     web: WebSettings = WebSettings()
     email: EmailSettings = EmailSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -111,10 +111,22 @@ class Worker:
         self.pause(min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 5), LONGEST_PAUSE_S))
 
 
+def regularly(seconds: float, task: Callable[[], object]) -> Callable[[Worker], None]:
+    """The work of a worker that does `task` at once, and again after each pause of so many seconds."""
+
+    def work(worker: Worker) -> None:
+        while worker.goes_on:
+            task()
+            worker.pause(seconds)
+
+    return work
+
+
 class Pool:
     """Some threads for short tasks that come from outside. A task that fails is logged; the thread goes on."""
 
     def __init__(self, name: str, threads: int, clock: Clock) -> None:
+        self._clock = clock
         self._tasks = clock.inbox()
         self.workers = [Worker(f"{name}-{n}", self._work, clock) for n in range(1, threads + 1)]
 
@@ -128,13 +140,14 @@ class Pool:
         self._tasks.put(task)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Take no more; what is being done is waited for."""
+        """Take no more; what is being done is waited for, `timeout_s` in all."""
+        until_s = self._clock.monotonic_s() + timeout_s
         for worker in self.workers:
             worker.ask_to_stop()
         for _ in self.workers:
             self._tasks.put(lambda: None)
         for worker in self.workers:
-            worker.stop(timeout_s)
+            worker.stop(max(until_s - self._clock.monotonic_s(), 0.0))
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
@@ -166,6 +179,11 @@ class Workers:
     def troubles(self) -> list[str]:
         """What is wrong with any of them, a sentence each."""
         return [trouble for worker in self._all if (trouble := worker.trouble())]
+
+    @property
+    def well(self) -> dict[str, bool]:
+        """Whether nothing is wrong with each."""
+        return {worker.name: not worker.trouble() for worker in self._all}
 
     @property
     def restarts(self) -> dict[str, int]:

@@ -32,9 +32,11 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about one kind of database is left out of a run on the other."""
-    other = "postgres" if Databases.kind == "sqlite" else "sqlite"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    """What is about one kind of database is left out of a run on the other, and what takes minutes of a usual one."""
+    unwanted = ["postgres" if Databases.kind == "sqlite" else "sqlite"]
+    if "nightly" not in config.getoption("markexpr"):
+        unwanted.append("nightly")
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

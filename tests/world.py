@@ -44,12 +44,13 @@ CHEAP, DEAR = "7", "8"
 class World:
     """What a scenario talks to. `said` is what the service had played, in words, in order."""
 
-    def __init__(self, network: Any, folder: Path) -> None:
+    def __init__(self, network: Any, folder: Path, database_url: str = "") -> None:
+        """`database_url`: an empty, migrated database; without it the world makes one."""
         self.network: Network = network
         network.phones.clear()
         self.settings = Settings(
             node="test",
-            database=DatabaseSettings(url=Databases.new(folder)),
+            database=DatabaseSettings(url=database_url or Databases.new(folder)),
             ari=AriSettings(
                 url=network.ari_url,
                 username=network.ari_username,

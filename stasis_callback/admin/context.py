@@ -60,9 +60,8 @@ def shown_url(url: str) -> str:
     return str(file) if file else re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
-@contextmanager
-def store() -> Iterator[Stores]:
-    """The database, open and up to date. Raises CallbackError that says which command makes it so."""
+def existing_database() -> str:
+    """The database's URL. Raises CallbackError when its file is not there: to open it would make an empty one."""
     from stasis_callback.settings import find_config
 
     url = settings().database.url
@@ -70,7 +69,13 @@ def store() -> Iterator[Stores]:
     if file and not file.is_file():
         remedy = "db upgrade` to create it" if find_config(invocation.config) else "init`"
         raise CallbackError(f"there is no database {file}: run `stasis-callback {remedy}")
-    with open_database(url) as stores:
+    return url
+
+
+@contextmanager
+def store() -> Iterator[Stores]:
+    """The database, open and up to date. Raises CallbackError that says which command makes it so."""
+    with open_database(existing_database()) as stores:
         if stores.database.pending_migrations():
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
         yield stores

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, database_file, open_database, settings, shown_url
-from stasis_callback.admin.output import print_one, progress_bar
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.admin.context import (
+    AsJson,
+    database_file,
+    open_database,
+    settings,
+    shown_url,
+    store,
+    whole,
+)
+from stasis_callback.admin.output import print_json, print_list, print_one, progress_bar
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import CallbackError, InvalidInput
+from stasis_callback.core.retention import DAYS_LIMIT, checked_days
 
 app = typer.Typer(name="db", help="The database and its tables.")
 
@@ -46,7 +57,7 @@ def copy(
         ),
     ],
 ) -> None:
-    """Copy everything into another, empty database, and compare the sums. The service must be stopped.
+    """Copy everything into another, empty database, and compare every row. The service must be stopped.
 
     All or nothing. Afterwards put the new address into the settings.
     """
@@ -71,8 +82,54 @@ def copy(
             "the copy is complete, but the ledger in it is not in order: keep the old database"
         )
     typer.echo(
-        f"{sum(copied.values())} rows are in {shown_url(to)}; every sum agrees, the ledger is in order"
+        f"{sum(copied.values())} rows are in {shown_url(to)}; every row is the same, the ledger is in order"
     )
+
+
+@app.command()
+def purge(
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this kind of row; may be given several times.", metavar="KIND"),
+    ] = None,
+    older_than: Annotated[
+        int | None,
+        typer.Option(
+            help="For how many days it has been over, in place of the setting.",
+            metavar="DAYS",
+            parser=whole(1, DAYS_LIMIT),
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be removed and change nothing.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what is over for longer than the settings keep it, beside a running service, which does so too.
+
+    Kinds: steps, refused, idempotency, logins, replies, tokens, rates, numbers (which are made unreadable, and call
+    records stay), windows of limits that are over, drafts of changes that were never finished.
+    """
+    from stasis_callback.store.retention import ALL_KINDS, Retention
+
+    kinds = list(dict.fromkeys(kind or ALL_KINDS))
+    unknown = [name for name in kinds if name not in ALL_KINDS]
+    if unknown:
+        raise InvalidInput(f"{unknown[0]!r} is not a kind of row: write one of {', '.join(ALL_KINDS)}")
+    days = settings().retention.days
+    if older_than is not None:
+        if not kind:
+            raise InvalidInput("--older-than is for a kind of row: name it with --kind")
+        days |= {name: checked_days(name, older_than) for name in kinds if name in days}
+    with store() as s:
+        retention = Retention(s.database, Clock(), days)
+        rows = [asdict(p) for p in (retention.count if dry_run else retention.purge)(kinds)]
+    if as_json:
+        print_json({"dry_run": dry_run, "kinds": rows})
+        return
+    print_list(rows, ("kind", "days", "rows"), as_json=False)
+    done = "would be removed" if dry_run else "were removed"
+    typer.echo(f"{sum(p['rows'] for p in rows)} rows {done}")
 
 
 def create_or_upgrade(url: str) -> list[str]:

@@ -27,6 +27,8 @@ log_format = "text"
 [database]
 # A file, or a server: postgresql://user@host/name.
 url = {url}
+# `/readyz` and `doctor` say so when less is left on the disk of an SQLite file.
+free_limit_mb = 100
 
 [ari]
 # Asterisk's HTTP server (http.conf), and the user in local/ari.conf.

@@ -46,8 +46,8 @@ def generate(
     if out.exists():
         raise InvalidInput(f"{out} exists already: name a new file")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
-    with store() as s, progress_bar("vouchers") as progress, s.database.transaction():
-        codes = s.vouchers.generate(
+    with store() as s, progress_bar("vouchers") as progress:
+        s.vouchers.generate(
             batch,
             count,
             amount_micros,
@@ -56,8 +56,8 @@ def generate(
             alphabet=alphabet or READABLE,
             expires_at_us=expires_at_us,
             progress=progress,
+            hand_over=lambda codes: write_codes(out, "code", codes),
         )
-        write_codes(out, "code", codes)
     typer.echo(
         f"{count} vouchers of {format_amount(amount_micros, currency.upper())} made; their codes are in {out}"
     )

@@ -3,24 +3,49 @@
 It goes on while the service is down, per channel id and in microseconds, so it says what a leg whose events were
 missed really cost. One line per event: eventtype, eventtime (epoch seconds), uniqueid, linkedid, and for HANGUP
 the EXTRA field, JSON with the cause.
+
+It is read backwards from its end, over as many rotated files as it takes, and never further than it has to be.
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import os
+import lzma
+import re
+import zlib
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
 
+from stasis_callback.ari.cel_files import LINE_LIMIT_BYTES, JournalFile, files_of
 from stasis_callback.clock import US_PER_S, Clock, Inbox
+from stasis_callback.core.errors import CallbackError
 
-_BLOCK = 1 << 16
+ALWAYS_BYTES = 1 << 20
+"""So much of the end is looked at whatever the times in it say: a clock that was set back makes old what is new."""
+LONGEST_S = 26 * 3600
+"""How far back is looked for whoever does not say since when: no leg lasts longer."""
 _POLL_S = 0.05
+_TRIES = 5
 # Events are written in order per channel but only nearly so over all channels.
 _DISORDER_US = 10 * US_PER_S
+_TAIL_BYTES = 1 << 16
+
+# A power cut tears a line anywhere, and the next one is glued to what is left of it. So a line is cut where events
+# begin, and an event counts when all but its last field is whole.
+_BEGIN = re.compile(rb'"[A-Z_]+","[0-9]')
+_EVENT = re.compile(
+    rb'"([A-Z_]+)","([0-9]{1,12})(?:\.([0-9]{1,6})[0-9]*)?","([^"]+)","[^"]*"(?:,"((?:[^"]|"")*)"\r?$)?'
+)
+
+Event = tuple[str, int, str, bytes]
+"""Type, time, channel id, extra."""
+
+
+class JournalUnreadable(CallbackError):
+    """The journal cannot be read: nothing is known of any channel, which is not the same as that there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,80 +60,169 @@ class CelRecord:
     """Q.850 cause of the end; Asterisk's own fuse leaves 0 or 16."""
 
 
+class Records(dict[str, CelRecord]):
+    """What the journal says, by channel id; a channel that it does not name is missing."""
+
+    reaches_back = False
+    """Whether the journal goes back to the time asked for. Only then a channel that is missing never was: a journal
+    that was deleted, or is younger than that, says nothing about it."""
+
+
 class CelJournal:
-    """Reads the journal at `path` and, once rotated, the older `path` + `.1`. Never writes."""
+    """Reads the journal at `path` and its rotated files. Never writes."""
 
     def __init__(self, path: Path | str, *, clock: Clock | None = None) -> None:
         self._path = Path(path)
         self._clock = clock or Clock()
 
-    def records(
-        self, channel_ids: Collection[str], *, not_before_us: int | None = None
-    ) -> dict[str, CelRecord]:
+    def records(self, channel_ids: Collection[str], *, not_before_us: int | None = None) -> Records:
         """What the journal says about these channels; one it does not name is missing from the answer.
 
         Reads backwards until the start of every channel is found, so recent calls are cheap in a large file.
-        `not_before_us`: a time before all of them; stops there, which matters when a channel never was.
-        An id that was used twice gets its last life.
+        `not_before_us`: a time before all of them, by default a day ago; it stops there, which matters when a channel
+        never was. An id that was used twice gets its last life. Raises JournalUnreadable.
         """
-        wanted = {channel_id: CelRecord(channel_id) for channel_id in channel_ids}
-        open_ids = set(wanted)
-        oldest_us = None if not_before_us is None else not_before_us - _DISORDER_US
-        for kind, at_us, channel_id, extra in self._events_backwards(open_ids, oldest_us):
-            wanted[channel_id] = _with(wanted[channel_id], kind, at_us, extra)
-            if kind == "CHAN_START":
-                open_ids.discard(channel_id)
-                if not open_ids:
-                    break
-        return {
-            channel_id: record for channel_id, record in wanted.items() if record != CelRecord(channel_id)
-        }
+        if not_before_us is None:
+            not_before_us = self._clock.now_us() - LONGEST_S * US_PER_S
+        with _readable(self._path):
+            for _ in range(_TRIES):
+                files = files_of(self._path)
+                try:
+                    found = _Look(channel_ids, not_before_us).over(files)
+                except FileNotFoundError:  # renamed just now
+                    continue
+                if not _rotated(files, files_of(self._path)):
+                    return found
+        raise JournalUnreadable(f"the billing journal {self._path} is rotated again and again")
 
     def wait_for_end(
         self, channel_id: str, timeout_s: float, *, not_before_us: int | None = None
     ) -> CelRecord | None:
-        """Wait until the channel's HANGUP is in the journal; None when it was not within `timeout_s`."""
+        """Wait until the channel's HANGUP is in the journal; None when it was not within `timeout_s`.
+
+        Raises JournalUnreadable when it still cannot be read then.
+        """
         pause: Inbox[None] = Inbox(self._clock)
         deadline_s = self._clock.monotonic_s() + timeout_s
-        seen: object = ()
+        tail = _Tail(self._path, channel_id)
         while True:
-            if (now := self._fingerprint()) != seen:
-                seen = now
-                record = self.records([channel_id], not_before_us=not_before_us).get(channel_id)
-                if record is not None and record.ended_at_us is not None:
-                    return record
+            unreadable: JournalUnreadable | None = None
+            try:
+                if tail.may_name_it():
+                    record = self.records([channel_id], not_before_us=not_before_us).get(channel_id)
+                    if record is not None and record.ended_at_us is not None:
+                        return record
+            except JournalUnreadable as error:
+                unreadable, tail = error, _Tail(self._path, channel_id)
             if self._clock.monotonic_s() >= deadline_s:
+                if unreadable:
+                    raise unreadable
                 return None
             pause.get(_POLL_S)
 
-    def _fingerprint(self) -> tuple[int, int] | None:
-        try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return stat.st_ino, stat.st_size
 
-    def _events_backwards(
-        self, wanted: Collection[str], oldest_us: int | None
-    ) -> Iterator[tuple[str, int, str, str]]:
-        """Events of the wanted channels, newest first. `wanted` may shrink meanwhile."""
-        for path in (self._path, self._path.with_name(self._path.name + ".1")):
+class _Look:
+    """One look through the files, from the newest line to as old a one as is needed."""
+
+    def __init__(self, channel_ids: Collection[str], not_before_us: int) -> None:
+        self._found = Records({channel_id: CelRecord(channel_id) for channel_id in channel_ids})
+        self._open = set(channel_ids)
+        self._names = [channel_id.encode() for channel_id in channel_ids]
+        self._oldest_us = not_before_us - _DISORDER_US
+        self._looked_at = 0
+
+    def over(self, files: list[JournalFile]) -> Records:
+        """What they say."""
+        for file in files:
+            if self._has_gone_back(file.modified_us) or self._over(file):
+                break
+        for channel_id, record in list(self._found.items()):
+            if record == CelRecord(channel_id):
+                del self._found[channel_id]
+        return self._found
+
+    def _has_gone_back(self, at_us: int) -> bool:
+        """Whether something of this time is so old that what comes before it need not be looked at."""
+        if at_us >= self._oldest_us:
+            return False
+        self._found.reaches_back = True
+        return self._looked_at >= ALWAYS_BYTES
+
+    def _over(self, file: JournalFile) -> bool:
+        """Whether nothing is to be looked for beyond this file."""
+        for block in file.blocks(self._names):
+            self._looked_at += len(block)
+            if self._is_enough(block):
+                return True
+        return False
+
+    def _is_enough(self, block: bytes) -> bool:
+        lines = block.split(b"\n")
+        named = any(name in block for name in self._names)
+        if not named:  # the oldest line of a block tells its age
+            oldest = next((event for line in lines for event in _events(line)), None)
+            return oldest is not None and self._has_gone_back(oldest[1])
+        for line in reversed(lines):
+            for kind, at_us, channel_id, extra in reversed(_events(line)):
+                if self._has_gone_back(at_us):
+                    return True
+                if channel_id in self._open:
+                    self._found[channel_id] = _with(self._found[channel_id], kind, at_us, extra)
+                    if kind == "CHAN_START":
+                        self._open.discard(channel_id)
+                        if not self._open:
+                            return True
+        return False
+
+
+class _Tail:
+    """What is new at the end of the journal, so that who waits does not read all of it again and again."""
+
+    def __init__(self, path: Path, channel_id: str) -> None:
+        self._path = path
+        self._name = channel_id.encode()
+        self._inode = -1
+        self._read_up_to = 0
+
+    def may_name_it(self) -> bool:
+        """Whether there may be a line about the channel that was not there before. Raises JournalUnreadable."""
+        with _readable(self._path):
             try:
-                file = path.open("rb")
+                stat = self._path.stat()
             except FileNotFoundError:
-                continue
-            with file:
-                for line in _lines_backwards(file, wanted):
-                    event = _parse(line)
-                    if event is None:
-                        continue
-                    if oldest_us is not None and event[1] < oldest_us:
-                        return
-                    if event[2] in wanted:
-                        yield event
+                changed, self._inode = self._inode != 0, 0
+                return changed
+            size, new_bytes = stat.st_size, stat.st_size - self._read_up_to
+            if stat.st_ino != self._inode or new_bytes < 0 or new_bytes > _TAIL_BYTES:
+                self._inode, self._read_up_to = stat.st_ino, max(size - LINE_LIMIT_BYTES, 0)
+                return True
+            if not new_bytes:
+                return False
+            with self._path.open("rb") as file:
+                file.seek(self._read_up_to)
+                new = file.read(new_bytes)
+        self._read_up_to += new.rfind(b"\n") + 1
+        return self._name in new
 
 
-def _with(record: CelRecord, kind: str, at_us: int, extra: str) -> CelRecord:
+def _rotated(before: list[JournalFile], now: list[JournalFile]) -> bool:
+    """Whether a file was renamed or cut meanwhile: it may have been read twice, or not at all."""
+    sizes = {file.inode: file.size for file in now}
+    return list(sizes) != [file.inode for file in before] or any(
+        sizes[file.inode] < file.size for file in before
+    )
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise JournalUnreadable(f"the billing journal {path} cannot be read: {reason}") from error
+
+
+def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
     """Read backwards, the last one seen of a kind is the first that happened, and that one counts."""
     if kind == "CHAN_START":
         return replace(record, started_at_us=at_us)
@@ -119,47 +233,23 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: str) -> CelRecord:
     return record
 
 
-def _lines_backwards(file: BinaryIO, wanted: Collection[str]) -> Iterator[bytes]:
-    """Lines, last first. Of a block that names no wanted channel only the oldest, which tells its age."""
-    for block in _blocks_backwards(file):
-        lines = block.split(b"\n")
-        yield from reversed(lines if any(name.encode() in block for name in wanted) else lines[:1])
+def _events(line: bytes) -> list[Event]:
+    """What a line tells: one event, if it is not damaged."""
+    line = line[-LINE_LIMIT_BYTES:]
+    begins = [found.start() for found in _BEGIN.finditer(line)]
+    events = []
+    for begin, end in pairwise([*begins, len(line)]):
+        if found := _EVENT.match(line[begin:end]):
+            kind, seconds, fraction, channel_id, extra = found.groups(b"")
+            at_us = int(seconds) * US_PER_S + int(fraction.ljust(6, b"0"))
+            events.append((kind.decode(), at_us, channel_id.decode(errors="replace"), extra))
+    return events
 
 
-def _blocks_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Whole lines in blocks, last block first; what follows the last newline is still being written."""
-    position = file.seek(0, os.SEEK_END)
-    later = b""  # what was read of a line that begins further up
-    complete = False  # whether the newline behind the last whole line has been seen
-    while position:
-        size = min(_BLOCK, position)
-        position -= size
-        file.seek(position)
-        block = file.read(size) + later
-        if not complete:
-            end = block.rfind(b"\n") + 1
-            complete = end > 0
-            block = block[:end] if complete else block
-        start = block.find(b"\n") + 1 if position else 0
-        later = block[:start] if complete else block
-        if complete:
-            yield block[start:]
-
-
-def _parse(line: bytes) -> tuple[str, int, str, str] | None:
-    """(type, time, channel id, extra) of a line; None for one that is damaged."""
-    try:
-        kind, at, channel_id, _linked_id, extra, *_ = next(csv.reader([line.decode(errors="replace")]))
-        seconds, _, fraction = at.partition(".")
-        return kind, int(seconds) * US_PER_S + int(fraction[:6].ljust(6, "0")), channel_id, extra
-    except (ValueError, StopIteration, csv.Error):
-        return None
-
-
-def _cause(extra: str) -> int | None:
+def _cause(extra: bytes) -> int | None:
     """HANGUP's EXTRA: `{"hangupcause":16,...}`, or the bare number."""
     try:
-        value = json.loads(extra)
+        value = json.loads(extra.replace(b'""', b'"'))
     except ValueError:
         return None
     cause = value.get("hangupcause") if isinstance(value, dict) else value

@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import websocket
+
 from stasis_callback.ari.bridges import Bridge, Bridges
 from stasis_callback.ari.channels import Channel, Channels, Playback
 from stasis_callback.ari.errors import AriError
@@ -24,6 +26,9 @@ _APP = re.compile(r"[A-Za-z0-9_.-]+")
 # Half of all events of a call, and nothing reads them. What is named here is left out and all else sent: a list
 # of what to send would go stale with every new event. Asterisk forgets it with the application: put per connect.
 UNWANTED_EVENTS = ("ChannelVarset", "ChannelDialplan")
+SUBSCRIPTIONS = ("channel_ids", "bridge_ids", "endpoint_ids", "device_names")
+"""What an application may have, as `GET /applications` names it."""
+REPLACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,32 @@ class AriClient:
         """Whether a module (`func_timeout.so`) is loaded and running."""
         body = self.rest.fetch("asterisk", "modules", name)
         return body is not None and body.get("status") == "Running"
+
+    def taken(self) -> bool:
+        """Whether another process is connected under our application's name, for certain.
+
+        Asterisk lists an application also when nobody is connected any more, as long as it has channels or bridges:
+        those of a process that died. Without them it is listed only while somebody is. False when Asterisk does not
+        answer.
+        """
+        try:
+            body = self.rest.fetch("applications", self.app)
+        except AriError:
+            return False
+        return body is not None and not any(body.get(kind) for kind in SUBSCRIPTIONS)
+
+    def replace_others(self) -> None:
+        """Have whoever is connected under our application's name stop: it is told of another. Raises AriError."""
+        try:
+            websocket.create_connection(
+                self.rest.events_url(self.app),
+                timeout=REPLACE_S,
+                header=self.rest.headers,
+                suppress_origin=True,
+                http_no_proxy=["*"],
+            ).close(timeout=REPLACE_S)
+        except (OSError, websocket.WebSocketException) as error:
+            raise AriError(0, str(error)) from error
 
     def set_event_filter(self) -> bool:
         """Have the noise left out of our event stream; False while the application is not connected."""

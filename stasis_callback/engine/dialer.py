@@ -9,6 +9,7 @@ import structlog
 
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.clock import US_PER_S
+from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.ending import hang_up_legs
 from stasis_callback.engine.recovery import recover
 from stasis_callback.engine.services import Services
@@ -95,6 +96,7 @@ class Dialer:
         with self._claiming:
             room = self._limit - len(self.sessions)
             for request in self._s.stores.requests.claim(room) if room > 0 else []:
+                crashpoint("claimed")
                 session = Session(self._s, request)
                 self._start(session, session.run)
 

@@ -20,6 +20,7 @@ import structlog
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
+from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
@@ -246,6 +247,7 @@ class Funding:
                     return True
 
                 if self._unit(open_both):
+                    crashpoint("leg-b-held")
                     held_s = plan.a_s
                     return Grant(plan.talk_s, plan.whole_s)
             return None

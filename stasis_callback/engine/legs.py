@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from stasis_callback.ari.cel import CelRecord
+from stasis_callback.ari.cel import CelRecord, JournalUnreadable
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.engine.services import Services
@@ -84,10 +84,16 @@ def recheck(services: Services, call: Call, leg: Leg) -> None:
 def journal_record(
     services: Services, leg_id: str, dialed_at_us: int, *, wait_s: float = 0.0
 ) -> CelRecord | None:
-    """What Asterisk's journal says of a leg, after waiting so long for its end; None when it says nothing."""
+    """What Asterisk's journal says of a leg, after waiting so long for its end; None when it says nothing, or cannot
+    be read.
+    """
     journal, since_us = services.journal, dialed_at_us - LATEST_START_S * 1_000_000
-    ended = journal.wait_for_end(leg_id, wait_s, not_before_us=since_us) if wait_s else None
-    return ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)
+    try:
+        ended = journal.wait_for_end(leg_id, wait_s, not_before_us=since_us) if wait_s else None
+        return ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)
+    except JournalUnreadable as error:
+        log.error("leg.journal_not_read", leg=leg_id, error=str(error))
+        return None
 
 
 def _last_known_us(services: Services, call: Call, leg: Leg) -> int:

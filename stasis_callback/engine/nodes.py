@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import structlog
 
-from stasis_callback.ari.cel import CelJournal, CelRecord
+from stasis_callback.ari.cel import CelJournal, CelRecord, JournalUnreadable
 from stasis_callback.ari.client import AriClient, AsteriskInfo
 from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import US_PER_S, Clock
@@ -276,7 +276,7 @@ def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecor
     since_us = min(leg.dialed_at_us for leg in legs) - LATEST_START_S * US_PER_S
     try:
         return journal.records([leg.id for leg in legs], not_before_us=since_us)
-    except OSError as error:
+    except JournalUnreadable as error:
         log.warning("node.journal_not_read", error=str(error))
         return {}
 

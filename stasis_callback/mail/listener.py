@@ -9,24 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
 
 import structlog
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.clock import Clock
 from stasis_callback.crashpoint import crashpoint
+from stasis_callback.listening import Port, mail_port
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.settings import EmailSettings
+from stasis_callback.workers import Pool, Worker
 
 log = structlog.get_logger()
 
-START_S, STOP_S = 10.0, 10.0
+STOP_S = 10.0
+ROUNDS, ROUND_S = 20, 0.1
 LATER = "451 4.3.0 Not now, please try again"
 IDENT = "stasis-callback"
+
+T = TypeVar("T")
 
 # What an honest mail server never sends (RFC 5321, 2.3.8), and what smuggles a second mail into a first one.
 _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
@@ -35,7 +40,7 @@ _BARE = re.compile(rb"(?<!\r)\n|\r(?!\n)")
 class _Handler:
     """What aiosmtpd calls. Databases and hashes are waited for in threads of their own."""
 
-    def __init__(self, desk: MailDesk, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, desk: MailDesk, pool: Pool) -> None:
         self._desk = desk
         self._pool = pool
 
@@ -79,48 +84,101 @@ class _Handler:
         log.error("mail.put_off", error=type(error).__name__)
         return LATER
 
-    async def _in_thread(self, function: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+    async def _in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+
+        def answer(set_it: Callable[..., None], value: object) -> None:
+            if not done.done():  # the connection may be gone
+                set_it(value)
+
+        def task() -> None:
+            try:
+                result = function(*arguments)
+            except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+                _tell(loop, answer, done.set_exception, error)
+            else:
+                _tell(loop, answer, done.set_result, result)
+
+        self._pool.submit(task)
+        return await done
+
+
+def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
+    with suppress(RuntimeError):  # the loop has ended meanwhile: nobody waits any more
+        loop.call_soon_threadsafe(*call)
 
 
 class Listener:
     """Listens in a thread of its own."""
 
-    def __init__(self, settings: EmailSettings, desk: MailDesk) -> None:
+    def __init__(
+        self, settings: EmailSettings, desk: MailDesk, clock: Clock, port: Port | None = None
+    ) -> None:
+        """`port` is there already, or made at the start."""
         self._settings = settings
-        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="mail")
+        self._pool = Pool("mail", settings.threads, clock)
         self._handler = _Handler(desk, self._pool)
-        self._loop = asyncio.new_event_loop()
-        self._server: asyncio.Server | None = None
-        self.address = (settings.host, settings.port)
-        """Host and port; where the settings say any port, the one it has once it listens."""
+        self._port = port
+        self._end: Callable[[], object] = lambda: None
         self._open: set[asyncio.BaseTransport] = set()
-        self._thread = threading.Thread(target=self._serve, name="mail-listener", daemon=True)
+        self._worker = Worker("mail-listener", self._work, clock)
+        self.workers = [self._worker, *self._pool.workers]
         # Its lines have addresses in them, and one for everything that is no SMTP.
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port, once it listens."""
+        assert self._port is not None
+        return self._port.address
+
     def start(self) -> None:
-        """Listen. Raises CallbackError when the address cannot be had."""
-        self._thread.start()
-        try:
-            self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(START_S)
-        except OSError as error:
-            self.stop()
-            raise CallbackError(
-                f"the mail listener cannot listen: look at email.host and email.port ({error.strerror})"
-            ) from None
-        self.address = self._server.sockets[0].getsockname()[:2]
+        """Take mails. Raises CallbackError when the port cannot be had."""
+        self._port = self._port or mail_port(self._settings)
+        self._pool.start()
+        self._worker.start()
         log.info("mail.started", address=":".join(map(str, self.address)), protocol=self._settings.listener)
 
     def stop(self) -> None:
         """Take no more mails; one that is being decided on is finished, and sent again by the mail server."""
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join(STOP_S)
-        self._pool.shutdown()
+        self._worker.ask_to_stop()
+        self._end()
+        self._worker.stop(STOP_S)
+        self._pool.stop(STOP_S)
+        if self._port is not None:
+            self._port.close()
 
-    async def _listen(self) -> asyncio.Server:
-        return await self._loop.create_server(self._session, self._settings.host, self._settings.port)
+    def _work(self, worker: Worker) -> None:
+        asyncio.run(self._serve(worker))
+
+    async def _serve(self, worker: Worker) -> None:
+        assert self._port is not None
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        sockets = self._port.copies()
+        servers = [await loop.create_server(self._session, sock=one) for one in sockets]
+        self._end = lambda: _tell(loop, over.set)
+        try:
+            if worker.goes_on:
+                await over.wait()
+        finally:
+            # A server that is closed forgets connections which are being accepted: first no more are accepted.
+            for one in sockets:
+                loop.remove_reader(one)
+            await self._hang_up()
+            for server in servers:
+                server.close()
+
+    async def _hang_up(self) -> None:
+        """End every connection, those that were accepted a moment ago too."""
+        for _ in range(ROUNDS):
+            for transport in list(self._open):
+                transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            if not left:
+                break
+            await asyncio.wait(left, timeout=ROUND_S)
+        self._open.clear()
 
     def _session(self) -> SMTP:
         kind = _LimitedLMTP if self._settings.listener == "lmtp" else _LimitedSMTP
@@ -131,28 +189,10 @@ class Listener:
             ident=IDENT,
             timeout=self._settings.timeout_s,
             enable_SMTPUTF8=True,  # or the mail server bounces what was written from such an address
-            loop=self._loop,
+            loop=asyncio.get_running_loop(),
         )
         session.others, session.limit = self._open, self._settings.connections_limit
         return session
-
-    def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_forever()
-            self._loop.run_until_complete(self._close())
-        finally:
-            self._loop.close()
-
-    async def _close(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for transport in list(self._open):
-            transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
-        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
 
 
 class _Limited(SMTP):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, datetime
 
 import structlog
@@ -11,6 +10,7 @@ from imapclient import DELETED, SEEN, IMAPClient
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.settings import EmailSettings
+from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
 
@@ -34,31 +34,27 @@ class Mailbox:
         self._settings = settings
         self._desk = desk
         self._clock = clock
-        self._inbox = clock.inbox()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="mailbox", daemon=True)
+        self.worker = Worker("mailbox", self._work, clock)
 
     def start(self) -> None:
         """Begin to read."""
-        self._thread.start()
+        self.worker.start()
 
     def stop(self) -> None:
         """Stop; a mail that is being decided on is finished."""
-        self._stopping.set()
-        self._inbox.put("stop")
-        self._thread.join(TIMEOUT_S)
+        self.worker.stop(TIMEOUT_S)
 
-    def _work(self) -> None:
-        while not self._stopping.is_set():
+    def _work(self, worker: Worker) -> None:
+        while worker.goes_on:
             try:
                 with self._connected() as client:
                     log.info("mailbox.connected", host=self._settings.imap_host)
-                    while not self._stopping.is_set():
+                    while worker.goes_on:
                         self._read_all(client)
                         self._wait(client)
             except Exception as error:  # noqa: BLE001  servers end connections in many ways: connect again
                 log.warning("mailbox.lost", error=type(error).__name__)
-                self._inbox.get(RETRY_S)
+                worker.pause(RETRY_S)
 
     def _connected(self) -> IMAPClient:
         s = self._settings
@@ -80,7 +76,7 @@ class Mailbox:
         until_s = self._clock.monotonic_s() + IDLE_S
         client.idle()
         try:
-            while not self._stopping.is_set() and self._clock.monotonic_s() < until_s:
+            while self.worker.goes_on and self._clock.monotonic_s() < until_s:
                 if client.idle_check(timeout=LOOK_S):
                     return
         finally:
@@ -93,7 +89,7 @@ class Mailbox:
         of one that came during the SEARCH before it.
         """
         before: object = None
-        while not self._stopping.is_set() and (now := self._opened(client)) != before:
+        while self.worker.goes_on and (now := self._opened(client)) != before:
             self._read_unseen(client)
             before = now
 
@@ -103,7 +99,7 @@ class Mailbox:
             log.warning("mailbox.no_instance", instance=self._settings.imap_address)
             return
         for uid in client.search("UNSEEN UNDELETED"):
-            if self._stopping.is_set():
+            if not self.worker.goes_on:
                 return
             if self._decided(client, uid):
                 self._done(client, uid)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import smtplib
-import threading
 
 import structlog
 
@@ -11,6 +10,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.engine.stores import Stores
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.replies import ReplyView
+from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
 
@@ -27,26 +27,20 @@ class ReplySender:
     def __init__(self, settings: EmailSettings, stores: Stores, clock: Clock) -> None:
         self._settings = settings
         self._stores = stores
-        self._inbox = clock.inbox()
-        self._thread = threading.Thread(target=self._work, name="mail-replies", daemon=True)
+        self.worker = Worker("mail-replies", self._work, clock)
 
     def start(self) -> None:
         """Begin to send."""
-        self._thread.start()
+        self.worker.start()
 
     def stop(self) -> None:
         """Stop; what is not sent yet is sent after the next start."""
-        self._inbox.put("stop")
-        self._thread.join(TIMEOUT_S)
+        self.worker.stop(TIMEOUT_S)
 
-    def _work(self) -> None:
-        wait_s = 0.0
-        while self._inbox.get(wait_s) is None:
-            try:
-                wait_s = 0.0 if self.send_due() else IDLE_S
-            except Exception:
-                log.exception("mail.answer_failed")
-                wait_s = IDLE_S
+    def _work(self, worker: Worker) -> None:
+        while worker.goes_on:
+            if not self.send_due():
+                worker.pause(IDLE_S)
 
     def send_due(self) -> int:
         """Send what is due; how many were tried."""

@@ -7,13 +7,15 @@ from collections.abc import Callable
 from stasis_callback.clock import Clock
 from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
 from stasis_callback.engine.stores import Stores
+from stasis_callback.listening import Port
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.mail.listener import Listener
 from stasis_callback.mail.mailbox import Mailbox
 from stasis_callback.mail.replies import ReplySender
 from stasis_callback.settings import Settings
+from stasis_callback.workers import Worker, regularly
 
-HOUSEKEEPING_S = 600.0
+TIDY_S = 600.0
 
 
 def open_desk(
@@ -34,33 +36,42 @@ class MailServer:
     """Takes mails and answers them, as the settings say."""
 
     def __init__(
-        self, settings: Settings, stores: Stores, clock: Clock, wake_dialer: Callable[[], None]
+        self,
+        settings: Settings,
+        stores: Stores,
+        clock: Clock,
+        wake_dialer: Callable[[], None],
+        port: Port | None = None,
     ) -> None:
-        """Nothing listens yet."""
+        """Nothing is taken yet. `port` is the listener's, there already or made at the start."""
         email = settings.email
         self._stores = stores
-        self._clock = clock
-        self._tidied_s = -HOUSEKEEPING_S
         desk = open_desk(settings, stores, clock, wake_dialer)
-        self.listener = Listener(email, desk) if email.listener != "off" else None
+        self.listener = Listener(email, desk, clock, port) if email.listener != "off" else None
         self.mailbox = Mailbox(email, desk, clock) if email.imap_host else None
         self.replies = ReplySender(email, stores, clock)
+        self._tidying = Worker("mail-tidy", regularly(TIDY_S, self.tidy), clock)
+        self.workers = [
+            self._tidying,
+            self.replies.worker,
+            *(self.listener.workers if self.listener else ()),
+            *([self.mailbox.worker] if self.mailbox else ()),
+        ]
+        """Its background threads."""
 
     def start(self) -> None:
         """Take mails. Raises CallbackError when the listener's address cannot be had."""
-        for part in (self.listener, self.mailbox, self.replies):
+        for part in (self._tidying, self.listener, self.mailbox, self.replies):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
         """Take no more."""
-        for part in (self.listener, self.mailbox, self.replies):
+        for part in (self._tidying, self.listener, self.mailbox, self.replies):
             if part is not None:
                 part.stop()
 
-    def keep_house(self) -> None:
-        """Remove what is out of date, now and then."""
-        if self._clock.monotonic_s() - self._tidied_s >= HOUSEKEEPING_S:
-            self._tidied_s = self._clock.monotonic_s()
-            self._stores.replies.forget_old()
-            self._stores.limits.forget_old()
+    def tidy(self) -> None:
+        """Remove what is out of date."""
+        self._stores.replies.forget_old()
+        self._stores.limits.forget_old()

@@ -1,14 +1,16 @@
 """`db copy`: a running business moves from one database to another, of either kind, all or nothing.
 
-Calls must not be under way. The target's rows are inserted in one transaction; before it commits, every table has as
-many rows and the same sums at both ends.
+Calls must not be under way. The source is read at one moment and nobody is kept from writing to it. The target's rows
+are inserted in one transaction, on which nobody waits; before it commits, every table has the same rows at both ends,
+and the source the same as when the copy began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, Protocol
 
 import peewee
 
@@ -17,9 +19,13 @@ from stasis_callback.core.states import RequestState
 from stasis_callback.store.database import Database, migrate
 from stasis_callback.store.engines import Engine, open_engine
 from stasis_callback.store.models import ALL, Request
+from stasis_callback.store.snapshots import Snapshots, open_snapshots
 from stasis_callback.store.tables import Table
 
 BATCH = 1000
+_MODULUS = 1 << 256
+
+Row = tuple[Any, ...]
 
 
 def copy_database(source_url: str, target_url: str, progress: Callable[[int, int], None]) -> dict[str, int]:
@@ -33,13 +39,8 @@ def copy_database(source_url: str, target_url: str, progress: Callable[[int, int
     try:
         if source.pending_migrations():
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
-        with _target(target_url) as target, source.transaction():
-            under_way = (RequestState.DIALING, RequestState.TALKING)
-            if Request.select().where(Request.state.in_(under_way)).exists():
-                raise InvalidInput(
-                    "calls are under way: stop the service and let them end, then start it once"
-                )
-            return _copy(target, progress)
+        with _target(target_url) as target, closing(open_snapshots(source)) as looks:
+            return _copy(looks, target, progress)
     finally:
         source.close()
 
@@ -59,51 +60,108 @@ def _target(url: str) -> Iterator[Engine]:
         database.close_all()
 
 
-def _copy(target: Engine, progress: Callable[[int, int], None]) -> dict[str, int]:
-    copied: dict[str, int] = {}
-    total = sum(model.select().count() for model in ALL)
+def _copy(looks: Snapshots, target: Engine, progress: Callable[[int, int], None]) -> dict[str, int]:
+    written = _Written(target)
     with target.peewee.atomic():
+        with looks.look():
+            _require_quiet(looks)
+            total = sum(looks.rows(f"SELECT COUNT(*) FROM {_name(model)}")[0][0] for model in ALL)  # noqa: S608
+            copied: dict[str, _Content] = {}
+            for model in ALL:
+                copied[_name(model)] = content = _Content()
+                done = sum(one.rows for one in copied.values())
+                for rows in _batches(looks, model):
+                    _insert(target, model, rows)
+                    content.add(rows)
+                    progress(done + content.rows, total)
         for model in ALL:
-            done = sum(copied.values())
-            copied[_name(model)] = 0
-            for rows in _batches(model):
-                _insert(target, model, rows)
-                copied[_name(model)] += len(rows)
-                progress(done + copied[_name(model)], total)
-            require(
-                _sums(model) == _sums(model, target), f"the copy of {_name(model)} differs from the original"
-            )
+            same = _Content.of(_batches(written, model)) == copied[_name(model)]
+            require(same, f"the copy of {_name(model)} differs from the original")
             target.go_on_after(_name(model), model._meta.auto_increment)
-    return copied
+        with looks.look():
+            changed = [m for m in ALL if _Content.of(_batches(looks, m)) != copied[_name(m)]]
+        if changed:
+            raise CallbackError(
+                f"{_name(changed[0])} was changed while it was copied, so nothing was: stop every service and "
+                "command that uses the database, and copy again"
+            )
+    return {name: content.rows for name, content in copied.items()}
 
 
-def _batches(model: type[Table]) -> Iterator[list[tuple[Any, ...]]]:
-    """The rows in the order of their keys: what refers to another row of the same table comes after it."""
-    rows = model.select().order_by(model._meta.primary_key).tuples().iterator()
-    batch: list[tuple[Any, ...]] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _require_quiet(looks: Snapshots) -> None:
+    """Raises InvalidInput while a call is under way."""
+    under_way = [RequestState.DIALING.value, RequestState.TALKING.value]
+    if looks.rows(f"SELECT 1 FROM {_name(Request)} WHERE state IN (?, ?) LIMIT 1", under_way):  # noqa: S608
+        raise InvalidInput("calls are under way: stop the service and let them end, then start it once")
 
 
-def _insert(target: Engine, model: type[Table], rows: Sequence[tuple[Any, ...]]) -> None:
+class _Content:
+    """What is in a table, whatever the order of its rows: how many, and a sum of their hashes."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._sum = 0
+
+    @classmethod
+    def of(cls, batches: Iterable[Sequence[Row]]) -> _Content:
+        content = cls()
+        for rows in batches:
+            content.add(rows)
+        return content
+
+    def add(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            said = hashlib.sha256(repr(row).encode("utf-8", "surrogatepass")).digest()
+            self._sum = (self._sum + int.from_bytes(said)) % _MODULUS
+        self.rows += len(rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and (self.rows, self._sum) == (other.rows, other._sum)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+
+class _Readable(Protocol):
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows of a SELECT."""
+
+
+class _Written:
+    """The target, within the transaction that writes it."""
+
+    def __init__(self, target: Engine) -> None:
+        self._database = target.peewee
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        found: list[Any] = self._database.execute_sql(
+            statement.replace("?", self._database.param), values
+        ).fetchall()
+        return found
+
+
+def _batches(readable: _Readable, model: type[Table]) -> Iterator[list[Row]]:
+    """The rows in the order of their keys, so that what refers to another row of the same table comes after it."""
+    fields = model._meta.sorted_fields
+    key: Any = model._meta.primary_key
+    flags = [isinstance(field, peewee.BooleanField) for field in fields]
+    columns = ", ".join(field.column_name for field in fields)
+    at = [field.column_name for field in fields].index(key.column_name)
+    select = f"SELECT {columns} FROM {_name(model)}"  # noqa: S608 - our own names
+    rest = f"ORDER BY {key.column_name} LIMIT {BATCH}"
+    found = readable.rows(f"{select} {rest}")
+    while found:
+        yield [
+            tuple(bool(value) if flag else value for value, flag in zip(row, flags, strict=True))
+            for row in found
+        ]
+        found = readable.rows(f"{select} WHERE {key.column_name} > ? {rest}", [found[-1][at]])
+
+
+def _insert(target: Engine, model: type[Table], rows: Sequence[Row]) -> None:
     columns = ", ".join(field.column_name for field in model._meta.sorted_fields)
     places = ", ".join([target.peewee.param] * len(model._meta.sorted_fields))
     statement = f"INSERT INTO {_name(model)} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
     target.peewee.cursor().executemany(statement, rows)
-
-
-def _sums(model: type[Table], target: Engine | None = None) -> tuple[int, ...]:
-    """The number of rows, and the sum of every column that is a whole number."""
-    numbers = [f.column_name for f in model._meta.sorted_fields if isinstance(f, peewee.IntegerField)]
-    sums = "".join(f", COALESCE(SUM({name}), 0)" for name in numbers)
-    database = target.peewee if target else model._meta.database
-    row = database.execute_sql(f"SELECT COUNT(*){sums} FROM {_name(model)}").fetchone()  # noqa: S608 - our own names
-    return tuple(int(value) for value in row)
 
 
 def _name(model: type[Table]) -> str:

@@ -150,6 +150,11 @@ class Database:
 
     # --- within a transaction --------------------------------------------------------------------------------------
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return bool(self._peewee.in_transaction())
+
     def lock(self, *names: str) -> None:
         """Within a transaction: wait until no other works on any of `names`, and keep others off until the commit.
 

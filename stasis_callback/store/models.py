@@ -10,6 +10,10 @@ from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
 from stasis_callback.store.node_models import Node, NodeEvent
+from stasis_callback.store.rate_models import RateRow as RateRow
+from stasis_callback.store.rate_models import Tariff as Tariff
+from stasis_callback.store.rate_models import TariffRevision as TariffRevision
+from stasis_callback.store.rate_models import TariffTerms as TariffTerms
 from stasis_callback.store.tables import Table, TextField
 
 
@@ -39,64 +43,13 @@ class Customer(Table):
     created_at_us = BigIntegerField()
 
 
-class Tariff(Table):
-    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them."""
+class Draft(Table):
+    """A change of many rows that is being written, `written` of them so far: they do not count while it stands."""
 
-    name = TextField(unique=True)
-    currency = TextField()
-    revision = IntegerField()
-    created_at_us = BigIntegerField()
-
-
-class TariffRevision(Table):
-    """One change of a tariff: who reads its history, or takes it back, starts here."""
-
-    tariff = ForeignKeyField(Tariff)
-    number = IntegerField()
-    kind = TextField()
-    note = TextField()
-    rates = IntegerField()
-    created_at_us = BigIntegerField()
-
-    class Meta:
-        indexes = ((("tariff", "number"), True),)
-
-
-class TariffTerms(Table):
-    """One version of what a tariff adds to each of its rates. Never changed: the newest counts."""
-
-    tariff = ForeignKeyField(Tariff)
-    free_s = IntegerField()
-    grace_s = IntegerField()
-    surcharge_bp = IntegerField()
-    minimum_micros = BigIntegerField()
-    rounding_micros = BigIntegerField()
-    rounding = TextField()
-    off_peak = TextField()
-    time_zone = TextField()
-    created_at_us = BigIntegerField()
-
-
-class RateRow(Table):
-    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts."""
-
-    tariff = ForeignKeyField(Tariff)
-    revision = IntegerField()
-    prefix = TextField()
-    description = TextField()
-    connect_fee_micros = BigIntegerField()
-    first_interval_s = IntegerField()
-    first_price_micros = BigIntegerField()
-    next_interval_s = IntegerField()
-    next_price_micros = BigIntegerField()
-    off_peak_first_price_micros = BigIntegerField(null=True)
-    off_peak_next_price_micros = BigIntegerField(null=True)
-    forbidden = BooleanField()
-    discontinued = BooleanField()
-    from_us = BigIntegerField()
-
-    class Meta:
-        table_name = "rate"
+    key = TextField(primary_key=True)
+    token = TextField()
+    written = BigIntegerField()
+    until_us = BigIntegerField()
 
 
 class Product(Table):
@@ -203,6 +156,7 @@ class Throttle(Table):
     key = TextField(primary_key=True)
     failures = IntegerField()
     locked_until_us = BigIntegerField()
+    failed_at_us = BigIntegerField(default=0)
 
 
 class Allowance(Table):
@@ -285,6 +239,7 @@ class RequestEvent(Table):
     delivery = TextField()
     attempts = IntegerField()
     due_at_us = BigIntegerField()
+    instance = TextField(default="")
 
 
 class Idempotency(Table):
@@ -387,8 +342,8 @@ class Xdr(Table):
 
 
 ALL = (
-    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
-    Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
-    Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Draft, Product, ProductCode, Account, Alias,
+    SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent,
+    Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
     Node, NodeEvent,
 )  # fmt: skip

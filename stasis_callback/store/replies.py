@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from peewee import ModelSelect
+
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.email_models import EmailReply
@@ -45,15 +47,24 @@ class Replies:
             created_at_us=now_us,
         ).on_conflict_ignore().execute()  # fmt: skip
 
-    @unit
     def claim_due(self, limit: int) -> list[ReplyView]:
         """Take up to `limit` answers for two minutes. A crash in between makes a second one, never none."""
+        some = self._database.read(lambda: bool(self._due().exists()))
+        return self._claim(limit) if some else []
+
+    def _due(self) -> ModelSelect[EmailReply]:
+        due = EmailReply.due_at_us <= self._clock.now_us()
+        return EmailReply.select().where(EmailReply.delivery == "due", due)
+
+    @unit
+    def _claim(self, limit: int) -> list[ReplyView]:
         now_us = self._clock.now_us()
         lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
         ours = EmailReply.id.in_(known) & (EmailReply.delivery == "due") & (EmailReply.due_at_us == lease_us)
         taken = list(EmailReply.select().where(ours).order_by(EmailReply.id)) if known else []
-        due = EmailReply.select().where(EmailReply.delivery == "due", EmailReply.due_at_us <= now_us)
-        rows = list(self._database.taking(due.order_by(EmailReply.id).limit(limit - len(taken))))
+        rows = list(
+            self._database.taking(self._due().order_by(EmailReply.due_at_us).limit(limit - len(taken)))
+        )
         self._database.note("claimed", (lease_us, [*known, *(row.id for row in rows)]))
         for row in rows:
             row.attempts += 1

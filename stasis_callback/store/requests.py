@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from peewee import Expression
+from peewee import SQL, Expression
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NotOurs, require
@@ -25,6 +25,8 @@ from stasis_callback.store.request_view import view_of
 from stasis_callback.store.statements import run
 
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
+LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
+"""As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
 _MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
 
 _STEPS = {
@@ -451,7 +453,7 @@ def _too_much(
     if at_once == 1:
         same |= Request.subscriber == subscriber_id
     mine = Request.select().where(same)
-    if mine.where(Request.state.in_(LIVE)).exists() or _live_calls(subscriber_id) >= at_once:
+    if mine.where(LIVE_NOW).exists() or _live_calls(subscriber_id) >= at_once:
         return "in_progress"
     # Who took back what was asked for on a form asks again for something better.
     free = (
@@ -477,5 +479,5 @@ def _calls_at_once(subscriber_id: int | None) -> float:
 def _live_calls(subscriber_id: int | None, besides: str = "") -> int:
     if subscriber_id is None:
         return 0
-    rows = Request.select().where(Request.subscriber == subscriber_id, Request.state.in_(LIVE))
+    rows = Request.select().where(Request.subscriber == subscriber_id, LIVE_NOW)
     return int(rows.where(Request.id != besides).count())

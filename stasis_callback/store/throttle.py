@@ -31,10 +31,13 @@ class Throttles:
         self._database.note(f"failures:{key}", before)
         failures = 1 + before
         locked = failures >= limit
-        until_us = self._clock.now_us() + int(lock_s * US_PER_S) if locked else 0
-        Throttle.insert(key=key, failures=0 if locked else failures, locked_until_us=until_us).on_conflict(
+        now_us = self._clock.now_us()
+        until_us = now_us + int(lock_s * US_PER_S) if locked else 0
+        Throttle.insert(
+            key=key, failures=0 if locked else failures, locked_until_us=until_us, failed_at_us=now_us
+        ).on_conflict(
             conflict_target=[Throttle.key],
-            preserve=[Throttle.failures, Throttle.locked_until_us],
+            preserve=[Throttle.failures, Throttle.locked_until_us, Throttle.failed_at_us],
         ).execute()
         return locked
 

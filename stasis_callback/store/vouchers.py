@@ -19,11 +19,16 @@ from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse
 from stasis_callback.store.checks import checked_name
 from stasis_callback.store.codes import code_hash, random_codes
 from stasis_callback.store.database import Database, read, unit
+from stasis_callback.store.drafts import drafting
 from stasis_callback.store.ledger import Ledger
-from stasis_callback.store.models import Account, Voucher
+from stasis_callback.store.models import Account, Draft, Voucher
+from stasis_callback.store.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.statements import insert_rows
 
 BATCH_LIMIT = 100_000
 _SALT = b"stasis-callback voucher"
+_DRAFT = "vouchers:"
+"""With the name of the batch: the key of a batch that is being made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,13 @@ class Vouchers:
         alphabet: str,
         expires_at_us: int | None = None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
+        hand_over: Callable[[list[str]], None] = lambda _codes: None,
     ) -> list[str]:
-        """Make a batch of vouchers, all or nothing; their codes, which are kept nowhere. Raises InvalidInput."""
+        """Make a batch of vouchers, all or nothing; their codes, which are kept nowhere. Raises InvalidInput.
+
+        `hand_over` gets the codes when all vouchers are written and before any of them is worth something: when it
+        fails there are none.
+        """
         if not 1 <= count <= BATCH_LIMIT:
             raise InvalidInput(f"{count} vouchers: make 1 to {BATCH_LIMIT} at a time")
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
@@ -68,7 +78,6 @@ class Vouchers:
                 f"a voucher is worth more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}"
             )
         codes = random_codes(count, length, alphabet)
-        # Hashing takes its time: before the transaction, so that calls do not wait.
         hashes = []
         for done, code in enumerate(codes, start=1):
             hashes.append(_hash(code))
@@ -81,17 +90,22 @@ class Vouchers:
             "expires_at_us": expires_at_us,
             "created_at_us": self._clock.now_us(),
         }
-
-        def once() -> None:
-            self._database.lock("vouchers")
-            again = self._database.repeated("batch")
-            known = Voucher.get_or_none(Voucher.batch == batch)
-            if known is not None and not again:
-                raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
-            for hashed in hashes if known is None else ():
-                Voucher.create(code_hash=hashed, **row)
-
-        self._database.unit(once)
+        with drafting(
+            self._database,
+            self._clock,
+            f"{_DRAFT}{batch}",
+            busy=f"batch {batch!r} is being made by another command: wait until that is over",
+            may_begin=lambda: _require_new(batch),
+            remove_some=lambda: remove_drafted_vouchers(batch),
+        ) as writing:
+            writing.write(
+                hashes,
+                lambda some: insert_rows(
+                    Voucher, ("code_hash", *row), ((one, *row.values()) for one in some)
+                ),
+            )
+            hand_over(codes)
+            writing.publish(lambda: None, lambda: Voucher.get_or_none(code_hash=hashes[0]) is not None)
         return codes
 
     def redeem(self, code: str, account_number: str) -> VoucherView:
@@ -125,22 +139,29 @@ class Vouchers:
     @staticmethod
     def _take(voucher: Voucher, account: Account, now_us: int) -> bool:
         """Redeem it if it can be: one statement, so that of any number who try at once one does."""
+        if voucher.batch in _unfinished():
+            return False
         not_expired = Voucher.expires_at_us.is_null() | (Voucher.expires_at_us > now_us)
         taken = Voucher.update(state="redeemed", redeemed_by=account.id, redeemed_at_us=now_us).where(
             Voucher.id == voucher.id, Voucher.state == "new", not_expired
         )
         return bool(taken.execute())
 
-    @unit
     def block(self, batch: str, *, blocked: bool) -> int:
         """Make the unused vouchers of a batch unusable, or usable again; how many were changed."""
         old, new = ("new", "blocked") if blocked else ("blocked", "new")
-        if Voucher.get_or_none(Voucher.batch == batch) is None:
+        if batch not in {record["batch"] for record in self.batches()}:
             raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
-        rows = Voucher.update(state=new).where(Voucher.batch == batch, Voucher.state == old)
-        count = rows.execute() or self._database.noted("changed") or 0
-        self._database.note("changed", count)
-        return int(count)
+        some = Voucher.select(Voucher.id).where(Voucher.batch == batch, Voucher.state == old)
+        pace, changed = Pace(self._clock), 0
+        while rows := self._change(some.limit(ROWS_AT_ONCE), new):
+            changed += rows
+            pace.rest()
+        return changed
+
+    @unit
+    def _change(self, some: ModelSelect[Voucher], state: str) -> int:
+        return int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
 
     @read
     def batches(self) -> list[dict[str, object]]:
@@ -153,6 +174,7 @@ class Vouchers:
                 Voucher.state,
                 fn.COUNT(Voucher.id).alias("number"),
             )
+            .where(Voucher.batch.not_in(_unfinished()))
             .group_by(Voucher.batch, Voucher.amount_micros, Voucher.currency, Voucher.state)
             .order_by(Voucher.batch)
         )
@@ -169,8 +191,25 @@ class Vouchers:
     @read
     def of_batch(self, batch: str, limit: int = 1000) -> list[VoucherView]:
         """The vouchers of a batch, without their codes."""
-        rows = _select().where(Voucher.batch == batch).order_by(Voucher.id).limit(limit)
-        return [_view(row) for row in rows]
+        rows = _select().where(Voucher.batch == batch, Voucher.batch.not_in(_unfinished()))
+        return [_view(row) for row in rows.order_by(Voucher.id).limit(limit)]
+
+
+def _unfinished() -> list[str]:
+    """Batches that are being made, or whose maker died: their vouchers do not count."""
+    keys = Draft.select(Draft.key).where(Draft.key.startswith(_DRAFT))
+    return [row.key.removeprefix(_DRAFT) for row in keys]
+
+
+def _require_new(batch: str) -> None:
+    if Voucher.get_or_none(Voucher.batch == batch) is not None:
+        raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
+
+
+def remove_drafted_vouchers(batch: str) -> int:
+    """Within a transaction: remove some vouchers of a batch that was never finished."""
+    some = Voucher.select(Voucher.id).where(Voucher.batch == batch).limit(ROWS_AT_ONCE)
+    return int(Voucher.delete().where(Voucher.id.in_(some)).execute())
 
 
 def _select() -> ModelSelect[Voucher]:

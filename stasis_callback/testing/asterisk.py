@@ -25,6 +25,7 @@ from pathlib import Path
 
 from stasis_callback.clock import wait_until
 from stasis_callback.resources import sounds_dir
+from stasis_callback.testing.stepped_clock import SteppedClock
 
 OLDEST_MAJOR = 20
 _CACHED_ROOT = Path(__file__).resolve().parents[2] / ".cache" / "asterisk-root"
@@ -134,6 +135,8 @@ class AsteriskInstance:
         self.ari_password = ari_password
         self.sip_port = free_port(socket.SOCK_DGRAM)
         self.http_port = free_port(socket.SOCK_STREAM)
+        self.environment: dict[str, str] = {}
+        """Further environment variables of its process, such as those of a `SteppedClock`."""
         self.rtp_start, claim = _claim_rtp_ports()
         weakref.finalize(self, claim.close)
         self.local: dict[str, str] = {
@@ -155,6 +158,11 @@ class AsteriskInstance:
     def cel_path(self) -> Path:
         """The billing journal."""
         return self._work_dir / "log" / "cel-custom" / "stasis-callback.csv"
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has neither been ended nor ended by itself."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -182,7 +190,10 @@ class AsteriskInstance:
     def start(self, *, timeout_s: float = 30.0) -> None:
         """Start and wait until it takes calls and ARI answers; `AsteriskUnavailable` when it does not."""
         self._write_files()
-        words = ["asterisk", "-f", "-C", self.path_inside(self._work_dir / "asterisk.conf")]
+        # Set inside the root: a library that is to be preloaded is one of the root's own.
+        environment = [f"{name}={value}" for name, value in self.environment.items()]
+        config = self.path_inside(self._work_dir / "asterisk.conf")
+        words = ["env", *environment, "asterisk", "-f", "-C", config]
         with (self._work_dir / "log" / "console").open("ab") as console:
             process = self._process = subprocess.Popen(
                 self._installation.command(words, self._work_dir / "hosts"),
@@ -217,6 +228,11 @@ class AsteriskInstance:
         if self._run_dir is not None:
             shutil.rmtree(self._run_dir)
             self._run_dir = None
+
+    def goes_by(self, clock: SteppedClock) -> None:
+        """From its next start on, take the time from `clock`. Raises FaketimeUnavailable."""
+        root = self._installation.root or Path("/")
+        self.environment = clock.environment(root, self.path_inside)
 
     def freeze(self) -> None:
         """Stop it in its tracks, as a hung machine: connections stay up, nothing answers."""

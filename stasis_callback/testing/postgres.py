@@ -14,7 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stasis_callback.clock import wait_until
@@ -109,22 +109,27 @@ class PostgresServer:
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Within the block it stands still, as on a hung disk: the kernel goes on to take connections and bytes."""
-        processes = self._processes()
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        self.freeze()
         try:
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            self.thaw()
 
-    def _processes(self) -> list[int]:
-        """The server's and those of its children, parents first, so that none is born unseen."""
-        if self._process is None:
-            return []
-        parent = self._process.pid
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return [parent, *map(int, children)]
+    def freeze(self) -> None:
+        """Stop all of it in its tracks, as a hung disk does: connections stay up, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)  # the parent first: it starts no more children then
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), number)
 
     def _initialise(self) -> None:
         command = [*self._as_user, str(_program("initdb")), "-D", str(self.folder / "data")]

@@ -158,6 +158,16 @@ class RealNetwork(Network):
         if not self._link.wait_connected(10):
             raise AsteriskUnavailable("The telephone network's Asterisk does not answer ARI.")
 
+    def repair(self) -> None:
+        """Have the product's Asterisk run as at first, with the machine's clock, whatever was done to it."""
+        if self.product.running and not self.product.environment:
+            self.product.thaw()
+            return
+        self.product.stop()
+        self.product.environment.clear()
+        self.product.start()
+        self.trace.start()
+
     def stop(self) -> None:
         """Stop everything that `start` started, however far it came."""
         self._link.stop()

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio.to_thread
 import structlog
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -49,12 +50,13 @@ class WebApp:
         metrics: Metrics,
         *,
         end_call: Callable[[str], bool],
-        trouble: Callable[[], str],
+        troubles: Callable[[], list[str]],
     ) -> None:
-        """`end_call` ends a callback; `trouble` says what keeps this node from working, "" when nothing does."""
+        """`end_call` ends a callback; `troubles` says what keeps this process from working, without waiting."""
         self._settings = settings
         self._metrics = metrics
-        self._trouble = trouble
+        self._troubles = troubles
+        self._reader: CapacityLimiter | None = None
         self.signer = Signer.of(settings)
         desk = Desk(stores, orders, self.signer, clock)
         self._pages = Pages(desk, settings)
@@ -101,14 +103,18 @@ class WebApp:
     async def _alive(self, _request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
-    def _ready(self, _request: Request) -> Response:
-        trouble = self._trouble()
-        return PlainTextResponse(f"{trouble or 'ready'}\n", 503 if trouble else 200)
+    async def _ready(self, _request: Request) -> Response:
+        # Not in a thread: all of them may be waiting for a database that does not answer.
+        troubles = self._troubles()
+        return PlainTextResponse("\n".join(troubles or ["ready"]) + "\n", 503 if troubles else 200)
 
-    def _figures(self, request: Request) -> Response:
+    async def _figures(self, request: Request) -> Response:
         if not is_in(request, self._settings.metrics_addresses):
             return self._pages.message(request, "not_found", 404)
-        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        # A thread of its own, for the same reason.
+        self._reader = self._reader or CapacityLimiter(1)
+        text = await anyio.to_thread.run_sync(generate_latest, self._metrics.registry, limiter=self._reader)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     # --- errors ------------------------------------------------------------------------------------------------
 

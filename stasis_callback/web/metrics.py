@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -13,12 +13,15 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.states import LIVE
 from stasis_callback.engine.orders import Answer, Order
 from stasis_callback.engine.stores import Stores
+from stasis_callback.logs import lines_dropped
+from stasis_callback.workers import Workers
 
 
 class Metrics:
     """The counters of one process."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, workers: Workers, database_answers: Callable[[], bool]) -> None:
+        """`database_answers` says, without waiting, whether there is a point in asking it."""
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "stasis_callback_http_requests",
@@ -41,19 +44,55 @@ class Metrics:
         self.webhooks = Counter(
             "stasis_callback_webhooks", "Deliveries tried.", ("instance", "result"), registry=self.registry
         )
-        self.registry.register(_FromDatabase(stores))
+        self.registry.register(_OfProcess(workers))
+        self.registry.register(_FromDatabase(stores, database_answers))
 
     def decided(self, order: Order, answer: Answer) -> None:
         """The engine has answered an order."""
         self.orders.labels(order.trigger, order.instance, answer.reason or "accepted").inc()
 
 
-class _FromDatabase(Collector):
-    def __init__(self, stores: Stores) -> None:
-        self._stores = stores
+class _OfProcess(Collector):
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
 
     def collect(self) -> Iterator[Metric]:
-        """What is true now."""
+        """How its threads are, and what of its log was lost."""
+        up = GaugeMetricFamily(
+            "stasis_callback_worker_up", "Whether a background thread is well.", labels=("worker",)
+        )
+        restarts = CounterMetricFamily(
+            "stasis_callback_worker_restarts", "Times it began again after a failure.", labels=("worker",)
+        )
+        for name, count in self._workers.restarts.items():
+            restarts.add_metric((name,), count)
+        for name, well in self._workers.well.items():
+            up.add_metric((name,), well)
+        yield up
+        yield restarts
+        yield CounterMetricFamily(
+            "stasis_callback_log_lines_dropped", "Lines of the log that were lost.", value=lines_dropped()
+        )
+
+
+class _FromDatabase(Collector):
+    def __init__(self, stores: Stores, answers: Callable[[], bool]) -> None:
+        self._stores = stores
+        self._answers = answers
+
+    def collect(self) -> Iterator[Metric]:
+        """What is true now; what cannot be read now is left out."""
+        read: list[Metric] = []
+        up = self._answers()
+        if up:
+            try:
+                read = list(self._read())
+            except Exception:  # noqa: BLE001  whatever it is, the other figures are needed all the more
+                up = False
+        yield from read
+        yield GaugeMetricFamily("stasis_callback_database_up", "Whether it answers.", value=up)
+
+    def _read(self) -> Iterator[Metric]:
         requests = GaugeMetricFamily("stasis_callback_requests", "Callbacks not over.", labels=("state",))
         for state in LIVE:
             requests.add_metric((state,), self._stores.requests.count(state))

@@ -1,33 +1,27 @@
-"""The web server of a process: uvicorn in a thread, and the webhooks beside it."""
+"""The web server of a process, and the webhooks beside it."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Callable
 
 import structlog
-import uvicorn
 
-from stasis_callback.clock import Clock, wait_until
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.clock import Clock
 from stasis_callback.core.web import parse_networks
 from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
 from stasis_callback.engine.stores import Stores
+from stasis_callback.listening import Port, web_port
 from stasis_callback.settings import Settings
 from stasis_callback.web.app import WebApp
+from stasis_callback.web.health import Health
 from stasis_callback.web.metrics import Metrics
-from stasis_callback.web.protocol import PatientProtocol
+from stasis_callback.web.serving import Serving
 from stasis_callback.web.webhooks import Webhooks
+from stasis_callback.workers import Worker, Workers, regularly
 
 log = structlog.get_logger()
 
-START_S, STOP_S = 10.0, 10.0
-KEEP_ALIVE_S = 5
-GRACE_S = 3
-"""Answers under way get so long when the server stops."""
-HEAD_LIMIT_BYTES = 16_384
-HOUSEKEEPING_S = 600.0
+TIDY_S = 600.0
 
 
 class WebServer:
@@ -42,15 +36,23 @@ class WebServer:
         wake_dialer: Callable[[], None],
         end_call: Callable[[str], bool],
         trouble: Callable[[], str],
+        workers: Workers,
+        port: Port | None = None,
     ) -> None:
-        """Nothing listens yet. Raises CallbackError when a setting cannot be used."""
+        """Nothing is served yet. Raises CallbackError when a setting cannot be used.
+
+        `trouble` says what keeps the process from working, at once; "" when nothing does. `workers` are those of the
+        process: `/readyz` speaks of them, and the server's own are added. `port` is there already, or made at the
+        start.
+        """
         web = settings.web
         parse_networks("setting web.metrics_addresses", web.metrics_addresses)
         parse_networks("setting web.trusted_proxies", web.trusted_proxies)
+        self._settings = web
         self._stores = stores
-        self._clock = clock
-        self._tidied_s = -HOUSEKEEPING_S
-        metrics = Metrics(stores)
+        self._port = port
+        self._health = Health(settings.database, stores, clock, workers, trouble)
+        metrics = Metrics(stores, workers, self._health.database_answers)
 
         def decided(order: Order, answer: Answer) -> None:
             log_answer(order, answer)
@@ -59,65 +61,39 @@ class WebServer:
                 wake_dialer()
 
         orders = Orders(stores, clock, settings.limits.queue, decided)
-        self.app = WebApp(web, stores, orders, clock, metrics, end_call=end_call, trouble=trouble)
-        self.webhooks = Webhooks(stores, self.app.signer, clock, metrics)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                self.app.asgi,
-                host=web.host,
-                port=web.port,
-                http=PatientProtocol,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,  # a line for each request would have tokens in it; /metrics counts them
-                server_header=False,
-                proxy_headers=bool(web.trusted_proxies),
-                forwarded_allow_ips=[part.strip() for part in web.trusted_proxies.split(",") if part.strip()],
-                limit_concurrency=web.connections_limit,
-                timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=GRACE_S,
-                h11_max_incomplete_event_size=HEAD_LIMIT_BYTES,
-                ssl_certfile=web.tls_certificate or None,
-                ssl_keyfile=web.tls_key or None,
-            )
+        self.app = WebApp(
+            web, stores, orders, clock, metrics, end_call=end_call, troubles=self._health.troubles
         )
-        # A line for everything that is no HTTP is what whoever sends it would like.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        self._thread = threading.Thread(target=self._serve, name="web", daemon=True)
+        self.webhooks = Webhooks(stores, self.app.signer, clock, metrics)
+        self._serving = Serving(self.app.asgi, web, clock)
+        self._workers = [self._health.worker, Worker("web-tidy", regularly(TIDY_S, self.tidy), clock)]
+        workers.add(self._serving.worker, *self._workers, *self.webhooks.workers)
 
     def start(self) -> None:
-        """Listen. Raises CallbackError when the address cannot be had."""
-        self._thread.start()
-        up = wait_until(lambda: self._server.started or not self._thread.is_alive(), timeout_s=START_S)
-        if not (up and self._server.started):
-            raise CallbackError("the web server cannot listen: look at web.host, web.port and the TLS files")
+        """Serve. Raises CallbackError when the port cannot be had."""
+        self._port = self._port or web_port(self._settings)
+        for worker in self._workers:
+            worker.start()
+        self._serving.start(self._port)
         self.webhooks.start()
         log.info("web.started", address=self.app_address)
 
     @property
     def app_address(self) -> str:
         """Where it listens, once it does."""
-        host, port = self._server.servers[0].sockets[0].getsockname()[:2]
-        return f"{host}:{port}"
+        assert self._port is not None
+        return ":".join(map(str, self._port.address))
 
     def stop(self) -> None:
         """Take no more requests; those under way get a moment."""
-        self._server.should_exit = True
-        self._thread.join(STOP_S)
+        self._serving.stop()
+        for worker in self._workers:
+            worker.stop()
         self.webhooks.stop()
+        if self._port is not None:
+            self._port.close()
 
-    def keep_house(self) -> None:
-        """Remove what is out of date, now and then."""
-        if self._clock.monotonic_s() - self._tidied_s >= HOUSEKEEPING_S:
-            self._tidied_s = self._clock.monotonic_s()
-            self._stores.limits.forget_old()
-            self._stores.idempotency.forget_old()
-
-    def _serve(self) -> None:
-        try:
-            self._server.run()
-        except SystemExit:  # uvicorn's word for an address in use
-            log.error("web.not_started")
-        except Exception:
-            log.exception("web.failed")
+    def tidy(self) -> None:
+        """Remove what is out of date."""
+        self._stores.limits.forget_old()
+        self._stores.idempotency.forget_old()

@@ -2,98 +2,180 @@
 
 The steps are in the database (`store.events`) since the moment they were taken, so none is lost by a crash; one may
 be told twice. Steps of one callback are told in their order.
+
+Each receiver, which is a host and a port, has its own place: a few deliveries at once, one while it fails, and pauses
+between those. So one that is slow, silent or away keeps nobody else waiting.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
-import urllib3
 
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.events import EventView
 from stasis_callback.web.api import callback_body
 from stasis_callback.web.metrics import Metrics
+from stasis_callback.web.posting import Poster
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.status import progress_of
+from stasis_callback.workers import Pool, Worker
 
 log = structlog.get_logger()
 
 SIGNATURE_HEADER = "Stasis-Callback-Signature"
 IDLE_S = 1.0
-BATCH = 20
-SENDERS = 4
-CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 5.0, 10.0
+SENDERS, OF_ONE_RECEIVER = 16, 4
+"""Deliveries at once: in all, and to one receiver that takes them."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+"""Between two deliveries to a receiver that fails: 1 s, 2 s, 4 s ... a minute."""
 FIRST_RETRY_S, LONGEST_RETRY_S, ATTEMPTS = 5.0, 3600.0, 14
-"""5 s, 10 s, 20 s ... an hour: given up after some six hours."""
+"""The same step again: 5 s, 10 s, 20 s ... an hour; given up after some six hours."""
+GRACE_S = 2.0
+OLDEST_S = 6 * 3600
+"""Steps that a failing receiver has not taken for so long are given up, tried or not."""
+
+
+@dataclass
+class Receiver:
+    """What this process knows of one receiver."""
+
+    busy: int = 0
+    failures: int = 0
+    """In a row."""
+    paused_until_us: int = 0
+
+    def room(self, now_us: int) -> int:
+        """How many deliveries may be begun."""
+        # A pause that is longer than any was made by another clock.
+        paused = 0 < self.paused_until_us - now_us <= LONGEST_PAUSE_S * US_PER_S
+        most = 1 if self.failures else OF_ONE_RECEIVER
+        return 0 if paused else max(most - self.busy, 0)
 
 
 class Webhooks:
-    """The thread that tells."""
+    """Finds what is due, and has it delivered by a pool of threads."""
 
     def __init__(self, stores: Stores, signer: Signer, clock: Clock, metrics: Metrics) -> None:
         self._stores = stores
         self._signer = signer
         self._clock = clock
         self._metrics = metrics
-        self._http = urllib3.PoolManager(
-            maxsize=SENDERS,
-            retries=False,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
-        )
-        self._inbox = clock.inbox()
-        self._pool = ThreadPoolExecutor(SENDERS, thread_name_prefix="webhook")
-        self._thread = threading.Thread(target=self._work, name="webhooks", daemon=True)
+        self._poster = Poster(SENDERS)
+        self._lock = clock.lock()
+        self._receivers: dict[str, Receiver] = {}
+        self._finder = Worker("webhooks", self._work, clock)
+        self._senders = Pool("webhook", SENDERS, clock)
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Its threads."""
+        return [self._finder, *self._senders.workers]
 
     def start(self) -> None:
         """Begin to tell."""
-        self._thread.start()
+        self._senders.start()
+        self._finder.start()
 
     def stop(self) -> None:
-        """Stop; what is not told yet is told after the next start."""
-        self._inbox.put("stop")
-        self._thread.join(CONNECT_TIMEOUT_S + READ_TIMEOUT_S)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._http.clear()
+        """Stop; what is not told yet, or not taken within a moment, is told after the next start."""
+        self._finder.stop()
+        self._senders.stop(GRACE_S)
+        self._poster.close()
 
-    def _work(self) -> None:
-        wait_s = 0.0
-        while self._inbox.get(wait_s) is None:
-            try:
-                wait_s = 0.0 if self.deliver_due() else IDLE_S
-            except Exception:
-                log.exception("webhook.failed")
-                wait_s = IDLE_S
+    def _work(self, worker: Worker) -> None:
+        while worker.goes_on:
+            self._begin_due()
+            worker.pause(IDLE_S)
 
-    def deliver_due(self) -> int:
-        """Deliver what is due; how many were tried."""
-        due = self._stores.events.claim_due(BATCH)
-        list(self._pool.map(self._deliver, due))
-        return len(due)
+    # --- who may be told now -----------------------------------------------------------------------------------
 
-    def _deliver(self, event: EventView) -> None:
+    def _begin_due(self) -> None:
+        """Begin as many deliveries as there is room for; receivers that work come first."""
+        events, by_receiver = self._stores.events, self._instances_by_receiver()
+        for address in sorted(by_receiver, key=self._standing):
+            receiver = self._receivers.setdefault(address, Receiver())
+            for instance in by_receiver[address]:
+                if receiver.failures:
+                    self._give_up_old(instance)
+                room = min(receiver.room(self._clock.now_us()), SENDERS - self._busy())
+                for event in events.claim(instance, room) if room > 0 else ():
+                    self._count(receiver, +1)
+                    self._senders.submit(partial(self._deliver, event, receiver))
+
+    def _instances_by_receiver(self) -> dict[str, list[str]]:
+        """The instances that steps wait to be told of; what nobody is to be told is closed."""
+        found: dict[str, list[str]] = {}
+        for name in self._stores.events.waiting():
+            url = self._url_of(name)
+            if url:
+                found.setdefault(urlsplit(url).netloc.lower(), []).append(name)
+            else:
+                self._stores.events.close_some(name, "unwanted")
+        return found
+
+    def _url_of(self, name: str) -> str:
+        instance = self._stores.web_instances.find(name)
+        return instance.configuration.settings.webhook_url if instance else ""
+
+    def _standing(self, address: str) -> tuple[bool, int]:
+        receiver = self._receivers.get(address, Receiver())
+        return receiver.failures > 0, receiver.busy
+
+    def _give_up_old(self, instance: str) -> None:
+        before_us = self._clock.now_us() - OLDEST_S * US_PER_S
+        if given_up := self._stores.events.close_some(instance, "failed", before_us):
+            log.warning("webhook.given_up", instance=instance, steps=given_up)
+
+    def _busy(self) -> int:
+        with self._lock:
+            return sum(receiver.busy for receiver in self._receivers.values())
+
+    def _count(self, receiver: Receiver, more: int) -> None:
+        with self._lock:
+            receiver.busy += more
+
+    # --- one delivery ------------------------------------------------------------------------------------------
+
+    def _deliver(self, event: EventView, receiver: Receiver) -> None:
+        try:
+            self._tell(event, receiver)
+        finally:
+            self._count(receiver, -1)
+            self._finder.wake()
+
+    def _tell(self, event: EventView, receiver: Receiver) -> None:
         request = self._stores.requests.get(event.request_id)
         instance = self._stores.web_instances.find(request.instance)
         url = instance.configuration.settings.webhook_url if instance else ""
         if instance is None or not url:
-            self._stores.events.close([event.id], "unwanted")
+            self._stores.events.close(event, "unwanted")
             return
         body = self._body(event, show_cost=instance.configuration.settings.show_cost)
-        error = self._send(url, request.instance, event, body)
+        error = self._poster.post(url, self._headers(request.instance, event, body), body)
+        self._judge(receiver, error)
         self._metrics.webhooks.labels(request.instance, "failed" if error else "sent").inc()
         if not error:
-            self._stores.events.close([event.id], "sent")
+            self._stores.events.close(event, "sent")
             return
         final = event.attempts + 1 >= ATTEMPTS
-        log.warning("webhook.not_taken", call=event.request_id, step=event.step, error=error, given_up=final)
         if final:
-            self._stores.events.close([event.id], "failed")
+            self._stores.events.close(event, "failed")
         else:
-            self._stores.events.retry(event.id, min(FIRST_RETRY_S * 2**event.attempts, LONGEST_RETRY_S))
+            self._stores.events.retry(event, min(FIRST_RETRY_S * 2**event.attempts, LONGEST_RETRY_S))
+        log.warning("webhook.not_taken", call=event.request_id, step=event.step, error=error, given_up=final)
+
+    def _judge(self, receiver: Receiver, error: str) -> None:
+        """Note how a delivery to a receiver went."""
+        with self._lock:
+            receiver.failures = receiver.failures + 1 if error else 0
+            pause_s = min(FIRST_PAUSE_S * 2.0 ** (receiver.failures - 1), LONGEST_PAUSE_S) if error else 0.0
+            receiver.paused_until_us = self._clock.now_us() + int(pause_s * US_PER_S)
 
     def _body(self, event: EventView, *, show_cost: bool) -> bytes:
         progress = progress_of(self._stores, event.request_id, self._clock.now_us(), until=event.id)
@@ -103,21 +185,11 @@ class Webhooks:
         content = {"id": f"evt_{event.id}", "type": f"callback.{event.step}", "at": iso(event.at_us)}
         return json.dumps(content | {"callback": callback}, separators=(",", ":")).encode()
 
-    def _send(self, url: str, instance: str, event: EventView, body: bytes) -> str:
-        """Send it; "" when it was taken, else why not."""
+    def _headers(self, instance: str, event: EventView, body: bytes) -> dict[str, str]:
         signature = self._signer.webhook_signature(instance, self._clock.now_us() // US_PER_S, body)
-        headers = {
+        return {
             "Content-Type": "application/json",
             "User-Agent": "stasis-callback",
             "Stasis-Callback-Event": f"evt_{event.id}",
             SIGNATURE_HEADER: signature,
         }
-        try:
-            # Redirections are not followed: what was signed is for this address.
-            answer = self._http.request(
-                "POST", url, body=body, headers=headers, redirect=False, preload_content=False
-            )
-            answer.release_conn()
-        except urllib3.exceptions.HTTPError as error:
-            return type(error).__name__
-        return "" if 200 <= answer.status < 300 else f"status {answer.status}"

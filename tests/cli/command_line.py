@@ -102,3 +102,16 @@ class CommandLine:
         """Change the database behind the product's back."""
         with self.stores() as stores, stores.database.transaction():
             bound_database.execute_sql(statement)
+
+
+def levels(result_json: dict[str, list[dict[str, str]]], part: str) -> list[str]:
+    """How grave the doctor's findings are that have these words in them."""
+    return [f["level"] for f in result_json["findings"] if part in f["what"]]
+
+
+def point_at(monkeypatch: pytest.MonkeyPatch, url: str, user: str, password: str, cel_path: Path) -> None:
+    """Have the settings name this Asterisk."""
+    monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", url)
+    monkeypatch.setenv("STASIS_CALLBACK_ARI__USERNAME", user)
+    monkeypatch.setenv("STASIS_CALLBACK_ARI__PASSWORD", password)
+    monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(cel_path))

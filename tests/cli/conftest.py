@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine, point_at
 from databases import Databases, migrated, server
 
 from stasis_callback.clock import US_PER_S, Clock
@@ -14,7 +14,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.calls import LegEnd
-from stasis_callback.testing.fake import FakeNetwork
+from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
 
 @pytest.fixture
@@ -132,3 +132,11 @@ def asterisk(fake_network: FakeNetwork, monkeypatch: pytest.MonkeyPatch) -> Fake
     for name in ("url", "username", "password", "app"):
         monkeypatch.setenv(f"STASIS_CALLBACK_ARI__{name.upper()}", getattr(fake_network, f"ari_{name}"))
     return fake_network
+
+
+@pytest.fixture
+def fake(shop: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAsterisk]:
+    """An Asterisk of its own, which the settings name, journal and all."""
+    with FakeAsterisk(cel_dir=tmp_path) as fake:
+        point_at(monkeypatch, fake.url, fake.username, fake.password, tmp_path / "cel.csv")
+        yield fake

@@ -34,7 +34,7 @@ def test_a_business_moves_and_goes_on(
     before = shop.dump() if shop.url.startswith("postgresql") == other.startswith("postgresql") else None
     shown = [shop.ok(*words).out for words in QUESTIONS]
     said = shop.ok("db", "copy", "--to", other).out
-    assert "every sum agrees, the ledger is in order" in said
+    assert "every row is the same, the ledger is in order" in said
     assert "xdr: 2\n" in said
     old = shop.url
     use(shop, other, monkeypatch)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine, levels, point_at
 from databases import Databases
 
-from stasis_callback.admin import doctor
+from stasis_callback.admin.findings import of_asterisk, of_machine
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.link import AriLink
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
@@ -161,24 +160,6 @@ def test_an_environment_variable_that_cannot_be_read_is_refused(
 # --- doctor ------------------------------------------------------------------------------------------------------
 
 
-def levels(result_json: dict[str, list[dict[str, str]]], part: str) -> list[str]:
-    return [f["level"] for f in result_json["findings"] if part in f["what"]]
-
-
-@pytest.fixture
-def fake(shop: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAsterisk]:
-    with FakeAsterisk(cel_dir=tmp_path) as fake:
-        point_at(monkeypatch, fake.url, fake.username, fake.password, tmp_path / "cel.csv")
-        yield fake
-
-
-def point_at(monkeypatch: pytest.MonkeyPatch, url: str, user: str, password: str, cel_path: Path) -> None:
-    monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", url)
-    monkeypatch.setenv("STASIS_CALLBACK_ARI__USERNAME", user)
-    monkeypatch.setenv("STASIS_CALLBACK_ARI__PASSWORD", password)
-    monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(cel_path))
-
-
 def connected(client: AriClient) -> AriLink:
     link = AriLink(
         client,
@@ -272,7 +253,7 @@ def test_the_doctor_looks_at_settings_and_database(
 def test_the_doctor_looks_for_the_languages_in_use(
     shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(doctor, "SOUND_FOLDERS", (tmp_path / "sounds",))
+    monkeypatch.setattr(of_machine, "SOUND_FOLDERS", (tmp_path / "sounds",))
     assert levels(shop("doctor", "--json").json, "cannot be seen") == ["warning"]
     (tmp_path / "sounds" / "en").mkdir(parents=True)
     assert levels(shop("doctor", "--json").json, "Asterisk has no prompts in en") == ["problem"]
@@ -302,14 +283,14 @@ def test_the_doctor_looks_for_the_languages_in_use(
     ],
 )
 def test_the_doctor_knows_which_asterisk_is_safe(version: str, level: str) -> None:
-    assert doctor.version_finding(version).level == level
+    assert of_asterisk.version_finding(version).level == level
 
 
 def test_the_doctor_asks_for_nothing_that_our_configuration_does_not_load() -> None:
     loaded = (asterisk_conf_dir() / "modules.conf").read_text()
-    for name in doctor.NEEDED_MODULES:
+    for name in of_asterisk.NEEDED_MODULES:
         assert f"\nload = {name}\n" in loaded
-    for name in doctor.UNWANTED_MODULES:
+    for name in of_asterisk.UNWANTED_MODULES:
         assert name not in loaded
 
 

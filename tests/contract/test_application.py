@@ -4,6 +4,7 @@ import pytest
 import websocket
 
 from contract.wire import Wire
+from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.rest import Rest
 from stasis_callback.clock import Clock
 
@@ -120,3 +121,36 @@ def test_information_the_service_checks_at_its_start(asterisk: Wire) -> None:
     assert info["status"]["startup_time"]
     assert asterisk.get("asterisk", "modules", "func_timeout.so").body["status"] == "Running"
     assert asterisk.get("asterisk", "modules", "no_such.so").status == 404
+
+
+def test_an_idle_application_is_listed_only_while_somebody_is_connected(asterisk: Wire) -> None:
+    """What `run` refuses by: listed and without channels, it is somebody else's."""
+    assert taken(asterisk)
+
+    asterisk.away()
+
+    assert not taken(asterisk)
+    asterisk.events = asterisk.connect()
+
+
+def test_an_application_with_channels_is_listed_though_nobody_is_connected(asterisk: Wire) -> None:
+    """So this cannot be told from one whose process died in a call, and does not keep that one from coming back."""
+    a = asterisk.answered()
+    assert not taken(asterisk)
+
+    asterisk.events.close()
+
+    assert asterisk.get("applications", asterisk.app).status == 200
+    assert not taken(asterisk)
+    asterisk.events = asterisk.connect()
+    asterisk.delete("channels", a)
+    asterisk.gone(a)
+
+
+def taken(asterisk: Wire) -> bool:
+    network = asterisk.network
+    client = AriClient(network.ari_url, network.ari_username, network.ari_password, asterisk.app)
+    try:
+        return client.taken()
+    finally:
+        client.close()

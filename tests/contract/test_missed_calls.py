@@ -1,8 +1,11 @@
 """An incoming call: into the application unanswered, out of it refused."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from contract.wire import Wire
+from stasis_callback.clock import wait_until
 
 
 def test_missed_call_enters_with_its_number_and_access_number(asterisk: Wire) -> None:
@@ -88,14 +91,6 @@ def test_answering_it_shows(asterisk: Wire) -> None:
     asterisk.events.wait("StasisEnd", call.channel)
 
 
-def test_refused_busy_while_the_application_is_away(asterisk: Wire) -> None:
-    asterisk.away()
-
-    refusal = asterisk.network.missed_call(ani="420212345678", dnis="420800123456")
-
-    assert (refusal.cause, refusal.sip_status, refusal.answered) == (17, 486, False)
-
-
 def test_caller_without_a_number(asterisk: Wire) -> None:
     with asterisk.missed_call(ani="") as call:
         asterisk.delete("channels", call.channel, reason="busy")
@@ -111,3 +106,24 @@ def test_dialplan_limits_how_long_it_may_wait(asterisk: Wire) -> None:
         asterisk.delete("channels", call.channel, reason="busy")
 
     assert 50 < left_s <= 60
+
+
+def test_it_waits_for_an_application_that_is_away(asterisk: Wire) -> None:
+    asterisk.away()
+    with ThreadPoolExecutor(1) as caller:
+        refusal = caller.submit(asterisk.network.missed_call, ani="420212345678", dnis="420800123456")
+        assert wait_until(lambda: len(asterisk.get("channels").body) > 0, timeout_s=5)
+        events = asterisk.events = asterisk.connect()
+        start = events.wait_any(0, "StasisStart", lambda event: event["args"][:1] == ["missed"])
+        asterisk.delete("channels", start["channel"]["id"], reason="busy")
+
+        assert refusal.result().sip_status == 486
+
+
+def test_it_is_congested_where_the_application_stays_away(asterisk: Wire) -> None:
+    asterisk.away()
+
+    refusal = asterisk.network.missed_call(ani="420212345678", dnis="420800123456", gives_up_after_s=20)
+
+    assert (refusal.cause, refusal.sip_status, refusal.answered) == (34, 503, False)
+    assert 7 < refusal.took_s < 15

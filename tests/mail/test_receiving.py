@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mail_site import ACCOUNT, ADDRESS, FIRST, PASSWORD, SECOND, MailSite, mail, open_mail_site
 
+from stasis_callback.clock import wait_until
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.mail.listener import Listener
 from stasis_callback.store.database import Database
@@ -128,9 +129,24 @@ def test_the_password_is_nowhere(site: MailSite) -> None:
 
 
 def test_a_port_that_is_taken_is_said_at_the_start(site: MailSite) -> None:
-    second = Listener(site.settings.email.model_copy(update={"port": site.address[1]}), site.desk)
+    second = Listener(
+        site.settings.email.model_copy(update={"port": site.address[1]}), site.desk, site.shop.clock
+    )
     with pytest.raises(CallbackError, match=r"email\.host and email\.port"):
         second.start()
+
+
+def test_a_listener_that_ends_by_itself_begins_again_on_its_port(site: MailSite) -> None:
+    site.usual()
+    site.taken(mail())
+    before = site.address
+    assert site.server.listener is not None
+    site.server.listener._end()
+    # Who connects meanwhile waits for the next beginning, and is answered.
+    assert wait_until(lambda: site.raw(b"QUIT\r\n").startswith(b"220 "), timeout_s=20)
+    site.taken(mail())
+    assert site.address == before
+    assert [worker.trouble() for worker in site.server.workers] == [""] * len(site.server.workers)
 
 
 def test_while_the_database_is_away_the_mail_server_keeps_the_mail(

@@ -233,13 +233,16 @@ def test_a_frozen_instance_says_nothing_until_it_is_thawed(tmp_path: Path) -> No
 # --- calls ---------------------------------------------------------------------------------------------------
 
 
-def test_a_missed_call_is_refused_busy_and_unanswered_when_the_service_is_away(network: RealNetwork) -> None:
+def test_a_missed_call_waits_unanswered_for_a_service_that_is_away_and_is_then_congested(
+    network: RealNetwork,
+) -> None:
     before_us = Clock().now_us()
-    refusal = network.missed_call(ani=SUBSCRIBER, dnis=ACCESS_NUMBER)
+    refusal = network.missed_call(ani=SUBSCRIBER, dnis=ACCESS_NUMBER, gives_up_after_s=20)
 
-    assert (refusal.cause, refusal.sip_status, refusal.answered) == (BUSY, 486, False)
+    assert (refusal.cause, refusal.sip_status, refusal.answered) == (CONGESTION, 503, False)
+    assert refusal.took_s >= 8
     invite = network.trace.invite(ACCESS_NUMBER, after_us=before_us)
-    assert network.trace.responses_to(invite) == [100, 486]
+    assert network.trace.responses_to(invite) == [100, 503]
     assert f"to {ACCESS_NUMBER} refused: stasis-callback is not running" in network.product.log_text()
     assert SUBSCRIBER not in network.product.log_text()
 
@@ -247,12 +250,26 @@ def test_a_missed_call_is_refused_busy_and_unanswered_when_the_service_is_away(n
 def test_a_hundred_missed_calls_at_once_are_all_refused(network: RealNetwork) -> None:
     with ThreadPoolExecutor(100) as callers:
         refusals = list(
-            callers.map(lambda n: network.missed_call(ani=f"42021{n:07}", dnis=ACCESS_NUMBER), range(100))
+            callers.map(
+                lambda n: network.missed_call(ani=f"42021{n:07}", dnis=ACCESS_NUMBER, gives_up_after_s=30),
+                range(100),
+            )
         )
     assert {(refusal.cause, refusal.sip_status, refusal.answered) for refusal in refusals} == {
-        (17, 486, False)
+        (CONGESTION, 503, False)
     }
     assert "0 active channels" in network.product.cli("core show channels")
+
+
+def test_a_missed_call_that_waits_reaches_the_service_as_soon_as_it_is_there(network: RealNetwork) -> None:
+    with ThreadPoolExecutor(1) as caller:
+        refusal = caller.submit(network.missed_call, ani=SUBSCRIBER, dnis=ACCESS_NUMBER)
+        assert wait_until(lambda: "1 active call" in network.product.cli("core show channels"), timeout_s=5)
+        with App(network) as app:
+            start = app.wait_for(StasisStart)
+            assert (start.args, start.channel.caller_number) == (("missed", ACCESS_NUMBER), SUBSCRIBER)
+            app.client.channel(start.channel.id).hang_up("busy")
+            assert refusal.result().sip_status == 486
 
 
 def test_an_incoming_call_reaches_the_application_with_its_numbers(network: RealNetwork) -> None:

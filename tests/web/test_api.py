@@ -189,7 +189,7 @@ def test_a_key_is_forgotten_after_a_day_and_the_password_is_not_kept(site: Site)
     create(site, key, "order-1")
     assert PASSWORD not in repr(site.shop.rows()["Idempotency"])
     site.shop.clock.passes(86_401)
-    site.server.keep_house()
+    site.server.tidy()
     assert site.shop.rows()["Idempotency"] == []
 
 

@@ -5,19 +5,32 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from web_site import SECRET, Site
+from web_site import ACCOUNT, SECOND_E164, SECRET, Site
 
 from stasis_callback.clock import US_PER_S, wait_until
+from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.requests import Again
+from stasis_callback.web.metrics import Metrics
+from stasis_callback.web.posting import Poster
 from stasis_callback.web.signing import Signer
-from stasis_callback.web.webhooks import ATTEMPTS
+from stasis_callback.web.webhooks import (
+    ATTEMPTS,
+    FIRST_RETRY_S,
+    LONGEST_PAUSE_S,
+    LONGEST_RETRY_S,
+    OF_ONE_RECEIVER,
+    OLDEST_S,
+    Webhooks,
+)
 
 
 class Receiver(ThreadingHTTPServer):
@@ -65,7 +78,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def until(condition: Any) -> None:
-    assert wait_until(condition, timeout_s=10)
+    assert wait_until(condition, timeout_s=30)
 
 
 def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) -> None:
@@ -140,18 +153,159 @@ def test_a_later_step_waits_for_the_one_before_it(site: Site, receiver: Receiver
     assert receiver.types == ["callback.queued", "callback.queued", "callback.calling_first"]
 
 
+def not_taken(log: list[Any]) -> list[Any]:
+    return [line for line in log if line["event"] == "webhook.not_taken"]
+
+
 def test_a_receiver_that_is_gone_is_given_up_in_the_end(site: Site) -> None:
     site.usual(webhook_url="http://127.0.0.1:1/nobody")
     with capture_logs() as log:
         site.send()
+        for tries in range(1, ATTEMPTS + 1):
+            until(lambda tries=tries: len(not_taken(log)) == tries)
+            site.shop.clock.passes(min(FIRST_RETRY_S * 2 ** (tries - 1), LONGEST_RETRY_S))
+        until(lambda: site.stores.events.undelivered() == 0)
+    assert [line["given_up"] for line in not_taken(log)] == [False] * (ATTEMPTS - 1) + [True]
+
+
+def test_what_waits_behind_a_receiver_that_fails_for_hours_is_given_up_untried(site: Site) -> None:
+    site.usual(webhook_url="http://127.0.0.1:1/nobody")
+    site.server.webhooks.stop()
+    callbacks = orders(site, "calls", 30)
+    with capture_logs() as log, telling(site):
+        until(lambda: not_taken(log))
+        site.shop.clock.passes(OLDEST_S)
 
         def given_up() -> bool:
-            site.shop.clock.passes(600)
+            site.shop.clock.passes(LONGEST_PAUSE_S)
             return site.stores.events.undelivered() == 0
 
-        assert wait_until(given_up, timeout_s=60, every_s=0.2)
-    tries = [line for line in log if line["event"] == "webhook.not_taken"]
-    assert (len(tries), tries[-1]["given_up"]) == (ATTEMPTS, True)
+        assert wait_until(given_up, timeout_s=20, every_s=0.2)
+        until(lambda: [line for line in log if line["event"] == "webhook.given_up"])
+    assert len(not_taken(log)) < len(callbacks)
+
+
+def orders(site: Site, instance: str, count: int) -> list[str]:
+    """Callbacks that wait; the key of each is its number too."""
+    account = site.stores.accounts.change(ACCOUNT, simultaneous_calls=1000)
+    first = len(site.callbacks())
+    keys = [f"44{first + n:06d}" for n in range(count)]
+    for key in keys:
+        request = CallbackRequest(key, "web", "x", "", SECOND_E164, instance)
+        refusal = site.stores.requests.accept(
+            request, account_id=account.id, subscriber_id=None, leg_a_number=key, stored_options={},
+            queue_limit=9999,
+        )  # fmt: skip
+        assert refusal == ""
+    return keys
+
+
+@contextmanager
+def telling(site: Site) -> Iterator[Webhooks]:
+    """Webhooks that begin with what there is."""
+    metrics = Metrics(site.stores)
+    webhooks = Webhooks(site.stores, site.server.app.signer, site.shop.clock, metrics)
+    webhooks.start()
+    try:
+        yield webhooks
+    finally:
+        webhooks.stop()
+
+
+class Silent:
+    """Takes connections and says nothing, or a byte now and then. `ended` has those whose sender went away."""
+
+    def __init__(self, drips: bytes = b"") -> None:
+        self._drips = drips
+        self.taken = 0
+        self.ended = threading.Semaphore(0)
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=500)
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.taken += 1
+            threading.Thread(target=self._hold, args=(connection,), daemon=True).start()
+
+    def _hold(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.settimeout(0.1)
+            drips = iter(self._drips)
+            while True:
+                try:
+                    if not connection.recv(65_536):
+                        break
+                except TimeoutError:
+                    connection.sendall(bytes([next(drips)]) if self._drips else b"")
+        self.ended.release()
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def silent() -> Iterator[Silent]:
+    one = Silent()
+    yield one
+    one.close()
+
+
+def test_a_receiver_that_says_nothing_keeps_no_other_waiting(
+    site: Site, receiver: Receiver, silent: Silent
+) -> None:
+    """A hundred callbacks of one instance wait for an answer that never comes; those of another are told at once."""
+    site.account()
+    site.instance("dead", webhook_url=silent.url)
+    site.instance("good", webhook_url=receiver.url)
+    site.server.webhooks.stop()
+    orders(site, "dead", 100)
+    orders(site, "good", 30)
+    with capture_logs() as log, telling(site):
+        until(lambda: len(receiver.taken) == 30)
+        assert silent.taken <= OF_ONE_RECEIVER
+        assert not_taken(log) == [], "not even one of the others has been given up yet"
+
+
+def test_a_receiver_that_drips_is_left_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte every 100 ms, for ever: each read succeeds, the answer never ends."""
+    monkeypatch.setattr("stasis_callback.web.posting.DEADLINE_S", 1.0)
+    dripping = Silent(b"HTTP/1.1 200 OK\r\nX-Padding: " + b"x" * 10_000)
+    try:
+        assert Poster().post(dripping.url, {}, b"{}") != ""
+        assert dripping.ended.acquire(timeout=30)
+    finally:
+        dripping.close()
+
+
+def test_what_a_receiver_says_after_its_status_is_not_read(receiver: Receiver) -> None:
+    """An endless body: the delivery is over, and so is the connection."""
+    endless = Silent(b"HTTP/1.1 204 No Content\r\n\r\n" + b"x" * 10_000)
+    try:
+        assert Poster().post(endless.url, {}, b"{}") == ""
+        assert endless.ended.acquire(timeout=30)
+    finally:
+        endless.close()
+
+
+def test_two_processes_tell_each_step_once_and_in_order(site: Site, receiver: Receiver) -> None:
+    site.usual(webhook_url=receiver.url)
+    site.server.webhooks.stop()
+    keys = orders(site, "calls", 20)
+    for request in site.stores.requests.claim(20):
+        site.stores.requests.cancel(request.id)
+    with telling(site), telling(site):
+        until(lambda: site.stores.events.undelivered() == 0)
+    told: dict[str, list[str]] = {}
+    for _, body in receiver.taken:
+        content = json.loads(body)
+        told.setdefault(content["callback"]["id"], []).append(content["type"])
+    assert len(told) == len(keys)
+    assert set(map(tuple, told.values())) == {("callback.queued", "callback.calling_first")}
 
 
 def test_without_an_address_nothing_is_told(site: Site) -> None:

@@ -16,6 +16,7 @@ from shop import Shop, open_shop
 from stasis_callback.settings import Settings, WebSettings
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.web.server import WebServer
+from stasis_callback.workers import Workers
 
 SECRET = "a secret of tests, long enough to be one"
 ACCOUNT, PASSWORD = "6192345678", "1ak45"
@@ -33,6 +34,7 @@ class Site:
         self.ended: list[str] = []
         self.woken = 0
         self.trouble = ""
+        self.workers = Workers()
         self.http = requests.Session()
         self.settings = Settings(
             web=WebSettings(**{"enabled": True, "port": free_port(), "secret": SecretStr(SECRET), **web})
@@ -44,6 +46,7 @@ class Site:
             wake_dialer=self._wake,
             end_call=self._end,
             trouble=lambda: self.trouble,
+            workers=self.workers,
         )
 
     def _wake(self) -> None:

@@ -14,7 +14,8 @@ from .model import SIP_BY_CAUSE, Channel
 if TYPE_CHECKING:
     from .server import FakeAsterisk
 
-_BUSY = 17
+_CONGESTION = 34
+_OFFERS = 8
 _DIALPLAN_FUSE_S = 60
 
 
@@ -104,16 +105,24 @@ class FakeNetwork(Network):
         channel = switch.new_channel(switch.new_id(), "incoming", state="Ring")
         channel.caller_number, channel.exten = ani, dnis
         switch.set_variable(channel, "TIMEOUT(absolute)", str(_DIALPLAN_FUSE_S))
-        if not switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
-            switch.end(channel, _BUSY)
         try:
             async with asyncio.timeout(gives_up_after_s):
+                await self._run_dialplan(channel, dnis)
                 await channel.ended.wait()
         except TimeoutError:
             switch.far_ends(channel, 16)
         answered = channel.answered_us is not None
         sip_status = SIP_BY_CAUSE.get(channel.cause, 603)
         return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
+
+    async def _run_dialplan(self, channel: Channel, dnis: str) -> None:
+        """As asterisk-conf/extensions.conf: the call waits for an application that is away, then is congested."""
+        switch = self.fake.switch
+        for _ in range(1 + _OFFERS):
+            if channel.gone or switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
+                return
+            await asyncio.sleep(1)
+        switch.end(channel, _CONGESTION)
 
     # --- called by the switch, in its thread -----------------------------------------------------------------
 

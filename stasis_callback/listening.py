@@ -1,0 +1,83 @@
+"""Ports that the process listens on: had before anything else is begun, and kept until its end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+from stasis_callback.core.errors import CallbackError
+from stasis_callback.settings import EmailSettings, WebSettings
+
+BACKLOG = 2048
+_NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+class Port:
+    """An address and port that connections come in at. Those that come before somebody serves them wait.
+
+    Whoever serves it takes `copies` of its sockets and may close them: a server that begins again finds the port as
+    it was, with what waits there.
+    """
+
+    def __init__(self, host: str, port: int, *, what: str, settings: str) -> None:
+        """Listen, for `what`, as `settings` say. Raises CallbackError, which names both, when it cannot be had."""
+        try:
+            self._sockets = _listening(host, port)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            taken = (
+                f"; see what has it: ss -ltnp 'sport = :{port}'" if error.errno == errno.EADDRINUSE else ""
+            )
+            raise CallbackError(
+                f"{what} cannot listen on {host}:{port}: {reason}: look at {settings}{taken}"
+            ) from None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port; the one it got, where the settings leave it open."""
+        host, port = self._sockets[0].getsockname()[:2]
+        return str(host), int(port)
+
+    def copies(self) -> list[socket.socket]:
+        """Sockets to serve it with, for whoever closes them."""
+        return [one.dup() for one in self._sockets]
+
+    def close(self) -> None:
+        """Listen no more."""
+        for one in self._sockets:
+            one.close()
+
+
+def web_port(web: WebSettings) -> Port:
+    """The port of forms, status pages and the API. Raises CallbackError."""
+    return Port(web.host, web.port, what="the web server", settings="web.host and web.port")
+
+
+def mail_port(email: EmailSettings) -> Port:
+    """The port of the mail listener. Raises CallbackError."""
+    return Port(email.host, email.port, what="the mail listener", settings="email.host and email.port")
+
+
+def _listening(host: str, port: int) -> list[socket.socket]:
+    """A name may stand for several addresses: all of them that this machine has."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made: list[socket.socket] = []
+    missing = OSError(errno.EADDRNOTAVAIL, "")
+    try:
+        for family, _, _, _, (name, number, *scope) in found:
+            # Where any port will do, it is the same one for all addresses.
+            address = (name, made[0].getsockname()[1] if made else number, *scope)
+            try:
+                made.append(socket.create_server(address, family=family, backlog=BACKLOG))
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    raise
+                missing = error
+    except OSError:
+        for one in made:
+            one.close()
+        raise
+    if not made:
+        raise missing
+    return made

@@ -1,0 +1,225 @@
+"""What is no longer needed is removed: some hundred rows in a transaction, with rests, beside a running service.
+
+Nothing that is open goes, no transfer or entry, no row that another refers to, and nothing that a request which comes
+again is recognised by within the time that whoever sends it goes on trying. Call records lose their numbers, and
+nothing else: the seal over them stands for the number by a hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+from peewee import ModelSelect, fn
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.retention import KINDS
+from stasis_callback.core.states import RequestState
+from stasis_callback.store.database import LONG_S, Database, read, unit
+from stasis_callback.store.drafts import drafting
+from stasis_callback.store.email_models import EmailReply, EmailToken
+from stasis_callback.store.models import (
+    Allowance,
+    Draft,
+    Idempotency,
+    Leg,
+    RateRow,
+    Request,
+    RequestEvent,
+    Tariff,
+    Throttle,
+)
+from stasis_callback.store.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.tables import Table
+from stasis_callback.store.tariffs import remove_drafted_rates
+from stasis_callback.store.vouchers import remove_drafted_vouchers
+from stasis_callback.workers import Worker
+
+log = structlog.get_logger()
+
+DAY_US = 86_400 * US_PER_S
+FIRST_AFTER_S, EVERY_S = 60.0, 3600.0
+WINDOWS, DRAFTS = "windows", "drafts"
+ALL_KINDS = (*KINDS, WINDOWS, DRAFTS)
+"""Those with a setting, windows of limits that are over, and what changes left behind that were never finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What was removed of one kind, or would be: what was over for longer than `days`."""
+
+    kind: str
+    days: int
+    rows: int
+
+
+class Retention:
+    """Removes what is over. `days` says for each kind how long it is kept, 0 for ever."""
+
+    def __init__(self, database: Database, clock: Clock, days: Mapping[str, int]) -> None:
+        self._database = database
+        self._clock = clock
+        self._days = dict(days) | {WINDOWS: 0, DRAFTS: 0}
+
+    def worker(self) -> Worker:
+        """What removes, every hour."""
+        return Worker("retention", self._work, self._clock)
+
+    def _work(self, worker: Worker) -> None:
+        worker.pause(FIRST_AFTER_S)
+        while worker.goes_on:
+            for purged in self.purge(goes_on=lambda: worker.goes_on):
+                if purged.rows:
+                    log.info("retention.removed", kind=purged.kind, rows=purged.rows)
+            worker.pause(EVERY_S)
+
+    def purge(
+        self, kinds: Sequence[str] = ALL_KINDS, *, goes_on: Callable[[], bool] = lambda: True
+    ) -> Iterator[Purged]:
+        """Remove what is over of some kinds, one kind after the other, while it `goes_on`."""
+        for kind in self._limited(kinds):
+            removed = self._clear_drafts(goes_on) if kind == DRAFTS else self._remove(kind, goes_on)
+            yield Purged(kind, self._days[kind], removed)
+
+    def count(self, kinds: Sequence[str] = ALL_KINDS) -> Iterator[Purged]:
+        """What `purge` would remove."""
+        for kind in self._limited(kinds):
+            rows = sum(draft.written for draft in self._left()) if kind == DRAFTS else self._count(kind)
+            yield Purged(kind, self._days[kind], rows)
+
+    def _limited(self, kinds: Sequence[str]) -> list[str]:
+        """Those that are not kept for ever."""
+        return [kind for kind in kinds if self._days[kind] or kind not in KINDS]
+
+    def _remove(self, kind: str, goes_on: Callable[[], bool]) -> int:
+        pace, removed = Pace(self._clock), 0
+        for part in _PARTS.get(kind, ()):
+            last = None
+            while goes_on() and (keys := self._some(kind, part, last)):
+                removed += self._act(kind, part, keys)
+                last = keys[-1]
+                pace.rest()
+        return removed
+
+    def _count(self, kind: str) -> int:
+        with self._database.patience(LONG_S), self._database.reading():
+            return sum(self._rows(kind, part).count() for part in _PARTS.get(kind, ()))
+
+    def _some(self, kind: str, part: _Part, last: Any) -> list[Any]:
+        """The keys of some rows: looked for without a lock, however long that takes."""
+        rows, key = self._rows(kind, part), _key(part.model)
+        if part.in_turn:
+            rows = rows.order_by(key) if last is None else rows.where(key > last).order_by(key)
+        with self._database.patience(LONG_S), self._database.reading():
+            return [key for (key,) in rows.limit(ROWS_AT_ONCE).tuples()]
+
+    @unit
+    def _act(self, kind: str, part: _Part, keys: Sequence[Any]) -> int:
+        # What has come to life meanwhile stays.
+        still = self._rows(kind, part).where(_key(part.model).in_(keys))
+        return part.act([key for (key,) in still.tuples()])
+
+    def _rows(self, kind: str, part: _Part) -> ModelSelect[Any]:
+        now_us = self._clock.now_us()
+        return part.rows(now_us - self._days[kind] * DAY_US)
+
+    @read
+    def _left(self) -> list[Draft]:
+        return list(Draft.select().where(Draft.until_us <= self._clock.now_us()))
+
+    def _clear_drafts(self, goes_on: Callable[[], bool]) -> int:
+        cleared = 0
+        for draft in self._left():
+            what, _, name = draft.key.partition(":")
+            remove = {"tariff": remove_drafted_rates, "vouchers": remove_drafted_vouchers}[what]
+            if goes_on():
+                with drafting(
+                    self._database, self._clock, draft.key, busy="", remove_some=partial(remove, name)
+                ):
+                    cleared += draft.written
+        return cleared
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A table with rows of a kind: which are over since before a time, by their keys, and what is done to them."""
+
+    model: type[Table]
+    rows: Callable[[int], ModelSelect[Any]]
+    act: Callable[[Sequence[Any]], int]
+    in_turn: bool = False
+    """No index leads to them: the table is read once from its beginning, and not again for each transaction."""
+
+
+def _deleted(model: type[Table], rows: Callable[[int], ModelSelect[Any]], *, in_turn: bool = False) -> _Part:
+    key = _key(model)
+    return _Part(model, rows, lambda keys: int(model.delete().where(key.in_(keys)).execute()), in_turn)
+
+
+def _key(model: type[Table]) -> Any:
+    return model._meta.primary_key
+
+
+def _steps(before_us: int) -> ModelSelect[RequestEvent]:
+    over = Request.select().where(Request.id == RequestEvent.request, Request.finished_at_us.is_null(False))
+    return RequestEvent.select(RequestEvent.id).where(
+        RequestEvent.at_us < before_us, RequestEvent.delivery != "due", fn.EXISTS(over)
+    )
+
+
+def _refused(before_us: int) -> ModelSelect[Request]:
+    """One that is refused was due when it came."""
+    old = Request.due_at_us < before_us
+    return Request.select(Request.id).where(Request.state == RequestState.REFUSED, old)
+
+
+def _idempotency(before_us: int) -> ModelSelect[Idempotency]:
+    return Idempotency.select(Idempotency.key).where(Idempotency.created_at_us < before_us)
+
+
+def _logins(before_us: int) -> ModelSelect[Throttle]:
+    over = (Throttle.failed_at_us < before_us) & (Throttle.locked_until_us < before_us)
+    return Throttle.select(Throttle.key).where(over)
+
+
+def _windows(before_us: int) -> ModelSelect[Allowance]:
+    return Allowance.select(Allowance.key).where(Allowance.until_us <= before_us)
+
+
+def _replies(before_us: int) -> ModelSelect[EmailReply]:
+    return EmailReply.select(EmailReply.id).where(EmailReply.created_at_us < before_us)
+
+
+def _tokens(before_us: int) -> ModelSelect[EmailToken]:
+    return EmailToken.select(EmailToken.id).where(EmailToken.expires_at_us < before_us)
+
+
+def _rates(before_us: int) -> ModelSelect[RateRow]:
+    """Prices that another one of the same prefix had replaced by then."""
+    newer = RateRow.alias()
+    same_time_but_newer = (newer.from_us == RateRow.from_us) & (newer.id > RateRow.id)
+    replaced = newer.select(newer.id).where(
+        newer.tariff == RateRow.tariff,
+        newer.prefix == RateRow.prefix,
+        newer.from_us <= before_us,
+        newer.revision + 0 <= Tariff.revision,
+        (newer.from_us > RateRow.from_us) | same_time_but_newer,
+    )
+    charged, paid = (Leg.select(Leg.id).where(rate == RateRow.id) for rate in (Leg.rate, Leg.cost_rate))
+    published = RateRow.select(RateRow.id).join(Tariff).where(RateRow.revision + 0 <= Tariff.revision)
+    return published.where(fn.EXISTS(replaced), ~fn.EXISTS(charged), ~fn.EXISTS(paid))
+
+
+_PARTS: Mapping[str, tuple[_Part, ...]] = {
+    "steps": (_deleted(RequestEvent, _steps),),
+    "refused": (_deleted(Request, _refused),),
+    "idempotency": (_deleted(Idempotency, _idempotency),),
+    "logins": (_deleted(Throttle, _logins),),
+    "replies": (_deleted(EmailReply, _replies),),
+    "tokens": (_deleted(EmailToken, _tokens),),
+    "rates": (_deleted(RateRow, _rates, in_turn=True),),
+    WINDOWS: (_deleted(Allowance, _windows),),
+}

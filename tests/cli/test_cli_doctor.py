@@ -1,0 +1,154 @@
+"""What the doctor knows of running installations: each thing is broken on purpose."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from command_line import CommandLine, levels, point_at
+from databases import Databases
+from disks import small_disk
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.store import doubts
+from stasis_callback.testing.fake import FakeAsterisk
+
+
+def line(kind: str, at_s: float, channel: str) -> str:
+    return f'"{kind}","{at_s:.6f}","{channel}","{channel}",""\n'
+
+
+# --- the database ---------------------------------------------------------------------------------------------
+
+
+def test_a_disk_that_is_nearly_full(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_DATABASE__FREE_LIMIT_MB", "1000000")
+    found = shop("doctor", "--json")
+    assert found.code == 1
+    where = "MB left"
+    if Databases.kind == "sqlite":  # the journal's disk too
+        assert levels(found.json, where) == ["problem", "problem"]
+    else:
+        assert levels(found.json, where) == ["problem"]
+
+
+@pytest.mark.sqlite
+def test_a_disk_that_is_full(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", size_bytes=4 << 20) as disk:
+        shutil.copy(shop.database, disk.folder / "full.db")
+        monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", f"sqlite:///{disk.folder}/full.db")
+        disk.fill()
+        found = shop("doctor", "--json")
+        assert found.code == 1
+        assert levels(found.json, "has 0 MB left") == ["problem"]
+
+
+@pytest.mark.sqlite
+def test_a_file_that_cannot_be_written(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(doubts, "PATIENCE_S", 0.1)
+    with small_disk(tmp_path / "disk", size_bytes=16 << 20) as disk:
+        shutil.copy(shop.database, disk.folder / "kept.db")
+        monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", f"sqlite:///{disk.folder}/kept.db")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk.folder)], check=True)
+        found = shop("doctor", "--json")
+        assert found.code == 1
+        assert levels(found.json, "the database") == ["problem"]
+
+
+@pytest.mark.postgres
+def test_a_server_that_is_read_only(shop: CommandLine, fake: FakeAsterisk) -> None:
+    name = shop.url.rsplit("/", 1)[1]
+    shop.sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    found = shop("doctor", "--json")
+    assert found.code == 1
+    assert levels(found.json, "can be read, not written: the server is a standby") == ["problem"]
+
+
+def test_call_records_in_doubt(shop: CommandLine, fake: FakeAsterisk, called: str) -> None:
+    assert levels(shop("doctor", "--json").json, "of the last day") == []
+    _rewrite(
+        shop, "UPDATE xdr SET source = 'estimated' WHERE side = 'b'", "UPDATE xdr SET clock_suspect = TRUE"
+    )
+    found = shop("doctor", "--json").json
+    assert levels(found, "1 call record(s) of the last day are estimated") == ["warning"]
+    assert levels(found, "2 call record(s) of the last day were charged while a clock was being set") == [
+        "warning"
+    ]
+    _rewrite(shop, "UPDATE xdr SET created_at_us = created_at_us - 90000000000")
+    assert levels(shop("doctor", "--json").json, "of the last day") == []
+
+
+def _rewrite(shop: CommandLine, *statements: str) -> None:
+    """Change call records, which are never changed."""
+    if Databases.kind == "sqlite":
+        shop.sql("DROP TRIGGER IF EXISTS xdr_no_update")
+    else:
+        shop.sql("ALTER TABLE xdr DISABLE TRIGGER USER")
+    for statement in statements:
+        shop.sql(statement)
+
+
+# --- the journal ----------------------------------------------------------------------------------------------
+
+
+def test_a_journal_that_cannot_be_read(shop: CommandLine, fake: FakeAsterisk, tmp_path: Path) -> None:
+    (tmp_path / "cel.csv").unlink()
+    (tmp_path / "cel.csv").mkdir()
+    assert levels(shop("doctor", "--json").json, "cannot be read: Is a directory") == ["problem"]
+    (tmp_path / "cel.csv").rmdir()
+
+
+def test_a_journal_that_is_not_written_though_calls_ended(
+    shop: CommandLine, fake: FakeAsterisk, called: str, tmp_path: Path
+) -> None:
+    path, leg = tmp_path / "cel.csv", f"{called}-a1"
+    now_s = Clock().now_us() / US_PER_S
+    assert levels(shop("doctor", "--json").json, f"does not have the leg {leg}") == ["problem"]
+    path.write_text(line("CHAN_START", now_s - 300, "another") + line("HANGUP", now_s, "another"))
+    assert levels(shop("doctor", "--json").json, f"does not have the leg {leg}") == ["problem"]
+    path.write_text(line("HANGUP", now_s, "another"))  # begun after that call: it says nothing
+    assert levels(shop("doctor", "--json").json, "billing journal") == ["ok"]
+    path.write_text(line("CHAN_START", now_s - 300, "another") + line("HANGUP", now_s, leg))
+    assert levels(shop("doctor", "--json").json, "billing journal") == ["ok"]
+
+
+# --- service and Asterisk -------------------------------------------------------------------------------------
+
+
+class Ahead(Clock):
+    """A machine whose clock is wrong."""
+
+    def now_us(self) -> int:
+        return super().now_us() + 7 * US_PER_S
+
+
+def test_an_asterisk_whose_clock_is_wrong(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with FakeAsterisk(cel_dir=tmp_path, clock=Ahead()) as fake:
+        point_at(monkeypatch, fake.url, fake.username, fake.password, tmp_path / "cel.csv")
+        found = shop("doctor", "--json").json
+    assert levels(found, "s ahead of ours") == ["problem"]
+    assert "Asterisk's clock is 7." in json.dumps(found) or "Asterisk's clock is 6.9" in json.dumps(found)
+
+
+def test_a_web_server_that_is_not_there(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__ENABLED", "true")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__PORT", "1")
+    found = shop("doctor", "--json")
+    assert found.code == 1
+    assert levels(found.json, "the service does not answer at 127.0.0.1:1: Connection refused") == ["problem"]
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__PORT", str(urlsplit(fake.url).port))
+    assert levels(shop("doctor", "--json").json, "is not the service") == ["problem"]

@@ -1,0 +1,99 @@
+"""The service as a process with its web server, started as a test likes."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+from world import ANI, FRIEND, World
+
+PASSWORD = "1ak45"
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Node:
+    """Settings of one process; `run` starts it, as often as a test likes."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.world = world
+        self.port = free_port()
+        self.config = folder / "node.toml"
+        self.log = folder / "node.log"
+        self.log.touch()
+        self.config.touch(mode=0o600)
+        self.config.write_text(
+            world._toml()
+            + f"""
+[web]
+enabled = true
+port = {self.port}
+secret = "a secret of tests, long enough to be one"
+"""
+        )
+
+    def usual(self) -> None:
+        """The usual business, and a form and a key for the web."""
+        self.world.usual()
+        stores = self.world.stores
+        stores.accounts.change(ANI, password=PASSWORD)
+        stores.web_instances.add("calls", {"type": "extended", "dedupe_window_s": "0"})
+
+    @contextmanager
+    def run(self, *options: str, stderr: Any = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The process; what is left of it at the end is killed."""
+        command = [sys.executable, "-m", "stasis_callback", "--config", str(self.config), "run", *options]
+        with self.log.open("ab") as log:
+            target = log if stderr is None else stderr
+            process = subprocess.Popen(command, stderr=target, stdout=log, env=os.environ | environment)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+    def code(self, *options: str) -> int:
+        """Run it to its end; the exit code."""
+        with self.run(*options) as process:
+            return process.wait(timeout=60)
+
+    def events(self, name: str) -> list[Any]:
+        """Lines of the log with this event, of all processes."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == name]
+
+    # --- the web ------------------------------------------------------------------------------------------------
+
+    def ready(self) -> tuple[int, str]:
+        """What `/readyz` says; 0 where nobody answers."""
+        try:
+            answer = requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5)
+        except requests.RequestException:
+            return 0, ""
+        return answer.status_code, answer.text.strip()
+
+    def until_ready(self) -> None:
+        self.world.until(lambda: self.ready() == (200, "ready"), timeout_s=40)
+
+    def posts(self, first: str = ANI, second: str = FRIEND) -> int:
+        """A form that is sent; the status of the answer."""
+        fields = {"account": ANI, "password": PASSWORD, "first_number": first, "second_number": second}
+        url = f"http://127.0.0.1:{self.port}/web/calls"
+        return requests.post(url, fields, allow_redirects=False, timeout=30).status_code
+
+    def figures(self) -> str:
+        """What Prometheus gets."""
+        return requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text

@@ -1,0 +1,295 @@
+"""A business where anything may be killed, frozen, or given a wrong clock, and four calls that are under way in it.
+
+The phones are the witnesses: they live in a second Asterisk that nothing happens to, and know how long each call was
+up. What the service charged is compared with that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from world import World
+
+from stasis_callback.clock import US_PER_S, Clock, wait_until
+from stasis_callback.core.states import LIVE
+from stasis_callback.store.audit import verify
+from stasis_callback.store.calls import XdrView
+from stasis_callback.store.requests import RequestView
+from stasis_callback.testing.phones import Phone, PhoneCall
+from stasis_callback.testing.pstn import RealNetwork
+from stasis_callback.testing.stepped_clock import SteppedClock
+
+QUICK = {"announce_balance": "off", "announce_duration": "off", "retry_interval_s": "1"}
+"""Options of an access number that bring a caller to the talk within three seconds."""
+
+
+def pause(seconds: float) -> None:
+    """Let so much time pass: that it passes is what the scenario is about."""
+    Clock().inbox().get(seconds)
+
+
+class Node:
+    """The service as a process: started, killed, frozen, and with a clock of its own if it is given one."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        self._site = site
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._logs: list[Path] = []
+        self.clock: SteppedClock | None = None
+
+    def start(self, *, connected: bool = True) -> None:
+        """Start it, by default until it is connected to Asterisk."""
+        config, log = self.folder / "stasis-callback.toml", self.folder / f"node-{len(self._logs)}.log"
+        config.write_text(self._site.toml())
+        self._logs.append(log)
+        command = [sys.executable, "-m", "stasis_callback", "--config", str(config), "run"]
+        environment = os.environ | (self.clock.environment() if self.clock else {})
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+        if connected:
+            self.logged("asterisk.connected", timeout_s=60)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, "the service was not started"
+        return self._process
+
+    def kill(self) -> None:
+        """What a power cut does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def stop(self, *, timeout_s: float = 20.0) -> int:
+        """SIGTERM; the exit code. TimeoutExpired when it does not end in time."""
+        self.process.terminate()
+        return self.process.wait(timeout_s)
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def log_text(self, run: int = -1) -> str:
+        """Everything one run has logged, the newest by default."""
+        return self._logs[run].read_text()
+
+    def events(self, name: str = "", *, run: int = -1) -> list[dict[str, Any]]:
+        """What was logged under this name (all of it without one)."""
+        lines = [json.loads(line) for line in self.log_text(run).splitlines() if line.startswith("{")]
+        return [line for line in lines if name in ("", line.get("event"))]
+
+    def logged(self, name: str, count: int = 1, *, timeout_s: float = 20.0) -> list[dict[str, Any]]:
+        """Wait until this was logged so often by this run."""
+        line = f'"event": "{name}"'
+
+        def there() -> bool:
+            return self.log_text().count(line) >= count or self.process.poll() is not None
+
+        wait_until(there, timeout_s=timeout_s, every_s=0.05)
+        assert len(self.events(name)) >= count, f"no {name}: {self.log_text()[-4000:]}"
+        return self.events(name)
+
+
+class Site(World):
+    """A world whose service is a process of its own."""
+
+    def __init__(self, network: Any, folder: Path, database_url: str = "") -> None:
+        super().__init__(network, folder, database_url)
+        self.node = Node(self, folder)
+
+    def toml(self) -> str:
+        return self._toml()
+
+    # --- what is left ----------------------------------------------------------------------------------------
+
+    def clean(self) -> None:
+        """No channel, bridge, open leg, hold or unfinished request is left, and every sum agrees."""
+        with closing(self._ari()) as client:
+            gone = wait_until(lambda: not (client.channels.list() or client.bridges.list()), timeout_s=3)
+            assert gone, (client.channels.list(), client.bridges.list())
+        assert self.stores.calls.open_legs() == []
+        assert self.under_way() == []
+        assert verify(self.stores.database, self.stores.tariffs) == []
+        held = {xdr.account: self.stores.accounts.named(xdr.account).held_micros for xdr in self.xdr_list()}
+        assert not any(held.values()), held
+
+    def under_way(self) -> list[RequestView]:
+        """The callbacks that are not over."""
+        return [request for request in self.stores.requests.newest(limit=5000) if request.state in LIVE]
+
+    def xdr_list(self) -> list[XdrView]:
+        return self.stores.calls.xdrs(limit=5000)
+
+    def charged_as_lived(
+        self, *, until_us: int | None = None, less_s: float = 0.3, more_s: float = 0.3, only: str = ""
+    ) -> None:
+        """Each number was charged the time its phone was off the hook, but none after `until_us`.
+
+        At most `more_s` seconds more, at most `less_s` less. `only` looks at one number.
+        """
+        xdrs = self.xdr_list()
+        wrong = {}
+        for number, phone in self.network.phones.items():
+            if only and number != only:
+                continue
+            lived_s = sum(lived_us(call, until_us) for call in phone.calls) / US_PER_S
+            charged_s = sum(xdr.duration_us for xdr in xdrs if xdr.number == number) / US_PER_S
+            if not -less_s <= charged_s - lived_s <= more_s:
+                wrong[number] = f"charged {charged_s:.3f} s of {lived_s:.3f} s"
+        legs = [(x.leg_id, x.number, x.outcome, x.source, x.duration_us / US_PER_S) for x in xdrs]
+        assert not wrong, (wrong, legs)
+
+    def close(self) -> None:
+        self.node.kill()
+        for phone in self.network.phones.values():
+            for call in phone.calls:
+                if call.state != "ended":
+                    call.line.hang_up()
+        if isinstance(self.network, RealNetwork):
+            self.network.repair()
+        super().close()
+
+
+def lived_us(call: PhoneCall, until_us: int | None = None) -> int:
+    """How long a phone was off the hook, as its own side of the network saw it; nothing after `until_us` counts."""
+    if call.answered_at_us is None:
+        return 0
+    ends = [at_us for at_us in (call.ended_at_us, until_us) if at_us is not None]
+    assert ends, "the call is still up"
+    return max(min(ends) - call.answered_at_us, 0)
+
+
+RINGING_A, MENU, RINGING_B, TALK = "leg A rings", "in the menu", "leg B rings", "talking"
+STAGES = (RINGING_A, MENU, RINGING_B, TALK)
+
+
+class Caller:
+    """One subscriber and one friend, and how far their call has come."""
+
+    def __init__(self, site: Site, n: int, stage: str, funds: str) -> None:
+        self.site = site
+        self.stage = stage
+        self.number, self.friend_number = f"42070000{n:04d}", f"44{n:03d}"
+        self.request = ""
+        """The id of the newest callback, once it has begun."""
+        site.account(self.number, funds=funds)
+        self.subscriber: Phone = site.phone(self.number)
+        self.friend: Phone = site.phone(self.friend_number)
+        if stage != RINGING_A:
+            self.subscriber.answers()
+        if stage in (RINGING_B, TALK):
+            self.subscriber.dials(f"{self.friend_number}#")
+        if stage != RINGING_B:
+            self.friend.answers()
+
+    def arrived(self) -> bool:
+        """Whether the call stands where it should."""
+        site = self.site
+        requests = site.stores.requests.newest(limit=500)
+        self.request = next((r.id for r in requests if r.leg_a_number == self.number), "")
+        if self.stage == RINGING_A:
+            return bool(self.subscriber.calls) and self.subscriber.calls[-1].state == "ringing"
+        if self.stage == MENU:
+            return self.hears("enter the number")
+        if self.stage == RINGING_B:
+            return bool(self.friend.calls) and self.friend.calls[-1].state == "ringing"
+        return any(
+            leg.side == "b" and leg.answered_at_us is not None
+            for leg in site.stores.calls.open_legs(self.request)
+        )
+
+    def act(self) -> None:
+        """What brings the call one stage further."""
+        if self.stage == RINGING_A:
+            self.subscriber.answer()
+        elif self.stage == MENU:
+            self.subscriber.dial(f"{self.friend_number}#")
+        elif self.stage == RINGING_B:
+            self.friend.answer()
+
+    def to_the_talk(self, *, timeout_s: float = 20.0) -> None:
+        """From where it stands (or was brought by `act`) to a talk."""
+        if self.stage == RINGING_A:
+            answered = self.subscriber.wait_for(
+                "answered", call=len(self.subscriber.calls), timeout_s=timeout_s
+            )
+            before = len(self.friend.calls)
+            for _ in range(3):  # a starved Asterisk mishears a digit now and then
+                assert answered.state != "ended", "the subscriber was hung up on"
+                self.subscriber.dial(f"{self.friend_number}#")
+                if wait_until(lambda: len(self.friend.calls) > before, timeout_s=timeout_s / 3):
+                    break
+        self.friend.wait_for("answered", timeout_s=timeout_s)
+
+    def hears(self, words: str) -> bool:
+        """Whether this run of the service has said so to the subscriber."""
+        return any(
+            words in say["words"] and say["leg"].startswith(self.request)
+            for say in self.site.node.events("say")
+        )
+
+    def hang_up(self) -> None:
+        """Both put the phone down, the friend first."""
+        for phone in (self.friend, self.subscriber):
+            if phone.calls and phone.calls[-1].state != "ended":
+                phone.hang_up()
+                phone.wait_for("ended", call=len(phone.calls), timeout_s=20)
+
+    @property
+    def up(self) -> bool:
+        """Whether the subscriber's newest call is not over."""
+        return bool(self.subscriber.calls) and self.subscriber.calls[-1].state != "ended"
+
+
+class Callers:
+    """Calls under way at once, one in each stage."""
+
+    def __init__(
+        self, site: Site, stages: tuple[str, ...] = STAGES, *, funds: str = "10.00", **options: str
+    ) -> None:
+        self._site = site
+        site.usual(**QUICK | {"first_digit_timeout_s": "60"} | options)
+        self.all = [Caller(site, n, stage, funds) for n, stage in enumerate(stages, 1)]
+
+    def __getitem__(self, stage: str) -> Caller:
+        return next(caller for caller in self.all if caller.stage == stage)
+
+    def begin(self) -> None:
+        """All ring the access number, and come as far as they should."""
+        with ThreadPoolExecutor(len(self.all)) as crowd:
+            refusals = list(crowd.map(lambda caller: self._site.rings(ani=caller.number), self.all))
+        assert {refusal.cause for refusal in refusals} == {17}
+        late = "these did not come as far as they should: "
+        arrived = wait_until(lambda: all(caller.arrived() for caller in self.all), timeout_s=30)
+        assert arrived, late + str([caller.stage for caller in self.all if not caller.arrived()])
+
+    def each(self, do: Callable[[Caller], Any]) -> None:
+        """For all of them at once."""
+        with ThreadPoolExecutor(len(self.all)) as crowd:
+            list(crowd.map(do, self.all))
+
+    def hang_up(self) -> None:
+        """All of them put their phones down."""
+        self.each(lambda caller: caller.hang_up())
+
+
+@contextmanager
+def new_site(network: Any, folder: Path, database_url: str = "") -> Iterator[Site]:
+    """A site on a network; at the end the network is as it was."""
+    site = Site(network, folder, database_url)
+    try:
+        yield site
+    finally:
+        site.close()
