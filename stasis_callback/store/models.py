@@ -9,13 +9,15 @@ from __future__ import annotations
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
+from stasis_callback.store.rate_models import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.store.tables import Table, TextField
 
 
 class Book(Table):
     """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row.
 
-    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap.
+    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap. `links` counts
+    the transfers and xDRs of the book's chain, `head` is the seal of the last one (see `chain.py`).
     """
 
     name = TextField(unique=True)
@@ -27,6 +29,8 @@ class Book(Table):
     daily_cap_micros = BigIntegerField(null=True)
     spent_day = IntegerField(default=0)
     spent_micros = BigIntegerField(default=0)
+    links = BigIntegerField(default=0)
+    head = TextField(default="")
 
 
 class Customer(Table):
@@ -36,66 +40,6 @@ class Customer(Table):
     currency = TextField()
     book = ForeignKeyField(Book, null=True)
     created_at_us = BigIntegerField()
-
-
-class Tariff(Table):
-    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them."""
-
-    name = TextField(unique=True)
-    currency = TextField()
-    revision = IntegerField()
-    created_at_us = BigIntegerField()
-
-
-class TariffRevision(Table):
-    """One change of a tariff: who reads its history, or takes it back, starts here."""
-
-    tariff = ForeignKeyField(Tariff)
-    number = IntegerField()
-    kind = TextField()
-    note = TextField()
-    rates = IntegerField()
-    created_at_us = BigIntegerField()
-
-    class Meta:
-        indexes = ((("tariff", "number"), True),)
-
-
-class TariffTerms(Table):
-    """One version of what a tariff adds to each of its rates. Never changed: the newest counts."""
-
-    tariff = ForeignKeyField(Tariff)
-    free_s = IntegerField()
-    grace_s = IntegerField()
-    surcharge_bp = IntegerField()
-    minimum_micros = BigIntegerField()
-    rounding_micros = BigIntegerField()
-    rounding = TextField()
-    off_peak = TextField()
-    time_zone = TextField()
-    created_at_us = BigIntegerField()
-
-
-class RateRow(Table):
-    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts."""
-
-    tariff = ForeignKeyField(Tariff)
-    revision = IntegerField()
-    prefix = TextField()
-    description = TextField()
-    connect_fee_micros = BigIntegerField()
-    first_interval_s = IntegerField()
-    first_price_micros = BigIntegerField()
-    next_interval_s = IntegerField()
-    next_price_micros = BigIntegerField()
-    off_peak_first_price_micros = BigIntegerField(null=True)
-    off_peak_next_price_micros = BigIntegerField(null=True)
-    forbidden = BooleanField()
-    discontinued = BooleanField()
-    from_us = BigIntegerField()
-
-    class Meta:
-        table_name = "rate"
 
 
 class Product(Table):
@@ -319,7 +263,11 @@ class Hold(Table):
 
 
 class Transfer(Table):
-    """One posting. Its key makes it happen once; its entries sum to zero."""
+    """One posting. Its key makes it happen once; its entries sum to zero.
+
+    It is link number `link` of the chain of `book`, which has `balance_micros` after it. Null or 0, here and in
+    `xdr`, it is where an older service still writes while the tables are new already.
+    """
 
     key = TextField(unique=True)
     input_hash = TextField()
@@ -328,6 +276,13 @@ class Transfer(Table):
     operator = TextField(default="")
     reverses = ForeignKeyField("self", null=True, unique=True)
     created_at_us = BigIntegerField()
+    book = ForeignKeyField(Book, null=True)
+    link = BigIntegerField(default=0)
+    balance_micros = BigIntegerField(default=0)
+    seal = TextField(default="")
+
+    class Meta:
+        indexes = ((("book", "link"), True),)
 
 
 class Entry(Table):
@@ -350,10 +305,14 @@ class Voucher(Table):
     redeemed_by = ForeignKeyField(Account, null=True)
     redeemed_at_us = BigIntegerField(null=True)
     created_at_us = BigIntegerField()
+    seal = TextField(default="")
 
 
 class Xdr(Table):
-    """What one leg was and cost. Written once, when the leg is settled."""
+    """What one leg was and cost. Written once, when the leg is settled: link number `link` of the chain of `book`.
+
+    The number stands in the seal as `number_hash`, made with `number_salt`; where that is "" the number is forgotten.
+    """
 
     leg = ForeignKeyField(Leg, unique=True)
     request = ForeignKeyField(Request)
@@ -376,10 +335,36 @@ class Xdr(Table):
     trunk = ForeignKeyField(Trunk, null=True)
     cost_micros = BigIntegerField(default=0)
     cost_currency = TextField(default="")
+    number_salt = TextField(default="")
+    number_hash = TextField(default="")
+    book = ForeignKeyField(Book, null=True)
+    link = BigIntegerField(default=0)
+    seal = TextField(default="")
+
+    class Meta:
+        indexes = ((("book", "link"), True),)
+
+
+class Proof(Table):
+    """How far the chain of a book is proven, and what the book had there: where `ledger verify` goes on."""
+
+    book = ForeignKeyField(Book, primary_key=True)
+    link = BigIntegerField()
+    seal = TextField()
+    balance_micros = BigIntegerField()
+    spent_day = IntegerField()
+    spent_micros = BigIntegerField()
+
+
+class ProofRound(Table):
+    """Where `ledger verify` goes on to prove again what it has proven, one row for each thing it goes round."""
+
+    name = TextField(primary_key=True)
+    position = TextField()
 
 
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
     Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
-    Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Leg, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender, EmailToken, EmailReply,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from peewee import JOIN, ModelSelect, fn
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
+from stasis_callback.store.chain import seal, voucher_content
 from stasis_callback.store.checks import checked_name
 from stasis_callback.store.codes import code_hash, random_codes
 from stasis_callback.store.database import Database
@@ -77,7 +78,6 @@ class Vouchers:
             "batch": checked_name(batch),
             "amount_micros": amount_micros,
             "currency": parse_currency(currency),
-            "state": "new",
             "expires_at_us": expires_at_us,
             "created_at_us": self._clock.now_us(),
         }
@@ -86,7 +86,8 @@ class Vouchers:
             if Voucher.get_or_none(Voucher.batch == batch) is not None:
                 raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
             for hashed in hashes:
-                Voucher.create(code_hash=hashed, **row)
+                sealed = seal("", voucher_content(hashed, *row.values()))
+                Voucher.create(code_hash=hashed, state="new", seal=sealed, **row)
         return codes
 
     def redeem(self, code: str, account_number: str) -> VoucherView:
@@ -105,7 +106,8 @@ class Vouchers:
                 raise InvalidInput("that code is not one of a voucher that can be used")
             if voucher.currency != account.book.currency:
                 raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
-            self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id)
+            about = voucher.seal, account.id, now_us
+            self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id, about)
             # Paying in is a use: the days after the first and the last one count from now.
             Account.update(
                 first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
