@@ -16,7 +16,8 @@ from stasis_callback.core.states import HoldState, LegState
 from stasis_callback.store.account_view import AccountView
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
-from stasis_callback.store.ledger import Ledger, LockedHold
+from stasis_callback.store.ledger import Ledger
+from stasis_callback.store.ledger_views import LockedHold
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.statements import insert, run

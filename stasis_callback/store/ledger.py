@@ -10,7 +10,7 @@ Rules it keeps (numbers from docs/decisions/0003-money.md):
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
@@ -103,7 +103,8 @@ class Ledger:
     def _locked(leg_id: str) -> LockedHold:
         row = run(_LOCK_HOLD, leg_id).fetchone()
         require(row is not None, f"leg {leg_id} has no hold")
-        return LockedHold(leg_id, *row[:5], Chain(*row[5:]))
+        amount, state, created_at_us, closed_at_us, revenue_id, *book = row
+        return LockedHold(leg_id, amount, state, created_at_us, closed_at_us, revenue_id, Chain(*book))
 
     def held_micros(self, leg_id: str) -> int:
         """The amount of a leg's open hold; 0 when it has none."""
@@ -169,7 +170,7 @@ class Ledger:
                 self._close_hold(hold, HoldState.VOIDED, self._clock.now_us())
             return hold
 
-    def record(self, hold: LockedHold, leg: Sequence[object], xdr: Mapping[str, object]) -> None:
+    def record(self, hold: LockedHold, leg: Sequence[object], xdr: dict[str, object]) -> None:
         """Write the xDR of a settled leg behind what it was charged, in the transaction that closed its hold.
 
         `leg` are the values of `chain.LEG_COLUMNS`, `xdr` those of its row but for what its seal needs.

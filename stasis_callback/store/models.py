@@ -9,7 +9,10 @@ from __future__ import annotations
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
-from stasis_callback.store.rate_models import RateRow, Tariff, TariffRevision, TariffTerms
+from stasis_callback.store.rate_models import RateRow as RateRow
+from stasis_callback.store.rate_models import Tariff as Tariff
+from stasis_callback.store.rate_models import TariffRevision as TariffRevision
+from stasis_callback.store.rate_models import TariffTerms as TariffTerms
 from stasis_callback.store.tables import Table, TextField
 
 

@@ -74,21 +74,31 @@ class Vouchers:
         for done, code in enumerate(codes, start=1):
             hashes.append(_hash(code))
             progress(done, count)
-        row = {
-            "batch": checked_name(batch),
-            "amount_micros": amount_micros,
-            "currency": parse_currency(currency),
-            "expires_at_us": expires_at_us,
-            "created_at_us": self._clock.now_us(),
-        }
+        now_us = self._clock.now_us()
+        said = checked_name(batch), amount_micros, parse_currency(currency), expires_at_us, now_us
         with self._database.transaction():
             self._database.lock("vouchers")
             if Voucher.get_or_none(Voucher.batch == batch) is not None:
                 raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
             for hashed in hashes:
-                sealed = seal("", voucher_content(hashed, *row.values()))
-                Voucher.create(code_hash=hashed, state="new", seal=sealed, **row)
+                self._insert(hashed, *said)
         return codes
+
+    @staticmethod
+    def _insert(
+        hashed: str, batch: str, amount_micros: int, currency: str, expires_at_us: int | None, now_us: int
+    ) -> None:
+        content = voucher_content(hashed, batch, amount_micros, currency, expires_at_us, now_us)
+        Voucher.create(
+            code_hash=hashed,
+            batch=batch,
+            amount_micros=amount_micros,
+            currency=currency,
+            state="new",
+            expires_at_us=expires_at_us,
+            created_at_us=now_us,
+            seal=seal("", content),
+        )
 
     def redeem(self, code: str, account_number: str) -> VoucherView:
         """Add a voucher's money to an account: once, whoever tries at the same time.

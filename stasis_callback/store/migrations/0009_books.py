@@ -205,5 +205,12 @@ def _said(db, chain, row, lines):
         created_at_us=created_at_us,
         balance_micros=chain.balance_micros,
         lines=lines,
-        about=_run(db, VOUCHER, int(key.removeprefix("voucher:")))[0] if kind == "voucher" else (),
+        about=_voucher(db, key) if kind == "voucher" else (),
     )
+
+
+def _voucher(db, key):
+    """Which voucher was paid in, and who had it."""
+    number = key.removeprefix("voucher:")
+    found = _run(db, VOUCHER, int(number)) if number.isdigit() else []
+    return found[0] if found else ()
