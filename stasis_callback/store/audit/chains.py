@@ -16,6 +16,7 @@ from stasis_callback.store.audit.rows import (
     Place,
     Position,
     TransferRow,
+    XdrRow,
     read_books,
     read_links,
 )
@@ -163,10 +164,9 @@ class _Part:
         self._sealed(row, transfers.content(row), f"transfer {row.id} is not what was sealed")
         own = transfers.moved(row, self.book.id)
         if self._noted is not None and row.balance_micros != self._noted + own:
-            says, has = format_amount(row.balance_micros), format_amount(self._noted + own)
-            self.wrong.append(
-                f"transfer {row.id} leaves {says} in {self.book.name} by its word, {has} by its entries"
-            )
+            says, sums = format_amount(row.balance_micros), format_amount(self._noted + own)
+            left = f"transfer {row.id} leaves {sums} in {self.book.name} by its entries"
+            self.wrong.append(f"{left}, {says} by its word")
         self._noted = row.balance_micros
         day, spent = self.place.spent_day, self.place.spent_micros
         if row.kind == "settle" and own:
@@ -175,7 +175,7 @@ class _Part:
                 day, spent = today, (spent if today == day else 0) - own
         self.place = Place(row.link, row.seal, self.place.balance_micros + own, day, spent)
 
-    def add_xdr(self, row: xdrs.XdrRow) -> None:
+    def add_xdr(self, row: XdrRow) -> None:
         """Take in a call record."""
         said = xdrs.content(row)
         if said is not None:

@@ -107,7 +107,7 @@ class VoucherRow(NamedTuple):
 
 @dataclass(slots=True)
 class XdrRow:
-    """A call record; its leg and its hold by the columns below (None where there is none), the lines of its charge."""
+    """A call record; its leg and its hold by their columns (None where there is none), the lines of its charge."""
 
     link: int
     seal: str
@@ -151,11 +151,14 @@ def read_books(look: Snapshots, first_id: int, limit: int, *, changed: bool) -> 
     rows = look.rows(_BOOKS.format(_CHANGED if changed else ""), (first_id, limit))
     return [
         BookRow(
-            *row[:3],
-            Place(*row[3:8]),
-            *row[8:10],
-            None if row[10] is None else Place(*row[10:15]),
-            int(row[15]),
+            row[0],
+            row[1],
+            row[2],
+            end=Place(*row[3:8]),
+            held_micros=row[8],
+            credit_limit_micros=row[9],
+            proven=None if row[10] is None else Place(*row[10:15]),
+            holds_micros=int(row[15]),
         )
         for row in rows
     ]
@@ -200,8 +203,8 @@ _XDRS = f"""SELECT x.book_id, x.link, x.seal, x.number, x.number_salt, a.book_id
 _CHARGES = f"""SELECT x.book_id, x.link, {_LINE} FROM wanted {_OF_XDRS}
     JOIN transfer t ON t.key = 'settle:' || x.leg_id
     JOIN entry e ON e.transfer_id = t.id JOIN book b ON b.id = e.book_id"""
-_VOUCHERS = """SELECT v.id, v.seal, v.amount_micros, v.currency, v.state, v.redeemed_by_id, v.redeemed_at_us, a.book_id
-    FROM voucher v LEFT JOIN account a ON a.id = v.redeemed_by_id WHERE v.id IN ({})"""
+_VOUCHERS = """SELECT v.id, v.seal, v.amount_micros, v.currency, v.state, v.redeemed_by_id,
+    v.redeemed_at_us, a.book_id FROM voucher v LEFT JOIN account a ON a.id = v.redeemed_by_id WHERE v.id IN ({})"""
 
 
 def read_links(look: Snapshots, pieces: Sequence[Piece]) -> dict[int, list[Link]]:
@@ -223,7 +226,8 @@ def read_links(look: Snapshots, pieces: Sequence[Piece]) -> dict[int, list[Link]
     for book_id, link, *line in found(_CHARGES):
         xdrs[book_id, link].lines.append(Line(*line))
     links: dict[int, list[Link]] = {}
-    for (book_id, _), row in sorted([*transfers.items(), *xdrs.items()], key=lambda found: found[0]):
+    every: list[tuple[Any, Link]] = [*transfers.items(), *xdrs.items()]
+    for (book_id, _), row in sorted(every, key=lambda item: item[0]):
         links.setdefault(book_id, []).append(row)
     return links
 

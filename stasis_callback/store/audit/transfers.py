@@ -42,36 +42,42 @@ def moved(row: TransferRow, book_id: int) -> int:
 
 def examine(row: TransferRow, book_id: int) -> Iterator[str]:
     """What is wrong with a transfer of this book, but for its seal."""
-    named = f"transfer {row.id}"
-    sums: dict[str, int] = {}
-    for line in row.lines:
-        sums[line.currency] = sums.get(line.currency, 0) + line.amount_micros
-    for currency, total in sums.items():
-        if total:
-            yield f"{named} sums to {format_amount(total, currency)}, not to 0"
-    if row.input_hash != lines_hash(row.kind, _moved(row.lines)):
-        yield f"{named}: the hash of what was entered is not that of its entries"
+    yield from _entries(row)
     if row.kind not in _KINDS:
-        yield f"{named} is of no known kind: {row.kind}"
+        yield f"transfer {row.id} is of no known kind: {row.kind}"
         return
-    prefix, houses = _KINDS[row.kind]
-    if not row.key.startswith(prefix):
-        yield f"{named}: {row.key} is not the key of a {row.kind}"
-    for line in row.lines:
-        if (
-            line.house
-            and houses is not None
-            and line.book not in {f"house:{h}:{line.currency}" for h in houses}
-        ):
-            yield f"{named}: a {row.kind} is booked to {line.book}"
-        if not line.house and line.book_id != book_id:
-            yield f"{named} moves {line.book}, and stands in the chain of another book"
+    yield from _kind(row, book_id)
     if row.kind == "settle" and row.xdr_id is None:
         yield f"leg {row.leg_id} was charged but has no xDR"
     elif row.kind == "reversal":
         yield from _reversal(row)
     elif row.kind == "voucher":
         yield from _voucher(row, book_id)
+
+
+def _entries(row: TransferRow) -> Iterator[str]:
+    """They sum to nothing in each currency, and are those that were entered."""
+    sums: dict[str, int] = {}
+    for line in row.lines:
+        sums[line.currency] = sums.get(line.currency, 0) + line.amount_micros
+    for currency, total in sums.items():
+        if total:
+            yield f"transfer {row.id} sums to {format_amount(total, currency)}, not to 0"
+    if row.input_hash != lines_hash(row.kind, _moved(row.lines)):
+        yield f"transfer {row.id}: the hash of what was entered is not that of its entries"
+
+
+def _kind(row: TransferRow, book_id: int) -> Iterator[str]:
+    """Key and books are those of its kind."""
+    prefix, houses = _KINDS[row.kind]
+    if not row.key.startswith(prefix):
+        yield f"transfer {row.id}: {row.key} is not the key of a {row.kind}"
+    for line in row.lines:
+        if line.house:
+            if houses is not None and line.book not in [f"house:{name}:{line.currency}" for name in houses]:
+                yield f"transfer {row.id}: a {row.kind} is booked to {line.book}"
+        elif line.book_id != book_id:
+            yield f"transfer {row.id} moves {line.book}, and stands in the chain of another book"
 
 
 def _reversal(row: TransferRow) -> Iterator[str]:
