@@ -64,7 +64,7 @@ BUGS = (
     ),
     Bug(
         "the hold of a leg that was not answered is not given back",
-        (("store/calls.py", "self._ledger.void(leg_id)", "pass"),),
+        (("store/calls.py", "self._ledger.void(leg_id, record)", "record(0)"),),
         ("tests/unit/test_calls.py", "tests/calls/test_leg_b.py"),
     ),
     Bug(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 from peewee import JOIN
@@ -17,7 +17,7 @@ from stasis_callback.store.account_view import AccountView
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
-from stasis_callback.store.ledger_views import LockedHold
+from stasis_callback.store.ledger_views import CallRecord
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.statements import insert, run
@@ -196,34 +196,42 @@ class Calls:
             leg = _LockedLeg(*row)
             if leg.state == LegState.SETTLED:
                 return _xdr(Xdr.get(Xdr.leg == leg_id))
-            xdr, hold = self._charge(leg_id, leg, end)
-            self._close(leg_id, leg, xdr, hold)
+            xdr = self._charge(leg_id, leg, end)
+            self._close(leg_id, leg, xdr)
             return xdr
 
-    def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView, hold: LockedHold) -> None:
-        """Note a leg as settled, and write its call record."""
+    def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView) -> None:
+        """Note a leg as settled."""
         now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
-        values: dict[str, object] = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
         if answered_at_us is not None:
             self._used(leg.account_id, answered_at_us)
         run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
-        values |= {"account_id": leg.account_id, "trunk_id": leg.trunk_id, "created_at_us": now_us}
-        self._ledger.record(hold, (leg.rate_id, leg.terms_id, leg.cost_rate_id, leg.cost_terms_id), values)
         if leg.side == "b":
             note_step(leg.request_id, Step.SECOND_ENDED, now_us)
 
-    def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> tuple[XdrView, LockedHold]:
-        """Close the leg's hold, charged or not; the call record, and the hold."""
+    def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        """Close the leg's hold, charged or not, and write the call record."""
+        xdr = self._rated(leg_id, leg, end)
+
+        def record(overrun_micros: int) -> CallRecord:
+            nonlocal xdr
+            xdr = replace(xdr, overrun_micros=overrun_micros)
+            values: dict[str, object] = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
+            values |= {"account_id": leg.account_id, "trunk_id": leg.trunk_id}
+            values["created_at_us"] = self._clock.now_us()
+            return CallRecord(values, (leg.rate_id, leg.terms_id, leg.cost_rate_id, leg.cost_terms_id))
+
+        if xdr.amount_micros:
+            self._ledger.settle(leg_id, xdr.amount_micros, record)
+        else:
+            self._ledger.void(leg_id, record)
+        return xdr
+
+    def _rated(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        """The call record but for what the leg cost above its hold."""
         price = self._tariffs.version(leg.rate_id, leg.terms_id).price
         seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
-        amount = cost_micros(price, seconds, end.answered_at_us or 0)
-        overrun = 0
-        if amount:
-            settlement = self._ledger.settle(leg_id, amount)
-            overrun, hold = settlement.overrun_micros, settlement.hold
-        else:
-            hold = self._ledger.void(leg_id)
-        xdr = XdrView(
+        return XdrView(
             leg_id=leg_id,
             request_id=leg.request_id,
             side=leg.side,
@@ -235,8 +243,8 @@ class Calls:
             ended_at_us=end.ended_at_us,
             duration_us=end.duration_us,
             charged_s=billed_seconds(price, seconds),
-            amount_micros=amount,
-            overrun_micros=overrun,
+            amount_micros=cost_micros(price, seconds, end.answered_at_us or 0),
+            overrun_micros=0,
             currency=leg.currency,
             outcome=end.outcome.value,
             cause=end.cause,
@@ -245,7 +253,6 @@ class Calls:
             cost_micros=self._cost_micros(leg, seconds, end),
             cost_currency=leg.cost_currency or "",
         )
-        return xdr, hold
 
     def _cost_micros(self, leg: _LockedLeg, seconds: int, end: LegEnd) -> int:
         """What we pay for the same seconds, by the rate that was noted with the leg."""

@@ -47,7 +47,7 @@ def first_seal(book: str, currency: str) -> str:
 
 def seal(previous: str, content: Sequence[object]) -> str:
     """The seal of a row that stands behind the seal `previous`."""
-    text = previous + json.dumps(content, separators=(",", ":"))
+    text = previous + json.dumps(content)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -61,15 +61,13 @@ def transfer_content(
     reverses: str | None,
     created_at_us: int,
     balance_micros: int,
-    lines: Iterable[tuple[int, int]],
     about: Sequence[object] = (),
 ) -> tuple[object, ...]:
-    """What a transfer says: `reverses` is the key of what it takes back, `balance_micros` what its book has after it,
-    `lines` its entries (book, amount), `about` what it was paid with.
+    """What a transfer says: `input_hash` is over its entries, `reverses` is the key of what it takes back,
+    `balance_micros` what its book has after it, `about` what it was paid with.
     """
-    moved = sorted((book, amount) for book, amount in lines if amount)
     words = (key, input_hash, kind, note, operator, reverses, created_at_us, balance_micros)
-    return ("transfer", *words, moved, *about)
+    return ("transfer", *words, *about)
 
 
 def lines_hash(kind: str, lines: Iterable[tuple[int, int]]) -> str:

@@ -19,7 +19,7 @@ from stasis_callback.core.states import HoldState
 from stasis_callback.store import chain as chains
 from stasis_callback.store.chain import Chain
 from stasis_callback.store.database import Database
-from stasis_callback.store.ledger_views import LockedHold, Settlement, StatementLine, statement
+from stasis_callback.store.ledger_views import LockedHold, Record, Settlement, StatementLine, statement
 from stasis_callback.store.models import Book, Entry, Hold, Transfer, Xdr
 from stasis_callback.store.statements import changed, insert, run
 
@@ -122,67 +122,65 @@ class Ledger:
 
     # --- the end of a leg --------------------------------------------------------------------------------------
 
-    def settle(self, leg_id: str, amount_micros: int) -> Settlement:
-        """Charge a leg and close its hold. Called again it changes nothing and gives the same answer."""
+    def settle(self, leg_id: str, amount_micros: int, record: Record | None = None) -> Settlement:
+        """Charge a leg, close its hold and write its call record, which `record` makes of the overrun.
+
+        Called again it changes nothing and gives the same answer.
+        """
         require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
         with self._database.transaction():
             hold = self._locked(leg_id)
             overrun = max(amount_micros - hold.amount_micros, 0)
-            settlement = Settlement(amount_micros - overrun, overrun, hold)
+            settlement = Settlement(amount_micros - overrun, overrun)
             book_id, currency = hold.chain.book_id, hold.chain.currency
             revenue_id = hold.revenue_id or self._house("revenue", currency)
             lines = {book_id: -settlement.paid_micros, revenue_id: amount_micros}
             if overrun:
                 lines[self._house("overrun", currency)] = -overrun
-            key = f"settle:{leg_id}"
+            key, now_us = f"settle:{leg_id}", self._clock.now_us()
             if hold.state == HoldState.POSTED:
                 again = not self._post(hold.chain, key, "settle", "", lines)
                 require(again, f"leg {leg_id}: its hold was posted, its charge not")
             else:
                 require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
-                now_us = self._clock.now_us()
                 self._write(hold.chain, key, "settle", "", lines, now_us)
-                self._close_hold(hold, HoldState.POSTED, now_us, settlement.paid_micros)
+            self._close(hold, HoldState.POSTED, now_us, settlement, record)
             return settlement
 
+    def void(self, leg_id: str, record: Record | None = None) -> None:
+        """Give a leg's hold back uncharged, and write its call record. A closed hold stays as it is."""
+        with self._database.transaction():
+            self._close(
+                self._locked(leg_id), HoldState.VOIDED, self._clock.now_us(), Settlement(0, 0), record
+            )
+
     @staticmethod
-    def _close_hold(hold: LockedHold, state: HoldState, now_us: int, paid_micros: int = 0) -> None:
-        """Give a hold back but for what is paid; the book never shows funds both held and taken."""
-        run(_CLOSE_HOLD, state.value, now_us, hold.leg_id)
-        hold.state, hold.closed_at_us = state.value, now_us
-        chain = hold.chain
-        if paid_micros:
+    def _close(
+        hold: LockedHold, state: HoldState, now_us: int, settlement: Settlement, record: Record | None
+    ) -> None:
+        """Give a hold back but for what is paid; the book never shows funds both held and taken.
+
+        The call record is the link behind the charge, so that the book changes once for both.
+        """
+        chain, is_open = hold.chain, hold.state == HoldState.OPEN
+        if is_open:
+            hold.state, hold.closed_at_us = state.value, now_us
+            run(_CLOSE_HOLD, state.value, now_us, hold.leg_id)
+        if record is not None:
+            insert(Xdr, **record(settlement.overrun_micros).sealed(hold))
+        if not is_open:
+            run(_LINK, chain.links, chain.head, chain.book_id)
+        elif settlement.paid_micros:
             # The day of a transfer and the day it counts in are one: both by `now_us`.
-            counted = now_us // DAY_US, paid_micros, now_us // DAY_US
-            run(_PAY, hold.amount_micros, chain.links, chain.head, paid_micros, *counted, chain.book_id)
+            counted = now_us // DAY_US, settlement.paid_micros, now_us // DAY_US
+            paid = settlement.paid_micros
+            run(_PAY, hold.amount_micros, chain.links, chain.head, paid, *counted, chain.book_id)
         else:
             run(_RELEASE, hold.amount_micros, chain.links, chain.head, chain.book_id)
 
     def _today(self) -> int:
         """The day of a daily cap, in UTC."""
         return self._clock.now_us() // DAY_US
-
-    def void(self, leg_id: str) -> LockedHold:
-        """Give a leg's hold back uncharged. A hold that is closed already stays as it is."""
-        with self._database.transaction():
-            hold = self._locked(leg_id)
-            if hold.state == HoldState.OPEN:
-                self._close_hold(hold, HoldState.VOIDED, self._clock.now_us())
-            return hold
-
-    def record(self, hold: LockedHold, leg: Sequence[object], xdr: dict[str, object]) -> None:
-        """Write the xDR of a settled leg behind what it was charged, in the transaction that closed its hold.
-
-        `leg` are the values of `chain.LEG_COLUMNS`, `xdr` those of its row but for what its seal needs.
-        """
-        chain = hold.chain
-        salt, hashed = chains.hidden_number(str(xdr["number"]))
-        said = xdr | {"number_hash": hashed}
-        held = chain.book_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us
-        content = chains.xdr_content([said[column] for column in chains.XDR_COLUMNS], leg, held)
-        link, sealed = chain.append(content)
-        insert(Xdr, **said, number_salt=salt, book_id=chain.book_id, link=link, seal=sealed)
-        run(_LINK, chain.links, chain.head, chain.book_id)
 
     # --- other money -------------------------------------------------------------------------------------------
 
@@ -352,7 +350,6 @@ class Ledger:
             reverses=reverses.key if reverses else None,
             created_at_us=now_us,
             balance_micros=chain.balance_micros,
-            lines=lines.items(),
             about=about,
         )
         link, sealed = chain.append(content)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from stasis_callback.store.chain import Chain
+from stasis_callback.store.chain import XDR_COLUMNS, Chain, hidden_number, xdr_content
 from stasis_callback.store.models import Entry, Transfer
 
 
@@ -30,8 +32,26 @@ class Settlement:
 
     paid_micros: int
     overrun_micros: int
-    hold: LockedHold = field(compare=False)
-    """The hold, closed, for the call record that is written behind it in this transaction."""
+
+
+class CallRecord(NamedTuple):
+    """An xDR before it is sealed, by its columns, and of its leg the values of `chain.LEG_COLUMNS`."""
+
+    xdr: dict[str, object]
+    leg: Sequence[object]
+
+    def sealed(self, hold: LockedHold) -> dict[str, object]:
+        """Every column of its row, as the next link of the chain of the book that pays, behind its closed hold."""
+        salt, hashed = hidden_number(str(self.xdr["number"]))
+        xdr = [hashed if column == "number_hash" else self.xdr[column] for column in XDR_COLUMNS]
+        chain = hold.chain
+        held = chain.book_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us
+        link, seal = chain.append(xdr_content(xdr, self.leg, held))
+        return {**self.xdr, "number_salt": salt, "book_id": chain.book_id, "link": link, "seal": seal}
+
+
+Record = Callable[[int], CallRecord]
+"""Makes a call record of what the leg cost above its hold."""
 
 
 @dataclass(frozen=True, slots=True)

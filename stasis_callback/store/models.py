@@ -314,7 +314,8 @@ class Voucher(Table):
 class Xdr(Table):
     """What one leg was and cost. Written once, when the leg is settled: link number `link` of the chain of `book`.
 
-    The number stands in the seal as `number_hash`, made with `number_salt`; where that is "" the number is forgotten.
+    Its number stands in the seal behind `number_salt`; where that is "" the number is forgotten, and `number_hash`
+    stands there for it.
     """
 
     leg = ForeignKeyField(Leg, unique=True)

@@ -29,7 +29,7 @@ def run(shop: Shop, steps: list[Step], **account: int) -> None:
             "open": lambda leg=leg, micros=micros: shop.leg(leg, who, request, hold=str(micros / 1_000_000)),
             "change": lambda leg=leg, micros=micros: ledger.change_hold(leg, micros),
             "settle": lambda leg=leg, micros=micros: paid(ledger.settle(leg, micros)),
-            "void": lambda leg=leg: ledger.void(leg).state,
+            "void": lambda leg=leg: ledger.void(leg),
         }
         assert (actions[verb](), *shop.money(who)) == (answer, balance, held), what
 
@@ -53,7 +53,7 @@ def test_settling_again_changes_nothing_and_says_the_same(shop: Shop) -> None:
         ("open b1 300",   True,    1000,  300),
         ("settle b1 200", "200+0",  800,    0),
         ("settle b1 200", "200+0",  800,    0),
-        ("void b1",       "posted", 800,    0),
+        ("void b1",       None,     800,    0),
         ("settle b1 200", "200+0",  800,    0),
     ])  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_parallel_legs_share_the_funds_and_cannot_take_more(shop: Shop) -> None:
         ("change a1 401", True,    1000, 1000),
         ("settle b1 100", "100+0",  900,  401),
         ("change a1 900", True,     900,  900),
-        ("void a1",       "voided", 900,    0),
+        ("void a1",       None,     900,    0),
     ])  # fmt: skip
 
 
@@ -112,8 +112,8 @@ def test_a_hold_is_given_back_once(shop: Shop) -> None:
         ("topup 1000",    True,    1000,    0),
         ("open a1 100",   True,    1000,  100),
         ("open b1 300",   True,    1000,  400),
-        ("void b1",       "voided",1000,  100),
-        ("void b1",       "voided",1000,  100),
+        ("void b1",       None,    1000,  100),
+        ("void b1",       None,    1000,  100),
     ])  # fmt: skip
 
 

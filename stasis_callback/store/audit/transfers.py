@@ -30,7 +30,6 @@ def content(row: TransferRow) -> tuple[object, ...]:
         reverses=row.original_key,
         created_at_us=row.created_at_us,
         balance_micros=row.balance_micros,
-        lines=_moved(row.lines),
         about=(voucher.seal, voucher.redeemed_by_id, voucher.redeemed_at_us) if voucher else (),
     )
 

@@ -36,7 +36,7 @@ def content(row: XdrRow) -> tuple[object, ...] | None:
     if row.leg is None or row.hold is None:
         return None
     return xdr_content(
-        [row.xdr[column] for column in XDR_COLUMNS],
+        [_number(row) if column == "number_hash" else row.xdr[column] for column in XDR_COLUMNS],
         [row.leg[column] for column in LEG_COLUMNS],
         [row.hold[column] for column in HOLD_COLUMNS],
     )
@@ -58,16 +58,15 @@ def examine(row: XdrRow, book: BookRow, price_of: PriceOf) -> Iterator[str]:
         yield f"{named}: the xDR is in the chain of {book.name}, its account spends from another book"
     if xdr["currency"] != book.currency:
         yield f"{named}: the xDR is in {xdr['currency']}, {book.name} is not"
-    if row.number != leg["number"] or not _is_its_number(row):
+    if row.number != leg["number"] or not (row.number_salt or is_forgotten(row.number)):
         yield f"{named}: the number is not the one that was dialled"
     yield from _rated(named, xdr, leg, price_of)
     yield from _charged(named, row, book, hold)
 
 
-def _is_its_number(row: XdrRow) -> bool:
-    if not row.number_salt:
-        return is_forgotten(row.number)
-    return bool(row.xdr["number_hash"] == number_hash(row.number_salt, row.number))
+def _number(row: XdrRow) -> str:
+    """What stands for the number in the seal."""
+    return number_hash(row.number_salt, row.number) if row.number_salt else str(row.xdr["number_hash"])
 
 
 def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: PriceOf) -> Iterator[str]:
@@ -75,7 +74,7 @@ def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: Price
     answered_at_us, duration_us = xdr["answered_at_us"], xdr["duration_us"]
     lasted_us = 0 if answered_at_us is None else max(xdr["ended_at_us"] - answered_at_us, 0)
     if duration_us != lasted_us:
-        yield f"{named} lasted {lasted_us} us by its times, the xDR says {duration_us}"
+        yield f"{named} lasted {lasted_us} microseconds by its times, the xDR says {duration_us}"
     price = price_of(leg["rate_id"], leg["terms_id"])
     seconds = charged_seconds(duration_us) if answered_at_us is not None else 0
     rated, billed = cost_micros(price, seconds, answered_at_us or 0), billed_seconds(price, seconds)

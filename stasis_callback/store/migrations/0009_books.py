@@ -44,14 +44,15 @@ CREATE TABLE proof_round (
 """
 INDEXES = """
 CREATE UNIQUE INDEX transfer_of_chain ON transfer (book_id, link);
-CREATE UNIQUE INDEX xdr_of_chain ON xdr (book_id, link)
+CREATE UNIQUE INDEX xdr_of_chain ON xdr (book_id, link);
+DROP INDEX entry_of_book
 """
 
-# An xDR may lose its number and the salt, together, and nothing else of it may change.
+# An xDR may lose its number and the salt, for their hash, and nothing else of it may change.
 XDR_COLUMNS = (
     "id", "leg_id", "request_id", "side", "account_id", "prefix", "dialed_at_us", "answered_at_us", "ended_at_us",
     "duration_us", "charged_s", "amount_micros", "overrun_micros", "currency", "outcome", "cause", "source",
-    "created_at_us", "trunk_id", "cost_micros", "cost_currency", "number_hash", "book_id", "link", "seal",
+    "created_at_us", "trunk_id", "cost_micros", "cost_currency", "book_id", "link", "seal",
 )  # fmt: skip
 SQLITE_TRANSFER_GUARD = """
 CREATE TRIGGER transfer_no_update BEFORE UPDATE ON transfer
@@ -67,7 +68,8 @@ POSTGRES_GUARD_FUNCTION = """
 CREATE FUNCTION refuse_change_but_forgetting() RETURNS trigger AS
 $$ BEGIN
     IF NEW.number_salt = '' AND OLD.number_salt <> ''
-        AND to_jsonb(NEW) - 'number' - 'number_salt' = to_jsonb(OLD) - 'number' - 'number_salt'
+        AND to_jsonb(NEW) - ARRAY['number', 'number_salt', 'number_hash']
+            = to_jsonb(OLD) - ARRAY['number', 'number_salt', 'number_hash']
     THEN RETURN NEW; END IF;
     RAISE EXCEPTION USING MESSAGE = TG_TABLE_NAME || ' is append-only', ERRCODE = '23000';
 END $$ LANGUAGE plpgsql
@@ -94,7 +96,7 @@ XDRS = """SELECT x.id, x.created_at_us, x.number, x.leg_id, x.request_id, x.side
     FROM xdr x JOIN leg l ON l.id = x.leg_id JOIN hold h ON h.leg_id = x.leg_id
     WHERE x.id > ? ORDER BY x.id LIMIT ?"""
 SEAL_TRANSFER = "UPDATE transfer SET book_id = ?, link = ?, balance_micros = ?, seal = ? WHERE id = ?"
-SEAL_XDR = "UPDATE xdr SET number_salt = ?, number_hash = ?, book_id = ?, link = ?, seal = ? WHERE id = ?"
+SEAL_XDR = "UPDATE xdr SET number_salt = ?, book_id = ?, link = ?, seal = ? WHERE id = ?"
 SEAL_VOUCHER = "UPDATE voucher SET seal = ? WHERE id = ?"
 SEAL_BOOK = "UPDATE book SET links = ?, head = ? WHERE id = ?"
 
@@ -179,7 +181,7 @@ def _seal_chains(db):
         if is_xdr:
             salt, hashed = hidden_number(row[2])
             link, sealed = chain.append(xdr_content((*row[3:7], hashed, *row[7:23]), row[23:27], row[27:]))
-            xdrs.append((salt, hashed, book_id, link, sealed, row[0]))
+            xdrs.append((salt, book_id, link, sealed, row[0]))
         else:
             link, sealed = chain.append(_said(db, chain, row, lines))
             transfers.append((book_id, link, chain.balance_micros, sealed, row[0]))
@@ -204,7 +206,6 @@ def _said(db, chain, row, lines):
         reverses=reverses,
         created_at_us=created_at_us,
         balance_micros=chain.balance_micros,
-        lines=lines,
         about=_voucher(db, key) if kind == "voucher" else (),
     )
 
