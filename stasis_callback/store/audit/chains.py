@@ -75,7 +75,8 @@ class Walk:
                 step.goes_on_at = Position(book.id)
                 break
             place = position.place if book.id == position.book_id else None
-            start = place or (book.proven if changed else None) or Place()
+            known = book.proven if changed and book.proven and book.proven.link <= book.end.link else None
+            start = place or known or Place()
             ahead, room = max(book.end.link - start.link, 0), LINKS_AT_A_LOOK - step.links
             part = _Part(book, start, to_end=ahead <= room)
             step.links += min(ahead, room)
