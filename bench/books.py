@@ -7,32 +7,14 @@ settles legs all the time: its slowest write, and how long the write-ahead log g
 
 from __future__ import annotations
 
-import argparse
-import resource
-import shutil
-import sqlite3
-import sys
-import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from playhouse.migrations import Runner
 
-from bench.__main__ import CACHE
-from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.core.outcomes import Outcome
-from stasis_callback.engine.stores import Stores, open_stores
-from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import LegEnd
+from stasis_callback.clock import US_PER_S
 from stasis_callback.store.chain import lines_hash
 from stasis_callback.store.database import MIGRATIONS
 from stasis_callback.store.engines import open_engine
-from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
 
 BEFORE = "0008_email"
 NOON_US = 1_800_000_000 * US_PER_S
@@ -139,8 +121,10 @@ def _put_legs(put: Callable[..., None], numbered: list[tuple[int, int]], account
         transfers.append((number, f"settle:{leg}", hashed, "settle", "", "", None, at))
         entries += [(number, *line) for line in lines]
         xdrs.append(
-            (leg, request, "b", book, NUMBER, "44", at, at, end, end - at, 61, COST, 0, "USD", "answered", 16)
-            + ("events", at)
+            (
+                *(leg, request, "b", book, NUMBER, "44", at, at, end, end - at, 61, COST, 0, "USD"),
+                *("answered", 16, "events", at),
+            )
         )
     put(
         "request",

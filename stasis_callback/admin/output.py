@@ -8,13 +8,16 @@ fold to its width.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from stasis_callback.clock import iso
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 
 Record = Mapping[str, object]
@@ -77,6 +80,20 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def must_be_new(path: Path) -> None:
+    """Raises InvalidInput when there is a file of this name."""
+    if path.exists():
+        raise InvalidInput(f"{path} exists already: name a new file")
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that nobody else can read, on the disk when this returns."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def complain(message: str) -> None:

@@ -262,10 +262,13 @@ class Calls:
         return cost_micros(price, seconds, end.answered_at_us or 0)
 
     def last_destination(self, account_id: int) -> str | None:
-        """The number that the account's newest leg B went to."""
+        """The number that the account's newest leg B went to; None where it is forgotten."""
         with self._database.reading():
             last = (
-                Xdr.select().where(Xdr.account == account_id, Xdr.side == "b").order_by(Xdr.id.desc()).first()
+                Xdr.select()
+                .where(Xdr.account == account_id, Xdr.side == "b", Xdr.number_salt != "")
+                .order_by(Xdr.id.desc())
+                .first()
             )
             return str(last.number) if last else None
 

@@ -16,10 +16,10 @@ from functools import lru_cache
 from itertools import islice
 
 from stasis_callback.core.rating import Price
+from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, Table, rows_until, standing
 from stasis_callback.store.audit.chains import Step, Walk
 from stasis_callback.store.audit.proofs import CHAINS, Proofs, position_from
 from stasis_callback.store.audit.rows import Mark, Position
-from stasis_callback.store.audit.standing import ROWS_AT_A_LOOK, TABLES, Key, Table, rows_until, standing
 from stasis_callback.store.database import Database
 from stasis_callback.store.snapshots import Snapshots, open_snapshots
 from stasis_callback.store.tariffs import Tariffs

@@ -65,7 +65,7 @@ def position_from(stored: Any) -> Position:
     """Where the round along the chains goes on, as `save_rounds` keeps it."""
     try:
         book_id, place = stored
-        return Position(int(book_id), None if place is None else Place(*place))
+        return Position(int(book_id), None if place is None else Place._make(place))
     except (TypeError, ValueError):
         return Position()
 
