@@ -88,9 +88,14 @@ HOLD_COLUMNS = ("book_id", "amount_micros", "state", "created_at_us", "closed_at
 """The hold of the leg, closed."""
 
 
-def xdr_content(xdr: Sequence[object], leg: Sequence[object], hold: Sequence[object]) -> tuple[object, ...]:
-    """What an xDR and the settled leg and closed hold behind it say: values in the order of the columns above."""
-    return ("xdr", *xdr, *leg, *hold)
+def xdr_content(
+    xdr: Sequence[object], leg: Sequence[object], hold: Sequence[object], clock_suspect: object = False
+) -> tuple[object, ...]:
+    """What an xDR and the settled leg and closed hold behind it say: values in the order of the columns above.
+
+    `clock_suspect` is a word more where it is so; the xDRs of before knew nothing of it.
+    """
+    return ("xdr", *xdr, *leg, *hold, *(("clock suspect",) if clock_suspect else ()))
 
 
 def voucher_content(

@@ -46,7 +46,7 @@ class CallRecord(NamedTuple):
         xdr = [hashed if column == "number_hash" else self.xdr[column] for column in XDR_COLUMNS]
         chain = hold.chain
         held = chain.book_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us
-        link, seal = chain.append(xdr_content(xdr, self.leg, held))
+        link, seal = chain.append(xdr_content(xdr, self.leg, held, self.xdr["clock_suspect"]))
         return {**self.xdr, "number_salt": salt, "book_id": chain.book_id, "link": link, "seal": seal}
 
 

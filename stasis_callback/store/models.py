@@ -9,6 +9,7 @@ from __future__ import annotations
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
+from stasis_callback.store.node_models import Node, NodeEvent
 from stasis_callback.store.rate_models import RateRow as RateRow
 from stasis_callback.store.rate_models import Tariff as Tariff
 from stasis_callback.store.rate_models import TariffRevision as TariffRevision
@@ -171,8 +172,10 @@ class AccessNumber(Table):
 class Request(Table):
     """A callback from the moment it was asked for: the queue, and the call's state.
 
+    `attempts` counts those in which Asterisk was asked, `claims` all that were begun (they number the legs).
     `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
     a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
+    `claimed_by` and `incarnation` are the node that works on it, or did so last; `asterisk` is where its legs are.
     """
 
     id = TextField(primary_key=True)
@@ -194,6 +197,10 @@ class Request(Table):
     finished_at_us = BigIntegerField(null=True)
     destination = TextField()
     instance = TextField()
+    incarnation = TextField(default="")
+    asterisk = TextField(default="")
+    claims = IntegerField(default=0)
+    cancel_wanted = BooleanField(default=False)
 
 
 class WebInstance(Table):
@@ -339,6 +346,7 @@ class Xdr(Table):
     trunk = ForeignKeyField(Trunk, null=True)
     cost_micros = BigIntegerField(default=0)
     cost_currency = TextField(default="")
+    clock_suspect = BooleanField(default=False)
     number_salt = TextField(default="")
     number_hash = TextField(default="")
     book = ForeignKeyField(Book, null=True)
@@ -371,4 +379,5 @@ ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
     Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
     Leg, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Node, NodeEvent,
 )  # fmt: skip

@@ -8,6 +8,8 @@ as right as before. This is the one change that the append-only table of xDRs ta
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 from stasis_callback.store.chain import forgotten, number_hash
 from stasis_callback.store.database import Database
@@ -29,21 +31,24 @@ def pseudonymise(database: Database, before_us: int, batch: int = 500) -> Iterat
     Each batch is a transaction of its own, so that calls need not wait; who calls this may rest in between. Of a
     number remain the first digits and how many there were. Safe to repeat.
     """
-    ended_at_us, last_id = 0, 0
-    while True:
-        with database.reading():
-            rows = run(_NEXT, before_us, ended_at_us, last_id, batch).fetchall()
-        if not rows:
-            return
-        ended_at_us, last_id = rows[-1][:2]
-        with database.transaction():
-            run_many(_REQUEST, [_request(row) for row in rows if row[9] is not None])
-            run_many(_LEG, [(forgotten(row[4]), row[2]) for row in rows])
-            run_many(_XDR, [(forgotten(row[4]), number_hash(row[5], row[4]), row[1], row[5]) for row in rows])
+    place: tuple[int, int] = (0, 0)
+    while rows := database.read(partial(_next, before_us, place, batch)):
+        database.unit(partial(_forget, rows))
+        place = rows[-1][:2]
         yield len(rows)
 
 
-def _request(row: tuple[object, ...]) -> tuple[str, ...]:
+def _next(before_us: int, place: tuple[int, int], batch: int) -> list[tuple[Any, ...]]:
+    return list(run(_NEXT, before_us, *place, batch).fetchall())
+
+
+def _forget(rows: list[tuple[Any, ...]]) -> None:
+    run_many(_REQUEST, [_request(row) for row in rows if row[9] is not None])
+    run_many(_LEG, [(forgotten(row[4]), row[2]) for row in rows])
+    run_many(_XDR, [(forgotten(row[4]), number_hash(row[5], row[4]), row[1], row[5]) for row in rows])
+
+
+def _request(row: tuple[Any, ...]) -> tuple[str, ...]:
     """What is left of the numbers of a callback that is over."""
     numbers = (str(number) for number in row[6:9])
     return (*(forgotten(number) if number else "" for number in numbers), str(row[3]))

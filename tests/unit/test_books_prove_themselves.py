@@ -63,7 +63,7 @@ def do_business(shop: Shop) -> None:
     carrier = Carrier(trunk, cost)
     assert stores.calls.open_leg("t1", request.id, "b", "442071234567", account, rate, 500_000, carrier)
     stores.calls.settle("t1", talked(20))
-    stores.requests.answered(other_request.id)
+    stores.requests.answered(other_request)
     stores.requests.finish(other_request.id, "completed")
     codes = stores.vouchers.generate("spring", 3, 2_000_000, "USD", length=12, alphabet="ABCDEFGHIJKLMNOP")
     stores.vouchers.redeem(codes[0], "100")
@@ -252,6 +252,7 @@ EDITS = {
     "its outcome": "UPDATE xdr SET outcome = 'no_answer' WHERE leg_id = 'b2'",
     "its cause": "UPDATE xdr SET cause = 16 WHERE leg_id = 'b2'",
     "how its times are known": "UPDATE xdr SET source = 'estimated' WHERE leg_id = 'a1'",
+    "whether a clock was suspect": "UPDATE xdr SET clock_suspect = {true} WHERE leg_id = 'a1'",
     "when an xDR was written": f"UPDATE xdr SET created_at_us = {LATER} WHERE leg_id = 'a1'",
     "the trunk of an xDR": "UPDATE xdr SET trunk_id = NULL WHERE leg_id = 't1'",
     "the cost of an xDR": "UPDATE xdr SET cost_micros = 0 WHERE leg_id = 't1'",

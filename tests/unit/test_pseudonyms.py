@@ -24,7 +24,7 @@ def called(shop: Shop) -> Shop:
     for n, end in enumerate((talked(60), UNANSWERED, talked(7), talked(8), talked(600)), start=1):
         assert shop.leg(f"b{n}", account, request, hold="1.00")
         shop.stores.calls.settle(f"b{n}", end)
-    shop.stores.requests.answered(request.id)
+    shop.stores.requests.answered(request)
     shop.stores.requests.finish(request.id, "completed")
     return shop
 

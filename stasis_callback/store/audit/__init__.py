@@ -114,7 +114,8 @@ class _Audit:
 
     def _taken_in(self, step: Step) -> list[str]:
         """Note what a step has proven; what was wrong."""
-        self._proofs.save(step.proven)
+        if step.proven:
+            self._proofs.save(step.proven)
         self._missing.difference_update(step.names)
         return step.wrong
 

@@ -15,7 +15,7 @@ from typing import Any
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 from stasis_callback.store.audit.rows import Mark, Place, Position
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.snapshots import open_snapshots
 from stasis_callback.store.statements import run, run_many
 
@@ -39,23 +39,21 @@ class Proofs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @unit
     def save(self, proven: Sequence[tuple[int, Place]]) -> None:
         """Note how far the chains of some books are proven; never less far than before."""
-        if proven:
-            with self._database.transaction():
-                run_many(_SAVE, [(book_id, *place) for book_id, place in proven])
+        run_many(_SAVE, [(book_id, *place) for book_id, place in proven])
 
+    @unit
     def save_rounds(self, rounds: Mapping[str, object]) -> None:
         """Note where each round goes on."""
-        with self._database.transaction():
-            run_many(_SAVE_ROUND, [(name, json.dumps(position)) for name, position in rounds.items()])
+        run_many(_SAVE_ROUND, [(name, json.dumps(position)) for name, position in rounds.items()])
 
+    @read
     def rounds(self) -> dict[str, Any]:
         """Where each round goes on; a round of which that cannot be read begins anew."""
-        with self._database.reading():
-            found = run("SELECT name, position FROM proof_round").fetchall()
         rounds = {}
-        for name, position in found:
+        for name, position in run("SELECT name, position FROM proof_round").fetchall():
             with suppress(ValueError):
                 rounds[name] = json.loads(position)
         return rounds

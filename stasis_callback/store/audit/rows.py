@@ -113,6 +113,7 @@ class XdrRow:
     seal: str
     number: str
     number_salt: str
+    clock_suspect: bool
     xdr: dict[str, Any]
     leg: dict[str, Any] | None
     hold: dict[str, Any] | None
@@ -196,7 +197,7 @@ def _named(table: str, columns: Iterable[str]) -> str:
     return ", ".join(f"{table}.{column}" for column in columns)
 
 
-_XDRS = f"""SELECT x.book_id, x.link, x.seal, x.number, x.number_salt, a.book_id, t.id, h.leg_id,
+_XDRS = f"""SELECT x.book_id, x.link, x.seal, x.number, x.number_salt, x.clock_suspect, a.book_id, t.id, h.leg_id,
     {_named("x", XDR_COLUMNS)}, {_named("l", _LEG_COLUMNS)}, {_named("h", HOLD_COLUMNS)} FROM wanted {_OF_XDRS}
     LEFT JOIN leg l ON l.id = x.leg_id LEFT JOIN hold h ON h.leg_id = x.leg_id
     LEFT JOIN account a ON a.id = x.account_id LEFT JOIN transfer t ON t.key = 'settle:' || x.leg_id"""
@@ -244,7 +245,7 @@ def _add_vouchers(look: Snapshots, paid: Sequence[TransferRow]) -> None:
 
 
 def _xdr(row: tuple[Any, ...]) -> XdrRow:
-    _, link, seal, number, salt, account_book_id, charge_id, held, *rest = row
+    _, link, seal, number, salt, suspect, account_book_id, charge_id, held, *rest = row
     values = iter(rest)
     xdr, leg, hold = (
         dict(zip(columns, values, strict=False)) for columns in (XDR_COLUMNS, _LEG_COLUMNS, HOLD_COLUMNS)
@@ -254,6 +255,7 @@ def _xdr(row: tuple[Any, ...]) -> XdrRow:
         seal,
         number,
         salt,
+        bool(suspect),
         xdr,
         leg if leg["id"] is not None else None,
         hold if held is not None else None,
