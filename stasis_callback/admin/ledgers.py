@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from stasis_callback.admin.context import AsJson, operator, printable, store, whole
+from stasis_callback.admin.context import AsJson, operator, printable, settings, store, whole
 from stasis_callback.admin.output import must_be_new, print_json, print_list, progress_bar, write_private
 from stasis_callback.clock import Clock, iso
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, InvariantBroken
 
 if TYPE_CHECKING:
+    from stasis_callback.engine.repair import Repair
     from stasis_callback.store.audit.rows import Mark
 
 app = typer.Typer(name="ledger", help="The books: every amount that moved.")
@@ -98,6 +99,58 @@ def checkpoint(
     typer.echo(
         f"{out}: {kept['links']} links of {len(cast(list[object], kept['books']))} books, {kept['digest']}"
     )
+
+
+@app.command()
+def repair(
+    fix: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID|all", help="End the leg or callback of this id, as in the list; or all of them."
+        ),
+    ] = None,
+    reason: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why: kept with your name, see --done.")
+    ] = None,
+    done: Annotated[bool, typer.Option("--done", help="List what was mended, by whom and why.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List what is left open and nobody ends any more; with --fix, end it and charge it.
+
+    Legs with funds held whose callback is over, and callbacks of nodes that were not seen for ten minutes. A call of
+    a living node is never touched. A leg that was never answered costs nothing; an answered one is charged by this
+    machine's billing journal where that has it, else to when its node was last known to live (source `estimated`).
+    """
+    from stasis_callback.ari.cel import CelJournal
+    from stasis_callback.engine.repair import Repair
+
+    if (fix is None) != (reason is None) or (fix is not None and done):
+        raise InvalidInput("to mend something, say what and why: --fix ID (or all) and --reason TEXT")
+    if reason is not None and not printable(reason, "reason").strip():
+        raise InvalidInput("a repair needs a reason: somebody will ask for it")
+    with store() as s:
+        mending = Repair(s, CelJournal(settings().asterisk.cel_path), Clock())
+        if done:
+            print_list(mending.history(1000), ("at", "id", "done", "operator", "reason"), as_json=as_json)
+        elif fix is None:
+            left = [asdict(trouble) for trouble in mending.troubles()]
+            columns = ("id", "since_at", "node", "account", "held", "currency", "what")
+            print_list(left, columns, as_json=as_json)
+        else:
+            _mend(mending, fix, str(reason))
+
+
+def _mend(mending: Repair, fix: str, reason: str) -> None:
+    """Mend one thing, or each; one that cannot be mended stops no other."""
+    failed = ""
+    for subject in [trouble.id for trouble in mending.troubles()] if fix == "all" else [fix]:
+        try:
+            typer.echo(mending.mend(subject, operator=operator(), reason=reason))
+        except InvariantBroken as error:
+            failed = f"{subject} cannot be mended: {error}; see `stasis-callback ledger verify`"
+            typer.echo(failed, err=True)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -33,7 +33,7 @@ def published(record: Record) -> dict[str, object]:
         if name.endswith("_micros"):
             result[name.removesuffix("_micros")] = format_amount(value) if isinstance(value, int) else None
             result[name] = value
-        elif name.endswith("_at_us"):
+        elif name == "at_us" or name.endswith("_at_us"):
             result[name.removesuffix("_us")] = iso(value) if isinstance(value, int) else None
         else:
             result[name] = value
@@ -83,9 +83,11 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def must_be_new(path: Path) -> None:
-    """Raises InvalidInput when there is a file of this name."""
+    """Raises InvalidInput when there is a file of this name, or no folder for it."""
     if path.exists():
         raise InvalidInput(f"{path} exists already: name a new file")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}")
 
 
 def write_private(path: Path, text: str) -> None:

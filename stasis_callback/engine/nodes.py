@@ -223,13 +223,13 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
     """
     with stores.nodes.standing_in(node) as alone:
         requests = stores.requests.under_way_of(node) if alone else []
-        done = [request.id for request in requests if _end(stores, journal, request)]
+        done = [request.id for request in requests if end_left_call(stores, journal, request)]
         if done:
             stores.nodes.note(node, "taken over", operator, reason)
     return done
 
 
-def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
+def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
     """One callback of a dead node; False when another was quicker, or it could not be done now."""
     try:
         return _end_once(stores, journal, request)
@@ -241,14 +241,14 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
 
 
 def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
-    records = _records(journal, stores.calls.open_legs(request.id))
+    records = journal_of(journal, stores.calls.open_legs(request.id))
     with stores.database.transaction():
         if not stores.requests.take(request):
             return False
         legs = stores.calls.open_legs(request.id)
         rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
         for leg in legs:
-            stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
+            stores.calls.settle(leg.id, end_of_left_leg(leg, records.get(leg.id), request.last_alive_us))
         if rang:
             stores.requests.finish(request.id, "interrupted")
         else:
@@ -256,7 +256,7 @@ def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool
         return True
 
 
-def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
+def journal_of(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
     """What our journal knows of them: all where it is the dead node's, nothing where its Asterisk was another."""
     if not legs:
         return {}
@@ -268,7 +268,7 @@ def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecor
         return {}
 
 
-def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
+def end_of_left_leg(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
     """How a leg ended. Without a record it ended when its node was last known to live, or was never answered."""
     if record is None and leg.answered_at_us is None:
         return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")

@@ -304,7 +304,7 @@ class Calls:
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
         """Legs that are not settled, of one request or of all."""
         rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
-        return [_leg(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
+        return [leg_view(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
 
     @read
     def xdrs(
@@ -331,7 +331,8 @@ def _side(text: str) -> Side:
     return "a" if text == "a" else "b"
 
 
-def _leg(row: Leg) -> LegView:
+def leg_view(row: Leg) -> LegView:
+    """A row of the leg table."""
     return LegView(
         row.id,
         row.request_id,

@@ -14,6 +14,9 @@ from stasis_callback.store.rate_models import RateRow as RateRow
 from stasis_callback.store.rate_models import Tariff as Tariff
 from stasis_callback.store.rate_models import TariffRevision as TariffRevision
 from stasis_callback.store.rate_models import TariffTerms as TariffTerms
+from stasis_callback.store.route_models import Route as Route
+from stasis_callback.store.route_models import Trunk as Trunk
+from stasis_callback.store.route_models import Vendor as Vendor
 from stasis_callback.store.tables import Table, TextField
 
 
@@ -103,45 +106,6 @@ class SpeedDial(Table):
 
     class Meta:
         indexes = ((("account", "key"), True),)
-
-
-class Vendor(Table):
-    """Who carries calls for us, and bills us in one currency."""
-
-    name = TextField(unique=True)
-    currency = TextField()
-    created_at_us = BigIntegerField()
-
-
-class Trunk(Table):
-    """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
-
-    `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
-    where nothing limits them.
-    """
-
-    name = TextField(unique=True)
-    vendor = ForeignKeyField(Vendor)
-    tariff = ForeignKeyField(Tariff)
-    enabled = BooleanField()
-    preference = IntegerField()
-    calls_limit = IntegerField(null=True)
-    calls_per_s = IntegerField(null=True)
-    number_rules = TextField()
-    created_at_us = BigIntegerField()
-
-
-class Route(Table):
-    """A prefix that a trunk carries. A trunk with routes carries nothing else; one without carries what it has a rate
-    for.
-    """
-
-    trunk = ForeignKeyField(Trunk, backref="routes")
-    prefix = TextField()
-    preference = IntegerField()
-
-    class Meta:
-        indexes = ((("trunk", "prefix"), True),)
 
 
 class Throttle(Table):
@@ -368,6 +332,16 @@ class Proof(Table):
     spent_micros = BigIntegerField()
 
 
+class Repair(Table):
+    """Something that was left open and was ended by an operator's command. Never changed."""
+
+    subject = TextField()
+    done = TextField()
+    operator = TextField()
+    reason = TextField()
+    at_us = BigIntegerField()
+
+
 class ProofRound(Table):
     """Where `ledger verify` goes on to prove again what it has proven, one row for each thing it goes round."""
 
@@ -379,5 +353,5 @@ ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
     Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
     Leg, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender, EmailToken, EmailReply,
-    Node, NodeEvent,
+    Node, NodeEvent, Repair,
 )  # fmt: skip
