@@ -35,8 +35,8 @@ BUGS = (
         (
             (
                 "store/ledger.py",
-                'key = f"settle:{leg_id}"',
-                'key = f"settle:{leg_id}:{self._clock.monotonic_s()}"',
+                'key, now_us = f"settle:{leg_id}",',
+                'key, now_us = f"settle:{leg_id}:{self._clock.monotonic_s()}",',
             ),
             ("store/ledger.py", "if hold.state == HoldState.POSTED:", "if False:"),
             (
