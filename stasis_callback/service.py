@@ -220,7 +220,11 @@ class Service:
 
     def _duties(self) -> list[Callable[[], object]]:
         """What is done every few seconds; one that fails leaves the others alone."""
-        duties: list[Callable[[], object]] = [self.workers.revive, self.dialer.renew_leases]
+        duties: list[Callable[[], object]] = [
+            self.workers.revive,
+            self.dialer.renew_leases,
+            self.dialer.end_taken_back,
+        ]
         if self.web:
             duties.append(self.web.keep_house)
         if self.mail:

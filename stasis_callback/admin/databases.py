@@ -74,7 +74,7 @@ def copy(
     with open_database(to) as s:
         from stasis_callback.store.audit import verify
 
-        wrong = verify(s.database, s.tariffs)
+        wrong = verify(s.database, s.tariffs, whole=True)
     for sentence in wrong:
         typer.echo(sentence)
     if wrong:

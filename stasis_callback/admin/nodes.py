@@ -118,5 +118,5 @@ def _require_nothing_left(s: Stores, name: str) -> None:
 
 
 def _record(node: NodeView) -> dict[str, object]:
-    held = [f"{format_amount(micros, currency)} {currency}" for currency, micros in sorted(node.held.items())]
+    held = [format_amount(micros, currency) for currency, micros in sorted(node.held.items())]
     return {"name": node.name, "state": node.state} | asdict(node) | {"held": held}

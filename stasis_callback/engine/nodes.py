@@ -17,7 +17,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
-from stasis_callback.engine.settlement import end_from_journal, settle
+from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.engine.stores import Stores
 from stasis_callback.store.calls import LegEnd, LegView
 from stasis_callback.store.nodes import ACTIVE, Abandoned
@@ -204,11 +204,16 @@ class NodeKeeper:
                 self._nodes.note(left.node, "adopted", f"node {me}", "its Asterisk is ours")
             return adopted
         if left.node == me:
-            return len(take_over(self._stores, self._journal, me, f"node {me}", "its Asterisk was another"))
+            return self._take_over(me, "its Asterisk was another")
         if silent_s < self._dead_after_s:
             return 0
-        reason = f"no sign of life for {silent_s:.0f} s"
-        return len(take_over(self._stores, self._journal, left.node, f"node {me}", reason))
+        return self._take_over(left.node, f"no sign of life for {silent_s:.0f} s")
+
+    def _take_over(self, node: str, reason: str) -> int:
+        done = take_over(self._stores, self._journal, node, f"node {self._nodes.me.name}", reason)
+        if done:
+            log.warning("node.taken_over", node=node, calls=done, reason=reason)
+        return len(done)
 
 
 def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> list[str]:
@@ -218,14 +223,13 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
     """
     with stores.nodes.standing_in(node) as alone:
         requests = stores.requests.under_way_of(node) if alone else []
-        done = [request.id for request in requests if _end(stores, journal, request)]
+        done = [request.id for request in requests if end_left_call(stores, journal, request)]
         if done:
-            log.warning("node.taken_over", node=node, calls=done, reason=reason)
             stores.nodes.note(node, "taken over", operator, reason)
     return done
 
 
-def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
+def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
     """One callback of a dead node; False when another was quicker, or it could not be done now."""
     try:
         return _end_once(stores, journal, request)
@@ -237,14 +241,14 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
 
 
 def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
-    records = _records(journal, stores.calls.open_legs(request.id))
+    records = journal_of(journal, stores.calls.open_legs(request.id))
     with stores.database.transaction():
         if not stores.requests.take(request):
             return False
         legs = stores.calls.open_legs(request.id)
         rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
         for leg in legs:
-            settle(stores, leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
+            stores.calls.settle(leg.id, end_of_left_leg(leg, records.get(leg.id), request.last_alive_us))
         if rang:
             stores.requests.finish(request.id, "interrupted")
         else:
@@ -252,7 +256,7 @@ def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool
         return True
 
 
-def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
+def journal_of(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
     """What our journal knows of them: all where it is the dead node's, nothing where its Asterisk was another."""
     if not legs:
         return {}
@@ -264,7 +268,7 @@ def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecor
         return {}
 
 
-def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
+def end_of_left_leg(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
     """How a leg ended. Without a record it ended when its node was last known to live, or was never answered."""
     if record is None and leg.answered_at_us is None:
         return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")

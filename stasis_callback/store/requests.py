@@ -201,10 +201,12 @@ class Requests:
 
     @unit
     def attempt(self, request_id: str) -> bool:
-        """Count an attempt: Asterisk is about to be asked. False, and nothing counted, when it was taken back.
-
-        For the transaction that notes the attempt's first leg: by itself it is not safe to repeat.
-        """
+        """Count an attempt: Asterisk is about to be asked. False, and nothing counted, when it was taken back."""
+        row = Request.get_by_id(request_id)
+        before = self._database.noted(f"attempt:{request_id}")
+        if before is not None and row.attempts == before + 1:
+            return True
+        self._database.note(f"attempt:{request_id}", row.attempts)
         counted = Request.update(attempts=Request.attempts + 1).where(
             Request.id == request_id, ~Request.cancel_wanted
         )
@@ -218,13 +220,13 @@ class Requests:
         """
         earlier_us = self._database.noted("cancelled")
         at_us = earlier_us or self._clock.now_us()
-        self._database.note("cancelled", at_us)
         at_once = (
             Request.update(state=RequestState.CANCELLED, finished_at_us=at_us)
             .where(Request.id == request_id, Request.state == RequestState.QUEUED)
             .execute()
         )
         if at_once:
+            self._database.note("cancelled", at_us)
             note_step(request_id, Step.CANCELLED, at_us)
             return True
         under_way = Request.state.in_((RequestState.DIALING, RequestState.TALKING))
@@ -242,6 +244,12 @@ class Requests:
         """Whether somebody has taken back a callback that is under way."""
         row = Request.get_or_none(Request.id == request_id)
         return bool(row and row.cancel_wanted)
+
+    @read
+    def taken_back(self, ids: Sequence[str]) -> list[str]:
+        """Which of these requests somebody has taken back while they are under way."""
+        rows = Request.select(Request.id).where(Request.id.in_(list(ids)), Request.cancel_wanted)
+        return [row.id for row in rows]
 
     @unit
     def retry(self, request: RequestView, again: Again, *, outcome: str) -> None:

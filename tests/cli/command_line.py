@@ -78,6 +78,7 @@ class CommandLine:
         try:
             yield stores
         finally:
+            stores.nodes._lock.release()  # as a process that ends does
             stores.database.close()
 
     def dump(self) -> list[str]:

@@ -112,7 +112,7 @@ def called(shop: CommandLine, queued: str) -> str:
             leg_id = _open_leg(stores, queued, side)
             end_us = start_us + 61 * US_PER_S
             stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
-        stores.requests.answered(queued)
+        stores.requests.answered(stores.requests.get(queued))
         stores.requests.finish(queued, "no_answer")
     return queued
 

@@ -296,6 +296,19 @@ def test_a_callback_taken_back_between_two_attempts_is_not_called_again(world: W
     assert (request.state, len(subscriber.calls)) == ("cancelled", 1)
 
 
+def test_a_call_taken_back_where_its_channels_are_not_seen_is_ended_by_its_own_node(world: World) -> None:
+    """A web server beside the nodes, the shell of another node: they can only write it down."""
+    talk(world)
+    with world.running(housekeeping_s=0.5):
+        world.rings()
+        both_talk(world)
+        (request,) = world.stores.requests.newest()
+        assert world.stores.requests.cancel(request.id)
+        world.phone(FRIEND).wait_for("ended", timeout_s=20)
+        world.finished()
+        world.nothing_left()
+
+
 def test_a_call_for_which_no_thread_is_left_is_made_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,6 +239,15 @@ class NodesMachine(RuleBasedStateMachine):
         for request in process.stores.requests.claim(limit):
             process.calls[request.id] = ""
 
+    @precondition(lambda self: self.processes)
+    @rule(account=st.integers(0, ACCOUNTS - 1), which=st.integers(0, 9), dialled=st.booleans())
+    def a_call_begins(self, account: int, which: int, dialled: bool) -> None:
+        """The three steps in a row, or the first two, so that histories get somewhere."""
+        self.a_callback_is_asked_for(account)
+        self.claims(which, 1)
+        if dialled:
+            self.dials(which)
+
     def pick(self, which: int, *, dialled: bool) -> tuple[Process, str] | None:
         found = [(p, c) for p in self.processes for c, leg in p.calls.items() if bool(leg) is dialled]
         return found[which % len(found)] if found else None
@@ -253,6 +262,7 @@ class NodesMachine(RuleBasedStateMachine):
         if not process.dial(call, leg):
             del process.calls[call]
             return
+        assert process.stores.requests.lost([call]) == [], "a phone is rung for a call that is another's"
         assert call not in self.world.rung, "a phone that may have rung is rung again"
         self.world.rung.add(call)
         self.world.asterisk_of_leg[leg] = process.machine.asterisk
@@ -319,6 +329,13 @@ class NodesMachine(RuleBasedStateMachine):
         done = take_over(command, NO_JOURNAL, name, "jan", "it burns")
         assert not (alive and done)
         self.what_was_ended_is_known()
+
+    @precondition(lambda self: self.processes)
+    @rule(which=st.integers(0, 9))
+    def is_cut_off_and_taken_over(self, which: int) -> None:
+        """Both in a row, so that there are often processes whose calls are others' without their knowing."""
+        self.is_cut_off(which)
+        self.is_taken_over_by_command(self.processes[which % len(self.processes)].machine.name)
 
     # --- what must hold ------------------------------------------------------------------------------------------
 
