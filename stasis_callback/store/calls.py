@@ -290,9 +290,9 @@ class Calls:
     @read
     def last_destination(self, account_id: int) -> str | None:
         """The number that the account's newest leg B went to; None where it is forgotten."""
-        mine = Xdr.select().where(Xdr.account == account_id, Xdr.side == "b", Xdr.number_salt != "")
+        mine = Xdr.select().where(Xdr.account == account_id, Xdr.side == "b")
         last = mine.order_by(Xdr.id.desc()).first()
-        return str(last.number) if last else None
+        return str(last.number) if last and last.number_salt else None
 
     @read
     def talks_paid_from(self, book_id: int) -> int:

@@ -20,6 +20,7 @@ _NEXT = """SELECT xdr.ended_at_us, xdr.id, xdr.leg_id, xdr.request_id, xdr.numbe
     FROM xdr JOIN request ON request.id = xdr.request_id
     WHERE xdr.ended_at_us < ? AND (xdr.ended_at_us, xdr.id) > (?, ?) AND xdr.number_salt <> ''
     ORDER BY xdr.ended_at_us, xdr.id LIMIT ?"""
+_COUNT = "SELECT COUNT(*) FROM xdr WHERE ended_at_us < ? AND number_salt <> ''"
 _XDR = "UPDATE xdr SET number = ?, number_salt = '', number_hash = ? WHERE id = ? AND number_salt = ?"
 _LEG = "UPDATE leg SET number = ? WHERE id = ?"
 _REQUEST = "UPDATE request SET ani = ?, leg_a_number = ?, destination = ? WHERE id = ?"
@@ -36,6 +37,11 @@ def pseudonymise(database: Database, before_us: int, batch: int = 500) -> Iterat
         database.unit(partial(_forget, rows))
         place = rows[-1][:2]
         yield len(rows)
+
+
+def count_numbers(database: Database, before_us: int) -> int:
+    """How many calls `pseudonymise` would forget the numbers of."""
+    return int(database.read(lambda: run(_COUNT, before_us).fetchone()[0]))
 
 
 def _next(before_us: int, place: tuple[int, int], batch: int) -> list[tuple[Any, ...]]:
