@@ -8,6 +8,7 @@ nothing else: the seal over them stands for the number by a hash.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, reduce
 from operator import or_
@@ -17,6 +18,7 @@ import structlog
 from peewee import ModelSelect, fn
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import KINDS
 from stasis_callback.core.states import RequestState
 from stasis_callback.store.chain import forgotten
@@ -157,11 +159,13 @@ class Retention:
         for draft in self._left():
             what, _, name = draft.key.partition(":")
             remove = {"tariff": remove_drafted_rates, "vouchers": remove_drafted_vouchers}[what]
-            if goes_on():
-                with drafting(
-                    self._database, self._clock, draft.key, busy="", remove_some=partial(remove, name)
-                ):
-                    cleared += draft.written
+            if not goes_on():
+                break
+            with (
+                suppress(InvalidInput),  # somebody goes on with the same: that clears it too
+                drafting(self._database, self._clock, draft.key, busy="", remove_some=partial(remove, name)),
+            ):
+                cleared += draft.written
         return cleared
 
 
