@@ -126,7 +126,7 @@ def test_what_is_over_is_counted_and_then_removed(shop: CommandLine, called: str
 def test_numbers_of_call_records_are_made_unreadable_by_command(shop: CommandLine, called: str) -> None:
     shop.sql("UPDATE request SET created_at_us = 1, finished_at_us = 2")
     shown = shop.ok("xdr", "list", "--json").json
-    assert shop.ok("db", "purge", "--kind", "numbers").out.endswith("0 rows were removed\n"), "kept for ever"
+    assert "the settings keep numbers for ever" in shop.refused("db", "purge", "--kind", "numbers")
     shop.ok("db", "purge", "--kind", "numbers", "--older-than", "1")
     again = shop.ok("xdr", "list", "--json").json
     assert [x["amount"] for x in again] == [x["amount"] for x in shown]
@@ -158,12 +158,18 @@ def test_a_command_that_was_killed_leaves_nothing_that_counts(shop: CommandLine)
     for words in (("rate", "import", "retail", "rates.csv"), make):
         env = os.environ | {"STASIS_CALLBACK_CRASH_AT": "draft-written"}
         done = subprocess.run(
-            [sys.executable, "-m", "stasis_callback", *words], env=env, check=False, capture_output=True, timeout=120
+            [sys.executable, "-m", "stasis_callback", *words],
+            env=env,
+            check=False,
+            capture_output=True,
+            timeout=120,
         )
         assert done.returncode == -signal.SIGKILL, done.stderr
     assert shop.ok("rate", "list", "retail").out == rates
     assert shop.ok("voucher", "list", "--json").json == batches == []
-    assert "tariff 'retail' is being changed by another command" in shop.refused("rate", "add", "retail", "1", "0.1")
+    assert "tariff 'retail' is being changed by another command" in shop.refused(
+        "rate", "add", "retail", "1", "0.1"
+    )
     shop.sql("UPDATE draft SET until_us = 1")
     assert shop.ok("db", "purge", "--kind", "drafts").out.endswith("1003 rows were removed\n")
     assert shop.ok("rate", "import", "retail", "rates.csv").out.startswith("1000 were added")
