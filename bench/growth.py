@@ -3,7 +3,7 @@
 1. The statements that run again and again, with 3,000 and with 300,000 requests (each with two legs, holds and xDRs
    over, and four steps told) and as many aliases: the processor time of each, and the ratio.
 2. A top-up after the other in this process while another one imports 500,000 rates, takes them back, and makes
-   20,000 vouchers: the longest wait.
+   20,000 vouchers, and beside nothing: the longest wait.
 3. A price list of a million rates: how long it takes to read, how long the longest look-up takes while it is read
    anew beside them, and the memory.
 """
@@ -206,8 +206,9 @@ def beside(folder: Path, rates: int, vouchers: int) -> None:
         (f"{vouchers:,} vouchers", make_vouchers, (url, vouchers)),
     )
     payments = iter(range(10**9))
-    for name, work, words in tasks:
-        process = multiprocessing.get_context("spawn").Process(target=work, args=words)
+    spawn = multiprocessing.get_context("spawn")
+    for name, work, words in (("nothing", time.sleep, (5.0,)), *tasks):
+        process = spawn.Process(target=work, args=words)
         start_s = time.perf_counter()
         process.start()
         waits = []
