@@ -35,8 +35,8 @@ BUGS = (
         (
             (
                 "store/ledger.py",
-                'key = f"settle:{leg_id}"',
-                'key = f"settle:{leg_id}:{self._clock.monotonic_s()}"',
+                'key, now_us = f"settle:{leg_id}",',
+                'key, now_us = f"settle:{leg_id}:{self._clock.monotonic_s()}",',
             ),
             ("store/ledger.py", "if hold.state == HoldState.POSTED:", "if False:"),
             (
@@ -64,7 +64,7 @@ BUGS = (
     ),
     Bug(
         "the hold of a leg that was not answered is not given back",
-        (("store/calls.py", "self._ledger.void(leg_id)", "pass"),),
+        (("store/calls.py", "self._ledger.void(leg_id, record)", "record(0)"),),
         ("tests/unit/test_calls.py", "tests/calls/test_leg_b.py"),
     ),
     Bug(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import secrets
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +12,7 @@ import typer
 
 from stasis_callback.admin.accounts import Number, account_record, app
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
-from stasis_callback.admin.output import print_one, progress_bar
+from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount
 
@@ -117,7 +116,7 @@ def generate(
     amount_micros = parse_amount(opening_balance)
     if amount_micros < 0:
         raise InvalidInput("an opening balance must not be negative")
-    _must_be_new(out)
+    must_be_new(out)
     with store() as s, progress_bar("accounts") as progress, s.database.transaction():
         taken = frozenset(account.number for account in s.accounts.all())
         numbers = random_codes(count, length, alphabet, taken)
@@ -139,19 +138,11 @@ def generate(
     typer.echo(f"{count} accounts opened; their ids are in {out}")
 
 
-def _must_be_new(path: Path) -> None:
-    if path.exists():
-        raise InvalidInput(f"{path} exists already: name a new file")
-
-
 def write_codes(path: Path, column: str, codes: list[str]) -> None:
     """A CSV file with one code on a line that nobody else can read. Raises InvalidInput if it exists."""
-    _must_be_new(path)
+    must_be_new(path)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column])
     writer.writerows([code] for code in codes)
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
+    write_private(path, text.getvalue())

@@ -74,7 +74,7 @@ def copy(
     with open_database(to) as s:
         from stasis_callback.store.audit import verify
 
-        wrong = verify(s.database, s.tariffs)
+        wrong = verify(s.database, s.tariffs, whole=True)
     for sentence in wrong:
         typer.echo(sentence)
     if wrong:
@@ -121,6 +121,9 @@ def purge(
         if not kind:
             raise InvalidInput("--older-than is for a kind of row: name it with --kind")
         days |= {name: checked_days(name, older_than) for name in kinds if name in days}
+    for_ever = [name for name in kind or () if days.get(name) == 0]
+    if for_ever:
+        raise InvalidInput(f"the settings keep {for_ever[0]} for ever: say how long with --older-than")
     with store() as s:
         retention = Retention(s.database, Clock(), days)
         rows = [asdict(p) for p in (retention.count if dry_run else retention.purge)(kinds)]

@@ -74,6 +74,13 @@ host = "127.0.0.1"
 port = 8024
 # Our own mail server's name in Authentication-Results.
 authserv_id = ""
+
+[retention]
+# Days that what is over is kept, by kind; 0: for ever. `stasis-callback db purge --dry-run` counts what would go.
+steps_days = 90
+refused_days = 90
+# Telephone numbers in old call records are made unreadable; 0: never.
+numbers_days = 0
 """
 
 

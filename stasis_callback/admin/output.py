@@ -8,13 +8,16 @@ fold to its width.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 
 from stasis_callback.clock import iso
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 
 Record = Mapping[str, object]
@@ -30,7 +33,7 @@ def published(record: Record) -> dict[str, object]:
         if name.endswith("_micros"):
             result[name.removesuffix("_micros")] = format_amount(value) if isinstance(value, int) else None
             result[name] = value
-        elif name.endswith("_at_us"):
+        elif name == "at_us" or name.endswith("_at_us"):
             result[name.removesuffix("_us")] = iso(value) if isinstance(value, int) else None
         else:
             result[name] = value
@@ -77,6 +80,22 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def must_be_new(path: Path) -> None:
+    """Raises InvalidInput when there is a file of this name, or no folder for it."""
+    if path.exists():
+        raise InvalidInput(f"{path} exists already: name a new file")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}")
+
+
+def write_private(path: Path, text: str) -> None:
+    """A new file that nobody else can read, on the disk when this returns."""
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def complain(message: str) -> None:

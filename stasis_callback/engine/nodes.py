@@ -237,7 +237,7 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
     with stores.nodes.standing_in(node) as alone:
         for request in stores.requests.under_way_of(node) if alone else []:
             try:
-                if _end(stores, journal, request):
+                if end_left_call(stores, journal, request):
                     taken.done.append(request.id)
             except StoreUnavailable:
                 raise
@@ -248,9 +248,9 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
     return taken
 
 
-def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
+def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
     """One callback of a dead node; False when another was quicker."""
-    records = _records(journal, stores.calls.open_legs(request.id))
+    records = journal_of(journal, stores.calls.open_legs(request.id))
 
     def once() -> bool:
         if not stores.requests.take(request):
@@ -259,7 +259,7 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
         before = [xdr for xdr in stores.calls.xdrs(request_id=request.id) if is_of_claim(xdr, request)]
         rang = bool(legs) or any(xdr.outcome != Outcome.NOT_DIALED for xdr in before)
         for leg in legs:
-            stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
+            stores.calls.settle(leg.id, end_of_left_leg(leg, records.get(leg.id), request.last_alive_us))
         if rang or request.state is RequestState.TALKING:
             stores.requests.finish(request.id, "interrupted")
         else:
@@ -269,7 +269,7 @@ def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
     return stores.database.unit(once)
 
 
-def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
+def journal_of(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
     """What our journal knows of them: all where it is the dead node's, nothing where its Asterisk was another."""
     if not legs:
         return {}
@@ -281,7 +281,7 @@ def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecor
         return {}
 
 
-def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
+def end_of_left_leg(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
     """How a leg ended. Without a record it ended when its node was last known to live, or was never answered."""
     if record is None and leg.answered_at_us is None:
         return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")

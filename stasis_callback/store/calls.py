@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
 from peewee import JOIN
@@ -18,6 +18,7 @@ from stasis_callback.store.account_view import AccountView
 from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
+from stasis_callback.store.ledger_views import CallRecord
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
 from stasis_callback.store.nodes import Identity
 from stasis_callback.store.rate_book import RateView
@@ -241,24 +242,34 @@ class Calls:
         return xdr
 
     def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView) -> None:
-        """Note a leg as settled, and write its call record."""
+        """Note a leg as settled."""
         now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
-        values = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
         run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
-        insert(Xdr, account_id=leg.account_id, trunk_id=leg.trunk_id, created_at_us=now_us, **values)
         if leg.side == "b":
             note_step(leg.request_id, Step.SECOND_ENDED, now_us)
 
     def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
-        """Close the leg's hold, charged or not; the call record."""
+        """Close the leg's hold, charged or not, and write the call record."""
+        xdr = self._rated(leg_id, leg, end)
+
+        def record(overrun_micros: int) -> CallRecord:
+            nonlocal xdr
+            xdr = replace(xdr, overrun_micros=overrun_micros)
+            values: dict[str, object] = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
+            values |= {"account_id": leg.account_id, "trunk_id": leg.trunk_id}
+            values["created_at_us"] = self._clock.now_us()
+            return CallRecord(values, (leg.rate_id, leg.terms_id, leg.cost_rate_id, leg.cost_terms_id))
+
+        if xdr.amount_micros:
+            self._ledger.settle(leg_id, xdr.amount_micros, record)
+        else:
+            self._ledger.void(leg_id, record)
+        return xdr
+
+    def _rated(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        """The call record but for what the leg cost above its hold."""
         price = self._tariffs.version(leg.rate_id, leg.terms_id).price
         seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
-        amount = cost_micros(price, seconds, end.answered_at_us or 0)
-        overrun = 0
-        if amount:
-            overrun = self._ledger.settle(leg_id, amount).overrun_micros
-        else:
-            self._ledger.void(leg_id)
         return XdrView(
             leg_id=leg_id,
             request_id=leg.request_id,
@@ -271,8 +282,8 @@ class Calls:
             ended_at_us=end.ended_at_us,
             duration_us=end.duration_us,
             charged_s=billed_seconds(price, seconds),
-            amount_micros=amount,
-            overrun_micros=overrun,
+            amount_micros=cost_micros(price, seconds, end.answered_at_us or 0),
+            overrun_micros=0,
             currency=leg.currency,
             outcome=end.outcome.value,
             cause=end.cause,
@@ -292,9 +303,10 @@ class Calls:
 
     @read
     def last_destination(self, account_id: int) -> str | None:
-        """The number that the account's newest leg B went to."""
-        last = Xdr.select().where(Xdr.account == account_id, Xdr.side == "b").order_by(Xdr.id.desc()).first()
-        return str(last.number) if last else None
+        """The number that the account's newest leg B went to; None where it is forgotten."""
+        mine = Xdr.select().where(Xdr.account == account_id, Xdr.side == "b")
+        last = mine.order_by(Xdr.id.desc()).first()
+        return str(last.number) if last and last.number_salt else None
 
     @read
     def talks_paid_from(self, book_id: int) -> int:
@@ -306,7 +318,7 @@ class Calls:
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
         """Legs that are not settled, of one request or of all."""
         rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
-        return [_leg(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
+        return [leg_view(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
 
     @read
     def xdrs(
@@ -333,7 +345,8 @@ def _side(text: str) -> Side:
     return "a" if text == "a" else "b"
 
 
-def _leg(row: Leg) -> LegView:
+def leg_view(row: Leg) -> LegView:
+    """A row of the leg table."""
     return LegView(
         row.id,
         row.request_id,

@@ -38,12 +38,7 @@ class Writing:
         self._over = False
         self._mine = (Draft.key == key) & (Draft.token == self._token)
 
-    def write(
-        self,
-        rows: Sequence[T],
-        insert: Callable[[Sequence[T]], None],
-        progress: Callable[[int], None] = lambda _done: None,
-    ) -> None:
+    def write(self, rows: Sequence[T], insert: Callable[[Sequence[T]], None]) -> None:
         """Insert `rows`, some hundred in each transaction. Raises CallbackError when another took the draft over."""
         pace = Pace(self._clock)
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -52,7 +47,6 @@ class Writing:
             self._write_some(self._written, rows[start : start + ROWS_AT_ONCE], insert)
             self._written += len(rows[start : start + ROWS_AT_ONCE])
             crashpoint("draft-begun")
-            progress(min(start + ROWS_AT_ONCE, len(rows)))
 
     def publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
         """Let everything count: `act` runs in the transaction that ends the draft, `done` tells whether it has run.

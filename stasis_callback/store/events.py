@@ -8,6 +8,7 @@ are due together, when that first one is; so what waits for its turn is not look
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from peewee import ModelSelect
@@ -138,14 +139,17 @@ class Events:
         """It could not be delivered: again later, and what comes after it in its callback later still."""
         _postpone(event.request_id, self._clock.now_us() + int(after_s * US_PER_S))
 
-    @unit
     def close_some(self, instance: str, delivery: str, before_us: int | None = None) -> int:
         """Close some hundred due steps of an instance that were taken before a time, or at any; how many."""
         due = self._due(instance)
         due = due if before_us is None else due.where(RequestEvent.at_us < before_us)
-        ids = [row.id for row in due.limit(ROWS_AT_ONCE)]
-        closed = RequestEvent.update(delivery=delivery).where(RequestEvent.id.in_(ids))
-        return int(closed.execute()) if ids else 0
+        ids = self._database.read(lambda: [row.id for row in due.limit(ROWS_AT_ONCE)])
+        return self._close_all(ids, delivery) if ids else 0
+
+    @unit
+    def _close_all(self, ids: Sequence[int], delivery: str) -> int:
+        waits = RequestEvent.id.in_(ids) & (RequestEvent.delivery == "due")
+        return int(RequestEvent.update(delivery=delivery).where(waits).execute())
 
     @read
     def undelivered(self) -> int:

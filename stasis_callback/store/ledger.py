@@ -4,22 +4,23 @@ Rules it keeps (numbers from docs/decisions/0003-money.md):
 - a hold is granted by one conditional UPDATE, so any number of parallel calls share an account without overdraft;
 - a hold leaves `open` exactly once, by `settle` or `void`;
 - a posting happens once per key; the same key with other input is an error, never a second effect;
-- more than was held is never taken from the subscriber: the rest is booked to the house's overrun book.
+- more than was held is never taken from the subscriber: the rest is booked to the house's overrun book;
+- each transfer and each xDR is a link of its book's chain (`chain.py`), and the book says where that ends.
 """
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-
-from peewee import fn
+from collections.abc import Sequence
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
+from stasis_callback.store import chain as chains
+from stasis_callback.store.chain import Chain
 from stasis_callback.store.database import Database, read, unit
-from stasis_callback.store.models import Book, Entry, Hold, Transfer
+from stasis_callback.store.ledger_views import LockedHold, Record, Settlement, StatementLine, statement
+from stasis_callback.store.models import Book, Entry, Hold, Transfer, Xdr
 from stasis_callback.store.statements import changed, insert, run
 
 DAY_US = 86_400 * US_PER_S
@@ -32,51 +33,20 @@ _RESERVE = """UPDATE book SET held_micros = held_micros + ?
          OR held_micros + ? + CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END <= daily_cap_micros)
     RETURNING id"""
 _GIVE_BACK = "UPDATE book SET held_micros = held_micros + ? WHERE id = ?"
-_PAY = """UPDATE book SET held_micros = held_micros - ?, balance_micros = balance_micros - ?,
+_RELEASE = "UPDATE book SET held_micros = held_micros - ?, links = ?, head = ? WHERE id = ?"
+_PAY = """UPDATE book SET held_micros = held_micros - ?, links = ?, head = ?, balance_micros = balance_micros - ?,
     spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
-_LOCK_HOLD = """SELECT hold.book_id, hold.amount_micros, hold.state, book.currency,
-    (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency)
-    FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR NO KEY UPDATE OF hold"""
+_LINK = "UPDATE book SET links = ?, head = ? WHERE id = ?"
+_LOCK_BOOK = "SELECT name, currency, links, head, balance_micros FROM book WHERE id = ? FOR NO KEY UPDATE"
+_LOCK_HOLD = """SELECT hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us,
+    (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency),
+    book.id, book.name, book.currency, book.links, book.head, book.balance_micros
+    FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR NO KEY UPDATE OF hold, book"""
 _CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
-_INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us)
-    VALUES (?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us,
+    book_id, link, balance_micros, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _INSERT_ENTRY = """INSERT INTO entry (transfer_id, book_id, amount_micros)
     SELECT id, ?, ? FROM transfer WHERE key = ?"""
-
-
-@dataclass(frozen=True, slots=True)
-class _LockedHold:
-    """A hold, the currency of its book, and the house's book that earns what is charged (None before the first)."""
-
-    leg_id: str
-    book_id: int
-    amount_micros: int
-    state: str
-    currency: str
-    revenue_id: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What a leg was charged: `paid_micros` by the account, `overrun_micros` by the house."""
-
-    paid_micros: int
-    overrun_micros: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatementLine:
-    """One entry of a book: what moved, why, and the balance after it."""
-
-    transfer: int
-    created_at_us: int
-    kind: str
-    key: str
-    note: str
-    operator: str
-    amount_micros: int
-    balance_micros: int
-    reversed_by: int | None
 
 
 class Ledger:
@@ -123,17 +93,17 @@ class Ledger:
         """Make the open hold of a leg `amount_micros` in all; False when it cannot grow that far."""
         hold = self._locked(leg_id)
         require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
-        if not self._reserve(hold.book_id, amount_micros - hold.amount_micros):
+        if not self._reserve(hold.chain.book_id, amount_micros - hold.amount_micros):
             return False
         run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
         return True
 
     @staticmethod
-    def _locked(leg_id: str) -> _LockedHold:
-        """The hold of a leg, which no other transaction changes before this one is over."""
+    def _locked(leg_id: str) -> LockedHold:
         row = run(_LOCK_HOLD, leg_id).fetchone()
         require(row is not None, f"leg {leg_id} has no hold")
-        return _LockedHold(leg_id, *row)
+        amount, state, created_at_us, closed_at_us, revenue_id, *book = row
+        return LockedHold(leg_id, amount, state, created_at_us, closed_at_us, revenue_id, Chain(*book))
 
     @read
     def held_micros(self, leg_id: str) -> int:
@@ -152,44 +122,61 @@ class Ledger:
     # --- the end of a leg --------------------------------------------------------------------------------------
 
     @unit
-    def settle(self, leg_id: str, amount_micros: int) -> Settlement:
-        """Charge a leg and close its hold. Called again it changes nothing and gives the same answer."""
+    def settle(self, leg_id: str, amount_micros: int, record: Record | None = None) -> Settlement:
+        """Charge a leg, close its hold and write its call record, which `record` makes of the overrun.
+
+        Called again it changes nothing and gives the same answer.
+        """
         require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
         hold = self._locked(leg_id)
         overrun = max(amount_micros - hold.amount_micros, 0)
         settlement = Settlement(amount_micros - overrun, overrun)
-        revenue_id = hold.revenue_id or self._house("revenue", hold.currency)
-        lines = {hold.book_id: -settlement.paid_micros, revenue_id: amount_micros}
+        book_id, currency = hold.chain.book_id, hold.chain.currency
+        revenue_id = hold.revenue_id or self._house("revenue", currency)
+        lines = {book_id: -settlement.paid_micros, revenue_id: amount_micros}
         if overrun:
-            lines[self._house("overrun", hold.currency)] = -overrun
-        key = f"settle:{leg_id}"
+            lines[self._house("overrun", currency)] = -overrun
+        key, now_us = f"settle:{leg_id}", self._clock.now_us()
         if hold.state == HoldState.POSTED:
             require(self._posted(key, "settle", lines), f"leg {leg_id}: its hold was posted, its charge not")
         else:
             require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
-            self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
-            self._write(key, "settle", "", lines)
+            self._write(hold.chain, key, "settle", "", lines, now_us)
+        self._close(hold, HoldState.POSTED, now_us, settlement, record)
         return settlement
 
-    def _close_hold(self, hold: _LockedHold, state: HoldState, paid_micros: int = 0) -> None:
-        """Give a hold back but for what is paid; the book never shows funds both held and taken."""
-        run(_CLOSE_HOLD, state.value, self._clock.now_us(), hold.leg_id)
-        if paid_micros:
-            today = self._today()
-            run(_PAY, hold.amount_micros, paid_micros, today, paid_micros, today, hold.book_id)
+    @unit
+    def void(self, leg_id: str, record: Record | None = None) -> None:
+        """Give a leg's hold back uncharged, and write its call record. A closed hold stays as it is."""
+        self._close(self._locked(leg_id), HoldState.VOIDED, self._clock.now_us(), Settlement(0, 0), record)
+
+    @staticmethod
+    def _close(
+        hold: LockedHold, state: HoldState, now_us: int, settlement: Settlement, record: Record | None
+    ) -> None:
+        """Give a hold back but for what is paid; the book never shows funds both held and taken.
+
+        The call record is the link behind the charge, so that the book changes once for both.
+        """
+        chain, is_open = hold.chain, hold.state == HoldState.OPEN
+        if is_open:
+            hold.state, hold.closed_at_us = state.value, now_us
+            run(_CLOSE_HOLD, state.value, now_us, hold.leg_id)
+        if record is not None:
+            insert(Xdr, **record(settlement.overrun_micros).sealed(hold))
+        if not is_open:
+            run(_LINK, chain.links, chain.head, chain.book_id)
+        elif settlement.paid_micros:
+            # The day of a transfer and the day it counts in are one: both by `now_us`.
+            counted = now_us // DAY_US, settlement.paid_micros, now_us // DAY_US
+            paid = settlement.paid_micros
+            run(_PAY, hold.amount_micros, chain.links, chain.head, paid, *counted, chain.book_id)
         else:
-            run(_GIVE_BACK, -hold.amount_micros, hold.book_id)
+            run(_RELEASE, hold.amount_micros, chain.links, chain.head, chain.book_id)
 
     def _today(self) -> int:
         """The day of a daily cap, in UTC."""
         return self._clock.now_us() // DAY_US
-
-    @unit
-    def void(self, leg_id: str) -> None:
-        """Give a leg's hold back uncharged. A hold that is closed already stays as it is."""
-        hold = self._locked(leg_id)
-        if hold.state == HoldState.OPEN:
-            self._close_hold(hold, HoldState.VOIDED)
 
     # --- other money -------------------------------------------------------------------------------------------
 
@@ -201,9 +188,10 @@ class Ledger:
             raise InvalidInput(f"a top-up must be more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}")
         return self._pay_in("cash", book_id, amount_micros, f"topup:{key}", "topup", note, operator)
 
-    def voucher(self, book_id: int, amount_micros: int, voucher_id: int) -> None:
-        """Add a voucher's money to a book: once for each voucher."""
-        done = self._pay_in("vouchers", book_id, amount_micros, f"voucher:{voucher_id}", "voucher", "", "")
+    def voucher(self, book_id: int, amount_micros: int, voucher_id: int, about: Sequence[object]) -> None:
+        """Add a voucher's money to a book: once for each voucher. `about` says which it was, and who had it."""
+        key = f"voucher:{voucher_id}"
+        done = self._pay_in("vouchers", book_id, amount_micros, key, "voucher", "", "", about)
         require(done, f"voucher {voucher_id} was paid in before")
 
     def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
@@ -245,40 +233,35 @@ class Ledger:
             raise InvalidInput(f"posting {transfer_id} was reversed before")
         rows = Entry.select().where(Entry.transfer == transfer_id)
         lines = {row.book_id: -row.amount_micros for row in rows}
-        self._post(key, "reversal", reason, lines, operator=operator, reverses=transfer_id)
+        chain = self._chain(original.book_id)
+        self._post(chain, key, "reversal", reason, lines, operator=operator, reverses=original)
         return int(Transfer.get(Transfer.key == key).id)
 
     @read
     def statement(self, book_id: int, limit: int) -> list[StatementLine]:
         """The newest `limit` entries of a book, oldest first, each with the balance after it."""
-        rows = (
-            Entry.select(Entry, Transfer)
-            .join(Transfer)
-            .where(Entry.book == book_id)
-            .order_by(Entry.id.desc())
-            .limit(limit)
-        )
-        balance = int(
-            Entry.select(fn.COALESCE(fn.SUM(Entry.amount_micros), 0)).where(Entry.book == book_id).scalar()
-        )
-        taken_back = {
-            row.reverses_id: row.id for row in Transfer.select().where(Transfer.reverses.is_null(False))
-        }
-        lines = []
-        for row in rows:
-            t = row.transfer
-            told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
-            lines.append(StatementLine(*told, row.amount_micros, balance, taken_back.get(t.id)))
-            balance -= row.amount_micros
-        return lines[::-1]
+        return statement(book_id, limit)
 
     @unit
     def _pay_in(
-        self, purpose: str, book_id: int, amount_micros: int, key: str, kind: str, note: str, operator: str
+        self,
+        purpose: str,
+        book_id: int,
+        amount_micros: int,
+        key: str,
+        kind: str,
+        note: str,
+        operator: str,
+        about: Sequence[object] = (),
     ) -> bool:
-        currency = Book.get_by_id(book_id).currency
-        lines = {book_id: amount_micros, self._house(purpose, currency): -amount_micros}
-        return self._post(key, kind, note, lines, operator=operator)
+        chain = self._chain(book_id)
+        lines = {book_id: amount_micros, self._house(purpose, chain.currency): -amount_micros}
+        return self._post(chain, key, kind, note, lines, operator=operator, about=about)
+
+    @staticmethod
+    def _chain(book_id: int) -> Chain:
+        """The end of a book's chain, which no other transaction moves before this one is over."""
+        return Chain(book_id, *run(_LOCK_BOOK, book_id).fetchone())
 
     @unit
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
@@ -318,13 +301,15 @@ class Ledger:
 
     def _post(
         self,
+        chain: Chain,
         key: str,
         kind: str,
         note: str,
         lines: dict[int, int],
         *,
         operator: str = "",
-        reverses: int | None = None,
+        reverses: Transfer | None = None,
+        about: Sequence[object] = (),
     ) -> bool:
         """Write one transfer; False when the key was posted before with the same lines, and not by an earlier run.
 
@@ -334,7 +319,8 @@ class Ledger:
         if self._posted(key, kind, lines):
             return self._database.noted(f"transfer:{key}") is not None
         self._database.note(f"transfer:{key}")
-        self._write(key, kind, note, lines, operator, reverses)
+        self._write(chain, key, kind, note, lines, self._clock.now_us(), operator, reverses, about)
+        run(_LINK, chain.links, chain.head, chain.book_id)
         for book_id, amount in lines.items():
             self._move(book_id, amount)
         return True
@@ -344,23 +330,41 @@ class Ledger:
         """Whether this very transfer was posted before."""
         before = Transfer.get_or_none(Transfer.key == key)
         if before is not None:
-            same = before.input_hash == _digest(kind, lines)
+            same = before.input_hash == chains.lines_hash(kind, lines.items())
             require(same, f"transfer {key} was posted before with other amounts")
         return before is not None
 
+    @staticmethod
     def _write(
-        self,
+        chain: Chain,
         key: str,
         kind: str,
         note: str,
         lines: dict[int, int],
+        now_us: int,
         operator: str = "",
-        reverses: int | None = None,
+        reverses: Transfer | None = None,
+        about: Sequence[object] = (),
     ) -> None:
-        """Write a transfer and its entries; the balances are moved apart from it."""
+        """Write a transfer and its entries as the next link; the book itself is changed apart from it."""
         require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
-        now_us = self._clock.now_us()
-        run(_INSERT_TRANSFER, key, _digest(kind, lines), kind, note, operator, reverses, now_us)
+        input_hash = chains.lines_hash(kind, lines.items())
+        chain.balance_micros += lines[chain.book_id]
+        content = chains.transfer_content(
+            key=key,
+            input_hash=input_hash,
+            kind=kind,
+            note=note,
+            operator=operator,
+            reverses=reverses.key if reverses else None,
+            created_at_us=now_us,
+            balance_micros=chain.balance_micros,
+            about=about,
+        )
+        link, sealed = chain.append(content)
+        reverses_id = reverses.id if reverses else None
+        said = key, input_hash, kind, note, operator, reverses_id, now_us
+        run(_INSERT_TRANSFER, *said, chain.book_id, link, chain.balance_micros, sealed)
         for book_id, amount in lines.items():
             if amount:
                 run(_INSERT_ENTRY, book_id, amount, key)
@@ -375,12 +379,6 @@ class Ledger:
         moved = Book.update(balance_micros=Book.balance_micros + amount_micros).where(possible).execute()
         if not moved and not Book.get_by_id(book_id).house:
             raise InvalidInput("the account has not so much left: some is held for calls, or was spent")
-
-
-def _digest(kind: str, lines: dict[int, int]) -> str:
-    """What makes two postings the same."""
-    moved = sorted((book, amount) for book, amount in lines.items() if amount)
-    return hashlib.sha256(repr((kind, moved)).encode()).hexdigest()
 
 
 def _check_credit_limit(micros: int) -> None:

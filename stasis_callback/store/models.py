@@ -14,13 +14,17 @@ from stasis_callback.store.rate_models import RateRow as RateRow
 from stasis_callback.store.rate_models import Tariff as Tariff
 from stasis_callback.store.rate_models import TariffRevision as TariffRevision
 from stasis_callback.store.rate_models import TariffTerms as TariffTerms
+from stasis_callback.store.route_models import Route as Route
+from stasis_callback.store.route_models import Trunk as Trunk
+from stasis_callback.store.route_models import Vendor as Vendor
 from stasis_callback.store.tables import Table, TextField
 
 
 class Book(Table):
     """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row.
 
-    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap.
+    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap. `links` counts
+    the transfers and xDRs of the book's chain, `head` is the seal of the last one (see `chain.py`).
     """
 
     name = TextField(unique=True)
@@ -32,6 +36,8 @@ class Book(Table):
     daily_cap_micros = BigIntegerField(null=True)
     spent_day = IntegerField(default=0)
     spent_micros = BigIntegerField(default=0)
+    links = BigIntegerField(default=0)
+    head = TextField(default="")
 
 
 class Customer(Table):
@@ -109,45 +115,6 @@ class SpeedDial(Table):
 
     class Meta:
         indexes = ((("account", "key"), True),)
-
-
-class Vendor(Table):
-    """Who carries calls for us, and bills us in one currency."""
-
-    name = TextField(unique=True)
-    currency = TextField()
-    created_at_us = BigIntegerField()
-
-
-class Trunk(Table):
-    """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
-
-    `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
-    where nothing limits them.
-    """
-
-    name = TextField(unique=True)
-    vendor = ForeignKeyField(Vendor)
-    tariff = ForeignKeyField(Tariff)
-    enabled = BooleanField()
-    preference = IntegerField()
-    calls_limit = IntegerField(null=True)
-    calls_per_s = IntegerField(null=True)
-    number_rules = TextField()
-    created_at_us = BigIntegerField()
-
-
-class Route(Table):
-    """A prefix that a trunk carries. A trunk with routes carries nothing else; one without carries what it has a rate
-    for.
-    """
-
-    trunk = ForeignKeyField(Trunk, backref="routes")
-    prefix = TextField()
-    preference = IntegerField()
-
-    class Meta:
-        indexes = ((("trunk", "prefix"), True),)
 
 
 class Throttle(Table):
@@ -281,7 +248,11 @@ class Hold(Table):
 
 
 class Transfer(Table):
-    """One posting. Its key makes it happen once; its entries sum to zero."""
+    """One posting. Its key makes it happen once; its entries sum to zero.
+
+    It is link number `link` of the chain of `book`, which has `balance_micros` after it. Null or 0, here and in
+    `xdr`, it is where an older service still writes while the tables are new already.
+    """
 
     key = TextField(unique=True)
     input_hash = TextField()
@@ -290,6 +261,13 @@ class Transfer(Table):
     operator = TextField(default="")
     reverses = ForeignKeyField("self", null=True, unique=True)
     created_at_us = BigIntegerField()
+    book = ForeignKeyField(Book, null=True)
+    link = BigIntegerField(default=0)
+    balance_micros = BigIntegerField(default=0)
+    seal = TextField(default="")
+
+    class Meta:
+        indexes = ((("book", "link"), True),)
 
 
 class Entry(Table):
@@ -312,10 +290,15 @@ class Voucher(Table):
     redeemed_by = ForeignKeyField(Account, null=True)
     redeemed_at_us = BigIntegerField(null=True)
     created_at_us = BigIntegerField()
+    seal = TextField(default="")
 
 
 class Xdr(Table):
-    """What one leg was and cost. Written once, when the leg is settled."""
+    """What one leg was and cost. Written once, when the leg is settled: link number `link` of the chain of `book`.
+
+    Its number stands in the seal behind `number_salt`; where that is "" the number is forgotten, and `number_hash`
+    stands there for it.
+    """
 
     leg = ForeignKeyField(Leg, unique=True)
     request = ForeignKeyField(Request)
@@ -339,11 +322,47 @@ class Xdr(Table):
     cost_micros = BigIntegerField(default=0)
     cost_currency = TextField(default="")
     clock_suspect = BooleanField(default=False)
+    number_salt = TextField(default="")
+    number_hash = TextField(default="")
+    book = ForeignKeyField(Book, null=True)
+    link = BigIntegerField(default=0)
+    seal = TextField(default="")
+
+    class Meta:
+        indexes = ((("book", "link"), True),)
+
+
+class Proof(Table):
+    """How far the chain of a book is proven, and what the book had there: where `ledger verify` goes on."""
+
+    book = ForeignKeyField(Book, primary_key=True)
+    link = BigIntegerField()
+    seal = TextField()
+    balance_micros = BigIntegerField()
+    spent_day = IntegerField()
+    spent_micros = BigIntegerField()
+
+
+class Repair(Table):
+    """Something that was left open and was ended by an operator's command. Never changed."""
+
+    subject = TextField()
+    done = TextField()
+    operator = TextField()
+    reason = TextField()
+    at_us = BigIntegerField()
+
+
+class ProofRound(Table):
+    """Where `ledger verify` goes on to prove again what it has proven, one row for each thing it goes round."""
+
+    name = TextField(primary_key=True)
+    position = TextField()
 
 
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Draft, Product, ProductCode, Account, Alias,
     SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent,
-    Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
-    Node, NodeEvent,
+    Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender, EmailToken,
+    EmailReply, Node, NodeEvent, Repair,
 )  # fmt: skip

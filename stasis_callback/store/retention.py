@@ -8,16 +8,20 @@ nothing else: the seal over them stands for the number by a hash.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
+from operator import or_
 from typing import Any
 
 import structlog
 from peewee import ModelSelect, fn
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import KINDS
 from stasis_callback.core.states import RequestState
+from stasis_callback.store.chain import forgotten
 from stasis_callback.store.database import LONG_S, Database, read, unit
 from stasis_callback.store.drafts import drafting
 from stasis_callback.store.email_models import EmailReply, EmailToken
@@ -33,6 +37,7 @@ from stasis_callback.store.models import (
     Throttle,
 )
 from stasis_callback.store.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.pseudonyms import count_numbers, pseudonymise
 from stasis_callback.store.tables import Table
 from stasis_callback.store.tariffs import remove_drafted_rates
 from stasis_callback.store.vouchers import remove_drafted_vouchers
@@ -42,7 +47,7 @@ log = structlog.get_logger()
 
 DAY_US = 86_400 * US_PER_S
 FIRST_AFTER_S, EVERY_S = 60.0, 3600.0
-WINDOWS, DRAFTS = "windows", "drafts"
+NUMBERS, WINDOWS, DRAFTS = "numbers", "windows", "drafts"
 ALL_KINDS = (*KINDS, WINDOWS, DRAFTS)
 """Those with a setting, windows of limits that are over, and what changes left behind that were never finished."""
 
@@ -81,13 +86,21 @@ class Retention:
     ) -> Iterator[Purged]:
         """Remove what is over of some kinds, one kind after the other, while it `goes_on`."""
         for kind in self._limited(kinds):
-            removed = self._clear_drafts(goes_on) if kind == DRAFTS else self._remove(kind, goes_on)
+            removed = self._remove(kind, goes_on)
+            if kind == DRAFTS:
+                removed = self._clear_drafts(goes_on)
+            elif kind == NUMBERS:
+                removed += self._forget_numbers(goes_on)
             yield Purged(kind, self._days[kind], removed)
 
     def count(self, kinds: Sequence[str] = ALL_KINDS) -> Iterator[Purged]:
         """What `purge` would remove."""
         for kind in self._limited(kinds):
-            rows = sum(draft.written for draft in self._left()) if kind == DRAFTS else self._count(kind)
+            rows = self._count(kind)
+            if kind == DRAFTS:
+                rows = sum(draft.written for draft in self._left())
+            elif kind == NUMBERS:
+                rows += count_numbers(self._database, self._before_us(kind))
             yield Purged(kind, self._days[kind], rows)
 
     def _limited(self, kinds: Sequence[str]) -> list[str]:
@@ -96,7 +109,7 @@ class Retention:
 
     def _remove(self, kind: str, goes_on: Callable[[], bool]) -> int:
         pace, removed = Pace(self._clock), 0
-        for part in _PARTS.get(kind, ()):
+        for part in _PARTS[kind]:
             last = None
             while goes_on() and (keys := self._some(kind, part, last)):
                 removed += self._act(kind, part, keys)
@@ -106,7 +119,7 @@ class Retention:
 
     def _count(self, kind: str) -> int:
         with self._database.patience(LONG_S), self._database.reading():
-            return sum(self._rows(kind, part).count() for part in _PARTS.get(kind, ()))
+            return sum(self._rows(kind, part).count() for part in _PARTS[kind])
 
     def _some(self, kind: str, part: _Part, last: Any) -> list[Any]:
         """The keys of some rows: looked for without a lock, however long that takes."""
@@ -123,8 +136,19 @@ class Retention:
         return part.act([key for (key,) in still.tuples()])
 
     def _rows(self, kind: str, part: _Part) -> ModelSelect[Any]:
-        now_us = self._clock.now_us()
-        return part.rows(now_us - self._days[kind] * DAY_US)
+        return part.rows(self._before_us(kind))
+
+    def _before_us(self, kind: str) -> int:
+        return self._clock.now_us() - self._days[kind] * DAY_US
+
+    def _forget_numbers(self, goes_on: Callable[[], bool]) -> int:
+        pace, done = Pace(self._clock), 0
+        for calls in pseudonymise(self._database, self._before_us(NUMBERS), ROWS_AT_ONCE):
+            done += calls
+            if not goes_on():
+                break
+            pace.rest()
+        return done
 
     @read
     def _left(self) -> list[Draft]:
@@ -135,11 +159,13 @@ class Retention:
         for draft in self._left():
             what, _, name = draft.key.partition(":")
             remove = {"tariff": remove_drafted_rates, "vouchers": remove_drafted_vouchers}[what]
-            if goes_on():
-                with drafting(
-                    self._database, self._clock, draft.key, busy="", remove_some=partial(remove, name)
-                ):
-                    cleared += draft.written
+            if not goes_on():
+                break
+            with (
+                suppress(InvalidInput),  # somebody goes on with the same: that clears it too
+                drafting(self._database, self._clock, draft.key, busy="", remove_some=partial(remove, name)),
+            ):
+                cleared += draft.written
         return cleared
 
 
@@ -213,6 +239,24 @@ def _rates(before_us: int) -> ModelSelect[RateRow]:
     return published.where(fn.EXISTS(replaced), ~fn.EXISTS(charged), ~fn.EXISTS(paid))
 
 
+def _undialled(before_us: int) -> ModelSelect[Request]:
+    """Callbacks for which nobody was ever called, with numbers in them; the others lose theirs with their xDRs."""
+    dialled = Leg.select(Leg.id).where(Leg.request == Request.id)
+    numbers = (Request.ani, Request.leg_a_number, Request.destination)
+    with_number = reduce(or_, ((number != "") & ~number.endswith("x") for number in numbers))
+    over = Request.finished_at_us.is_null(False) & (Request.created_at_us < before_us)
+    return Request.select(Request.id).where(over, with_number, ~fn.EXISTS(dialled))
+
+
+def _without_numbers(keys: Sequence[str]) -> int:
+    rows = Request.select(Request.id, Request.ani, Request.leg_a_number, Request.destination)
+    for row in rows.where(Request.id.in_(keys)):
+        numbers = ("ani", "leg_a_number", "destination")
+        left = {name: forgotten(text) for name in numbers if (text := getattr(row, name))}
+        Request.update(left).where(Request.id == row.id).execute()
+    return len(keys)
+
+
 _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "steps": (_deleted(RequestEvent, _steps),),
     "refused": (_deleted(Request, _refused),),
@@ -221,5 +265,7 @@ _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "replies": (_deleted(EmailReply, _replies),),
     "tokens": (_deleted(EmailToken, _tokens),),
     "rates": (_deleted(RateRow, _rates, in_turn=True),),
+    NUMBERS: (_Part(Request, _undialled, _without_numbers, in_turn=True),),
     WINDOWS: (_deleted(Allowance, _windows),),
+    DRAFTS: (),
 }

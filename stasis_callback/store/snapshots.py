@@ -16,8 +16,7 @@ from typing import Any
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.store.database import Database
 from stasis_callback.store.engines import sqlite_path
-
-BUSY_TIMEOUT_S, CONNECT_TIMEOUT_S = 10, 3
+from stasis_callback.store.sqlite_pool import BUSY_TIMEOUT_S
 
 
 class Snapshots(ABC):
@@ -75,13 +74,15 @@ class PostgresqlSnapshots(Snapshots):
     def __init__(self, url: str) -> None:
         import psycopg
 
+        from stasis_callback.store.postgres_pool import LINK_OPTIONS
+
         self._unavailable = (psycopg.OperationalError, psycopg.InterfaceError)
         try:
             self._connection = psycopg.connect(
                 url,
                 autocommit=True,
-                connect_timeout=CONNECT_TIMEOUT_S,
                 options="-c statement_timeout=60s -c timezone=UTC",
+                **LINK_OPTIONS,
             )
         except self._unavailable as error:
             raise StoreUnavailable(f"the database cannot be read now: {_line(error)}") from error

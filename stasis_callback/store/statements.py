@@ -44,9 +44,12 @@ def insert(model: type[Table], **values: object) -> None:
 
 def insert_rows(model: type[Table], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Insert `rows` (values in the order of `columns`): the driver prepares one statement for all."""
-    bound_database.cursor().executemany(
-        _dialect(_insertion(model, tuple(columns)), bound_database.param), rows
-    )
+    run_many(_insertion(model, tuple(columns)), rows)
+
+
+def run_many(statement: str, rows: Iterable[Sequence[object]]) -> None:
+    """Run one statement for each of `rows`."""
+    bound_database.cursor().executemany(_dialect(statement, bound_database.param), rows)
 
 
 @cache

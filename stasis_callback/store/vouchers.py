@@ -7,7 +7,7 @@ codes are random and long.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +16,7 @@ from peewee import JOIN, ModelSelect, fn
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
+from stasis_callback.store.chain import seal, voucher_content
 from stasis_callback.store.checks import checked_name
 from stasis_callback.store.codes import code_hash, random_codes
 from stasis_callback.store.database import Database, read, unit
@@ -82,14 +83,8 @@ class Vouchers:
         for done, code in enumerate(codes, start=1):
             hashes.append(_hash(code))
             progress(done, count)
-        row = {
-            "batch": checked_name(batch),
-            "amount_micros": amount_micros,
-            "currency": parse_currency(currency),
-            "state": "new",
-            "expires_at_us": expires_at_us,
-            "created_at_us": self._clock.now_us(),
-        }
+        now_us = self._clock.now_us()
+        said = checked_name(batch), amount_micros, parse_currency(currency), expires_at_us, now_us
         with drafting(
             self._database,
             self._clock,
@@ -98,12 +93,7 @@ class Vouchers:
             may_begin=lambda: _require_new(batch),
             remove_some=lambda: remove_drafted_vouchers(batch),
         ) as writing:
-            writing.write(
-                hashes,
-                lambda some: insert_rows(
-                    Voucher, ("code_hash", *row), ((one, *row.values()) for one in some)
-                ),
-            )
+            writing.write(hashes, lambda some: _insert(some, *said))
             hand_over(codes)
             writing.publish(lambda: None, lambda: Voucher.get_or_none(code_hash=hashes[0]) is not None)
         return codes
@@ -133,7 +123,8 @@ class Vouchers:
         Account.update(
             first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
         ).where(Account.id == account.id).execute()
-        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id)
+        about = voucher.seal, account.id, now_us
+        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id, about)
         return _view(_select().where(Voucher.id == voucher.id).get())
 
     @staticmethod
@@ -210,6 +201,24 @@ def remove_drafted_vouchers(batch: str) -> int:
     """Within a transaction: remove some vouchers of a batch that was never finished."""
     some = Voucher.select(Voucher.id).where(Voucher.batch == batch).limit(ROWS_AT_ONCE)
     return int(Voucher.delete().where(Voucher.id.in_(some)).execute())
+
+
+def _insert(
+    hashes: Sequence[str],
+    batch: str,
+    amount_micros: int,
+    currency: str,
+    expires_at_us: int | None,
+    now_us: int,
+) -> None:
+    rows = []
+    for hashed in hashes:
+        content = voucher_content(hashed, batch, amount_micros, currency, expires_at_us, now_us)
+        rows.append((hashed, batch, amount_micros, currency, "new", expires_at_us, now_us, seal("", content)))
+    columns = (
+        "code_hash", "batch", "amount_micros", "currency", "state", "expires_at_us", "created_at_us", "seal",
+    )  # fmt: skip
+    insert_rows(Voucher, columns, rows)
 
 
 def _select() -> ModelSelect[Voucher]:

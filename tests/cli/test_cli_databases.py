@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 from command_line import SUBSCRIBER, CommandLine
 from databases import Databases, server
 
+from stasis_callback.core.limits import Limit
 from stasis_callback.store.tables import bound_database
 
 
@@ -94,3 +99,78 @@ def test_a_password_in_the_address_is_not_shown(shop: CommandLine, monkeypatch: 
         out = shop.ok(*words).out
         assert "hunter2" not in out
         assert "postgres:***@127.0.0.1" in out or words[0] == "config"
+
+
+# --- purge --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_over_is_counted_and_then_removed(shop: CommandLine, called: str) -> None:
+    with shop.stores() as stores:
+        stores.limits.take("web:x", Limit(3, 1))
+        stores.idempotency.take("key", "hash")
+    shop.sql("UPDATE allowance SET until_us = 1")
+    shop.sql("UPDATE idempotency SET created_at_us = 1")
+    before = shop.dump()
+    said = shop.ok("db", "purge", "--dry-run").out
+    assert "idempotency  1     1\n" in said
+    assert said.endswith("2 rows would be removed\n")
+    assert shop.dump() == before
+    counted = shop.ok("db", "purge", "--dry-run", "--json").json
+    assert counted["dry_run"] is True
+    assert {"kind": "windows", "days": 0, "rows": 1} in counted["kinds"]
+    assert shop.ok("db", "purge").out.endswith("2 rows were removed\n")
+    assert shop.ok("db", "purge").out.endswith("0 rows were removed\n")
+    assert shop.ok("ledger", "verify").code == 0
+
+
+def test_numbers_of_call_records_are_made_unreadable_by_command(shop: CommandLine, called: str) -> None:
+    shop.sql("UPDATE request SET created_at_us = 1, finished_at_us = 2")
+    shown = shop.ok("xdr", "list", "--json").json
+    assert "the settings keep numbers for ever" in shop.refused("db", "purge", "--kind", "numbers")
+    shop.ok("db", "purge", "--kind", "numbers", "--older-than", "1")
+    again = shop.ok("xdr", "list", "--json").json
+    assert [x["amount"] for x in again] == [x["amount"] for x in shown]
+    assert shop.ok("ledger", "verify").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words",                                       "why"),
+    [
+        (("--kind", "everything"),                      "'everything' is not a kind of row: write one of steps"),
+        (("--older-than", "90"),                        "--older-than is for a kind of row: name it with --kind"),
+        (("--kind", "refused", "--older-than", "7"),    "refused are kept for 30 days or longer"),
+        (("--kind", "steps", "--older-than", "0"),      "is not a whole number from 1 to"),
+    ],
+)  # fmt: skip
+def test_a_purge_that_cannot_be_is_refused(shop: CommandLine, words: tuple[str, ...], why: str) -> None:
+    assert why in shop.refused("db", "purge", *words)
+
+
+def test_a_command_that_was_killed_leaves_nothing_that_counts(shop: CommandLine) -> None:
+    """`kill -9` at the worst moment: all rows are written, and none of them counts."""
+    shop.folder.joinpath("rates.csv").write_text(
+        "prefix,first_price\n" + "".join(f"{n},1\n" for n in range(10_000, 11_000))
+    )
+    rates, batches = shop.ok("rate", "list", "retail").out, shop.ok("voucher", "list", "--json").json
+    make = (
+        "voucher", "generate", "spring", "--count", "3", "--amount", "5", "--currency", "USD", "--out", "codes.csv",
+    )  # fmt: skip
+    for words in (("rate", "import", "retail", "rates.csv"), make):
+        env = os.environ | {"STASIS_CALLBACK_CRASH_AT": "draft-written"}
+        done = subprocess.run(
+            [sys.executable, "-m", "stasis_callback", *words],
+            env=env,
+            check=False,
+            capture_output=True,
+            timeout=120,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr
+    assert shop.ok("rate", "list", "retail").out == rates
+    assert shop.ok("voucher", "list", "--json").json == batches == []
+    assert "tariff 'retail' is being changed by another command" in shop.refused(
+        "rate", "add", "retail", "1", "0.1"
+    )
+    shop.sql("UPDATE draft SET until_us = 1")
+    assert shop.ok("db", "purge", "--kind", "drafts").out.endswith("1003 rows were removed\n")
+    assert shop.ok("rate", "import", "retail", "rates.csv").out.startswith("1000 were added")
+    assert shop.ok("ledger", "verify").code == 0

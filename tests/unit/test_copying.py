@@ -28,6 +28,7 @@ GROWING = {
 WORDS = {
     "side": "b", "delivery": "sent", "source": "cel", "status": "active", "rounding": "up", "account.kind": "debit",
     "leg.state": "settled", "hold.state": "posted", "voucher.state": "new", "request.state": "done",
+    "node.state": "active",
 }  # fmt: skip
 """Where the tables allow some words only."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from shop import Shop, talked
+from test_drafts import MANY, killed_while_putting
 from test_tariffs import priced
 
 from stasis_callback.core.errors import InvalidInput
@@ -200,5 +200,33 @@ def test_the_worker_removes_by_itself(shop: Shop, monkeypatch: pytest.MonkeyPatc
         assert worker.stop()
 
 
-def rows_besides(shop: Shop, *tables: str) -> dict[str, Any]:
-    return {name: rows for name, rows in shop.rows().items() if name not in tables}
+def test_numbers_of_old_calls_are_made_unreadable_and_the_books_stay_as_they_are(shop: Shop) -> None:
+    account = shop.account("420212345678")
+    request = shop.request(account)
+    shop.leg("leg-1", account, request, hold="1.00")
+    shop.stores.calls.settle("leg-1", talked(10))
+    shop.stores.requests.answered(request)
+    shop.stores.requests.finish(request.id, "completed")
+    refused(shop)
+    shop.sql("UPDATE request SET ani = '420777777777' WHERE state = 'refused'")
+    money = shop.money(account)
+    shop.clock.passes(100 * DAY_S)
+    assert purge(shop, "numbers", numbers=0) == {}
+    assert purge(shop, "numbers", numbers=101) == {}
+    assert purge(shop, "numbers", numbers=99) == {"numbers": 2}
+    rows = shop.rows()
+    assert {row["number"] for row in (*rows["Xdr"], *rows["Leg"])} == {"44207xxxxxxx"}
+    assert sorted(row["ani"] for row in rows["Request"]) == ["42021xxxxxxx", "42077xxxxxxx"]
+    assert purge(shop, "numbers", numbers=99) == {}
+    assert shop.money(account) == money
+    assert shop.stores.calls.last_destination(account.id) is None
+    assert verify(shop.stores.database, shop.stores.tariffs, whole=True) == []
+
+
+def test_a_change_that_was_left_behind_is_cleared_away(shop: Shop) -> None:
+    before = shop.rows()
+    killed_while_putting(shop, MANY, "draft-written")
+    assert purge(shop, "drafts") == {}, "its process may yet live"
+    shop.clock.passes(60)
+    assert purge(shop, "drafts") == {"drafts": len(MANY)}
+    assert shop.rows() == before

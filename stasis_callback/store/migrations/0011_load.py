@@ -27,6 +27,7 @@ DROP INDEX request_due;
 CREATE INDEX request_in_state ON request (state, due_at_us);
 CREATE INDEX request_created ON request (created_at_us);
 CREATE INDEX xdr_newest ON xdr (account_id, side, id);
+CREATE INDEX xdr_with_number ON xdr (ended_at_us, id) WHERE number_salt <> '';
 CREATE INDEX idempotency_created ON idempotency (created_at_us);
 CREATE INDEX email_reply_created ON email_reply (created_at_us);
 CREATE INDEX email_token_expires ON email_token (expires_at_us)

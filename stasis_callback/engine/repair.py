@@ -1,0 +1,153 @@
+"""Repair by command: what is left open that neither its node nor recovery brings to an end is ended, and charged.
+
+By the same code that ends calls, so everything is keyed and a leg is charged once. A call that a living node works on
+is never touched: a leg is left only when its callback is over or waits, a callback only when its node is dead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from stasis_callback.ari.cel import CelJournal, CelRecord
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import format_amount
+from stasis_callback.engine.nodes import end_left_call, end_of_left_leg, journal_of
+from stasis_callback.engine.stores import Stores
+from stasis_callback.store.calls import LegEnd, XdrView
+from stasis_callback.store.repairs import LeftLeg, Repairs
+from stasis_callback.store.requests import RequestView
+
+GONE_S = 600
+"""A node that was seen less long ago may come back: it looks after its calls itself then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that is left open: a leg, or a callback. Amounts in micros, times in microseconds."""
+
+    id: str
+    what: str
+    node: str
+    since_at_us: int
+    account: str = ""
+    currency: str = ""
+    held_micros: int = 0
+
+
+class Repair:
+    """Lists what is left, and mends it."""
+
+    def __init__(self, stores: Stores, journal: CelJournal, clock: Clock) -> None:
+        self._stores = stores
+        self._journal = journal
+        self._clock = clock
+        self._repairs = Repairs(stores.database, clock)
+
+    # --- what there is -------------------------------------------------------------------------------------------
+
+    def troubles(self) -> list[Trouble]:
+        """Everything that is left open, legs first."""
+        legs = [_leg_trouble(left) for left in self._repairs.left_legs()]
+        return legs + [_call_trouble(request) for request in self._left_calls()]
+
+    def _left_calls(self) -> list[RequestView]:
+        """Callbacks under way of nodes that are dead, and were not seen for long."""
+        before_us = self._clock.now_us() - GONE_S * US_PER_S
+        return [
+            request
+            for left in self._stores.nodes.abandoned()
+            if left.pulse_us < before_us
+            for request in self._stores.requests.under_way_of(left.node)
+        ]
+
+    # --- mending it ----------------------------------------------------------------------------------------------
+
+    def mend(self, subject: str, *, operator: str, reason: str) -> str:
+        """End what is left of one leg or callback; what was done, in words.
+
+        Raises InvalidInput when there is nothing left of this id, or its node lives.
+        """
+        legs = self._repairs.left_legs(subject)
+        if legs:
+            [left] = legs
+            records = journal_of(self._journal, [left.leg])
+            return self._repairs.ending(partial(self._mend_leg, left, records, operator, reason))
+        for request in self._left_calls():
+            if request.id == subject:
+                return self._mend_call(request, operator, reason)
+        raise InvalidInput(f"nothing of {subject!r} is left open: see `stasis-callback ledger repair`")
+
+    def _mend_leg(self, left: LeftLeg, records: dict[str, CelRecord], operator: str, reason: str) -> str:
+        leg_id = left.leg.id
+        self._repairs.lock(left.request.id)
+        mended = self._stores.database.noted(f"mended:{leg_id}")
+        if not self._repairs.left_legs(leg_id):
+            if mended is None:
+                raise InvalidInput(f"leg {leg_id} was brought to its end meanwhile")
+            return str(mended)
+        if left.settled:
+            self._repairs.reopen(leg_id)
+        done = _charged(self._stores.calls.settle(leg_id, _end(left, records.get(leg_id))))
+        self._repairs.note(leg_id, done, operator=operator, reason=reason)
+        self._stores.database.note(f"mended:{leg_id}", done)
+        return done
+
+    def _mend_call(self, request: RequestView, operator: str, reason: str) -> str:
+        node = request.claimed_by
+        with self._stores.nodes.standing_in(node) as alone:
+            if not alone:
+                raise InvalidInput(f"node {node} is alive and looks after request {request.id} itself")
+            if not end_left_call(self._stores, self._journal, request):
+                raise InvalidInput(f"request {request.id} was taken by another meanwhile: look at it again")
+        ended = self._stores.requests.get(request.id)
+        waits = ended.finished_at_us is None
+        done = f"request {request.id} {'waits for another attempt' if waits else 'is over: ' + ended.outcome}"
+        self._repairs.note(request.id, done, operator=operator, reason=reason)
+        self._stores.nodes.note(node, "repaired", operator, f"{request.id}: {reason}")
+        return done
+
+    def history(self, limit: int) -> list[dict[str, object]]:
+        """What was mended, the newest first."""
+        return [
+            {"at_us": r.at_us, "id": r.subject, "done": r.done, "operator": r.operator, "reason": r.reason}
+            for r in self._repairs.history(limit)
+        ]
+
+
+def _end(left: LeftLeg, record: CelRecord | None) -> LegEnd:
+    """From the journal; else until its node was last known to live, or until the callback was over before that."""
+    request = left.request
+    last_seen_us = min(request.last_alive_us, request.finished_at_us or request.last_alive_us)
+    return end_of_left_leg(left.leg, record, last_seen_us)
+
+
+def _leg_trouble(left: LeftLeg) -> Trouble:
+    leg, request = left.leg, left.request
+    if left.settled:
+        why = "the leg counts as settled, but was never charged"
+    else:
+        why = f"the leg is open, though its callback is {request.state}"
+    answered = "it was never answered" if leg.answered_at_us is None else "it was answered"
+    return Trouble(
+        leg.id,
+        f"{why}; {answered}",
+        request.claimed_by,
+        leg.dialed_at_us,
+        left.account,
+        left.currency,
+        left.held_micros,
+    )
+
+
+def _call_trouble(request: RequestView) -> Trouble:
+    what = f"the callback is {request.state} at a node that is dead"
+    return Trouble(request.id, what, request.claimed_by, request.last_alive_us)
+
+
+def _charged(xdr: XdrView) -> str:
+    amount = format_amount(xdr.amount_micros, xdr.currency)
+    if xdr.answered_at_us is None:
+        return f"leg {xdr.leg_id} is settled for {amount}: it was never answered"
+    return f"leg {xdr.leg_id} is settled for {amount}: {xdr.duration_us / US_PER_S:.3f} s, by {xdr.source}"

@@ -1,0 +1,129 @@
+"""`ledger verify`: proves the chains of the books and recomputes every sum, apart from the code that made them.
+
+It reads some hundred rows at a look (`snapshots.py`): each look sees one moment, keeps nobody from writing and is
+over soon, and what is kept in memory does not grow with the books. That several looks see several moments does not
+matter: what has to agree is written in one transaction and read in one look.
+
+Usually it proves what is new since it last proved a book, and a part of the rest again, another one each time;
+`whole` proves everything at once. Small books are proven whole each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import lru_cache
+from itertools import islice
+
+from stasis_callback.core.rating import Price
+from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, Table, rows_until, standing
+from stasis_callback.store.audit.chains import Step, Walk
+from stasis_callback.store.audit.proofs import CHAINS, Proofs, position_from
+from stasis_callback.store.audit.rows import Mark, Position
+from stasis_callback.store.database import Database
+from stasis_callback.store.snapshots import Snapshots, open_snapshots
+from stasis_callback.store.tariffs import Tariffs
+
+AGAIN_LINKS = 5000
+AGAIN_ROWS = 10_000
+"""So much of what is proven already, and so many rows of each other table, one run proves again."""
+PRICES_LIMIT = 10_000
+
+Progress = Callable[[int, int], None]
+
+
+def verify(
+    database: Database,
+    tariffs: Tariffs,
+    *,
+    whole: bool = False,
+    kept: Mapping[str, Mark] | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> list[str]:
+    """What is wrong with the ledger, a sentence each; an empty list when every sum agrees.
+
+    `kept` is a checkpoint that was kept elsewhere: everything must follow from it and lead to it, so that proves the
+    whole. `progress` hears how many links of how many are done. Raises StoreUnavailable.
+    """
+    with closing(open_snapshots(database)) as looks:
+        audit = _Audit(looks, Proofs(database), tariffs, kept or {}, progress)
+        # The same twice is said once: what is new is proven, and may be proven again.
+        return list(dict.fromkeys(audit.everything() if whole or kept else audit.part()))
+
+
+class _Audit:
+    """One run."""
+
+    def __init__(
+        self,
+        looks: Snapshots,
+        proofs: Proofs,
+        tariffs: Tariffs,
+        kept: Mapping[str, Mark],
+        progress: Progress,
+    ) -> None:
+        self._looks = looks
+        self._proofs = proofs
+        self._missing = set(kept)
+        self._progress = progress
+
+        @lru_cache(maxsize=PRICES_LIMIT)
+        def price_of(rate_id: int, terms_id: int) -> Price:
+            return tariffs.stored(rate_id, terms_id).price
+
+        self._walk = Walk(looks, price_of, kept)
+
+    def everything(self) -> Iterator[str]:
+        """Prove all there is."""
+        yield from standing(self._looks)
+        with self._looks.look():
+            [(total,)] = self._looks.rows("SELECT COALESCE(SUM(links), 0) FROM book")
+        done = 0
+        for step in self._walk.whole(Position()):
+            yield from self._taken_in(step)
+            done += step.links
+            self._progress(done, int(total))
+        for name in sorted(self._missing):
+            yield f"{name} is in the checkpoint, not in the books"
+        for table in TABLES:
+            for _, wrong in self._rows(table, table.before_first):
+                yield from wrong
+
+    def part(self) -> Iterator[str]:
+        """Prove what is new, and a part of the rest again."""
+        yield from standing(self._looks)
+        for step in self._walk.forward():
+            yield from self._taken_in(step)
+        rounds = self._proofs.rounds()
+        goes_on: dict[str, object] = {}
+        done = 0
+        for step in self._walk.whole(position_from(rounds.get(CHAINS))):
+            yield from step.wrong
+            done += step.links
+            goes_on[CHAINS] = step.goes_on_at
+            if done >= AGAIN_LINKS:
+                break
+        for table in TABLES:
+            looks = -(-AGAIN_ROWS // ROWS_AT_A_LOOK)
+            start = rounds.get(table.name) or table.before_first
+            for last, wrong in islice(self._rows(table, start), looks):
+                goes_on[table.name] = last
+                yield from wrong
+        if goes_on != rounds:
+            self._proofs.save_rounds(goes_on)
+
+    def _taken_in(self, step: Step) -> list[str]:
+        """Note what a step has proven; what was wrong."""
+        if step.proven:
+            self._proofs.save(step.proven)
+        self._missing.difference_update(step.names)
+        return step.wrong
+
+    def _rows(self, table: Table, after: Key | None) -> Iterator[tuple[Key | None, list[str]]]:
+        """Go through a table: after each look, where it goes on (None at the end), and what was wrong."""
+        while after is not None:
+            with self._looks.look():
+                last = rows_until(self._looks, table, after)
+                wrong = [] if last is None else list(table.wrong(self._looks, after, last))
+            yield last, wrong
+            after = last

@@ -1,0 +1,222 @@
+"""The walk along the chains of books: every link proven, every sum added up again, some hundred links at a look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from stasis_callback.core.money import format_amount
+from stasis_callback.store.audit import transfers, xdrs
+from stasis_callback.store.audit.rows import (
+    NO_END,
+    BookRow,
+    Link,
+    Mark,
+    Piece,
+    Place,
+    Position,
+    TransferRow,
+    XdrRow,
+    read_books,
+    read_links,
+)
+from stasis_callback.store.audit.xdrs import PriceOf
+from stasis_callback.store.chain import first_seal, seal
+from stasis_callback.store.ledger import DAY_US
+from stasis_callback.store.snapshots import Snapshots
+
+LINKS_AT_A_LOOK = 1000
+BOOKS_AT_A_LOOK = 500
+
+
+@dataclass
+class Step:
+    """What one look has shown."""
+
+    goes_on_at: Position | None
+    """None: every book has been looked at."""
+    links: int = 0
+    wrong: list[str] = field(default_factory=list)
+    proven: list[tuple[int, Place]] = field(default_factory=list)
+    """Books that are right to their ends."""
+    names: list[str] = field(default_factory=list)
+
+
+class Walk:
+    """Goes along the chains. `kept` are the marks of a checkpoint, by the names of books."""
+
+    def __init__(self, looks: Snapshots, price_of: PriceOf, kept: Mapping[str, Mark]) -> None:
+        self._looks = looks
+        self._price_of = price_of
+        self._kept = kept
+
+    def forward(self) -> Iterator[Step]:
+        """Along what was not proven before, of every book that has changed."""
+        return self._steps(Position(), changed=True)
+
+    def whole(self, position: Position) -> Iterator[Step]:
+        """Along everything, from a position on."""
+        return self._steps(position, changed=False)
+
+    def _steps(self, position: Position, *, changed: bool) -> Iterator[Step]:
+        goes_on: Position | None = position
+        while goes_on is not None:
+            with self._looks.look():
+                step = self._step(goes_on, changed=changed)
+            yield step
+            goes_on = step.goes_on_at
+
+    def _step(self, position: Position, *, changed: bool) -> Step:
+        books = read_books(self._looks, position.book_id, BOOKS_AT_A_LOOK, changed=changed)
+        step = Step(Position(books[-1].id + 1) if len(books) == BOOKS_AT_A_LOOK else None)
+        parts: list[_Part] = []
+        for book in books:
+            if step.links >= LINKS_AT_A_LOOK:
+                step.goes_on_at = Position(book.id)
+                break
+            place = position.place if book.id == position.book_id else None
+            known = book.proven if changed and book.proven and book.proven.link <= book.end.link else None
+            start = place or known or Place()
+            ahead, room = max(book.end.link - start.link, 0), LINKS_AT_A_LOOK - step.links
+            part = _Part(book, start, to_end=ahead <= room)
+            step.links += min(ahead, room)
+            parts.append(part)
+            if not part.to_end:
+                part.until = start.link + room
+                break
+        links = read_links(self._looks, [part.piece for part in parts]) if parts else {}
+        for part in parts:
+            place = self._examine(part, links.get(part.book.id, []))
+            if part.to_end:
+                step.names.append(part.book.name)
+                if not part.wrong:
+                    step.proven.append((part.book.id, place))
+            else:
+                step.goes_on_at = Position(part.book.id, place)
+            step.wrong += part.wrong
+        return step
+
+    def _examine(self, part: _Part, rows: list[Link]) -> Place:
+        book = part.book
+        marks = [(mark, "kept") for mark in [self._kept.get(book.name)] if mark]
+        if book.proven:
+            marks.append((Mark(book.proven.link, book.proven.seal), "proven"))
+        for row in rows:
+            if not part.follows(row):
+                continue
+            if isinstance(row, TransferRow):
+                part.wrong += transfers.examine(row, book.id)
+                part.add_transfer(row)
+            else:
+                part.wrong += xdrs.examine(row, book, self._price_of)
+                part.add_xdr(row)
+            for mark, how in marks:
+                if row.link == mark.link and row.seal != mark.seal:
+                    part.wrong.append(
+                        f"{book.name}: link {row.link} of its chain is not the one that was {how}"
+                    )
+        if part.to_end:
+            part.end(marks)
+        return part.place
+
+
+class _Part:
+    """A part of a book's chain while it is examined."""
+
+    def __init__(self, book: BookRow, start: Place, *, to_end: bool) -> None:
+        self.book = book
+        self.start = self.place = start
+        self.to_end = to_end
+        self.until = NO_END
+        self.wrong: list[str] = []
+        self._before: str | None = start.seal if start.link else first_seal(book.name, book.currency)
+        self._noted: int | None = start.balance_micros
+
+    @property
+    def piece(self) -> Piece:
+        """What is to be read: from the last link that is known, to see that it is still the same."""
+        return Piece(self.book.id, self.start.link - 1 if self.start.link else -NO_END, self.until)
+
+    def follows(self, row: Link) -> bool:
+        """Whether a row is the next link, perhaps after some that are missing; False for one that is known."""
+        due = self.place.link + 1
+        if row.link == self.start.link and self.place is self.start and row.link:
+            if row.seal != self.start.seal:
+                self.wrong.append(
+                    f"{self.book.name}: link {row.link} of its chain is not the one that was proven"
+                )
+            return False
+        if row.link < due:
+            self.wrong.append(f"{self.book.name}: link {row.link} of its chain is there twice")
+            return False
+        if row.link > due:
+            self._missing(due, row.link - 1)
+        return True
+
+    def _missing(self, first: int, last: int) -> None:
+        links = (
+            f"link {first} of its chain is" if first == last else f"links {first} to {last} of its chain are"
+        )
+        self.wrong.append(f"{self.book.name}: {links} missing")
+        self._before = self._noted = None
+
+    def add_transfer(self, row: TransferRow) -> None:
+        """Take in a transfer: its seal, and what it makes of the balance."""
+        self._sealed(row, transfers.content(row), f"transfer {row.id} is not what was sealed")
+        own = transfers.moved(row, self.book.id)
+        if self._noted is not None and row.balance_micros != self._noted + own:
+            says, sums = format_amount(row.balance_micros), format_amount(self._noted + own)
+            left = f"transfer {row.id} leaves {sums} in {self.book.name} by its entries"
+            self.wrong.append(f"{left}, {says} by its word")
+        self._noted = row.balance_micros
+        day, spent = self.place.spent_day, self.place.spent_micros
+        if row.kind == "settle" and own:
+            today = row.created_at_us // DAY_US
+            if today >= day:
+                day, spent = today, (spent if today == day else 0) - own
+        self.place = Place(row.link, row.seal, self.place.balance_micros + own, day, spent)
+
+    def add_xdr(self, row: XdrRow) -> None:
+        """Take in a call record."""
+        said = xdrs.content(row)
+        if said is not None:
+            words = f"leg {row.xdr['leg_id']}: its xDR, the leg or its hold is not what was sealed"
+            self._sealed(row, said, words)
+        self._before = row.seal
+        self.place = self.place._replace(link=row.link, seal=row.seal)
+
+    def _sealed(self, row: Link, content: tuple[object, ...], otherwise: str) -> None:
+        if self._before is not None and row.seal != seal(self._before, content):
+            self.wrong.append(otherwise)
+        self._before = row.seal
+
+    def end(self, marks: list[tuple[Mark, str]]) -> None:
+        """Compare what the chain has come to with what the book says."""
+        book, place, named = self.book, self.place, self.book.name
+        if place.link < book.end.link:
+            self._missing(place.link + 1, book.end.link)
+        elif (place.link, place.seal) != (book.end.link, book.end.seal):
+            self.wrong.append(f"{named}: its chain ends with another link than the book says")
+        for mark, how in marks:
+            if mark.link > max(place.link, book.end.link):
+                self.wrong.append(
+                    f"{named}: its chain ends at link {place.link}, it was {how} up to {mark.link}"
+                )
+        if book.end.balance_micros != place.balance_micros:
+            says, sums = format_amount(book.end.balance_micros), format_amount(place.balance_micros)
+            self.wrong.append(f"{named}: the balance is {says}, its entries sum to {sums}")
+        if book.held_micros != book.holds_micros:
+            held, sums = format_amount(book.held_micros), format_amount(book.holds_micros)
+            self.wrong.append(f"{named}: {held} are held, its open holds sum to {sums}")
+        if book.end.balance_micros - book.held_micros + book.credit_limit_micros < 0:
+            self.wrong.append(f"{named} is below its credit limit")
+        if not self._spent_as_counted():
+            says, sums = format_amount(book.end.spent_micros), format_amount(place.spent_micros)
+            self.wrong.append(f"{named}: {says} count as spent on its last day, {sums} were charged")
+
+    def _spent_as_counted(self) -> bool:
+        """What counts towards a daily cap is what was charged on that day, and nothing on a day without a charge."""
+        book, place = self.book.end, self.place
+        if book.spent_day == place.spent_day:
+            return book.spent_micros == place.spent_micros
+        return book.spent_micros == 0 and (book.spent_day == 0 or book.spent_day > place.spent_day)

@@ -1,0 +1,272 @@
+"""The books from the shell: proven whole or in part, kept elsewhere, and what is left open brought to its end."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command_line import SUBSCRIBER, CommandLine
+from test_cli_bad_input import CONTROL, LONG
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.settings import host_name
+
+HERE = host_name()
+IN_ORDER = "the ledger is in order: every sum agrees\n"
+LONG_AGO = f"lease_until_us = {(1_700_000_100 + 30) * US_PER_S}"
+
+
+def unlock(shop: CommandLine, table: str) -> None:
+    if shop.url.startswith("postgresql:"):
+        shop.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    else:
+        shop.sql(f"DROP TRIGGER {table}_no_update")
+
+
+# --- proving ------------------------------------------------------------------------------------------------
+
+
+def test_the_books_are_proven_in_part_and_whole(shop: CommandLine, called: str) -> None:
+    assert shop.ok("ledger", "verify").out == IN_ORDER
+    assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
+    assert shop.ok("ledger", "verify", "--whole", "--json").json == {"ok": True, "findings": []}
+
+
+def test_what_was_changed_by_hand_is_told(shop: CommandLine, called: str) -> None:
+    unlock(shop, "xdr")
+    shop.sql(f"UPDATE xdr SET outcome = 'busy' WHERE leg_id = '{called}-b1'")
+    sentence = f"leg {called}-b1: its xDR, the leg or its hold is not what was sealed"
+    result = shop("ledger", "verify", "--whole")
+    assert (result.code, result.out) == (1, sentence + "\n")
+    assert shop("ledger", "verify", "--json").json == {"ok": False, "findings": [sentence]}
+
+
+def test_a_checkpoint_is_printed_or_written_and_the_books_follow_from_it(
+    shop: CommandLine, called: str, tmp_path: Path
+) -> None:
+    printed = shop.ok("ledger", "checkpoint").json
+    assert (printed["format"], printed["links"], printed["balances"]) == (
+        "stasis-callback checkpoint 1",
+        4,
+        {"USD": "9.878"},
+    )
+    [book] = printed["books"]
+    assert (book["book"], book["links"], book["balance"]) == (f"account:{SUBSCRIBER}", 4, "9.878 USD")
+    file = tmp_path / "kept.json"
+    said = shop.ok("ledger", "checkpoint", "--out", file).out
+    assert said == f"{file}: 4 links of 1 books, {printed['digest']}\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert json.loads(file.read_text())["books"] == printed["books"]
+    assert shop.ok("ledger", "verify", "--checkpoint", file).out == IN_ORDER
+    shop.ok("account", "topup", SUBSCRIBER, "1", "--key", "later")
+    assert shop.ok("ledger", "verify", "--checkpoint", file).out == IN_ORDER
+
+
+def test_of_books_that_are_not_in_order_there_is_no_checkpoint(shop: CommandLine, tmp_path: Path) -> None:
+    shop.sql(f"UPDATE book SET balance_micros = 1 WHERE name = 'account:{SUBSCRIBER}'")
+    file = tmp_path / "kept.json"
+    result = shop("ledger", "checkpoint", "--out", file)
+    assert (result.code, result.out) == (1, "")
+    assert "the balance is 0.000001, its entries sum to 10.00" in result.err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "[]", "{}", '{"format": 1, "books": [], "digest": ""}', "[" * 9999, "\x00"]
+)
+def test_what_is_no_checkpoint_is_refused(shop: CommandLine, tmp_path: Path, text: str) -> None:
+    file = tmp_path / "kept.json"
+    file.write_text(text)
+    assert "that is no checkpoint" in shop.refused("ledger", "verify", "--checkpoint", file)
+
+
+def test_a_checkpoint_that_was_changed_is_refused(shop: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "kept.json"
+    shop.ok("ledger", "checkpoint", "--out", file)
+    file.write_text(file.read_text().replace("10.00 USD", "11.00 USD"))
+    assert "that checkpoint is damaged" in shop.refused("ledger", "verify", "--checkpoint", file)
+
+
+def test_a_checkpoint_that_cannot_be_read_or_written_is_refused(shop: CommandLine, tmp_path: Path) -> None:
+    assert "cannot be read" in shop.refused("ledger", "verify", "--checkpoint", tmp_path / "nothing.json")
+    assert "cannot be read" in shop.refused("ledger", "verify", "--checkpoint", tmp_path)
+    (tmp_path / "there.json").write_text("")
+    assert "exists already" in shop.refused("ledger", "checkpoint", "--out", tmp_path / "there.json")
+    assert "cannot be written" in shop.refused(
+        "ledger", "checkpoint", "--out", tmp_path / "no" / "where.json"
+    )
+
+
+# --- repair -------------------------------------------------------------------------------------------------
+
+
+def repair(shop: CommandLine, what: str, reason: str = "left behind") -> str:
+    return shop.ok("ledger", "repair", "--fix", what, "--reason", reason).out
+
+
+def listed(shop: CommandLine) -> list[dict[str, object]]:
+    return list(shop.ok("ledger", "repair", "--json").json)
+
+
+def xdr(shop: CommandLine, leg: str) -> dict[str, object]:
+    return next(row for row in shop.ok("xdr", "list", "--json").json if row["leg_id"] == leg)
+
+
+def held(shop: CommandLine) -> str:
+    return str(shop.ok("account", "show", SUBSCRIBER, "--json").json["held"])
+
+
+@pytest.fixture
+def over(shop: CommandLine, dialing: str) -> str:
+    """A callback is over, but its leg A was left open, with 0.20 held."""
+    shop.sql("UPDATE leg SET answered_at_us = NULL, state = 'dialing'")
+    shop.sql(f"UPDATE request SET state = 'done', outcome = 'completed', finished_at_us = 5, {LONG_AGO}")
+    return dialing
+
+
+def test_where_nothing_is_left_there_is_nothing_to_mend(shop: CommandLine, called: str) -> None:
+    assert shop("ledger", "repair").err == "none\n"
+    assert listed(shop) == []
+    assert shop.ok("ledger", "repair", "--fix", "all", "--reason", "tidy").out == ""
+    assert shop.ok("ledger", "repair", "--done", "--json").json == []
+
+
+def test_a_leg_that_was_left_open_is_listed_and_settled_for_nothing(shop: CommandLine, over: str) -> None:
+    (row,) = listed(shop)
+    assert (row["id"], row["node"], row["account"], row["held"], row["currency"]) == (
+        f"{over}-a1",
+        HERE,
+        SUBSCRIBER,
+        "0.20",
+        "USD",
+    )
+    assert row["what"] == "the leg is open, though its callback is done; it was never answered"
+    assert f"{over}-a1" in shop.ok("ledger", "repair").out
+    assert shop("ledger", "verify").out == f"leg {over}-a1 is not settled though its callback is over\n"
+
+    said = repair(shop, f"{over}-a1", "the call of Monday")
+    assert said == f"leg {over}-a1 is settled for 0.00 USD: it was never answered\n"
+    assert (held(shop), listed(shop)) == ("0.00", [])
+    assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
+    (done,) = shop.ok("ledger", "repair", "--done", "--json").json
+    assert (done["id"], done["reason"]) == (f"{over}-a1", "the call of Monday")
+    assert done["operator"]
+    assert "the call of Monday" in shop.ok("ledger", "repair", "--done").out
+
+
+def test_to_mend_again_changes_nothing(shop: CommandLine, over: str) -> None:
+    repair(shop, f"{over}-a1")
+    words = ("ledger", "repair", "--fix", f"{over}-a1", "--reason", "again")
+    assert "nothing of" in shop.refused(*words)
+    assert repair(shop, "all") == ""
+
+
+def test_an_answered_leg_is_charged_until_its_node_was_last_known_to_live(
+    shop: CommandLine, over: str
+) -> None:
+    """The doubt is the subscriber's: nobody knows of the time after that."""
+    shop.sql(f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered'")
+    shop.sql(f"UPDATE request SET finished_at_us = {1_700_000_900 * US_PER_S}")
+    assert "it was answered" in str(listed(shop)[0]["what"])
+    assert repair(shop, "all") == f"leg {over}-a1 is settled for 0.12 USD: 60.000 s, by estimated\n"
+    assert (xdr(shop, f"{over}-a1")["source"], held(shop)) == ("estimated", "0.00")
+    assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
+
+
+def test_an_answered_leg_is_not_charged_for_the_time_after_its_callback_was_over(
+    shop: CommandLine, over: str
+) -> None:
+    shop.sql(f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered'")
+    shop.sql(f"UPDATE request SET finished_at_us = {1_700_000_050 * US_PER_S}")
+    assert "10.000 s, by estimated" in repair(shop, "all")
+
+
+def test_what_the_billing_journal_knows_is_charged_exactly(
+    shop: CommandLine, over: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, leg = tmp_path / "cel.csv", f"{over}-a1"
+    monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(journal))
+    start_s = Clock().now_us() // US_PER_S
+    lines = [("CHAN_START", start_s, ""), ("ANSWER", start_s + 2, ""), ("HANGUP", start_s + 9, "16")]
+    journal.write_text("".join(f"{kind},{at}.000000,{leg},{leg},{extra}\n" for kind, at, extra in lines))
+    assert repair(shop, "all") == f"leg {leg} is settled for 0.014 USD: 7.000 s, by cel\n"
+
+
+def test_a_leg_that_counts_as_settled_but_was_never_charged_is_charged(shop: CommandLine, over: str) -> None:
+    shop.sql("UPDATE leg SET state = 'settled'")
+    assert (
+        listed(shop)[0]["what"] == "the leg counts as settled, but was never charged; it was never answered"
+    )
+    assert "settled for 0.00 USD" in repair(shop, f"{over}-a1")
+    assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
+
+
+def test_a_callback_of_a_node_that_is_long_dead_is_ended(shop: CommandLine, dialing: str) -> None:
+    assert listed(shop) == [], "it was seen a moment ago, and may come back"
+    shop.sql(f"UPDATE request SET {LONG_AGO}")
+    shop.sql("UPDATE node SET seen_at_us = 5")
+    (row,) = listed(shop)
+    assert (row["id"], row["node"]) == (dialing, HERE)
+    assert row["what"] == "the callback is dialing at a node that is dead"
+    assert repair(shop, dialing) == f"request {dialing} is over: interrupted\n"
+    assert (held(shop), listed(shop)) == ("0.00", [])
+    assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
+    assert shop.ok("node", "history", "--json").json[0]["event"] == "repaired"
+    assert "repaired" in shop.ok("node", "history").out
+
+
+@pytest.fixture
+def alive(shop: CommandLine, dialing: str) -> Iterator[None]:
+    """The node that works on the callback lives."""
+    from stasis_callback.store.name_locks import name_lock
+
+    lock = name_lock(shop.url, f"node-{HERE}", "other")
+    assert lock.take()
+    yield
+    lock.release()
+
+
+def test_a_call_that_a_living_node_works_on_is_never_touched(
+    shop: CommandLine, dialing: str, alive: None
+) -> None:
+    shop.sql(f"UPDATE request SET {LONG_AGO}")
+    shop.sql("UPDATE node SET seen_at_us = 5")
+    assert listed(shop) == []
+    assert repair(shop, "all") == ""
+    for what in (dialing, f"{dialing}-a1"):
+        assert "nothing of" in shop.refused("ledger", "repair", "--fix", what, "--reason", "x")
+
+
+def test_what_cannot_be_mended_stops_nothing_else(shop: CommandLine, over: str) -> None:
+    """A hold that was closed by hand, say: the leg is settled no more, and `ledger verify` says so."""
+    shop.sql("UPDATE hold SET amount_micros = amount_micros + 1")
+    words = ("ledger", "repair", "--fix", "all", "--reason", "x")
+    result = shop(*words)
+    assert result.code == 1
+    assert "cannot be mended" in result.err
+    assert "Traceback" not in result.err
+    assert "ledger verify" in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--fix", "all"],                                      "say what and why"),
+        (["--reason", "x"],                                     "say what and why"),
+        (["--fix", "all", "--reason", "x", "--done"],           "say what and why"),
+        (["--fix", "all", "--reason", ""],                      "a repair needs a reason"),
+        (["--fix", "all", "--reason", "   "],                   "a repair needs a reason"),
+        (["--fix", "all", "--reason", CONTROL],                 "printable"),
+        (["--fix", "all", "--reason", LONG],                    "printable"),
+        (["--fix", "nothing", "--reason", "x"],                 "nothing of 'nothing' is left open"),
+        (["--fix", "", "--reason", "x"],                        "nothing of '' is left open"),
+        (["--fix", "'; DROP TABLE leg", "--reason", "x"],       "is left open"),
+    ],
+)  # fmt: skip
+def test_a_repair_that_is_not_clear_is_refused(
+    shop: CommandLine, over: str, words: list[str], sentence: str
+) -> None:
+    assert sentence in shop.refused("ledger", "repair", *words)
