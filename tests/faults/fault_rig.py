@@ -115,12 +115,12 @@ class Site(World):
     # --- what is left ----------------------------------------------------------------------------------------
 
     def clean(self) -> None:
-        """No channel, bridge, open leg, hold or unfinished request is left, and every sum agrees."""
+        """Soon no channel, bridge, open leg, hold or unfinished request is left, and every sum agrees."""
+        assert wait_until(lambda: not self.under_way(), timeout_s=20), self.under_way()
         with closing(self._ari()) as client:
             gone = wait_until(lambda: not (client.channels.list() or client.bridges.list()), timeout_s=3)
             assert gone, (client.channels.list(), client.bridges.list())
         assert self.stores.calls.open_legs() == []
-        assert self.under_way() == []
         assert verify(self.stores.database, self.stores.tariffs) == []
         held = {xdr.account: self.stores.accounts.named(xdr.account).held_micros for xdr in self.xdr_list()}
         assert not any(held.values()), held

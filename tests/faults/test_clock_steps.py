@@ -96,14 +96,14 @@ def test_an_hour_back_and_nobody_talks_past_the_funds(site: Site, clock: Stepped
 def test_the_service_is_five_minutes_ahead_of_asterisk_and_restarted(site: Site, clock: SteppedClock) -> None:
     """The talk it finds goes on, and is charged by Asterisk's own times."""
     clock.step(300)
-    callers = Callers(site, (TALK,), hold_slice_s="24", hold_extend_before_s="12")
+    callers = Callers(site, (TALK,), hold_slice_s="40", hold_extend_before_s="20")
     site.node.start()
     callers.begin()
     site.node.kill()
     pause(1)
     site.node.start()
     site.node.logged("call.recovered")
-    site.node.logged("talk.extended")  # its timer was moved
+    site.node.logged("talk.extended", timeout_s=40)  # its timer was moved
     pause(2)
     assert callers[TALK].up
     callers.hang_up()
