@@ -130,7 +130,7 @@ class Site(World):
         return [request for request in self.stores.requests.newest(limit=5000) if request.state in LIVE]
 
     def xdr_list(self) -> list[XdrView]:
-        return self.stores.calls.xdrs(limit=5000)
+        return self.stores.calls.xdrs(limit=50_000)
 
     def charged_as_lived(
         self, *, until_us: int | None = None, less_s: float = 0.3, more_s: float = 0.3, only: str = ""
