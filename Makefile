@@ -34,7 +34,8 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest -n 3 --dist loadfile
 	# Once more on PostgreSQL, what touches the database; Asterisk does not mind which one it is.
-	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs
+	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
+		--ignore=tests/fuzz
 
 nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
 	@tools/get-asterisk

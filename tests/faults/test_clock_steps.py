@@ -10,11 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fault_rig import STAGES, TALK, Caller, Callers, Site, pause
+from fault_rig import STAGES, TALK, Caller, Callers, Site, pause, unavailable
 
 from stasis_callback.core.rating import Rate
 from stasis_callback.testing.pstn import RealNetwork
-from stasis_callback.testing.stepped_clock import SteppedClock
+from stasis_callback.testing.stepped_clock import FaketimeUnavailable, SteppedClock
 
 pytestmark = pytest.mark.real
 
@@ -32,9 +32,14 @@ def whose(request: pytest.FixtureRequest) -> str:
 def clock(whose: str, site: Site, real_network: RealNetwork, tmp_path: Path) -> SteppedClock:
     """The clock that will be stepped; Asterisk has been started anew if it is its own."""
     clock = SteppedClock(tmp_path / "clock")
+    try:
+        clock.environment()
+        if whose != SERVICE:
+            real_network.product.goes_by(clock)
+    except FaketimeUnavailable as why:
+        unavailable(why)
     if whose != SERVICE:
         real_network.product.stop()
-        real_network.product.goes_by(clock)
         real_network.product.start()
     if whose != ASTERISK:
         site.node.clock = clock
