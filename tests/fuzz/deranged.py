@@ -67,7 +67,9 @@ def value(dice: random.Random, original: Any) -> Any:
 def text(dice: random.Random, original: str) -> str:
     """A text cut off, doubled, or with something strange in it."""
     n = dice.randint(0, len(original))
-    strange = dice.choice(("\x00", "\ufeff", "\ud7ff", "}", "[", '"', "\\u", "\n", "é", ",,", "=", "'", "1" * 50))
+    strange = dice.choice(
+        ("\x00", "\ufeff", "\ud7ff", "}", "[", '"', "\\u", "\n", "é", ",,", "=", "'", "1" * 50)
+    )
     return dice.choice(
         (original[:n], original[n:], original[:n] + strange + original[n:], original + original, strange * 3)
     )

@@ -43,7 +43,18 @@ MENUS: dict[str, dict[str, str]] = {
 Keys = list[tuple[float, str]]
 
 digits = st.text("0123456789*#ABCD", max_size=24) | st.sampled_from(
-    ["44123#", "6192345678#", "4711#", "1", "**", "##", "420800000001#", "0044123#", "44" * 9 + "#", "9" * 12 + "#"]
+    [
+        "44123#",
+        "6192345678#",
+        "4711#",
+        "1",
+        "**",
+        "##",
+        "420800000001#",
+        "0044123#",
+        "44" * 9 + "#",
+        "9" * 12 + "#",
+    ]
 )
 keys = st.lists(st.tuples(st.floats(0, 0.8), digits), max_size=8)
 crowds = st.lists(st.tuples(st.sampled_from(sorted(MENUS)), keys), min_size=CALLERS, max_size=CALLERS)
@@ -57,11 +68,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
             Rate("44", first_price_micros=120_000, next_price_micros=120_000),
         )
         made.account("house", funds="1000")
-        made.account("6192345678", funds="1000", password="4711", speed_dials={"7": "44123"})
+        made.account("6192345678", funds="1000")
+        made.stores.accounts.change("6192345678", password="4711")
         for number, options in MENUS.items():
             made.access_number(number, **QUICK | options)
         for n in range(CALLERS):
-            made.account(_caller(n), funds="1000", speed_dials={"7": "44123"})
+            made.account(_caller(n), funds="1000")
         made.phone("44123").answers(after_s=0.1).hangs_up(after_s=0.5)
         yield made
 

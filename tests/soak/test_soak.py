@@ -8,7 +8,6 @@ and a line is laid through what was seen after a warm-up: its slope says what a 
 
 from __future__ import annotations
 
-import os
 import statistics
 import threading
 from collections.abc import Iterator
@@ -65,12 +64,14 @@ class Gauge:
             while not self._over.wait(1):
                 process = Path(f"/proc/{self.site.node.process.pid}")
                 status = dict(
-                    line.split(":\t", 1) for line in (process / "status").read_text().splitlines() if ":\t" in line
+                    line.split(":\t", 1)
+                    for line in (process / "status").read_text().splitlines()
+                    if ":\t" in line
                 )
                 used = {
                     "rss_mib": int(status["VmRSS"].split()[0]) / 1024,
                     "threads": float(status["Threads"]),
-                    "descriptors": float(len(os.listdir(process / "fd"))),
+                    "descriptors": float(len([*(process / "fd").iterdir()])),
                     "channels": float(len(asterisk.channels.list())),
                     "bridges": float(len(asterisk.bridges.list())),
                 }
@@ -90,7 +91,9 @@ class Gauge:
         lines = [f"{'':12} {'from':>8} {'to':>8} {'per 1000 calls':>15}"]
         for name in LEFT_BY_A_THOUSAND:
             values = [used[name] for used in warm]
-            lines.append(f"{name:12} {min(values):8.1f} {max(values):8.1f} {self.left_by_a_thousand(name):15.2f}")
+            lines.append(
+                f"{name:12} {min(values):8.1f} {max(values):8.1f} {self.left_by_a_thousand(name):15.2f}"
+            )
         return "\n".join(lines)
 
 
@@ -124,7 +127,9 @@ def test_a_crowd_calls_for_a_long_time(site: Site, calls: int) -> None:
     with Gauge(site, over) as gauge, ThreadPoolExecutor(AT_ONCE) as callers:
         list(callers.map(calls_again_and_again, crowd.pairs, shares))
     took_s = clock.monotonic_s() - began_s
-    print(f"\n{calls} callbacks in {took_s:.0f} s, {AT_ONCE} at once\n{gauge.table()}")
+    print(  # noqa: T201 - what `make soak` is for
+        f"\n{calls} callbacks in {took_s:.0f} s, {AT_ONCE} at once\n{gauge.table()}"
+    )
     site.clean()
     site.charged_as_lived(less_s=0.5 + calls * 0.01, more_s=0.5 + calls * 0.01)
     troubled = [line for line in site.node.events() if line.get("level") in ("error", "critical")]
