@@ -1,10 +1,11 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo test planted lint bench asterisk clean
+.PHONY: help demo test nightly soak planted lint bench asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
 VENV := .venv/.ready
+CALLS ?= 2000
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,12 +30,26 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-browser || [ -z "$$CI" ]
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
+	@tools/get-faults || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest -n 3 --dist loadfile
 	# Once more on PostgreSQL, what touches the database; Asterisk and browsers do not mind which one it is.
 	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
+		--ignore=tests/fuzz \
 		--ignore=tests/fake --ignore=tests/real --ignore=tests/web/test_browser.py --ignore=tests/web/test_hostile.py \
 		--ignore=tests/mail/test_hostile_mail.py --ignore=tests/mail/test_reading.py --ignore=tests/mail/test_clients.py
+
+nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
+	@tools/get-asterisk
+	@tools/get-postgres
+	@tools/get-faults
+	.venv/bin/pytest -n 2 --dist loadfile -m nightly --timeout 600
+	.venv/bin/pytest -n 2 --dist loadfile tests/fuzz --hypothesis-profile=nightly --timeout 7200
+	.venv/bin/pytest -s tests/soak --calls $(CALLS)
+
+soak: $(VENV) ## CALLS=2000 real callbacks with people who behave at random; what the service keeps of them
+	@tools/get-asterisk
+	.venv/bin/pytest -s tests/soak --calls $(CALLS)
 
 planted: $(VENV) ## plant known bugs about money, and see each one found (five minutes)
 	.venv/bin/python tools/planted_bugs.py

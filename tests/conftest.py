@@ -16,11 +16,13 @@ from stasis_callback.testing.pstn import RealNetwork, start_network
 
 # How long it takes to make an example says more about the machine, which does other things too, than about a test.
 settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow], deadline=None)
+settings.register_profile("nightly", settings.get_profile("shared"), max_examples=2000)
 settings.load_profile("shared")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--db", choices=KINDS, default="sqlite", help="the database that the tests use")
+    parser.addoption("--calls", type=int, default=40, help="how many callbacks tests/soak makes")
 
 
 def pytest_configure(config: pytest.Config) -> None:

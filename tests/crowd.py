@@ -48,6 +48,12 @@ class Crowd:
             world.account(pair.number, funds=funds)
             self.script(pair)
 
+    def again(self, seed: int) -> None:
+        """Another day: all of them behave differently."""
+        self._dice.seed(seed)
+        for pair in self.pairs:
+            self.script(pair)
+
     def script(self, pair: Pair) -> None:
         """What the two will do in the next calls."""
         self._subscriber(self._world.phone(pair.number).forget(), pair.friend)

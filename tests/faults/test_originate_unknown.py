@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from fault_rig import QUICK, Site, pause
+from fault_rig import QUICK, Site, network_cut, pause
 from world import ANI
 
-from stasis_callback.testing.packet_loss import packets_lost
 from stasis_callback.testing.pstn import RealNetwork
 
 pytestmark = pytest.mark.real
@@ -41,7 +40,7 @@ def test_the_network_to_asterisk_is_cut_when_leg_a_is_to_be_called(
     subscriber = site.phone(ANI).answers().hangs_up(after_s=1)
     site.node.start()
     assert site.rings().sip_status == 486
-    with packets_lost(real_network.product.http_port):
+    with network_cut(real_network.product.http_port):
         pause(REQUEST_LIMIT_S + 2)
     subscriber.wait_for("ended", timeout_s=40)
     (request,) = site.finished()

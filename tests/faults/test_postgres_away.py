@@ -10,11 +10,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from fault_rig import MENU, STAGES, TALK, Callers, Site, new_site, pause
+from fault_rig import MENU, STAGES, TALK, Callers, Site, network_cut, new_site, pause
 
 from stasis_callback.clock import wait_until
 from stasis_callback.store.database import Database
-from stasis_callback.testing.packet_loss import packets_lost
 from stasis_callback.testing.postgres import PostgresServer, postgres_server
 from stasis_callback.testing.pstn import RealNetwork
 
@@ -46,7 +45,7 @@ def frozen(server: PostgresServer) -> Iterator[None]:
 
 @contextmanager
 def cut_off(server: PostgresServer) -> Iterator[None]:
-    with packets_lost(server.port):
+    with network_cut(server.port):
         yield
 
 

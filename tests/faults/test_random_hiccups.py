@@ -85,9 +85,7 @@ def test_a_crowd_calls_while_something_fails_now_and_then(
                     pair for pair, refusal in zip(crowd.pairs, refusals, strict=True) if refusal.cause == 17
                 ]
                 site.finished(len(busy), timeout_s=90)
-            # Who was told congestion because the answer to the commit was lost is called back as well.
-            site.until(lambda: not site.under_way(), timeout_s=30)
-            site.clean()
+            site.clean()  # who was told congestion because the answer to the commit was lost is called back as well
             assert site.fuses.violations == []
         assert not any(refusal.answered for refusal in refusals)
         assert set(rang(site, crowd.pairs)) >= {pair.number for pair in busy}

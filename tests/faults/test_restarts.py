@@ -12,13 +12,12 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from fault_rig import Site, new_site, pause
+from fault_rig import Site, network_cut, new_site, pause
 from world import ACCESS
 
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.rating import Rate
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
-from stasis_callback.testing.packet_loss import packets_lost
 from stasis_callback.testing.phones import Refusal
 from stasis_callback.testing.pstn import RealNetwork
 
@@ -104,7 +103,7 @@ def test_missed_calls_that_hang_behind_a_half_open_connection_are_called_back(
     site.access_number(announce_balance="off")
     flow = Flow(site, [f"42061{n:07d}" for n in range(4)])
     site.node.start()
-    with packets_lost(real_network.product.http_port):
+    with network_cut(real_network.product.http_port):
         flow.start()
         wait_until(lambda: len(flow.refusals) == 4, timeout_s=20)
         site.node.logged("asterisk.lost", timeout_s=20)

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from fault_rig import STAGES, TALK, Callers, Site, new_site, pause
+from fault_rig import STAGES, TALK, Callers, Site, new_site, pause, unavailable
 from world import ANI
 
 from stasis_callback.clock import wait_until
@@ -76,7 +76,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with four megabytes."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True)
+    except subprocess.CalledProcessError as why:
+        unavailable(why)
     try:
         yield disk
     finally:
