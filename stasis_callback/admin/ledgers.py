@@ -40,8 +40,8 @@ def verify(
 ) -> None:
     """Prove the books; exit code 1 when something differs.
 
-    Every seal, balance, hold and charge. May be used while the service runs, which it keeps from nothing. It goes on where it proved each book last, and
-    proves a part of the rest again, another one each time.
+    Every seal, balance, hold and charge. May be used while the service runs, which it keeps from nothing. It goes on
+    where it proved each book last, and proves a part of the rest again, another one each time.
     """
     from stasis_callback.store.audit import verify as audit
 
@@ -77,8 +77,8 @@ def checkpoint(
 ) -> None:
     """Print how far the books are proven, as JSON: to be kept elsewhere.
 
-    What is new is proven first. Nothing that lies before a checkpoint can be changed any more without `ledger verify --checkpoint` seeing it,
-    whoever may write to the database. Prints none when something differs, and exits with 1.
+    What is new is proven first. Nothing that lies before a checkpoint can be changed any more without `ledger verify
+    --checkpoint` seeing it, whoever may write to the database. Prints none when something differs, and exits with 1.
     """
     from stasis_callback.store.audit import verify as audit
     from stasis_callback.store.audit.proofs import checkpoint as made

@@ -214,6 +214,8 @@ def test_the_last_link_that_was_proven_is_missed_when_it_is_gone(three_accounts:
     for table in ("transfer", "entry"):
         three_accounts.unlock(table)
     last = "(SELECT id FROM transfer WHERE key = 'topup:last')"
-    three_accounts.sql(f"DELETE FROM entry WHERE transfer_id = {last}", "DELETE FROM transfer WHERE key = 'topup:last'")
+    three_accounts.sql(
+        f"DELETE FROM entry WHERE transfer_id = {last}", "DELETE FROM transfer WHERE key = 'topup:last'"
+    )
     for _ in range(3):
         assert "account:400: link 1 of its chain is missing" in findings(three_accounts)
