@@ -1,23 +1,39 @@
 """`python -m bench.books`: what proving the books costs, and what it costs those who write beside it.
 
-Makes a business of many settled legs (rows put in at once), then measures: the migration that seals them, `ledger
-verify --whole`, the next usual run, the usual run after a thousand more legs; and, on SQLite, beside a process that
-settles legs all the time: its slowest write, and how long the write-ahead log gets.
+Makes a business of many settled legs (rows put in at once), then measures, each in a process of its own: the
+migration that seals them, `ledger verify --whole`, the usual run after it, and the usual run after a thousand more
+legs. Then, on SQLite, a writer settles legs while the whole is proven, and while nothing else is done, in turns: its
+slowest writes, and how long the write-ahead log got.
 """
 
 from __future__ import annotations
 
+import argparse
+import resource
+import shutil
+import sys
+import tempfile
+import time
 from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from pathlib import Path
 
 from playhouse.migrations import Runner
 
-from stasis_callback.clock import US_PER_S
+from bench.__main__ import CACHE
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.store.audit import verify
+from stasis_callback.store.calls import LegEnd
 from stasis_callback.store.chain import lines_hash
 from stasis_callback.store.database import MIGRATIONS
 from stasis_callback.store.engines import open_engine
+from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
 
 BEFORE = "0008_email"
-NOON_US = 1_800_000_000 * US_PER_S
+NOON_US = 1_700_000_000 * US_PER_S
 NUMBER = "442071234567"
 REVENUE, CASH = 1, 2
 FUNDS = 10**12
@@ -146,3 +162,156 @@ def _put_legs(put: Callable[..., None], numbered: list[tuple[int, int]], account
         "leg_id, request_id, side, account_id, number, prefix, dialed_at_us, answered_at_us, ended_at_us, "
         "duration_us, charged_s, amount_micros, overrun_micros, currency, outcome, cause, source, created_at_us",
     )
+
+
+# --- measuring -----------------------------------------------------------------------------------------------------
+
+
+def _proven(url: str, whole: bool) -> tuple[float, float, int]:
+    """One run of `ledger verify` in this process: seconds, seconds of the processor, megabytes at most."""
+    stores = open_stores(url, "bench", Clock())
+    start_s, cpu_s = time.perf_counter(), time.process_time()
+    found = verify(stores.database, stores.tariffs, whole=whole)
+    took = time.perf_counter() - start_s, time.process_time() - cpu_s
+    stores.database.close()
+    assert found == [], found[:3]
+    return *took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _migrated(url: str) -> tuple[float, float, int]:
+    start_s, cpu_s = time.perf_counter(), time.process_time()
+    stores = open_stores(url, "bench", Clock())
+    stores.database.migrate()
+    stores.database.close()
+    took = time.perf_counter() - start_s, time.process_time() - cpu_s
+    return *took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def alone(what: Callable[..., tuple[float, float, int]], *words: object) -> tuple[float, float, int]:
+    """Run it in a new process, so that its memory is its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(what, words)
+
+
+def show(name: str, measured: tuple[float, float, int]) -> None:
+    """A line of figures."""
+    seconds, cpu_s, megabytes = measured
+    print(f"  {name:<34} {seconds:7.2f} s   {cpu_s:7.2f} s of the processor   {megabytes:4d} MB", flush=True)
+
+
+class Writer:
+    """Settles legs of one account, one after the other."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        self.account = stores.accounts.named("3")
+        stores.nodes.enter()
+        refused = stores.requests.accept(
+            CallbackRequest(f"bench-{Clock().now_us()}", "ani", "3", "800"),
+            account_id=self.account.id,
+            subscriber_id=self.account.id,
+            leg_a_number="3",
+            stored_options={"dedupe_window_s": "0"},
+            queue_limit=10,
+        )
+        assert refused == "", refused
+        (self.request,) = stores.requests.claim(1)
+        self.legs = 0
+
+    def write(self) -> list[float]:
+        """One leg of 61 seconds: how long each of its two writes took."""
+        self.legs += 1
+        leg_id, now_us = f"{self.request.id}-b{self.legs}", Clock().now_us()
+        rate = self.stores.tariffs.match(self.account.tariff_id, NUMBER)
+        assert rate is not None
+        start_s = time.perf_counter()
+        assert self.stores.calls.open_leg(leg_id, self.request.id, "b", NUMBER, self.account, rate, COST)
+        held_s = time.perf_counter()
+        self.stores.calls.settle(
+            leg_id, LegEnd(now_us, now_us + 61 * US_PER_S, Outcome.ANSWERED, 16, "events")
+        )
+        return [held_s - start_s, time.perf_counter() - held_s]
+
+
+def more_legs(url: str, count: int) -> None:
+    """Settle some more."""
+    stores = open_stores(url, "bench", Clock())
+    writer = Writer(stores)
+    for _ in range(count):
+        writer.write()
+    stores.requests.finish(writer.request.id, "completed")
+    stores.nodes.leave()
+    stores.database.close()
+
+
+def beside(url: str, file: Path, pairs: int, seconds: float) -> None:
+    """Slowest writes while the books are proven, and while not, in turns."""
+    stores = open_stores(url, "bench", Clock())
+    writer = Writer(stores)
+    log = file.with_name(file.name + "-wal")
+    log_size = 0
+    for pair in range(pairs):
+        for proving in (True, False) if pair % 2 == 0 else (False, True):
+            pool = get_context("spawn").Pool(1) if proving else None
+            at_it = pool.apply_async(_proven, (url, True)) if pool else None
+            writes: list[float] = []
+            end_s = time.perf_counter() + seconds
+            while not at_it.ready() if at_it else time.perf_counter() < end_s:
+                writes += writer.write()
+                log_size = max(log_size, log.stat().st_size)
+            if pool and at_it:
+                took_s = at_it.get()[0]
+                pool.terminate()
+            writes.sort()
+            worst = ", ".join(f"{1000 * s:.1f}" for s in writes[-3:])
+            how = f"proving the whole for {took_s:.1f} s" if proving else "nothing else"
+            middle, late = writes[len(writes) // 2], writes[int(len(writes) * 0.999)]
+            print(
+                f"  {len(writes):6d} writes beside {how:<32} median {1000 * middle:6.2f} ms, "
+                f"99.9 % {1000 * late:6.2f} ms, slowest {worst} ms",
+                flush=True,
+            )
+    print(f"  the write-ahead log was {log_size / 1e6:.1f} MB at most")
+    stores.requests.finish(writer.request.id, "completed")
+    stores.database.close()
+
+
+def measure(url: str, legs: int, accounts: int) -> None:
+    """Everything but what goes on beside it."""
+    build(url, legs, accounts)
+    show("the migration", alone(_migrated, url))
+    show("the whole", alone(_proven, url, True))
+    show("the usual run, nothing is new", alone(_proven, url, False))
+    more_legs(url, 1000)
+    show("the usual run, 1,000 legs are new", alone(_proven, url, False))
+
+
+def main() -> int:
+    """Measure; 1 when PostgreSQL cannot be started."""
+    parser = argparse.ArgumentParser(prog="python -m bench.books", description=__doc__)
+    parser.add_argument("--legs", type=int, default=200_000, help="settled legs (200000)")
+    parser.add_argument("--accounts", type=int, default=200, help="accounts that they are of (200)")
+    parser.add_argument("--pairs", type=int, default=2, help="turns with and without proving (2)")
+    parser.add_argument("--postgres", action="store_true", help="measure PostgreSQL too")
+    options = parser.parse_args()
+    CACHE.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-books-"))
+    try:
+        file = folder / "books.db"
+        print(f"SQLite, {options.legs} legs of {options.accounts} accounts:")
+        measure(f"sqlite:///{file}", options.legs, options.accounts)
+        beside(f"sqlite:///{file}", file, options.pairs, 10.0)
+        if options.postgres:
+            with postgres_server(durable=True) as server:
+                print(f"PostgreSQL, {options.legs} legs of {options.accounts} accounts:")
+                measure(server.create("books"), options.legs, options.accounts)
+    except PostgresUnavailable as why:
+        print(why, file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

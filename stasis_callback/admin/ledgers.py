@@ -38,10 +38,10 @@ def verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove the books: every seal, balance, hold and charge; exit code 1 when something differs.
+    """Prove the books; exit code 1 when something differs.
 
-    May be used while the service runs, which it keeps from nothing. It goes on where it proved each book last, and
-    proves a part of the rest again, another one each time.
+    Every seal, balance, hold and charge. May be used while the service runs, which it keeps from nothing. It goes on
+    where it proved each book last, and proves a part of the rest again, another one each time.
     """
     from stasis_callback.store.audit import verify as audit
 
@@ -75,10 +75,10 @@ def checkpoint(
         typer.Option(metavar="FILE", help="A new file only you can read, in place of standard output."),
     ] = None,
 ) -> None:
-    """Prove what is new, then print how far every book is proven, as JSON: to be kept on another machine.
+    """Print how far the books are proven, as JSON: to be kept elsewhere.
 
-    Nothing that lies before a checkpoint can be changed any more without `ledger verify --checkpoint` seeing it,
-    whoever may write to the database. Prints none when something differs, and exits with 1.
+    What is new is proven first. Nothing that lies before a checkpoint can be changed any more without `ledger verify
+    --checkpoint` seeing it, whoever may write to the database. Prints none when something differs, and exits with 1.
     """
     from stasis_callback.store.audit import verify as audit
     from stasis_callback.store.audit.proofs import checkpoint as made

@@ -137,7 +137,7 @@ def _leg_trouble(left: LeftLeg) -> Trouble:
         leg.dialed_at_us,
         left.account,
         left.currency,
-        left.held_micros,
+        left.funds_micros,
     )
 
 

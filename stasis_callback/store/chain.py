@@ -5,7 +5,7 @@ whoever changes, moves, puts in or takes out a row by hand breaks the chain at t
 changes every seal after it, the book's `head` too: that is what a checkpoint kept elsewhere tells
 (docs/decisions/0017-books-that-prove-themselves.md).
 
-The recipes here are for ever: old rows are proven by them. A row that has more to say gets another word in front.
+The recipes here are for ever: old rows are proven by them. A row that has more to say gets a word more.
 """
 
 from __future__ import annotations

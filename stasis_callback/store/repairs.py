@@ -32,7 +32,7 @@ class LeftLeg:
     settled: bool
     account: str
     currency: str
-    held_micros: int
+    funds_micros: int
 
 
 @dataclass(frozen=True, slots=True)

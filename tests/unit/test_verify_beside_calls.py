@@ -203,3 +203,19 @@ def test_a_database_that_is_away_is_said_to_be(shop: Shop, monkeypatch: pytest.M
     monkeypatch.setattr(shop.stores.database, "url", url[shop.stores.database.kind])
     with pytest.raises(StoreUnavailable, match="the database cannot be read now"):
         findings(shop)
+
+
+def test_the_last_link_that_was_proven_is_missed_when_it_is_gone(three_accounts: Shop) -> None:
+    """What comes after it is not enough: it is looked for at every run."""
+    account = three_accounts.stores.accounts.named("400")
+    for key in ("last", "later"):
+        three_accounts.stores.ledger.top_up(account.book_id, 1_000_000, key=key)
+        assert key == "later" or findings(three_accounts) == []
+    for table in ("transfer", "entry"):
+        three_accounts.unlock(table)
+    last = "(SELECT id FROM transfer WHERE key = 'topup:last')"
+    three_accounts.sql(
+        f"DELETE FROM entry WHERE transfer_id = {last}", "DELETE FROM transfer WHERE key = 'topup:last'"
+    )
+    for _ in range(3):
+        assert "account:400: link 1 of its chain is missing" in findings(three_accounts)

@@ -15,6 +15,8 @@ from contextlib import closing
 from functools import lru_cache
 from itertools import islice
 
+from peewee import DoesNotExist
+
 from stasis_callback.core.rating import Price
 from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, Table, rows_until, standing
 from stasis_callback.store.audit.chains import Step, Walk
@@ -48,7 +50,7 @@ def verify(
     with closing(open_snapshots(database)) as looks:
         audit = _Audit(looks, Proofs(database), tariffs, kept or {}, progress)
         # The same twice is said once: what is new is proven, and may be proven again.
-        return list(dict.fromkeys(audit.everything() if whole or kept else audit.part()))
+        return list(dict.fromkeys(audit.everything() if whole or kept is not None else audit.part()))
 
 
 class _Audit:
@@ -68,8 +70,11 @@ class _Audit:
         self._progress = progress
 
         @lru_cache(maxsize=PRICES_LIMIT)
-        def price_of(rate_id: int, terms_id: int) -> Price:
-            return tariffs.stored(rate_id, terms_id).price
+        def price_of(rate_id: int, terms_id: int) -> Price | None:
+            try:
+                return tariffs.stored(rate_id, terms_id).price
+            except DoesNotExist:
+                return None
 
         self._walk = Walk(looks, price_of, kept)
 
@@ -105,7 +110,8 @@ class _Audit:
                 break
         for table in TABLES:
             looks = -(-AGAIN_ROWS // ROWS_AT_A_LOOK)
-            start = rounds.get(table.name) or table.before_first
+            start = rounds.get(table.name)
+            start = start if isinstance(start, type(table.before_first)) else table.before_first
             for last, wrong in islice(self._rows(table, start), looks):
                 goes_on[table.name] = last
                 yield from wrong

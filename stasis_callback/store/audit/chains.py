@@ -25,7 +25,7 @@ from stasis_callback.store.chain import first_seal, seal
 from stasis_callback.store.ledger import DAY_US
 from stasis_callback.store.snapshots import Snapshots
 
-LINKS_AT_A_LOOK = 1000
+LINKS_AT_A_LOOK = 500
 BOOKS_AT_A_LOOK = 500
 
 
@@ -62,11 +62,16 @@ class Walk:
         goes_on: Position | None = position
         while goes_on is not None:
             with self._looks.look():
-                step = self._step(goes_on, changed=changed)
+                step, parts = self._planned(goes_on, changed=changed)
+                links = read_links(self._looks, [part.piece for part in parts]) if parts else {}
+            # Thinking takes longer than reading, and nothing waits for it: between looks the log begins anew.
+            for part in parts:
+                self._take_in(step, part, links.get(part.book.id, []))
             yield step
             goes_on = step.goes_on_at
 
-    def _step(self, position: Position, *, changed: bool) -> Step:
+    def _planned(self, position: Position, *, changed: bool) -> tuple[Step, list[_Part]]:
+        """The next step: parts of chains that are read at one look."""
         books = read_books(self._looks, position.book_id, BOOKS_AT_A_LOOK, changed=changed)
         step = Step(Position(books[-1].id + 1) if len(books) == BOOKS_AT_A_LOOK else None)
         parts: list[_Part] = []
@@ -78,23 +83,22 @@ class Walk:
             known = book.proven if changed and book.proven and book.proven.link <= book.end.link else None
             start = place or known or Place()
             ahead, room = max(book.end.link - start.link, 0), LINKS_AT_A_LOOK - step.links
-            part = _Part(book, start, to_end=ahead <= room)
+            part = _Part(book, start, until=NO_END if ahead <= room else start.link + room)
             step.links += min(ahead, room)
             parts.append(part)
             if not part.to_end:
-                part.until = start.link + room
                 break
-        links = read_links(self._looks, [part.piece for part in parts]) if parts else {}
-        for part in parts:
-            place = self._examine(part, links.get(part.book.id, []))
-            if part.to_end:
-                step.names.append(part.book.name)
-                if not part.wrong:
-                    step.proven.append((part.book.id, place))
-            else:
-                step.goes_on_at = Position(part.book.id, place)
-            step.wrong += part.wrong
-        return step
+        return step, parts
+
+    def _take_in(self, step: Step, part: _Part, rows: list[Link]) -> None:
+        place = self._examine(part, rows)
+        step.wrong += part.wrong
+        if not part.to_end:
+            step.goes_on_at = Position(part.book.id, place)
+            return
+        step.names.append(part.book.name)
+        if not part.wrong:
+            step.proven.append((part.book.id, place))
 
     def _examine(self, part: _Part, rows: list[Link]) -> Place:
         book = part.book
@@ -123,12 +127,13 @@ class Walk:
 class _Part:
     """A part of a book's chain while it is examined."""
 
-    def __init__(self, book: BookRow, start: Place, *, to_end: bool) -> None:
+    def __init__(self, book: BookRow, start: Place, until: int) -> None:
         self.book = book
         self.start = self.place = start
-        self.to_end = to_end
-        self.until = NO_END
+        self.until = until
+        self.to_end = until == NO_END
         self.wrong: list[str] = []
+        self._anchored = not start.link
         self._before: str | None = start.seal if start.link else first_seal(book.name, book.currency)
         self._noted: int | None = start.balance_micros
 
@@ -140,18 +145,26 @@ class _Part:
     def follows(self, row: Link) -> bool:
         """Whether a row is the next link, perhaps after some that are missing; False for one that is known."""
         due = self.place.link + 1
-        if row.link == self.start.link and self.place is self.start and row.link:
+        if row.link == self.start.link and not self._anchored:
+            self._anchored = True
             if row.seal != self.start.seal:
                 self.wrong.append(
                     f"{self.book.name}: link {row.link} of its chain is not the one that was proven"
                 )
             return False
+        self._anchor()
         if row.link < due:
             self.wrong.append(f"{self.book.name}: link {row.link} of its chain is there twice")
             return False
         if row.link > due:
             self._missing(due, row.link - 1)
         return True
+
+    def _anchor(self) -> None:
+        """Say so if the last link that was known is not there any more."""
+        if not self._anchored:
+            self._anchored = True
+            self._missing(self.start.link, self.start.link)
 
     def _missing(self, first: int, last: int) -> None:
         links = (
@@ -192,6 +205,7 @@ class _Part:
 
     def end(self, marks: list[tuple[Mark, str]]) -> None:
         """Compare what the chain has come to with what the book says."""
+        self._anchor()
         book, place, named = self.book, self.place, self.book.name
         if place.link < book.end.link:
             self._missing(place.link + 1, book.end.link)

@@ -63,7 +63,10 @@ def position_from(stored: Any) -> Position:
     """Where the round along the chains goes on, as `save_rounds` keeps it."""
     try:
         book_id, place = stored
-        return Position(int(book_id), None if place is None else Place._make(place))
+        position = Position(int(book_id), None if place is None else Place._make(place))
+        known = position.place or Place()
+        kinds = [type(value) for value in known]
+        return position if kinds == [type(value) for value in Place()] else Position()
     except (TypeError, ValueError):
         return Position()
 

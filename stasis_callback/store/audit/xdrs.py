@@ -17,8 +17,8 @@ from stasis_callback.store.chain import (
     xdr_content,
 )
 
-PriceOf = Callable[[int, int], Price]
-"""The price of a rate and terms, by the ids of their rows."""
+PriceOf = Callable[[int, int], Price | None]
+"""The price of a rate and terms, by the ids of their rows; None where they are not there."""
 
 _SAME = {
     "request_id": "on another request",
@@ -77,10 +77,14 @@ def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: Price
     if duration_us != lasted_us:
         yield f"{named} lasted {lasted_us} microseconds by its times, the xDR says {duration_us}"
     price = price_of(leg["rate_id"], leg["terms_id"])
+    if price is None:
+        yield f"{named}: what it was rated by is not there"
+        return
     seconds = charged_seconds(duration_us) if answered_at_us is not None else 0
     rated, billed = cost_micros(price, seconds, answered_at_us or 0), billed_seconds(price, seconds)
-    if leg["cost_rate_id"] is not None:
-        cost = cost_micros(price_of(leg["cost_rate_id"], leg["cost_terms_id"]), seconds, answered_at_us or 0)
+    cost_price = price_of(leg["cost_rate_id"], leg["cost_terms_id"]) if leg["cost_rate_id"] else None
+    if cost_price is not None:
+        cost = cost_micros(cost_price, seconds, answered_at_us or 0)
         if xdr["cost_micros"] != cost:
             yield (
                 f"{named}: the xDR says a cost of {format_amount(xdr['cost_micros'])}, "
