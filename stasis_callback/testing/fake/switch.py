@@ -19,7 +19,7 @@ from .cel import Cel
 from .model import CAUSE_TEXT, ID_EXISTS, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, Kind, Playback, State
 
 if TYPE_CHECKING:
-    from .network import FakeNetwork
+    from .network import PhoneNetwork
 
 FUSE = "TIMEOUT(absolute)"
 _SOFT_FLAG = 32
@@ -35,7 +35,7 @@ class Switch:
     def __init__(self, *, apps: Apps, cel: Cel, now_us: Callable[[], int], app: str, trunk: str) -> None:
         self.apps, self.cel, self.now_us = apps, cel, now_us
         self.app, self.trunk = app, trunk
-        self.network: FakeNetwork | None = None
+        self.network: PhoneNetwork | None = None
         self.trunk_causes: list[int] = []
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}
