@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import signal
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
@@ -29,6 +30,7 @@ from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
+from stasis_callback.workers import Pool
 
 if TYPE_CHECKING:  # a node without the web or e-mail does not load it
     from stasis_callback.mail.server import MailServer
@@ -45,15 +47,25 @@ REPLACED_EXIT_CODE = 3
 class Service:
     """One node: one Asterisk, one database."""
 
-    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
-        """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date."""
+    def __init__(
+        self,
+        settings: Settings,
+        stores: Stores,
+        clock: Clock,
+        client: AriClient | None = None,
+        connect: Callable[[], Any] | None = None,
+    ) -> None:
+        """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date.
+
+        `client` and `connect` reach another Asterisk than that of the settings: a simulated one.
+        """
         self._clock = clock
         self.stores = stores
         pending = self.stores.database.pending_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
         ari = settings.ari
-        self.client = AriClient(
+        self.client = client or AriClient(
             ari.url,
             ari.username,
             ari.password.get_secret_value(),
@@ -68,6 +80,7 @@ class Service:
             on_lost=self._on_lost,
             on_replaced=self._on_replaced,
             clock=self._clock,
+            connect=connect,
         )
         services = Services(
             stores=self.stores,
@@ -92,7 +105,7 @@ class Service:
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
         self.web = self._web_server(settings) if settings.web.enabled else None
         self.mail = self._mail_server(settings) if settings.email.enabled else None
-        self._triggers = ThreadPoolExecutor(TRIGGER_THREADS, thread_name_prefix="trigger")
+        self._triggers = Pool("trigger", TRIGGER_THREADS, self._clock)
         self._wake = self._clock.inbox()
         self._exit_code = 0
 
@@ -115,6 +128,7 @@ class Service:
 
     def start(self) -> None:
         """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
+        self._triggers.start()
         self.dialer.start()
         self._queue_watch.start()
         self.link.start()
@@ -145,7 +159,7 @@ class Service:
         self._queue_watch.stop()
         self.dialer.stop()
         self.link.stop()
-        self._triggers.shutdown()
+        self._triggers.stop()
         self.client.close()
 
     def _keep_house(self) -> None:
@@ -168,11 +182,11 @@ class Service:
         if not isinstance(event, StasisStart):
             return
         if event.args[:1] == (INCOMING,):
-            self._triggers.submit(self._missed_calls.handle, event)
+            self._triggers.submit(partial(self._missed_calls.handle, event))
         elif self._reconciled and not self.dialer.works_on(event.args[-1] if event.args else ""):
             # A leg of ours that answers after its call was given up: nobody would talk to it. One of before a
             # restart is not stray: recovery is about to take it over.
-            self._triggers.submit(self._hang_up_stray, event.channel.id)
+            self._triggers.submit(partial(self._hang_up_stray, event.channel.id))
 
     def _hang_up_stray(self, channel_id: str) -> None:
         log.warning("leg.stray", leg=channel_id)

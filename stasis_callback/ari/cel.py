@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from stasis_callback.clock import US_PER_S, Clock, Inbox
+from stasis_callback.clock import US_PER_S, Clock
 
 _BLOCK = 1 << 16
 _POLL_S = 0.05
@@ -68,7 +68,7 @@ class CelJournal:
         self, channel_id: str, timeout_s: float, *, not_before_us: int | None = None
     ) -> CelRecord | None:
         """Wait until the channel's HANGUP is in the journal; None when it was not within `timeout_s`."""
-        pause: Inbox[None] = Inbox(self._clock)
+        pause = self._clock.inbox()
         deadline_s = self._clock.monotonic_s() + timeout_s
         seen: object = ()
         while True:

@@ -48,9 +48,10 @@ class AriClient:
         request_timeout_s: float = 5.0,
         pool_size: int = 32,
         clock: Clock | None = None,
+        rest: Rest | None = None,
     ) -> None:
         self.app = checked(app, _APP, "an application name")
-        self.rest = Rest(url, username, password, request_timeout_s, pool_size)
+        self.rest = rest or Rest(url, username, password, request_timeout_s, pool_size)
         self.clock = clock or Clock()
         self.channels = Channels(self.rest, self.clock, app)
         self.bridges = Bridges(self.rest)

@@ -8,7 +8,6 @@ owns the calls compares them with `Channels.list` in `on_connected`.
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -20,7 +19,8 @@ from websocket import ABNF
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError, BadEvent
 from stasis_callback.ari.events import ApplicationReplaced, Event, parse_event
-from stasis_callback.clock import Clock, Inbox, wait_until
+from stasis_callback.clock import Clock, wait_until
+from stasis_callback.workers import Worker
 
 Handler = Callable[[Event], None]
 
@@ -49,8 +49,10 @@ class AriLink:
         on_replaced: Callable[[], None],
         silence_limit_s: float = 5.0,
         clock: Clock | None = None,
+        connect: Callable[[], Any] | None = None,
     ) -> None:
         self._client = client
+        self._connect = connect or self._open_websocket
         self._on_unwatched = on_unwatched
         self._on_connected = on_connected
         self._on_lost = on_lost
@@ -62,32 +64,32 @@ class AriLink:
         self._socket: Any = None  # websocket-client has no types for half of its methods
         self._connection = 0  # number of the connection that is up, 0 for none
         self._connections = 0
-        self._stopping = threading.Event()
-        self._pause: Inbox[None] = Inbox(self._clock)
-        self._greetings: Inbox[int] = Inbox(self._clock)
-        self._threads = [
-            threading.Thread(target=self._run, name="ari-reader", daemon=True),
-            threading.Thread(target=self._greet, name="ari-connected", daemon=True),
-        ]
+        self._stopping = self._handling = False
+        self._pause = self._clock.inbox()
+        self._greetings = self._clock.inbox()
+        self._reader = Worker("ari-reader", lambda worker: self._run(), self._clock)
+        self._greeter = Worker("ari-connected", lambda worker: self._greet(), self._clock)
         self.bad_events = 0
 
     def start(self) -> None:
         """Connect, and keep connected until `stop`."""
-        for thread in self._threads:
-            thread.start()
+        self._reader.start()
+        self._greeter.start()
 
     def stop(self) -> None:
         """Disconnect for good and wait for the reader; no `on_lost` for that. May be called again, from anywhere."""
-        self._stopping.set()
-        self._pause.put(None)
+        self._stopping = True
+        self._reader.ask_to_stop()
+        self._greeter.ask_to_stop()
+        self._pause.put("stop")
         self._greetings.put(0)
         if (sock := self._socket) is not None:
             with suppress(OSError, websocket.WebSocketException):
                 sock.send(b"", ABNF.OPCODE_CLOSE)
             sock.abort()  # wakes the reader, also when a frozen Asterisk does not answer the close
-        for thread in self._threads:
-            if thread.ident is not None and thread is not threading.current_thread():
-                thread.join(self._silence_limit_s)
+        if not self._handling:  # a handler cannot wait for its own thread
+            self._reader.stop(self._silence_limit_s)
+            self._greeter.stop(self._silence_limit_s)
 
     @property
     def connected(self) -> bool:
@@ -118,7 +120,7 @@ class AriLink:
 
     def _run(self) -> None:
         failures = 0
-        while not self._stopping.is_set():
+        while not self._stopping:
             started_s = self._clock.monotonic_s()
             reason = "stopped"
             try:
@@ -132,7 +134,7 @@ class AriLink:
             # Only a connection that lasted starts the pauses afresh: one that is closed at once is a failure too.
             lasted = self._clock.monotonic_s() - started_s > LAST_RETRY_S
             failures = 0 if lasted else failures + 1
-            if not self._stopping.is_set():
+            if not self._stopping:
                 longest_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
                 self._pause.get(random.uniform(FIRST_RETRY_S, longest_s))
 
@@ -142,17 +144,10 @@ class AriLink:
         # that we gave up on would then replace our good connection; so ask something harmless first.
         self._client.info()
         # No proxy and no Origin header: Asterisk logs a notice for every origin it does not know.
-        sock: Any = websocket.create_connection(
-            self._client.rest.events_url(self._client.app),
-            timeout=self._silence_limit_s,
-            header=self._client.rest.headers,
-            suppress_origin=True,
-            http_no_proxy=["*"],
-            skip_utf8_validation=True,
-        )
+        sock: Any = self._connect()
         self._socket = sock
         try:
-            if self._stopping.is_set():
+            if self._stopping:
                 return
             self._connections += 1
             self._connection = self._connections
@@ -163,11 +158,21 @@ class AriLink:
             self._socket = None
             sock.shutdown()
 
+    def _open_websocket(self) -> Any:
+        return websocket.create_connection(
+            self._client.rest.events_url(self._client.app),
+            timeout=self._silence_limit_s,
+            header=self._client.rest.headers,
+            suppress_origin=True,
+            http_no_proxy=["*"],
+            skip_utf8_validation=True,
+        )
+
     def _read(self, sock: Any) -> None:
         """Read until the connection ends. After 0.4 of the limit in silence we ping, after 0.8 it is dead."""
         sock.settimeout(self._silence_limit_s * 0.4)
         pinged = False
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 opcode, frame = sock.recv_data_frame(control_frame=True)
             except websocket.WebSocketTimeoutException:
@@ -197,22 +202,27 @@ class AriLink:
         self._hand_over(self._watched.get(event.channel_id or "", self._on_unwatched), event)
 
     def _hand_over(self, handler: Handler, event: Event) -> None:
+        self._handling = True
         try:
             handler(event)
         except Exception:
             log.exception("ari.handler_failed", event_type=event.type, channel=event.channel_id)
+        finally:
+            self._handling = False
 
     def _replaced(self) -> None:
         """Somebody else decides now. Going on, or reconnecting, would make two services fight over the calls."""
         log.error("ari.replaced", app=self._client.app)
-        self._stopping.set()
+        self._stopping = True
+        self._reader.ask_to_stop()
+        self._greeter.ask_to_stop()
         self._greetings.put(0)
         self._connection = 0
         self._on_replaced()
 
     def _end(self, reason: str) -> None:
         was_connected, self._connection = self.connected, 0
-        if self._stopping.is_set():
+        if self._stopping:
             return
         log.warning("ari.lost" if was_connected else "ari.unreachable", reason=reason)
         if was_connected:

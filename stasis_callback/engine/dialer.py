@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -12,6 +11,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.recovery import recover
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session
+from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
 
@@ -29,22 +29,22 @@ class Dialer:
         self._inbox = services.clock.inbox()
         self._sessions: dict[str, Session] = {}
         # Held for an instant only: the reader of Asterisk's events looks here.
-        self._register = threading.Lock()
+        self._register = services.clock.lock()
         # Held over claiming and registering, and over the search for orphans: between the two steps a request would
         # look like one that nobody works on.
-        self._claiming = threading.Lock()
+        self._claiming = services.clock.lock()
         self._stopped = False
-        self._thread = threading.Thread(target=self._work, name="dialer", daemon=True)
+        self._worker = Worker("dialer", lambda worker: self._work(), services.clock)
 
     def start(self) -> None:
         """Begin to dial."""
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Start no more calls. Those under way go on in Asterisk and are adopted by the next start."""
         self._stopped = True
         self.wake()
-        self._thread.join(IDLE_S)
+        self._worker.stop(IDLE_S)
 
     def wake(self) -> None:
         """Something may be due now."""
@@ -115,4 +115,4 @@ class Dialer:
 
         with self._register:
             self._sessions[session.request.id] = session
-        threading.Thread(target=work, name=f"call-{session.request.id}", daemon=True).start()
+        self._s.clock.start_thread(work, f"call-{session.request.id}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.database import Database
+from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
 
@@ -24,17 +24,17 @@ class QueueWatch:
         self._on_change = on_change
         self._inbox = clock.inbox()
         self._stopped = False
-        self._thread = threading.Thread(target=self._work, name="queue-watch", daemon=True)
+        self._worker = Worker("queue-watch", lambda worker: self._work(), clock)
 
     def start(self) -> None:
         """Begin to listen."""
-        self._thread.start()
+        self._worker.start()
 
     def stop(self) -> None:
         """Listen no more."""
         self._stopped = True
         self._inbox.put(None)
-        self._thread.join(AGAIN_S)
+        self._worker.stop(AGAIN_S)
 
     def _work(self) -> None:
         while not self._stopped:

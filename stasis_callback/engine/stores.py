@@ -54,7 +54,7 @@ class Stores:
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
     """Open the database and everything in it. Raises CallbackError when it cannot be used."""
-    database = Database(url)
+    database = Database(url, clock)
     ledger = Ledger(database, clock)
     tariffs = Tariffs(database, clock)
     limits = Limits(database, clock)

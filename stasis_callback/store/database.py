@@ -10,6 +10,7 @@ from pathlib import Path
 from peewee import InterfaceError, ModelSelect, OperationalError
 from playhouse.migrations import Runner
 
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import require
 from stasis_callback.store.engines import Engine, Row, Wakeups, open_engine
 from stasis_callback.store.tables import bound_database
@@ -20,7 +21,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 class Database:
     """An open database. Safe for any number of threads; each use takes a connection from a pool for its duration."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
         """Open `sqlite:///path` or `postgresql://user@host/name`. Raises CallbackError when it cannot be used.
 
         One at a time in a process: the models know one database only, and a transaction on another would not
@@ -28,7 +29,7 @@ class Database:
         """
         require(bound_database.obj is None, "a database is open in this process already: close it first")
         self.url = url
-        self._engine = open_engine(url)
+        self._engine = open_engine(url, clock)
         self._peewee = self._engine.peewee
         self._part = threading.local()
         self.kind = self._engine.kind

@@ -12,7 +12,6 @@ where it decides by what it read, it locks the name of what it decides about fir
 from __future__ import annotations
 
 import sqlite3
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,6 +22,7 @@ import peewee
 from peewee import ModelSelect
 from playhouse.pool import PooledSqliteDatabase
 
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError
 
 Row = TypeVar("Row", bound=peewee.Model)
@@ -143,7 +143,7 @@ class Sqlite(Engine):
 
     kind = "sqlite"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock) -> None:
         path = sqlite_path(url)
         if not path.parent.is_dir():
             raise CallbackError(f"the folder of the database, {path.parent}, does not exist: create it first")
@@ -162,7 +162,7 @@ class Sqlite(Engine):
         )
         # SQLite lets one writer in and makes the others poll for their turn, with pauses that grow to 100 ms. Within
         # this process a lock hands the turn over at once; the busy timeout remains for other processes.
-        self._writer = threading.RLock()
+        self._writer = clock.lock()
         self._path = path
         try:
             self.peewee.connect()
@@ -278,10 +278,10 @@ def sqlite_path(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, clock: Clock | None = None) -> Engine:
     """The database of a URL. Raises CallbackError that says what is wrong with it."""
     if url.startswith("sqlite:///"):
-        return Sqlite(url)
+        return Sqlite(url, clock or Clock())
     if url.startswith("postgresql://"):
         return Postgresql(url)
     raise CallbackError(

@@ -7,7 +7,6 @@ is told by the tariff's `revision`, looked at every half second at most.
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_right
 from dataclasses import dataclass, field
 from typing import cast
@@ -88,7 +87,7 @@ class RateBook:
         self._clock = clock
         self._indexes: dict[int, TariffIndex] = {}
         self._views: dict[tuple[int, int], RateView] = {}
-        self._loading = threading.Lock()
+        self._loading = clock.lock()
 
     def match(self, tariff_id: int, number: str) -> RateView | None:
         """The rate in force with the longest prefix of `number`; None when there is none or it is forbidden."""
