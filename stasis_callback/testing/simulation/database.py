@@ -1,0 +1,117 @@
+"""The database of a simulation: a file of its own, faults at every begin and commit, and others coming in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from peewee import InterfaceError, OperationalError
+
+from stasis_callback.store.database import Database
+
+from .clock import SimClock
+from .scheduler import Killed
+
+BUSY_TIMEOUT_S = 10.0
+"""As long as SQLite waits for a lock of another process."""
+
+Kind = Literal["locked", "full", "away"]
+
+
+@dataclass
+class StoreFaults:
+    """What goes wrong with the database now. Shared by all processes of a simulation."""
+
+    until_us: dict[str, int] = field(default_factory=dict)
+    """By kind, when it is over: `locked` by another process, `full` disk, `away`."""
+    before_commit: int = 0
+    """So many commits fail, undone."""
+    after_commit: int = 0
+    """So many commits fail though they were done."""
+    on_commit: Callable[[int], None] = lambda number: None
+    """Called before each commit, with its number: a plan may kill the process here."""
+    after_it: Callable[[int], None] = lambda number: None
+    """Called after each commit."""
+    commits: int = 0
+    hit: Callable[[str], None] = lambda kind: None
+
+    def active(self, kind: Kind, now_us: int) -> bool:
+        """Whether this is so now."""
+        return now_us < self.until_us.get(kind, 0)
+
+
+class Instrumented:
+    """Stands between the product and peewee's database."""
+
+    def __init__(self, database: Database, clock: SimClock, faults: StoreFaults) -> None:
+        peewee: Any = database._engine.peewee  # type: ignore[attr-defined]
+        self._clock, self._faults = clock, faults
+        self._begin, self._commit, self._connect = peewee.begin, peewee.commit, peewee._connect
+        peewee.begin, peewee.commit, peewee._connect = self.begin, self.commit, self.connect
+        self._rollback = peewee.rollback
+        peewee.rollback = self.rollback
+
+    def connect(self) -> Any:
+        """A connection."""
+        self._clock.process.check()
+        self._away()
+        return self._connect()
+
+    def begin(self, *words: Any, **options: Any) -> None:
+        """Others may come first; a lock of another process is waited for."""
+        clock, faults = self._clock, self._faults
+        clock.process.check()
+        clock.scheduler.give_way()
+        self._away()
+        now_us = clock.scheduler.now_us
+        if faults.active("locked", now_us):
+            faults.hit("database locked")
+            left_s = (faults.until_us["locked"] - now_us) / 1e6
+            clock.sleep(min(left_s, BUSY_TIMEOUT_S))
+            if left_s > BUSY_TIMEOUT_S:
+                raise OperationalError("database is locked")
+        self._begin(*words, **options)
+
+    def commit(self) -> None:
+        """The moment of truth."""
+        faults = self._faults
+        faults.commits += 1
+        number = faults.commits
+        try:
+            self._before(number)
+        except Killed:
+            self._rollback()  # which peewee does for an Exception only; SQLite does it for a process that is gone
+            raise
+        self._commit()
+        faults.after_it(number)
+        self._clock.scheduler.give_way()
+        if faults.after_commit:
+            faults.after_commit -= 1
+            faults.hit("error after commit")
+            raise OperationalError("server closed the connection unexpectedly")
+
+    def _before(self, number: int) -> None:
+        clock, faults = self._clock, self._faults
+        clock.process.check()
+        faults.on_commit(number)
+        clock.scheduler.give_way()
+        self._away()
+        if faults.active("full", clock.scheduler.now_us):
+            faults.hit("disk full")
+            raise OperationalError("database or disk is full")
+        if faults.before_commit:
+            faults.before_commit -= 1
+            faults.hit("error before commit")
+            raise OperationalError("disk I/O error")
+
+    def rollback(self) -> None:
+        """Whatever was not committed is undone; after a commit that is nothing."""
+        with suppress(OperationalError, InterfaceError):
+            self._rollback()
+
+    def _away(self) -> None:
+        if self._faults.active("away", self._clock.scheduler.now_us):
+            self._faults.hit("database away")
+            raise OperationalError("could not connect to server: Connection refused")

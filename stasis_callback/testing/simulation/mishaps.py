@@ -1,0 +1,185 @@
+"""The faults of a plan, made to happen; and the stages of calls that they happen in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from stasis_callback.testing.fake.faults import Faults
+from stasis_callback.testing.fake.faults import Plan as FaultyRequests
+
+from .plan import Fault
+from .scheduler import US_PER_S
+
+if TYPE_CHECKING:
+    from .world import SimWorld
+
+
+class NotedFaults(Faults):
+    """Faults of requests, noted when they hit."""
+
+    def __init__(self, mishaps: Mishaps) -> None:
+        super().__init__(lambda name, seconds: None)
+        self._mishaps = mishaps
+
+    def due(self, act: Literal["5xx", "delay", "lose"], path: str) -> FaultyRequests | None:
+        """The plan that applies, noted."""
+        found = super().due(act, path)
+        if found is not None:
+            names = {"5xx": "ari 503", "delay": "ari slow", "lose": "ari answer lost"}
+            self._mishaps.happened(names[act])
+        return found
+
+
+class Mishaps:
+    """Lets the faults of a plan happen, and ends them."""
+
+    def __init__(self, world: SimWorld) -> None:
+        self._world = world
+        world.asterisk.faults = NotedFaults(self)
+        world.asterisk.switch.trunk_causes = world.asterisk.faults.trunk_causes
+        world.store_faults.hit = self.happened
+        world.store_faults.on_commit = self._before_commit
+        world.store_faults.after_it = self._after_commit
+        self._kill_at: tuple[int, float] | None = None
+        self._until_us = 0
+        self._hidden: Path | None = None
+
+    def plan(self) -> float:
+        """Set all timers; when the last fault is over, in seconds."""
+        end_s = 0.0
+        for fault in self._world.plan.faults:
+            self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._do(fault))  # type: ignore[misc]
+            lasts_s = 0.0 if "clock" in fault.kind else fault.seconds
+            end_s = max(end_s, fault.at_s + max(lasts_s, 5.0))
+        return end_s
+
+    def end(self) -> None:
+        """Whatever has not happened yet does not happen any more."""
+        self._world.asterisk.faults.clear()
+        self._world.store_faults.before_commit = self._world.store_faults.after_commit = 0
+        self._world.shape.late_s = self._world.shape.twice = 0.0
+        self._kill_at = None
+
+    def happened(self, kind: str) -> None:
+        """Count a fault in the stage of every call it falls into."""
+        stages = self.stages()
+        for stage in stages or ["no call"]:
+            self._world.exercised[kind, stage] += 1
+        self._world.note("fault", f"{kind} ({', '.join(stages) or 'no call'})")
+
+    def stages(self) -> list[str]:
+        """What calls are at, as Asterisk sees them."""
+        channels = self._world.asterisk.switch.channels
+        found = set()
+        for channel in channels.values():
+            request_id, _, side = channel.id.rpartition("-")
+            if channel.kind == "incoming":
+                found.add("incoming")
+            elif side.startswith("b"):
+                found.add("talk" if channel.state == "Up" else "B rings")
+            elif channel.state != "Up":
+                found.add("A rings")
+            elif not any(other.startswith(f"{request_id}-b") for other in channels):
+                found.add("menu")
+        return sorted(found)
+
+    # --- one by one --------------------------------------------------------------------------------------------
+
+    def _do(self, fault: Fault) -> None:
+        world, kind = self._world, fault.kind
+        asterisk, node, store = world.asterisk, world.node, world.store_faults
+        count, path = fault.count, fault.path
+        if kind == "ari 503":
+            asterisk.faults.answer_5xx(count, path)
+        elif kind == "ari slow":
+            asterisk.faults.delay(path, fault.seconds, count=count)
+        elif kind == "ari answer lost":
+            asterisk.faults.lose_answers(count, path)
+        elif kind == "error before commit":
+            store.before_commit += count
+        elif kind == "error after commit":
+            store.after_commit += count
+        elif kind == "service killed" and fault.commit:
+            self._kill_at = (store.commits + fault.commit, fault.seconds)
+        elif kind.startswith("database"):
+            store.until_us[kind.partition(" ")[2]] = world.scheduler.now_us + round(fault.seconds * US_PER_S)
+        else:
+            self.happened(kind)
+            self._now(fault)
+
+    def _now(self, fault: Fault) -> None:  # noqa: C901 - a table
+        world = self._world
+        asterisk, node, seconds = world.asterisk, world.node, fault.seconds
+        match fault.kind:
+            case "websocket dropped":
+                asterisk.drop_websockets()
+            case "websocket half open":
+                for socket in list(asterisk.sockets):
+                    socket.silence(seconds)
+            case "events twice":
+                world.shape.twice = 0.5
+                world.scheduler.call_in(seconds, self._events_once)
+            case "events late":
+                world.shape.late_s = min(seconds, 4.0)
+                world.scheduler.call_in(seconds, self._events_in_time)
+            case "asterisk frozen":
+                asterisk.freeze(seconds)
+            case "asterisk crashed":
+                asterisk.crash(seconds, with_hangups=False)
+            case "asterisk restarted":
+                asterisk.crash(seconds, with_hangups=True)
+            case "power cut":
+                node.kill(seconds)
+                asterisk.crash(seconds, with_hangups=False)
+            case "service killed":
+                node.kill(seconds)
+            case "service stopped":
+                node.stop(seconds)
+            case "service clock":
+                node.step_clock(seconds)
+            case "asterisk clock":
+                asterisk.step_clock(seconds)
+            case "machine clock":
+                node.step_clock(seconds)
+                asterisk.step_clock(seconds)
+            case "trunk congested":
+                asterisk.faults.trunk_answers(*[34] * fault.count)
+            case "journal unreadable":
+                self._hide_journal(seconds)
+
+    def _events_once(self) -> None:
+        self._world.shape.twice = 0.0
+
+    def _events_in_time(self) -> None:
+        self._world.shape.late_s = 0.0
+
+    def _hide_journal(self, seconds: float) -> None:
+        """A folder stands where the journal was; Asterisk goes on writing into the file it has open."""
+        cel = self._world.asterisk.switch.cel
+        if self._hidden is not None:
+            return
+        shown = cel.path
+        self._hidden = cel.path = shown.rename(shown.with_name("moved-away"))
+        shown.mkdir()
+
+        def back() -> None:
+            shown.rmdir()
+            cel.path = cel.path.rename(shown)
+            self._hidden = None
+
+        self._world.scheduler.call_in(seconds, back)
+
+    def _before_commit(self, number: int) -> None:
+        if self._kill_at is not None and number == self._kill_at[0] and number % 2:
+            self._kill_now()
+
+    def _after_commit(self, number: int) -> None:
+        if self._kill_at is not None and number == self._kill_at[0]:
+            self._kill_now()
+
+    def _kill_now(self) -> None:
+        assert self._kill_at is not None
+        seconds, self._kill_at = self._kill_at[1], None
+        self.happened("service killed")
+        self._world.node.kill(seconds)
