@@ -6,16 +6,17 @@ It notes the truth about every channel (`lives`), which the auditor compares wit
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from stasis_callback.clock import Clock
 from stasis_callback.testing.fake.cel import Cel
 from stasis_callback.testing.fake.core import Core
-from stasis_callback.testing.fake.model import Channel, Json
+from stasis_callback.testing.fake.model import Channel, Json, Kind
 from stasis_callback.testing.fake.network import PhoneNetwork
 from stasis_callback.testing.fake.playback import Sounds
+from stasis_callback.testing.fake.switch import FUSE, Switch
 from stasis_callback.testing.phones import Phone
 from stasis_callback.testing.phones import State as PhoneState
 
@@ -44,6 +45,8 @@ class Life:
     answered_true_us: int | None = None
     ended_us: int | None = None
     ended_true_us: int | None = None
+    lives: int = 1
+    """How many channels had this id, one after the other."""
     how: str = ""
     """`Channel.ended_by`, or `crash`."""
     stepped: bool = False
@@ -81,6 +84,47 @@ class SimCel(Cel):
         super().write(event, channel, at_us, extra)
 
 
+class Observer(Protocol):
+    """Who looks on at the moment something takes effect."""
+
+    def leg_made(self, channel: Channel) -> None:
+        """A channel to call out with has come into being; its timer is set."""
+
+    def timer_set(self, channel: Channel, after_s: float) -> None:
+        """The timer of a channel counts from now."""
+
+    def hang_up_asked(self, channel: Channel) -> None:
+        """The service ends a channel."""
+
+    def within_transaction(self, request: str) -> None:
+        """A request to Asterisk was sent while a transaction of the database was open."""
+
+
+class SimSwitch(Switch):
+    """A switch under observation."""
+
+    observer: Observer | None = None
+
+    def new_outgoing(self, channel_id: str, kind: Kind, params: Json) -> Channel:
+        """A channel to call out with."""
+        channel = super().new_outgoing(channel_id, kind, params)
+        if self.observer is not None:
+            self.observer.leg_made(channel)
+        return channel
+
+    def set_variable(self, channel: Channel, name: str, value: str) -> None:
+        """A variable, or the timer."""
+        super().set_variable(channel, name, value)
+        if name == FUSE and self.observer is not None and channel.kind != "incoming":
+            self.observer.timer_set(channel, float(value))
+
+    def hang_up(self, channel: Channel, cause: int) -> None:
+        """The service ends a channel."""
+        if self.observer is not None:
+            self.observer.hang_up_asked(channel)
+        super().hang_up(channel, cause)
+
+
 class SimNetwork(PhoneNetwork):
     """Phones, and who was reached."""
 
@@ -104,6 +148,9 @@ class SimNetwork(PhoneNetwork):
 class SimAsterisk(Core):
     """One Asterisk. `up` is False while it is being restarted."""
 
+    switch_kind = SimSwitch
+    switch: SimSwitch
+
     def __init__(self, scheduler: Scheduler, folder: Path, phones: dict[str, Phone]) -> None:
         self.scheduler = scheduler
         self.loop = SimLoop(scheduler)
@@ -117,7 +164,6 @@ class SimAsterisk(Core):
         self.switch.cel = SimCel(folder / "cel.csv", self._note_life)
         self.network = SimNetwork(self, phones)
         self._crashing = False
-        self.rules_broken: Callable[[str], None] = lambda sentence: None
 
     # --- what the core asks of a wire --------------------------------------------------------------------------
 
@@ -168,15 +214,17 @@ class SimAsterisk(Core):
 
     def requested(self, method: str, path: str, *, within: bool) -> None:
         """A request is about to be sent; `within` a transaction of the database, where none may be."""
-        if within:
-            self.rules_broken(f"{method} {path} was sent to Asterisk within a transaction of the database")
+        if within and self.switch.observer is not None:
+            self.switch.observer.within_transaction(f"{method} {path}")
 
     # --- the truth ---------------------------------------------------------------------------------------------
 
     def _note_life(self, event: str, channel: Channel, at_us: int) -> None:
         now_us = self.scheduler.now_us
         if event == "CHAN_START":
-            self.lives[channel.id] = Life(channel.id, channel.kind, channel.exten, now_us)
+            before = self.lives.get(channel.id)
+            life = self.lives[channel.id] = Life(channel.id, channel.kind, channel.exten, now_us)
+            life.lives = before.lives + 1 if before else 1
             return
         life = self.lives[channel.id]
         life.dialled = channel.dial_string.partition("@")[0] or channel.exten

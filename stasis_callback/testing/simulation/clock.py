@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -71,7 +72,7 @@ class SimInbox(Inbox[Any]):
         scheduler = self._sim.scheduler
         self._sim.process.check()
         forever = timeout_s is None or timeout_s > NEVER_S
-        end_us = None if forever else scheduler.now_us + round((timeout_s or 0.0) * US_PER_S)
+        end_us = None if forever else scheduler.now_us + math.ceil((timeout_s or 0.0) * US_PER_S)
         scheduler.give_way()
         me = scheduler.current
         self._consumers.append(me)

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .world import SimWorld
 
 
+AFTERMATH_US = 15 * US_PER_S
+"""Requests that time out, reconnecting, a look every five seconds."""
+
+
 class NotedFaults(Faults):
     """Faults of requests, noted when they hit."""
 
@@ -44,6 +48,10 @@ class Mishaps:
         self._kill_at: tuple[int, float] | None = None
         self._until_us = 0
         self._hidden: Path | None = None
+        self.journal_gone: list[tuple[int, int]] = []
+        self.frozen: list[tuple[int, int]] = []
+        self._times: list[tuple[int, int]] = []
+        """From when to when something is not as it should be."""
 
     def plan(self) -> float:
         """Set all timers; when the last fault is over, in seconds."""
@@ -66,6 +74,7 @@ class Mishaps:
         stages = self.stages()
         for stage in stages or ["no call"]:
             self._world.exercised[kind, stage] += 1
+        self.lasts(0.0)
         self._world.note("fault", f"{kind} ({', '.join(stages) or 'no call'})")
 
     def stages(self) -> list[str]:
@@ -84,12 +93,28 @@ class Mishaps:
                 found.add("menu")
         return sorted(found)
 
+    def active(self, from_us: int, until_us: int) -> bool:
+        """Whether any fault was active between these times, or its aftermath."""
+        return any(begin < until_us and end > from_us for begin, end in self._times)
+
+    def lasts(self, seconds: float) -> tuple[int, int]:
+        """Something goes wrong from now on for so long, and what it left behind for a while more."""
+        now_us = self._world.scheduler.now_us
+        span = now_us, now_us + round(seconds * US_PER_S)
+        self._times.append((span[0], span[1] + AFTERMATH_US))
+        return span
+
     # --- one by one --------------------------------------------------------------------------------------------
 
     def _do(self, fault: Fault) -> None:
         world, kind = self._world, fault.kind
         asterisk, node, store = world.asterisk, world.node, world.store_faults
         count, path = fault.count, fault.path
+        span = self.lasts(0.0 if "clock" in kind else fault.seconds)
+        if kind == "journal unreadable":
+            self.journal_gone.append(span)
+        elif kind == "asterisk frozen":
+            self.frozen.append(span)
         if kind == "ari 503":
             asterisk.faults.answer_5xx(count, path)
         elif kind == "ari slow":

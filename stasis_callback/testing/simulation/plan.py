@@ -151,7 +151,7 @@ class Planner:
             first_s, next_s = random.choice(intervals)
             return PriceList(
                 prefix, random.choice(fees), first_s, per_minute, next_s, per_minute, free_s, grace_s,
-                surcharge if per_minute else 0, minimum if per_minute else 0, unit,
+                surcharge, minimum, unit,
             )  # fmt: skip
 
         by_second, by_minute = ((1, 1), (1, 1), (30, 6)), ((60, 60), (60, 1))

@@ -25,6 +25,10 @@ START_US = 1_800_000_000 * US_PER_S
 """When simulations begin: in 2027, at 08:00 UTC."""
 
 
+BUSY_LIMIT = 50_000
+"""So many turns without any time passing: somebody waits without waiting."""
+
+
 class Killed(BaseException):
     """The process of this thread was killed: nothing of it may have an effect any more."""
 
@@ -96,6 +100,7 @@ class Scheduler:
         self.stickiness = random.choice((0.0, 0.3, 0.7, 0.9))
         """How likely a thread that could go on does: short and long runs find different races."""
         self.switches = 0
+        self._turns = 0
         self.failure: BaseException | None = None
         self._digest = hashlib.sha256()
         self._main = Thread("main", None)
@@ -211,6 +216,9 @@ class Scheduler:
     def _next(self) -> Thread:
         """Who goes on. Does what actors and timers have to do before that."""
         me = self.current
+        self._turns += 1
+        if self._turns > BUSY_LIMIT:
+            self.failure = self.failure or Stuck(f"no time passes: {me.name} is busy")
         while True:
             if self.failure is not None:
                 self._main.ready = True
@@ -238,7 +246,8 @@ class Scheduler:
             at_us, _, timer = heapq.heappop(self._timers)
             if timer.act is None:
                 continue
-            self.now_us = max(self.now_us, at_us)
+            if at_us > self.now_us:
+                self.now_us, self._turns = at_us, 0
             act, timer.act = timer.act, None
             self._do(act)
             return

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -186,7 +187,7 @@ class SimSocket:
         """The next frame. Raises WebSocketTimeoutException, ConnectionError."""
         scheduler = self._sim.scheduler
         self._sim.process.check()
-        end_us = scheduler.now_us + round(self._timeout_s * US_PER_S)
+        end_us = scheduler.now_us + math.ceil(self._timeout_s * US_PER_S)
         scheduler.give_way()
         self._reader = scheduler.current
         try:

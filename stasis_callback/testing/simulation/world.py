@@ -24,7 +24,8 @@ from .mishaps import Mishaps
 from .node import Node
 from .people import SimPhone
 from .plan import ACCESS, PIN_ACCESS, Asked, Plan
-from .scheduler import START_US, US_PER_S, Process, Scheduler
+from .scheduler import START_US, US_PER_S, Scheduler
+from .watcher import Watcher
 from .wire import Shape
 
 PATIENCE_S = 1_500.0
@@ -50,6 +51,8 @@ class SimWorld:
         """How often which fault happened in which stage of a call."""
         self.breaks: list[str] = []
         self.logs: Counter[str] = Counter()
+        self.watcher = Watcher(self)
+        self._reader: sqlite3.Connection | None = None
 
     def note(self, who: str, what: str) -> None:
         """A line of the journal."""
@@ -68,6 +71,7 @@ class SimWorld:
             phones: dict[str, Phone] = {}
             self.asterisk = SimAsterisk(self.scheduler, self.folder, phones)
             self.asterisk.watchers.append(self._note_entry)
+            self.asterisk.switch.observer = self.watcher
             for number, scripts in self._scripts().items():
                 phones[number] = SimPhone(
                     number,
@@ -84,6 +88,8 @@ class SimWorld:
 
     def close(self) -> None:
         """Remove the files."""
+        if self._reader is not None:
+            self._reader.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- the course of things ------------------------------------------------------------------------------------
@@ -117,12 +123,18 @@ class SimWorld:
 
     def rows(self, statement: str, *values: object) -> list[Any]:
         """What is committed, read past all product code."""
-        connection = sqlite3.connect(self.folder / "callback.db")
-        connection.row_factory = sqlite3.Row
-        try:
-            return connection.execute(statement, values).fetchall()
-        finally:
-            connection.close()
+        if self._reader is None:
+            self._reader = sqlite3.connect(self.folder / "callback.db", isolation_level=None, check_same_thread=False)
+            self._reader.row_factory = sqlite3.Row
+        return self._reader.execute(statement, values).fetchall()
+
+    def hindered(self, from_us: int, until_us: int) -> bool:
+        """Whether between these times the service could not do as it would: a fault was active, or it was dead."""
+        return self.mishaps.active(from_us, until_us)
+
+    def hindered_since(self, from_us: int) -> bool:
+        """The same, until now."""
+        return self.hindered(from_us, self.scheduler.now_us)
 
     def _end(self) -> None:
         """Stop the service as SIGTERM does; whatever is left is killed."""
@@ -222,6 +234,8 @@ class SimWorld:
         if entry.kind == "event":
             about = detail.get("channel") or detail.get("peer") or detail.get("bridge") or {}
             extra = detail.get("digit") or detail.get("dialstatus") or about.get("state") or ""
+            if entry.name == "ChannelDtmfReceived":
+                self.watcher.keyed(about["id"], detail["digit"])
             self.note("event", f"{entry.name} {about.get('id', '')} {extra}".rstrip())
         else:
             words = " ".join(f"{name}={detail[name]}" for name in sorted(detail) if name != "media")

@@ -1,0 +1,144 @@
+"""Looks on while things happen: what must hold at every instant and cannot be seen any more at the end.
+
+It reads what is committed past all product code, and prices by its own `money`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stasis_callback.testing.fake.model import Channel
+
+from .money import price_of
+from .scheduler import US_PER_S
+
+if TYPE_CHECKING:
+    from .world import SimWorld
+
+CORRECTED_WITHIN_S = 12.0
+"""A timer that took effect late, and so reaches too far, must be drawn in within two requests that time out."""
+STARS_S = 5.0
+
+
+@dataclass
+class TooFar:
+    """A timer that reaches past its funds."""
+
+    since_us: int
+    sentence: str
+
+
+@dataclass
+class Watcher:
+    """The observer of one simulation."""
+
+    world: SimWorld
+    too_far: dict[str, TooFar] = field(default_factory=dict)
+    overrun: dict[str, int] = field(default_factory=dict)
+    """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
+    stars_us: dict[str, int] = field(default_factory=dict)
+    """When leg A last keyed a star."""
+
+    # --- what Asterisk is asked to do ----------------------------------------------------------------------------
+
+    def leg_made(self, channel: Channel) -> None:
+        """I10, I15: noted and paid for, for the first time, and nobody else calls there."""
+        world = self.world
+        if world.asterisk.lives[channel.id].lives > 1:
+            world.broken(f"{channel.id} was called a second time under the same id")
+        rows = world.rows(
+            "SELECT leg.state, hold.state AS hold FROM leg JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?",
+            channel.id,
+        )
+        if not rows:
+            world.broken(f"{channel.id} is called without being noted and held for")
+        elif rows[0]["state"] == "settled" or rows[0]["hold"] != "open":
+            world.broken(f"{channel.id} is called although it is {rows[0]['state']}, its hold {rows[0]['hold']}")
+        number = channel.dial_string
+        if "-a" in channel.id and number:
+            others = [
+                other.id
+                for other in world.asterisk.switch.channels.values()
+                if other.dial_string.partition("@")[0] == number.partition("@")[0]
+                and other is not channel
+                and "-a" in other.id
+            ]
+            if others:
+                world.broken(f"{channel.id} calls a number that {others[0]} is calling already")
+        if channel.fuse is None:
+            world.broken(f"{channel.id} is made without a timer")
+
+    def timer_set(self, channel: Channel, after_s: float) -> None:
+        """I11: the timer of a leg ends within what is held for it, from the moment it counts."""
+        world = self.world
+        found = world.rows(
+            "SELECT leg.number, hold.amount_micros, hold.state FROM leg JOIN hold ON hold.leg_id = leg.id"
+            " WHERE leg.id = ?",
+            channel.id,
+        )
+        if not found or after_s <= 0:
+            if after_s <= 0:
+                world.broken(f"{channel.id}: its timer is switched off")
+            return
+        price = price_of(world.plan.prices, found[0]["number"])
+        life = world.asterisk.lives[channel.id]
+        elapsed_s = 0.0
+        if life.answered_true_us is not None:
+            elapsed_s = (world.scheduler.now_us - life.answered_true_us) / US_PER_S
+        held = found[0]["amount_micros"] if found[0]["state"] == "open" else 0
+        seconds = max(math.floor(elapsed_s + after_s), 0)
+        cost = price.cost(seconds) if price else 0
+        if cost <= held:
+            self.too_far.pop(channel.id, None)
+            return
+        sentence = (
+            f"{channel.id}: its timer of {after_s:.3f} s, {elapsed_s:.3f} s after the answer, lets it cost"
+            f" {cost}, {held} are held"
+        )
+        if channel.id not in self.too_far:
+            self.too_far[channel.id] = TooFar(world.scheduler.now_us, sentence)
+            reaches = next((s for s in range(seconds, -1, -1) if price is None or price.cost(s) <= held), 0)
+            self.overrun[channel.id] = max(self.overrun.get(channel.id, 0), seconds - reaches)
+            self._look_again(channel, CORRECTED_WITHIN_S)
+
+    def _look_again(self, channel: Channel, after_s: float) -> None:
+        """Whether it was drawn in, once the service has had the chance to."""
+        world = self.world
+        seen_us = world.scheduler.now_us
+
+        def look() -> None:
+            too_far = self.too_far.get(channel.id)
+            if too_far is None or channel.gone:
+                return
+            if world.hindered_since(seen_us):
+                self._look_again(channel, after_s)
+                return
+            world.broken(too_far.sentence)
+
+        world.scheduler.call_in(after_s, look)
+
+    def hang_up_asked(self, channel: Channel) -> None:
+        """A talk goes on until one of the two hangs up, keys `**`, or it is not paid for any more."""
+        world = self.world
+        request_id, _, side = channel.id.rpartition("-")
+        if channel.state != "Up" or channel.bridge is None or side[:1] not in ("a", "b"):
+            return
+        partners = [other for other in channel.bridge.channels if other is not channel and other.state == "Up"]
+        if not partners or world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
+            return
+        cancelled = world.rows(
+            "SELECT 1 FROM request_event WHERE request_id = ? AND step = 'cancelling'", request_id
+        )
+        if not cancelled:
+            world.broken(f"{channel.id} is hung up by the service while the two talk")
+
+    def within_transaction(self, request: str) -> None:
+        """Nobody's writing waits for Asterisk."""
+        self.world.broken(f"{request} was sent within a transaction of the database")
+
+    def keyed(self, channel_id: str, digit: str) -> None:
+        """Leg A keyed something."""
+        if digit == "*":
+            self.stars_us[channel_id.rpartition("-")[0]] = self.world.scheduler.now_us
