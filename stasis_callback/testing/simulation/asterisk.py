@@ -99,6 +99,9 @@ class Observer(Protocol):
     def within_transaction(self, request: str) -> None:
         """A request to Asterisk was sent while a transaction of the database was open."""
 
+    def moment(self, channel: Channel, what: str) -> None:
+        """A channel is `called`, `answered` or has `ended`."""
+
 
 class SimSwitch(Switch):
     """A switch under observation."""
@@ -221,6 +224,9 @@ class SimAsterisk(Core):
 
     def _note_life(self, event: str, channel: Channel, at_us: int) -> None:
         now_us = self.scheduler.now_us
+        if self.switch.observer is not None:
+            names = {"CHAN_START": "called", "ANSWER": "answered", "HANGUP": "ended"}
+            self.switch.observer.moment(channel, names[event])
         if event == "CHAN_START":
             before = self.lives.get(channel.id)
             life = self.lives[channel.id] = Life(channel.id, channel.kind, channel.exten, now_us)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stasis_callback.testing.fake.faults import Faults
 from stasis_callback.testing.fake.faults import Plan as FaultyRequests
 
-from .plan import Fault
+from .plan import Fault, Moment
 from .scheduler import US_PER_S
 
 if TYPE_CHECKING:
@@ -50,20 +51,36 @@ class Mishaps:
         self._hidden: Path | None = None
         self.journal_gone: list[tuple[int, int]] = []
         self.frozen: list[tuple[int, int]] = []
+        self._waiting: list[Fault] = []
+        self._moments: Counter[Moment] = Counter()
+        self._over = False
         self._times: list[tuple[int, int]] = []
         """From when to when something is not as it should be."""
 
     def plan(self) -> float:
-        """Set all timers; when the last fault is over, in seconds."""
+        """Set all timers; when the last fault that has a time is over, in seconds."""
         end_s = 0.0
         for fault in self._world.plan.faults:
+            if fault.when:
+                self._waiting.append(fault)
+                continue
             self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._do(fault))  # type: ignore[misc]
             lasts_s = 0.0 if "clock" in fault.kind else fault.seconds
             end_s = max(end_s, fault.at_s + max(lasts_s, 5.0))
         return end_s
 
+    def moment(self, moment: Moment) -> None:
+        """Something happened in a call: the faults that wait for it are due."""
+        self._moments[moment] += 1
+        for fault in list(self._waiting):
+            if fault.when == moment and fault.turn == self._moments[moment]:
+                self._waiting.remove(fault)
+                self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._do(fault))  # type: ignore[misc]
+
     def end(self) -> None:
         """Whatever has not happened yet does not happen any more."""
+        self._over = True
+        self._waiting.clear()
         self._world.asterisk.faults.clear()
         self._world.store_faults.before_commit = self._world.store_faults.after_commit = 0
         self._world.shape.late_s = self._world.shape.twice = 0.0
@@ -107,6 +124,8 @@ class Mishaps:
     # --- one by one --------------------------------------------------------------------------------------------
 
     def _do(self, fault: Fault) -> None:
+        if self._over:
+            return
         world, kind = self._world, fault.kind
         asterisk, node, store = world.asterisk, world.node, world.store_faults
         count, path = fault.count, fault.path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from random import Random
 from typing import Any, Literal
 
@@ -20,14 +20,17 @@ FaultKind = Literal[
     "service stopped", "service clock", "asterisk clock", "machine clock", "database locked", "database full",
     "database away", "error before commit", "error after commit", "trunk congested", "journal unreadable",
 ]  # fmt: skip
+Moment = Literal["incoming", "A called", "A answered", "B called", "B answered", "B ended", "A ended"]
+MOMENTS: tuple[Moment, ...] = Moment.__args__  # type: ignore[attr-defined]
 FAULTS: tuple[FaultKind, ...] = FaultKind.__args__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong at a time. `seconds` is how long, or how far a clock is moved."""
+    """Something that goes wrong. `seconds` is how long, or how far a clock is moved."""
 
     at_s: float
+    """So long after the start; or, with `when`, after the `turn`-th time that this happens."""
     kind: FaultKind
     seconds: float = 0.0
     count: int = 1
@@ -35,6 +38,8 @@ class Fault:
     """Of ARI requests: a regular expression."""
     commit: int = 0
     """`service killed`: not at a time but at so many commits from then, 0 for at once."""
+    when: Moment | Literal[""] = ""
+    turn: int = 1
 
 
 @dataclass(frozen=True)
@@ -171,7 +176,7 @@ class Planner:
             "talk_limit_s": random.choice((20, 60, 120, 300)),
             "ring_timeout_a_s": random.choice((5, 10, 20)),
             "ring_timeout_b_s": random.choice((5, 10, 20)),
-            "menu_limit_s": random.choice((20, 40, 120)),
+            "menu_limit_s": random.choice((20, 40, 60)),
             "attempts_no_answer": random.choice((1, 2)),
             "attempts_busy": random.choice((1, 2)),
             "attempts_congestion": random.choice((2, 3)),
@@ -194,7 +199,7 @@ class Planner:
 
     def _subscriber(self, number: int, friends: list[str]) -> Subscriber:
         random = self.random
-        funds = random.choice((0, 5_000, 20_000, 50_000, 200_000, 1_000_000, 10_000_000, 10_000_000))
+        funds = random.choice((0, 20_000, 50_000, 200_000, 200_000, 1_000_000, 1_000_000, 10_000_000, 10_000_000))
         scripts = tuple(self._callers_script(friends, "") for _ in range(random.choice((1, 2))))
         pin = ""
         if random.random() < 0.15:
@@ -203,14 +208,14 @@ class Planner:
         return Subscriber(f"{HOME}1234567{number}", funds, random.choice((0, 0, 0, 100_000)), scripts, pin)
 
     def _ringing_s(self) -> float:
-        return self.random.choice((0.2, 1.0, 1.0, 3.0, 7.0, 15.0))
+        return self.random.choice((0.2, 0.2, 1.0, 1.0, 1.0, 3.0, 3.0, 7.0, 15.0))
 
     def _callers_script(self, friends: list[str], pin: str) -> Script:
         random = self.random
         chance = random.random()
-        if chance < 0.08:
+        if chance < 0.06:
             return Script("refuses", 0.5, random.choice((17, 21, 34, 19)))
-        if chance < 0.14:
+        if chance < 0.10:
             return Script("ignores")
         keys: list[tuple[float, str]] = []
         if pin:
@@ -219,7 +224,7 @@ class Planner:
             keys.append((random.choice((0.5, 2.0, 5.0, 12.0, 30.0)), self._keyed(friends)))
             if random.random() < 0.2:
                 keys.append((random.choice((3.0, 10.0, 25.0)), random.choice(("**", "**", "*", "5"))))
-        patience = random.choice((2.0, 8.0, 15.0, 30.0, 60.0, 90.0, None))
+        patience = random.choice((2.0, 8.0, 15.0, 30.0, 60.0, 60.0, 90.0, 90.0, None, None))
         return Script("answers", self._ringing_s(), 17, tuple(keys), patience)
 
     def _keyed(self, friends: list[str]) -> str:
@@ -246,7 +251,7 @@ class Planner:
     def _asked(self, number: int, subscribers: int, friends: list[str]) -> Asked:
         random = self.random
         who = number if number < subscribers else random.randrange(subscribers)
-        at_s = round(2.0 + random.random() * 40.0, 1)
+        at_s = round(2.0 + random.random() * 25.0, 1)
         trigger: Trigger = random.choice(("missed", "missed", "missed", "dnis", "order", "order"))
         return Asked(at_s, trigger, who, random.choice(friends) if trigger == "order" else "")
 
@@ -254,7 +259,7 @@ class Planner:
 
     def _faults(self, last_s: float) -> tuple[Fault, ...]:
         random = self.random
-        count = random.choice((0, 0, 1, 1, 1, 2, 3, 5))
+        count = random.choice((0, 1, 1, 1, 2, 2, 3, 5))
         # Few kinds at a time, so that what is found can be understood, but any of them often.
         kinds = random.sample(FAULTS, random.choice((1, 1, 2, 3)))
         found = [self._fault(random.choice(kinds), last_s) for _ in range(count)]
@@ -262,7 +267,15 @@ class Planner:
 
     def _fault(self, kind: FaultKind, last_s: float) -> Fault:
         random = self.random
-        at_s = round(random.random() * (last_s + 45.0), 2)
+        if random.random() < 0.2:
+            return self._at(kind, round(random.random() * (last_s + 45.0), 2))
+        # Mostly where it hurts: in a call, at a moment that matters, or a little after.
+        after_s = random.choice((0.0, 0.0, 0.002, 0.01, 0.3, 1.0, 3.0, 8.0, 20.0))
+        moment = random.choice((*MOMENTS, "A answered", "B called", "B answered", "B answered", "B answered"))
+        return replace(self._at(kind, after_s), when=moment, turn=random.choice((1, 1, 1, 2, 3)))
+
+    def _at(self, kind: FaultKind, at_s: float) -> Fault:
+        random = self.random
         if kind in ("ari 503", "ari slow", "ari answer lost"):
             path = random.choice(
                 ("", "", "^/channels", "/variable$", "/play", "^/bridges", r"^/channels/[^/]+-a\d+$", "/create$",

@@ -38,6 +38,7 @@ class Watcher:
     too_far: dict[str, TooFar] = field(default_factory=dict)
     overrun: dict[str, int] = field(default_factory=dict)
     """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
+    within: int = 0
     stars_us: dict[str, int] = field(default_factory=dict)
     """When leg A last keyed a star."""
 
@@ -136,7 +137,17 @@ class Watcher:
 
     def within_transaction(self, request: str) -> None:
         """Nobody's writing waits for Asterisk."""
-        self.world.broken(f"{request} was sent within a transaction of the database")
+        if not self.within: self.world.broken(f"{request} was sent within a transaction of the database")
+        self.within += 1
+
+    def moment(self, channel: Channel, what: str) -> None:
+        """The faults that wait for this are due."""
+        if channel.kind == "incoming":
+            if what == "called":
+                self.world.mishaps.moment("incoming")
+            return
+        side = "B" if "-b" in channel.id else "A"
+        self.world.mishaps.moment(f"{side} {what}")  # type: ignore[arg-type]
 
     def keyed(self, channel_id: str, digit: str) -> None:
         """Leg A keyed something."""

@@ -30,6 +30,8 @@ from .wire import Shape
 
 PATIENCE_S = 1_500.0
 """Virtual time after the last fault within which everything must have come to its end."""
+CALLS_S = 240.0
+"""Virtual time after the last call is asked for in which faults may still begin."""
 LOOK_S = 5.0
 AFTERWARDS_S = 20.0
 ASKS_AGAIN_S, ASKS_TIMES = 4.0, 4
@@ -100,12 +102,16 @@ class SimWorld:
             self.scheduler.call_in(asked.at_s, lambda number=number, asked=asked: self._ask(number, asked))  # type: ignore[misc]
         over_s = max([self.mishaps.plan(), *(asked.at_s for asked in self.plan.asked)], default=0.0) + 1.0
         self._wait_until(START_US + round(over_s * US_PER_S))
+        self._wait_for_quiet(CALLS_S)
         self.mishaps.end()
-        deadline_us = self.scheduler.now_us + round(PATIENCE_S * US_PER_S)
-        while not self._quiet() and self.scheduler.now_us < deadline_us:
-            self._wait_until(self.scheduler.now_us + round(LOOK_S * US_PER_S))
+        self._wait_for_quiet(PATIENCE_S)
         self._wait_until(self.scheduler.now_us + round(AFTERWARDS_S * US_PER_S))
         self.finished_us = self.scheduler.now_us
+
+    def _wait_for_quiet(self, patience_s: float) -> None:
+        deadline_us = self.scheduler.now_us + round(patience_s * US_PER_S)
+        while not self._quiet() and self.scheduler.now_us < deadline_us:
+            self._wait_until(self.scheduler.now_us + round(LOOK_S * US_PER_S))
 
     def _wait_until(self, at_us: int) -> None:
         while self.scheduler.now_us < at_us:
