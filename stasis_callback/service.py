@@ -14,11 +14,12 @@ from stasis_callback import logs
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
-from stasis_callback.ari.events import Event, StasisStart
-from stasis_callback.ari.link import AriLink
+from stasis_callback.ari.events import ChannelSnapshot, Event, StasisStart
+from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.core.numbers import parse_rules
+from stasis_callback.core.states import RequestState
 from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
@@ -27,10 +28,11 @@ from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.ivr.call import LinkLost
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
-from stasis_callback.workers import Pool
+from stasis_callback.workers import Pool, Workers
 
 if TYPE_CHECKING:  # a node without the web or e-mail does not load it
     from stasis_callback.mail.server import MailServer
@@ -52,12 +54,13 @@ class Service:
         settings: Settings,
         stores: Stores,
         clock: Clock,
+        *,
         client: AriClient | None = None,
         connect: Callable[[], Any] | None = None,
     ) -> None:
         """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date.
 
-        `client` and `connect` reach another Asterisk than that of the settings: a simulated one.
+        `client` and `connect` are for a simulation, which has no sockets.
         """
         self._clock = clock
         self.stores = stores
@@ -82,7 +85,25 @@ class Service:
             clock=self._clock,
             connect=connect,
         )
-        services = Services(
+        services = self._services(settings)
+        self._reconciled_connection = 0
+        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self.reconciled)
+        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
+        admission = Admission(self.stores, self._clock, settings.limits.queue)
+        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
+        self.web = self._web_server(settings) if settings.web.enabled else None
+        self.mail = self._mail_server(settings) if settings.email.enabled else None
+        self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
+        self.workers = Workers()
+        self.workers.add(
+            self.dialer.worker, self._queue_watch.worker, *self.link.workers, *self._triggers.workers
+        )
+        self._wake = self._clock.inbox()
+        self._exit_code = 0
+
+    def _services(self, settings: Settings) -> Services:
+        """What every call works with."""
+        return Services(
             stores=self.stores,
             client=self.client,
             watcher=self.link,
@@ -98,16 +119,6 @@ class Service:
                 parse_rules(settings.asterisk.number_rules),
             ),
         )
-        self._reconciled = False
-        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self._reconciled)
-        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
-        admission = Admission(self.stores, self._clock, settings.limits.queue)
-        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
-        self.web = self._web_server(settings) if settings.web.enabled else None
-        self.mail = self._mail_server(settings) if settings.email.enabled else None
-        self._triggers = Pool("trigger", TRIGGER_THREADS, self._clock)
-        self._wake = self._clock.inbox()
-        self._exit_code = 0
 
     def _web_server(self, settings: Settings) -> WebServer:
         from stasis_callback.web.server import WebServer
@@ -118,7 +129,7 @@ class Service:
             self._clock,
             wake_dialer=self.dialer.wake,
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
-            trouble=lambda: "" if self._reconciled else "not connected to Asterisk",
+            trouble=self.trouble,
         )
 
     def _mail_server(self, settings: Settings) -> MailServer:
@@ -127,15 +138,18 @@ class Service:
         return MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake)
 
     def start(self) -> None:
-        """Connect to Asterisk, take care of calls left behind, and begin to take new ones."""
-        self._triggers.start()
-        self.dialer.start()
-        self._queue_watch.start()
-        self.link.start()
+        """Listen first, then connect to Asterisk, take care of calls left behind, and begin to call.
+
+        What cannot listen (its port is in use) ends the start before any call is touched.
+        """
         if self.web:
             self.web.start()
         if self.mail:
             self.mail.start()
+        self._triggers.start()
+        self.dialer.start()
+        self._queue_watch.start()
+        self.link.start()
 
     def stop(self, exit_code: int = 0) -> None:
         """Make `run` return. Calls under way go on in Asterisk, within their timers."""
@@ -146,7 +160,7 @@ class Service:
         """Start, work until stopped, and clean up; the exit code."""
         self.start()
         while self._wake.get(HOUSEKEEPING_S) is None:
-            self._keep_house()
+            self.keep_house()
         self.close()
         return self._exit_code
 
@@ -162,19 +176,35 @@ class Service:
         self._triggers.stop()
         self.client.close()
 
-    def _keep_house(self) -> None:
-        try:
-            self.dialer.renew_leases()
-            if self.web:
-                self.web.keep_house()
-            if self.mail:
-                self.mail.keep_house()
-            if self._reconciled:
-                self.dialer.recover_orphans()
-            elif self.link.connected:
-                self._reconcile()
-        except Exception:
-            log.exception("housekeeping.failed")
+    @property
+    def reconciled(self) -> bool:
+        """Whether the calls were compared with Asterisk's since the connection that is up was made."""
+        return self._reconciled_connection == self.link.connection != 0
+
+    def trouble(self) -> str:
+        """Why no callback can be made now, for `/readyz`; "" when all is well."""
+        if not self.reconciled:
+            return "not connected to Asterisk"
+        return "; ".join(self.workers.troubles())
+
+    def keep_house(self) -> None:
+        """What is done every few seconds."""
+        for duty in self._duties():
+            try:
+                duty()
+            except Exception:
+                log.exception("housekeeping.failed", duty=duty.__name__)
+
+    def _duties(self) -> list[Callable[[], object]]:
+        """What is done every few seconds; one that fails leaves the others alone."""
+        duties: list[Callable[[], object]] = [self.workers.revive, self.dialer.renew_leases]
+        if self.web:
+            duties.append(self.web.keep_house)
+        if self.mail:
+            duties.append(self.mail.keep_house)
+        if self.link.connected:
+            duties += [self.client.time.measure, self._look_at_calls if self.reconciled else self._reconcile]
+        return duties
 
     # --- called by the link ------------------------------------------------------------------------------------
 
@@ -182,8 +212,8 @@ class Service:
         if not isinstance(event, StasisStart):
             return
         if event.args[:1] == (INCOMING,):
-            self._triggers.submit(partial(self._missed_calls.handle, event))
-        elif self._reconciled and not self.dialer.works_on(event.args[-1] if event.args else ""):
+            self._triggers.submit(partial(self._missed_calls.handle, event.channel, event.args))
+        elif self.reconciled and not self.dialer.works_on(event.args[-1] if event.args else ""):
             # A leg of ours that answers after its call was given up: nobody would talk to it. One of before a
             # restart is not stray: recovery is about to take it over.
             self._triggers.submit(partial(self._hang_up_stray, event.channel.id))
@@ -204,24 +234,45 @@ class Service:
 
     def _reconcile(self) -> None:
         """Compare what we believe with what Asterisk has; only then are new calls made."""
+        connection = self.link.connection
+        self.client.time.measure()
         for session in self.dialer.sessions:
             session.link_is_back()
-        self.dialer.recover_orphans()
-        self._reconciled = True
+        channels = self._look_at_calls()
+        for channel in channels:
+            # Missed calls that came while nobody was there to hear of them still hang in Asterisk.
+            if channel.app == self.client.app and channel.app_args[:1] == (INCOMING,):
+                self._triggers.submit(partial(self._missed_calls.handle, channel, channel.app_args))
+        # A connection that broke meanwhile is not the one that was looked at.
+        self._reconciled_connection = connection
         self.dialer.wake()
 
-    def _on_lost(self, reason: str) -> None:
-        self._reconciled = False
-        lost_at_us = self._clock.now_us()
-        log.error("asterisk.lost", reason=reason)
+    def _look_at_calls(self) -> list[ChannelSnapshot]:
+        """Recover calls that nobody works on, end legs and bridges of ours that belong to none; the channels."""
+        channels = self.client.channels.list()
+        self.dialer.recover_orphans({channel.id: channel for channel in channels})
+        for channel in channels:
+            if channel.app == self.client.app and channel.app_args[:1] in (("leg-a",), ("leg-b",)):
+                request_id = channel.app_args[-1]
+                if not self.dialer.works_on(request_id) and not self._is_open(request_id):
+                    self._hang_up_stray(channel.id)
+        return channels
+
+    def _is_open(self, request_id: str) -> bool:
+        """Whether a request is under way, here or at another node."""
+        state = self.stores.requests.state(request_id)
+        return state in (RequestState.DIALING, RequestState.TALKING)
+
+    def _on_lost(self, lost: Lost) -> None:
+        log.error("asterisk.lost", reason=lost.reason)
+        told = LinkLost(self.client.time.from_wall_us(lost.heard_at_us), lost.silent)
         for session in self.dialer.sessions:
-            session.link_is_lost(lost_at_us)
+            session.link_is_lost(told)
 
     def _on_replaced(self) -> None:
         log.error(
             "asterisk.replaced", hint="another process uses the same Stasis application: this one stops"
         )
-        self._reconciled = False
         self.stop(REPLACED_EXIT_CODE)
 
 

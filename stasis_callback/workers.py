@@ -6,6 +6,7 @@ begins again; what it was at is in the database or in Asterisk, never in its mem
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import structlog
@@ -37,6 +38,7 @@ class Worker:
         self._began_at_s = 0.0
         self._error = ""
         self._alive = False
+        self._thread = 0
         self._stopping = False
 
     def start(self) -> None:
@@ -51,8 +53,10 @@ class Worker:
             raise
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """Have it return, and wait for that; False when it had not within `timeout_s`."""
+        """Have it return, and wait for that; False when it had not within `timeout_s`. It may stop itself."""
         self.ask_to_stop()
+        if self._thread == threading.get_ident():
+            return True
         return not self._alive or self._over.get(timeout_s) is not None
 
     def ask_to_stop(self) -> None:
@@ -87,6 +91,7 @@ class Worker:
         return self._clock.monotonic_s() - self._began_at_s > WELL_AGAIN_S
 
     def _run(self) -> None:
+        self._thread = threading.get_ident()
         try:
             while self.goes_on:
                 self._began_at_s = self._clock.monotonic_s()

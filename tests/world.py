@@ -32,6 +32,7 @@ from stasis_callback.store.requests import RequestView
 from stasis_callback.store.tariffs import NewRate
 from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.phones import SECOND_TRUNK, Network, Phone, Refusal
+from stasis_callback.workers import Worker
 
 ACCESS = "420800123456"
 ANI = "420212345678"
@@ -114,16 +115,20 @@ class World:
     # --- the service -----------------------------------------------------------------------------------------
 
     @contextmanager
-    def running(self) -> Iterator[Service]:
-        """The service, in this process."""
+    def running(self, *, housekeeping_s: float = 0.0) -> Iterator[Service]:
+        """The service, in this process; with housekeeping every so many seconds, if any."""
         service = self.service = Service(self.settings, self.stores, Clock())
+        house = Worker("housekeeping", lambda worker: _keep_house(worker, service, housekeeping_s), Clock())
         with structlog.testing.capture_logs() as self.log:
             service.start()
+            if housekeeping_s:
+                house.start()
             try:
                 assert service.link.wait_connected(10)
                 assert wait_until(lambda: bool(self.events("asterisk.connected")), timeout_s=5)
                 yield service
             finally:
+                house.stop()
                 service.close()
 
     def events(self, name: str) -> list[Any]:
@@ -210,7 +215,11 @@ port = {s.email.port}
         """Wait until `count` callbacks are over; all of them."""
 
         def done() -> list[RequestView]:
-            return [r for r in self.stores.requests.newest(limit=500) if r.state in ("done", "refused")]
+            return [
+                r
+                for r in self.stores.requests.newest(limit=500)
+                if r.state in ("done", "refused", "cancelled")
+            ]
 
         assert wait_until(lambda: len(done()) >= count, timeout_s=timeout_s), self.stores.requests.newest()
         return done()
@@ -237,7 +246,7 @@ port = {s.email.port}
             )
             assert clean, (client.channels.list(), client.bridges.list(), self._threads())
         assert verify(self.stores.database, self.stores.tariffs) == []
-        assert self.fuses.violations == []
+        assert not self.fuses.violations, self.fuses.violations
         account = self.stores.accounts.named(number)
         assert account.held_micros == 0
         charged = sum(
@@ -269,6 +278,12 @@ port = {s.email.port}
     def _ari(self) -> AriClient:
         ari = self.settings.ari
         return AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
+
+
+def _keep_house(worker: Worker, service: Service, every_s: float) -> None:
+    while worker.goes_on:
+        worker.pause(every_s)
+        service.keep_house()
 
 
 @contextmanager

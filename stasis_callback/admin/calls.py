@@ -80,6 +80,7 @@ def _end(s: Stores, client: AriClient, view: RequestView) -> str:
         return f"call {view.id} is over already ({view.outcome or view.state})"
     from stasis_callback.engine.ending import hang_up_legs
 
+    s.requests.cancel(view.id)  # so that nobody tries again
     ended = hang_up_legs(s, client, view.id)
     if not ended:
         return f"call {view.id} has no leg in this Asterisk any more: the service is about to end it"

@@ -134,14 +134,15 @@ def add(
 def cancel(request_id: RequestId) -> None:
     """Take back a callback that still waits."""
     with store() as s:
-        find_request(s, request_id)
-        done = s.requests.cancel(request_id)
+        state = find_request(s, request_id).state
+        if state in (RequestState.DIALING, RequestState.TALKING):
+            remedy = f"`stasis-callback call hangup {request_id}` ends it"
+            raise InvalidInput(f"request {request_id} is {state}: {remedy}")
+        if not s.requests.cancel(request_id):
+            raise InvalidInput(f"request {request_id} is {state}: it is over")
         state = s.requests.get(request_id).state
-    if not done:
-        under_way = state in (RequestState.DIALING, RequestState.TALKING)
-        remedy = f"`stasis-callback call hangup {request_id}` ends it" if under_way else "it is over"
-        raise InvalidInput(f"request {request_id} is {state}: {remedy}")
-    typer.echo(f"request {request_id} is cancelled")
+    # It may have been claimed in this very moment: then it is ended, and not tried again.
+    typer.echo(f"request {request_id} is {'cancelled' if state is RequestState.CANCELLED else 'being ended'}")
 
 
 @app.command()
@@ -210,10 +211,13 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
     }
 
 
+LONGEST_FUNDED_S = 86_400
+"""Where a call costs nothing, its hold pays for ever: a day is shown."""
+
+
 def open_legs(s: Stores, request_id: str) -> list[dict[str, object]]:
     """The legs under way: `seconds` since the answer, and the seconds from the answer that are paid for."""
     from stasis_callback.core.rating import cost_micros, longest_s
-    from stasis_callback.engine.funding import ADOPTED_LIMIT_S
 
     now_us, number_of = Clock().now_us(), account_numbers(s)
     records = []
@@ -221,7 +225,7 @@ def open_legs(s: Stores, request_id: str) -> list[dict[str, object]]:
         price, held_micros = s.tariffs.version(leg.rate_id, leg.terms_id).price, s.ledger.held_micros(leg.id)
         start_us = leg.answered_at_us or leg.dialed_at_us
         cost_of = partial(cost_micros, price, start_us=start_us)
-        funded_s = longest_s(cost_of, held_micros, ADOPTED_LIMIT_S)
+        funded_s = longest_s(cost_of, held_micros, LONGEST_FUNDED_S)
         talked_s = None if leg.answered_at_us is None else (now_us - leg.answered_at_us) // US_PER_S
         record = asdict(leg) | {"account": number_of(leg.account_id)}
         records.append(record | {"seconds": talked_s, "funded_s": max(funded_s, 0)})

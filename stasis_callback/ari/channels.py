@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from stasis_callback.ari.errors import AriError
+import structlog
+
+from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.ari.events import ChannelSnapshot, parse_channel
-from stasis_callback.ari.rest import Reply, Rest, checked
+from stasis_callback.ari.rest import Params, Reply, Rest, checked
 from stasis_callback.clock import Clock
 
 ENDPOINT = re.compile(r"PJSIP/\+?[0-9]{1,32}@[A-Za-z0-9_.-]{1,64}")
@@ -30,6 +33,10 @@ NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
 
 FUSE = "TIMEOUT(absolute)"
 _FUSE_SLACK_S = 0.25
+_FUSE_TRIES = 3
+
+
+log = structlog.get_logger()
 
 
 class Started(Enum):
@@ -39,7 +46,9 @@ class Started(Enum):
     EXISTS = "exists"
     """A channel with this id is alive: an earlier request with the same id was carried out."""
     REFUSED = "refused"
-    """No such endpoint, or the trunk is known to be unreachable: no channel came into being."""
+    """No such endpoint, the trunk is known to be unreachable, or Asterisk is away: no channel came into being."""
+    UNKNOWN = "unknown"
+    """Asterisk was asked and did not answer: it may do it yet. Whoever asked looks for the channel, then decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +108,16 @@ class Channel:
         path = ("channels", self.id, "play", playback_id)
         return Playback(self.rest, playback_id) if start_playback(self.rest, path, media) else None
 
+    def playback(self, playback_id: str) -> Playback:
+        """A handle on a playback; asks Asterisk nothing."""
+        return Playback(self.rest, playback_id)
+
     def set_variable(self, name: str, value: str) -> bool:
         """Set a channel variable or function. True says Asterisk took the request, not that the value took."""
-        return self._post("variable", {"variable": name, "value": value}, repeatable=True)
+        return self._set(name, lambda: value)
+
+    def _set(self, name: str, value: Callable[[], str]) -> bool:
+        return self._post("variable", lambda: {"variable": name, "value": value()}, repeatable=True)
 
     def get_variable(self, name: str) -> str | None:
         """The value of a variable or function; None when it is not set or the channel is gone."""
@@ -111,21 +127,36 @@ class Channel:
     def set_fuse(self, after_s: float) -> bool:
         """Have Asterisk itself end this channel `after_s` seconds from now, whatever becomes of this service.
 
+        Asterisk counts from when it carries the request out; on a slow one it is asked again for what is too much.
         The value is read back, because Asterisk answers "done" also when it refused; `AriError` when it did not
         take. ValueError for less than a millisecond: Asterisk reads 0 as "no limit".
         """
         if not (math.isfinite(after_s) and after_s >= 0.001):
             raise ValueError(f"a fuse must be a positive time, not {after_s!r} s")
-        asked_at_s = self.clock.monotonic_s()
-        if not self.set_variable(FUSE, f"{after_s:.3f}"):
-            return False
-        text = self.get_variable(FUSE)
-        if text is None:
-            return False  # hung up meanwhile
-        left_s, passed_s = _seconds(text), self.clock.monotonic_s() - asked_at_s
-        if not after_s - passed_s - _FUSE_SLACK_S <= left_s <= after_s + _FUSE_SLACK_S:
-            raise AriError(0, f"{FUSE} of {self.id} reads {text!r} after it was set to {after_s:.3f} s")
+        due_s = aim_s = self.clock.monotonic_s() + after_s
+        for _ in range(_FUSE_TRIES):
+            asked_at_s = self.clock.monotonic_s()
+            if not self._set(FUSE, partial(self._left, aim_s)):
+                return False
+            text = self.get_variable(FUSE)
+            if text is None:
+                return False  # hung up meanwhile
+            # It was read before its answer came: the fuse ends then at the latest.
+            now_s, left_s = self.clock.monotonic_s(), _seconds(text)
+            ends_s = now_s + left_s
+            if not aim_s - _FUSE_SLACK_S <= ends_s <= aim_s + (now_s - asked_at_s) + _FUSE_SLACK_S:
+                raise AriError(0, f"{FUSE} of {self.id} reads {text!r} where {aim_s - now_s:.3f} s are left")
+            late_s = ends_s - due_s
+            if late_s <= _FUSE_SLACK_S:
+                return True
+            # It counts from when Asterisk came round to it: the next one is shorter by as much.
+            aim_s = max(due_s - late_s, now_s)
+        log.warning("fuse.late", channel=self.id, seconds=round(late_s, 1))
         return True
+
+    def _left(self, until_s: float) -> str:
+        """Seconds until then, as Asterisk reads them; it takes 0 for "no limit"."""
+        return f"{max(until_s - self.clock.monotonic_s(), 0.001):.3f}"
 
     def fuse_left_s(self) -> float | None:
         """Seconds until Asterisk ends the channel; None without a fuse or without a channel."""
@@ -138,9 +169,7 @@ class Channel:
         path = ("applications", self.app, "subscription")
         return self.rest.command("POST", *path, params=source, repeatable=True)
 
-    def _post(
-        self, action: str, params: Mapping[str, str] | None = None, *, repeatable: bool = False
-    ) -> bool:
+    def _post(self, action: str, params: Params = None, *, repeatable: bool = False) -> bool:
         return self.rest.command("POST", "channels", self.id, action, params=params, repeatable=repeatable)
 
 
@@ -180,8 +209,7 @@ class Channels:
             raise ValueError("a caller id must be printable")
         body = self._new(endpoint, app_args, {**variables, **NO_FORWARD})
         body |= {"callerId": caller_id, "timeout": ring_timeout_s}
-        reply = self.rest.send("POST", "channels", channel_id, json=body, repeatable=True)
-        return self._started(reply, channel_id)
+        return self._start((channel_id,), body, channel_id)
 
     def create(
         self,
@@ -201,7 +229,16 @@ class Channels:
         body = self._new(endpoint, app_args, variables) | {"channelId": channel_id}
         if originator is not None:
             body["originator"] = originator
-        reply = self.rest.send("POST", "channels", "create", json=body, repeatable=True)
+        return self._start(("create",), body, channel_id)
+
+    def _start(self, path: Sequence[str], body: dict[str, Any], channel_id: str) -> Started:
+        try:
+            reply = self.rest.send("POST", "channels", *path, json=body, repeatable=True)
+        except AriUnavailable as error:
+            if error.untouched:
+                return Started.REFUSED
+            log.warning("leg.start_unknown", channel=channel_id, error=error.message)
+            return Started.UNKNOWN
         return self._started(reply, channel_id)
 
     def _started(self, reply: Reply, channel_id: str) -> Started:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from stasis_callback.ari.bridges import Bridge, Bridges
 from stasis_callback.ari.channels import Channel, Channels, Playback
 from stasis_callback.ari.errors import AriError
-from stasis_callback.ari.rest import Rest, checked
+from stasis_callback.ari.rest import PATIENCE_S, Rest, checked
+from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
 
 _APP = re.compile(r"[A-Za-z0-9_.-]+")
@@ -50,9 +51,11 @@ class AriClient:
         clock: Clock | None = None,
         rest: Rest | None = None,
     ) -> None:
+        """`rest` is for a simulation, which has no sockets."""
         self.app = checked(app, _APP, "an application name")
-        self.rest = rest or Rest(url, username, password, request_timeout_s, pool_size)
         self.clock = clock or Clock()
+        self.rest = rest or Rest(url, username, password, request_timeout_s, pool_size, self.clock)
+        self.time = AsteriskTime(self.rest, self.clock)
         self.channels = Channels(self.rest, self.clock, app)
         self.bridges = Bridges(self.rest)
 
@@ -71,9 +74,9 @@ class AriClient:
         """A handle on a playback; asks Asterisk nothing."""
         return Playback(self.rest, playback_id)
 
-    def info(self) -> AsteriskInfo:
+    def info(self, *, patience_s: float = PATIENCE_S) -> AsteriskInfo:
         """Version, start time and identity of the Asterisk at the other end. Raises `AriError`."""
-        body = self.rest.fetch("asterisk", "info")
+        body = self.rest.fetch("asterisk", "info", patience_s=patience_s)
         if body is None:
             raise AriError(0, "what answers at this address is no Asterisk")
         system, status = body.get("system", {}), body.get("status", {})
@@ -82,6 +85,10 @@ class AriClient:
             str(status.get("startup_time", "")),
             str(system.get("entity_id", "")),
         )
+
+    def is_connected(self) -> bool:
+        """Whether some process is connected as this client's application now. Raises `AriError`."""
+        return self.rest.fetch("applications", self.app) is not None
 
     def module_running(self, name: str) -> bool:
         """Whether a module (`func_timeout.so`) is loaded and running."""

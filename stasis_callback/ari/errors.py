@@ -18,9 +18,15 @@ class AriError(CallbackError):
 
 
 class AriUnavailable(AriError):
-    """Asterisk cannot be reached, did not answer in time or is still loading. Whether a command was carried out
-    is not known; a later look at the channel tells.
+    """Asterisk cannot be reached, did not answer in time or is still loading, and was asked again where that is safe.
+
+    `untouched` says that nothing was carried out for certain: it refused the connection, or said that it is not
+    ready. Otherwise nobody knows; a later look at the channel tells.
     """
+
+    def __init__(self, status: int, message: str, *, untouched: bool = False) -> None:
+        super().__init__(status, message)
+        self.untouched = untouched
 
 
 class BadEvent(AriError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -24,6 +25,18 @@ from stasis_callback.workers import Worker
 
 Handler = Callable[[Event], None]
 
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A connection that had been up is gone. Times are our own clocks'."""
+
+    reason: str
+    heard_at_us: int
+    """When Asterisk was last heard of: until then everything was seen, after that nothing."""
+    silent: bool
+    """It ended in silence: Asterisk was frozen, or what lies between."""
+
+
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
 
 log = structlog.get_logger(__name__)
@@ -35,7 +48,7 @@ class AriLink:
     Handlers and what runs them:
     - `watch`ed channels, `on_event` and `on_unwatched`: the reader thread. They must not block.
     - `on_connected`: a thread of its own, never twice at once; may block, must deal with its own errors.
-    - `on_lost(reason)`: after a connection that had been up is gone; `on_replaced()`: another process has taken
+    - `on_lost(lost)`: after a connection that had been up is gone; `on_replaced()`: another process has taken
       our application name, and there is no reconnect. Both on the reader thread, both must be quick.
     """
 
@@ -45,14 +58,14 @@ class AriLink:
         *,
         on_unwatched: Handler,
         on_connected: Callable[[], None],
-        on_lost: Callable[[str], None],
+        on_lost: Callable[[Lost], None],
         on_replaced: Callable[[], None],
         silence_limit_s: float = 5.0,
         clock: Clock | None = None,
         connect: Callable[[], Any] | None = None,
     ) -> None:
+        """`connect` is for a simulation, which has no sockets."""
         self._client = client
-        self._connect = connect or self._open_websocket
         self._on_unwatched = on_unwatched
         self._on_connected = on_connected
         self._on_lost = on_lost
@@ -64,37 +77,49 @@ class AriLink:
         self._socket: Any = None  # websocket-client has no types for half of its methods
         self._connection = 0  # number of the connection that is up, 0 for none
         self._connections = 0
-        self._stopping = self._handling = False
+        self._connect = connect or self._open_socket
+        self._stopping = False
+        self._silent = False
+        self._heard_at_us = 0
         self._pause = self._clock.inbox()
         self._greetings = self._clock.inbox()
-        self._reader = Worker("ari-reader", lambda worker: self._run(), self._clock)
-        self._greeter = Worker("ari-connected", lambda worker: self._greet(), self._clock)
+        self.workers = [
+            Worker("ari-reader", self._run, self._clock),
+            Worker("ari-connected", self._greet, self._clock),
+        ]
         self.bad_events = 0
 
     def start(self) -> None:
         """Connect, and keep connected until `stop`."""
-        self._reader.start()
-        self._greeter.start()
+        for worker in self.workers:
+            worker.start()
 
     def stop(self) -> None:
         """Disconnect for good and wait for the reader; no `on_lost` for that. May be called again, from anywhere."""
-        self._stopping = True
-        self._reader.ask_to_stop()
-        self._greeter.ask_to_stop()
-        self._pause.put("stop")
-        self._greetings.put(0)
+        self._end_for_good()
         if (sock := self._socket) is not None:
             with suppress(OSError, websocket.WebSocketException):
                 sock.send(b"", ABNF.OPCODE_CLOSE)
             sock.abort()  # wakes the reader, also when a frozen Asterisk does not answer the close
-        if not self._handling:  # a handler cannot wait for its own thread
-            self._reader.stop(self._silence_limit_s)
-            self._greeter.stop(self._silence_limit_s)
+        for worker in self.workers:
+            worker.stop(self._silence_limit_s)
+
+    def _end_for_good(self) -> None:
+        self._stopping = True
+        for worker in self.workers:
+            worker.ask_to_stop()
+        self._pause.put(None)
+        self._greetings.put(0)
 
     @property
     def connected(self) -> bool:
         """Whether events are coming in now."""
         return self._connection != 0
+
+    @property
+    def connection(self) -> int:
+        """The number of the connection that is up; 0 for none. Another number: something may have been missed."""
+        return self._connection
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait for the connection; False when there was none within `timeout_s`."""
@@ -118,7 +143,7 @@ class AriLink:
 
     # The reader thread from here on.
 
-    def _run(self) -> None:
+    def _run(self, worker: Worker) -> None:
         failures = 0
         while not self._stopping:
             started_s = self._clock.monotonic_s()
@@ -142,14 +167,14 @@ class AriLink:
         """One connection from the first attempt to its end: an exception, or a return when the link stops."""
         # A frozen Asterisk accepts connections and carries their requests out when it thaws. A websocket request
         # that we gave up on would then replace our good connection; so ask something harmless first.
-        self._client.info()
-        # No proxy and no Origin header: Asterisk logs a notice for every origin it does not know.
-        sock: Any = self._connect()
+        self._client.info(patience_s=0.0)
+        sock = self._connect()
         self._socket = sock
         try:
             if self._stopping:
                 return
             self._connections += 1
+            self._heard_at_us, self._silent = self._clock.now_us(), False
             self._connection = self._connections
             log.info("ari.connected", app=self._client.app)
             self._greetings.put(self._connection)
@@ -158,7 +183,8 @@ class AriLink:
             self._socket = None
             sock.shutdown()
 
-    def _open_websocket(self) -> Any:
+    def _open_socket(self) -> Any:
+        # No proxy and no Origin header: Asterisk logs a notice for every origin it does not know.
         return websocket.create_connection(
             self._client.rest.events_url(self._client.app),
             timeout=self._silence_limit_s,
@@ -177,11 +203,13 @@ class AriLink:
                 opcode, frame = sock.recv_data_frame(control_frame=True)
             except websocket.WebSocketTimeoutException:
                 if pinged:
+                    self._silent = True
                     raise ConnectionError("Asterisk does not answer a ping") from None
                 sock.ping()
                 pinged = True
                 continue
             pinged = False
+            self._heard_at_us = self._clock.now_us()
             if opcode == ABNF.OPCODE_TEXT:
                 self._take(frame.data)
             elif opcode == ABNF.OPCODE_CLOSE:
@@ -202,21 +230,15 @@ class AriLink:
         self._hand_over(self._watched.get(event.channel_id or "", self._on_unwatched), event)
 
     def _hand_over(self, handler: Handler, event: Event) -> None:
-        self._handling = True
         try:
             handler(event)
         except Exception:
             log.exception("ari.handler_failed", event_type=event.type, channel=event.channel_id)
-        finally:
-            self._handling = False
 
     def _replaced(self) -> None:
         """Somebody else decides now. Going on, or reconnecting, would make two services fight over the calls."""
         log.error("ari.replaced", app=self._client.app)
-        self._stopping = True
-        self._reader.ask_to_stop()
-        self._greeter.ask_to_stop()
-        self._greetings.put(0)
+        self._end_for_good()
         self._connection = 0
         self._on_replaced()
 
@@ -227,13 +249,13 @@ class AriLink:
         log.warning("ari.lost" if was_connected else "ari.unreachable", reason=reason)
         if was_connected:
             try:
-                self._on_lost(reason)
+                self._on_lost(Lost(reason, self._heard_at_us, self._silent))
             except Exception:
                 log.exception("ari.handler_failed", handler="on_lost")
 
     # The thread of on_connected.
 
-    def _greet(self) -> None:
+    def _greet(self, worker: Worker) -> None:
         while connection := self._greetings.get(None):
             if connection != self._connection:
                 continue  # lost again meanwhile; the next one has its own greeting

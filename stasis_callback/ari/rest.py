@@ -1,7 +1,12 @@
-"""HTTP to Asterisk: one pooled session, a timeout on every request, and what each status means.
+"""HTTP to Asterisk: one pooled session, a timeout on every request, what each status means, and when to ask again.
 
 Commands go over HTTP and not over the event websocket: there, one command that waits for a playback to end
 would hold up every other one.
+
+Asking again is decided here and nowhere else. What Asterisk certainly did not do (it refused the connection, or
+answered that it is not ready) is asked again after a pause, for `PATIENCE_S` in all. What it may have done (the
+connection broke before the answer) is asked again at once, and only where twice is as good as once. What took longer
+than the limit is not asked again: whoever asked looks for the channel.
 """
 
 from __future__ import annotations
@@ -9,7 +14,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,10 +23,17 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from stasis_callback.ari.errors import AriError, AriUnavailable
+from stasis_callback.clock import Clock
 
 # The channel, bridge or playback is gone, or is not in a state for the command. Calls end at any moment, so
 # these are answers and never errors.
 NOT_NOW = frozenset({404, 409, 412, 422})
+
+Params = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
+
+PATIENCE_S = 2.5
+"""A conversation bears so long a silence; by then Asterisk is back from whatever it was, or it is away for longer."""
+PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 # What Asterisk says when the module behind a resource is not loaded (yet): not to be taken for "no such channel".
 _NOT_LOADED = "Resource not found"
@@ -46,11 +58,15 @@ class Reply:
         return str(fields.get("message") or fields.get("error") or "")
 
 
+class _Broken(AriUnavailable):
+    """The connection broke before the answer came."""
+
+
 class Rest:
     """The HTTP side of one Asterisk. Safe to use from any number of threads."""
 
     def __init__(
-        self, url: str, username: str, password: str, request_timeout_s: float, pool_size: int
+        self, url: str, username: str, password: str, request_timeout_s: float, pool_size: int, clock: Clock
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
@@ -59,6 +75,7 @@ class Rest:
             )
         self.base = url.rstrip("/").removesuffix("/ari") + "/ari"
         self.request_timeout_s = request_timeout_s
+        self._clock = clock
         # Not `auth=` and not `api_key=`: the header alone, so that no address that is logged can hold the password.
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
         self.headers = {"Authorization": f"Basic {credentials}"}
@@ -82,58 +99,72 @@ class Rest:
         self,
         method: str,
         *path: str,
-        params: Mapping[str, str] | None = None,
+        params: Params = None,
         json: object = None,
         repeatable: bool | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> Reply:
         """One request to `/ari/<path>`; any status but 503 is a reply.
 
-        A `repeatable` request is sent again, once, when the connection broke under it (Asterisk closes idle ones
+        A `repeatable` request is also sent again when the connection broke under it (Asterisk closes idle ones
         after 15 s). By default that is everything but POST; a POST must only say so when a second one is harmless.
+        `params` may be a function, for what must be right at the moment it is sent.
         Raises `AriUnavailable` when there was no answer.
         """
         url = "/".join([self.base, *(quote(part, safe="") for part in path)])
         if repeatable is None:
             repeatable = method != "POST"
+        until_s = self._clock.monotonic_s() + patience_s
+        broken_once = False
+        for pause_s in (*PAUSES_S, PAUSES_S[-1], PAUSES_S[-1]):
+            try:
+                return self._once(method, url, params() if callable(params) else params, json)
+            except AriUnavailable as error:
+                again = error.untouched or (repeatable and not broken_once and isinstance(error, _Broken))
+                broken_once = broken_once or isinstance(error, _Broken)
+                if not again or self._clock.monotonic_s() + pause_s > until_s:
+                    raise
+                if error.untouched:
+                    self._clock.inbox().get(pause_s)
+        return self._once(method, url, params() if callable(params) else params, json)
+
+    def _once(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
         if not self._free_connections.acquire(timeout=self.request_timeout_s):
-            raise AriUnavailable(0, f"every connection to Asterisk is busy ({method} {path[0]})")
+            raise AriUnavailable(0, f"every connection to Asterisk is busy ({method} {url})")
         try:
-            reply = self._exchange(method, url, params, json, 2 if repeatable else 1)
+            reply = self._exchange(method, url, params, json)
         finally:
             self._free_connections.release()
         if reply.status == 503 or (reply.status == 404 and reply.message == _NOT_LOADED):
-            raise AriUnavailable(reply.status, reply.message or "Asterisk is not ready")
+            words = reply.message or "Asterisk is not ready"
+            raise AriUnavailable(reply.status, words, untouched=True)
         return reply
 
-    def _exchange(
-        self, method: str, url: str, params: Mapping[str, str] | None, json: object, attempts: int
-    ) -> Reply:
-        while True:
-            attempts -= 1
-            try:
-                response = self._session.request(
-                    method,
-                    url,
-                    params=params,
-                    json=json,
-                    timeout=self.request_timeout_s,
-                    allow_redirects=False,
-                )
-                body = response.json() if response.content else None
-                return Reply(response.status_code, body)
-            except requests.JSONDecodeError:
-                return Reply(response.status_code, None)
-            except requests.Timeout as error:
-                raise AriUnavailable(0, f"no answer within {self.request_timeout_s:g} s") from error
-            except requests.RequestException as error:
-                if attempts == 0:
-                    raise AriUnavailable(0, f"no connection to {self.base}: {_reason(error)}") from error
+    def _exchange(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
+        """One request and its answer, or `AriUnavailable`. A simulation has its own."""
+        try:
+            response = self._session.request(
+                method, url, params=params, json=json, timeout=self.request_timeout_s, allow_redirects=False
+            )
+            body = response.json() if response.content else None
+            return Reply(response.status_code, body)
+        except requests.JSONDecodeError:
+            return Reply(response.status_code, None)
+        except requests.Timeout as error:
+            refused = isinstance(error, requests.ConnectTimeout)
+            words = f"no answer within {self.request_timeout_s:g} s"
+            raise AriUnavailable(0, words, untouched=refused) from error
+        except requests.RequestException as error:
+            words = f"no connection to {self.base}: {_reason(error)}"
+            if _refused(error):
+                raise AriUnavailable(0, words, untouched=True) from error
+            raise _Broken(0, words) from error
 
     def command(
         self,
         method: str,
         *path: str,
-        params: Mapping[str, str] | None = None,
+        params: Params = None,
         json: object = None,
         repeatable: bool | None = None,
     ) -> bool:
@@ -143,9 +174,11 @@ class Rest:
             raise AriError(reply.status, reply.message)
         return reply.ok
 
-    def fetch(self, *path: str, params: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    def fetch(
+        self, *path: str, params: Mapping[str, str] | None = None, patience_s: float = PATIENCE_S
+    ) -> dict[str, Any] | None:
         """GET of one object; None when it is gone. Raises `AriError`, also for an answer that is no object."""
-        reply = self.send("GET", *path, params=params)
+        reply = self.send("GET", *path, params=params, patience_s=patience_s)
         if reply.status in NOT_NOW:
             return None
         if not reply.ok or not isinstance(reply.body, dict):
@@ -169,6 +202,15 @@ def checked(value: str, pattern: re.Pattern[str], what: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError(f"not {what}: {value!r}")
     return value
+
+
+def _refused(error: BaseException | None) -> bool:
+    """Whether there was no connection at all, so that nothing was asked."""
+    while error is not None:
+        if isinstance(error, ConnectionRefusedError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _reason(error: BaseException) -> str:

@@ -45,6 +45,24 @@ def dialable(text: str) -> str | None:
     return digits if is_dialable(digits) else None
 
 
+COUNTRY_CODE_DIGITS = 3
+NATIONAL_DIGITS = 7
+"""A national number has at least so many digits; fewer at the end of two numbers may be alike by chance."""
+
+
+def may_be_same(own: str, number: str) -> bool:
+    """Whether `number` may be our own number `own`, written with or without its country code or leading zeros.
+
+    Trunks deliver a called number in national form as well as in E.164's. The guard against calling ourselves looks
+    at both: of two numbers that end alike one may be the other without its country code.
+    """
+    short, long = sorted((own.lstrip("+0"), number.lstrip("+0")), key=len)
+    more = len(long) - len(short)
+    return long == short or (
+        len(short) >= NATIONAL_DIGITS and more <= COUNTRY_CODE_DIGITS and long.endswith(short)
+    )
+
+
 # --- translation rules ---------------------------------------------------------------------------------------
 
 _RULE = re.compile(r"s/((?:[^/\\]|\\.)+)/((?:[^/\\]|\\.)*)/")

@@ -65,6 +65,12 @@ class CallOptions:
         least=0,
         most=3600,
     )
+    start_within_s: int = option(
+        900,
+        "Give a callback up that could not be begun so long after it was due: nobody expects it any more.",
+        least=60,
+        most=86400,
+    )
     ring_timeout_a_s: int = option(30, "How long leg A may ring.", least=5, most=120)
     ring_timeout_b_s: int = option(45, "How long leg B may ring.", least=5, most=180)
     attempts_busy: int = option(2, "Attempts to reach leg A when it is busy.", least=1, most=10)

@@ -15,7 +15,7 @@ class RequestState(StrEnum):
     DIALING = "dialing"  # leg A is being called
     TALKING = "talking"  # leg A has answered: conversation and calls
     DONE = "done"  # over; the outcome is on the row
-    CANCELLED = "cancelled"  # taken back before leg A was called
+    CANCELLED = "cancelled"  # taken back before leg A answered
 
 
 class LegState(StrEnum):
@@ -40,8 +40,14 @@ LIVE = (RequestState.QUEUED, RequestState.DIALING, RequestState.TALKING)
 _MOVES: dict[RequestState, tuple[RequestState, ...]] = {
     RequestState.REFUSED: (),
     RequestState.QUEUED: (RequestState.DIALING, RequestState.CANCELLED, RequestState.DONE),
-    RequestState.DIALING: (RequestState.TALKING, RequestState.QUEUED, RequestState.DONE),
-    RequestState.TALKING: (RequestState.DONE,),
+    RequestState.DIALING: (
+        RequestState.TALKING,
+        RequestState.QUEUED,
+        RequestState.DONE,
+        RequestState.CANCELLED,
+    ),
+    # Back into the queue: it was our fault that the conversation came to nothing.
+    RequestState.TALKING: (RequestState.QUEUED, RequestState.DONE),
     RequestState.DONE: (),
     RequestState.CANCELLED: (),
 }

@@ -224,7 +224,7 @@ def number_trouble(
     stores: Stores, payer: AccountView, number: str, access_code: str
 ) -> tuple[str, RateView | None]:
     """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None."""
-    if stores.access_numbers.find(number) is not None:
+    if stores.access_numbers.owns(number):
         return "own_number", None
     rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
     return ("", rate) if rate else ("destination_not_in_tariff", None)

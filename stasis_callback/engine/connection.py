@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from stasis_callback.ari.channels import Started
+from stasis_callback.ari.errors import AriError, AriUnavailable
+from stasis_callback.clock import US_PER_S
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine.funding import PaidLeg
 from stasis_callback.engine.legs import finish_leg
@@ -54,36 +56,48 @@ class Connection:
     """How long the talk can last, as the funds were when it was authorised."""
     endpoint: str = ""
     """The dial string of leg B; "" once it talks."""
+    _bridged: bool = False
+
+    def __post_init__(self) -> None:
+        """A leg that talks already is in a bridge."""
+        self._bridged = not self.endpoint
 
     def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
         """Call leg B while A listens, to `words` first; whether it was answered. Raises HungUp."""
-        client, channel = self.services.client, self.b.leg.channel
-        log.info("leg.dialing", leg=channel.id)
-        self.b.leg.requested = True
+        client, leg = self.services.client, self.b.leg
+        log.info("leg.dialing", leg=leg.id)
+        leg.requested = True
         started = client.channels.create(
             self.endpoint,
-            channel.id,
+            leg.id,
             app_args=("leg-b", self.request_id),
             variables={"TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}", "CONNECTEDLINE(num,i)": caller_id},
             originator=self.a.leg.id,
         )
         if started is Started.REFUSED:
-            self.b.leg.ended = End(self.services.clock.now_us(), 34, None)
+            leg.end_seen(End(client.time.now_us(), 34, None))
             return False
-        leg = self.b.leg
         self.call.wait(lambda: leg.entered or leg.ended is not None, ENTRY_LIMIT_S)
         bridge = client.bridges.create(self.request_id)
-        if bridge.add(self.a.leg.id, channel.id):
-            channel.dial(ring_timeout_s)
+        self._bridged = True
+        if bridge.add(self.a.leg.id, leg.id) and self._dial(ring_timeout_s):
             # Nothing may be asked of leg A's channel now but to stop: other commands wait until it has been said.
             if words.media:
-                self._say(words, words_id(channel.id))
+                self._say(words, words_id(leg.id))
             try:
                 self._await_answer(ring_timeout_s)
             finally:
                 if words.media:
-                    client.playback(words_id(channel.id)).stop()
-        return self.b.leg.up
+                    self._quietly("words.not_stopped", client.playback(words_id(leg.id)).stop)
+        return leg.up
+
+    def _dial(self, ring_timeout_s: int) -> bool:
+        """Have the channel call. Where Asterisk may have done so without saying it, its events tell."""
+        try:
+            return self.b.leg.channel.dial(ring_timeout_s)
+        except AriUnavailable as error:
+            log.warning("leg.start_unknown", channel=self.b.leg.id, error=error.message)
+            return not error.untouched
 
     def _await_answer(self, ring_timeout_s: int) -> None:
         # Until the answer is seen the timer holds no more than the funded talk, and is wound up again and again:
@@ -94,9 +108,9 @@ class Connection:
         while not self.call.wait(lambda: leg.up or leg.ended is not None, renewal_s):
             if clock.monotonic_s() > deadline_s:
                 return
-            self.b.arm()
+            self.b.wind_up()
         if leg.up:
-            self.b.arm()
+            self.b.wind_up()
             log.info("leg.answered", leg=leg.id)
 
     def talk(self, funds: TalkFunds, warnings: Warnings | None = None) -> None:
@@ -129,8 +143,16 @@ class Connection:
         self._say(warnings.words(left_s), f"{self.b.leg.id}-warning-{left_s}")
 
     def _say(self, words: Utterance, playback_id: str) -> None:
+        """Play to leg A beside what goes on; that goes on also when nothing can be played."""
         log.info("say", leg=self.a.leg.id, words=words.text)
-        self.a.leg.channel.play(words.media, playback_id)
+        self._quietly("say.failed", lambda: self.a.leg.channel.play(words.media, playback_id))
+
+    def _quietly(self, event: str, command: Callable[[], object]) -> None:
+        """Do what nobody depends on."""
+        try:
+            command()
+        except AriError as error:
+            log.warning(event, leg=self.a.leg.id, error=str(error))
 
     def _second_star(self) -> bool:
         a, b = self.a.leg, self.b.leg
@@ -142,13 +164,17 @@ class Connection:
 
     def end(self) -> None:
         """End and settle leg B, and take the bridge down; safe at any point, also after A hung up."""
+        if self.call.abandoned:
+            return  # the talk goes on without us
         finish_leg(self.services, self.call, self.b.leg)
+        if not self._bridged:
+            return
         bridge = self.services.client.bridge(self.request_id)
         if self.a.leg.up:
             # A prompt that is asked for while leg A is still leaving the bridge may never report its end; taking it
             # out first waits until it has left.
-            bridge.remove(self.a.leg.id)
-        bridge.destroy()
+            self._quietly("bridge.not_left", lambda: bridge.remove(self.a.leg.id))
+        self._quietly("bridge.not_destroyed", bridge.destroy)
 
     @property
     def outcome(self) -> Outcome:
@@ -161,4 +187,7 @@ class Connection:
         leg = self.b.leg
         if leg.ended is None or leg.answered_at_us is None:
             return False
-        return leg.ended.at_us - leg.answered_at_us >= (self.b.funded_s - 0.5) * 1_000_000
+        lasted_s = leg.steady_s
+        if lasted_s is None:
+            lasted_s = (leg.ended.at_us - leg.answered_at_us) / US_PER_S
+        return lasted_s >= self.b.funded_s - 0.5

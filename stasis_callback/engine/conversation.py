@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
+from stasis_callback.ari.errors import AriError
 from stasis_callback.core import numbers
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine import login
 from stasis_callback.engine.admission import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
+from stasis_callback.engine.legs import NOTE_PATIENCE_S
 from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
-from stasis_callback.ivr.call import Call
+from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
 from stasis_callback.ivr.voice import voice
@@ -42,6 +46,12 @@ _ACCOUNT_TROUBLE = {
     "account_blocked": Prompt.ACCOUNT_BLOCKED,
     "account_expired": Prompt.ACCOUNT_EXPIRED,
 }
+
+
+def apologise(services: Services, call: Call, request: RequestView, leg: Leg) -> None:
+    """Say to whoever is on a leg that it is our fault. Raises HungUp, AriError."""
+    said_by = voice(services.sounds, request.options.language_list[0], request.options.brand)
+    Dialog(call, leg, "sorry").tell(said_by.say(Prompt.APOLOGY))
 
 
 @dataclass
@@ -114,20 +124,20 @@ class Conversation:
         if refusal:
             self._dialog.tell(self._voice.say(refusal))
         elif self._options.menu_afterwards:
-            self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
+            self._extend_menu()
 
     def resume_talk(self, b: PaidLeg) -> str:
         """Leg B talks already, since before a restart of the service: go on from there."""
         self._tried = int(b.leg.id.rpartition("-b")[2])
         self._connected = 1
-        self._s.client.playback(words_id(b.leg.id)).stop()
-        longest_s = self._s.funding.longest_talk_s(self._a, b, self._options)
+        with suppress(AriError):
+            self._s.client.playback(words_id(b.leg.id)).stop()
+        try:
+            longest_s = self._s.funding.longest_talk_s(self._a, b, self._options)
+        except StoreUnavailable:
+            longest_s = b.funded_s  # looked at again with the next slice
         self._talk(Connection(self._s, self._call, self._a, b, self._request.id, longest_s))
         return self.go_on()
-
-    def apologise(self) -> None:
-        """Say that it is our fault."""
-        self._dialog.tell(self._voice.say(Prompt.APOLOGY))
 
     def _goodbye(self, outcome: str) -> str:
         self._dialog.tell(self._voice.say(Prompt.GOODBYE))
@@ -184,7 +194,15 @@ class Conversation:
                 self._dialog.tell(self._voice.say(refusal))
             else:
                 failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
-                self._s.funding.extend_menu(self._a, options.menu_limit_s)
+                self._extend_menu()
+
+    def _extend_menu(self) -> None:
+        """Pay for the menus that follow; without a database there is what was held before."""
+        try:
+            with self._s.stores.database.patience(NOTE_PATIENCE_S):
+                self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
+        except StoreUnavailable as error:
+            log.warning("menu.not_extended", leg=self._a.leg.id, error=str(error))
 
     def _call_destination(self, keyed: str) -> Prompt | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
@@ -251,7 +269,7 @@ class Conversation:
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
         rate = stores.tariffs.match(stores.accounts.tariff_for(account, options.access_code), number)
-        if rate is None or stores.access_numbers.find(number) is not None:
+        if rate is None or stores.access_numbers.owns(number):
             return Prompt.DESTINATION_NOT_AVAILABLE
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS
@@ -268,17 +286,20 @@ class Conversation:
             way = to.ways.popleft()
             self._tried += 1
             leg_id = f"{request.id}-b{self._tried}"
-            now_us = self._s.clock.now_us()
+            now_us = self._s.client.time.now_us()
+            leg = self._call.add(leg_id, is_a=False)
+            leg.dialed_at_us = now_us
             try:
                 grant = self._s.funding.open_leg_b(
                     leg_id, request, to.account, to.number, to.rate, self._a, now_us, way
                 )
             except TrunkFull:
+                self._call.drop(leg)
                 continue
             if grant is None:
+                self._call.drop(leg)
                 return Prompt.NO_FUNDS
             to.attempts_left -= 1
-            leg = self._call.add(self._s.client.channel(leg_id), is_a=False)
             b = PaidLeg(leg, to.rate, to.account.book_id, grant.held_s, now_us, setup_s_of(request))
             endpoint = self._s.router.endpoint(to.number, way)
             return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, endpoint)
@@ -294,7 +315,7 @@ class Conversation:
 
     def _talk(self, connection: Connection) -> None:
         self._connected += 1
-        self._s.stores.calls.leg_answered(connection.b.leg.id, connection.b.leg.answered_at_us or 0)
+        self._note_answer(connection)
         funds = TalkFunds(
             stores=self._s.stores,
             funding=self._s.funding,
@@ -302,7 +323,7 @@ class Conversation:
             a=connection.a,
             b=connection.b,
             options=self._options,
-            accounts=(self._request.account_id, self._account().id),
+            accounts=(self._request.account_id, self._subscriber_id or self._request.account_id),
             longest_s=connection.longest_s,
         )
         try:
@@ -313,6 +334,15 @@ class Conversation:
             by_funds = connection.b.funded_s < self._options.talk_limit_s
             ended_by = Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED
             self._dialog.tell(self._voice.say(_ACCOUNT_TROUBLE.get(funds.trouble, ended_by)))
+
+    def _note_answer(self, connection: Connection) -> None:
+        """Store that the two talk. They do so also while the database is away."""
+        stores, leg = self._s.stores, connection.b.leg
+        try:
+            with stores.database.patience(NOTE_PATIENCE_S):
+                stores.calls.leg_answered(leg.id, leg.answered_at_us or 0)
+        except StoreUnavailable as error:
+            log.warning("answer.not_noted", leg=leg.id, error=str(error))
 
     def _warnings(self, longest_s: int) -> Warnings | None:
         """What to tell the subscriber, and when, before the funds end."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from stasis_callback.ari.client import AriClient
-from stasis_callback.core.progress import Step
-from stasis_callback.core.states import RequestState
 from stasis_callback.engine.stores import Stores
 
 
@@ -20,13 +18,9 @@ def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str
 
 
 def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
-    """End a web callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
-    if stores.requests.cancel(request_id):
-        return True
-    if stores.requests.get(request_id).state not in (RequestState.DIALING, RequestState.TALKING):
+    """End a callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
+    if not stores.requests.cancel(request_id):
         return False
-    # Noted first: a leg that is about to be called is not found here, and its session looks for this note.
-    if not stores.events.has(request_id, Step.CANCELLING):
-        stores.events.note(request_id, Step.CANCELLING)
+    # Marked first: a leg that is about to be called is not found here, and its session looks for the mark.
     hang_up_legs(stores, client, request_id)
     return True

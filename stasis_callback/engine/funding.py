@@ -11,26 +11,32 @@ counts at the next slice. `engine/slices.py` asks for them in time.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
+from stasis_callback.ari.errors import AriError
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
 from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.calls import LegView
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.requests import RequestView
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
+
 FUSE_MARGIN_S = 0.1
 """Asterisk ends a channel some milliseconds after its timer (measured: 2.505 s for 2.5 s)."""
 
-ADOPTED_LIMIT_S = 90_000
-"""More than a hold can pay for (a free rate aside): a day of talk and its menus."""
+PLANS = 3
+"""How often the funds are looked at anew when other calls take them meanwhile."""
 
 ANNOUNCEMENT_S = 10
 """Time between authorising leg B and dialling it, when the maximum duration is said; leg A pays for it."""
@@ -54,6 +60,8 @@ class PaidLeg:
     funded_s: int
     opened_at_us: int
     slack_s: int
+    armed_s: int | None = None
+    """As far as the timer reaches, in the same seconds; None when it is not known to stand anywhere."""
 
     def cost_micros(self, seconds: int) -> int:
         """What so many seconds from the answer on cost."""
@@ -62,13 +70,29 @@ class PaidLeg:
         return cost_micros(self.rate.price, seconds, self.opened_at_us, self.slack_s)
 
     def arm(self) -> None:
-        """Set Asterisk's timer to the funded end. Nothing happens when the leg is gone.
+        """Set Asterisk's timer to the funded end. Nothing happens when the leg is gone. Raises AriError.
 
         Before the answer the whole funded time counts from now; while a leg rings this is repeated, so that the
         timer neither ends the ringing nor outlives the funds if the answer goes unseen.
         """
-        left_s = self.funded_s - self.leg.elapsed_s() - FUSE_MARGIN_S
-        self.leg.channel.set_fuse(max(left_s, FUSE_MARGIN_S))
+        left_s = max(self.funded_s - self.leg.elapsed_s() - FUSE_MARGIN_S, FUSE_MARGIN_S)
+        self.leg.pay_until(left_s)
+        self.armed_s = None
+        self.leg.channel.set_fuse(left_s)
+        self.armed_s = self.funded_s
+
+    def try_arm(self) -> bool:
+        """Move a timer outwards, where it does not stand right: a failure is logged, and the timer moved later."""
+        return self.armed_s == self.funded_s or self.wind_up()
+
+    def wind_up(self) -> bool:
+        """Set the timer anew, wherever it stands; False, and a line in the log, when Asterisk does not do it now."""
+        try:
+            self.arm()
+        except AriError as error:
+            log.warning("talk.timer_not_moved", leg=self.leg.id, error=str(error))
+            return False
+        return True
 
     def fuse_s(self) -> float:
         """The timer to make the channel with."""
@@ -85,6 +109,19 @@ class Grant:
 
 class TrunkFull(Exception):
     """The trunk carries as many calls as it may: nothing is noted or held."""
+
+
+class TakenBack(Exception):
+    """Nobody wants this callback any more: nothing is noted or held."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be held: seconds of leg A, and of the talk out of `whole_s` that could be."""
+
+    a_s: int
+    talk_s: int
+    whole_s: int
 
 
 class _TakenMeanwhile(Exception):
@@ -106,29 +143,45 @@ class Funding:
         wanted_s: int,
         now_us: int,
         way: Way,
+        *,
+        first: bool = True,
     ) -> int:
         """Hold funds for leg A: for `wanted_s` seconds, or for as many as there are; the seconds, 0 for none.
 
-        Raises TrunkFull.
+        The `first` leg of an attempt counts the attempt. Raises TrunkFull, or TakenBack when nobody wants the
+        callback any more.
         """
         slack_s = request.options.ring_timeout_a_s
-        with self._stores.database.transaction():
+
+        def open_it() -> int:
+            if first and not self._stores.requests.attempt(request.id):
+                raise TakenBack
             self._take(way)
             funds_micros = self._stores.ledger.available_micros(account.book_id)
             price = rate.price
             funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
             if funded_s < price.shortest_paid_s:
-                return 0
+                raise _TakenMeanwhile
             hold = cost_micros(price, funded_s, now_us, slack_s)
             number = request.leg_a_number
-            opened = self._stores.calls.open_leg(leg_id, request.id, "a", number, account, rate, hold, way)
-        return funded_s if opened else 0
+            opened = self._stores.calls.open_leg(
+                leg_id, request.id, "a", number, account, rate, hold, way, dialed_at_us=now_us
+            )
+            if not opened:
+                raise _TakenMeanwhile
+            return funded_s
 
-    def adopt(self, leg: Leg, account_id: int, rate: RateView, dialed_at_us: int, slack_s: int) -> PaidLeg:
-        """A leg of before a restart, paid for as far as its hold goes."""
-        paid = PaidLeg(leg, rate, self._stores.accounts.get(account_id).book_id, 0, dialed_at_us, slack_s)
-        held = self._stores.ledger.held_micros(leg.id)
-        paid.funded_s = max(longest_s(paid.cost_micros, held, ADOPTED_LIMIT_S), 0)
+        return self._unit(open_it) or 0
+
+    def adopt(self, leg: Leg, view: LegView, rate: RateView, slack_s: int, lasts_s: int) -> PaidLeg:
+        """A leg of before a restart, paid for as far as its hold goes; at most `lasts_s` seconds from now.
+
+        Where it costs nothing, a hold of nothing pays for ever: then that limit counts.
+        """
+        book_id = self._stores.accounts.get(view.account_id).book_id
+        paid = PaidLeg(leg, rate, book_id, 0, view.dialed_at_us, slack_s)
+        limit_s = math.ceil(leg.elapsed_s()) + lasts_s
+        paid.funded_s = max(longest_s(paid.cost_micros, self._stores.ledger.held_micros(leg.id), limit_s), 0)
         return paid
 
     def extend_menu(self, a: PaidLeg, wanted_s: int) -> None:
@@ -136,18 +189,17 @@ class Funding:
         target_s = math.ceil(a.leg.elapsed_s()) + wanted_s
         if target_s <= a.funded_s:
             return
-        before_s = a.funded_s
-        try:
-            with self._stores.database.transaction():
-                funds_micros = self._funds_micros(a)
-                funded_s = longest_s(a.cost_micros, funds_micros, target_s)
-                if funded_s <= before_s:
-                    return
-                self._fund(a, funded_s)
-        except _TakenMeanwhile:
-            a.funded_s = before_s
-            return
-        a.arm()
+
+        def hold() -> int:
+            funded_s = longest_s(a.cost_micros, self._funds_micros(a), target_s)
+            if funded_s > a.funded_s:
+                self._change(a, a.cost_micros(funded_s))
+            return funded_s
+
+        funded_s = self._unit(hold)
+        if funded_s and funded_s > a.funded_s:
+            a.funded_s = funded_s
+            a.try_arm()
 
     # --- leg B
     # -------------------------------------------------------------------------------------------------------
@@ -168,32 +220,58 @@ class Funding:
         `account` pays for leg B; leg A may be another's (PIN). Both holds are committed in one transaction, then leg
         A's timer is moved. Raises TrunkFull.
         """
-        options = request.options
-        elapsed_s = math.ceil(a.leg.elapsed_s())
-        setup_s = setup_s_of(request)
-        before_s = a.funded_s
+        held_s = a.funded_s
         try:
-            with self._stores.database.transaction():
-                self._take(way)
-                whole_s = self._joint_s(
-                    a, elapsed_s, setup_s, rate.price, account.book_id, options.talk_limit_s, now_us
-                )
-                whole_s = _cut(whole_s, options)
-                if whole_s < rate.price.shortest_paid_s:
+            for _ in range(PLANS):
+                plan = self._plan(request, account, rate, a, now_us)
+                if plan is None:
                     return None
-                talk_s = min(whole_s, options.hold_slice_s)
-                self._fund(a, elapsed_s + setup_s + talk_s)
-                hold_b = cost_micros(rate.price, talk_s, now_us, setup_s)
-                opened = self._stores.calls.open_leg(
-                    leg_id, request.id, "b", number, account, rate, hold_b, way
-                )
-                if not opened:
-                    raise _TakenMeanwhile
-        except _TakenMeanwhile:
-            a.funded_s = min(a.funded_s, before_s)
+                if plan.a_s < a.funded_s:
+                    # Leg A's timer comes nearer before its hold shrinks; never the other way round.
+                    a.funded_s = plan.a_s
+                    a.arm()
+
+                def open_both(plan: _Plan = plan) -> bool:
+                    self._take(way)
+                    self._change(a, a.cost_micros(plan.a_s))
+                    hold_b = cost_micros(rate.price, plan.talk_s, now_us, setup_s_of(request))
+                    if not self._stores.calls.open_leg(
+                        leg_id, request.id, "b", number, account, rate, hold_b, way, dialed_at_us=now_us
+                    ):
+                        raise _TakenMeanwhile
+                    return True
+
+                if self._unit(open_both):
+                    held_s = plan.a_s
+                    return Grant(plan.talk_s, plan.whole_s)
             return None
-        a.arm()
-        return Grant(talk_s, whole_s)
+        finally:
+            a.funded_s = held_s
+            a.try_arm()
+
+    def _plan(
+        self, request: RequestView, account: AccountView, rate: RateView, a: PaidLeg, now_us: int
+    ) -> _Plan | None:
+        """How long both legs can be paid for as the funds are now; None when they cannot talk for a second."""
+        options, setup_s, elapsed_s = request.options, setup_s_of(request), math.ceil(a.leg.elapsed_s())
+        with self._stores.database.reading():
+            whole_s = _cut(
+                self._joint_s(
+                    a, elapsed_s, setup_s, rate.price, account.book_id, options.talk_limit_s, now_us
+                ),
+                options,
+            )
+        if whole_s < rate.price.shortest_paid_s:
+            return None
+        talk_s = min(whole_s, options.hold_slice_s)
+        return _Plan(elapsed_s + setup_s + talk_s, talk_s, whole_s)
+
+    def _unit(self, work: Callable[[], T]) -> T | None:
+        """Do `work` in one transaction; None, and nothing done, when another call took the funds meanwhile."""
+        try:
+            return self._stores.database.unit(work)
+        except _TakenMeanwhile:
+            return None
 
     def _take(self, way: Way) -> None:
         """One more call on the trunk, first of all in a transaction. Raises TrunkFull."""
@@ -212,22 +290,25 @@ class Funding:
         While the funds last for a whole slice of every call that shares them, each gets one. Then each gets its
         part of what is left, so that no call starves the others.
         """
-        before = a.funded_s, b.funded_s
-        try:
-            with self._stores.database.transaction():
-                whole_s = self.longest_talk_s(a, b, options)
-                fair_s = min(whole_s, self._fair_s(a, b, options))
-                if fair_s - b.funded_s < SHORTEST_SHARE_S:
-                    fair_s = whole_s
-                target_s = min(b.funded_s + options.hold_slice_s, fair_s)
-                if target_s > b.funded_s:
-                    # Leg A's book first, as in `open_leg_b`: two calls never wait for each other's books.
-                    lead_s = _lead_s(a, b)
-                    self._grow(a, target_s + lead_s)
-                    self._grow(b, target_s)
-        except _TakenMeanwhile:
-            a.funded_s, b.funded_s = before
-            whole_s = b.funded_s
+
+        def hold() -> tuple[int, int, int]:
+            whole_s = self.longest_talk_s(a, b, options)
+            fair_s = min(whole_s, self._fair_s(a, b, options))
+            if fair_s - b.funded_s < SHORTEST_SHARE_S:
+                fair_s = whole_s
+            target_s = min(b.funded_s + options.hold_slice_s, fair_s)
+            if target_s <= b.funded_s:
+                return whole_s, a.funded_s, b.funded_s
+            # Leg A's book first, as in `open_leg_b`: two calls never wait for each other's books.
+            a_s = max(target_s + _lead_s(a, b), a.funded_s)
+            self._grow(a, a_s)
+            self._grow(b, target_s)
+            return whole_s, a_s, target_s
+
+        held = self._unit(hold)
+        if held is None:
+            return b.funded_s
+        whole_s, a.funded_s, b.funded_s = held
         return whole_s
 
     def _fair_s(self, a: PaidLeg, b: PaidLeg, options: CallOptions) -> int:
@@ -277,21 +358,14 @@ class Funding:
         held = sum(ledger.held_micros(paid.leg.id) for paid in legs if paid.book_id == book_id)
         return ledger.available_micros(book_id) + held
 
-    def _fund(self, a: PaidLeg, funded_s: int) -> None:
-        """Make leg A's hold pay for `funded_s` seconds in all. A timer that must come nearer is moved first."""
-        shorter = funded_s < a.funded_s
-        a.funded_s = funded_s
-        if shorter:
-            a.arm()
-        if not self._stores.ledger.change_hold(a.leg.id, a.cost_micros(funded_s)):
-            raise _TakenMeanwhile
-
     def _grow(self, paid: PaidLeg, funded_s: int) -> None:
         """Make a leg's hold pay for at least `funded_s` seconds; what is held already stays held."""
-        cost = max(paid.cost_micros(funded_s), self._stores.ledger.held_micros(paid.leg.id))
-        if not self._stores.ledger.change_hold(paid.leg.id, cost):
+        self._change(paid, max(paid.cost_micros(funded_s), self._stores.ledger.held_micros(paid.leg.id)))
+
+    def _change(self, paid: PaidLeg, amount_micros: int) -> None:
+        """Make a leg's hold so much in all."""
+        if not self._stores.ledger.change_hold(paid.leg.id, amount_micros):
             raise _TakenMeanwhile
-        paid.funded_s = max(paid.funded_s, funded_s)
 
 
 def setup_s_of(request: RequestView) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import structlog
 
+from stasis_callback.ari.cel import CelRecord
 from stasis_callback.ari.errors import AriError
-from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of, never_dialed, settle
 from stasis_callback.ivr.call import Call, End, Leg
@@ -13,24 +14,37 @@ from stasis_callback.ivr.call import Call, End, Leg
 log = structlog.get_logger()
 
 END_REPORT_S = 2.0
-END_TRIES = 5
+END_TRIES = 3
+NOTE_PATIENCE_S = 1.0
+"""What is written beside a conversation: somebody listens to silence meanwhile, and it can be written later."""
+LATEST_START_S = 60
+"""How long before a leg was noted its journal lines may be searched: queues wait, clocks are never quite equal."""
 
 
 def finish_leg(services: Services, call: Call, leg: Leg) -> bool:
-    """End a leg, wait for its end and settle it; False when Asterisk could not be asked (recovery does it later)."""
-    if leg.settled:
-        return True
+    """End a leg, wait for its end and settle it; False when that cannot be done now: `closing` does it later."""
     if leg.requested:
-        _await_end(services, call, leg)
-    if leg.ended is None and leg.requested:
+        await_end(services, call, leg)
+        if leg.ended is None:
+            return False
+    try:
+        with services.stores.database.patience(NOTE_PATIENCE_S):
+            settle_leg(services, leg)
+    except StoreUnavailable as error:
+        log.warning("leg.not_settled", leg=leg.id, error=str(error))
         return False
-    end = end_of(leg) if leg.ended else never_dialed(services.clock.now_us())
-    settle(services.stores, leg.id, end)
-    leg.settled = True
+    call.drop(leg)
     return True
 
 
-def _await_end(services: Services, call: Call, leg: Leg) -> None:
+def settle_leg(services: Services, leg: Leg) -> None:
+    """Charge a leg that has ended, or was never asked for. Safe to repeat. Raises StoreUnavailable."""
+    end = end_of(leg) if leg.ended else never_dialed(services.client.time.now_us())
+    settle(services.stores, leg.id, end)
+
+
+def await_end(services: Services, call: Call, leg: Leg) -> None:
+    """Have a leg end, and wait until it has; it may be that Asterisk cannot be asked now."""
     for _ in range(END_TRIES):
         if leg.ended is not None:
             return
@@ -44,22 +58,39 @@ def _await_end(services: Services, call: Call, leg: Leg) -> None:
 
 
 def recheck(services: Services, call: Call, leg: Leg) -> None:
-    """Ask Asterisk and the CEL journal about a leg after events may have been lost.
+    """Ask Asterisk and the CEL journal about a leg after events may have been lost. Raises AriError.
 
-    A leg that is gone without a HANGUP in the journal (Asterisk itself died) ended when we last saw it alive: an
-    estimate, and the doubt goes to the subscriber.
+    A leg that is gone without a HANGUP in the journal (Asterisk itself died, the journal cannot be read) ended when
+    it was last known to live: an estimate, and the doubt goes to the subscriber. So does the time in which Asterisk
+    said nothing at all, when the leg did not outlive it: nobody hears anybody through a frozen Asterisk.
     """
     snapshot = services.client.channels.get(leg.id)
-    now_us = services.clock.now_us()
+    time = services.client.time
     if snapshot is None:
-        record = services.journal.wait_for_end(leg.id, END_REPORT_S)
-        if record is None or record.ended_at_us is None:
-            leg.ended = End(call.link_lost_at_us or now_us, 0, None, "estimated")
-            return
-        if record.answered_at_us is not None:
+        record = journal_record(services, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
+        if record is not None and record.answered_at_us is not None:
             leg.answer_seen(record.answered_at_us)
-        leg.ended = End(record.ended_at_us, record.cause or 0, None, "cel")
+        if record is None or record.ended_at_us is None:
+            leg.end_seen(End(_last_known_us(services, call, leg), 0, None, "estimated"))
+        elif call.lost is not None and call.lost.silent and record.ended_at_us > call.lost.at_us:
+            leg.end_seen(End(call.lost.at_us, record.cause or 0, None, "estimated"))
+        else:
+            leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
     elif snapshot.state == "Up" and leg.answered_at_us is None:
-        record = services.journal.records([leg.id]).get(leg.id)
-        answered_at_us = (record.answered_at_us if record else None) or now_us
-        leg.answer_seen(answered_at_us, ago_s=max(now_us - answered_at_us, 0) / US_PER_S)
+        found = journal_record(services, leg.id, leg.dialed_at_us)
+        leg.answer_seen((found.answered_at_us if found else None) or time.now_us())
+
+
+def journal_record(
+    services: Services, leg_id: str, dialed_at_us: int, *, wait_s: float = 0.0
+) -> CelRecord | None:
+    """What Asterisk's journal says of a leg, after waiting so long for its end; None when it says nothing."""
+    journal, since_us = services.journal, dialed_at_us - LATEST_START_S * 1_000_000
+    ended = journal.wait_for_end(leg_id, wait_s, not_before_us=since_us) if wait_s else None
+    return ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)
+
+
+def _last_known_us(services: Services, call: Call, leg: Leg) -> int:
+    """When a leg that is gone was last known to live, by Asterisk's clock."""
+    known = [call.lost.at_us if call.lost else None, leg.hung_up_at_us]
+    return min((at_us for at_us in known if at_us is not None), default=services.client.time.now_us())

@@ -17,39 +17,38 @@ AGAIN_S = 2.0
 
 
 class QueueWatch:
-    """A thread that listens to the database."""
+    """A worker that listens to the database."""
 
     def __init__(self, database: Database, clock: Clock, on_change: Callable[[], None]) -> None:
         self._database = database
         self._on_change = on_change
-        self._inbox = clock.inbox()
-        self._stopped = False
-        self._worker = Worker("queue-watch", lambda worker: self._work(), clock)
+        self._pause = clock.inbox()
+        self.worker = Worker("queue-watch", self._work, clock)
 
     def start(self) -> None:
         """Begin to listen."""
-        self._worker.start()
+        self.worker.start()
 
     def stop(self) -> None:
         """Listen no more."""
-        self._stopped = True
-        self._inbox.put(None)
-        self._worker.stop(AGAIN_S)
+        self.worker.ask_to_stop()
+        self._pause.put(None)
+        self.worker.stop(AGAIN_S)
 
-    def _work(self) -> None:
-        while not self._stopped:
+    def _work(self, worker: Worker) -> None:
+        while worker.goes_on:
             try:
-                self._listen()
+                self._listen(worker)
             except Exception:
                 log.exception("queue.not_watched")
-                self._inbox.get(AGAIN_S)
+                worker.pause(AGAIN_S)
 
-    def _listen(self) -> None:
+    def _listen(self, worker: Worker) -> None:
         wakeups = self._database.wakeups()
         try:
             self._on_change()  # what came while nobody listened
-            while not self._stopped:
-                if wakeups.wait(self._inbox.get):
+            while worker.goes_on:
+                if wakeups.wait(self._pause.get):
                     self._on_change()
         finally:
             wakeups.close()

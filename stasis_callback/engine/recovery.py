@@ -11,18 +11,17 @@ import structlog
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.engine.legs import journal_record
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session, attempts_for
 from stasis_callback.engine.settlement import end_from_journal, never_dialed, settle
 from stasis_callback.store.calls import LegView, XdrView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.requests import Again, RequestView
 
 log = structlog.get_logger()
 
 JOURNAL_DELAY_S = 2.0
 """Asterisk writes the journal a moment after a channel has gone."""
-LATEST_START_S = 60
-"""How long before a leg was noted its journal lines may be searched: clocks differ, queues wait."""
 
 
 def recover(services: Services, session: Session, live: dict[str, ChannelSnapshot]) -> None:
@@ -37,6 +36,7 @@ def recover(services: Services, session: Session, live: dict[str, ChannelSnapsho
     for leg in legs:
         if leg.id not in live:
             _settle_gone(services, leg, request)
+    session.recovering = False
     a = next((leg for leg in here if leg.side == "a"), None)
     b = next((leg for leg in here if leg.side == "b"), None)
     if a is not None and b is None and live[a.id].state != "Up" and request.state is RequestState.DIALING:
@@ -46,36 +46,39 @@ def recover(services: Services, session: Session, live: dict[str, ChannelSnapsho
     elif here:
         session.apologise(here)
     else:
-        _close(services, request)
+        _close(services, session)
 
 
 def _settle_gone(services: Services, leg: LegView, request: RequestView) -> XdrView:
-    since_us = leg.dialed_at_us - LATEST_START_S * 1_000_000
-    record = services.journal.wait_for_end(leg.id, JOURNAL_DELAY_S, not_before_us=since_us)
-    record = record or services.journal.records([leg.id], not_before_us=since_us).get(leg.id)
+    time = services.client.time
+    record = journal_record(services, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
     if record is None and leg.answered_at_us is None:
-        return settle(services.stores, leg.id, never_dialed(services.clock.now_us()))
-    last_seen_us = services.stores.requests.last_lease_us(request.id)
+        return settle(services.stores, leg.id, never_dialed(time.now_us()))
+    # As it was when the request was found open: whoever works on it now has renewed nothing yet.
+    last_seen_us = time.from_wall_us(request.last_alive_us)
     return settle(services.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
 
 
-def _close(services: Services, request: RequestView) -> None:
+def _close(services: Services, session: Session) -> None:
     """Every leg of the request has ended: another attempt at leg A where one is due, or the end."""
-    services.client.bridge(request.id).destroy()
-    requests = services.stores.requests
+    request = session.request
     xdrs = services.stores.calls.xdrs(request_id=request.id)
     if any(xdr.answered_at_us is not None for xdr in xdrs):
-        requests.finish(request.id, "interrupted")
+        session.close("interrupted")
         return
     outcome = Outcome(xdrs[-1].outcome) if xdrs else Outcome.NOT_DIALED
-    # What never reached the network is not an attempt the subscriber has seen.
-    attempts = (
-        request.options.attempts_congestion
-        if outcome is Outcome.NOT_DIALED
-        else attempts_for(outcome, request)
-    )
-    if request.attempts < attempts and request.state is RequestState.DIALING:
-        after_s = 0.0 if outcome is Outcome.NOT_DIALED else request.options.retry_interval_s
-        requests.retry(request.id, after_s=after_s, outcome=outcome)
+    counted = any(_is_of_claim(xdr, request) for xdr in xdrs)
+    if request.state is not RequestState.DIALING:
+        session.close(outcome)
+    elif not counted or outcome is Outcome.NOT_DIALED:
+        # What never reached the network is not an attempt the subscriber has seen: at once, and not counted.
+        session.close(Outcome.NOT_DIALED, Again(None, uncounted=counted))
+    elif request.attempts < attempts_for(outcome, request):
+        session.close(outcome, Again(request.options.retry_interval_s))
     else:
-        requests.finish(request.id, outcome)
+        session.close(outcome)
+
+
+def _is_of_claim(xdr: XdrView, request: RequestView) -> bool:
+    """Whether it is a leg A of the attempt that was under way: `-a2`, `-a2.3`."""
+    return xdr.leg_id.removeprefix(f"{request.id}-").partition(".")[0] == f"a{request.claims}"

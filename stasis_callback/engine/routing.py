@@ -5,6 +5,7 @@ Where no trunk is in the database, the one of the settings carries everything, a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import structlog
@@ -32,7 +33,10 @@ Way = Carrier | None
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A trunk, and why it does not come into question (`disabled`, `no_route`, `no_rate`) or how it ranks."""
+    """A trunk, and why it does not come into question or how it ranks.
+
+    `why_not`: `disabled`, `no_route`, `no_rate`, `number_rules` (they leave nothing that can be dialled).
+    """
 
     trunk: TrunkView
     cost: RateView | None = None
@@ -57,7 +61,10 @@ class Router:
         """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do."""
         trunks = self._trunks.all()
         if not trunks:
-            return [None]
+            if _dial_string(self._number_rules, number):
+                return [None]
+            log.warning("route.none", number=mask(number), reasons={self._trunk: "number_rules"})
+            return []
         considered = self.consider(trunks, number, rate, currency, options)
         ways: list[Way] = [
             Carrier(one.trunk, one.cost) for one in considered if one.cost is not None and not one.why_not
@@ -77,8 +84,15 @@ class Router:
         for trunk in trunks:
             preference = trunk.preference_for(number)
             cost = self._tariffs.match(trunk.tariff_id, number)
-            if not trunk.enabled or preference is None or cost is None:
-                why_not = "disabled" if not trunk.enabled else "no_route" if preference is None else "no_rate"
+            dialled = _dial_string(parse_rules(trunk.number_rules), number)
+            if not trunk.enabled or preference is None or cost is None or not dialled:
+                reasons = {
+                    "disabled": not trunk.enabled,
+                    "no_route": preference is None,
+                    "no_rate": cost is None,
+                    "number_rules": not dialled,
+                }
+                why_not = next(reason for reason, holds in reasons.items() if holds)
                 out.append(Considered(trunk, why_not=why_not))
             else:
                 costs[trunk.name] = trunk, cost
@@ -93,8 +107,14 @@ class Router:
         trunk, rules = self._trunk, self._number_rules
         if way is not None:
             trunk, rules = way.trunk.name, parse_rules(way.trunk.number_rules)
-        dialled = translate(rules, number)
-        require(
-            is_dialable(dialled.removeprefix("+")), "the trunk's number_rules do not leave 3 to 15 digits"
-        )
+        dialled = _dial_string(rules, number)
+        require(bool(dialled), "the trunk's number_rules leave nothing that can be dialled")
         return f"PJSIP/{dialled}@{trunk}"
+
+
+def _dial_string(rules: tuple[Rule, ...], number: str) -> str:
+    """What a trunk is to dial for a number: 3 to 32 digits after an optional `+` (a carrier's own prefix may come on
+    top of E.164's 15); "" when its rules leave something else.
+    """
+    dialled = translate(rules, number)
+    return dialled if re.fullmatch(r"\+?[0-9]{3,32}", dialled, re.ASCII) else ""

@@ -1,7 +1,7 @@
 """One callback in a thread of its own: leg A, the conversation, and the end of everything that was begun.
 
-Whatever happens, `_close` ends the legs, settles them and finishes the request. What cannot be finished now, because
-Asterisk or the database does not answer, stays open in the database, where recovery finds it.
+Whatever happens, `closing` ends the legs, settles them and finishes the request; what it cannot do now it does as
+soon as Asterisk and the database answer again.
 """
 
 from __future__ import annotations
@@ -14,37 +14,45 @@ from stasis_callback.ari.channels import Started
 from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.progress import Step
 from stasis_callback.engine.admission import account_trouble, funds_trouble
+from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
-from stasis_callback.engine.conversation import Conversation
-from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import END_REPORT_S, finish_leg, recheck
+from stasis_callback.engine.conversation import Conversation, apologise
+from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
+from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, recheck
 from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
-from stasis_callback.ivr.call import Call, End, HungUp, Leg
+from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
 from stasis_callback.store.accounts import AccountView
 from stasis_callback.store.calls import LegView
 from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.requests import Again, RequestView
 
 log = structlog.get_logger()
+
+START_REPORT_S = 5.0
+ADOPT_AGAIN_S = 2.0
 
 
 class Session:
     """The callback of one request."""
 
-    def __init__(self, services: Services, request: RequestView) -> None:
+    def __init__(self, services: Services, request: RequestView, *, found_open: bool = False) -> None:
+        """`found_open`: not claimed from the queue, but left behind by a service that died."""
         self.request = request
+        self.recovering = found_open
+        """Its lease still tells when its calls were last known to live, and must not be renewed yet."""
+        self._found_open = found_open
         self._s = services
-        self._call = Call(services.clock, services.watcher, lambda leg: recheck(services, self._call, leg))
-        self._retry_after_s: float | None = None
+        self._call = Call(services.client, services.watcher, lambda leg: recheck(services, self._call, leg))
+        self._again: Again | None = None
 
-    def link_is_lost(self, at_us: int) -> None:
+    def link_is_lost(self, lost: LinkLost) -> None:
         """The link to Asterisk broke. Called by another thread."""
-        self._call.link_is_lost(at_us)
+        self._call.link_is_lost(lost)
 
     def link_is_back(self) -> None:
         """The link to Asterisk is back: look at the legs again. Called by another thread."""
@@ -87,10 +95,18 @@ class Session:
                 bridge.remove(paid["a"].leg.id)  # waits until it has left; nothing can be said to it before
             bridge.destroy()
             if "a" in paid and paid["a"].leg.up:
-                Conversation(self._s, self._call, self.request, paid["a"]).apologise()
+                apologise(self._s, self._call, self.request, paid["a"].leg)
             return "interrupted"
 
         self._guarded(sorry)
+
+    def close(self, outcome: str, again: Again | None = None) -> None:
+        """End and settle what is left of it, then finish the request or queue it again."""
+        close_call(self._s, self._call, self.request.id, outcome, again)
+
+    def abandon(self) -> None:
+        """The service stops: leave the call to Asterisk and its timers. Called by another thread."""
+        self._call.abandon()
 
     def _guarded(self, conversation: Callable[[], str]) -> None:
         outcome = "failed"
@@ -98,37 +114,62 @@ class Session:
             outcome = conversation()
         except HungUp:
             outcome = "completed" if self._call.talked else "hung_up"
-        except AriError as error:
-            log.error("call.asterisk_failed", call=self.request.id, error=str(error))
+        except TakenBack:
+            outcome = "cancelled"
+        except (AriError, StoreUnavailable) as error:
+            log.error("call.interrupted", call=self.request.id, error=str(error))
+            self._our_fault()
         except Exception:
             log.exception("call.crashed", call=self.request.id)
-        finally:
-            self._close(outcome)
+            self._our_fault()
+        self.close(outcome, self._again)
+
+    def _our_fault(self) -> None:
+        """Say sorry to whoever is there, and call again where nobody has talked yet."""
+        if not self._call.talked and self._attempts < attempts_for(Outcome.FAILED, self.request):
+            self._again = Again(self.request.options.retry_interval_s)
+        a = next((leg for leg in self._call.legs if leg.up), None)
+        if not self._call.a_up or a is None:
+            return
+        try:
+            apologise(self._s, self._call, self.request, a)
+        except (AriError, HungUp) as error:
+            log.warning("say.failed", leg=a.id, error=str(error))
+
+    @property
+    def _attempts(self) -> int:
+        """Attempts at leg A so far, with this one. One that was found open is counted already."""
+        return self.request.attempts + (0 if self._found_open else 1)
 
     # --- leg A -------------------------------------------------------------------------------------------------
 
     def _call_back(self) -> str:
         request, options, stores = self.request, self.request.options, self._s.stores
+        now_us = self._s.clock.now_us()
+        if now_us - request.due_at_us > options.start_within_s * US_PER_S:
+            return "too_late"
         account = stores.accounts.get(request.account_id)
-        trouble = account_trouble(account, self._s.clock.now_us())
+        trouble = account_trouble(account, now_us)
         tariff_id = stores.accounts.tariff_for(account, options.access_code)
         rate = stores.tariffs.match(tariff_id, request.leg_a_number)
         if trouble or rate is None:
             return trouble or "destination_not_in_tariff"
         ways = self._s.router.ways(request.leg_a_number, rate, account.currency, options)
-        if not ways:
-            return "no_route"
-        leg = None
+        return self._try(ways, account, rate) if ways else "no_route"
+
+    def _try(self, ways: Sequence[Way], account: AccountView, rate: RateView) -> str:
+        """Call leg A over one trunk after another, and talk to whoever answers."""
+        leg, tried = None, 0
         for way in ways:
-            if len(self._call.legs) == options.trunk_attempts:
+            if tried == self.request.options.trunk_attempts:
                 break
             try:
-                a = self._open(account, rate, way)
+                a = self._open(account, rate, way, tried)
             except TrunkFull:
                 continue
             if a is None:
-                return funds_trouble(stores, account.book_id)
-            leg = a.leg
+                return funds_trouble(self._s.stores, account.book_id)
+            leg, tried = a.leg, tried + 1
             self._originate(a, way)
             if self._answered(leg):
                 return self._converse(a)
@@ -139,25 +180,31 @@ class Session:
             log.info("leg.failed_over", leg=leg.id)
         return self._not_reached(_outcome_of(leg) if leg else Outcome.CONGESTION)
 
-    def _open(self, account: AccountView, rate: RateView, way: Way) -> PaidLeg | None:
-        """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull.
+    def _open(self, account: AccountView, rate: RateView, way: Way, tried: int) -> PaidLeg | None:
+        """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull, TakenBack.
 
         An attempt that goes over several trunks has legs a1, a1.2, a1.3.
         """
         request, options = self.request, self.request.options
-        tried = len(self._call.legs) + 1
-        leg_id = f"{request.id}-a{request.attempts}" + (f".{tried}" if tried > 1 else "")
+        leg_id = f"{request.id}-a{request.claims}" + (f".{tried + 1}" if tried else "")
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
-        now_us = self._s.clock.now_us()
-        funded_s = self._s.funding.open_leg_a(leg_id, request, account, rate, wanted_s, now_us, way)
+        leg = self._call.add(leg_id, is_a=True)
+        leg.dialed_at_us = now_us = self._s.client.time.now_us()
+        try:
+            funded_s = self._s.funding.open_leg_a(
+                leg_id, request, account, rate, wanted_s, now_us, way, first=not tried
+            )
+        except (TrunkFull, TakenBack):
+            self._call.drop(leg)
+            raise
         if not funded_s:
+            self._call.drop(leg)
             return None
-        leg = self._call.add(self._s.client.channel(leg_id), is_a=True)
         return PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
     def _originate(self, a: PaidLeg, way: Way) -> None:
         options, number = self.request.options, self.request.leg_a_number
-        log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self.request.attempts)
+        log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = True
         started = self._s.client.channels.originate(
             self._s.router.endpoint(number, way),
@@ -169,72 +216,79 @@ class Session:
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
         )
         if started is Started.REFUSED:
-            a.leg.ended = End(self._s.clock.now_us(), 34, None)
-        elif self._taken_back():
+            a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
+        elif started is Started.UNKNOWN:
+            self._look_for(a.leg)
+        if self._taken_back():
             # Whoever took it back found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
+    def _look_for(self, leg: Leg) -> None:
+        """Asterisk did not say whether it calls: its events tell, or the list of channels; or it does not call."""
+        if self._call.wait(lambda: leg.seen, START_REPORT_S, despite_hangup=True):
+            return
+        if self._s.client.channels.get(leg.id) is None and not leg.seen:
+            recheck(self._s, self._call, leg)
+
     def _taken_back(self) -> bool:
-        """Whether whoever asked for it over the web takes it back."""
-        request = self.request
-        return request.triggered_by == "web" and self._s.stores.events.has(request.id, Step.CANCELLING)
+        """Whether whoever asked for it takes it back. A database that cannot say so now says so at the end."""
+        try:
+            return self._s.stores.requests.cancel_wanted(self.request.id)
+        except StoreUnavailable:
+            return False
 
     def _answered(self, leg: Leg) -> bool:
         """Wait for leg A's answer; when there is none, it has ended."""
         limit_s = self.request.options.ring_timeout_a_s + RINGING_MARGIN_S
         self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
         if leg.answered_at_us is None and leg.ended is None:
-            leg.hang_up()
-            self._call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
+            await_end(self._s, self._call, leg)
         return leg.answered_at_us is not None
 
     def _converse(self, a: PaidLeg) -> str:
-        leg, request = a.leg, self.request
+        leg, request, stores = a.leg, self.request, self._s.stores
         assert leg.answered_at_us is not None
-        self._s.stores.requests.answered(request.id)
-        self._s.stores.calls.leg_answered(leg.id, leg.answered_at_us)
         log.info("leg.answered", leg=leg.id)
-        a.arm()
+        a.try_arm()
+        try:
+            with stores.database.patience(NOTE_PATIENCE_S):
+                stores.requests.answered(request.id)
+                stores.calls.leg_answered(leg.id, leg.answered_at_us)
+        except StoreUnavailable as error:
+            # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
+            log.warning("answer.not_noted", leg=leg.id, error=str(error))
         return Conversation(self._s, self._call, request, a).hold()
 
     def _not_reached(self, outcome: Outcome) -> str:
         """Leg A was not answered: another attempt later, or the end."""
         if outcome is Outcome.CANCELLED:
             outcome = Outcome.NO_ANSWER
-        if self.request.attempts < attempts_for(outcome, self.request) and not self._taken_back():
-            self._retry_after_s = self.request.options.retry_interval_s
+        if self._attempts < attempts_for(outcome, self.request):
+            self._again = Again(self.request.options.retry_interval_s)
         return outcome
 
     def _adopt(self, view: LegView) -> PaidLeg:
-        """Take over a leg of before a restart, as it is now."""
-        leg = self._call.add(self._s.client.channel(view.id), is_a=view.side == "a")
+        """Take over a leg of before a restart, as it is now. It is up: so nothing that fails here may end it."""
+        leg = self._call.add(view.id, is_a=view.side == "a")
+        leg.dialed_at_us = view.dialed_at_us
         leg.requested = True
         if view.answered_at_us is not None:
-            ago_us = max(self._s.clock.now_us() - view.answered_at_us, 0)
-            leg.answer_seen(view.answered_at_us, ago_s=ago_us / US_PER_S)
-        recheck(self._s, self._call, leg)
-        rate = self._s.stores.tariffs.version(view.rate_id, view.terms_id)
-        slack_s = self.request.options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
-        return self._s.funding.adopt(leg, view.account_id, rate, view.dialed_at_us, slack_s)
+            leg.adopt(view.answered_at_us)
+        options = self.request.options
+        slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
+        lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
 
-    # --- the end -----------------------------------------------------------------------------------------------
+        def look() -> PaidLeg:
+            recheck(self._s, self._call, leg)
+            rate = self._s.stores.tariffs.version(view.rate_id, view.terms_id)
+            return self._s.funding.adopt(leg, view, rate, slack_s, lasts_s)
 
-    def _close(self, outcome: str) -> None:
-        request, requests = self.request, self._s.stores.requests
-        try:
-            settled = [finish_leg(self._s, self._call, leg) for leg in reversed(self._call.legs)]
-            if not all(settled):
-                return
-            if self._retry_after_s is not None:
-                requests.retry(request.id, after_s=self._retry_after_s, outcome=outcome)
-            else:
-                requests.finish(request.id, outcome)
-            log.info("call.ended", call=request.id, outcome=outcome, retry=self._retry_after_s is not None)
-        except Exception:
-            # The database or Asterisk does not answer: recovery will find the request open.
-            log.exception("call.close_failed", call=request.id)
-        finally:
-            self._call.close()
+        while True:
+            try:
+                return look()
+            except (AriError, StoreUnavailable) as error:
+                log.warning("leg.not_adopted", leg=leg.id, error=str(error))
+            self._call.wait(lambda: False, ADOPT_AGAIN_S)
 
 
 def _outcome_of(leg: Leg) -> Outcome:
@@ -249,4 +303,5 @@ def attempts_for(outcome: Outcome, request: RequestView) -> int:
         Outcome.BUSY: options.attempts_busy,
         Outcome.NO_ANSWER: options.attempts_no_answer,
         Outcome.CONGESTION: options.attempts_congestion,
+        Outcome.FAILED: options.attempts_congestion,
     }.get(outcome, 1)

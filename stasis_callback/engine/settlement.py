@@ -16,12 +16,37 @@ from stasis_callback.store.calls import LegEnd, LegView, XdrView
 log = structlog.get_logger()
 
 
+CLOCKS_AGREE_US = 2 * US_PER_S
+"""Wall clock and steady clock may differ by this much over a call; more means that a wall clock was stepped."""
+
+
 def end_of(leg: Leg) -> LegEnd:
-    """How a leg ended, from what was seen of it. The leg must have ended."""
+    """How a leg ended, from what was seen of it. The leg must have ended.
+
+    Asterisk's wall clock gives the times. Where our own steady clock measured the call too and differs by more than
+    two seconds, a clock was stepped meanwhile: the shorter time is charged, and the call record says so.
+    """
     assert leg.ended is not None
     end = leg.ended
-    outcome = _outcome(leg.answered_at_us, end.cause, end.sip_status, ended_by_us=leg.hung_up_by_us)
-    return LegEnd(leg.answered_at_us, end.at_us, outcome, end.cause, end.source)
+    if leg.answered_at_us is None and end.source == "estimated":
+        outcome = Outcome.FAILED  # it is gone because Asterisk is: nobody was asked whether they are there
+    else:
+        outcome = _outcome(leg.answered_at_us, end.cause, end.sip_status, ended_by_us=leg.hung_up_by_us)
+    ended_at_us, suspect = _by_both_clocks(leg, end.at_us)
+    return LegEnd(leg.answered_at_us, ended_at_us, outcome, end.cause, end.source, suspect)
+
+
+def _by_both_clocks(leg: Leg, ended_at_us: int) -> tuple[int, bool]:
+    """When the leg ended as far as it is charged, and whether the clocks disagree about it."""
+    if leg.answered_at_us is None or leg.steady_s is None:
+        return ended_at_us, False
+    by_wall_us, by_steady_us = ended_at_us - leg.answered_at_us, int(leg.steady_s * US_PER_S)
+    if abs(by_wall_us - by_steady_us) <= CLOCKS_AGREE_US:
+        return ended_at_us, False
+    log.warning("leg.clock_suspect", leg=leg.id, wall_s=by_wall_us / US_PER_S, steady_s=leg.steady_s)
+    # A time below zero is no time at all: then only the steady clock says something.
+    length_us = by_steady_us if by_wall_us < 0 else min(by_wall_us, by_steady_us)
+    return leg.answered_at_us + length_us, True
 
 
 def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: int) -> LegEnd:
@@ -35,7 +60,8 @@ def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: in
         cause = record.cause or 0
         return LegEnd(answered_at_us, record.ended_at_us, _outcome(answered_at_us, cause, None), cause, "cel")
     ended_at_us = max(last_seen_us, answered_at_us or 0)
-    return LegEnd(answered_at_us, ended_at_us, _outcome(answered_at_us, 0, None), 0, "estimated")
+    outcome = Outcome.FAILED if answered_at_us is None else Outcome.ANSWERED
+    return LegEnd(answered_at_us, ended_at_us, outcome, 0, "estimated")
 
 
 def never_dialed(at_us: int) -> LegEnd:

@@ -6,12 +6,12 @@ finds there what the others have left, what was topped up, and whether the accou
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
-from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import Clock
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.options import CallOptions
 from stasis_callback.engine.admission import account_trouble
 from stasis_callback.engine.funding import Funding, PaidLeg
@@ -40,13 +40,7 @@ class TalkFunds:
     longest_s: int
     trouble: str = ""
     """Why nothing more is held although there are funds: `account_blocked`, `account_expired`."""
-    _armed_s: int = field(init=False)
-    """As far as the timers reach; behind what is held when Asterisk did not answer."""
     _retry_at_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        """The timers stand where the first slice ends."""
-        self._armed_s = self.b.funded_s
 
     def left_s(self) -> float:
         """Seconds of talk left, as far as is known."""
@@ -54,31 +48,37 @@ class TalkFunds:
 
     def next_extension_s(self) -> float | None:
         """When to call `extend`, in seconds from now; None when nothing more is to be held."""
-        if self.trouble or self._armed_s >= self.options.talk_limit_s:
+        retry_in_s = max(self._retry_at_s - self.clock.monotonic_s(), 0.0)
+        if not self._armed:
+            return retry_in_s
+        if self.trouble or self.b.funded_s >= self.options.talk_limit_s:
             return None
         before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
-        due_s = self._armed_s - self.b.leg.elapsed_s() - before_s
-        return max(due_s, self._retry_at_s - self.clock.monotonic_s(), 0.0)
+        return max(self.b.funded_s - self.b.leg.elapsed_s() - before_s, retry_in_s)
+
+    @property
+    def _armed(self) -> bool:
+        """Whether both timers stand where the holds end."""
+        return all(paid.armed_s == paid.funded_s for paid in (self.a, self.b))
 
     def refresh(self) -> None:
         """Look again how long the talk can last: other calls spend, somebody tops up."""
-        if not self.trouble:
-            self.longest_s = self.funding.longest_talk_s(self.a, self.b, self.options)
+        try:
+            if not self.trouble:
+                self.longest_s = self.funding.longest_talk_s(self.a, self.b, self.options)
+        except StoreUnavailable as error:
+            log.warning("talk.funds_unknown", leg=self.b.leg.id, error=str(error))
 
     def extend(self) -> None:
         """Hold the next slice and move both timers. What cannot be done now is tried again."""
         self._retry_at_s = self.clock.monotonic_s() + RETRY_S
         try:
-            if self.b.funded_s == self._armed_s:
+            if self._armed:
                 self._hold()
-            if self.b.funded_s != self._armed_s:
-                self.a.arm()
-                self.b.arm()
-                self._armed_s = self.b.funded_s
-        except AriError as error:
-            log.warning("talk.timer_not_moved", leg=self.b.leg.id, error=str(error))
         except Exception:
             log.exception("talk.not_extended", leg=self.b.leg.id)
+        self.a.try_arm()
+        self.b.try_arm()
 
     def _hold(self) -> None:
         now_us, before_s = self.clock.now_us(), self.b.funded_s

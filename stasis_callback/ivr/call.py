@@ -3,6 +3,10 @@
 Every event of a call's channels lands in one inbox; `Call.wait` takes them out, brings the legs up to date and
 returns when what is waited for has come true. A hang-up of leg A surfaces as `HungUp` at the next wait, so the
 conversation above is plain code that never asks whether anybody is still there.
+
+Two clocks measure a leg: Asterisk's wall clock, whose times are charged, and our own steady one. Asterisk's timers
+follow its wall clock; where that is put back they come too late, so each wait also watches over the legs' paid time
+by the steady clock, and ends a leg that has outlived it.
 """
 
 from __future__ import annotations
@@ -15,6 +19,8 @@ from typing import Literal, Protocol
 import structlog
 
 from stasis_callback.ari.channels import Channel
+from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import (
     ChannelDestroyed,
     ChannelDtmfReceived,
@@ -24,20 +30,38 @@ from stasis_callback.ari.events import (
     PlaybackFinished,
     StasisStart,
 )
+from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
 
 log = structlog.get_logger()
+
+OVERTIME_S = 1.0
+"""Asterisk's own timer ends a leg first, unless its clock was put back or it does not get round to it."""
+LOOK_AGAIN_S = 2.0
+THAW_US = 2_000_000
+"""Asterisk works off what came while it was frozen within so long after it is heard of again."""
 
 
 class HungUp(Exception):
     """Leg A is gone: the conversation is over."""
 
 
+class Abandoned(BaseException):
+    """The service stops: the call goes on in Asterisk, and whatever this thread had in mind stays undone.
+
+    No `Exception`: nobody may take it for a failure of the call, and end that.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """Put into a call's inbox when the link to Asterisk breaks: until then everything was seen."""
+    """Put into a call's inbox when the link to Asterisk breaks: until `at_us` (Asterisk's clock) all was seen.
+
+    `silent`: Asterisk did not go away, it said nothing any more (it was frozen, or what lies between).
+    """
 
     at_us: int
+    silent: bool
 
 
 class LinkRestored:
@@ -69,20 +93,28 @@ class Leg:
     """A channel of this call and what is known about it. Times in microseconds by Asterisk's clock."""
 
     channel: Channel
-    clock: Clock
+    time: AsteriskTime
+    dialed_at_us: int = 0
+    """When it was noted; 0 before."""
     requested: bool = False
     """Asterisk was asked to make the channel; before that its absence means nothing."""
+    seen: bool = False
+    """Asterisk has said something about it."""
     entered: bool = False
     """It is under our control: only now can it be bridged."""
     ringing: bool = False
     answered_at_us: int | None = None
     ended: End | None = None
-    hung_up_by_us: bool = False
-    settled: bool = False
-    """Its charge is written: nothing is left to do."""
+    hung_up_at_us: int | None = None
+    """When we asked for its end."""
+    paid_until_s: float | None = None
+    """By the steady clock: the leg may not live much longer than this. None: nothing is said about it."""
     digits: deque[str] = field(default_factory=deque)
     finished_playbacks: set[str] = field(default_factory=set)
-    _answered_monotonic_s: float = 0.0
+    _answered_s: float | None = None
+    _ended_s: float | None = None
+    _answered_alone: bool = False
+    _last_digit: tuple[int, str] = (0, "")
 
     @property
     def id(self) -> str:
@@ -94,24 +126,57 @@ class Leg:
         """Answered and not ended."""
         return self.answered_at_us is not None and self.ended is None
 
-    def answer_seen(self, at_us: int, *, ago_s: float = 0.0) -> None:
-        """It was answered at `at_us`; `ago_s` when that is only learnt later. The first report counts."""
+    @property
+    def hung_up_by_us(self) -> bool:
+        """Whether we asked for its end."""
+        return self.hung_up_at_us is not None
+
+    def answer_seen(self, at_us: int) -> None:
+        """It was answered at `at_us`, also when that is only learnt later. The first report counts."""
         if self.answered_at_us is None:
             self.answered_at_us = at_us
-            self._answered_monotonic_s = self.clock.monotonic_s() - ago_s
+            self._answered_s = self._clock.monotonic_s() - self.time.ago_s(at_us)
+
+    def adopt(self, answered_at_us: int) -> None:
+        """It was answered before this service started: only the wall clock knows when."""
+        self.answer_seen(answered_at_us)
+        self._answered_alone = True
+
+    def end_seen(self, end: End) -> None:
+        """It has ended. The first report counts."""
+        if self.ended is None:
+            self.ended = end
+            self._ended_s = self._clock.monotonic_s() - self.time.ago_s(end.at_us)
 
     def elapsed_s(self) -> float:
         """Seconds since the answer, by a clock that never jumps; 0 before."""
-        return 0.0 if self.answered_at_us is None else self.clock.monotonic_s() - self._answered_monotonic_s
+        return 0.0 if self._answered_s is None else self._clock.monotonic_s() - self._answered_s
+
+    @property
+    def steady_s(self) -> float | None:
+        """Answer to end by the steady clock; None when not both were measured by it."""
+        if self._answered_s is None or self._ended_s is None or self._answered_alone:
+            return None
+        return max(self._ended_s - self._answered_s, 0.0)
+
+    def pay_until(self, left_s: float) -> None:
+        """Its hold pays for so many seconds from now."""
+        self.paid_until_s = self._clock.monotonic_s() + left_s
 
     def hang_up(self) -> None:
-        """End it, if it is not over. Its end is seen by `Call.wait` as usual."""
+        """End it, if it is not over. Its end is seen by `Call.wait` as usual. Raises AriError."""
         if self.ended is None:
-            self.hung_up_by_us = True
+            if self.hung_up_at_us is None:
+                self.hung_up_at_us = self.time.now_us()
             self.channel.hang_up()
+
+    @property
+    def _clock(self) -> Clock:
+        return self.channel.clock
 
     def take(self, event: Event) -> None:
         """Bring the leg up to date. Repeated, late and unknown events change nothing."""
+        self.seen = True
         match event:
             case StasisStart():
                 # An originated leg enters the application when it is answered; a created one enters at once, in
@@ -126,11 +191,14 @@ class Leg:
                     self.ringing = True
                     log.info("leg.ringing", leg=self.id)
             case ChannelDtmfReceived():
-                self.digits.append(event.digit)
+                # Asterisk's times have milliseconds: the same key at the same one is the same event once more.
+                if (event.at_us, event.digit) != self._last_digit or not event.at_us:
+                    self.digits.append(event.digit)
+                self._last_digit = event.at_us, event.digit
             case PlaybackFinished():
                 self.finished_playbacks.add(event.playback_id)
-            case ChannelDestroyed() if self.ended is None:
-                self.ended = End(event.at_us, event.cause, event.tech_cause)
+            case ChannelDestroyed():
+                self.end_seen(End(event.at_us, event.cause, event.tech_cause))
             case _:
                 pass
 
@@ -138,41 +206,66 @@ class Leg:
 class Call:
     """Up to two legs at a time, and their inbox."""
 
-    def __init__(self, clock: Clock, watcher: Watcher, recheck: Callable[[Leg], None]) -> None:
-        """`recheck` finds out what became of a leg while events were lost."""
-        self.clock = clock
+    def __init__(self, client: AriClient, watcher: Watcher, recheck: Callable[[Leg], None]) -> None:
+        """`recheck` finds out what became of a leg while events were lost; it may raise AriError."""
+        self.clock = client.clock
         self.link_restored = False
-        self.link_lost_at_us: int | None = None
+        self.lost: LinkLost | None = None
+        """Since when nothing was seen; None while the link is up and every leg was looked at after it came back."""
+        self._client = client
         self._recheck = recheck
         self._watcher = watcher
-        self._inbox = clock.inbox()
+        self._inbox = self.clock.inbox()
         self._legs: dict[str, Leg] = {}
         self._a: Leg | None = None
+        self.abandoned = False
+        """The service stops: nothing may be ended any more."""
+        self._talked = False
+        self._silence = (0, 0)
+        self._unclear: set[str] = set()
+        self._look_again_s = 0.0
 
     @property
     def talked(self) -> bool:
         """Whether a leg beside leg A was ever answered."""
-        return any(leg.answered_at_us is not None for leg in self.legs if leg is not self._a)
+        return self._talked or any(leg.answered_at_us is not None for leg in self.legs if leg is not self._a)
 
     @property
     def legs(self) -> list[Leg]:
         """All legs so far, the oldest first."""
         return list(self._legs.values())
 
-    def add(self, channel: Channel, *, is_a: bool) -> Leg:
+    @property
+    def a_up(self) -> bool:
+        """Whether somebody is on leg A."""
+        return self._a is not None and self._a.up
+
+    def add(self, leg_id: str, *, is_a: bool) -> Leg:
         """Take a channel into the call. Do so before the request that makes it, so that no event is missed."""
-        leg = self._legs[channel.id] = Leg(channel, self.clock)
+        leg = self._legs[leg_id] = Leg(self._client.channel(leg_id), self._client.time)
         self._a = leg if is_a else self._a
-        self._watcher.watch(channel.id, self._inbox.put)
+        self._watcher.watch(leg_id, self._inbox.put)
         return leg
 
-    def link_is_lost(self, at_us: int) -> None:
+    def drop(self, leg: Leg) -> None:
+        """Forget a leg that is over for good: settled, or never noted."""
+        self._talked = self.talked
+        self._watcher.unwatch(leg.id)
+        self._legs.pop(leg.id, None)
+        self._unclear.discard(leg.id)
+
+    def link_is_lost(self, lost: LinkLost) -> None:
         """Called by another thread: nothing after this moment was seen."""
-        self._inbox.put(LinkLost(at_us))
+        self._inbox.put(lost)
 
     def link_is_back(self) -> None:
         """Called by another thread: events may have been missed."""
         self._inbox.put(LinkRestored())
+
+    def abandon(self) -> None:
+        """Called by another thread: leave the call to itself, at the next wait."""
+        self.abandoned = True
+        self._inbox.put(None)
 
     def close(self) -> None:
         """Stop watching all channels."""
@@ -184,28 +277,90 @@ class Call:
     ) -> bool:
         """Wait until `done`; False when `timeout_s` seconds passed first.
 
-        Raises HungUp when leg A ends before, unless `despite_hangup`. `done` is asked after every event, so it may
-        look at the legs and nothing else.
+        Raises HungUp when leg A ends before, unless `despite_hangup`, and Abandoned. `done` is asked after every
+        event, so it may look at the legs and nothing else.
         """
         deadline_s = None if timeout_s is None else self.clock.monotonic_s() + timeout_s
         while True:
+            while (event := self._inbox.get(0)) is not None:
+                self._take(event)
+            if self.abandoned:
+                raise Abandoned
             if done():
                 return True
             if self._a and self._a.ended and not despite_hangup:
                 raise HungUp
+            self._watch_over()
             left_s = None if deadline_s is None else deadline_s - self.clock.monotonic_s()
             if left_s is not None and left_s <= 0:
                 return False
-            event = self._inbox.get(left_s)
-            self._take(event)
+            due = [s for s in (left_s, self._next_look_s()) if s is not None]
+            self._take(self._inbox.get(min(due, default=None)))
 
     def _take(self, event: object) -> None:
         if isinstance(event, LinkLost):
-            self.link_lost_at_us = event.at_us
+            # What was lost before and never looked into was lost at the first moment.
+            self.lost = self.lost or event
         elif isinstance(event, LinkRestored):
             self.link_restored = True
-            for leg in self.legs:
-                if leg.requested and leg.ended is None:
-                    self._recheck(leg)
+            if self.lost is not None and self.lost.silent:
+                self._silence = self.lost.at_us, self._client.time.now_us() + THAW_US
+            self._unclear = {leg.id for leg in self.legs if leg.requested and leg.ended is None}
+            self._look_again_s = 0.0
+            self._look()
         elif isinstance(event, Event) and event.channel_id in self._legs:
-            self._legs[event.channel_id].take(event)
+            leg = self._legs[event.channel_id]
+            if isinstance(event, ChannelDestroyed) and self._ended_in_silence(event):
+                leg.end_seen(End(self._silence[0], event.cause, event.tech_cause, "estimated"))
+            leg.take(event)
+
+    def _ended_in_silence(self, event: ChannelDestroyed) -> bool:
+        """Whether a leg's end came with the first words after a silence: a frozen Asterisk reports it late.
+
+        Nobody heard anybody meanwhile; that the other side had hung up long ago is the likely reason.
+        """
+        lost_at_us, thawed_at_us = self._silence
+        return lost_at_us < event.at_us <= thawed_at_us
+
+    # --- what nobody reports ---------------------------------------------------------------------------------------
+
+    def _next_look_s(self) -> float | None:
+        """Seconds until something is to be looked at though nothing was reported; None for never."""
+        now_s = self.clock.monotonic_s()
+        times = [
+            leg.paid_until_s + OVERTIME_S for leg in self.legs if leg.up and leg.paid_until_s is not None
+        ]
+        if self._unclear:
+            times.append(self._look_again_s)
+        return max(min(times) - now_s, 0.0) if times else None
+
+    def _watch_over(self) -> None:
+        """End legs that outlive their paid time, and look at those whose fate is not clear."""
+        now_s = self.clock.monotonic_s()
+        for leg in self.legs:
+            if leg.up and leg.paid_until_s is not None and now_s >= leg.paid_until_s + OVERTIME_S:
+                log.warning("leg.outlived_its_timer", leg=leg.id)
+                leg.paid_until_s = now_s + OVERTIME_S  # asked again if it is still there then
+                try:
+                    leg.hang_up()
+                except AriError as error:
+                    log.warning("leg.end_unknown", leg=leg.id, error=str(error))
+        if self._unclear and now_s >= self._look_again_s:
+            self._look()
+
+    def _look(self) -> None:
+        """Find out what became of the legs while the link was down; what cannot be found out is asked again."""
+        for leg_id in list(self._unclear):
+            leg = self._legs.get(leg_id)
+            if leg is None or leg.ended is not None:
+                self._unclear.discard(leg_id)
+                continue
+            try:
+                self._recheck(leg)
+            except AriError as error:
+                log.warning("leg.unclear", leg=leg_id, error=str(error))
+                self._look_again_s = self.clock.monotonic_s() + LOOK_AGAIN_S
+            else:
+                self._unclear.discard(leg_id)
+        if not self._unclear:
+            self.lost = None

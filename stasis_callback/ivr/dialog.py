@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import structlog
 
+from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.ivr.call import Call, HungUp, Leg
 from stasis_callback.ivr.prompts import Utterance
 
 PLAYBACK_LIMIT_S = 60.0
 """No prompt is longer. Asterisk does not report the end of every playback: no wait may depend on it alone."""
+UNSURE_LIMIT_S = 10.0
+"""Asterisk did not say whether it plays anything: after so long a silence we go on."""
 
 log = structlog.get_logger()
 
@@ -16,7 +19,9 @@ log = structlog.get_logger()
 class Dialog:
     """A conversation with the person on one leg."""
 
-    def __init__(self, call: Call, leg: Leg) -> None:
+    def __init__(self, call: Call, leg: Leg, name: str = "p") -> None:
+        """`name` tells its playbacks from those of another dialogue on the same leg."""
+        self._name = name
         self._call = call
         self._leg = leg
         self._playbacks = 0
@@ -29,9 +34,16 @@ class Dialog:
         if self._leg.digits or not words.media:
             return
         self._playbacks += 1
-        playback_id = f"{self._leg.id}-p{self._playbacks}"
+        playback_id = f"{self._leg.id}-{self._name}{self._playbacks}"
         log.info("say", leg=self._leg.id, words=words.text)
-        playback = self._leg.channel.play(words.media, playback_id)
+        limit_s = PLAYBACK_LIMIT_S
+        try:
+            playback = self._leg.channel.play(words.media, playback_id)
+        except AriUnavailable as error:
+            if error.untouched:
+                raise
+            # It may well be playing: then its end is reported, or the caller keys something.
+            playback, limit_s = self._leg.channel.playback(playback_id), UNSURE_LIMIT_S
         if playback is None:
             # The channel is gone or going: its end is on the way.
             self._call.wait(lambda: False, 5.0)
@@ -40,10 +52,14 @@ class Dialog:
         finished = self._leg.finished_playbacks
         self._call.wait(
             lambda: playback_id in finished or bool(self._leg.digits) or self._call.link_restored,
-            PLAYBACK_LIMIT_S,
+            limit_s,
         )
         if playback_id not in finished:
-            playback.stop()
+            try:
+                playback.stop()
+            except AriError as error:
+                log.warning("say.not_stopped", leg=self._leg.id, error=str(error))
+        finished.discard(playback_id)
 
     def tell(self, words: Utterance) -> None:
         """Say something that must be heard: digits keyed before it are forgotten."""

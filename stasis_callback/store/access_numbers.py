@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.numbers import is_dialable, may_be_same
 from stasis_callback.core.options import OPTION_NAMES, CallOptions
 from stasis_callback.store.database import Database
 from stasis_callback.store.models import AccessNumber
@@ -67,6 +67,12 @@ class AccessNumbers:
         with self._database.reading():
             row = AccessNumber.get_or_none(AccessNumber.number == number)
             return _view(row) if row else None
+
+    def owns(self, number: str) -> bool:
+        """Whether a number may be one of ours, in whatever form: calling it would call ourselves."""
+        with self._database.reading():
+            rows = AccessNumber.select(AccessNumber.number).order_by(AccessNumber.number)
+            return any(may_be_same(row.number, number) for row in rows)
 
     def named(self, number: str) -> AccessNumberView:
         """The access number. Raises InvalidInput when there is none."""

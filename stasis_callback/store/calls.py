@@ -51,6 +51,8 @@ class LegEnd:
     outcome: Outcome
     cause: int
     source: Source
+    clock_suspect: bool = False
+    """Wall clock and steady clock disagreed: the shorter time counts."""
 
     @property
     def duration_us(self) -> int:
@@ -84,6 +86,8 @@ class XdrView:
     cost_micros: int = 0
     """What we pay for it, in `cost_currency`; that is "" where it is not known."""
     cost_currency: str = ""
+    clock_suspect: bool = False
+    """A clock was stepped during the call: the shorter of two measured times was charged."""
 
 
 _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
@@ -142,12 +146,15 @@ class Calls:
         rate: RateView,
         hold_micros: int,
         carrier: Carrier | None = None,
+        *,
+        dialed_at_us: int | None = None,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
 
         `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
+        `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own.
         """
-        now_us = self._clock.now_us()
+        now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
         with self._database.transaction():
             insert(
                 Leg,
@@ -241,6 +248,7 @@ class Calls:
             trunk=leg.trunk or "",
             cost_micros=self._cost_micros(leg, seconds, end),
             cost_currency=leg.cost_currency or "",
+            clock_suspect=end.clock_suspect,
         )
 
     def _cost_micros(self, leg: _LockedLeg, seconds: int, end: LegEnd) -> int:
@@ -331,4 +339,5 @@ def _xdr(row: Xdr) -> XdrView:
         trunk=row.trunk.name if row.trunk else "",
         cost_micros=row.cost_micros,
         cost_currency=row.cost_currency,
+        clock_suspect=row.clock_suspect,
     )

@@ -20,23 +20,27 @@ from typing import Any, TypeVar
 
 import peewee
 from peewee import ModelSelect
-from playhouse.pool import PooledSqliteDatabase
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, StoreUnavailable
+from stasis_callback.store.lending import Lending
+from stasis_callback.store.patience import Patience
+from stasis_callback.store.sqlite_pool import BUSY_TIMEOUT_S, SqlitePool
+from stasis_callback.store.sqlite_pool import trouble_of as sqlite_trouble
+from stasis_callback.store.trouble import Busy, Trouble, words_of
 
 Row = TypeVar("Row", bound=peewee.Model)
 
-BUSY_TIMEOUT_S = 10
-CONNECT_TIMEOUT_S = 5
 CONNECTIONS_LIMIT = 64
 OLDEST_POSTGRESQL = 130_000
+LOCK_TIMEOUT = "4s"
+"""Less than a thread waits for an answer: one that waits for a lock is told so, and its connection lives."""
 _SERVER_SETTINGS = {
     # A commit is on the disk when it returns, whatever the server's default is.
     "synchronous_commit": "on",
     "timezone": "UTC",
     "statement_timeout": "60s",
-    "lock_timeout": f"{BUSY_TIMEOUT_S}s",
+    "lock_timeout": LOCK_TIMEOUT,
     "idle_in_transaction_session_timeout": "60s",
 }
 _MIGRATION_LOCK = 7_239_401
@@ -91,11 +95,20 @@ class Engine(ABC):
     def wakeups(self) -> Wakeups:
         """What hears of it."""
 
+    def close(self) -> None:
+        """Close what is not in use. One in use is not closed under its thread: SQLite does not survive that."""
+        self.peewee.close()
+        self.peewee.close_idle()
+
+    @abstractmethod
+    def trouble(self, error: Exception) -> Trouble | None:
+        """What kind of trouble of the database an error is; None when it is none."""
+
     def go_on_after(self, table: str, has_counter: bool) -> None:  # noqa: B027 - SQLite's counter follows by itself
         """Rows with ids were put into `table`: the ids of new ones begin after them."""
 
     def broken(self) -> None:  # noqa: B027 - a file does not break
-        """A connection has broken: drop those that wait in the pool, they are broken too."""
+        """A connection has broken: drop it, and those that wait in the pool, they are broken too."""
 
 
 class SqliteWakeups(Wakeups):
@@ -126,7 +139,9 @@ class PostgresqlWakeups(Wakeups):
     def __init__(self, url: str) -> None:
         import psycopg
 
-        self._connection = psycopg.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_S)
+        from stasis_callback.store.postgres_pool import LINK_OPTIONS
+
+        self._connection = psycopg.connect(url, autocommit=True, **LINK_OPTIONS)
         self._connection.execute(f"LISTEN {_CHANNEL}")
 
     def wait(self, pause: Callable[[float], object]) -> bool:
@@ -143,36 +158,52 @@ class Sqlite(Engine):
 
     kind = "sqlite"
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, patience: Patience) -> None:
         path = sqlite_path(url)
         if not path.parent.is_dir():
             raise CallbackError(f"the folder of the database, {path.parent}, does not exist: create it first")
-        self.peewee = PooledSqliteDatabase(
+        self._path = path
+        self._patience = patience
+        self.peewee = SqlitePool(
             str(path),
             max_connections=CONNECTIONS_LIMIT,
-            timeout=BUSY_TIMEOUT_S,
             lock_type="IMMEDIATE",
             check_same_thread=False,
             pragmas={
+                "busy_timeout": int(BUSY_TIMEOUT_S * 1000),
                 "journal_mode": "wal",
                 "synchronous": "full",
                 "foreign_keys": 1,
-                "busy_timeout": BUSY_TIMEOUT_S * 1000,
             },
         )
-        # SQLite lets one writer in and makes the others poll for their turn, with pauses that grow to 100 ms. Within
-        # this process a lock hands the turn over at once; the busy timeout remains for other processes.
-        self._writer = clock.lock()
-        self._path = path
+        # SQLite lets one writer in and makes the others poll for their turn. Within this process the turn is handed
+        # over at once, in the order of asking.
+        self._turn: Lending[str] = Lending(patience.clock)
+        self._turn.give("turn")
         try:
-            self.peewee.connect()
-            self.peewee.close()
+            patience.again(self._try, lambda error: sqlite_trouble(error) is Trouble.PASSING)
         except (peewee.OperationalError, peewee.DatabaseError) as error:
-            raise CallbackError(f"the database {path} cannot be opened: {error}") from error
+            kind = StoreUnavailable if sqlite_trouble(error) is Trouble.PASSING else CallbackError
+            raise kind(f"the database {path} cannot be opened: {error}") from error
 
-    def writing(self) -> AbstractContextManager[object]:
+    def _try(self) -> None:
+        self.peewee.connect()
+        self.peewee.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
         """The one writer of this process."""
-        return self._writer
+        turn = self._turn.take(self._patience.left_s())
+        if turn is None:
+            raise Busy("others were writing all the time")
+        try:
+            yield
+        finally:
+            self._turn.give(turn)
+
+    def trouble(self, error: Exception) -> Trouble | None:
+        """By SQLite's error code."""
+        return sqlite_trouble(error)
 
     def pipelined(self) -> AbstractContextManager[object]:
         """They are done at once."""
@@ -183,7 +214,7 @@ class Sqlite(Engine):
 
     def migrating(self) -> AbstractContextManager[object]:
         """Each migration is a transaction; of two processes one finds it done."""
-        return self._writer
+        return self.writing()
 
     def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
         """As they are: nobody else takes any."""
@@ -202,9 +233,9 @@ class Postgresql(Engine):
 
     kind = "postgresql"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience: Patience) -> None:
         try:
-            from stasis_callback.store.postgres_pool import PostgresPool
+            from stasis_callback.store.postgres_pool import PostgresPool, is_away, trouble_of
         except ImportError:
             raise CallbackError(
                 "PostgreSQL needs psycopg: install it with `pip install 'stasis-callback[postgres]'`"
@@ -212,25 +243,26 @@ class Postgresql(Engine):
         self._url = url
         self.peewee = PostgresPool(
             url,
-            max_connections=CONNECTIONS_LIMIT,
-            timeout=BUSY_TIMEOUT_S,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            keepalives_idle=30,
+            patience,
             options=" ".join(f"-c {name}={value}" for name, value in _SERVER_SETTINGS.items()),
         )
+        self._trouble_of = trouble_of
         try:
-            self.peewee.connect()
-            version = self.peewee.server_version
-            self.peewee.close()
-        except (peewee.ImproperlyConfigured, peewee.OperationalError, peewee.DatabaseError) as error:
-            words = " ".join(str(error).split())
-            raise CallbackError(f"the database server cannot be used: {words}") from error
+            self.peewee.open_one()
+        except (peewee.ImproperlyConfigured, peewee.DatabaseError) as error:
+            words = f"the database server cannot be used: {words_of(error)}"
+            raise (StoreUnavailable if is_away(url) else CallbackError)(words) from error
+        version = self.peewee.server_version
         if version < OLDEST_POSTGRESQL:
             raise CallbackError("this PostgreSQL is too old: install version 13 or newer")
 
     def writing(self) -> AbstractContextManager[object]:
         """Everybody at once."""
         return nullcontext()
+
+    def trouble(self, error: Exception) -> Trouble | None:
+        """By PostgreSQL's error code."""
+        return self._trouble_of(error)
 
     def pipelined(self) -> AbstractContextManager[object]:
         """A pipeline of psycopg's."""
@@ -243,7 +275,9 @@ class Postgresql(Engine):
     @contextmanager
     def migrating(self) -> Iterator[None]:
         """An advisory lock of the connection."""
+        self.peewee.execute_sql("SET lock_timeout = 0")  # whoever is at it may need a while
         self.peewee.execute_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
+        self.peewee.execute_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         try:
             yield
         finally:
@@ -268,9 +302,13 @@ class Postgresql(Engine):
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
             self.peewee.execute_sql(f"SELECT setval({sequence}, {highest}, false)")
 
+    def close(self) -> None:
+        """Close what is not in use, and what comes back later."""
+        self.peewee.shut()
+
     def broken(self) -> None:
         """After a restart of the server every waiting connection is broken; each would fail once."""
-        self.peewee.close_idle()
+        self.peewee.broken()
 
 
 def sqlite_path(url: str) -> Path:
@@ -278,12 +316,13 @@ def sqlite_path(url: str) -> Path:
     return Path(url.removeprefix("sqlite:///"))
 
 
-def open_engine(url: str, clock: Clock | None = None) -> Engine:
+def open_engine(url: str, patience: Patience | None = None) -> Engine:
     """The database of a URL. Raises CallbackError that says what is wrong with it."""
+    patience = patience or Patience(Clock())
     if url.startswith("sqlite:///"):
-        return Sqlite(url, clock or Clock())
+        return Sqlite(url, patience)
     if url.startswith("postgresql://"):
-        return Postgresql(url)
+        return Postgresql(url, patience)
     raise CallbackError(
         "the database url cannot be used: write sqlite:///path/to/file.db or postgresql://user@host/name"
     )

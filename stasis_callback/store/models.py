@@ -224,6 +224,7 @@ class AccessNumber(Table):
 class Request(Table):
     """A callback from the moment it was asked for: the queue, and the call's state.
 
+    `attempts` counts those in which Asterisk was asked, `claims` all that were begun (they number the legs).
     `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
     a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
     """
@@ -247,6 +248,8 @@ class Request(Table):
     finished_at_us = BigIntegerField(null=True)
     destination = TextField()
     instance = TextField()
+    claims = IntegerField(default=0)
+    cancel_wanted = BooleanField(default=False)
 
 
 class WebInstance(Table):
@@ -376,6 +379,7 @@ class Xdr(Table):
     trunk = ForeignKeyField(Trunk, null=True)
     cost_micros = BigIntegerField(default=0)
     cost_currency = TextField(default="")
+    clock_suspect = BooleanField(default=False)
 
 
 ALL = (

@@ -13,10 +13,10 @@ from stasis_callback.core.errors import require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
-from stasis_callback.core.states import LIVE, RequestState, require_move
+from stasis_callback.core.states import LIVE, LegState, RequestState, require_move
 from stasis_callback.store.database import Database
 from stasis_callback.store.events import note_step
-from stasis_callback.store.models import Account, Request
+from stasis_callback.store.models import Account, Leg, Request
 
 LEASE_S = 30
 """A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
@@ -26,6 +26,7 @@ _STEPS = {
     RequestState.TALKING: Step.FIRST_ANSWERED,
     RequestState.QUEUED: Step.RETRYING,
     RequestState.DONE: Step.ENDED,
+    RequestState.CANCELLED: Step.CANCELLED,
 }
 """What it means to whoever asked that a request moves on to a state."""
 
@@ -51,11 +52,31 @@ class RequestView:
     finished_at_us: int | None
     destination: str = ""
     instance: str = ""
+    claims: int = 0
+    lease_until_us: int = 0
+    cancel_wanted: bool = False
+
+    @property
+    def last_alive_us(self) -> int:
+        """When the node that worked on it was last known to live, as of when this was read."""
+        return self.lease_until_us - LEASE_S * US_PER_S
 
     @property
     def options(self) -> CallOptions:
         """The options the request was accepted with."""
         return _parsed(self.stored_options)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """When the next attempt is due: `after_s` seconds from now, or (None) when this one was.
+
+    `uncounted`: Asterisk never heard of this attempt, so it does not count. It keeps its time, so that a service
+    that dies again and again gives up in the end.
+    """
+
+    after_s: float | None
+    uncounted: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -199,7 +220,7 @@ class Requests:
             due = list(self._database.taking(rows))
             for row in due:
                 row.state = RequestState.DIALING
-                row.attempts += 1
+                row.claims += 1
                 row.claimed_by = self._node
                 row.lease_until_us = now_us + LEASE_S * US_PER_S
                 row.save()
@@ -228,32 +249,74 @@ class Requests:
             Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
             return True
 
+    def attempt(self, request_id: str) -> bool:
+        """Count an attempt: Asterisk is about to be asked. False, and nothing counted, when it was taken back.
+
+        Call it inside the transaction that notes the attempt's first leg.
+        """
+        with self._database.transaction():
+            counted = Request.update(attempts=Request.attempts + 1).where(
+                Request.id == request_id, ~Request.cancel_wanted
+            )
+            return bool(counted.execute())
+
     def cancel(self, request_id: str) -> bool:
-        """Take back a callback that still waits; False when it is being called already, or over."""
+        """Take back a callback; False when it is over. One that waits is over at once, and is then `cancelled`.
+
+        One under way is only marked: its node ends it, and does not try again.
+        """
         now_us = self._clock.now_us()
         with self._database.transaction():
-            changed = (
+            at_once = (
                 Request.update(state=RequestState.CANCELLED, finished_at_us=now_us)
                 .where(Request.id == request_id, Request.state == RequestState.QUEUED)
                 .execute()
             )
-            if changed:
+            if at_once:
                 note_step(request_id, Step.CANCELLED, now_us)
-            return bool(changed)
+                return True
+            under_way = Request.state.in_((RequestState.DIALING, RequestState.TALKING))
+            marked = Request.update(cancel_wanted=True).where(
+                Request.id == request_id, under_way, ~Request.cancel_wanted
+            )
+            if marked.execute():
+                note_step(request_id, Step.CANCELLING, now_us)
+            return bool(Request.select().where(Request.id == request_id, under_way).exists())
 
-    def retry(self, request_id: str, *, after_s: float, outcome: str) -> None:
-        """Leg A was not reached: try again `after_s` seconds from now."""
-        due_at_us = self._clock.now_us() + int(after_s * US_PER_S)
-        self._move(request_id, RequestState.QUEUED, due_at_us=due_at_us, outcome=outcome)
+    def cancel_wanted(self, request_id: str) -> bool:
+        """Whether somebody has taken back a callback that is under way."""
+        with self._database.reading():
+            row = Request.get_or_none(Request.id == request_id)
+            return bool(row and row.cancel_wanted)
+
+    def retry(self, request_id: str, again: Again, *, outcome: str) -> None:
+        """Leg A was not reached: queue the callback again; or it is over, when somebody has taken it back."""
+        now_us = self._clock.now_us()
+        with self._database.transaction():
+            row = Request.get_by_id(request_id)
+            if row.cancel_wanted:
+                self._move(request_id, RequestState.CANCELLED, outcome=outcome, finished_at_us=now_us)
+                return
+            values: dict[str, object] = {}
+            if again.after_s is not None:
+                values["due_at_us"] = now_us + int(again.after_s * US_PER_S)
+            if again.uncounted and row.state != RequestState.QUEUED:
+                values["attempts"] = max(row.attempts - 1, 0)
+            self._move(request_id, RequestState.QUEUED, outcome=outcome, **values)
 
     def finish(self, request_id: str, outcome: str) -> None:
-        """The callback is over."""
+        """The callback is over. InvariantBroken while one of its legs is open: that would never be charged."""
         now_us = self._clock.now_us()
-        self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
+        with self._database.transaction():
+            open_legs = Leg.select().where(Leg.request == request_id, Leg.state != LegState.SETTLED)
+            require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
+            self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
 
     def _move(self, request_id: str, state: RequestState, **values: object) -> None:
         with self._database.transaction():
             row = Request.get_by_id(request_id)
+            if row.state == state and row.outcome == values.get("outcome", row.outcome):
+                return  # done before: the answer was lost
             require_move(RequestState(row.state), state)
             moved = Request.update(state=state, **values).where(
                 Request.id == request_id, Request.state == row.state
@@ -270,15 +333,16 @@ class Requests:
             rows = Request.select().where(Request.state.in_(states), Request.claimed_by == self._node)
             return [_view(row) for row in rows]
 
-    def last_lease_us(self, request_id: str) -> int:
-        """When the node that worked on a request was last known to live."""
-        with self._database.reading():
-            return int(Request.get_by_id(request_id).lease_until_us) - LEASE_S * US_PER_S
-
     def get(self, request_id: str) -> RequestView:
         """The request as it is now."""
         with self._database.reading():
             return _view(Request.get_by_id(request_id))
+
+    def state(self, request_id: str) -> RequestState | None:
+        """The state of a request; None when there is none of this id."""
+        with self._database.reading():
+            row = Request.get_or_none(Request.id == request_id)
+            return RequestState(row.state) if row else None
 
     def exists(self, request_id: str) -> bool:
         """Whether there is such a request."""
@@ -347,4 +411,7 @@ def _view(row: Request) -> RequestView:
         finished_at_us=row.finished_at_us,
         destination=row.destination,
         instance=row.instance,
+        claims=row.claims,
+        lease_until_us=row.lease_until_us,
+        cancel_wanted=row.cancel_wanted,
     )

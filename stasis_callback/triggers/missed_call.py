@@ -7,13 +7,13 @@ Source: the specification, "ANI (missed call) callback trigger".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
-from stasis_callback.ari.events import StasisStart
+from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.admission import Admission, Decision
@@ -32,13 +32,13 @@ class MissedCallTrigger:
         self._admission = admission
         self._wake_dialer = wake_dialer
 
-    def handle(self, start: StasisStart) -> None:
-        """One incoming channel from its first event to its end."""
-        channel = start.channel
-        dnis = start.args[1] if len(start.args) > 1 else channel.exten
+    def handle(self, channel: ChannelSnapshot, args: Sequence[str]) -> None:
+        """One incoming channel to its end: from its first event, or as it was found when the link came back."""
+        dnis = args[1] if len(args) > 1 else channel.exten
         # Asterisk's channel id is unique for ever: the same event twice is the same request.
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
-        decision = Decision("failed", "busy")
+        # Not the busy of an accepted call: what is not stored must not sound like success.
+        decision = Decision("failed", "congestion")
         try:
             decision = self._admission.missed_call(request)
         except Exception:

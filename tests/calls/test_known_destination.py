@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from world import ANI, FRIEND, World
 
-from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import Rate
 from stasis_callback.engine.connection import words_id
 from stasis_callback.store.tariffs import NewRate
@@ -184,17 +183,18 @@ def test_what_may_not_be_called_never_rings_anybody(world: World, number: str) -
     assert subscriber.calls == []
 
 
-def test_what_is_taken_back_as_it_is_about_to_be_called_is_not_tried_again(world: World) -> None:
+def test_what_is_taken_back_as_it_is_about_to_be_called_is_never_called(world: World) -> None:
     """The moment between the queue and the first ringing: there is no channel yet that could be ended."""
     world.usual()
     subscriber = world.phone()
     answer = world.asks(options={"attempts_no_answer": "3", "retry_interval_s": "0"})
-    world.stores.events.note(answer.request_id, Step.CANCELLING)
+    assert [request.id for request in world.stores.requests.claim(1)] == [answer.request_id]
+    assert world.stores.requests.cancel(answer.request_id)
     with world.running():
         (request,) = world.finished()
         world.nothing_left()
-    assert request.attempts == 1
-    assert all(call.answered_at_us is None for call in subscriber.calls)
+    assert (request.state, request.attempts) == ("cancelled", 0)
+    assert subscriber.calls == []
 
 
 def test_killed_while_the_second_rings_and_asked_again(world: World, tmp_path: Path) -> None:

@@ -85,17 +85,17 @@ def test_the_answer_to_originate_is_lost_and_nobody_is_called_twice(world: World
     assert len(subscriber.calls) == 1
 
 
-def test_asterisk_answers_503_for_a_while_when_leg_a_is_to_be_called(
+def test_asterisk_answers_503_for_a_moment_when_leg_a_is_to_be_called(
     world: World, fake: FakeAsterisk
 ) -> None:
     world.usual()
-    world.phone().answers()
+    subscriber = world.phone().answers().hangs_up(after_s=1)
     fake.faults.answer_5xx(2, r"^/channels/[0-9a-f]+-a1$")
     with world.running():
         world.rings()
         (request,) = world.finished()
         world.nothing_left()
-    assert request.outcome == "failed"
+    assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 1, 1)
 
 
 def test_a_second_process_with_the_same_application_ends_the_first(world: World, tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_timer_that_cannot_be_moved_now_is_moved_later(world: World, fake: Fak
     with world.running():
         world.rings()
         world.until(lambda: len(world.events("leg.answered")) == 2, timeout_s=30)
-        fake.faults.answer_5xx(1, r"-b1/variable$")
+        fake.faults.answer_5xx(9, r"-b1/variable$")
         world.until(lambda: bool(world.events("talk.timer_not_moved")))
         world.until(lambda: len(world.events("talk.extended")) == 2, timeout_s=20)
         assert friend.calls[0].state == "answered"

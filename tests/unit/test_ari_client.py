@@ -175,10 +175,23 @@ def test_a_redirect_is_not_followed(client, asterisk):
 
 @pytest.mark.parametrize("answer", [(503, {"message": "loading"}), (404, {"message": "Resource not found"})])
 def test_while_asterisk_loads_nothing_is_said_about_any_channel(client, asterisk, answer):
-    asterisk.answers = [answer] * 3
+    asterisk.answers = [answer] * 30
     for look in (client.channels.list, lambda: client.channels.get("s1-a"), client.channel("s1-a").hang_up):
-        with pytest.raises(AriUnavailable):
+        with pytest.raises(AriUnavailable) as caught:
             look()
+        assert caught.value.untouched
+
+
+@pytest.mark.parametrize("answer", [(503, {"message": "loading"}), (404, {"message": "Resource not found"})])
+@pytest.mark.parametrize(
+    "act", [lambda c: c.channel("s").dial(10), lambda c: c.channel("s").play(["sound:beep"], "p1")]
+)
+def test_what_asterisk_did_not_do_is_asked_again_also_where_twice_would_be_wrong(
+    client, asterisk, act, answer
+):
+    asterisk.answers = [answer, answer]
+    assert act(client)
+    assert len(asterisk.requests) == 3
 
 
 def test_no_answer_in_time_is_unavailable_and_not_asked_twice(client, asterisk):
@@ -211,7 +224,6 @@ def test_more_threads_than_connections_wait_for_one_and_then_give_up(client, ast
         (lambda c: c.channel("s").get_variable("X"), True),
         (lambda c: c.set_event_filter(), True),
         (lambda c: c.channel("s").set_variable("X", "1"), True),
-        (lambda c: originate(c), True),
         (lambda c: c.channel("s").dial(10), False),
         (lambda c: c.channel("s").send_dtmf("1"), False),
         (lambda c: c.channel("s").play(["sound:beep"], "p1"), False),
@@ -230,6 +242,16 @@ def test_a_dropped_connection_is_tried_again_only_where_twice_is_as_good_as_once
     asterisk.answers = [DROP, DROP]
     with pytest.raises(AriUnavailable):
         act(client)
+
+
+def test_an_originate_that_asterisk_does_not_answer_is_neither_done_nor_refused(client, asterisk):
+    asterisk.answers = [DROP, DROP]
+    assert originate(client) is Started.UNKNOWN
+    asterisk.answers = [(200, "hang")]
+    assert originate(client) is Started.UNKNOWN
+    assert len(asterisk.requests) == 3
+    asterisk.answers = [(503, {"message": "loading"})] * 30
+    assert originate(client) is Started.REFUSED
 
 
 def test_originate_asks_for_exactly_this(client, asterisk):

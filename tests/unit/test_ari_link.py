@@ -128,7 +128,7 @@ class Link:
         notes = {
             "on_unwatched": lambda event: self.heard.put(("unwatched", event)),
             "on_connected": lambda: self.heard.put(("connected", None)),
-            "on_lost": lambda reason: self.heard.put(("lost", reason)),
+            "on_lost": lambda lost: self.heard.put(("lost", lost)),
             "on_replaced": lambda: self.heard.put(("replaced", None)),
         }
         self.link = AriLink(self.client, **{**notes, **handlers}, silence_limit_s=SILENCE_LIMIT_S)
@@ -242,7 +242,10 @@ def test_an_idle_connection_is_kept_alive_by_pings(connected, link):
 def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(asterisk, connected, link):
     asterisk.freeze()
     frozen_at = time.monotonic()
-    assert "ping" in link.next("lost")
+    lost = link.next("lost")
+    assert "ping" in lost.reason
+    assert lost.silent
+    assert lost.heard_at_us < time.time_ns() // 1000 - 300_000
     assert time.monotonic() - frozen_at < SILENCE_LIMIT_S
     assert not link.link.connected
     assert not link.link.wait_connected(0.9)
@@ -256,8 +259,9 @@ def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(asterisk, c
 def test_a_lost_connection_is_made_again_and_the_filter_put_again(asterisk, connected, link, how):
     asterisk.requests.queue.clear()
     connected.drop() if how == "drop" else connected.frame(CLOSE, struct.pack("!H", 1011))
-    reason = link.next("lost")
-    assert how == "drop" or "1011" in reason
+    lost = link.next("lost")
+    assert how == "drop" or "1011" in lost.reason
+    assert not lost.silent
     link.next("connected")
     assert [asterisk.requests.get(timeout=5)[0] for _ in range(2)] == ["EVENTS", "PUT"]
     asterisk.events().say("StasisEnd", channel={"id": "x"})

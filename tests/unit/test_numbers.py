@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbers import clean, dialable, is_dialable, mask, parse_rules, translate
+from stasis_callback.core.numbers import (
+    clean,
+    dialable,
+    is_dialable,
+    mask,
+    may_be_same,
+    parse_rules,
+    translate,
+)
 
 # --- cleaning ------------------------------------------------------------------------------------------------
 
@@ -195,3 +203,22 @@ def test_there_is_a_limit_to_the_number_of_rules() -> None:
     assert len(parse_rules("s/0/1/;" * 50)) == 50
     with pytest.raises(InvalidInput, match="51 translation rules: at most 50"):
         parse_rules("s/0/1/;" * 51)
+
+
+@pytest.mark.parametrize(
+    ("own", "number", "same"),
+    [
+        ("420800123456", "420800123456", True),
+        ("800123456", "420800123456", True),
+        ("0800123456", "420800123456", True),
+        ("420800123456", "800123456", True),
+        ("420800123456", "420800123457", False),
+        ("420800123456", "442071234567", False),
+        # Of short numbers many end alike.
+        ("112233", "420112233", False),
+        # No country code has so many digits.
+        ("8001234567", "44208001234567", False),
+    ],
+)
+def test_our_own_number_is_known_with_and_without_its_country_code(own: str, number: str, same: bool) -> None:
+    assert may_be_same(own, number) is same

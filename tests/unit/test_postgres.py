@@ -12,7 +12,7 @@ from databases import Databases, server
 from shop import SetClock, Shop, talked
 
 from stasis_callback.clock import wait_until
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
@@ -121,7 +121,7 @@ def test_after_a_restart_of_the_server_what_was_under_way_has_failed_and_the_nex
         thread.start()
     for thread in threads:
         thread.join()
-    with pytest.raises((peewee.OperationalError, peewee.InterfaceError)):
+    with pytest.raises(StoreUnavailable):
         in_the_middle_of_it()
     server().start()
     assert shop.rows() == before

@@ -11,8 +11,8 @@ MOVES = """
     from \\ to:  refused queued dialing talking done cancelled
     refused     -       -      -       -       -    -
     queued      -       -      yes     -       yes  yes
-    dialing     -       yes    -       yes     yes  -
-    talking     -       -      -       -       yes  -
+    dialing     -       yes    -       yes     yes  yes
+    talking     -       yes    -       -       yes  -
     done        -       -      -       -       -    -
     cancelled   -       -      -       -       -    -
 """

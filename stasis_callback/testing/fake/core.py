@@ -66,7 +66,9 @@ class Core(ABC):
         """Called with every entry as it is written, a request before it is done. They must not raise and not wait."""
         self.faults = Faults(self._do_fault)
         cel = Cel(cel_dir / "cel.csv")
-        self.switch = self.switch_kind(apps=Apps(self._stamp), cel=cel, now_us=self.clock.now_us, app=app, trunk=trunk)
+        self.switch = self.switch_kind(
+            apps=Apps(self._stamp), cel=cel, now_us=self.clock.now_us, app=app, trunk=trunk
+        )
         self.switch.trunk_causes = self.faults.trunk_causes
         self.player = Player(self.switch, self.sounds)
         self._routes = Routes(self)

@@ -85,6 +85,7 @@ class Routes:
             ("GET", "/playbacks/{id}", self._get_playback),
             ("DELETE", "/playbacks/{id}", self._stop_playback),
             ("GET", "/asterisk/info", self._info),
+            ("GET", "/asterisk/ping", self._ping),
             ("GET", "/asterisk/modules/{id}", self._module),
             ("GET", "/applications", self._list_applications),
             ("GET", "/applications/{id}", self._get_application),
@@ -305,6 +306,10 @@ class Routes:
             "config": {"name": "", "default_language": "en", "setid": {"user": "", "group": ""}},
             "status": {"startup_time": started, "last_reload_time": started},
         }
+
+    async def _ping(self, ids: Ids, params: Json) -> Json:
+        now = ari_time(self._switch.now_us())
+        return {"asterisk_id": self._fake.entity_id, "ping": "pong", "timestamp": now}
 
     async def _module(self, ids: Ids, params: Json) -> Json:
         name = ids["id"]

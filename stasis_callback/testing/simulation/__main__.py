@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stasis_callback.clock import Clock
 
-from .plan import load, make_plan
+from .plan import Plan, load, make_plan
 from .runner import Result, simulate, simulate_many
 
 
@@ -21,12 +21,16 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m stasis_callback.testing.simulation",
         description="The whole service against the fake Asterisk in virtual time, decided by a seed.",
     )
-    parser.add_argument("--seed", type=int, help="run this one, and print its plan, its journal and what is broken")
+    parser.add_argument(
+        "--seed", type=int, help="run this one, and print its plan, its journal and what is broken"
+    )
     parser.add_argument("--plan", type=Path, help="the same for a plan in a file")
     parser.add_argument("--seeds", type=int, default=500, help="run so many (500)")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them (0)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")
-    parser.add_argument("--no-faults", action="store_true", help="with --seed: the same people, nothing goes wrong")
+    parser.add_argument(
+        "--no-faults", action="store_true", help="with --seed: the same people, nothing goes wrong"
+    )
     parser.add_argument("--quiet", action="store_true", help="with --seed: only what is broken")
     asked = parser.parse_args(arguments)
     if asked.seed is not None or asked.plan is not None:
@@ -35,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     return _many(range(asked.first, asked.first + asked.seeds), asked.jobs)
 
 
-def _one(plan, *, quiet: bool) -> int:  # type: ignore[no-untyped-def]
+def _one(plan: Plan, *, quiet: bool) -> int:
     result = simulate(plan)
     if not quiet:
         print(plan.text())
@@ -64,7 +68,7 @@ def _many(seeds: range, processes: int) -> int:
     print(*(f"{n:6} {outcome}" for outcome, n in ended.most_common()), sep="\n")
     print(
         f"{len(seeds)} seeds in {took_s:.0f} s ({len(seeds) / took_s:.1f} a second, {virtual_s / 3600:.0f} hours of"
-        f" virtual time), {len(broken)} broken: {', '.join(str(r.seed) for r in sorted(broken, key=lambda r: r.seed))}"
+        f" virtual time), {len(broken)} broken: {' '.join(map(str, sorted(one.seed for one in broken)))}"
     )
     return 1 if broken else 0
 

@@ -1,4 +1,4 @@
-"""The fake Asterisk in virtual time: its switch and ARI called directly, its websocket a list, its end of life a fault.
+"""The fake Asterisk in virtual time: its switch and ARI called directly, its websocket a list, its death a fault.
 
 It notes the truth about every channel (`lives`), which the auditor compares with what was charged.
 """

@@ -1,7 +1,7 @@
 """Looks at what is left when everything is over, and predicts every charge from what really happened.
 
-Plain SQL and its own `money`: it shares no code with what it audits. Where a fault hid the end of a leg, less than the
-truth may be charged and never more; where none did, exactly the truth.
+Plain SQL and its own `money`: it shares no code with what it audits. Where a fault hid the end of a leg, less than
+the truth may be charged and never more; where none did, exactly the truth.
 """
 
 from __future__ import annotations
@@ -126,7 +126,9 @@ class Auditor:
             return "Asterisk died and its journal has no end"
         if life.stepped:
             return "Asterisk's clock was moved"
-        if any(a - 60 * US_PER_S < (life.ended_true_us or 0) < b for a, b in self._world.mishaps.journal_gone):
+        if any(
+            a - 60 * US_PER_S < (life.ended_true_us or 0) < b for a, b in self._world.mishaps.journal_gone
+        ):
             return "the journal could not be read"
         return ""
 
@@ -186,9 +188,7 @@ class Auditor:
                 yield f"request {row['id']} has ended as {row['outcome']}: the phone never rang"
 
     def _rang(self, request_id: str) -> bool:
-        return any(
-            life.offered for i, life in self._lives.items() if i.startswith(f"{request_id}-a")
-        )
+        return any(life.offered for i, life in self._lives.items() if i.startswith(f"{request_id}-a"))
 
     def _calls(self) -> Iterator[str]:
         """A leg whose other party has gone does not stay."""
@@ -200,7 +200,11 @@ class Auditor:
             a_end_us = max((life.ended_true_us or 0 for life in lives if "-a" in life.id), default=0)
             for life in lives:
                 late_us = (life.ended_true_us or 0) - a_end_us
-                if "-b" in life.id and late_us > 3 * US_PER_S and not world.hindered(a_end_us, life.ended_true_us or 0):
+                if (
+                    "-b" in life.id
+                    and late_us > 3 * US_PER_S
+                    and not world.hindered(a_end_us, life.ended_true_us or 0)
+                ):
                     yield f"{life.id} went on for {late_us / 1e6:.1f} s after leg A of {request_id} had ended"
 
     def _answers(self) -> Iterator[str]:

@@ -82,7 +82,9 @@ def _fill(stores: Stores, plan: Plan) -> None:
     _account(stores, INTERNAL, plan.internal_funds_micros)
     stores.access_numbers.add(PIN_ACCESS, pin_options)
     for n, subscriber in enumerate(plan.subscribers):
-        _account(stores, subscriber.pin or subscriber.number, subscriber.funds_micros, subscriber.credit_micros)
+        _account(
+            stores, subscriber.pin or subscriber.number, subscriber.funds_micros, subscriber.credit_micros
+        )
         if any(asked.trigger == "dnis" and asked.subscriber == n for asked in plan.asked):
             stores.access_numbers.add(dnis_of(n), {**plan.options, "authentication": "dnis"})
             _account(stores, dnis_of(n), subscriber.funds_micros, callback_number=subscriber.number)
@@ -90,16 +92,16 @@ def _fill(stores: Stores, plan: Plan) -> None:
         stores.trunks.add_vendor("carrier", CURRENCY)
         for name, per_minute in ((TRUNK, 1_000), (SECOND_TRUNK, 3_000)):
             stores.tariffs.add(f"cost of {name}", CURRENCY)
-            costs = [NewRate(Rate(p.prefix, first_price_micros=per_minute, next_price_micros=per_minute))
-                     for p in plan.prices]
+            costs = [
+                NewRate(Rate(p.prefix, first_price_micros=per_minute, next_price_micros=per_minute))
+                for p in plan.prices
+            ]
             stores.tariffs.put_rates(f"cost of {name}", costs)
             stores.trunks.add(name, vendor="carrier", tariff=f"cost of {name}")
 
 
 def _rate(one: PriceList) -> NewRate:
-    return NewRate(
-        Rate(one.prefix, one.fee, one.first_s, one.first_price, one.next_s, one.next_price)
-    )
+    return NewRate(Rate(one.prefix, one.fee, one.first_s, one.first_price, one.next_s, one.next_price))
 
 
 def _account(

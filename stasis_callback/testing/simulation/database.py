@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from peewee import InterfaceError, OperationalError
 
 from stasis_callback.store.database import Database
+from stasis_callback.store.sqlite_pool import BUSY_TIMEOUT_S
 
 from .clock import SimClock
 from .scheduler import Killed
-
-BUSY_TIMEOUT_S = 10.0
-"""As long as SQLite waits for a lock of another process."""
 
 Kind = Literal["locked", "full", "away"]
 
@@ -46,7 +45,7 @@ class Instrumented:
     """Stands between the product and peewee's database."""
 
     def __init__(self, database: Database, clock: SimClock, faults: StoreFaults) -> None:
-        peewee: Any = database._engine.peewee  # type: ignore[attr-defined]
+        peewee: Any = database._engine.peewee
         self._clock, self._faults = clock, faults
         self._begin, self._commit, self._connect = peewee.begin, peewee.commit, peewee._connect
         peewee.begin, peewee.commit, peewee._connect = self.begin, self.commit, self.connect
@@ -71,7 +70,7 @@ class Instrumented:
             left_s = (faults.until_us["locked"] - now_us) / 1e6
             clock.sleep(min(left_s, BUSY_TIMEOUT_S))
             if left_s > BUSY_TIMEOUT_S:
-                raise OperationalError("database is locked")
+                raise failed("database is locked", sqlite3.SQLITE_BUSY)
         self._begin(*words, **options)
 
     def commit(self) -> None:
@@ -90,7 +89,7 @@ class Instrumented:
         if faults.after_commit:
             faults.after_commit -= 1
             faults.hit("error after commit")
-            raise OperationalError("server closed the connection unexpectedly")
+            raise failed("whether it was committed is not known", self._either())
 
     def _before(self, number: int) -> None:
         clock, faults = self._clock, self._faults
@@ -100,11 +99,11 @@ class Instrumented:
         self._away()
         if faults.active("full", clock.scheduler.now_us):
             faults.hit("disk full")
-            raise OperationalError("database or disk is full")
+            raise failed("database or disk is full", sqlite3.SQLITE_FULL)
         if faults.before_commit:
             faults.before_commit -= 1
             faults.hit("error before commit")
-            raise OperationalError("disk I/O error")
+            raise failed("it was not committed", self._either())
 
     def rollback(self) -> None:
         """Whatever was not committed is undone; after a commit that is nothing."""
@@ -114,4 +113,17 @@ class Instrumented:
     def _away(self) -> None:
         if self._faults.active("away", self._clock.scheduler.now_us):
             self._faults.hit("database away")
-            raise OperationalError("could not connect to server: Connection refused")
+            raise failed("could not connect to server: Connection refused", sqlite3.SQLITE_BUSY)
+
+    def _either(self) -> int:
+        """An error that may pass, as of a connection that broke, or one that lasts, as of a disk."""
+        return self._clock.scheduler.random.choice((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR))
+
+
+def failed(words: str, code: int) -> OperationalError:
+    """An error as peewee makes it of SQLite's."""
+    cause = sqlite3.OperationalError(words)
+    cause.sqlite_errorcode = code
+    error: Any = OperationalError(words)
+    error.orig = cause
+    return cast(OperationalError, error)

@@ -15,8 +15,11 @@ from typing import Any
 
 from .scheduler import START_US, US_PER_S, Scheduler, Timer
 
+_Loop: Any = asyncio.AbstractEventLoop
+"""Its many other methods are not needed, and say so when they are called."""
 
-class SimLoop(asyncio.AbstractEventLoop):
+
+class SimLoop(_Loop):  # type: ignore[misc]
     """A loop that is one actor among others."""
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -87,7 +90,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         """A future of this loop."""
         return asyncio.Future(loop=self)
 
-    def create_task(self, coro: Coroutine[Any, Any, Any], **kwargs: Any) -> asyncio.Task[Any]:  # type: ignore[override]
+    def create_task(self, coro: Coroutine[Any, Any, Any], **kwargs: Any) -> asyncio.Task[Any]:
         """A task of this loop."""
         return asyncio.Task(coro, loop=self, **kwargs)
 

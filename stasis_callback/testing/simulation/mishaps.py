@@ -123,34 +123,35 @@ class Mishaps:
 
     # --- one by one --------------------------------------------------------------------------------------------
 
-    def _do(self, fault: Fault) -> None:
+    def _do(self, fault: Fault) -> None:  # noqa: C901 - a table
         if self._over:
             return
         world, kind = self._world, fault.kind
-        asterisk, node, store = world.asterisk, world.node, world.store_faults
+        requests, store = world.asterisk.faults, world.store_faults
         count, path = fault.count, fault.path
         span = self.lasts(0.0 if "clock" in kind else fault.seconds)
         if kind == "journal unreadable":
             self.journal_gone.append(span)
         elif kind == "asterisk frozen":
             self.frozen.append(span)
-        if kind == "ari 503":
-            asterisk.faults.answer_5xx(count, path)
-        elif kind == "ari slow":
-            asterisk.faults.delay(path, fault.seconds, count=count)
-        elif kind == "ari answer lost":
-            asterisk.faults.lose_answers(count, path)
-        elif kind == "error before commit":
-            store.before_commit += count
-        elif kind == "error after commit":
-            store.after_commit += count
-        elif kind == "service killed" and fault.commit:
-            self._kill_at = (store.commits + fault.commit, fault.seconds)
-        elif kind.startswith("database"):
-            store.until_us[kind.partition(" ")[2]] = world.scheduler.now_us + round(fault.seconds * US_PER_S)
-        else:
-            self.happened(kind)
-            self._now(fault)
+        match kind:
+            case "ari 503":
+                requests.answer_5xx(count, path)
+            case "ari slow":
+                requests.delay(path, fault.seconds, count=count)
+            case "ari answer lost":
+                requests.lose_answers(count, path)
+            case "error before commit":
+                store.before_commit += count
+            case "error after commit":
+                store.after_commit += count
+            case "service killed" if fault.commit:
+                self._kill_at = (store.commits + fault.commit, fault.seconds)
+            case "database locked" | "database full" | "database away":
+                store.until_us[kind.partition(" ")[2]] = span[1]
+            case _:
+                self.happened(kind)
+                self._now(fault)
 
     def _now(self, fault: Fault) -> None:  # noqa: C901 - a table
         world = self._world

@@ -1,10 +1,11 @@
-"""The auditor's own idea of what a call costs. Written from the documentation of tariffs, apart from `core/rating.py`.
+"""The auditor's own idea of what a call costs, written from the documentation of tariffs and not from `core/rating`.
 
 Slow and plain on purpose: seconds are walked through one by one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -56,7 +57,7 @@ def started_seconds(us: int) -> int:
     return -(-max(us, 0) // 1_000_000)
 
 
-def price_of(lists: list[PriceList], number: str) -> PriceList | None:
+def price_of(lists: Iterable[PriceList], number: str) -> PriceList | None:
     """The list with the longest prefix of a number."""
     found = [one for one in lists if number.startswith(one.prefix)]
     return max(found, key=lambda one: len(one.prefix), default=None)

@@ -70,10 +70,17 @@ class Node:
             stores = self.stores = open_stores(self._settings.database.url, self._settings.node, clock)
             Instrumented(stores.database, clock, self._world.store_faults)
             client = AriClient(
-                URL, "callback", "secret", APP, clock=clock, rest=SimRest(self._world.asterisk, clock, stores.database)
+                URL,
+                "callback",
+                "secret",
+                APP,
+                clock=clock,
+                rest=SimRest(self._world.asterisk, clock, stores.database),
             )
             wire = self._wire = Wire(self._world.asterisk, self._world.shape)
-            service = Service(self._settings, stores, clock, client, lambda: wire.connect(clock))
+            service = Service(
+                self._settings, stores, clock, client=client, connect=lambda: wire.connect(clock)
+            )
             self.service = service
             code = service.run()
             words = f"exit code {code}"

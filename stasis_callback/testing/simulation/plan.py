@@ -127,8 +127,12 @@ class Planner:
         count = random.choice((1, 1, 2, 2, 3, 4))
         friends = {f"{prefix}7123456{n}": self._friend() for n, prefix in enumerate((ABROAD, DEAR, FREE))}
         subscribers = tuple(self._subscriber(n, list(friends)) for n in range(count))
-        asked = tuple(sorted((self._asked(n, count, list(friends)) for n in range(self._callbacks(count))),
-                             key=lambda one: one.at_s))
+        asked = tuple(
+            sorted(
+                (self._asked(n, count, list(friends)) for n in range(self._callbacks(count))),
+                key=lambda one: one.at_s,
+            )
+        )
         return Plan(
             seed=self.seed,
             prices=self._prices(),
@@ -152,7 +156,9 @@ class Planner:
         surcharge, minimum = random.choice((0, 0, 500)), random.choice((0, 0, 20_000))
         unit = random.choice((1, 1, 100, 10_000))
 
-        def one(prefix: str, per_minute: int, fees: tuple[int, ...], intervals: tuple[tuple[int, int], ...]) -> PriceList:
+        def one(
+            prefix: str, per_minute: int, fees: tuple[int, ...], intervals: tuple[tuple[int, int], ...]
+        ) -> PriceList:
             first_s, next_s = random.choice(intervals)
             return PriceList(
                 prefix, random.choice(fees), first_s, per_minute, next_s, per_minute, free_s, grace_s,
@@ -199,7 +205,9 @@ class Planner:
 
     def _subscriber(self, number: int, friends: list[str]) -> Subscriber:
         random = self.random
-        funds = random.choice((0, 20_000, 50_000, 200_000, 200_000, 1_000_000, 1_000_000, 10_000_000, 10_000_000))
+        funds = random.choice(
+            (0, 20_000, 50_000, 200_000, 200_000, 1_000_000, 1_000_000, 10_000_000, 10_000_000)
+        )
         scripts = tuple(self._callers_script(friends, "") for _ in range(random.choice((1, 2))))
         pin = ""
         if random.random() < 0.15:
@@ -232,7 +240,9 @@ class Planner:
         chance = random.random()
         if chance < 0.8:
             return random.choice(("", "00")) + random.choice(friends) + random.choice(("#", "#", ""))
-        return random.choice((ABROAD + "9999#", FORBIDDEN + "1234567#", "12#", "#", "*" + friends[0] + "#", ""))
+        return random.choice(
+            (ABROAD + "9999#", FORBIDDEN + "1234567#", "12#", "#", "*" + friends[0] + "#", "")
+        )
 
     def _friend(self) -> tuple[Script, ...]:
         return tuple(self._friends_script() for _ in range(self.random.choice((1, 2, 3))))
@@ -245,7 +255,9 @@ class Planner:
         if chance < 0.18:
             return Script("ignores")
         return Script(
-            "answers", self._ringing_s(), hangs_up_after_s=random.choice((0.3, 2.0, 5.0, 12.0, 31.0, 70.0, None))
+            "answers",
+            self._ringing_s(),
+            hangs_up_after_s=random.choice((0.3, 2.0, 5.0, 12.0, 31.0, 70.0, None)),
         )
 
     def _asked(self, number: int, subscribers: int, friends: list[str]) -> Asked:
@@ -286,7 +298,9 @@ class Planner:
         if kind in ("service clock", "asterisk clock", "machine clock"):
             return Fault(at_s, kind, random.choice((-1.0, 1.0)) * random.choice((1.0, 5.0, 60.0, 3600.0)))
         if kind == "service killed":
-            return Fault(at_s, kind, random.choice((0.5, 2.0, 10.0, 40.0)), commit=random.choice((0, 0, 1, 2, 3, 5)))
+            return Fault(
+                at_s, kind, random.choice((0.5, 2.0, 10.0, 40.0)), commit=random.choice((0, 0, 1, 2, 3, 5))
+            )
         if kind in ("error before commit", "error after commit", "trunk congested"):
             return Fault(at_s, kind, count=random.choice((1, 1, 2, 4)))
         return Fault(at_s, kind, random.choice((0.5, 2.0, 4.0, 8.0, 15.0, 45.0)))

@@ -64,7 +64,7 @@ _OUTCOMES = "SELECT state || ' ' || outcome AS outcome, COUNT(*) AS n FROM reque
 
 def simulate_seed(seed: int) -> Result:
     """The plan of a seed; without its journal, for it travels between processes."""
-    faulthandler.dump_traceback_later(LONGEST_S, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(LONGEST_S, exit=True, file=sys.__stderr__ or 2)
     try:
         result = simulate(make_plan(seed))
     finally:

@@ -39,6 +39,7 @@ class Watcher:
     overrun: dict[str, int] = field(default_factory=dict)
     """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
     within: int = 0
+    """Requests sent within a transaction; one is told, all are one mistake."""
     stars_us: dict[str, int] = field(default_factory=dict)
     """When leg A last keyed a star."""
 
@@ -56,7 +57,9 @@ class Watcher:
         if not rows:
             world.broken(f"{channel.id} is called without being noted and held for")
         elif rows[0]["state"] == "settled" or rows[0]["hold"] != "open":
-            world.broken(f"{channel.id} is called although it is {rows[0]['state']}, its hold {rows[0]['hold']}")
+            world.broken(
+                f"{channel.id} is called although it is {rows[0]['state']}, its hold {rows[0]['hold']}"
+            )
         number = channel.dial_string
         if "-a" in channel.id and number:
             others = [
@@ -126,7 +129,9 @@ class Watcher:
         request_id, _, side = channel.id.rpartition("-")
         if channel.state != "Up" or channel.bridge is None or side[:1] not in ("a", "b"):
             return
-        partners = [other for other in channel.bridge.channels if other is not channel and other.state == "Up"]
+        partners = [
+            other for other in channel.bridge.channels if other is not channel and other.state == "Up"
+        ]
         if not partners or world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
             return
         cancelled = world.rows(
@@ -137,7 +142,8 @@ class Watcher:
 
     def within_transaction(self, request: str) -> None:
         """Nobody's writing waits for Asterisk."""
-        if not self.within: self.world.broken(f"{request} was sent within a transaction of the database")
+        if not self.within:
+            self.world.broken(f"{request} was sent within a transaction of the database")
         self.within += 1
 
     def moment(self, channel: Channel, what: str) -> None:

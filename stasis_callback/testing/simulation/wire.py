@@ -1,4 +1,4 @@
-"""The way between the service and Asterisk: requests that take their time, fail or are lost; events that arrive in turn.
+"""The way between the service and Asterisk: requests take their time, fail or are lost; events arrive in turn.
 
 `SimRest` stands where the service sends HTTP, `SimSocket` where it reads its websocket.
 """
@@ -16,6 +16,7 @@ from websocket import ABNF, WebSocketTimeoutException
 
 from stasis_callback.ari.errors import AriUnavailable
 from stasis_callback.ari.rest import Reply, Rest
+from stasis_callback.ari.rest import _Broken as Broken
 from stasis_callback.store.database import Database
 from stasis_callback.testing.fake.core import Answer
 from stasis_callback.testing.fake.model import Json
@@ -25,6 +26,7 @@ from .clock import SimClock
 from .scheduler import US_PER_S, Thread
 
 REQUEST_TIMEOUT_S = 5.0
+REFUSED = "connection refused"
 URL = "http://127.0.0.1:8088"
 
 
@@ -45,25 +47,21 @@ class SimRest(Rest):
     """Commands of one process to the simulated Asterisk."""
 
     def __init__(self, asterisk: SimAsterisk, clock: SimClock, database: Database) -> None:
-        super().__init__(URL, "callback", "secret", REQUEST_TIMEOUT_S, 64)
+        super().__init__(URL, "callback", "secret", REQUEST_TIMEOUT_S, 64, clock)
         self._asterisk = asterisk
         self._sim = clock
         self._database = database
         self._connections = [Connection() for _ in range(3)]
 
-    def _exchange(
-        self, method: str, url: str, params: Mapping[str, str] | None, json: object, attempts: int
-    ) -> Reply:
-        while True:
-            attempts -= 1
-            exchange = self._send(method, url.removeprefix(self.base), params, json)
-            if exchange.answer is not None and not exchange.answer.lost:
-                body = jsonlib.loads(jsonlib.dumps(exchange.answer.body))
-                return Reply(exchange.answer.status, body)
-            if not exchange.broken:
-                raise AriUnavailable(0, f"no answer within {self.request_timeout_s:g} s")
-            if attempts <= 0:
-                raise AriUnavailable(0, f"no connection to {self.base}: {exchange.broken}")
+    def _exchange(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
+        exchange = self._send(method, url.removeprefix(self.base), params, json)
+        if exchange.answer is not None:
+            return Reply(exchange.answer.status, jsonlib.loads(jsonlib.dumps(exchange.answer.body)))
+        if exchange.broken == REFUSED:
+            raise AriUnavailable(0, f"no connection to {self.base}: {REFUSED}", untouched=True)
+        if exchange.broken:
+            raise Broken(0, f"no connection to {self.base}: {exchange.broken}")
+        raise AriUnavailable(0, f"no answer within {self.request_timeout_s:g} s")
 
     def _send(self, method: str, path: str, params: Mapping[str, str] | None, json: object) -> Exchange:
         clock, scheduler, asterisk = self._sim, self._sim.scheduler, self._asterisk
@@ -72,7 +70,7 @@ class SimRest(Rest):
         scheduler.give_way()
         exchange = Exchange(scheduler.current)
         if not asterisk.up:
-            exchange.broken = "connection refused"
+            exchange.broken = REFUSED
             return exchange
         together: Json = {**(params or {}), **(json if isinstance(json, dict) else {})}
         connection = scheduler.random.choice(self._connections)
@@ -94,7 +92,7 @@ class SimRest(Rest):
 
         scheduler.call_in(
             latency_s(scheduler.random),
-            lambda: asterisk.loop.call_soon(lambda: asterisk.switch.task(answer())),
+            lambda: asterisk.soon(lambda: asterisk.switch.task(answer())),
         )
         end_us = scheduler.now_us + round(self.request_timeout_s * US_PER_S)
         while exchange.answer is None and not exchange.broken and scheduler.now_us < end_us:
@@ -207,7 +205,9 @@ class SimSocket:
         if self._cut:
             raise BrokenPipeError("connection to Asterisk lost")
         if not self.silent:
-            self._asterisk.soon(lambda: self._deliver(ABNF.OPCODE_PONG, b"", latency_s(self._sim.scheduler.random)))
+            self._asterisk.soon(
+                lambda: self._deliver(ABNF.OPCODE_PONG, b"", latency_s(self._sim.scheduler.random))
+            )
 
     def send(self, payload: bytes, opcode: int = ABNF.OPCODE_TEXT) -> int:
         """The only thing that is sent is a close."""
@@ -272,7 +272,7 @@ class Wire:
         waits = True
 
         def accept() -> None:
-            # Also when nobody waits any more: Asterisk cannot know that, and the newest connection is the one it uses.
+            # Also when nobody waits any more: Asterisk cannot know that, and uses the newest connection.
             socket = SimSocket(asterisk, clock, self._shape)
             if waits and not clock.process.dead:
                 found.append(socket)
@@ -281,7 +281,7 @@ class Wire:
             else:
                 socket.gone_with_its_process()
 
-        scheduler.call_in(latency_s(scheduler.random), lambda: asterisk.loop.call_soon(accept))
+        scheduler.call_in(latency_s(scheduler.random), lambda: asterisk.soon(accept))
         end_us = scheduler.now_us + round(REQUEST_TIMEOUT_S * US_PER_S)
         try:
             while not found:

@@ -130,7 +130,9 @@ class SimWorld:
     def rows(self, statement: str, *values: object) -> list[Any]:
         """What is committed, read past all product code."""
         if self._reader is None:
-            self._reader = sqlite3.connect(self.folder / "callback.db", isolation_level=None, check_same_thread=False)
+            self._reader = sqlite3.connect(
+                self.folder / "callback.db", isolation_level=None, check_same_thread=False
+            )
             self._reader.row_factory = sqlite3.Row
         return self._reader.execute(statement, values).fetchall()
 
@@ -150,7 +152,11 @@ class SimWorld:
         if self.scheduler.failure is None and process is not None and service is not None:
             service.stop()
             end_us = self.scheduler.now_us + 60 * US_PER_S
-            while self.scheduler.threads_of(process) and self.scheduler.now_us < end_us and not self.scheduler.failure:
+            while (
+                self.scheduler.threads_of(process)
+                and self.scheduler.now_us < end_us
+                and not self.scheduler.failure
+            ):
                 self.scheduler.sleep(self.scheduler.now_us + US_PER_S // 2)
             self.leftovers = self.scheduler.threads_of(process)
         failure, self.scheduler.failure = self.scheduler.failure, None
@@ -172,7 +178,9 @@ class SimWorld:
         if asked.trigger == "order" and not subscriber.pin:
             self._order(f"order:{number}", subscriber.number, asked.destination, ASKS_TIMES)
             return
-        dnis = dnis_of(asked.subscriber) if asked.trigger == "dnis" else PIN_ACCESS if subscriber.pin else ACCESS
+        dnis = (
+            dnis_of(asked.subscriber) if asked.trigger == "dnis" else PIN_ACCESS if subscriber.pin else ACCESS
+        )
         self.note("people", f"{subscriber.number} rings {dnis}")
         if self.asterisk.up:
             network, switch = self.asterisk.network, self.asterisk.switch
@@ -183,18 +191,14 @@ class SimWorld:
         await ringing
 
     def _order(self, key: str, number: str, destination: str, tries: int) -> None:
-        order = Order(
-            key, "web", number, number, destination, instance="shop", options=self.plan.options
-        )
+        order = Order(key, "web", number, number, destination, instance="shop", options=self.plan.options)
 
         def answered(answer: Answer | None) -> None:
             self.note("people", f"{key} is told {answer.reason or 'accepted' if answer else 'nothing'}")
             if answer is not None:
                 self.answers[key] = answer
             elif tries > 1:
-                self.scheduler.call_in(
-                    ASKS_AGAIN_S, lambda: self._order(key, number, destination, tries - 1)
-                )
+                self.scheduler.call_in(ASKS_AGAIN_S, lambda: self._order(key, number, destination, tries - 1))
 
         self.note("people", f"{number} orders a call to {destination} ({key})")
         self.node.order(order, answered)
@@ -222,7 +226,9 @@ class SimWorld:
                 line["error"] = repr(_current(error))
             if level in ("error", "warning", "exception", "critical"):
                 self.logs[event] += 1
-            self.note("log", f"{event} " + " ".join(f"{name}={value}" for name, value in sorted(line.items())))
+            self.note(
+                "log", f"{event} " + " ".join(f"{name}={value}" for name, value in sorted(line.items()))
+            )
             raise structlog.DropEvent
 
         processors = structlog.get_config()["processors"]

@@ -1,0 +1,95 @@
+"""What time it is at Asterisk, and how long ago something happened there.
+
+Events carry Asterisk's wall clock; durations of ours are measured by a clock that never jumps. The two meet here:
+`GET /asterisk/ping` answers with Asterisk's time, which is noted beside our own steady clock. So an answer that is
+heard of late (a slow Asterisk, a stopped service) still counts from when it happened, on whichever machine, and a
+step of either wall clock is found at the next look instead of being taken for a delay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import parse_time_us
+from stasis_callback.ari.rest import Rest
+from stasis_callback.clock import US_PER_S, Clock
+
+log = structlog.get_logger()
+
+PLAUSIBLE_AGE_S = 0.5
+"""An event that seems older than this (or to come from the future) makes us ask Asterisk for its time again."""
+STEP_S = 2.0
+"""Wall clocks that move apart by more than this have been stepped; less is drift, or a slow answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """Asterisk's clock at one moment of ours."""
+
+    asterisk_us: int
+    wall_us: int
+    steady_s: float
+    unsure_s: float
+
+
+class AsteriskTime:
+    """Asterisk's clock as seen from here. Until Asterisk was asked, ours is taken for it."""
+
+    def __init__(self, rest: Rest, clock: Clock) -> None:
+        self._rest = rest
+        self._clock = clock
+        self._look: _Look | None = None
+
+    def measure(self) -> bool:
+        """Ask Asterisk for its time; False when it did not say. Logs a step of its clock or of ours."""
+        began_s = self._clock.monotonic_s()
+        try:
+            body = self._rest.fetch("asterisk", "ping") or {}
+        except AriError:
+            return False
+        ended_s, wall_us = self._clock.monotonic_s(), self._clock.now_us()
+        asterisk_us = parse_time_us(body.get("timestamp"))
+        if not asterisk_us:
+            return False
+        before, unsure_s = self._look, ended_s - began_s
+        middle_s = began_s + unsure_s / 2
+        look = _Look(asterisk_us, wall_us - int(unsure_s / 2 * US_PER_S), middle_s, unsure_s)
+        if before is not None and abs(self._jumped_s(before, look)) > STEP_S + unsure_s:
+            log.warning("asterisk.clock_stepped", seconds=round(self._jumped_s(before, look), 1))
+        self._look = look
+        return True
+
+    def now_us(self) -> int:
+        """Asterisk's wall clock now, microseconds since the epoch."""
+        look = self._look
+        if look is None:
+            return self._clock.now_us()
+        return look.asterisk_us + int((self._clock.monotonic_s() - look.steady_s) * US_PER_S)
+
+    def ago_s(self, at_us: int) -> float:
+        """How long ago it was `at_us` at Asterisk; never negative. May ask Asterisk: not for the reader thread."""
+        age_s = self._age_s(at_us)
+        if not -PLAUSIBLE_AGE_S <= age_s <= PLAUSIBLE_AGE_S and self.measure():
+            age_s = self._age_s(at_us)
+        return max(age_s, 0.0)
+
+    def from_wall_us(self, wall_us: int) -> int:
+        """What Asterisk's clock shows when ours shows `wall_us`, as far apart as the two are now."""
+        return wall_us + int(self.ahead_s * US_PER_S)
+
+    @property
+    def ahead_s(self) -> float:
+        """How far Asterisk's wall clock is before ours, in seconds; 0 while it was not asked."""
+        look = self._look
+        return (look.asterisk_us - look.wall_us) / US_PER_S if look else 0.0
+
+    def _age_s(self, at_us: int) -> float:
+        return (self.now_us() - at_us) / US_PER_S
+
+    @staticmethod
+    def _jumped_s(before: _Look, after: _Look) -> float:
+        passed_s = after.steady_s - before.steady_s
+        return (after.asterisk_us - before.asterisk_us) / US_PER_S - passed_s

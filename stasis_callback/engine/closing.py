@@ -1,0 +1,115 @@
+"""The end of a call: every leg hung up, settled, and the request finished or queued again; whatever fails meanwhile.
+
+The database says which legs a request has, not the memory of its thread: a leg that was noted in the instant in which
+something failed is ended and settled as well. Hanging up comes first and depends on nothing: while the database is
+away nobody listens to silence that costs money. What cannot be done now is done later by the same thread, which owns
+the legs until then; after a crash recovery does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from stasis_callback.ari.errors import AriError
+from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.engine.legs import await_end, settle_leg
+from stasis_callback.engine.services import Services
+from stasis_callback.ivr.call import Call, Leg
+from stasis_callback.store.requests import Again
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
+
+
+def close_call(services: Services, call: Call, request_id: str, outcome: str, again: Again | None) -> None:
+    """Bring a call to its end, however long that takes; `again` queues its request for another attempt."""
+    _persist(call, lambda: _finished(services, call, request_id, outcome, again))
+    if again is None:  # else the bridge of this name may soon be that of the next attempt
+        _persist(call, lambda: _without_bridge(services, request_id))
+    call.close()
+
+
+def _persist(call: Call, step: Callable[[], bool]) -> None:
+    """Do a step until it is done, with growing pauses."""
+    pause_s = FIRST_PAUSE_S
+    while not step():
+        call.wait(lambda: False, pause_s, despite_hangup=True)
+        pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+
+def _finished(services: Services, call: Call, request_id: str, outcome: str, again: Again | None) -> bool:
+    """Do what can be done now; whether that was all."""
+    try:
+        _hang_up_all(call)
+        for leg in call.legs:
+            if leg.requested:
+                await_end(services, call, leg)
+        _compare(services, call, request_id)
+        over = [_settled(services, call, leg) for leg in call.legs]
+        _without_bridge(services, request_id)
+        if not all(over):
+            return False
+        _finish(services, request_id, outcome, again)
+    except (AriError, StoreUnavailable) as error:
+        log.warning("call.not_closed", call=request_id, error=str(error))
+        return False
+    except Exception:
+        log.exception("call.close_failed", call=request_id)
+        return False
+    return True
+
+
+def _hang_up_all(call: Call) -> None:
+    """Every leg at once, leg A last: nobody waits for the end of another, or for the database."""
+    for leg in reversed(call.legs):
+        if leg.requested:
+            try:
+                leg.hang_up()
+            except AriError as error:
+                log.warning("leg.end_unknown", leg=leg.id, error=str(error))
+
+
+def _compare(services: Services, call: Call, request_id: str) -> None:
+    """Bring the legs of this thread's memory and those of the database together; the database is right."""
+    open_legs = {view.id: view for view in services.stores.calls.open_legs(request_id)}
+    for leg in call.legs:
+        if leg.id not in open_legs:
+            call.drop(leg)  # settled before, or never noted
+    known = {leg.id for leg in call.legs}
+    for view in open_legs.values():
+        if view.id not in known:
+            leg = call.add(view.id, is_a=view.side == "a")
+            leg.dialed_at_us = view.dialed_at_us
+            leg.requested = services.client.channels.get(view.id) is not None
+            if leg.requested:
+                await_end(services, call, leg)
+
+
+def _settled(services: Services, call: Call, leg: Leg) -> bool:
+    if leg.requested and leg.ended is None:
+        return False
+    settle_leg(services, leg)
+    call.drop(leg)
+    return True
+
+
+def _without_bridge(services: Services, request_id: str) -> bool:
+    """Whether the call's bridge is gone: one stays for ever that nobody destroys."""
+    try:
+        services.client.bridge(request_id).destroy()
+    except AriError as error:
+        log.warning("bridge.not_destroyed", call=request_id, error=str(error))
+        return False
+    return True
+
+
+def _finish(services: Services, request_id: str, outcome: str, again: Again | None) -> None:
+    requests = services.stores.requests
+    if again is not None:
+        requests.retry(request_id, again, outcome=outcome)
+    else:
+        requests.finish(request_id, outcome)
+    log.info("call.ended", call=request_id, outcome=outcome, retry=again is not None)

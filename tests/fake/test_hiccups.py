@@ -1,0 +1,414 @@
+"""One 503, one slow answer, a blip of the link, a step of a clock: the call goes on, and the money is right."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from world import ANI, FRIEND, World
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.rating import Rate
+from stasis_callback.engine.ending import take_back
+from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
+from stasis_callback.testing.phones import BUSY
+
+A_MINUTE_FOR_6_CENTS = Rate("44", first_price_micros=60_000, next_price_micros=60_000)
+
+
+def talk(world: World, **options: str) -> None:
+    """Subscriber and friend are about to talk."""
+    world.usual(**options)
+    world.phone().answers().dials(f"{FRIEND}#")
+    world.phone(FRIEND).answers()
+
+
+def both_talk(world: World) -> None:
+    world.until(lambda: len(world.events("leg.answered")) == 2, timeout_s=30)
+
+
+# --- a command that Asterisk does not do -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hiccup", ["one 503", "away for a while", "answer lost"])
+def test_the_timer_of_leg_a_cannot_be_moved_while_leg_b_is_authorised(
+    world: World, fake: FakeAsterisk, hiccup: str
+) -> None:
+    """The holds of both legs are committed then: neither they nor leg B may be forgotten."""
+    world.usual()
+    subscriber = world.phone().answers()
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.heard("enter the number")
+        match hiccup:
+            case "one 503":
+                fake.faults.answer_5xx(1, r"-a1/variable$")
+            case "away for a while":
+                fake.faults.answer_5xx(12, r"-a1/variable$")
+            case _:
+                fake.faults.lose_answers(2, r"-a1/variable$")
+        subscriber.dial(f"{FRIEND}#")
+        friend.wait_for("ended", timeout_s=30)
+        world.heard("another number")
+        subscriber.hang_up()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert request.outcome == "completed"
+
+
+def test_a_database_that_fails_at_the_commit_of_leg_b_leaves_no_leg_behind(world: World) -> None:
+    """What a thread does not know of is found in the database when its call ends."""
+    world.usual()
+    subscriber = world.phone().answers()
+    with world.running() as service:
+        world.rings()
+        world.heard("enter the number")
+        stores = world.stores
+        (request,) = stores.requests.newest()
+        account = stores.accounts.named(ANI)
+        rate = stores.tariffs.match(account.tariff_id, FRIEND)
+        assert rate is not None
+        assert stores.calls.open_leg(f"{request.id}-b1", request.id, "b", FRIEND, account, rate, 1000)
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+        assert service.dialer.sessions == []
+    assert world.xdrs()["b1"].outcome == "not_dialed"
+
+
+def test_leg_a_is_called_again_when_asterisk_would_not_call_it(world: World, fake: FakeAsterisk) -> None:
+    world.usual(retry_interval_s="0.5")
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    fake.faults.answer_5xx(9, r"^/channels/[0-9a-f]+-a1$")
+    with world.running():
+        world.rings()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 2, 1)
+    assert [xdr.outcome for xdr in world.xdrs().values()] == ["congestion", "answered"]
+
+
+def test_an_originate_slower_than_our_patience_calls_once(world: World, fake: FakeAsterisk) -> None:
+    object.__setattr__(world.settings.ari, "request_timeout_s", 1.0)
+    world.usual(retry_interval_s="0.5")
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    fake.faults.delay(r"^/channels/[0-9a-f]+-a1$", 2.0, count=1)
+    with world.running():
+        world.rings()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 1, 1)
+
+
+@pytest.mark.parametrize("path", [r"/play/.*-p2", r"/play/.*-p3"])
+@pytest.mark.parametrize("hiccup", ["503", "answer lost"])
+def test_a_prompt_that_fails_once_does_not_end_the_conversation(
+    world: World, fake: FakeAsterisk, path: str, hiccup: str
+) -> None:
+    world.usual()
+    subscriber = world.phone().answers()
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
+    (fake.faults.answer_5xx if hiccup == "503" else fake.faults.lose_answers)(1, path)
+    with world.running():
+        world.rings()
+        world.heard("enter the number")
+        subscriber.dial(f"{FRIEND}#")
+        friend.wait_for("ended", timeout_s=30)
+        subscriber.hang_up()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert request.outcome == "completed"
+
+
+def test_a_warning_that_cannot_be_played_ends_no_talk(world: World, fake: FakeAsterisk) -> None:
+    world.sells(Rate("420"), A_MINUTE_FOR_6_CENTS)
+    world.access_number(low_funds_warning_s="8")
+    world.account(funds="0.013")
+    world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    fake.faults.answer_5xx(20, r"/play/.*-warning-")
+    with world.running():
+        world.rings()
+        friend.wait_for("ended", timeout_s=40)
+        world.phone().hang_up()
+        world.finished()
+        world.nothing_left(funds="0.013")
+    assert world.events("talk.warning")
+    assert world.xdrs()["b1"].charged_s == 13
+
+
+def test_no_bridge_is_left_when_it_could_not_be_destroyed_at_first(world: World, fake: FakeAsterisk) -> None:
+    talk(world)
+    with world.running():
+        world.rings()
+        both_talk(world)
+        fake.faults.answer_5xx(16, r"^/bridges/[0-9a-f]+$")
+        world.phone().hang_up()
+        world.finished()
+        world.until(lambda: not world.service or not world.service.dialer.sessions)
+        world.nothing_left()
+
+
+# --- the timer and the clock ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("delay_s", "answers_after_s"), [(1.0, 0.5), (1.0, 5.2), (2.0, 0.5)])
+def test_on_a_slow_asterisk_nobody_talks_past_the_funds(
+    world: World, fake: FakeAsterisk, delay_s: float, answers_after_s: float
+) -> None:
+    world.sells(Rate("420"), A_MINUTE_FOR_6_CENTS)
+    world.access_number(low_funds_warning_s="0")
+    world.account(funds="0.012")
+    world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers(after_s=answers_after_s)
+    fake.faults.delay(r"-b1/variable$", delay_s)
+    with world.running():
+        world.rings()
+        call = friend.wait_for("ended", timeout_s=60)
+        world.phone().hang_up()
+        world.finished()
+        fake.faults.clear()
+        world.until(lambda: not world.service or not world.service.dialer.sessions)
+    assert ((call.ended_at_us or 0) - (call.answered_at_us or 0)) / 1e6 <= 12.5
+    assert (world.xdrs()["b1"].overrun_micros, world.stores.accounts.named(ANI).held_micros) == (0, 0)
+
+
+class Stepped(Clock):
+    """A wall clock that can be put forward or back; the steady one goes on."""
+
+    ahead_us = 0
+
+    def now_us(self) -> int:
+        return super().now_us() + self.ahead_us
+
+
+@pytest.mark.parametrize("step_s", [600, -600, 3600, -3600])
+def test_asterisks_clock_is_stepped_during_a_talk(tmp_path: Path, step_s: int) -> None:
+    """Wall times say ten minutes, or less than nothing; the shorter of two measured times is charged."""
+    from world import new_world
+
+    clock = Stepped()
+    with FakeAsterisk(speed=4, clock=clock) as fake, new_world(FakeNetwork(fake), tmp_path) as world:
+        talk(world)
+        with world.running(housekeeping_s=1.0):
+            world.rings()
+            both_talk(world)
+            clock.ahead_us = step_s * 1_000_000
+            world.until(lambda: bool(world.events("asterisk.clock_stepped")))
+            world.phone(FRIEND).hang_up()
+            world.heard("another number")
+            world.phone().hang_up()
+            world.finished()
+            world.nothing_left()
+        assert all(xdr.clock_suspect and 1 <= xdr.charged_s < 60 for xdr in world.xdrs().values())
+
+
+def test_a_key_reported_twice_is_one_key(world: World, fake: FakeAsterisk) -> None:
+    world.usual()
+    subscriber = world.phone().answers()
+    wrong, right = world.phone("44442200"), world.phone("4420").answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.heard("enter the number")
+        fake.faults.duplicate_events()
+        subscriber.dial("4420#")
+        right.wait_for("ended", timeout_s=20)
+        fake.faults.clear()
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert wrong.calls == []
+
+
+# --- the link ----------------------------------------------------------------------------------------------------
+
+
+def test_a_blip_of_the_link_and_then_a_503_end_no_talk(world: World, fake: FakeAsterisk) -> None:
+    talk(world)
+    with world.running():
+        world.rings()
+        both_talk(world)
+        fake.faults.answer_5xx(12, r"^/channels/[0-9a-f]+-[ab]1$")
+        fake.faults.drop_websocket()
+        world.until(lambda: bool(world.events("leg.unclear")), timeout_s=20)
+        assert world.phone(FRIEND).calls[0].state == world.phone().calls[0].state == "answered"
+        fake.faults.clear()
+        world.phone(FRIEND).hang_up()
+        world.heard("another number")
+        world.phone().hang_up()
+        world.finished()
+        world.nothing_left()
+
+
+def test_a_link_that_breaks_again_while_calls_are_compared_is_not_ready(
+    world: World, fake: FakeAsterisk
+) -> None:
+    """Else a subscriber is called, and dropped: nobody would hear of the answer."""
+    world.usual()
+    subscriber = world.phone().answers(after_s=0.2).hangs_up(after_s=1)
+    with world.running() as service:
+        fake.faults.delay(r"^/channels$", 2, count=1)
+        fake.faults.drop_websocket()
+        world.until(lambda: len(world.events("asterisk.connected")) == 2)
+        fake.faults.answer_5xx(-1, r"^/asterisk/info$")
+        fake.faults.drop_websocket()
+        world.until(lambda: len(world.events("asterisk.lost")) == 2)
+        world.asks()
+        world.until(lambda: len(fake.faults.plans) == 1 or not service.dialer.sessions)
+        assert not service.reconciled
+        assert subscriber.calls == []
+        fake.faults.clear()
+        subscriber.wait_for("ended", timeout_s=20)
+        world.finished()
+
+
+def test_asterisk_dies_while_leg_a_rings_and_the_subscriber_is_called_again(
+    world: World, fake: FakeAsterisk
+) -> None:
+    world.usual(retry_interval_s="0.5")
+    subscriber = world.phone()
+    with world.running():
+        world.rings()
+        subscriber.wait_for("ringing")
+        fake.faults.restart()
+        subscriber.wait_for("ringing", call=2, timeout_s=20)
+        subscriber.answer()
+        world.heard("enter the number")
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+
+
+# --- the queue -----------------------------------------------------------------------------------------------------
+
+
+def test_a_callback_taken_back_between_two_attempts_is_not_called_again(world: World) -> None:
+    world.usual()
+    subscriber = world.phone()
+    answer = world.asks(options={"retry_interval_s": "0", "attempts_busy": "3"})
+    with world.running() as service:
+        subscriber.wait_for("ringing")
+        assert take_back(world.stores, service.client, answer.request_id)
+        (request,) = world.finished()
+        world.nothing_left()
+    assert (request.state, len(subscriber.calls)) == ("cancelled", 1)
+
+
+def test_a_call_for_which_no_thread_is_left_is_made_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    start, refused = threading.Thread.start, []
+
+    def no_thread_for_the_first_call(thread: threading.Thread) -> None:
+        if thread.name.startswith("call-") and not refused:
+            refused.append(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread_for_the_first_call)
+    with world.running(housekeeping_s=0.5):
+        world.rings()
+        subscriber.wait_for("ended", timeout_s=20)
+        (request,) = world.finished()
+        world.nothing_left()
+    assert refused
+    assert (request.outcome, request.attempts) == ("hung_up", 1)
+
+
+def test_a_callback_that_nobody_expects_any_more_is_given_up(world: World) -> None:
+    world.usual()
+    subscriber = world.phone()
+    world.asks(options={"start_within_s": "60"})
+    with world.stores.database.transaction():
+        from stasis_callback.store.models import Request
+
+        Request.update(due_at_us=Request.due_at_us - 61_000_000).execute()
+    with world.running():
+        (request,) = world.finished()
+    assert (request.outcome, subscriber.calls) == ("too_late", [])
+
+
+def test_our_own_access_number_is_not_called_in_another_form(world: World) -> None:
+    """The trunk delivers it in national form, so that is how it is configured."""
+    world.usual()
+    world.access_number("800123457")
+    own = world.phone("420800123457")
+    subscriber = world.phone().answers().dials("420800123457#")
+    with world.running():
+        world.rings()
+        world.heard("not available")
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert own.calls == []
+    assert world.asks(number_b="420800123457").reason == "own_destination"
+
+
+def test_a_number_that_the_trunk_cannot_be_asked_for_gets_a_prompt(world: World) -> None:
+    object.__setattr__(world.settings.asterisk, "number_rules", f"s/^44/{'0' * 32}44/")
+    world.usual()
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    with world.running():
+        world.rings()
+        world.heard("not available")
+        subscriber.hang_up()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert request.outcome == "hung_up"
+
+
+# --- the service -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [Rate("44"), A_MINUTE_FOR_6_CENTS], ids=["free", "by the second"])
+def test_a_talk_taken_over_after_a_restart_lasts_as_long_as_it_is_paid_for(
+    world: World, tmp_path: Path, rate: Rate
+) -> None:
+    """Its timers stand where the slice of before ended, wherever the hold ends."""
+    world.sells(Rate("420"), rate)
+    world.access_number(hold_slice_s="10", hold_extend_before_s="5")
+    world.account()
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    with world.process(tmp_path) as service:
+        world.rings()
+        world.until(lambda: len([leg for leg in world.stores.calls.open_legs() if leg.answered_at_us]) == 2)
+        service.kill()
+        service.wait()
+    # The worst moment: the hold had grown, the timer had not been moved.
+    if rate.first_price_micros:
+        leg_b = next(leg for leg in world.stores.calls.open_legs() if leg.side == "b")
+        assert world.stores.ledger.change_hold(leg_b.id, 30_000)
+    with world.process(tmp_path):
+        with pytest.raises(AssertionError):
+            friend.wait_for("ended", timeout_s=14)
+        friend.hang_up()
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+
+
+def test_a_missed_call_that_came_while_nobody_listened_is_refused_and_called_back(
+    world: World, fake: FakeAsterisk
+) -> None:
+    """Killed between the commit and the refusal, or the link was down: the caller must not wait in silence."""
+    world.usual()
+    subscriber = world.phone().refuses(BUSY)
+    refusals: list[object] = []
+    with world.running() as service:
+        # As if the service had died in between: the call hangs in Asterisk, and nobody looks at it.
+        service._triggers.submit = lambda task: None  # type: ignore[method-assign]
+        caller = threading.Thread(target=lambda: refusals.append(world.rings()))
+        caller.start()
+        world.until(lambda: bool(service.client.channels.list()))
+    subscriber.forget().answers().hangs_up(after_s=1)
+    with world.running():
+        caller.join(20)
+        world.finished()
+        subscriber.wait_for("ended", timeout_s=20)
+        world.nothing_left()
+    assert [refusal.cause for refusal in refusals] == [17]  # type: ignore[attr-defined]
