@@ -96,8 +96,8 @@ class Observer(Protocol):
     def hang_up_asked(self, channel: Channel) -> None:
         """The service ends a channel."""
 
-    def within_transaction(self, request: str) -> None:
-        """A request to Asterisk was sent while a transaction of the database was open."""
+    def sent(self, method: str, path: str, *, within: bool) -> None:
+        """The service sends a request to Asterisk; `within` a transaction of the database."""
 
     def moment(self, channel: Channel, what: str) -> None:
         """A channel is `called`, `answered` or has `ended`."""
@@ -167,6 +167,7 @@ class SimAsterisk(Core):
         self.switch.cel = SimCel(folder / "cel.csv", self._note_life)
         self.network = SimNetwork(self, phones)
         self._crashing = False
+        self._freezes = 0
 
     # --- what the core asks of a wire --------------------------------------------------------------------------
 
@@ -181,11 +182,13 @@ class SimAsterisk(Core):
 
     def freeze(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT later."""
+        self._freezes += 1
         self.loop.frozen = True
         self.scheduler.call_in(seconds, self._thaw)
 
     def _thaw(self) -> None:
-        self.loop.frozen = False
+        self._freezes -= 1
+        self.loop.frozen = self._freezes > 0
 
     # --- faults beyond those of the core -----------------------------------------------------------------------
 
@@ -217,8 +220,8 @@ class SimAsterisk(Core):
 
     def requested(self, method: str, path: str, *, within: bool) -> None:
         """A request is about to be sent; `within` a transaction of the database, where none may be."""
-        if within and self.switch.observer is not None:
-            self.switch.observer.within_transaction(f"{method} {path}")
+        if self.switch.observer is not None:
+            self.switch.observer.sent(method, path, within=within)
 
     # --- the truth ---------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from stasis_callback.store.audit import verify
 
 from .asterisk import Life
 from .business import EarlierClock, dnis_of
-from .money import price_of, started_seconds
+from .money import PriceList, price_of, started_seconds
 from .plan import INTERNAL, PIN_ACCESS
 from .scheduler import START_US, US_PER_S
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 CLOCK_TOLERANCE_S = 2
 """A step of Asterisk's clock of less than this is not noticed."""
+NOTICED_S = 6.0
+"""Longer than it takes to notice that Asterisk is silent."""
+GIVEN_AWAY_S = 6.0
+"""The most that is given away of what Asterisk was last heard of."""
 OUR_REASONS = ("failed", "interrupted", "not_dialed", "")
 """Outcomes that are nobody's wish: a callback that never rang must not end with one."""
 
@@ -106,6 +110,8 @@ class Auditor:
         true_s, own_s = started_seconds(true_us), started_seconds(own_us)
         amount, says = xdr["amount_micros"], f"{leg_id} ({xdr['source']}, {xdr['outcome']})"
         doubt = self._doubt(life)
+        if doubt:
+            yield from self._too_little(life, price, says, amount)
         if not doubt and amount != price.cost(own_s):
             yield f"{says} is charged {amount} for {xdr['duration_us'] / 1e6:.3f} s, it was {own_us / 1e6:.3f} s"
         elif not doubt and xdr["charged_s"] != price.billed_s(own_s):
@@ -132,6 +138,26 @@ class Auditor:
             return "the journal could not be read"
         return ""
 
+    def _silence(self, life: Life) -> int | None:
+        """When the silence began in which a leg ended, or at whose end."""
+        spans = self._world.mishaps.silences
+        found = [a for a, b in spans if a <= (life.ended_true_us or 0) <= b + NOTICED_S * US_PER_S]
+        return min(found, default=None)
+
+    def _too_little(self, life: Life | None, price: PriceList, says: str, amount: int) -> Iterator[str]:
+        """Who doubts does not give away what is certain."""
+        world = self._world
+        if life is None or life.answered_true_us is None or life.stepped:
+            return
+        known_us = self._silence(life)
+        if known_us is None and life.journal_lost:
+            known_us = life.ended_true_us or 0
+        if known_us is None or world.hindered(life.answered_true_us - 20 * US_PER_S, known_us - 1):
+            return
+        certain_s = started_seconds(known_us - life.answered_true_us - GIVEN_AWAY_S * US_PER_S)
+        if amount < price.cost(certain_s):
+            yield f"{says} is charged {amount}, although {certain_s} s of it are certain"
+
     def _excused(self, leg_id: str, life: Life | None) -> bool:
         """Whether something hindered Asterisk itself, or a timer was late through no fault of the service."""
         world = self._world
@@ -140,7 +166,7 @@ class Auditor:
         if life.stepped or life.journal_lost or leg_id in world.watcher.overrun:
             return True
         began_us, ended_us = life.began_true_us, life.ended_true_us or 0
-        return any(a < ended_us and b > began_us for a, b in world.mishaps.frozen)
+        return any(a < ended_us and b > began_us for a, b in world.mishaps.silences)
 
     def _payers(self) -> Iterator[str]:
         """I17: who pays for what."""

@@ -50,7 +50,7 @@ class Mishaps:
         self._until_us = 0
         self._hidden: Path | None = None
         self.journal_gone: list[tuple[int, int]] = []
-        self.frozen: list[tuple[int, int]] = []
+        self.silences: list[tuple[int, int]] = []
         self._waiting: list[Fault] = []
         self._moments: Counter[Moment] = Counter()
         self._over = False
@@ -132,8 +132,8 @@ class Mishaps:
         span = self.lasts(0.0 if "clock" in kind else fault.seconds)
         if kind == "journal unreadable":
             self.journal_gone.append(span)
-        elif kind == "asterisk frozen":
-            self.frozen.append(span)
+        elif kind in ("asterisk frozen", "websocket half open"):
+            self.silences.append(span)
         match kind:
             case "ari 503":
                 requests.answer_5xx(count, path)

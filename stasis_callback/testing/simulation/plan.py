@@ -25,6 +25,10 @@ MOMENTS: tuple[Moment, ...] = Moment.__args__  # type: ignore[attr-defined]
 FAULTS: tuple[FaultKind, ...] = FaultKind.__args__  # type: ignore[attr-defined]
 
 
+WEIGHTS = {"service killed": 4, "ari 503": 2, "ari slow": 2, "ari answer lost": 2, "error after commit": 2}
+"""What is drawn more often than the others."""
+
+
 @dataclass(frozen=True)
 class Fault:
     """Something that goes wrong. `seconds` is how long, or how far a clock is moved."""
@@ -273,7 +277,9 @@ class Planner:
         random = self.random
         count = random.choice((0, 1, 1, 1, 2, 2, 3, 5))
         # Few kinds at a time, so that what is found can be understood, but any of them often.
-        kinds = random.sample(FAULTS, random.choice((1, 1, 2, 3)))
+        kinds = random.choices(
+            FAULTS, [WEIGHTS.get(kind, 1) for kind in FAULTS], k=random.choice((1, 1, 2, 3))
+        )
         found = [self._fault(random.choice(kinds), last_s) for _ in range(count)]
         return tuple(sorted(found, key=lambda fault: fault.at_s))
 

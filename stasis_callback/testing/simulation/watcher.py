@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CORRECTED_WITHIN_S = 12.0
 """A timer that took effect late, and so reaches too far, must be drawn in within two requests that time out."""
+HEARD_S = 0.1
+"""An event is with the service after so long."""
 STARS_S = 5.0
 
 
@@ -38,6 +40,8 @@ class Watcher:
     too_far: dict[str, TooFar] = field(default_factory=dict)
     overrun: dict[str, int] = field(default_factory=dict)
     """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
+    knew: dict[str, bool] = field(default_factory=dict)
+    """By leg: whether it talked when the service last asked for its end."""
     within: int = 0
     """Requests sent within a transaction; one is told, all are one mistake."""
     stars_us: dict[str, int] = field(default_factory=dict)
@@ -140,11 +144,25 @@ class Watcher:
         if not cancelled:
             world.broken(f"{channel.id} is hung up by the service while the two talk")
 
-    def within_transaction(self, request: str) -> None:
-        """Nobody's writing waits for Asterisk."""
-        if not self.within:
-            self.world.broken(f"{request} was sent within a transaction of the database")
-        self.within += 1
+    def sent(self, method: str, path: str, *, within: bool) -> None:
+        """Nobody's writing waits for Asterisk; and what the service could know when it asked for a hang-up."""
+        if within:
+            if not self.within:
+                self.world.broken(f"{method} {path} was sent within a transaction of the database")
+            self.within += 1
+        if method == "DELETE" and path.startswith("/channels/"):
+            channel = self.world.asterisk.switch.channels.get(path.removeprefix("/channels/"))
+            if channel is not None:
+                self.knew[channel.id] = self._talks(channel)
+
+    def _talks(self, channel: Channel) -> bool:
+        """Whether two talk on this channel, since long enough for the service to have heard of it."""
+        lives = self.world.asterisk.lives
+        if channel.bridge is None or channel.state != "Up":
+            return False
+        up = [lives[one.id].answered_true_us or 0 for one in channel.bridge.channels if one.state == "Up"]
+        known_us = HEARD_S + self.world.shape.late_s
+        return len(up) > 1 and max(up) < self.world.scheduler.now_us - known_us * US_PER_S
 
     def moment(self, channel: Channel, what: str) -> None:
         """The faults that wait for this are due."""
