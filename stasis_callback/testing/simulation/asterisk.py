@@ -45,8 +45,8 @@ class Life:
     answered_true_us: int | None = None
     ended_us: int | None = None
     ended_true_us: int | None = None
-    lives: int = 1
-    """How many channels had this id, one after the other."""
+    rang_before: bool = False
+    """An earlier channel of this id had reached a phone."""
     how: str = ""
     """`Channel.ended_by`, or `crash`."""
     stepped: bool = False
@@ -233,7 +233,7 @@ class SimAsterisk(Core):
         if event == "CHAN_START":
             before = self.lives.get(channel.id)
             life = self.lives[channel.id] = Life(channel.id, channel.kind, channel.exten, now_us)
-            life.lives = before.lives + 1 if before else 1
+            life.rang_before = before is not None and (before.offered or before.rang_before)
             return
         life = self.lives[channel.id]
         life.dialled = channel.dial_string.partition("@")[0] or channel.exten

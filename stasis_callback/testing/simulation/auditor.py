@@ -26,7 +26,7 @@ CLOCK_TOLERANCE_S = 2
 """A step of Asterisk's clock of less than this is not noticed."""
 NOTICED_S = 6.0
 """Longer than it takes to notice that Asterisk is silent."""
-GIVEN_AWAY_S = 6.0
+GIVEN_AWAY_US = 6 * US_PER_S
 """The most that is given away of what Asterisk was last heard of."""
 OUR_REASONS = ("failed", "interrupted", "not_dialed", "")
 """Outcomes that are nobody's wish: a callback that never rang must not end with one."""
@@ -132,6 +132,8 @@ class Auditor:
             return "Asterisk died and its journal has no end"
         if life.stepped:
             return "Asterisk's clock was moved"
+        if self._silence(life) is not None:
+            return "nothing was heard of Asterisk when it ended"
         if any(
             a - 60 * US_PER_S < (life.ended_true_us or 0) < b for a, b in self._world.mishaps.journal_gone
         ):
@@ -154,7 +156,7 @@ class Auditor:
             known_us = life.ended_true_us or 0
         if known_us is None or world.hindered(life.answered_true_us - 20 * US_PER_S, known_us - 1):
             return
-        certain_s = started_seconds(known_us - life.answered_true_us - GIVEN_AWAY_S * US_PER_S)
+        certain_s = started_seconds(known_us - life.answered_true_us - GIVEN_AWAY_US)
         if amount < price.cost(certain_s):
             yield f"{says} is charged {amount}, although {certain_s} s of it are certain"
 

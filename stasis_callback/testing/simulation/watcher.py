@@ -52,8 +52,8 @@ class Watcher:
     def leg_made(self, channel: Channel) -> None:
         """I10, I15: noted and paid for, for the first time, and nobody else calls there."""
         world = self.world
-        if world.asterisk.lives[channel.id].lives > 1:
-            world.broken(f"{channel.id} was called a second time under the same id")
+        if world.asterisk.lives[channel.id].rang_before:
+            world.broken(f"{channel.id} is called a second time under the same id")
         rows = world.rows(
             "SELECT leg.state, hold.state AS hold FROM leg JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?",
             channel.id,
