@@ -101,7 +101,7 @@ class Auditor:
             yield f"{leg_id} was charged and has no call record"
 
     def _charge(self, leg_id: str, xdr: Any) -> Iterator[str]:
-        price = price_of(self._world.plan.prices, xdr["number"])
+        price = price_of(self._world.plan.business.prices, xdr["number"])
         if price is None:
             yield f"{leg_id} went to {xdr['number']}, which has no price"
             return

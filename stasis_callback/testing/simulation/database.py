@@ -34,6 +34,9 @@ class StoreFaults:
     after_it: Callable[[int], None] = lambda number: None
     """Called after each commit."""
     commits: int = 0
+    flaky_percent: int = 0
+    """In how many of a hundred commits something goes wrong before, and as many after."""
+    strikes: Callable[[int], bool] = lambda percent: False
     hit: Callable[[str], None] = lambda kind: None
 
     def active(self, kind: Kind, now_us: int) -> bool:
@@ -86,8 +89,8 @@ class Instrumented:
         self._commit()
         faults.after_it(number)
         self._clock.scheduler.give_way()
-        if faults.after_commit:
-            faults.after_commit -= 1
+        if faults.after_commit or faults.strikes(faults.flaky_percent):
+            faults.after_commit = max(faults.after_commit - 1, 0)
             faults.hit("error after commit")
             raise failed("whether it was committed is not known", self._either())
 
@@ -100,8 +103,8 @@ class Instrumented:
         if faults.active("full", clock.scheduler.now_us):
             faults.hit("disk full")
             raise failed("database or disk is full", sqlite3.SQLITE_FULL)
-        if faults.before_commit:
-            faults.before_commit -= 1
+        if faults.before_commit or faults.strikes(faults.flaky_percent):
+            faults.before_commit = max(faults.before_commit - 1, 0)
             faults.hit("error before commit")
             raise failed("it was not committed", self._either())
 

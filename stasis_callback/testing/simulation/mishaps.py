@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,10 +27,13 @@ class NotedFaults(Faults):
     def __init__(self, mishaps: Mishaps) -> None:
         super().__init__(lambda name, seconds: None)
         self._mishaps = mishaps
+        self.flaky_percent = 0
 
     def due(self, act: Literal["5xx", "delay", "lose"], path: str) -> FaultyRequests | None:
         """The plan that applies, noted."""
         found = super().due(act, path)
+        if found is None and act != "delay" and self._mishaps.strikes(self.flaky_percent):
+            found = FaultyRequests(act, re.compile(""), 1)
         if found is not None:
             names = {"5xx": "ari 503", "delay": "ari slow", "lose": "ari answer lost"}
             self._mishaps.happened(names[act])
@@ -41,9 +45,10 @@ class Mishaps:
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
-        world.asterisk.faults = NotedFaults(self)
+        self._faulty = world.asterisk.faults = NotedFaults(self)
         world.asterisk.switch.trunk_causes = world.asterisk.faults.trunk_causes
         world.store_faults.hit = self.happened
+        world.store_faults.strikes = self.strikes
         world.store_faults.on_commit = self._before_commit
         world.store_faults.after_it = self._after_commit
         self._kill_at: tuple[int, float] | None = None
@@ -56,6 +61,10 @@ class Mishaps:
         self._over = False
         self._times: list[tuple[int, int]] = []
         """From when to when something is not as it should be."""
+
+    def strikes(self, percent: int) -> bool:
+        """Whether it goes wrong this time."""
+        return percent > 0 and self._world.scheduler.random.randrange(100) < percent
 
     def plan(self) -> float:
         """Set all timers; when the last fault that has a time is over, in seconds."""
@@ -84,6 +93,8 @@ class Mishaps:
         self._world.asterisk.faults.clear()
         self._world.store_faults.before_commit = self._world.store_faults.after_commit = 0
         self._world.shape.late_s = self._world.shape.twice = 0.0
+        self._requests_well()
+        self._store_well()
         self._kill_at = None
 
     def happened(self, kind: str) -> None:
@@ -127,7 +138,7 @@ class Mishaps:
         if self._over:
             return
         world, kind = self._world, fault.kind
-        requests, store = world.asterisk.faults, world.store_faults
+        requests, store = self._faulty, world.store_faults
         count, path = fault.count, fault.path
         span = self.lasts(0.0 if "clock" in kind else fault.seconds)
         if kind == "journal unreadable":
@@ -141,6 +152,12 @@ class Mishaps:
                 requests.delay(path, fault.seconds, count=count)
             case "ari answer lost":
                 requests.lose_answers(count, path)
+            case "ari flaky":
+                requests.flaky_percent = count
+                world.scheduler.call_in(fault.seconds, self._requests_well)
+            case "store flaky":
+                store.flaky_percent = count
+                world.scheduler.call_in(fault.seconds, self._store_well)
             case "error before commit":
                 store.before_commit += count
             case "error after commit":
@@ -167,6 +184,7 @@ class Mishaps:
                 world.scheduler.call_in(seconds, self._events_once)
             case "events late":
                 world.shape.late_s = min(seconds, 4.0)
+                world.shape.overtaking = fault.count == 2
                 world.scheduler.call_in(seconds, self._events_in_time)
             case "asterisk frozen":
                 asterisk.freeze(seconds)
@@ -193,11 +211,18 @@ class Mishaps:
             case "journal unreadable":
                 self._hide_journal(seconds)
 
+    def _requests_well(self) -> None:
+        self._faulty.flaky_percent = 0
+
+    def _store_well(self) -> None:
+        self._world.store_faults.flaky_percent = 0
+
     def _events_once(self) -> None:
         self._world.shape.twice = 0.0
 
     def _events_in_time(self) -> None:
         self._world.shape.late_s = 0.0
+        self._world.shape.overtaking = False
 
     def _hide_journal(self, seconds: float) -> None:
         """A folder stands where the journal was; Asterisk goes on writing into the file it has open."""

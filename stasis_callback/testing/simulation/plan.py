@@ -13,10 +13,12 @@ from .people import Script
 HOME, ABROAD, FREE, DEAR, FORBIDDEN = "4202", "4420", "800", "4312", "882"
 ACCESS, PIN_ACCESS, INTERNAL = "420800123456", "420800765432", "internal1"
 
+BUSINESSES, SUBSCRIBERS = 16, 4
+
 Trigger = Literal["missed", "dnis", "pin", "order"]
 FaultKind = Literal[
     "ari 503", "ari slow", "ari answer lost", "websocket dropped", "websocket half open", "events twice",
-    "events late", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut", "service killed",
+    "events late", "ari flaky", "store flaky", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut", "service killed",
     "service stopped", "service clock", "asterisk clock", "machine clock", "database locked", "database full",
     "database away", "error before commit", "error after commit", "trunk congested", "journal unreadable",
 ]  # fmt: skip
@@ -38,6 +40,7 @@ class Fault:
     kind: FaultKind
     seconds: float = 0.0
     count: int = 1
+    """How often; of what is flaky, in how many of a hundred; of late events, 2 when they overtake others."""
     path: str = ""
     """Of ARI requests: a regular expression."""
     commit: int = 0
@@ -47,12 +50,22 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Business:
+    """What is sold, and over what: the same for many simulations."""
+
+    prices: tuple[PriceList, ...]
+    credits: tuple[int, ...]
+    """The credit limit of each subscriber, in micros."""
+    trunk_limits: tuple[int | None, ...] = ()
+    """How many calls each of two trunks carries; empty for the one of the settings."""
+
+
+@dataclass(frozen=True)
 class Subscriber:
     """An account and its phone."""
 
     number: str
     funds_micros: int
-    credit_micros: int = 0
     scripts: tuple[Script, ...] = ()
     pin: str = ""
 
@@ -72,13 +85,12 @@ class Plan:
     """One simulation."""
 
     seed: int
-    prices: tuple[PriceList, ...]
+    business: Business
     options: dict[str, str]
     subscribers: tuple[Subscriber, ...]
     friends: dict[str, tuple[Script, ...]]
     asked: tuple[Asked, ...]
     faults: tuple[Fault, ...] = ()
-    two_trunks: bool = False
     internal_funds_micros: int = 0
 
     def text(self) -> str:
@@ -95,7 +107,11 @@ def load(text: str) -> Plan:
 
     return Plan(
         seed=raw["seed"],
-        prices=tuple(PriceList(**one) for one in raw["prices"]),
+        business=Business(
+            tuple(PriceList(**one) for one in raw["business"]["prices"]),
+            tuple(raw["business"]["credits"]),
+            tuple(raw["business"]["trunk_limits"]),
+        ),
         options=raw["options"],
         subscribers=tuple(
             Subscriber(**{**one, "scripts": tuple(script(s) for s in one["scripts"])})
@@ -104,7 +120,6 @@ def load(text: str) -> Plan:
         friends={number: tuple(script(s) for s in scripts) for number, scripts in raw["friends"].items()},
         asked=tuple(Asked(**one) for one in raw["asked"]),
         faults=tuple(Fault(**one) for one in raw["faults"]),
-        two_trunks=raw["two_trunks"],
         internal_funds_micros=raw["internal_funds_micros"],
     )
 
@@ -112,6 +127,36 @@ def load(text: str) -> Plan:
 def make_plan(seed: int) -> Plan:
     """The plan of a seed."""
     return Planner(seed).plan()
+
+
+def pin_of(subscriber: int) -> str:
+    """The PIN of a subscriber who logs in."""
+    return f"9000000{subscriber}"
+
+
+def make_business(number: int) -> Business:
+    """One of some businesses."""
+    random = Random(f"business {number}")
+    free_s, grace_s = random.choice((0, 0, 0, 5)), random.choice((0, 0, 0, 3))
+    surcharge, minimum = random.choice((0, 0, 500)), random.choice((0, 0, 20_000))
+    unit = random.choice((1, 1, 100, 10_000))
+
+    def one(prefix: str, per_minute: int, fees: tuple[int, ...], intervals: Any) -> PriceList:
+        first_s, next_s = random.choice(intervals)
+        return PriceList(
+            prefix, random.choice(fees), first_s, per_minute, next_s, per_minute, free_s, grace_s,
+            surcharge, minimum, unit,
+        )  # fmt: skip
+
+    by_second, by_minute = ((1, 1), (1, 1), (30, 6)), ((60, 60), (60, 1))
+    prices = (
+        one(HOME, random.choice((0, 60_000, 60_000)), (0, 0, 10_000), by_second),
+        one(ABROAD, 120_000, (0, 0, 30_000), by_second),
+        one(DEAR, 600_000, (0, 100_000), by_minute),
+        one(FREE, 0, (0,), by_second),
+    )
+    limits = random.choice(((), (), (None, None), (1, 1), (2, None)))
+    return Business(prices, tuple(random.choice((0, 0, 0, 100_000)) for _ in range(SUBSCRIBERS)), limits)
 
 
 @dataclass
@@ -128,7 +173,7 @@ class Planner:
     def plan(self) -> Plan:
         """A business, people, and what goes wrong."""
         random = self.random
-        count = random.choice((1, 1, 2, 2, 3, 4))
+        count = random.choice((1, 1, 2, 2, 3, SUBSCRIBERS))
         friends = {f"{prefix}7123456{n}": self._friend() for n, prefix in enumerate((ABROAD, DEAR, FREE))}
         subscribers = tuple(self._subscriber(n, list(friends)) for n in range(count))
         asked = tuple(
@@ -139,13 +184,12 @@ class Planner:
         )
         return Plan(
             seed=self.seed,
-            prices=self._prices(),
+            business=make_business(random.randrange(BUSINESSES)),
             options=self._options(),
             subscribers=subscribers,
             friends=friends,
             asked=asked,
             faults=self._faults(max((one.at_s for one in asked), default=0.0)),
-            two_trunks=random.random() < 0.3,
             internal_funds_micros=random.choice((2_000_000, 20_000_000)),
         )
 
@@ -153,29 +197,6 @@ class Planner:
         return subscribers + self.random.choice((0, 0, 1, 2))
 
     # --- the business ------------------------------------------------------------------------------------------
-
-    def _prices(self) -> tuple[PriceList, ...]:
-        random = self.random
-        free_s, grace_s = random.choice((0, 0, 0, 5)), random.choice((0, 0, 0, 3))
-        surcharge, minimum = random.choice((0, 0, 500)), random.choice((0, 0, 20_000))
-        unit = random.choice((1, 1, 100, 10_000))
-
-        def one(
-            prefix: str, per_minute: int, fees: tuple[int, ...], intervals: tuple[tuple[int, int], ...]
-        ) -> PriceList:
-            first_s, next_s = random.choice(intervals)
-            return PriceList(
-                prefix, random.choice(fees), first_s, per_minute, next_s, per_minute, free_s, grace_s,
-                surcharge, minimum, unit,
-            )  # fmt: skip
-
-        by_second, by_minute = ((1, 1), (1, 1), (30, 6)), ((60, 60), (60, 1))
-        return (
-            one(HOME, random.choice((0, 60_000, 60_000)), (0, 0, 10_000), by_second),
-            one(ABROAD, 120_000, (0, 0, 30_000), by_second),
-            one(DEAR, 600_000, (0, 100_000), by_minute),
-            one(FREE, 0, (0,), by_second),
-        )
 
     def _options(self) -> dict[str, str]:
         random = self.random
@@ -190,7 +211,7 @@ class Planner:
             "attempts_no_answer": random.choice((1, 2)),
             "attempts_busy": random.choice((1, 2)),
             "attempts_congestion": random.choice((2, 3)),
-            "retry_interval_s": random.choice((0, 2, 10)),
+            "retry_interval_s": random.choice((1, 2, 10)),
             "callback_delay_s": random.choice((0, 0, 0, 3)),
             "dedupe_window_s": random.choice((0, 5, 60)),
             "first_digit_timeout_s": random.choice((4, 8)),
@@ -215,9 +236,9 @@ class Planner:
         scripts = tuple(self._callers_script(friends, "") for _ in range(random.choice((1, 2))))
         pin = ""
         if random.random() < 0.15:
-            pin = f"9{random.randrange(10**7):07d}{number}"
+            pin = pin_of(number)
             scripts = tuple(self._callers_script(friends, pin) for _ in range(random.choice((1, 2))))
-        return Subscriber(f"{HOME}1234567{number}", funds, random.choice((0, 0, 0, 100_000)), scripts, pin)
+        return Subscriber(f"{HOME}1234567{number}", funds, scripts, pin)
 
     def _ringing_s(self) -> float:
         return self.random.choice((0.2, 0.2, 1.0, 1.0, 1.0, 3.0, 3.0, 7.0, 15.0))
@@ -303,6 +324,10 @@ class Planner:
             return Fault(at_s, kind, seconds, random.choice((1, 1, 2, 4, 10)), path)
         if kind in ("service clock", "asterisk clock", "machine clock"):
             return Fault(at_s, kind, random.choice((-1.0, 1.0)) * random.choice((1.0, 5.0, 60.0, 3600.0)))
+        if kind in ("ari flaky", "store flaky"):
+            return Fault(at_s, kind, random.choice((10.0, 60.0, 300.0)), count=random.choice((4, 10, 25)))
+        if kind == "events late":
+            return Fault(at_s, kind, random.choice((0.5, 2.0, 15.0)), count=random.choice((1, 2)))
         if kind == "service killed":
             return Fault(
                 at_s, kind, random.choice((0.5, 2.0, 10.0, 40.0)), commit=random.choice((0, 0, 1, 2, 3, 5))

@@ -27,6 +27,8 @@ START_US = 1_800_000_000 * US_PER_S
 
 BUSY_LIMIT = 50_000
 """So many turns without any time passing: somebody waits without waiting."""
+TURNS_LIMIT = 200_000
+"""So many turns that a simulation does not need: somebody does the same over and over."""
 
 
 class Killed(BaseException):
@@ -100,7 +102,7 @@ class Scheduler:
         self.stickiness = random.choice((0.0, 0.3, 0.7, 0.9))
         """How likely a thread that could go on does: short and long runs find different races."""
         self.switches = 0
-        self._turns = 0
+        self._turns = self._all_turns = 0
         self.failure: BaseException | None = None
         self._digest = hashlib.sha256()
         self._main = Thread("main", None)
@@ -217,8 +219,9 @@ class Scheduler:
         """Who goes on. Does what actors and timers have to do before that."""
         me = self.current
         self._turns += 1
-        if self._turns > BUSY_LIMIT:
-            self.failure = self.failure or Stuck(f"no time passes: {me.name} is busy")
+        self._all_turns += 1
+        if self._turns > BUSY_LIMIT or self._all_turns > TURNS_LIMIT:
+            self.failure = self.failure or Stuck(f"{me.name} is busy without end")
         while True:
             if self.failure is not None:
                 self._main.ready = True

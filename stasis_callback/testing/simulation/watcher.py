@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stasis_callback.testing.fake.model import Channel
+from stasis_callback.testing.phones import SECOND_TRUNK
 
+from .asterisk import TRUNK
 from .money import price_of
 from .scheduler import US_PER_S
 
@@ -75,8 +77,18 @@ class Watcher:
             ]
             if others:
                 world.broken(f"{channel.id} calls a number that {others[0]} is calling already")
+        self._trunk_carries(channel)
         if channel.fuse is None:
             world.broken(f"{channel.id} is made without a timer")
+
+    def _trunk_carries(self, channel: Channel) -> None:
+        """No trunk has more calls than it may."""
+        world, trunk = self.world, channel.dial_string.partition("@")[2]
+        limits = dict(zip((TRUNK, SECOND_TRUNK), world.plan.business.trunk_limits, strict=False))
+        carried = [c for c in world.asterisk.switch.channels.values() if c.dial_string.endswith(f"@{trunk}")]
+        limit = limits.get(trunk)
+        if limit is not None and len(carried) > limit:
+            world.broken(f"{channel.id} is call {len(carried)} on trunk {trunk}, which carries {limit}")
 
     def timer_set(self, channel: Channel, after_s: float) -> None:
         """I11: the timer of a leg ends within what is held for it, from the moment it counts."""
@@ -90,7 +102,7 @@ class Watcher:
             if after_s <= 0:
                 world.broken(f"{channel.id}: its timer is switched off")
             return
-        price = price_of(world.plan.prices, found[0]["number"])
+        price = price_of(world.plan.business.prices, found[0]["number"])
         life = world.asterisk.lives[channel.id]
         elapsed_s = 0.0
         if life.answered_true_us is not None:
@@ -131,12 +143,9 @@ class Watcher:
         """A talk goes on until one of the two hangs up, keys `**`, or it is not paid for any more."""
         world = self.world
         request_id, _, side = channel.id.rpartition("-")
-        if channel.state != "Up" or channel.bridge is None or side[:1] not in ("a", "b"):
+        if side[:1] not in ("a", "b") or not self.knew.get(channel.id) or not self._talks(channel):
             return
-        partners = [
-            other for other in channel.bridge.channels if other is not channel and other.state == "Up"
-        ]
-        if not partners or world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
+        if world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
             return
         cancelled = world.rows(
             "SELECT 1 FROM request_event WHERE request_id = ? AND step = 'cancelling'", request_id

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -126,7 +126,7 @@ class SimSocket:
         self._cut = False
         self.silent = False
         """Half open: nothing comes through any more, and nobody is told."""
-        self._last_us = 0
+        self._last_us: defaultdict[str, int] = defaultdict(int)
         asterisk.sockets.append(self)
         asterisk.switch.apps.connect(APP, self.take)
 
@@ -135,15 +135,18 @@ class SimSocket:
     def take(self, event: Json) -> None:
         """Asterisk sends an event."""
         data = jsonlib.dumps(event).encode()
+        about = event.get("channel") or event.get("peer") or {}
+        lane = str(about.get("id", "")) if self._shape.overtaking else ""
         for _ in range(self._shape.copies(event)):
-            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event))
+            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lane)
 
-    def _deliver(self, opcode: int, data: bytes, delay_s: float) -> None:
+    def _deliver(self, opcode: int, data: bytes, delay_s: float, lane: str = "") -> None:
         scheduler = self._sim.scheduler
         if not self._open or self.silent:
             return
         at_us = scheduler.now_us + round(delay_s * US_PER_S)
-        self._last_us = at_us = max(at_us, self._last_us)  # one after the other: it is TCP
+        # One after the other, as TCP has it; within Asterisk events of one channel may overtake another's.
+        self._last_us[lane] = at_us = max(at_us, self._last_us[lane])
         scheduler.call_at(at_us, lambda: self._arrive(opcode, Frame(data)))
 
     def _arrive(self, opcode: int, frame: Frame) -> None:
@@ -237,6 +240,7 @@ class Shape:
     def __init__(self, random: Any) -> None:
         self._random = random
         self.late_s = 0.0
+        self.overtaking = False
         self.twice = 0.0
         self.doubled: Callable[[Json], None] = lambda event: None
 

@@ -32,8 +32,9 @@ PATIENCE_S = 1_500.0
 """Virtual time after the last fault within which everything must have come to its end."""
 CALLS_S = 240.0
 """Virtual time after the last call is asked for in which faults may still begin."""
-LOOK_S = 5.0
-AFTERWARDS_S = 20.0
+LOOK_S = 2.0
+AFTERWARDS_S = 12.0
+"""Two rounds of housekeeping: nothing comes back."""
 ASKS_AGAIN_S, ASKS_TIMES = 4.0, 4
 
 
@@ -104,8 +105,12 @@ class SimWorld:
         self._wait_until(START_US + round(over_s * US_PER_S))
         self._wait_for_quiet(CALLS_S)
         self.mishaps.end()
-        self._wait_for_quiet(PATIENCE_S)
-        self._wait_until(self.scheduler.now_us + round(AFTERWARDS_S * US_PER_S))
+        deadline_us = self.scheduler.now_us + round(PATIENCE_S * US_PER_S)
+        quiet = False
+        while not quiet and self.scheduler.now_us < deadline_us:
+            self._wait_for_quiet((deadline_us - self.scheduler.now_us) / US_PER_S)
+            self._wait_until(self.scheduler.now_us + round(AFTERWARDS_S * US_PER_S))
+            quiet = self._quiet()
         self.finished_us = self.scheduler.now_us
 
     def _wait_for_quiet(self, patience_s: float) -> None:
