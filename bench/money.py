@@ -38,6 +38,7 @@ class Shop:
 
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
+        stores.nodes.enter()
         stores.tariffs.add("retail", "USD")
         stores.tariffs.put_rates(
             "retail", [NewRate(Rate("44", first_price_micros=60_000, next_price_micros=60_000))]

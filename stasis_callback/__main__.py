@@ -9,7 +9,8 @@ import typer
 
 from stasis_callback.admin.app import app, execute
 from stasis_callback.admin.context import settings, store
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.admin.output import complain
+from stasis_callback.core.errors import InvalidInput, NodeAlive
 
 
 @app.command("run")
@@ -26,7 +27,12 @@ def run(
 
     with store():  # says what is missing, where the service would make an empty database
         pass
-    raise typer.Exit(service.run(settings(), only_web=only == "web"))
+    try:
+        code = service.run(settings(), only_web=only == "web")
+    except NodeAlive as error:
+        complain(str(error))
+        code = service.REPLACED_EXIT_CODE
+    raise typer.Exit(code)
 
 
 def main() -> int:

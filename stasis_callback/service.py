@@ -24,6 +24,7 @@ from stasis_callback.engine.admission import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.funding import Funding
+from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
@@ -43,7 +44,7 @@ log = structlog.get_logger()
 TRIGGER_THREADS = 8
 HOUSEKEEPING_S = 5.0
 REPLACED_EXIT_CODE = 3
-"""Another process took the application over; deploy/stasis-callback.service does not restart then."""
+"""Another process took the application over, or has our name; the systemd unit in deploy/ does not restart then."""
 
 
 class Service:
@@ -87,7 +88,10 @@ class Service:
         )
         services = self._services(settings)
         self._reconciled_connection = 0
-        self.dialer = Dialer(services, settings.limits.live_calls, lambda: self.reconciled)
+        self.dialer = Dialer(
+            services, settings.limits.live_calls, lambda: self.reconciled and self.node.may_dial()
+        )
+        self.node = self._node_keeper(settings, services.journal)
         self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
@@ -96,7 +100,11 @@ class Service:
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers = Workers()
         self.workers.add(
-            self.dialer.worker, self._queue_watch.worker, *self.link.workers, *self._triggers.workers
+            self.node.worker,
+            self.dialer.worker,
+            self._queue_watch.worker,
+            *self.link.workers,
+            *self._triggers.workers,
         )
         self._wake = self._clock.inbox()
         self._exit_code = 0
@@ -120,6 +128,18 @@ class Service:
             ),
         )
 
+    def _node_keeper(self, settings: Settings, journal: CelJournal) -> NodeKeeper:
+        return NodeKeeper(
+            self.stores,
+            self.client,
+            journal,
+            self._clock,
+            dead_after_s=settings.limits.node_dead_after_s,
+            under_way=lambda: [session.request.id for session in self.dialer.sessions],
+            on_left_behind=self.dialer.wake,
+            on_replaced=lambda: self.stop(REPLACED_EXIT_CODE),
+        )
+
     def _web_server(self, settings: Settings) -> WebServer:
         from stasis_callback.web.server import WebServer
 
@@ -138,10 +158,12 @@ class Service:
         return MailServer(settings, self.stores, self._clock, wake_dialer=self.dialer.wake)
 
     def start(self) -> None:
-        """Listen first, then connect to Asterisk, take care of calls left behind, and begin to call.
+        """Take the node's name, listen, then connect to Asterisk, take care of calls left behind, and begin to call.
 
-        What cannot listen (its port is in use) ends the start before any call is touched.
+        What cannot listen (its port is in use) ends the start before any call is touched. Raises NodeAlive, with
+        nothing begun, when another process is the node of this name.
         """
+        self.node.start()
         if self.web:
             self.web.start()
         if self.mail:
@@ -174,6 +196,7 @@ class Service:
         self.dialer.stop()
         self.link.stop()
         self._triggers.stop()
+        self.node.stop()
         self.client.close()
 
     @property
@@ -197,7 +220,11 @@ class Service:
 
     def _duties(self) -> list[Callable[[], object]]:
         """What is done every few seconds; one that fails leaves the others alone."""
-        duties: list[Callable[[], object]] = [self.workers.revive, self.dialer.renew_leases]
+        duties: list[Callable[[], object]] = [
+            self.workers.revive,
+            self.dialer.renew_leases,
+            self.dialer.end_taken_back,
+        ]
         if self.web:
             duties.append(self.web.keep_house)
         if self.mail:
@@ -236,6 +263,7 @@ class Service:
         """Compare what we believe with what Asterisk has; only then are new calls made."""
         connection = self.link.connection
         self.client.time.measure()
+        self.node.meets(self.client.info())
         for session in self.dialer.sessions:
             session.link_is_back()
         channels = self._look_at_calls()

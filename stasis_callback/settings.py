@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,6 +28,11 @@ PLACES = (Path("stasis-callback.toml"), Path("/etc/stasis-callback/stasis-callba
 ENVIRONMENT_PREFIX = "STASIS_CALLBACK_"
 
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+
+
+def host_name() -> str:
+    """The machine's name, in the letters of a node's."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", socket.gethostname()).strip("-")[:40] or "node"
 
 
 class Section(BaseModel):
@@ -69,10 +75,16 @@ class AsteriskSettings(Section):
 
 
 class LimitSettings(Section):
-    """What protects the node from too much at once."""
+    """What protects the node from too much at once, and when others look after its calls."""
 
     queue: int = Field(1000, ge=1, le=100_000, description="Callbacks waiting; more are refused.")
     live_calls: int = Field(200, ge=1, le=10_000, description="Callbacks under way at once; more wait.")
+    node_dead_after_s: int = Field(
+        300,
+        ge=1,
+        le=86_400,
+        description="What a dead node has left under way is ended by another after so long without a sign of life.",
+    )
 
 
 class WebSettings(Section):
@@ -171,7 +183,10 @@ class Settings(BaseSettings):
         env_prefix=ENVIRONMENT_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    node: Word = Field("node1", description="This node's name; each Asterisk has its own.")
+    node: Word = Field(
+        default_factory=host_name,
+        description="This node's name, which no other has; each Asterisk has its own node.",
+    )
     log_format: Annotated[str, StringConstraints(pattern="^(text|json)$")] = Field(
         "text", description="text for people, json for programs."
     )

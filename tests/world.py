@@ -153,7 +153,10 @@ class World:
         with log_path.open("wb") as log:
             process = subprocess.Popen(command, stderr=log, stdout=log, env=os.environ | environment)
         try:
-            self.until(lambda: "asterisk.connected" in log_path.read_text() or process.poll() is not None)
+            self.until(
+                lambda: "asterisk.connected" in log_path.read_text() or process.poll() is not None,
+                timeout_s=60,  # a busy machine takes its time to load an interpreter
+            )
             assert process.poll() is None, log_path.read_text()
             yield process
         finally:

@@ -104,10 +104,17 @@ def _setting_rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _setting_rows(field.annotation, f"{prefix}{name}.")
             continue
-        default = field.default
-        text = default.get_secret_value() if isinstance(default, SecretStr) else str(default)
         variable = ENVIRONMENT_PREFIX + f"{prefix}{name}".replace(".", "__").upper()
-        yield _row(f"`{prefix}{name}`", _code(text), _values(field), f"`{variable}`", field.description or "")
+        yield _row(
+            f"`{prefix}{name}`", _default(field), _values(field), f"`{variable}`", field.description or ""
+        )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "the machine's name"  # the only one that is not the same everywhere
+    default = field.default
+    return _code(default.get_secret_value() if isinstance(default, SecretStr) else str(default))
 
 
 def _values(field: FieldInfo) -> str:

@@ -25,6 +25,7 @@ from stasis_callback.admin import (
     email,
     installation,
     ledgers,
+    nodes,
     products,
     rates,
     reports,
@@ -50,7 +51,8 @@ app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty
 app.command("init")(installation.init)
 for noun in (
     customers, tariffs, rates, products, account_money, vouchers, vendors, trunks, routes, access_numbers,
-    translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, config, sounds, databases,
+    translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, nodes,
+    config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app)
 app.command("doctor")(doctor.doctor)

@@ -10,7 +10,7 @@ from stasis_callback.admin import requests
 from stasis_callback.admin.context import AsJson, asterisk, find_request, settings, store
 from stasis_callback.admin.output import print_json, print_list, published
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import UNDER_WAY, RequestState
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(name="call", help="The callbacks under way.")
 app.command("show")(requests.show)
 
-UNDER_WAY = (RequestState.DIALING, RequestState.TALKING)
 ALL_CALLS = 1_000_000
 
 
@@ -56,7 +55,10 @@ def hangup(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every call under way.")] = False,
 ) -> None:
-    """End a call: the service sees the hang-up, charges the legs and ends the callback."""
+    """End a call: the service sees the hang-up, charges the legs and ends the callback.
+
+    A call of another node is ended by that node, within some seconds.
+    """
     if every == (request_id is not None):
         raise InvalidInput("write the id of one call, or --all: see `stasis-callback call live`")
     with store() as s, asterisk(settings()) as client:
@@ -80,8 +82,10 @@ def _end(s: Stores, client: AriClient, view: RequestView) -> str:
         return f"call {view.id} is over already ({view.outcome or view.state})"
     from stasis_callback.engine.ending import hang_up_legs
 
-    s.requests.cancel(view.id)  # so that nobody tries again
     ended = hang_up_legs(s, client, view.id)
-    if not ended:
-        return f"call {view.id} has no leg in this Asterisk any more: the service is about to end it"
-    return f"call {view.id}: {' and '.join(ended)} hung up"
+    s.requests.cancel(view.id)  # so that nobody tries again, and its node ends what we cannot see
+    if ended:
+        return f"call {view.id}: {' and '.join(ended)} hung up"
+    if view.claimed_by != settings().node:
+        return f"call {view.id} is on node {view.claimed_by}, which ends it within some seconds"
+    return f"call {view.id} has no leg in this Asterisk any more: the service is about to end it"

@@ -23,6 +23,7 @@ from stasis_callback.admin.context import (
     store,
 )
 from stasis_callback.admin.output import one_line, print_json
+from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.options import CallOptions
 
@@ -57,6 +58,7 @@ UNWANTED_MODULES = {
     "bridge_native_rtp.so": "takes the keys a subscriber presses away from ordinary bridges",
 }
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SILENT_LIMIT_S = 60
 SOUND_FOLDERS = (Path("/usr/share/asterisk/sounds"), Path("/var/lib/asterisk/sounds"))
 
 
@@ -136,6 +138,7 @@ def _database(config: Settings) -> Generator[Finding, None, set[str]]:
             wrong = verify(s.database, s.tariffs)
             languages |= _languages_in_use(s)
             yield from _email(config, s)
+            yield from _nodes(s)
             if not any(number.enabled for number in s.access_numbers.all()):
                 yield Finding(
                     "warning", "no access number is enabled", "see `stasis-callback access-number add`"
@@ -184,6 +187,30 @@ def _email(config: Settings, s: Stores) -> Iterator[Finding]:
             f"the mailbox is for {email.imap_address!r}, which is no enabled e-mail instance",
             "set email.imap_address, see `stasis-callback email list`",
         )
+
+
+def _nodes(s: Stores) -> Iterator[Finding]:
+    """Calls that nobody looks after, and nodes that do nothing."""
+    for node in s.nodes.all():
+        silent_s = (Clock().now_us() - node.seen_at_us) // US_PER_S
+        if node.calls and not node.alive:
+            yield Finding(
+                "problem",
+                f"node {node.name} is {node.state} and has {node.calls} call(s) under way",
+                f"start it again, or `stasis-callback node take-over {node.name} --reason TEXT`",
+            )
+        elif node.alive and silent_s > SILENT_LIMIT_S:
+            yield Finding(
+                "warning",
+                f"node {node.name} runs but gives no sign of life for {silent_s} s",
+                "is its process frozen, or cut off from the database?",
+            )
+        elif node.state == "draining":
+            yield Finding(
+                "warning",
+                f"node {node.name} begins no callbacks: it was drained",
+                f"stasis-callback node resume {node.name}",
+            )
 
 
 def _languages_in_use(s: Stores) -> set[str]:

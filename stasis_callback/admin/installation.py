@@ -19,8 +19,8 @@ TEMPLATE = """\
 # STASIS_CALLBACK_ARI__PASSWORD for `password` in [ari]. Check with `stasis-callback config check`.
 # Accounts, tariffs and access numbers are in the database: see `stasis-callback --help`.
 
-# This node's name; each Asterisk has its own node.
-node = "node1"
+# This node's name, which no other has; each Asterisk has its own node.
+node = "{node}"
 # text for people, json for programs.
 log_format = "text"
 
@@ -48,6 +48,8 @@ cel_path = "/var/log/asterisk/cel-custom/stasis-callback.csv"
 queue = 1000
 # Callbacks under way at once; more wait.
 live_calls = 200
+# What a dead node has left under way is ended by another after so long without a sign of life.
+node_dead_after_s = 300
 
 [web]
 # Forms, status pages and the JSON API; `stasis-callback web add` makes an instance.
@@ -80,6 +82,7 @@ def init(
 ) -> None:
     """Write a settings file and a database to begin with."""
     from stasis_callback.admin.databases import create_or_upgrade
+    from stasis_callback.settings import host_name
 
     folder = folder.resolve()
     config, database = folder / CONFIG_NAME, folder / DATABASE_NAME
@@ -89,7 +92,9 @@ def init(
     folder.mkdir(exist_ok=True)
     password, web_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
     url = _toml_text(f"sqlite:///{database}")
-    _write_private(config, TEMPLATE.format(url=url, password=password, web_secret=web_secret))
+    _write_private(
+        config, TEMPLATE.format(node=host_name(), url=url, password=password, web_secret=web_secret)
+    )
     create_or_upgrade(f"sqlite:///{database}")
     typer.echo(f"""\
 {config} written

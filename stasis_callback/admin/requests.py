@@ -19,7 +19,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.requests import CallbackRequest, Trigger
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import UNDER_WAY, RequestState
 
 if TYPE_CHECKING:
     from stasis_callback.engine.stores import Stores
@@ -135,7 +135,7 @@ def cancel(request_id: RequestId) -> None:
     """Take back a callback that still waits."""
     with store() as s:
         state = find_request(s, request_id).state
-        if state in (RequestState.DIALING, RequestState.TALKING):
+        if state in UNDER_WAY:
             remedy = f"`stasis-callback call hangup {request_id}` ends it"
             raise InvalidInput(f"request {request_id} is {state}: {remedy}")
         if not s.requests.cancel(request_id):
@@ -205,6 +205,7 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
         "destination": view.destination,
         "instance": view.instance,
         "attempts": view.attempts,
+        "node": view.claimed_by,
         "created_at_us": view.created_at_us,
         "due_at_us": view.due_at_us,
         "finished_at_us": view.finished_at_us,

@@ -209,7 +209,8 @@ class Channels:
             raise ValueError("a caller id must be printable")
         body = self._new(endpoint, app_args, {**variables, **NO_FORWARD})
         body |= {"callerId": caller_id, "timeout": ring_timeout_s}
-        return self._start((channel_id,), body, channel_id)
+        # Not again by itself: an Asterisk that was restarted meanwhile would ring the phone a second time.
+        return self._start((channel_id,), body, channel_id, repeatable=False)
 
     def create(
         self,
@@ -229,11 +230,13 @@ class Channels:
         body = self._new(endpoint, app_args, variables) | {"channelId": channel_id}
         if originator is not None:
             body["originator"] = originator
-        return self._start(("create",), body, channel_id)
+        return self._start(("create",), body, channel_id, repeatable=True)
 
-    def _start(self, path: Sequence[str], body: dict[str, Any], channel_id: str) -> Started:
+    def _start(
+        self, path: Sequence[str], body: dict[str, Any], channel_id: str, *, repeatable: bool
+    ) -> Started:
         try:
-            reply = self.rest.send("POST", "channels", *path, json=body, repeatable=True)
+            reply = self.rest.send("POST", "channels", *path, json=body, repeatable=repeatable)
         except AriUnavailable as error:
             if error.untouched:
                 return Started.REFUSED

@@ -17,6 +17,14 @@ class StoreUnavailable(CallbackError):
     """
 
 
+class NodeAlive(CallbackError):
+    """Another process has this node's name: nothing may be begun. `run` exits with 3."""
+
+
+class NotOurs(CallbackError):
+    """Another node has taken this call over: nothing of it may be changed here any more."""
+
+
 class InvariantBroken(CallbackError):
     """A rule about money or states does not hold. Nothing may continue on top of it."""
 

@@ -37,6 +37,9 @@ class HoldState(StrEnum):
 LIVE = (RequestState.QUEUED, RequestState.DIALING, RequestState.TALKING)
 """States in which a callback of an account is under way: one at a time by default."""
 
+UNDER_WAY = (RequestState.DIALING, RequestState.TALKING)
+"""States in which a node works on a callback."""
+
 _MOVES: dict[RequestState, tuple[RequestState, ...]] = {
     RequestState.REFUSED: (),
     RequestState.QUEUED: (RequestState.DIALING, RequestState.CANCELLED, RequestState.DONE),

@@ -13,22 +13,24 @@ from collections.abc import Callable
 import structlog
 
 from stasis_callback.ari.errors import AriError
-from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.engine.legs import await_end, settle_leg
 from stasis_callback.engine.services import Services
 from stasis_callback.ivr.call import Call, Leg
-from stasis_callback.store.requests import Again
+from stasis_callback.store.requests import Again, RequestView
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 
 
-def close_call(services: Services, call: Call, request_id: str, outcome: str, again: Again | None) -> None:
+def close_call(
+    services: Services, call: Call, request: RequestView, outcome: str, again: Again | None
+) -> None:
     """Bring a call to its end, however long that takes; `again` queues its request for another attempt."""
-    _persist(call, lambda: _finished(services, call, request_id, outcome, again))
+    _persist(call, lambda: _finished(services, call, request, outcome, again))
     if again is None:  # else the bridge of this name may soon be that of the next attempt
-        _persist(call, lambda: _without_bridge(services, request_id))
+        _persist(call, lambda: _without_bridge(services, request.id))
     call.close()
 
 
@@ -40,24 +42,29 @@ def _persist(call: Call, step: Callable[[], bool]) -> None:
         pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
 
-def _finished(services: Services, call: Call, request_id: str, outcome: str, again: Again | None) -> bool:
+def _finished(
+    services: Services, call: Call, request: RequestView, outcome: str, again: Again | None
+) -> bool:
     """Do what can be done now; whether that was all."""
     try:
         _hang_up_all(call)
         for leg in call.legs:
             if leg.requested:
                 await_end(services, call, leg)
-        _compare(services, call, request_id)
+        _compare(services, call, request.id)
         over = [_settled(services, call, leg) for leg in call.legs]
-        _without_bridge(services, request_id)
+        _without_bridge(services, request.id)
         if not all(over):
             return False
-        _finish(services, request_id, outcome, again)
+        _finish(services, request, outcome, again)
+    except NotOurs as error:
+        # Another node has ended it in our place, and charged what it knew of.
+        log.error("call.not_ours", call=request.id, error=str(error))
     except (AriError, StoreUnavailable) as error:
-        log.warning("call.not_closed", call=request_id, error=str(error))
+        log.warning("call.not_closed", call=request.id, error=str(error))
         return False
     except Exception:
-        log.exception("call.close_failed", call=request_id)
+        log.exception("call.close_failed", call=request.id)
         return False
     return True
 
@@ -106,10 +113,9 @@ def _without_bridge(services: Services, request_id: str) -> bool:
     return True
 
 
-def _finish(services: Services, request_id: str, outcome: str, again: Again | None) -> None:
-    requests = services.stores.requests
+def _finish(services: Services, request: RequestView, outcome: str, again: Again | None) -> None:
     if again is not None:
-        requests.retry(request_id, again, outcome=outcome)
+        services.stores.requests.retry(request, again, outcome=outcome)
     else:
-        requests.finish(request_id, outcome)
-    log.info("call.ended", call=request_id, outcome=outcome, retry=again is not None)
+        services.stores.requests.finish(request.id, outcome, claims=request.claims)
+    log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)

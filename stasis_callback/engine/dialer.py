@@ -9,6 +9,7 @@ import structlog
 
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.clock import US_PER_S
+from stasis_callback.engine.ending import hang_up_legs
 from stasis_callback.engine.recovery import recover
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session
@@ -66,6 +67,12 @@ class Dialer:
         ids = [session.request.id for session in self.sessions if not session.recovering]
         if ids:
             self._s.stores.requests.renew_leases(ids)
+
+    def end_taken_back(self) -> None:
+        """Hang up the calls that somebody has taken back, at whichever node or in a shell that sees no channel."""
+        ids = [session.request.id for session in self.sessions]
+        for request_id in self._s.stores.requests.taken_back(ids) if ids else []:
+            hang_up_legs(self._s.stores, self._s.client, request_id)
 
     def recover_orphans(self, live: dict[str, ChannelSnapshot]) -> None:
         """Take care of every call that was begun and that no thread works on. `live`: Asterisk's channels by id."""

@@ -21,7 +21,7 @@ from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, recheck
+from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, journal_record, recheck
 from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
@@ -33,7 +33,8 @@ from stasis_callback.store.requests import Again, RequestView
 
 log = structlog.get_logger()
 
-START_REPORT_S = 5.0
+START_REPORT_S = 1.0
+"""A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
 
 
@@ -102,7 +103,7 @@ class Session:
 
     def close(self, outcome: str, again: Again | None = None) -> None:
         """End and settle what is left of it, then finish the request or queue it again."""
-        close_call(self._s, self._call, self.request.id, outcome, again)
+        close_call(self._s, self._call, self.request, outcome, again)
 
     def abandon(self) -> None:
         """The service stops: leave the call to Asterisk and its timers. Called by another thread."""
@@ -203,11 +204,25 @@ class Session:
         return PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
     def _originate(self, a: PaidLeg, way: Way) -> None:
-        options, number = self.request.options, self.request.leg_a_number
+        """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then."""
+        number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = True
-        started = self._s.client.channels.originate(
-            self._s.router.endpoint(number, way),
+        started = self._ask_to_originate(a, way)
+        if started is Started.UNKNOWN and not self._is_known(a.leg):
+            started = self._ask_to_originate(a, way)
+        if started is Started.REFUSED:
+            a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
+        elif started is Started.UNKNOWN and not self._is_known(a.leg):
+            recheck(self._s, self._call, a.leg)
+        if self._taken_back():
+            # Whoever took it back found no channel to end; from here on there is one, and it is found.
+            a.leg.hang_up()
+
+    def _ask_to_originate(self, a: PaidLeg, way: Way) -> Started:
+        options = self.request.options
+        return self._s.client.channels.originate(
+            self._s.router.endpoint(self.request.leg_a_number, way),
             a.leg.id,
             app_args=("leg-a", self.request.id),
             caller_id=options.caller_id_a or self.request.dnis,
@@ -215,20 +230,14 @@ class Session:
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
         )
-        if started is Started.REFUSED:
-            a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
-        elif started is Started.UNKNOWN:
-            self._look_for(a.leg)
-        if self._taken_back():
-            # Whoever took it back found no channel to end; from here on there is one, and it is found.
-            a.leg.hang_up()
 
-    def _look_for(self, leg: Leg) -> None:
-        """Asterisk did not say whether it calls: its events tell, or the list of channels; or it does not call."""
+    def _is_known(self, leg: Leg) -> bool:
+        """Whether a channel is there, or was: its events, the list of channels, the journal."""
         if self._call.wait(lambda: leg.seen, START_REPORT_S, despite_hangup=True):
-            return
-        if self._s.client.channels.get(leg.id) is None and not leg.seen:
-            recheck(self._s, self._call, leg)
+            return True
+        if self._s.client.channels.get(leg.id) is not None:
+            return True
+        return leg.seen or journal_record(self._s, leg.id, leg.dialed_at_us) is not None
 
     def _taken_back(self) -> bool:
         """Whether whoever asked for it takes it back. A database that cannot say so now says so at the end."""
@@ -252,7 +261,7 @@ class Session:
         a.try_arm()
         try:
             with stores.database.patience(NOTE_PATIENCE_S):
-                stores.requests.answered(request.id)
+                stores.requests.answered(request)
                 stores.calls.leg_answered(leg.id, leg.answered_at_us)
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.

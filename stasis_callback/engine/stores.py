@@ -17,6 +17,7 @@ from stasis_callback.store.idempotency import IdempotencyKeys
 from stasis_callback.store.instances import Instances
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.limits import Limits
+from stasis_callback.store.nodes import Nodes
 from stasis_callback.store.replies import Replies
 from stasis_callback.store.reports import Reports
 from stasis_callback.store.requests import Requests
@@ -50,11 +51,16 @@ class Stores:
     email_instances: EmailInstances
     email_senders: EmailSenders
     replies: Replies
+    nodes: Nodes
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
-    """Open the database and everything in it. Raises CallbackError when it cannot be used."""
+    """Open the database and everything in it. Raises CallbackError when it cannot be used.
+
+    `node` is what this process is called; it is that node once it has entered (`Nodes.enter`).
+    """
     database = Database(url, clock)
+    nodes = Nodes(database, clock, node)
     ledger = Ledger(database, clock)
     tariffs = Tariffs(database, clock)
     limits = Limits(database, clock)
@@ -64,8 +70,8 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Accounts(database, ledger, clock),
         tariffs,
         AccessNumbers(database, clock),
-        Requests(database, clock, node),
-        Calls(database, ledger, tariffs, clock),
+        Requests(database, clock, nodes.me),
+        Calls(database, ledger, tariffs, clock, nodes.me),
         Throttles(database, clock),
         Vouchers(database, ledger, clock),
         limits,
@@ -78,4 +84,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Instances(database, clock, EMAIL),
         EmailSenders(database, clock),
         Replies(database, clock),
+        nodes,
     )

@@ -10,7 +10,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import is_dialable, may_be_same
 from stasis_callback.core.options import OPTION_NAMES, CallOptions
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import AccessNumber
 
 
@@ -35,38 +35,41 @@ class AccessNumbers:
         self._database = database
         self._clock = clock
 
+    @unit
     def add(self, number: str, stored: Mapping[str, str]) -> None:
         """Raises InvalidInput when the number is taken or no number, or an option cannot be used."""
         if not is_dialable(number):
             raise InvalidInput(f"access number {number!r}: write 3 to 15 digits, as the trunk delivers it")
         CallOptions.parse(stored)
-        with self._database.transaction():
-            self._database.lock("access_numbers")
-            if AccessNumber.get_or_none(AccessNumber.number == number) is not None:
-                raise InvalidInput(f"access number {number} exists already")
-            AccessNumber.create(
-                number=number,
-                enabled=True,
-                options=json.dumps(dict(stored)),
-                created_at_us=self._clock.now_us(),
-            )
+        self._database.lock("access_numbers")
+        again = self._database.repeated(f"access number:{number}")
+        if AccessNumber.get_or_none(AccessNumber.number == number) is not None:
+            if again:
+                return
+            raise InvalidInput(f"access number {number} exists already")
+        AccessNumber.create(
+            number=number,
+            enabled=True,
+            options=json.dumps(dict(stored)),
+            created_at_us=self._clock.now_us(),
+        )
 
+    @unit
     def change(self, number: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Set options (an empty text restores the default) and switch the number on or off; all or nothing."""
-        with self._database.transaction():
-            self._database.lock("access_numbers")
-            before = self.named(number)
-            merged = {k: v for k, v in (dict(before.stored) | dict(stored)).items() if v != ""}
-            unknown = {name: text for name, text in stored.items() if name not in OPTION_NAMES}
-            CallOptions.parse(unknown | merged)
-            values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
-            AccessNumber.update(values).where(AccessNumber.number == number).execute()
+        self._database.lock("access_numbers")
+        before = self.named(number)
+        merged = {k: v for k, v in (dict(before.stored) | dict(stored)).items() if v != ""}
+        unknown = {name: text for name, text in stored.items() if name not in OPTION_NAMES}
+        CallOptions.parse(unknown | merged)
+        values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
+        AccessNumber.update(values).where(AccessNumber.number == number).execute()
 
+    @read
     def find(self, number: str) -> AccessNumberView | None:
         """The access number, enabled or not."""
-        with self._database.reading():
-            row = AccessNumber.get_or_none(AccessNumber.number == number)
-            return _view(row) if row else None
+        row = AccessNumber.get_or_none(AccessNumber.number == number)
+        return _view(row) if row else None
 
     def owns(self, number: str) -> bool:
         """Whether a number may be one of ours, in whatever form: calling it would call ourselves."""
@@ -83,10 +86,10 @@ class AccessNumbers:
             )
         return view
 
+    @read
     def all(self) -> list[AccessNumberView]:
         """Every access number."""
-        with self._database.reading():
-            return [_view(row) for row in AccessNumber.select().order_by(AccessNumber.number)]
+        return [_view(row) for row in AccessNumber.select().order_by(AccessNumber.number)]
 
 
 def _view(row: AccessNumber) -> AccessNumberView:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 
 from peewee import JOIN
@@ -18,7 +17,7 @@ from stasis_callback.store import checks
 from stasis_callback.store.account_view import AccountView as AccountView
 from stasis_callback.store.account_view import account_view, select_accounts
 from stasis_callback.store.checks import by_name, checked_name
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import (
     Account,
@@ -46,29 +45,28 @@ class Accounts:
         self._ledger = ledger
         self._clock = clock
 
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _one_by_one(self) -> None:
         """Customers, products and accounts change one after the other: what is unique is looked up first."""
-        with self._database.transaction():
-            self._database.lock("accounts")
-            yield
+        self._database.lock("accounts")
 
     # --- customers and products --------------------------------------------------------------------------------
 
+    @unit
     def add_customer(self, name: str, currency: str) -> None:
         """Raises InvalidInput when the name is taken or the currency is none."""
-        with self._changing():
-            checks.unique(Customer, name, "customer")
+        self._one_by_one()
+        if checks.is_new(self._database, Customer, name, "customer"):
             Customer.create(
                 name=checked_name(name), currency=parse_currency(currency), created_at_us=self._clock.now_us()
             )
 
+    @read
     def customers(self) -> list[dict[str, object]]:
         """Every customer by name."""
-        with self._database.reading():
-            rows = Customer.select(Customer, Book).join(Book, JOIN.LEFT_OUTER).order_by(Customer.name)
-            return [{"name": c.name, "currency": c.currency} | checks.money(c.book) for c in rows]
+        rows = Customer.select(Customer, Book).join(Book, JOIN.LEFT_OUTER).order_by(Customer.name)
+        return [{"name": c.name, "currency": c.currency} | checks.money(c.book) for c in rows]
 
+    @unit
     def set_customer(
         self,
         name: str,
@@ -78,17 +76,18 @@ class Accounts:
         no_daily_cap: bool = False,
     ) -> None:
         """Change the funds that a customer's subordinate accounts share. Raises InvalidInput."""
-        with self._changing():
-            book_id = self._shared_book(by_name(Customer, name, "customer"))
-            if credit_limit_micros is not None:
-                self._ledger.set_credit_limit(book_id, credit_limit_micros)
-            if daily_cap_micros is not None or no_daily_cap:
-                self._ledger.set_daily_cap(book_id, daily_cap_micros)
+        self._one_by_one()
+        book_id = self._shared_book(by_name(Customer, name, "customer"))
+        if credit_limit_micros is not None:
+            self._ledger.set_credit_limit(book_id, credit_limit_micros)
+        if daily_cap_micros is not None or no_daily_cap:
+            self._ledger.set_daily_cap(book_id, daily_cap_micros)
 
+    @unit
     def customer_book(self, name: str) -> int:
         """The book that a customer's subordinate accounts share; opened when it is first asked for."""
-        with self._changing():
-            return self._shared_book(by_name(Customer, name, "customer"))
+        self._one_by_one()
+        return self._shared_book(by_name(Customer, name, "customer"))
 
     def _shared_book(self, customer: Customer) -> int:
         if customer.book_id is None:
@@ -97,38 +96,41 @@ class Accounts:
             return book_id
         return int(customer.book_id)
 
+    @unit
     def add_product(self, name: str, tariff: str) -> None:
         """Raises InvalidInput when the name is taken or there is no such tariff."""
-        with self._changing():
-            checks.unique(Product, name, "product")
+        self._one_by_one()
+        if checks.is_new(self._database, Product, name, "product"):
             Product.create(
                 name=checked_name(name),
                 tariff=by_name(Tariff, tariff, "tariff"),
                 created_at_us=self._clock.now_us(),
             )
 
+    @unit
     def set_product(self, name: str, tariff: str, access_code: str = "") -> None:
         """Give a product another tariff, for one access code or as its usual one, from the next call on."""
-        with self._changing():
-            product = by_name(Product, name, "product")
-            new = by_name(Tariff, tariff, "tariff")
-            if product.tariff.currency != new.currency:
-                raise InvalidInput(f"tariff {tariff!r} is in {new.currency}, the product's accounts are not")
-            if not access_code:
-                Product.update(tariff=new).where(Product.id == product.id).execute()
-                return
-            ProductCode.insert(product=product, access_code=access_code, tariff=new).on_conflict(
-                conflict_target=[ProductCode.product, ProductCode.access_code], preserve=[ProductCode.tariff]
-            ).execute()
+        self._one_by_one()
+        product = by_name(Product, name, "product")
+        new = by_name(Tariff, tariff, "tariff")
+        if product.tariff.currency != new.currency:
+            raise InvalidInput(f"tariff {tariff!r} is in {new.currency}, the product's accounts are not")
+        if not access_code:
+            Product.update(tariff=new).where(Product.id == product.id).execute()
+            return
+        ProductCode.insert(product=product, access_code=access_code, tariff=new).on_conflict(
+            conflict_target=[ProductCode.product, ProductCode.access_code], preserve=[ProductCode.tariff]
+        ).execute()
 
+    @read
     def products(self) -> list[dict[str, object]]:
         """Every product by name, with its tariff."""
-        with self._database.reading():
-            rows = Product.select(Product, Tariff).join(Tariff).order_by(Product.name)
-            return [{"name": p.name, "tariff": p.tariff.name, "currency": p.tariff.currency} for p in rows]
+        rows = Product.select(Product, Tariff).join(Tariff).order_by(Product.name)
+        return [{"name": p.name, "tariff": p.tariff.name, "currency": p.tariff.currency} for p in rows]
 
     # --- accounts ------------------------------------------------------------------------------------------------
 
+    @unit
     def add(
         self,
         number: str,
@@ -138,7 +140,7 @@ class Accounts:
         kind: str = "",
         credit_limit_micros: int = 0,
         callback_number: str = "",
-        aliases: Iterable[str] = (),
+        aliases: Collection[str] = (),
         batch: str = "",
     ) -> AccountView:
         """Open an account with nothing in it. Raises InvalidInput and changes nothing when something is wrong.
@@ -150,35 +152,43 @@ class Accounts:
             raise InvalidInput(f"{kind!r} is not a kind of account: write one of {', '.join(KINDS)}")
         if credit_limit_micros and kind != "credit":
             raise InvalidInput(f"a {kind} account has no credit limit of its own: leave one of the two out")
-        with self._changing():
-            owner = by_name(Customer, customer, "customer")
-            bought = by_name(Product, product, "product")
-            if owner.currency != bought.tariff.currency:
-                raise InvalidInput(
-                    f"customer {customer!r} pays in {owner.currency}, product {product!r} is rated in "
-                    f"{bought.tariff.currency}: they must agree"
-                )
-            self._free_number(number)
-            account = Account.create(
-                number=number,
-                customer=owner,
-                product=bought,
-                book=self._shared_book(owner)
-                if kind == "subordinate"
-                else self._ledger.open_book(
-                    f"account:{number}", owner.currency, credit_limit_micros=credit_limit_micros
-                ),
-                kind=kind,
-                batch=batch,
-                status="active",
-                callback_number=checks.callback_number(callback_number),
-                language="",
-                password_hash="",
-                created_at_us=self._clock.now_us(),
+        self._one_by_one()
+        owner = by_name(Customer, customer, "customer")
+        bought = by_name(Product, product, "product")
+        if owner.currency != bought.tariff.currency:
+            raise InvalidInput(
+                f"customer {customer!r} pays in {owner.currency}, product {product!r} is rated in "
+                f"{bought.tariff.currency}: they must agree"
             )
-            self._set_aliases(account.id, aliases)
-            return self.get(account.id)
+        known = (
+            Account.get_or_none(Account.number == number)
+            if self._database.repeated(f"account:{number}")
+            else None
+        )
+        if known is not None:
+            return self.get(known.id)
+        self._free_number(number)
+        account = Account.create(
+            number=number,
+            customer=owner,
+            product=bought,
+            book=self._shared_book(owner)
+            if kind == "subordinate"
+            else self._ledger.open_book(
+                f"account:{number}", owner.currency, credit_limit_micros=credit_limit_micros
+            ),
+            kind=kind,
+            batch=batch,
+            status="active",
+            callback_number=checks.callback_number(callback_number),
+            language="",
+            password_hash="",
+            created_at_us=self._clock.now_us(),
+        )
+        self._set_aliases(account.id, aliases)
+        return self.get(account.id)
 
+    @unit
     def change(
         self,
         number: str,
@@ -194,40 +204,43 @@ class Accounts:
         credit_limit_micros: int | None = None,
         daily_cap_micros: int | None = None,
         no_daily_cap: bool = False,
-        aliases: Iterable[str] | None = None,
+        aliases: Collection[str] | None = None,
         language: str | None = None,
         password: str | None = None,
         speed_dials: Mapping[str, str] | None = None,
     ) -> AccountView:
         """Change what is given, all or nothing. Raises InvalidInput when a value cannot be used."""
-        with self._changing():
-            account = Account.get_or_none(Account.number == number)
-            if account is None:
-                raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
-            texts = (
-                ("status", checks.status, status),
-                ("callback_number", checks.callback_number, callback_number),
-                ("language", checks.language, language),
-                ("password_hash", hash_password, password),
-                ("product", partial(self._same_currency, account), product),
-            )
-            counts = (
-                ("days_after_first_use", checks.days, days_after_first_use),
-                ("days_after_last_use", checks.days, days_after_last_use),
-                ("simultaneous_calls", checks.simultaneous_calls, simultaneous_calls),
-            )
-            values: dict[str, object] = {name: check(text) for name, check, text in texts if text is not None}
-            values |= {name: check(count) for name, check, count in counts if count is not None}
-            if never_expires or expires_at_us is not None:
-                values["expires_at_us"] = expires_at_us
-            if values:
-                Account.update(values).where(Account.id == account.id).execute()
-            self._change_funds(account, credit_limit_micros, daily_cap_micros, no_daily_cap)
-            if aliases is not None:
-                self._set_aliases(account.id, aliases)
-            if speed_dials is not None:
-                self._set_speed_dials(account.id, speed_dials)
-            return self.get(account.id)
+        self._one_by_one()
+        account = Account.get_or_none(Account.number == number)
+        if account is None:
+            raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
+        texts = (
+            ("status", checks.status, status),
+            ("callback_number", checks.callback_number, callback_number),
+            ("language", checks.language, language),
+            ("password_hash", hash_password, password),
+            ("product", partial(self._same_currency, account), product),
+        )
+        counts = (
+            ("days_after_first_use", checks.days, days_after_first_use),
+            ("days_after_last_use", checks.days, days_after_last_use),
+            ("simultaneous_calls", checks.simultaneous_calls, simultaneous_calls),
+        )
+        values: dict[str, object] = {name: check(text) for name, check, text in texts if text is not None}
+        values |= {name: check(count) for name, check, count in counts if count is not None}
+        if never_expires or expires_at_us is not None:
+            values["expires_at_us"] = expires_at_us
+        if credit_limit_micros is not None:
+            values["kind"] = "credit" if credit_limit_micros else "debit"
+        # The account before its book, as the end of a leg locks them.
+        if values:
+            Account.update(values).where(Account.id == account.id).execute()
+        self._change_funds(account, credit_limit_micros, daily_cap_micros, no_daily_cap)
+        if aliases is not None:
+            self._set_aliases(account.id, aliases)
+        if speed_dials is not None:
+            self._set_speed_dials(account.id, speed_dials)
+        return self.get(account.id)
 
     def _change_funds(
         self,
@@ -243,58 +256,62 @@ class Accounts:
             raise InvalidInput("a subordinate account spends its customer's funds: see `customer set`")
         if credit_limit_micros is not None:
             self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
-            kind = "credit" if credit_limit_micros else "debit"
-            Account.update(kind=kind).where(Account.id == account.id).execute()
         if daily_cap_micros is not None or no_daily_cap:
             self._ledger.set_daily_cap(account.book_id, daily_cap_micros)
 
+    @unit
     def close(self, number: str, *, write_off: bool, operator: str) -> AccountView:
         """Close an account for good. Raises InvalidInput while a call is under way, or money has no other owner.
 
         `write_off` books what is left (or owed) to the house's adjustments.
         """
-        with self._changing():
-            account = self.named(number)
-            if Request.select().where(Request.state.in_(LIVE), Request.subscriber == account.id).exists():
-                raise InvalidInput(f"a call of account {account.number} is under way: close it afterwards")
-            left = 0 if account.kind == "subordinate" else account.balance_micros
-            if left and not write_off:
-                amount = format_amount(left, account.currency)
-                raise InvalidInput(f"account {account.number} has {amount} left: pay it out, or --write-off")
-            if left:
-                key = f"close:{account.number}:{self._clock.now_us()}"
-                self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
-            return self.change(account.number, status="closed")
+        self._one_by_one()
+        account = self.named(number)
+        if Request.select().where(Request.state.in_(LIVE), Request.subscriber == account.id).exists():
+            raise InvalidInput(f"a call of account {account.number} is under way: close it afterwards")
+        left = 0 if account.kind == "subordinate" else account.balance_micros
+        if left and not write_off:
+            amount = format_amount(left, account.currency)
+            raise InvalidInput(f"account {account.number} has {amount} left: pay it out, or --write-off")
+        self.change(account.number, status="closed")  # the account before its book
+        if left:
+            key = f"close:{account.number}:{self._clock.now_us()}"
+            self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
+        return self.get(account.id)
 
+    @unit
     def add_alias(self, account_id: int, alias: str) -> bool:
         """Give an account one more id; False when it is taken or cannot be one."""
-        with self._changing():
-            try:
-                self._free_number(alias)
-            except InvalidInput:
-                return False
-            Alias.create(number=alias, account=account_id)
+        self._one_by_one()
+        if self._database.noted(f"alias:{alias}") and Alias.get_or_none(Alias.number == alias) is not None:
             return True
+        try:
+            self._free_number(alias)
+        except InvalidInput:
+            return False
+        self._database.note(f"alias:{alias}")
+        Alias.create(number=alias, account=account_id)
+        return True
 
+    @read
     def find(self, number: str) -> AccountView | None:
         """The account with this id, or with this alias."""
-        with self._database.reading():
-            row = select_accounts().where(Account.number == number).first()
-            if row is None:
-                alias = Alias.get_or_none(Alias.number == number)
-                row = select_accounts().where(Account.id == alias.account_id).first() if alias else None
-            return account_view(row) if row else None
+        row = select_accounts().where(Account.number == number).first()
+        if row is None:
+            alias = Alias.get_or_none(Alias.number == number)
+            row = select_accounts().where(Account.id == alias.account_id).first() if alias else None
+        return account_view(row) if row else None
 
+    @read
     def tariff_for(self, account: AccountView, access_code: str) -> int:
         """The tariff (row id) that rates an account's calls with this access code."""
         if not access_code:
             return account.tariff_id
-        with self._database.reading():
-            code = ProductCode.get_or_none(
-                ProductCode.access_code == access_code,
-                ProductCode.product == Product.select(Product.id).where(Product.name == account.product),
-            )
-            return int(code.tariff_id) if code else account.tariff_id
+        code = ProductCode.get_or_none(
+            ProductCode.access_code == access_code,
+            ProductCode.product == Product.select(Product.id).where(Product.name == account.product),
+        )
+        return int(code.tariff_id) if code else account.tariff_id
 
     def named(self, number: str) -> AccountView:
         """The account with this id or alias. Raises InvalidInput when there is none."""
@@ -303,15 +320,15 @@ class Accounts:
             raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
         return account
 
+    @read
     def get(self, account_id: int) -> AccountView:
         """The account with this row id, as it is now."""
-        with self._database.reading():
-            return account_view(select_accounts().where(Account.id == account_id).get())
+        return account_view(select_accounts().where(Account.id == account_id).get())
 
+    @read
     def all(self) -> list[AccountView]:
         """Every account by id."""
-        with self._database.reading():
-            return [account_view(row) for row in select_accounts().order_by(Account.number)]
+        return [account_view(row) for row in select_accounts().order_by(Account.number)]
 
     @staticmethod
     def _same_currency(account: Account, product: str) -> Product:

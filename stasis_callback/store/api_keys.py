@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.checks import checked_name
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import ApiKey, WebInstance
 
 SCOPES = {
@@ -51,8 +51,12 @@ class ApiKeys:
         if unknown or not scopes:
             raise InvalidInput(f"scope {''.join(unknown[:1])!r}: write some of {', '.join(SCOPES)}")
         key = PREFIX + secrets.token_urlsafe(32)
-        with self._database.transaction():
-            if ApiKey.get_or_none(ApiKey.name == name) is not None:
+
+        def once() -> None:
+            known = ApiKey.get_or_none(ApiKey.name == name)
+            if known is not None and known.key_hash == _hash(key):
+                return
+            if known is not None:
                 raise InvalidInput(f"API key {name!r} exists already, maybe revoked: take another name")
             if instance and WebInstance.get_or_none(WebInstance.name == instance) is None:
                 raise InvalidInput(f"there is no web instance {instance!r}: see `stasis-callback web list`")
@@ -63,33 +67,36 @@ class ApiKeys:
                 instance=instance,
                 created_at_us=self._clock.now_us(),
             )
+
+        self._database.unit(once)
         return key
 
+    @unit
     def revoke(self, name: str) -> bool:
         """Make a key useless at once; False when it was so already. Raises InvalidInput when there is none."""
-        with self._database.transaction():
-            if ApiKey.get_or_none(ApiKey.name == name) is None:
-                raise InvalidInput(f"there is no API key {name!r}: see `stasis-callback api-key list`")
-            changed = (
-                ApiKey.update(revoked_at_us=self._clock.now_us())
-                .where(ApiKey.name == name, ApiKey.revoked_at_us.is_null())
-                .execute()
-            )
-            return bool(changed)
+        if ApiKey.get_or_none(ApiKey.name == name) is None:
+            raise InvalidInput(f"there is no API key {name!r}: see `stasis-callback api-key list`")
+        changed = (
+            ApiKey.update(revoked_at_us=self._clock.now_us())
+            .where(ApiKey.name == name, ApiKey.revoked_at_us.is_null())
+            .execute()
+        ) or self._database.noted("revoked")
+        self._database.note("revoked", changed)
+        return bool(changed)
 
+    @read
     def find(self, key: str) -> ApiKeyView | None:
         """The key in force behind this text.
 
         It has 256 random bits, so a fast hash hides it, and looking the hash up tells nothing by its timing.
         """
-        with self._database.reading():
-            row = ApiKey.get_or_none(ApiKey.key_hash == _hash(key), ApiKey.revoked_at_us.is_null())
-            return _view(row) if row else None
+        row = ApiKey.get_or_none(ApiKey.key_hash == _hash(key), ApiKey.revoked_at_us.is_null())
+        return _view(row) if row else None
 
+    @read
     def all(self) -> list[ApiKeyView]:
         """Every key by name, revoked ones too."""
-        with self._database.reading():
-            return [_view(row) for row in ApiKey.select().order_by(ApiKey.name)]
+        return [_view(row) for row in ApiKey.select().order_by(ApiKey.name)]
 
 
 def _hash(key: str) -> str:

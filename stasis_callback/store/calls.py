@@ -8,16 +8,17 @@ from typing import Literal, NamedTuple
 from peewee import JOIN
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import require
+from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import HoldState, LegState
 from stasis_callback.store.account_view import AccountView
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.events import note_step
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Hold, Leg, Trunk, Xdr
+from stasis_callback.store.nodes import Identity
 from stasis_callback.store.rate_book import RateView
 from stasis_callback.store.statements import insert, run
 from stasis_callback.store.tariffs import Tariffs
@@ -97,6 +98,10 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
     WHERE leg.id = ? FOR UPDATE OF leg"""
 
+_KNOWN_LEG = (
+    """SELECT leg.request_id, hold.state FROM leg LEFT JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?"""
+)
+_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR UPDATE"
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -130,12 +135,16 @@ _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account"
 class Calls:
     """The leg and xDR tables."""
 
-    def __init__(self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock, me: Identity
+    ) -> None:
         self._database = database
+        self._me = me
         self._ledger = ledger
         self._tariffs = tariffs
         self._clock = clock
 
+    @unit
     def open_leg(
         self,
         leg_id: str,
@@ -151,67 +160,76 @@ class Calls:
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
 
+        Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
         `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
-        `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own.
+        `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
+        another node has taken the call over.
         """
+        # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
+        mine = run(_MINE, request_id, self._me.incarnation)
+        known = run(_KNOWN_LEG, leg_id).fetchone()
+        if mine.fetchone() is None:
+            raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
+        if known is not None:
+            require(known[0] == request_id and known[1] == HoldState.OPEN, f"leg {leg_id} was used before")
+            return True
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
-        with self._database.transaction():
-            insert(
-                Leg,
-                id=leg_id,
-                request_id=request_id,
-                side=side,
-                number=number,
-                account_id=payer.id,
-                rate_id=rate.id,
-                terms_id=rate.terms_id,
-                state=LegState.DIALING.value,
-                dialed_at_us=now_us,
-                **_carried(carrier),
-            )
-            held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
-            if not held:
-                run("DELETE FROM leg WHERE id = ?", leg_id)
-            elif side == "b":
-                note_step(request_id, Step.CALLING_SECOND, now_us)
+        insert(
+            Leg,
+            id=leg_id,
+            request_id=request_id,
+            side=side,
+            number=number,
+            account_id=payer.id,
+            rate_id=rate.id,
+            terms_id=rate.terms_id,
+            state=LegState.DIALING.value,
+            dialed_at_us=now_us,
+            **_carried(carrier),
+        )
+        held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
+        if not held:
+            run("DELETE FROM leg WHERE id = ?", leg_id)
+        elif side == "b":
+            note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
+    @unit
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
         """Asterisk has reported the answer."""
-        with self._database.transaction():
-            leg = Leg.get_by_id(leg_id)
-            self._used(leg.account_id, answered_at_us)
-            changed = (
-                Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
-                .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
-                .execute()
-            )
-            if changed and leg.side == "b":
-                note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
+        leg = Leg.get_by_id(leg_id)
+        changed = (
+            Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
+            .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
+            .execute()
+        )
+        self._used(leg.account_id, answered_at_us)
+        if changed and leg.side == "b":
+            note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
 
     @staticmethod
     def _used(account_id: int, at_us: int) -> None:
         """A call was answered: the days an account has after its first and its last use count from now."""
         run(_USED, at_us, at_us, account_id)
 
+    @unit
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
-        with self._database.transaction():
-            row = run(_LOCK_LEG, leg_id).fetchone()
-            require(row is not None, f"there is no leg {leg_id}")
-            leg = _LockedLeg(*row)
-            if leg.state == LegState.SETTLED:
-                return _xdr(Xdr.get(Xdr.leg == leg_id))
-            xdr = self._charge(leg_id, leg, end)
-            self._close(leg_id, leg, xdr)
-            return xdr
+        row = run(_LOCK_LEG, leg_id).fetchone()
+        require(row is not None, f"there is no leg {leg_id}")
+        leg = _LockedLeg(*row)
+        if leg.state == LegState.SETTLED:
+            return _xdr(Xdr.get(Xdr.leg == leg_id))
+        if end.answered_at_us is not None:
+            self._used(leg.account_id, end.answered_at_us)
+        xdr = self._charge(leg_id, leg, end)
+        self._close(leg_id, leg, xdr)
+        return xdr
 
     def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView) -> None:
         """Note a leg as settled, and write its call record."""
         now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
         values = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
-        if answered_at_us is not None:
-            self._used(leg.account_id, answered_at_us)
         run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
         insert(Xdr, account_id=leg.account_id, trunk_id=leg.trunk_id, created_at_us=now_us, **values)
         if leg.side == "b":
@@ -258,38 +276,36 @@ class Calls:
         price = self._tariffs.version(leg.cost_rate_id, leg.cost_terms_id).price
         return cost_micros(price, seconds, end.answered_at_us or 0)
 
+    @read
     def last_destination(self, account_id: int) -> str | None:
         """The number that the account's newest leg B went to."""
-        with self._database.reading():
-            last = (
-                Xdr.select().where(Xdr.account == account_id, Xdr.side == "b").order_by(Xdr.id.desc()).first()
-            )
-            return str(last.number) if last else None
+        last = Xdr.select().where(Xdr.account == account_id, Xdr.side == "b").order_by(Xdr.id.desc()).first()
+        return str(last.number) if last else None
 
+    @read
     def talks_paid_from(self, book_id: int) -> int:
         """How many legs B have funds of this book held: the calls that share it."""
-        with self._database.reading():
-            holds = Hold.select().join(Leg).where(Hold.book == book_id, Hold.state == HoldState.OPEN)
-            return int(holds.where(Leg.side == "b").count())
+        holds = Hold.select().join(Leg).where(Hold.book == book_id, Hold.state == HoldState.OPEN)
+        return int(holds.where(Leg.side == "b").count())
 
+    @read
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
         """Legs that are not settled, of one request or of all."""
-        with self._database.reading():
-            rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
-            return [_leg(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
+        rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
+        return [_leg(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
 
+    @read
     def xdrs(
         self, *, account: str | None = None, request_id: str | None = None, limit: int = 1000
     ) -> list[XdrView]:
         """Call records in the order they ended, the newest `limit` of them."""
-        with self._database.reading():
-            rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
-            rows = rows.order_by(Xdr.id.desc()).limit(limit)
-            if account is not None:
-                rows = rows.where(Account.number == account)
-            if request_id is not None:
-                rows = rows.where(Xdr.request == request_id)
-            return [_xdr(row) for row in reversed(list(rows))]
+        rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+        rows = rows.order_by(Xdr.id.desc()).limit(limit)
+        if account is not None:
+            rows = rows.where(Account.number == account)
+        if request_id is not None:
+            rows = rows.where(Xdr.request == request_id)
+        return [_xdr(row) for row in reversed(list(rows))]
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:

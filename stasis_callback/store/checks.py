@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import is_dialable
+from stasis_callback.store.database import Database
 from stasis_callback.store.models import Book, Customer, Product, Tariff, Trunk, Vendor
 
 Named = TypeVar("Named", Customer, Product, Tariff, Trunk, Vendor)
@@ -42,10 +43,13 @@ def checked_word(name: str, what: str) -> str:
     return name
 
 
-def unique(model: type[Named], name: str, noun: str) -> None:
-    """Raises InvalidInput when the name is taken."""
-    if model.get_or_none(model.name == name) is not None:
+def is_new(database: Database, model: Any, name: str, noun: str) -> bool:
+    """True; False when an earlier run of this unit has made it. Raises InvalidInput when the name is taken."""
+    again = database.repeated(f"{noun}:{name}")
+    taken = model.get_or_none(model.name == name) is not None
+    if taken and not again:
         raise InvalidInput(f"{noun} {name!r} exists already")
+    return not taken
 
 
 def money(book: Book | None) -> dict[str, object]:

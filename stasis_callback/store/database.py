@@ -137,6 +137,11 @@ class Database:
         """Within a unit: what an earlier run of it has noted, be that committed or not; None for nothing."""
         return (self._here.known or {}).get(name)
 
+    def repeated(self, name: str) -> bool:
+        """Within a unit: whether an earlier run of it came here; so what stands in the way may be its own work."""
+        self.note(name)
+        return self.noted(name) is not None
+
     # --- within a transaction --------------------------------------------------------------------------------------
 
     def lock(self, *names: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.codes import READABLE, code_hash, random_codes
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.email_models import EmailSender, EmailToken
 from stasis_callback.store.models import Account
 
@@ -27,45 +27,49 @@ class EmailSenders:
 
     # --- addresses -----------------------------------------------------------------------------------------------
 
+    @unit
     def add(self, account_number: str, address: str) -> bool:
         """Register an address for an account; False when it was. Raises InvalidInput."""
-        with self._database.transaction():
-            account = _account(account_number)
-            added = EmailSender.insert(
-                account=account.id, address=_bare(address), created_at_us=self._clock.now_us()
-            )
-            return bool(added.on_conflict_ignore().as_rowcount().execute())
+        account = _account(account_number)
+        added = EmailSender.insert(
+            account=account.id, address=_bare(address), created_at_us=self._clock.now_us()
+        )
+        if added.on_conflict_ignore().as_rowcount().execute():
+            self._database.note("added")
+            return True
+        return self._database.noted("added") is not None
 
+    @unit
     def remove(self, account_number: str, address: str) -> None:
         """Raises InvalidInput when the address is not registered for the account."""
-        with self._database.transaction():
-            account = _account(account_number)
-            gone = EmailSender.delete().where(
-                EmailSender.account == account.id, EmailSender.address == _bare(address)
+        account = _account(account_number)
+        gone = EmailSender.delete().where(
+            EmailSender.account == account.id, EmailSender.address == _bare(address)
+        )
+        again = self._database.repeated("removed")
+        if not gone.execute() and not again:
+            raise InvalidInput(
+                f"{address} is not registered for account {account_number}: see `stasis-callback email senders`"
             )
-            if not gone.execute():
-                raise InvalidInput(
-                    f"{address} is not registered for account {account_number}: see `stasis-callback email senders`"
-                )
 
+    @read
     def registered(self, account_number: str, address: str) -> bool:
         """Whether the address may write for the account."""
-        with self._database.reading():
-            found = (
-                EmailSender.select()
-                .join(Account)
-                .where(Account.number == account_number, EmailSender.address == address.lower())
-            )
-            return bool(found.exists())
+        found = (
+            EmailSender.select()
+            .join(Account)
+            .where(Account.number == account_number, EmailSender.address == address.lower())
+        )
+        return bool(found.exists())
 
+    @read
     def all(self) -> list[dict[str, object]]:
         """Every registered address with its account."""
-        with self._database.reading():
-            rows = EmailSender.select(EmailSender, Account).join(Account)
-            return [
-                {"account": row.account.number, "address": row.address, "created_at_us": row.created_at_us}
-                for row in rows.order_by(Account.number, EmailSender.address)
-            ]
+        rows = EmailSender.select(EmailSender, Account).join(Account)
+        return [
+            {"account": row.account.number, "address": row.address, "created_at_us": row.created_at_us}
+            for row in rows.order_by(Account.number, EmailSender.address)
+        ]
 
     # --- tokens --------------------------------------------------------------------------------------------------
 
@@ -74,44 +78,50 @@ class EmailSenders:
         codes = random_codes(count, TOKEN_LENGTH, READABLE)
         hashes = [_hash(account_number, code) for code in codes]  # before the transaction: it takes its time
         now_us = self._clock.now_us()
-        with self._database.transaction():
+
+        def once() -> None:
             account = _account(account_number)
             for token_hash in hashes:
-                EmailToken.create(
+                EmailToken.insert(
                     account=account.id,
                     token_hash=token_hash,
                     expires_at_us=now_us + days * DAY_S * US_PER_S,
                     created_at_us=now_us,
-                )
+                ).on_conflict_ignore().execute()
+
+        self._database.unit(once)
         return codes
 
+    @unit
     def withdraw(self, account_number: str) -> int:
         """Make all unused tokens of an account useless; how many there were."""
-        with self._database.transaction():
-            account = _account(account_number)
-            unused = EmailToken.delete().where(EmailToken.account == account.id, EmailToken.used_by.is_null())
-            return int(unused.execute())
+        account = _account(account_number)
+        unused = EmailToken.delete().where(EmailToken.account == account.id, EmailToken.used_by.is_null())
+        count = unused.execute() or self._database.noted("withdrawn") or 0
+        self._database.note("withdrawn", count)
+        return int(count)
 
     def usable_token(self, account_number: str, code: str) -> int | None:
         """The id of the token when the code is one; takes as long where there is no such account."""
-        token_hash = _hash(account_number, code)
-        with self._database.reading():
-            row = (
-                EmailToken.select()
-                .join(Account)
-                .where(
-                    Account.number == account_number,
-                    EmailToken.token_hash == token_hash,
-                    EmailToken.used_by.is_null(),
-                    EmailToken.expires_at_us > self._clock.now_us(),
-                )
-                .first()
+        rows = (
+            EmailToken.select()
+            .join(Account)
+            .where(
+                Account.number == account_number,
+                EmailToken.token_hash == _hash(account_number, code),
+                EmailToken.used_by.is_null(),
+                EmailToken.expires_at_us > self._clock.now_us(),
             )
-            return int(row.id) if row else None
+        )
+        row = self._database.read(rows.first)
+        return int(row.id) if row else None
 
     def use(self, token_id: int, key: str) -> bool:
-        """Use a token up for the request `key`: of any number who try at once one does. Within a transaction."""
-        used = EmailToken.update(used_by=key).where(EmailToken.id == token_id, EmailToken.used_by.is_null())
+        """Use a token up for the request `key`, which may ask again: of any number who try at once one does. Within a
+        transaction.
+        """
+        free = EmailToken.used_by.is_null() | (EmailToken.used_by == key)
+        used = EmailToken.update(used_by=key).where(EmailToken.id == token_id, free)
         return bool(used.execute())
 
     def put_back(self, token_id: int) -> None:

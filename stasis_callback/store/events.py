@@ -12,7 +12,7 @@ from peewee import fn
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.progress import Step
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import RequestEvent
 from stasis_callback.store.statements import run
 
@@ -47,22 +47,24 @@ class Events:
         self._database = database
         self._clock = clock
 
+    @unit
     def note(self, request_id: str, step: Step) -> None:
         """Note a step that changes nothing else."""
-        with self._database.transaction():
-            note_step(request_id, step, self._clock.now_us())
+        if self._database.repeated(f"step:{request_id}:{step}") and self.has(request_id, step):
+            return
+        note_step(request_id, step, self._clock.now_us())
 
+    @read
     def of(self, request_id: str) -> list[EventView]:
         """The steps of one callback in their order."""
-        with self._database.reading():
-            rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
-            return [_view(row) for row in rows]
+        rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
+        return [_view(row) for row in rows]
 
+    @read
     def has(self, request_id: str, step: Step) -> bool:
         """Whether a callback has taken a step."""
-        with self._database.reading():
-            taken = RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.step == step)
-            return bool(taken.exists())
+        taken = RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.step == step)
+        return bool(taken.exists())
 
     # --- the outbox ----------------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, unit
 from stasis_callback.store.models import Idempotency
 
 KEPT_S = 86_400
@@ -29,41 +29,43 @@ class IdempotencyKeys:
         self._database = database
         self._clock = clock
 
+    @unit
     def take(self, key: str, input_hash: str) -> Known | None:
         """None when the key is new: the caller carries the request out and calls `answer`. Else what is known."""
-        now_us = self._clock.now_us()
-        with self._database.transaction():
-            Idempotency.delete().where(
-                Idempotency.key == key,
-                (Idempotency.created_at_us <= now_us - KEPT_S * US_PER_S)
-                | (
-                    Idempotency.answer.is_null()
-                    & (Idempotency.created_at_us <= now_us - UNFINISHED_S * US_PER_S)
-                ),
-            ).execute()
-            taken = (
-                Idempotency.insert(key=key, input_hash=input_hash, created_at_us=now_us)
-                .on_conflict_ignore()
-                .as_rowcount()
-                .execute()
-            )
-            if taken:
-                return None
-            row = Idempotency.get_by_id(key)
-            return Known(row.input_hash, row.answer)
+        now_us = self._database.noted("taken") or self._clock.now_us()
+        Idempotency.delete().where(
+            Idempotency.key == key,
+            (Idempotency.created_at_us <= now_us - KEPT_S * US_PER_S)
+            | (
+                Idempotency.answer.is_null() & (Idempotency.created_at_us <= now_us - UNFINISHED_S * US_PER_S)
+            ),
+        ).execute()
+        taken = (
+            Idempotency.insert(key=key, input_hash=input_hash, created_at_us=now_us)
+            .on_conflict_ignore()
+            .as_rowcount()
+            .execute()
+        )
+        if taken:
+            self._database.note("taken", now_us)
+            return None
+        row = Idempotency.get_by_id(key)
+        if self._database.noted("taken") == row.created_at_us and row.answer is None:
+            return None
+        return Known(row.input_hash, row.answer)
 
+    @unit
     def answer(self, key: str, answer: str) -> None:
         """Keep the answer for those who ask again."""
-        with self._database.transaction():
-            Idempotency.update(answer=answer).where(Idempotency.key == key).execute()
+        Idempotency.update(answer=answer).where(Idempotency.key == key).execute()
 
+    @unit
     def release(self, key: str) -> None:
         """There is no answer worth keeping: the key is new again."""
-        with self._database.transaction():
-            Idempotency.delete().where(Idempotency.key == key).execute()
+        Idempotency.delete().where(Idempotency.key == key).execute()
 
+    @unit
     def forget_old(self) -> None:
         """Remove what is older than a day."""
-        with self._database.transaction():
-            before_us = self._clock.now_us() - KEPT_S * US_PER_S
-            Idempotency.delete().where(Idempotency.created_at_us <= before_us).execute()
+        before_us = self._clock.now_us() - KEPT_S * US_PER_S
+        Idempotency.delete().where(Idempotency.created_at_us <= before_us).execute()

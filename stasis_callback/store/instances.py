@@ -11,7 +11,8 @@ from typing import Generic, TypeVar
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.store.database import Database
+from stasis_callback.store.checks import is_new
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.email_models import EmailInstance
 from stasis_callback.store.models import ApiKey, WebInstance
 
@@ -61,15 +62,14 @@ class Instances(Generic[C]):
         self._kind = kind
         self._model = kind.model
 
+    @unit
     def add(self, name: str, stored: Mapping[str, str]) -> None:
         """Raises InvalidInput when the name is taken or cannot be one, or an option cannot be used."""
         kind = self._kind
         if not kind.name.fullmatch(name):
             raise InvalidInput(f"{name!r}: {kind.name_rule}")
         kind.parse(stored)
-        with self._database.transaction():
-            if self._model.get_or_none(self._model.name == name) is not None:
-                raise InvalidInput(f"{kind.noun} instance {name} exists already")
+        if is_new(self._database, self._model, name, f"{kind.noun} instance"):
             self._model.create(
                 name=name,
                 enabled=True,
@@ -77,37 +77,39 @@ class Instances(Generic[C]):
                 created_at_us=self._clock.now_us(),
             )
 
+    @unit
     def change(self, name: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Set options (an empty text restores the default) and switch it on or off; all or nothing."""
-        with self._database.transaction():
-            row = self._row(name)
-            merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
-            unknown = {option: text for option, text in stored.items() if option not in self._kind.names}
-            self._kind.parse(unknown | merged)
-            values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
-            self._model.update(values).where(self._model.id == row.id).execute()
+        row = self._row(name)
+        merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
+        unknown = {option: text for option, text in stored.items() if option not in self._kind.names}
+        self._kind.parse(unknown | merged)
+        values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
+        self._model.update(values).where(self._model.id == row.id).execute()
 
+    @unit
     def remove(self, name: str) -> None:
         """Take it away. Raises InvalidInput while an API key is for it alone: it would be a key for nothing."""
-        with self._database.transaction():
-            row = self._row(name)
-            key = ApiKey.get_or_none(ApiKey.instance == name, ApiKey.revoked_at_us.is_null())
-            if key is not None:
-                raise InvalidInput(
-                    f"API key {key.name!r} is for {name}: `stasis-callback api-key revoke {key.name}` first"
-                )
-            self._model.delete().where(self._model.id == row.id).execute()
+        if self._database.repeated(f"remove:{name}") and self.find(name) is None:
+            return
+        row = self._row(name)
+        key = ApiKey.get_or_none(ApiKey.instance == name, ApiKey.revoked_at_us.is_null())
+        if key is not None:
+            raise InvalidInput(
+                f"API key {key.name!r} is for {name}: `stasis-callback api-key revoke {key.name}` first"
+            )
+        self._model.delete().where(self._model.id == row.id).execute()
 
+    @read
     def find(self, name: str) -> InstanceView[C] | None:
         """The instance, enabled or not."""
-        with self._database.reading():
-            row = self._model.get_or_none(self._model.name == name)
-            return self._view(row) if row else None
+        row = self._model.get_or_none(self._model.name == name)
+        return self._view(row) if row else None
 
+    @read
     def all(self) -> list[InstanceView[C]]:
         """Every instance by name."""
-        with self._database.reading():
-            return [self._view(row) for row in self._model.select().order_by(self._model.name)]
+        return [self._view(row) for row in self._model.select().order_by(self._model.name)]
 
     def named(self, name: str) -> InstanceView[C]:
         """The instance, enabled or not. Raises InvalidInput when there is none."""

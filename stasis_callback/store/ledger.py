@@ -18,7 +18,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import Book, Entry, Hold, Transfer
 from stasis_callback.store.statements import changed, insert, run
 
@@ -100,34 +100,33 @@ class Ledger:
 
     def _free(self, book_id: int) -> tuple[int, int | None]:
         """The free funds, and what today's cap leaves (None without one)."""
-        with self._database.reading():
-            free, cap, held, day, spent = run(_FREE, book_id).fetchone()
+        free, cap, held, day, spent = self._database.read(lambda: run(_FREE, book_id).fetchone())
         return free, None if cap is None else cap - held - (spent if day == self._today() else 0)
 
+    @unit
     def hold(self, leg_id: str, book_id: int, amount_micros: int) -> bool:
         """Set funds aside for a new leg; False, and nothing happens, when there are not enough."""
-        with self._database.transaction():
-            if not self._reserve(book_id, amount_micros):
-                return False
-            insert(
-                Hold,
-                leg_id=leg_id,
-                book_id=book_id,
-                amount_micros=amount_micros,
-                state=HoldState.OPEN.value,
-                created_at_us=self._clock.now_us(),
-            )
-            return True
+        if not self._reserve(book_id, amount_micros):
+            return False
+        insert(
+            Hold,
+            leg_id=leg_id,
+            book_id=book_id,
+            amount_micros=amount_micros,
+            state=HoldState.OPEN.value,
+            created_at_us=self._clock.now_us(),
+        )
+        return True
 
+    @unit
     def change_hold(self, leg_id: str, amount_micros: int) -> bool:
         """Make the open hold of a leg `amount_micros` in all; False when it cannot grow that far."""
-        with self._database.transaction():
-            hold = self._locked(leg_id)
-            require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
-            if not self._reserve(hold.book_id, amount_micros - hold.amount_micros):
-                return False
-            run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
-            return True
+        hold = self._locked(leg_id)
+        require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
+        if not self._reserve(hold.book_id, amount_micros - hold.amount_micros):
+            return False
+        run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
+        return True
 
     @staticmethod
     def _locked(leg_id: str) -> _LockedHold:
@@ -136,10 +135,10 @@ class Ledger:
         require(row is not None, f"leg {leg_id} has no hold")
         return _LockedHold(leg_id, *row)
 
+    @read
     def held_micros(self, leg_id: str) -> int:
         """The amount of a leg's open hold; 0 when it has none."""
-        with self._database.reading():
-            row = run("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id).fetchone()
+        row = run("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id).fetchone()
         return int(row[0]) if row else 0
 
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
@@ -152,26 +151,25 @@ class Ledger:
 
     # --- the end of a leg --------------------------------------------------------------------------------------
 
+    @unit
     def settle(self, leg_id: str, amount_micros: int) -> Settlement:
         """Charge a leg and close its hold. Called again it changes nothing and gives the same answer."""
         require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
-        with self._database.transaction():
-            hold = self._locked(leg_id)
-            overrun = max(amount_micros - hold.amount_micros, 0)
-            settlement = Settlement(amount_micros - overrun, overrun)
-            revenue_id = hold.revenue_id or self._house("revenue", hold.currency)
-            lines = {hold.book_id: -settlement.paid_micros, revenue_id: amount_micros}
-            if overrun:
-                lines[self._house("overrun", hold.currency)] = -overrun
-            key = f"settle:{leg_id}"
-            if hold.state == HoldState.POSTED:
-                again = not self._post(key, "settle", "", lines)
-                require(again, f"leg {leg_id}: its hold was posted, its charge not")
-            else:
-                require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
-                self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
-                self._write(key, "settle", "", lines)
-            return settlement
+        hold = self._locked(leg_id)
+        overrun = max(amount_micros - hold.amount_micros, 0)
+        settlement = Settlement(amount_micros - overrun, overrun)
+        revenue_id = hold.revenue_id or self._house("revenue", hold.currency)
+        lines = {hold.book_id: -settlement.paid_micros, revenue_id: amount_micros}
+        if overrun:
+            lines[self._house("overrun", hold.currency)] = -overrun
+        key = f"settle:{leg_id}"
+        if hold.state == HoldState.POSTED:
+            require(self._posted(key, "settle", lines), f"leg {leg_id}: its hold was posted, its charge not")
+        else:
+            require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
+            self._close_hold(hold, HoldState.POSTED, settlement.paid_micros)
+            self._write(key, "settle", "", lines)
+        return settlement
 
     def _close_hold(self, hold: _LockedHold, state: HoldState, paid_micros: int = 0) -> None:
         """Give a hold back but for what is paid; the book never shows funds both held and taken."""
@@ -186,12 +184,12 @@ class Ledger:
         """The day of a daily cap, in UTC."""
         return self._clock.now_us() // DAY_US
 
+    @unit
     def void(self, leg_id: str) -> None:
         """Give a leg's hold back uncharged. A hold that is closed already stays as it is."""
-        with self._database.transaction():
-            hold = self._locked(leg_id)
-            if hold.state == HoldState.OPEN:
-                self._close_hold(hold, HoldState.VOIDED)
+        hold = self._locked(leg_id)
+        if hold.state == HoldState.OPEN:
+            self._close_hold(hold, HoldState.VOIDED)
 
     # --- other money -------------------------------------------------------------------------------------------
 
@@ -223,6 +221,7 @@ class Ledger:
             "adjustments", book_id, amount_micros, f"adjust:{key}", "adjustment", reason, operator
         )
 
+    @unit
     def reverse(self, transfer_id: int, *, reason: str, operator: str) -> int:
         """Take a posting back by its mirror image; the id of that. The posting itself stays.
 
@@ -231,81 +230,83 @@ class Ledger:
         """
         if not reason.strip():
             raise InvalidInput("a reversal needs a reason: somebody will ask for it")
-        with self._database.transaction():
-            self._database.lock(f"reversal:{transfer_id}")
-            original = Transfer.get_or_none(Transfer.id == transfer_id)
-            if original is None:
-                raise InvalidInput(f"there is no posting {transfer_id}: see `stasis-callback ledger entries`")
-            if original.reverses_id is not None:
-                raise InvalidInput(f"posting {transfer_id} is a reversal itself: make an adjustment instead")
-            if Transfer.get_or_none(Transfer.reverses == transfer_id) is not None:
-                raise InvalidInput(f"posting {transfer_id} was reversed before")
-            rows = Entry.select().where(Entry.transfer == transfer_id)
-            lines = {row.book_id: -row.amount_micros for row in rows}
-            key = f"reverse:{transfer_id}"
-            self._post(key, "reversal", reason, lines, operator=operator, reverses=transfer_id)
-            return int(Transfer.get(Transfer.key == key).id)
+        self._database.lock(f"reversal:{transfer_id}")
+        original = Transfer.get_or_none(Transfer.id == transfer_id)
+        if original is None:
+            raise InvalidInput(f"there is no posting {transfer_id}: see `stasis-callback ledger entries`")
+        if original.reverses_id is not None:
+            raise InvalidInput(f"posting {transfer_id} is a reversal itself: make an adjustment instead")
+        key = f"reverse:{transfer_id}"
+        again = self._database.repeated(key)
+        before = Transfer.get_or_none(Transfer.reverses == transfer_id)
+        if before is not None and again:
+            return int(before.id)
+        if before is not None:
+            raise InvalidInput(f"posting {transfer_id} was reversed before")
+        rows = Entry.select().where(Entry.transfer == transfer_id)
+        lines = {row.book_id: -row.amount_micros for row in rows}
+        self._post(key, "reversal", reason, lines, operator=operator, reverses=transfer_id)
+        return int(Transfer.get(Transfer.key == key).id)
 
+    @read
     def statement(self, book_id: int, limit: int) -> list[StatementLine]:
         """The newest `limit` entries of a book, oldest first, each with the balance after it."""
-        with self._database.reading():
-            rows = (
-                Entry.select(Entry, Transfer)
-                .join(Transfer)
-                .where(Entry.book == book_id)
-                .order_by(Entry.id.desc())
-                .limit(limit)
-            )
-            balance = int(
-                Entry.select(fn.COALESCE(fn.SUM(Entry.amount_micros), 0))
-                .where(Entry.book == book_id)
-                .scalar()
-            )
-            taken_back = {
-                row.reverses_id: row.id for row in Transfer.select().where(Transfer.reverses.is_null(False))
-            }
-            lines = []
-            for row in rows:
-                t = row.transfer
-                told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
-                lines.append(StatementLine(*told, row.amount_micros, balance, taken_back.get(t.id)))
-                balance -= row.amount_micros
-            return lines[::-1]
+        rows = (
+            Entry.select(Entry, Transfer)
+            .join(Transfer)
+            .where(Entry.book == book_id)
+            .order_by(Entry.id.desc())
+            .limit(limit)
+        )
+        balance = int(
+            Entry.select(fn.COALESCE(fn.SUM(Entry.amount_micros), 0)).where(Entry.book == book_id).scalar()
+        )
+        taken_back = {
+            row.reverses_id: row.id for row in Transfer.select().where(Transfer.reverses.is_null(False))
+        }
+        lines = []
+        for row in rows:
+            t = row.transfer
+            told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
+            lines.append(StatementLine(*told, row.amount_micros, balance, taken_back.get(t.id)))
+            balance -= row.amount_micros
+        return lines[::-1]
 
+    @unit
     def _pay_in(
         self, purpose: str, book_id: int, amount_micros: int, key: str, kind: str, note: str, operator: str
     ) -> bool:
-        with self._database.transaction():
-            currency = Book.get_by_id(book_id).currency
-            lines = {book_id: amount_micros, self._house(purpose, currency): -amount_micros}
-            return self._post(key, kind, note, lines, operator=operator)
+        currency = Book.get_by_id(book_id).currency
+        lines = {book_id: amount_micros, self._house(purpose, currency): -amount_micros}
+        return self._post(key, kind, note, lines, operator=operator)
 
+    @unit
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
         """A new, empty book for an account; its id. Raises InvalidInput for a credit limit that is none."""
         _check_credit_limit(credit_limit_micros)
-        with self._database.transaction():
-            return int(_book(name, currency, house=False, credit_limit_micros=credit_limit_micros).id)
+        again = self._database.repeated(f"book:{name}")
+        book = Book.get_or_none(Book.name == name) if again else None
+        book = book or _book(name, currency, house=False, credit_limit_micros=credit_limit_micros)
+        return int(book.id)
 
+    @unit
     def set_credit_limit(self, book_id: int, credit_limit_micros: int) -> None:
         """Change how far below zero a book may go. Raises InvalidInput when it is further down already."""
         _check_credit_limit(credit_limit_micros)
-        with self._database.transaction():
-            changed = (
-                Book.update(credit_limit_micros=credit_limit_micros)
-                .where(Book.id == book_id, Book.balance_micros - Book.held_micros + credit_limit_micros >= 0)
-                .execute()
-            )
-            if not changed:
-                raise InvalidInput(
-                    "the account has used more than that credit limit: it must be topped up first"
-                )
+        changed = (
+            Book.update(credit_limit_micros=credit_limit_micros)
+            .where(Book.id == book_id, Book.balance_micros - Book.held_micros + credit_limit_micros >= 0)
+            .execute()
+        )
+        if not changed:
+            raise InvalidInput("the account has used more than that credit limit: it must be topped up first")
 
+    @unit
     def set_daily_cap(self, book_id: int, cap_micros: int | None) -> None:
         """Let no more be spent in a day (UTC) from the next hold on; None for no cap."""
         if cap_micros is not None and not 0 <= cap_micros <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(f"a daily cap must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
-        with self._database.transaction():
-            Book.update(daily_cap_micros=cap_micros).where(Book.id == book_id).execute()
+        Book.update(daily_cap_micros=cap_micros).where(Book.id == book_id).execute()
 
     def _house(self, purpose: str, currency: str) -> int:
         name = f"house:{purpose}:{currency}"
@@ -325,20 +326,27 @@ class Ledger:
         operator: str = "",
         reverses: int | None = None,
     ) -> bool:
-        """Write one transfer; False when the key was posted before with the same lines.
+        """Write one transfer; False when the key was posted before with the same lines, and not by an earlier run.
 
         Raises InvalidInput when a book would fall below its limit: what is held is not there to be taken.
         """
         self._database.lock(f"transfer:{key}")
-        before = Transfer.get_or_none(Transfer.key == key)
-        if before is not None:
-            posted_before = before.input_hash == _digest(kind, lines)
-            require(posted_before, f"transfer {key} was posted before with other amounts")
-            return False
+        if self._posted(key, kind, lines):
+            return self._database.noted(f"transfer:{key}") is not None
+        self._database.note(f"transfer:{key}")
         self._write(key, kind, note, lines, operator, reverses)
         for book_id, amount in lines.items():
             self._move(book_id, amount)
         return True
+
+    @staticmethod
+    def _posted(key: str, kind: str, lines: dict[int, int]) -> bool:
+        """Whether this very transfer was posted before."""
+        before = Transfer.get_or_none(Transfer.key == key)
+        if before is not None:
+            same = before.input_hash == _digest(kind, lines)
+            require(same, f"transfer {key} was posted before with other amounts")
+        return before is not None
 
     def _write(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
 from stasis_callback.store.email_models import EmailInstance, EmailReply, EmailSender, EmailToken
+from stasis_callback.store.node_models import Node, NodeEvent
 from stasis_callback.store.tables import Table, TextField
 
 
@@ -227,6 +228,7 @@ class Request(Table):
     `attempts` counts those in which Asterisk was asked, `claims` all that were begun (they number the legs).
     `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
     a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
+    `claimed_by` and `incarnation` are the node that works on it, or did so last; `asterisk` is where its legs are.
     """
 
     id = TextField(primary_key=True)
@@ -248,6 +250,8 @@ class Request(Table):
     finished_at_us = BigIntegerField(null=True)
     destination = TextField()
     instance = TextField()
+    incarnation = TextField(default="")
+    asterisk = TextField(default="")
     claims = IntegerField(default=0)
     cancel_wanted = BooleanField(default=False)
 
@@ -386,4 +390,5 @@ ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Product, ProductCode, Account, Alias, SpeedDial,
     Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent, Idempotency,
     Leg, Hold, Transfer, Entry, Voucher, Xdr, EmailInstance, EmailSender, EmailToken, EmailReply,
+    Node, NodeEvent,
 )  # fmt: skip

@@ -7,6 +7,7 @@ whatever comes first. Once the server is in doubt, one attempt is made at a time
 
 from __future__ import annotations
 
+import logging
 import select
 import threading
 from collections.abc import Generator, Iterator
@@ -33,6 +34,9 @@ LINK_OPTIONS: dict[str, Any] = {
     "keepalives_interval": 2,
     "keepalives_count": 2,
 }
+
+# What goes wrong at the end of a pipeline is the consequence of the error that is told anyhow.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 _PASSING = ("40", "55P03", "57014", "53300")
 """Deadlock or conflict, a lock's or a statement's time-out, too many connections."""

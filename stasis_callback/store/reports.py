@@ -13,7 +13,7 @@ from typing import Any
 from peewee import JOIN, ModelSelect, Value, fn
 
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read
 from stasis_callback.store.models import Account, Customer, Request, Trunk, Vendor, Xdr
 
 _GROUPS: dict[str, Callable[[], Any]] = {
@@ -110,34 +110,34 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @read
     def calls(self, by: str, spans: Sequence[Span], only: CallsFilter = EVERYTHING) -> list[CallsLine]:
         """The legs that ended in any of `spans`, which are in order and do not overlap.
 
         By day: a line for each span that had calls. By anything else of `GROUPS`: the whole time, the greatest
         revenue first.
         """
-        with self._database.reading():
-            if by == "day":
-                return [line for span in spans for line in _lines(None, span, only)]
-            whole = Span("", spans[0].from_us, spans[-1].to_us)
-            lines = _lines(_GROUPS[by](), whole, only)
-            return sorted(lines, key=lambda line: (-line.revenue_micros, -line.attempts, line.group))
+        if by == "day":
+            return [line for span in spans for line in _lines(None, span, only)]
+        whole = Span("", spans[0].from_us, spans[-1].to_us)
+        lines = _lines(_GROUPS[by](), whole, only)
+        return sorted(lines, key=lambda line: (-line.revenue_micros, -line.attempts, line.group))
 
+    @read
     def refusals(self, span: Span) -> list[RefusalsLine]:
         """The requests refused in a time by reason, the most frequent first. Throttled ones are not kept."""
         count = fn.COUNT(Request.id)
-        with self._database.reading():
-            rows = (
-                Request.select(Request.outcome, Request.triggered_by, count.alias("count"))
-                .where(
-                    Request.state == RequestState.REFUSED,
-                    Request.created_at_us >= span.from_us,
-                    Request.created_at_us < span.to_us,
-                )
-                .group_by(Request.outcome, Request.triggered_by)
-                .order_by(count.desc(), Request.outcome, Request.triggered_by)
+        rows = (
+            Request.select(Request.outcome, Request.triggered_by, count.alias("count"))
+            .where(
+                Request.state == RequestState.REFUSED,
+                Request.created_at_us >= span.from_us,
+                Request.created_at_us < span.to_us,
             )
-            return [RefusalsLine(row.outcome, row.triggered_by, row.count) for row in rows]
+            .group_by(Request.outcome, Request.triggered_by)
+            .order_by(count.desc(), Request.outcome, Request.triggered_by)
+        )
+        return [RefusalsLine(row.outcome, row.triggered_by, row.count) for row in rows]
 
 
 def _lines(group: Any, span: Span, only: CallsFilter) -> list[CallsLine]:

@@ -17,8 +17,8 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.store.checks import by_name, checked_name
-from stasis_callback.store.database import Database
+from stasis_callback.store.checks import by_name, checked_name, is_new
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.store.rate_book import RateBook, RateView, rate_of, terms_of, view
 from stasis_callback.store.rate_rows import (
@@ -114,65 +114,64 @@ class Tariffs:
 
     # --- tariffs -------------------------------------------------------------------------------------------------
 
+    @unit
     def add(self, name: str, currency: str, terms: Terms | None = None) -> None:
         """Raises InvalidInput when the name is taken or the currency is none."""
-        with self._database.transaction():
-            self._database.lock("tariffs")
-            if Tariff.get_or_none(Tariff.name == name) is not None:
-                raise InvalidInput(f"tariff {name!r} exists already")
+        self._database.lock("tariffs")
+        if is_new(self._database, Tariff, name, "tariff"):
             now_us = self._clock.now_us()
             tariff = Tariff.create(
                 name=checked_name(name), currency=parse_currency(currency), revision=0, created_at_us=now_us
             )
             self._insert_terms(tariff.id, terms or Terms())
 
+    @read
     def all(self) -> list[dict[str, object]]:
         """Every tariff by name, with the number of its rates in force."""
-        with self._database.reading():
-            return [
-                {
-                    "name": t.name,
-                    "currency": t.currency,
-                    "rates": in_force(t.id, self._clock.now_us()).where(~RateRow.discontinued).count(),
-                }
-                for t in Tariff.select().order_by(Tariff.name)
-            ]
+        return [
+            {
+                "name": t.name,
+                "currency": t.currency,
+                "rates": in_force(t.id, self._clock.now_us()).where(~RateRow.discontinued).count(),
+            }
+            for t in Tariff.select().order_by(Tariff.name)
+        ]
 
+    @read
     def named(self, name: str) -> TariffView:
         """The tariff of this name. Raises InvalidInput when there is none."""
-        with self._database.reading():
-            return self._view(by_name(Tariff, name, "tariff"))
+        return self._view(by_name(Tariff, name, "tariff"))
 
+    @read
     def get(self, tariff_id: int) -> TariffView:
         """The tariff with this row id."""
-        with self._database.reading():
-            return self._view(Tariff.get_by_id(tariff_id))
+        return self._view(Tariff.get_by_id(tariff_id))
 
     @staticmethod
     def _view(row: Tariff) -> TariffView:
         return TariffView(row.id, row.name, row.currency)
 
+    @read
     def terms(self, name: str) -> Terms:
         """The terms that go for new calls. Raises InvalidInput when there is no such tariff."""
-        with self._database.reading():
-            return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
+        return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
 
+    @unit
     def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
         """Give a tariff other terms, from the next call on."""
-        with self._database.transaction():
-            tariff = self._locked(name)
-            if terms_of(newest_terms(tariff.id)) != terms:
-                self._revise(tariff, "terms", note, 0)
-                self._insert_terms(tariff.id, terms)
+        tariff = self._locked(name)
+        if terms_of(newest_terms(tariff.id)) != terms:
+            self._revise(tariff, "terms", note, 0)
+            self._insert_terms(tariff.id, terms)
 
+    @read
     def history(self, name: str, limit: int = 100) -> list[Revision]:
         """The changes of a tariff, newest first."""
-        with self._database.reading():
-            rows = TariffRevision.select().where(TariffRevision.tariff == by_name(Tariff, name, "tariff"))
-            return [
-                Revision(r.number, r.kind, r.note, r.rates, r.created_at_us)
-                for r in rows.order_by(TariffRevision.number.desc()).limit(limit)
-            ]
+        rows = TariffRevision.select().where(TariffRevision.tariff == by_name(Tariff, name, "tariff"))
+        return [
+            Revision(r.number, r.kind, r.note, r.rates, r.created_at_us)
+            for r in rows.order_by(TariffRevision.number.desc()).limit(limit)
+        ]
 
     # --- rates in -------------------------------------------------------------------------------------------------
 
@@ -289,33 +288,33 @@ class Tariffs:
 
     # --- rates out ------------------------------------------------------------------------------------------------
 
+    @read
     def rates(self, tariff: str, at_us: int | None = None, *, revision: int | None = None) -> list[RateView]:
         """The rates in force (now, or at `at_us`), by prefix; with `revision`, as if nothing had changed after it.
 
         Raises InvalidInput when there is no such tariff or revision.
         """
-        with self._database.reading():
-            row = by_name(Tariff, tariff, "tariff")
-            if revision is not None and not 0 <= revision <= row.revision:
-                raise InvalidInput(
-                    f"tariff {tariff!r} has no revision {revision}: see `stasis-callback rate history`"
-                )
-            rows = in_force(row.id, at_us or self._clock.now_us(), revision).where(~RateRow.discontinued)
-            return views(rows.order_by(RateRow.prefix), row.id)
+        row = by_name(Tariff, tariff, "tariff")
+        if revision is not None and not 0 <= revision <= row.revision:
+            raise InvalidInput(
+                f"tariff {tariff!r} has no revision {revision}: see `stasis-callback rate history`"
+            )
+        rows = in_force(row.id, at_us or self._clock.now_us(), revision).where(~RateRow.discontinued)
+        return views(rows.order_by(RateRow.prefix), row.id)
 
+    @read
     def find(self, tariff: str, prefix: str, at_us: int | None = None) -> RateView | None:
         """The rate of exactly this prefix in force (now, or at `at_us`)."""
-        with self._database.reading():
-            row = by_name(Tariff, tariff, "tariff")
-            rows = in_force(row.id, at_us or self._clock.now_us()).where(RateRow.prefix == prefix)
-            return next(iter(views(rows.where(~RateRow.discontinued), row.id)), None)
+        row = by_name(Tariff, tariff, "tariff")
+        rows = in_force(row.id, at_us or self._clock.now_us()).where(RateRow.prefix == prefix)
+        return next(iter(views(rows.where(~RateRow.discontinued), row.id)), None)
 
+    @read
     def scheduled(self, tariff: str) -> list[RateView]:
         """The rates that come into force later, by their time; discontinued ones too."""
-        with self._database.reading():
-            row = by_name(Tariff, tariff, "tariff")
-            rows = RateRow.select().where(RateRow.tariff == row, RateRow.from_us > self._clock.now_us())
-            return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
+        row = by_name(Tariff, tariff, "tariff")
+        rows = RateRow.select().where(RateRow.tariff == row, RateRow.from_us > self._clock.now_us())
+        return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
 
     def match(self, tariff_id: int, number: str) -> RateView | None:
         """The rate with the longest prefix of `number` (digits); None when there is none or it is forbidden.
@@ -324,21 +323,21 @@ class Tariffs:
         """
         return self._book.match(tariff_id, number)
 
+    @read
     def fitting(self, tariff_id: int, number: str, at_us: int) -> list[RateView]:
         """Every rate in force at some time whose prefix fits `number`, the longest first: for explaining a match."""
         prefixes = [number[:length] for length in range(1, min(len(number), PREFIX_LIMIT) + 1)]
-        with self._database.reading():
-            rows = in_force(tariff_id, at_us).where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
-            return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
+        rows = in_force(tariff_id, at_us).where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
+        return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
 
     def version(self, rate_id: int, terms_id: int) -> RateView:
         """The rate and the terms a leg was authorised with, whatever the tariff says today."""
         return self._book.version(rate_id, terms_id)
 
+    @read
     def stored(self, rate_id: int, terms_id: int) -> RateView:
         """The same, read from the database and not from what this process remembers: for auditing."""
-        with self._database.reading():
-            return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
+        return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
 
 
 def _known_at(tariff_id: int, rates: Sequence[NewRate], now_us: int) -> dict[str, NewRate]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.models import Throttle
 
 
@@ -14,29 +14,31 @@ class Throttles:
         self._database = database
         self._clock = clock
 
+    @read
     def locked(self, key: str) -> bool:
         """Whether this key is locked out now."""
-        with self._database.reading():
-            row = Throttle.get_or_none(Throttle.key == key)
-            return row is not None and row.locked_until_us > self._clock.now_us()
+        row = Throttle.get_or_none(Throttle.key == key)
+        return row is not None and row.locked_until_us > self._clock.now_us()
 
+    @unit
     def failed(self, key: str, *, limit: int, lock_s: float) -> bool:
         """Count a wrong login; True when it was the `limit`-th in a row: the key is locked for `lock_s` seconds."""
-        with self._database.transaction():
-            self._database.lock(f"throttle:{key}")
-            row = Throttle.get_or_none(Throttle.key == key)
-            failures = 1 + (row.failures if row else 0)
-            locked = failures >= limit
-            until_us = self._clock.now_us() + int(lock_s * US_PER_S) if locked else 0
-            Throttle.insert(
-                key=key, failures=0 if locked else failures, locked_until_us=until_us
-            ).on_conflict(
-                conflict_target=[Throttle.key],
-                preserve=[Throttle.failures, Throttle.locked_until_us],
-            ).execute()
-            return locked
+        self._database.lock(f"throttle:{key}")
+        row = Throttle.get_or_none(Throttle.key == key)
+        # An earlier run may have counted this one, and started anew.
+        before = self._database.noted(f"failures:{key}")
+        before = (row.failures if row else 0) if before is None else before
+        self._database.note(f"failures:{key}", before)
+        failures = 1 + before
+        locked = failures >= limit
+        until_us = self._clock.now_us() + int(lock_s * US_PER_S) if locked else 0
+        Throttle.insert(key=key, failures=0 if locked else failures, locked_until_us=until_us).on_conflict(
+            conflict_target=[Throttle.key],
+            preserve=[Throttle.failures, Throttle.locked_until_us],
+        ).execute()
+        return locked
 
+    @unit
     def succeeded(self, key: str) -> None:
         """A right login: count from the beginning again."""
-        with self._database.transaction():
-            Throttle.delete().where(Throttle.key == key).execute()
+        Throttle.delete().where(Throttle.key == key).execute()

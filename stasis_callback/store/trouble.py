@@ -25,9 +25,10 @@ class Busy(Exception):
 
 
 def cause_of(error: BaseException) -> BaseException:
-    """What the driver has raised, behind what peewee makes of it."""
-    cause = getattr(error, "orig", error)
-    return cause if isinstance(cause, BaseException) else error
+    """What the driver has raised, behind what peewee makes of it, sometimes twice."""
+    while isinstance(cause := getattr(error, "orig", None), BaseException):
+        error = cause
+    return error
 
 
 def words_of(error: BaseException) -> str:

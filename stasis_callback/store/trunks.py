@@ -11,8 +11,8 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.numbers import parse_rules
-from stasis_callback.store.checks import by_name, checked_name, checked_word, unique
-from stasis_callback.store.database import Database
+from stasis_callback.store.checks import by_name, checked_name, checked_word, is_new
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.limits import Limits
 from stasis_callback.store.models import Route, Tariff, Trunk, Vendor
 from stasis_callback.store.rate_book import RateView
@@ -77,26 +77,26 @@ class Trunks:
 
     # --- vendors ---------------------------------------------------------------------------------------------
 
+    @unit
     def add_vendor(self, name: str, currency: str) -> None:
         """Add a vendor that bills us in one currency. Raises InvalidInput."""
-        with self._database.transaction():
-            unique(Vendor, checked_name(name), "vendor")
+        if is_new(self._database, Vendor, checked_name(name), "vendor"):
             Vendor.create(name=name, currency=parse_currency(currency), created_at_us=self._clock.now_us())
 
+    @read
     def vendors(self) -> list[VendorView]:
         """All vendors by name."""
-        with self._database.reading():
-            return [
-                VendorView(row.name, row.currency, Trunk.select().where(Trunk.vendor == row).count())
-                for row in Vendor.select().order_by(Vendor.name)
-            ]
+        return [
+            VendorView(row.name, row.currency, Trunk.select().where(Trunk.vendor == row).count())
+            for row in Vendor.select().order_by(Vendor.name)
+        ]
 
     # --- trunks ----------------------------------------------------------------------------------------------
 
-    def add(self, name: str, *, vendor: str, tariff: str, **values: Any) -> TrunkView:
+    @unit
+    def add(self, /, name: str, *, vendor: str, tariff: str, **values: Any) -> TrunkView:
         """Add a trunk, switched on; `values` as for `change`. Raises InvalidInput, and then nothing is added."""
-        with self._database.transaction():
-            unique(Trunk, checked_word(name, "a PJSIP endpoint"), "trunk")
+        if is_new(self._database, Trunk, checked_word(name, "a PJSIP endpoint"), "trunk"):
             Trunk.create(
                 name=name,
                 vendor=by_name(Vendor, vendor, "vendor"),
@@ -106,8 +106,9 @@ class Trunks:
                 number_rules="",
                 created_at_us=self._clock.now_us(),
             )
-            return self.change(name, **values)
+        return self.change(name, **values)
 
+    @unit
     def change(
         self,
         name: str,
@@ -120,35 +121,34 @@ class Trunks:
         number_rules: str | None = None,
     ) -> TrunkView:
         """Change what is not None, from the next call on; 0 takes a limit away. Raises InvalidInput."""
-        with self._database.transaction():
-            row = by_name(Trunk, name, "trunk")
-            if tariff is not None:
-                row.tariff = _cost_tariff(row.vendor.name, tariff)
-            if preference is not None:
-                row.preference = _checked_preference(preference)
-            if number_rules is not None:
-                parse_rules(number_rules)
-                row.number_rules = number_rules
-            row.enabled = row.enabled if enabled is None else enabled
-            row.calls_limit = row.calls_limit if calls_limit is None else _checked_limit(calls_limit)
-            row.calls_per_s = row.calls_per_s if calls_per_s is None else _checked_limit(calls_per_s)
-            row.save()
-            return self.named(name)
+        row = by_name(Trunk, name, "trunk")
+        if tariff is not None:
+            row.tariff = _cost_tariff(row.vendor.name, tariff)
+        if preference is not None:
+            row.preference = _checked_preference(preference)
+        if number_rules is not None:
+            parse_rules(number_rules)
+            row.number_rules = number_rules
+        row.enabled = row.enabled if enabled is None else enabled
+        row.calls_limit = row.calls_limit if calls_limit is None else _checked_limit(calls_limit)
+        row.calls_per_s = row.calls_per_s if calls_per_s is None else _checked_limit(calls_per_s)
+        row.save()
+        return self.named(name)
 
+    @read
     def all(self) -> list[TrunkView]:
         """All trunks by name."""
-        with self._database.reading():
-            routes: dict[int, dict[str, int]] = {}
-            for route in Route.select().order_by(Route.prefix):
-                routes.setdefault(route.trunk_id, {})[route.prefix] = route.preference
-            rows = Trunk.select(Trunk, Vendor, Tariff).join(Vendor).switch(Trunk).join(Tariff)
-            return [_view(row, routes.get(row.id, {})) for row in rows.order_by(Trunk.name)]
+        routes: dict[int, dict[str, int]] = {}
+        for route in Route.select().order_by(Route.prefix):
+            routes.setdefault(route.trunk_id, {})[route.prefix] = route.preference
+        rows = Trunk.select(Trunk, Vendor, Tariff).join(Vendor).switch(Trunk).join(Tariff)
+        return [_view(row, routes.get(row.id, {})) for row in rows.order_by(Trunk.name)]
 
+    @read
     def named(self, name: str) -> TrunkView:
         """The trunk with this name. Raises InvalidInput when there is none."""
-        with self._database.reading():
-            by_name(Trunk, name, "trunk")
-            return next(trunk for trunk in self.all() if trunk.name == name)
+        by_name(Trunk, name, "trunk")
+        return next(trunk for trunk in self.all() if trunk.name == name)
 
     def take(self, trunk: TrunkView) -> bool:
         """Within the transaction that notes a leg: whether the trunk can carry one more, which then counts.
@@ -166,26 +166,27 @@ class Trunks:
 
     # --- routes ----------------------------------------------------------------------------------------------
 
+    @unit
     def add_route(self, trunk: str, prefix: str, preference: int | None = None) -> None:
         """Let a trunk carry calls to a prefix, or change the preference it has there. Raises InvalidInput."""
         if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_LIMIT):
             raise InvalidInput(
                 f"{prefix!r} is not a prefix: write 1 to {PREFIX_LIMIT} digits, without + or 00"
             )
-        with self._database.transaction():
-            row = by_name(Trunk, trunk, "trunk")
-            value = row.preference if preference is None else _checked_preference(preference)
-            if not Route.update(preference=value).where(Route.trunk == row, Route.prefix == prefix).execute():
-                Route.create(trunk=row, prefix=prefix, preference=value)
+        row = by_name(Trunk, trunk, "trunk")
+        value = row.preference if preference is None else _checked_preference(preference)
+        if not Route.update(preference=value).where(Route.trunk == row, Route.prefix == prefix).execute():
+            Route.create(trunk=row, prefix=prefix, preference=value)
 
+    @unit
     def remove_route(self, trunk: str, prefix: str) -> None:
         """Let it not. Raises InvalidInput when there is no such route."""
-        with self._database.transaction():
-            row = by_name(Trunk, trunk, "trunk")
-            if not Route.delete().where(Route.trunk == row, Route.prefix == prefix).execute():
-                raise InvalidInput(
-                    f"trunk {trunk!r} has no route for prefix {prefix!r}: see `stasis-callback route list`"
-                )
+        row = by_name(Trunk, trunk, "trunk")
+        again = self._database.repeated(f"remove route:{trunk}:{prefix}")
+        if not Route.delete().where(Route.trunk == row, Route.prefix == prefix).execute() and not again:
+            raise InvalidInput(
+                f"trunk {trunk!r} has no route for prefix {prefix!r}: see `stasis-callback route list`"
+            )
 
 
 def _cost_tariff(vendor: str, tariff: str) -> Tariff:

@@ -18,7 +18,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
 from stasis_callback.store.checks import checked_name
 from stasis_callback.store.codes import code_hash, random_codes
-from stasis_callback.store.database import Database
+from stasis_callback.store.database import Database, read, unit
 from stasis_callback.store.ledger import Ledger
 from stasis_callback.store.models import Account, Voucher
 
@@ -81,12 +81,17 @@ class Vouchers:
             "expires_at_us": expires_at_us,
             "created_at_us": self._clock.now_us(),
         }
-        with self._database.transaction():
+
+        def once() -> None:
             self._database.lock("vouchers")
-            if Voucher.get_or_none(Voucher.batch == batch) is not None:
+            again = self._database.repeated("batch")
+            known = Voucher.get_or_none(Voucher.batch == batch)
+            if known is not None and not again:
                 raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
-            for hashed in hashes:
+            for hashed in hashes if known is None else ():
                 Voucher.create(code_hash=hashed, **row)
+
+        self._database.unit(once)
         return codes
 
     def redeem(self, code: str, account_number: str) -> VoucherView:
@@ -94,23 +99,28 @@ class Vouchers:
 
         Raises InvalidInput: the same words for a code that is unknown, used, blocked or expired.
         """
-        now_us = self._clock.now_us()
-        hashed = _hash(code)
-        with self._database.transaction():
-            account = Account.get_or_none(Account.number == account_number)
-            if account is None or account.status == "closed":
-                raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
-            voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
-            if voucher is None or not self._take(voucher, account, now_us):
-                raise InvalidInput("that code is not one of a voucher that can be used")
-            if voucher.currency != account.book.currency:
-                raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
-            self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id)
-            # Paying in is a use: the days after the first and the last one count from now.
-            Account.update(
-                first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
-            ).where(Account.id == account.id).execute()
+        hashed = _hash(code)  # before the transaction: it takes its time
+        return self._database.unit(lambda: self._redeem(hashed, account_number))
+
+    def _redeem(self, hashed: str, account_number: str) -> VoucherView:
+        now_us = self._database.noted("redeemed") or self._clock.now_us()
+        account = Account.get_or_none(Account.number == account_number)
+        if account is None or account.status == "closed":
+            raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
+        voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
+        if voucher is not None and self._database.noted("redeemed") and voucher.redeemed_by_id == account.id:
             return _view(_select().where(Voucher.id == voucher.id).get())
+        if voucher is None or not self._take(voucher, account, now_us):
+            raise InvalidInput("that code is not one of a voucher that can be used")
+        self._database.note("redeemed", now_us)
+        if voucher.currency != account.book.currency:
+            raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
+        # Paying in is a use: the days after the first and the last one count from now. The account before its book.
+        Account.update(
+            first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
+        ).where(Account.id == account.id).execute()
+        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id)
+        return _view(_select().where(Voucher.id == voucher.id).get())
 
     @staticmethod
     def _take(voucher: Voucher, account: Account, now_us: int) -> bool:
@@ -121,44 +131,46 @@ class Vouchers:
         )
         return bool(taken.execute())
 
+    @unit
     def block(self, batch: str, *, blocked: bool) -> int:
         """Make the unused vouchers of a batch unusable, or usable again; how many were changed."""
         old, new = ("new", "blocked") if blocked else ("blocked", "new")
-        with self._database.transaction():
-            if Voucher.get_or_none(Voucher.batch == batch) is None:
-                raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
-            rows = Voucher.update(state=new).where(Voucher.batch == batch, Voucher.state == old)
-            return int(rows.execute())
+        if Voucher.get_or_none(Voucher.batch == batch) is None:
+            raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
+        rows = Voucher.update(state=new).where(Voucher.batch == batch, Voucher.state == old)
+        count = rows.execute() or self._database.noted("changed") or 0
+        self._database.note("changed", count)
+        return int(count)
 
+    @read
     def batches(self) -> list[dict[str, object]]:
         """Every batch with what has become of it."""
-        with self._database.reading():
-            rows = (
-                Voucher.select(
-                    Voucher.batch,
-                    Voucher.amount_micros,
-                    Voucher.currency,
-                    Voucher.state,
-                    fn.COUNT(Voucher.id).alias("number"),
-                )
-                .group_by(Voucher.batch, Voucher.amount_micros, Voucher.currency, Voucher.state)
-                .order_by(Voucher.batch)
+        rows = (
+            Voucher.select(
+                Voucher.batch,
+                Voucher.amount_micros,
+                Voucher.currency,
+                Voucher.state,
+                fn.COUNT(Voucher.id).alias("number"),
             )
-            batches: dict[str, dict[str, object]] = {}
-            for row in rows:
-                record = batches.setdefault(
-                    row.batch,
-                    {"batch": row.batch, "amount_micros": row.amount_micros, "currency": row.currency}
-                    | dict.fromkeys(("new", "redeemed", "blocked"), 0),
-                )
-                record[row.state] = int(row.number)
-            return list(batches.values())
+            .group_by(Voucher.batch, Voucher.amount_micros, Voucher.currency, Voucher.state)
+            .order_by(Voucher.batch)
+        )
+        batches: dict[str, dict[str, object]] = {}
+        for row in rows:
+            record = batches.setdefault(
+                row.batch,
+                {"batch": row.batch, "amount_micros": row.amount_micros, "currency": row.currency}
+                | dict.fromkeys(("new", "redeemed", "blocked"), 0),
+            )
+            record[row.state] = int(row.number)
+        return list(batches.values())
 
+    @read
     def of_batch(self, batch: str, limit: int = 1000) -> list[VoucherView]:
         """The vouchers of a batch, without their codes."""
-        with self._database.reading():
-            rows = _select().where(Voucher.batch == batch).order_by(Voucher.id).limit(limit)
-            return [_view(row) for row in rows]
+        rows = _select().where(Voucher.batch == batch).order_by(Voucher.id).limit(limit)
+        return [_view(row) for row in rows]
 
 
 def _select() -> ModelSelect[Voucher]:

@@ -16,6 +16,7 @@ from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import execute
 from stasis_callback.clock import Clock
 from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.settings import host_name
 from stasis_callback.store import models
 from stasis_callback.store.tables import bound_database
 
@@ -73,10 +74,11 @@ class CommandLine:
     @contextmanager
     def stores(self) -> Iterator[Stores]:
         """The database, for what no command does."""
-        stores = open_stores(self.url, "node1", Clock())
+        stores = open_stores(self.url, host_name(), Clock())
         try:
             yield stores
         finally:
+            stores.nodes._lock.release()  # as a process that ends does
             stores.database.close()
 
     def dump(self) -> list[str]:

@@ -91,6 +91,7 @@ def queued(shop: CommandLine) -> str:
 def dialing(shop: CommandLine, queued: str) -> str:
     """A callback whose leg A was answered 90 seconds ago and is paid for 100; the id of its request."""
     with shop.stores() as stores:
+        stores.nodes.enter()
         stores.requests.claim(10)
         _open_leg(stores, queued, "a")
         stores.calls.leg_answered(f"{queued}-a1", Clock().now_us() - 90 * US_PER_S)
@@ -101,6 +102,7 @@ def dialing(shop: CommandLine, queued: str) -> str:
 def called(shop: CommandLine, queued: str) -> str:
     """One callback is over: 61 s of leg A, nobody at leg B; the id of its request."""
     with shop.stores() as stores:
+        stores.nodes.enter()
         stores.requests.claim(10)
         start_us = 1_700_000_000 * US_PER_S
         for side, answered_at_us, outcome in (
@@ -110,7 +112,7 @@ def called(shop: CommandLine, queued: str) -> str:
             leg_id = _open_leg(stores, queued, side)
             end_us = start_us + 61 * US_PER_S
             stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
-        stores.requests.answered(queued)
+        stores.requests.answered(stores.requests.get(queued))
         stores.requests.finish(queued, "no_answer")
     return queued
 

@@ -103,6 +103,7 @@ def test_a_call_shows_since_when_it_talks_and_how_long_it_is_paid_for(
 
 def test_a_call_between_two_legs_is_shown_too(shop: CommandLine, queued: str) -> None:
     with shop.stores() as stores:
+        stores.nodes.enter()
         stores.requests.claim(10)
     assert shop.ok("call", "live").out.splitlines()[1].split() == [queued, "dialing"]
 
@@ -110,10 +111,12 @@ def test_a_call_between_two_legs_is_shown_too(shop: CommandLine, queued: str) ->
 def test_a_leg_that_asterisk_has_no_more_is_left_to_the_service(
     shop: CommandLine, asterisk: FakeNetwork, dialing: str
 ) -> None:
-    before = shop.dump()
     assert "no leg in this Asterisk any more" in shop.ok("call", "hangup", dialing).out
+    before = shop.dump()
     assert "no leg in this Asterisk any more" in shop.ok("call", "hangup", "--all").out
     assert shop.dump() == before
+    with shop.stores() as stores:
+        assert stores.requests.cancel_wanted(dialing)
 
 
 def test_a_callback_that_waits_is_no_call(shop: CommandLine, asterisk: FakeNetwork, queued: str) -> None:

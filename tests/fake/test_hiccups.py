@@ -296,6 +296,19 @@ def test_a_callback_taken_back_between_two_attempts_is_not_called_again(world: W
     assert (request.state, len(subscriber.calls)) == ("cancelled", 1)
 
 
+def test_a_call_taken_back_where_its_channels_are_not_seen_is_ended_by_its_own_node(world: World) -> None:
+    """A web server beside the nodes, the shell of another node: they can only write it down."""
+    talk(world)
+    with world.running(housekeeping_s=0.5):
+        world.rings()
+        both_talk(world)
+        (request,) = world.stores.requests.newest()
+        assert world.stores.requests.cancel(request.id)
+        world.phone(FRIEND).wait_for("ended", timeout_s=20)
+        world.finished()
+        world.nothing_left()
+
+
 def test_a_call_for_which_no_thread_is_left_is_made_later(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -370,7 +383,7 @@ def test_a_talk_taken_over_after_a_restart_lasts_as_long_as_it_is_paid_for(
 ) -> None:
     """Its timers stand where the slice of before ended, wherever the hold ends."""
     world.sells(Rate("420"), rate)
-    world.access_number(hold_slice_s="10", hold_extend_before_s="5")
+    world.access_number(hold_slice_s="20", hold_extend_before_s="5")
     world.account()
     subscriber = world.phone().answers().dials(f"{FRIEND}#")
     friend = world.phone(FRIEND).answers()
@@ -382,10 +395,10 @@ def test_a_talk_taken_over_after_a_restart_lasts_as_long_as_it_is_paid_for(
     # The worst moment: the hold had grown, the timer had not been moved.
     if rate.first_price_micros:
         leg_b = next(leg for leg in world.stores.calls.open_legs() if leg.side == "b")
-        assert world.stores.ledger.change_hold(leg_b.id, 30_000)
+        assert world.stores.ledger.change_hold(leg_b.id, 50_000)
     with world.process(tmp_path):
         with pytest.raises(AssertionError):
-            friend.wait_for("ended", timeout_s=14)
+            friend.wait_for("ended", timeout_s=22)
         friend.hang_up()
         subscriber.hang_up()
         world.finished()

@@ -24,6 +24,7 @@ TRIES = 60
 def take_holds(number: int, url: str, account: AccountView, request: RequestView, start: Barrier) -> int:
     """In a process of its own: holds ten micros as often as it is let."""
     stores = open_stores(url, f"node{number}", SetClock())
+    stores.nodes.me.incarnation = request.incarnation  # as one of many threads of the node that has the call
     rate = stores.tariffs.match(account.tariff_id, "44207")
     assert rate is not None
     start.wait(60)

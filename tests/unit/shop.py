@@ -49,6 +49,7 @@ class Shop:
         self.file = folder / "shop.db"
         """The database as a file; only there on SQLite."""
         self.stores: Stores = open_stores(self.url, "node1", self.clock)
+        self.stores.nodes.enter()
         self.stores.tariffs.add("standard", "USD")
         self.stores.tariffs.put_rates("standard", [NewRate(UK_RATE)])
         self.stores.accounts.add_product("callback", "standard")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from shop import NOON_US, UK_RATE, UNANSWERED, Shop, talked
 
+from stasis_callback.core.errors import InvariantBroken, NotOurs
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.calls import LegEnd
@@ -38,11 +40,23 @@ def test_without_the_funds_nothing_is_noted(shop: Shop, call: Any, hold: str) ->
     assert shop.rows() == before
 
 
-def test_a_leg_id_is_used_once(shop: Shop, call: Any) -> None:
+def test_a_leg_that_is_asked_for_again_has_what_it_had(shop: Shop, call: Any) -> None:
+    """Who lost the answer asks once more."""
     shop.leg("b1", *call, hold="1.00")
     before = shop.rows()
-    with pytest.raises(Exception, match=r"UNIQUE constraint failed: leg\.id|leg_pkey"):
-        shop.leg("b1", *call, hold="1.00")
+    assert shop.leg("b1", *call, hold="2.00")
+    assert shop.rows() == before
+
+
+def test_a_leg_id_is_used_once(shop: Shop, call: Any) -> None:
+    account, request = call
+    shop.leg("b1", account, request, hold="1.00")
+    with pytest.raises(NotOurs):
+        shop.leg("b1", account, replace(request, id="another"), hold="1.00")
+    shop.stores.calls.settle("b1", talked(1))
+    before = shop.rows()
+    with pytest.raises(InvariantBroken, match="leg b1 was used before"):
+        shop.leg("b1", account, request, hold="1.00")
     assert shop.rows() == before
 
 

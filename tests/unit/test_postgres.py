@@ -205,6 +205,7 @@ def test_of_four_processes_that_migrate_at_once_one_does_it() -> None:
 
 def claim_all(url: str, node: str, start: Barrier) -> list[str]:
     stores = open_stores(url, node, SetClock())
+    stores.nodes.enter()
     start.wait(60)
     taken: list[str] = []
     while claimed := stores.requests.claim(3):

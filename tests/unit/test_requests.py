@@ -12,6 +12,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
+from stasis_callback.store.nodes import Identity
 from stasis_callback.store.requests import LEASE_S, Again, Requests
 
 
@@ -175,7 +176,7 @@ def test_a_busy_subscriber_is_called_again_later(shop: Shop) -> None:
     request = shop.request(account)
     assert (request.state, request.claims, request.attempts) == (RequestState.DIALING, 1, 0)
     assert shop.stores.requests.attempt(request.id)
-    shop.stores.requests.retry(request.id, Again(30), outcome="busy")
+    shop.stores.requests.retry(request, Again(30), outcome="busy")
     waiting = shop.stores.requests.get(request.id)
     assert (waiting.state, waiting.outcome, waiting.due_at_us) == ("queued", "busy", NOON_US + 30 * US_PER_S)
     assert waiting.attempts == 1
@@ -185,7 +186,11 @@ def test_a_busy_subscriber_is_called_again_later(shop: Shop) -> None:
     shop.clock.passes(1)
     (again,) = shop.stores.requests.claim(1)
     assert (again.id, again.state, again.claims) == (request.id, RequestState.DIALING, 2)
-    shop.stores.requests.answered(request.id)
+    # Whoever still works on the attempt before has nothing to say any more.
+    shop.stores.requests.answered(request)
+    shop.stores.requests.retry(request, Again(5), outcome="busy")
+    assert shop.stores.requests.get(request.id) == again
+    shop.stores.requests.answered(again)
     assert shop.stores.requests.get(request.id).state == RequestState.TALKING
     shop.stores.requests.finish(request.id, "completed")
     done = shop.stores.requests.get(request.id)
@@ -196,7 +201,7 @@ def test_an_attempt_that_asterisk_never_heard_of_does_not_count_and_keeps_its_ti
     request = shop.request(shop.account())
     assert shop.stores.requests.attempt(request.id)
     shop.clock.passes(40)
-    shop.stores.requests.retry(request.id, Again(None, uncounted=True), outcome="not_dialed")
+    shop.stores.requests.retry(request, Again(None, uncounted=True), outcome="not_dialed")
     waiting = shop.stores.requests.get(request.id)
     assert (waiting.state, waiting.attempts, waiting.due_at_us) == ("queued", 0, NOON_US)
 
@@ -207,7 +212,7 @@ def test_a_callback_taken_back_under_way_is_neither_begun_nor_tried_again(shop: 
     assert shop.stores.requests.cancel(request.id)  # said twice
     assert shop.stores.requests.cancel_wanted(request.id)
     assert not shop.stores.requests.attempt(request.id)
-    shop.stores.requests.retry(request.id, Again(30), outcome="busy")
+    shop.stores.requests.retry(request, Again(30), outcome="busy")
     over = shop.stores.requests.get(request.id)
     assert (over.state, over.outcome, over.attempts) == ("cancelled", "busy", 0)
     assert not shop.stores.requests.cancel(request.id)
@@ -227,21 +232,21 @@ def test_what_was_done_may_be_asked_again(shop: Shop) -> None:
     """A database that went away may have done it, and nobody knows: it is asked once more."""
     request = shop.request(shop.account())
     for _ in range(2):
-        shop.stores.requests.answered(request.id)
+        shop.stores.requests.answered(request)
     for _ in range(2):
         shop.stores.requests.finish(request.id, "completed")
     assert shop.stores.requests.get(request.id).outcome == "completed"
 
 
 MOVES: dict[str, Callable[[Requests, str], None]] = {
-    "answered": lambda requests, one: requests.answered(one),
-    "retry": lambda requests, one: requests.retry(one, Again(1), outcome="busy"),
+    "answered": lambda requests, one: requests.answered(requests.get(one)),
+    "retry": lambda requests, one: requests.retry(requests.get(one), Again(1), outcome="busy"),
     "finish": lambda requests, one: requests.finish(one, "completed"),
 }
 ILLEGAL = [
     ("refused", ["answered", "retry", "finish"]),
-    ("queued", ["answered", "retry"]),
-    ("done", ["answered", "retry", "finish"]),
+    ("queued", ["answered"]),
+    ("done", ["answered", "retry"]),
     ("cancelled", ["answered", "retry", "finish"]),
 ]
 
@@ -253,6 +258,18 @@ def test_a_move_that_cannot_be_stops_and_changes_nothing(shop: Shop, state: str,
     before = shop.rows()
     with pytest.raises(InvariantBroken, match=f"a request cannot go from {state} to"):
         MOVES[move](shop.stores.requests, request.id)
+    assert shop.rows() == before
+
+
+@pytest.mark.parametrize(
+    ("state", "move"), [("queued", "retry"), ("talking", "answered"), ("done", "finish")]
+)
+def test_a_move_that_was_made_is_not_made_again(shop: Shop, state: str, move: str) -> None:
+    """Who lost the answer asks once more."""
+    request = shop.request(shop.account())
+    shop.sql(f"UPDATE request SET state = '{state}'")
+    before = shop.rows()
+    MOVES[move](shop.stores.requests, request.id)
     assert shop.rows() == before
 
 
@@ -273,11 +290,16 @@ def test_the_newest_requests_come_first(shop: Shop) -> None:
 def test_open_calls_are_left_to_their_node_and_the_lease_tells_when_it_lived(shop: Shop) -> None:
     request = shop.request(shop.account("100"))
     shop.missed_call(shop.account("200"))
-    other_node = Requests(shop.stores.database, shop.clock, "node2")
-    assert [r.id for r in shop.stores.requests.left_open()] == [request.id]
+    other_node = Requests(shop.stores.database, shop.clock, Identity("node2", "start"))
+    (before,) = shop.stores.requests.left_open()
+    assert (before.id, before.last_alive_us) == (request.id, NOON_US)
     shop.clock.passes(LEASE_S - 1)
+    other_node.renew_leases([request.id])
+    assert shop.stores.requests.get(request.id) == before
     shop.stores.requests.renew_leases([request.id])
-    assert shop.stores.requests.get(request.id).last_alive_us == NOON_US + (LEASE_S - 1) * US_PER_S
+    (after,) = shop.stores.requests.left_open()
+    assert after.last_alive_us == NOON_US + (LEASE_S - 1) * US_PER_S
+    assert before.last_alive_us == NOON_US
     shop.clock.passes(10 * LEASE_S)
     assert other_node.left_open() == []
     shop.stores.requests.finish(request.id, "failed")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.settings import find_config, load_settings
+from stasis_callback.settings import find_config, host_name, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +28,29 @@ def config(text: str, name: str = "stasis-callback.toml") -> Path:
 
 def test_an_empty_file_gives_the_defaults() -> None:
     settings = load_settings(config(""))
-    assert settings.node == "node1"
+    assert settings.node == host_name()
     assert settings.log_format == "text"
     assert settings.database.url == "sqlite:///stasis-callback.db"
     assert settings.ari.url == "http://127.0.0.1:8088"
     assert (settings.limits.queue, settings.limits.live_calls) == (1000, 200)
+
+
+@pytest.mark.parametrize(
+    ("machine", "node"),
+    [
+        ("pbx1", "pbx1"),
+        ("pbx1.example.net", "pbx1-example-net"),
+        ("čtyři_2", "ty-i_2"),
+        ("x" * 64, "x" * 40),
+        ("...", "node"),
+    ],
+)
+def test_a_node_without_a_name_has_the_machines(
+    monkeypatch: pytest.MonkeyPatch, machine: str, node: str
+) -> None:
+    """So that two installations on one database are not one node by default."""
+    monkeypatch.setattr(socket, "gethostname", lambda: machine)
+    assert load_settings(config("")).node == node
 
 
 def test_a_file_sets_what_it_names() -> None:

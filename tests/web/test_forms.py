@@ -311,7 +311,7 @@ def test_the_cost_is_shown_only_where_it_may_be(site: Site) -> None:
     account = site.stores.accounts.named(ACCOUNT)
     request = site.stores.requests.get(row["id"])
     site.shop.leg(f"{row['id']}-b1", account, request, hold="1.00")
-    site.stores.requests.answered(row["id"])
+    site.stores.requests.answered(site.stores.requests.get(row["id"]))
     from shop import talked
 
     site.stores.calls.settle(f"{row['id']}-b1", talked(30))

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from web_site import SECRET, Site
 
 from stasis_callback.clock import US_PER_S, wait_until
+from stasis_callback.store.requests import Again
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.webhooks import ATTEMPTS
 
@@ -72,9 +73,9 @@ def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) 
     site.send()
     (row,) = site.callbacks()
     site.stores.requests.claim(1)
-    site.stores.requests.retry(row["id"], after_s=0, outcome="busy")
+    site.stores.requests.retry(site.stores.requests.get(row["id"]), Again(0), outcome="busy")
     site.stores.requests.claim(1)
-    site.stores.requests.answered(row["id"])
+    site.stores.requests.answered(site.stores.requests.get(row["id"]))
     account = site.stores.accounts.named("6192345678")
     leg_id = f"{row['id']}-b1"
     site.shop.leg(leg_id, account, site.stores.requests.get(row["id"]), hold="1.00")

@@ -108,6 +108,7 @@ class Node:
         if wire is not None:
             wire.process_is_gone()
         if stores is not None:
+            stores.nodes._lock.release()  # as the kernel does it
             self._world.scheduler.call_in(0.0, stores.database.close)
 
     def stop(self, seconds: float) -> None:

@@ -1,0 +1,283 @@
+"""This node among others: it keeps its name, gives signs of life, and looks after what dead nodes have left.
+
+What a dead node left under way is ended once, from what is known here. Its phones may ring or talk on, but nobody
+here can reach its Asterisk; what may have rung is never rung again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from stasis_callback.ari.cel import CelJournal, CelRecord
+from stasis_callback.ari.client import AriClient, AsteriskInfo
+from stasis_callback.ari.errors import AriError
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import NodeAlive, StoreUnavailable
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.states import RequestState
+from stasis_callback.engine.settlement import end_from_journal
+from stasis_callback.engine.stores import Stores
+from stasis_callback.store.calls import LegEnd, LegView
+from stasis_callback.store.nodes import ACTIVE, Abandoned
+from stasis_callback.store.requests import RequestView
+from stasis_callback.workers import Worker
+
+log = structlog.get_logger()
+
+LOOK_S = 1.0
+"""How often it is looked whether the name is still ours."""
+HEARTBEAT_S = 5.0
+"""How often a sign of life is given, and others' are looked at."""
+NAME_PATIENCE_S = 30.0
+"""How long a start waits for its name: a server believes in a connection without a peer for a while."""
+LATEST_START_S = 60
+"""How long before a leg was noted its journal lines may be searched: clocks differ, queues wait."""
+
+
+class NodeKeeper:
+    """The one of a running node."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        client: AriClient,
+        journal: CelJournal,
+        clock: Clock,
+        *,
+        dead_after_s: float,
+        under_way: Callable[[], Sequence[str]],
+        on_left_behind: Callable[[], None],
+        on_replaced: Callable[[], None],
+    ) -> None:
+        """`under_way` are the calls that this process works on; `on_left_behind` says that others are to be recovered
+        or dialled; `on_replaced`, that another process has the name and this one must end.
+        """
+        self._stores = stores
+        self._nodes = stores.nodes
+        self._client = client
+        self._journal = journal
+        self._clock = clock
+        self._dead_after_s = dead_after_s
+        self._under_way = under_way
+        self._on_left_behind = on_left_behind
+        self._on_replaced = on_replaced
+        self._may_dial = False
+        self._lost = False
+        self._next_beat_s = 0.0
+        self._silent: dict[str, tuple[int, float]] = {}
+        self.worker = Worker("node", self._work, clock)
+
+    def start(self) -> None:
+        """Take the name, and keep it from now on. Raises NodeAlive when another process has it."""
+        self._enter()
+        log.info("node.entered", node=self._nodes.me.name, incarnation=self._nodes.me.incarnation)
+        self._may_dial = True
+        self.worker.start()
+
+    def stop(self) -> None:
+        """Give the name up."""
+        self._may_dial = False
+        self.worker.stop()
+        try:
+            self._nodes.leave()
+        except StoreUnavailable as error:
+            log.warning("node.not_seen", error=str(error))
+
+    def may_dial(self) -> bool:
+        """Whether callbacks may be begun: the name is ours, and nobody has it drain. Asks nobody."""
+        return self._may_dial
+
+    def meets(self, asterisk: AsteriskInfo) -> None:
+        """The link is up, and leads to this Asterisk."""
+        self._nodes.meets(asterisk.entity_id, asterisk.started_at)
+        self._next_beat_s = 0.0
+        self.worker.wake()
+
+    # --- the name ------------------------------------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        """Wait for the name while it may be a dead process's; not once whoever has it gives a sign of life."""
+        name, pause = self._nodes.me.name, self._clock.inbox()
+        deadline_s = self._clock.monotonic_s() + NAME_PATIENCE_S
+        seen_us: int | None = None
+        while True:
+            try:
+                self._nodes.enter()
+                return
+            except NodeAlive:
+                now_us = self._nodes.last_seen_us(name)
+                if seen_us is None:
+                    log.warning("node.waiting", node=name)
+                elif now_us != seen_us or self._clock.monotonic_s() > deadline_s:
+                    raise
+                seen_us = now_us
+            pause.get(LOOK_S / 2)
+
+    def _work(self, worker: Worker) -> None:
+        while worker.goes_on:
+            self.look()
+            worker.pause(LOOK_S)
+
+    def look(self) -> None:
+        """Whether the name is still ours; now and then a sign of life, and a look at the others."""
+        try:
+            if self._keeps_name() and self._clock.monotonic_s() >= self._next_beat_s:
+                self._beat()
+        except StoreUnavailable as error:
+            log.warning("node.not_seen", error=str(error))
+
+    def _keeps_name(self) -> bool:
+        """Whether the name is ours. A lock that was lost is taken again; calls go on meanwhile, none is begun."""
+        if self._nodes.holds_name():
+            return True
+        if not self._lost:
+            self._lost, self._may_dial = True, False
+            log.error("node.name_lost", node=self._nodes.me.name)
+        if not self._nodes.retake_name():
+            # Somebody has it: another start of this node, which says so in the node's row, or whoever stands in.
+            if self._nodes.beat() is None:
+                self._replaced()
+            return False
+        self._next_beat_s = 0.0
+        return True
+
+    def _replaced(self) -> None:
+        self._may_dial = False
+        log.error(
+            "node.replaced",
+            node=self._nodes.me.name,
+            hint="another process has this name, or it was removed: this one stops",
+        )
+        self.worker.ask_to_stop()
+        self._on_replaced()
+
+    def _beat(self) -> None:
+        state = self._nodes.beat()
+        if state is None:
+            self._replaced()
+            return
+        if self._lost:
+            self._end_lost_calls()
+            self._lost = False
+            log.info("node.name_back", node=self._nodes.me.name)
+        self._may_dial = state == ACTIVE
+        self._next_beat_s = self._clock.monotonic_s() + HEARTBEAT_S
+        self._look_after_others()
+
+    def _end_lost_calls(self) -> None:
+        """While the name was lost others may have taken calls over: they are charged, so they end."""
+        for request_id in self._stores.requests.lost(self._under_way()):
+            log.error("node.call_lost", call=request_id)
+            for xdr in self._stores.calls.xdrs(request_id=request_id):
+                try:
+                    self._client.channel(xdr.leg_id).hang_up()
+                except AriError as error:
+                    log.warning("leg.stray_not_ended", leg=xdr.leg_id, error=str(error))
+
+    # --- others ----------------------------------------------------------------------------------------------------
+
+    def _look_after_others(self) -> None:
+        now_s, silent = self._clock.monotonic_s(), self._silent
+        found = self._nodes.abandoned()
+        self._silent = {
+            left.node: (left.pulse_us, silent[left.node][1])
+            if left.node in silent and silent[left.node][0] == left.pulse_us
+            else (left.pulse_us, now_s)
+            for left in found
+        }
+        done = 0
+        for left in found:
+            done += self._look_after(left, now_s - self._silent[left.node][1])
+        if done:
+            self._on_left_behind()
+
+    def _look_after(self, left: Abandoned, silent_s: float) -> int:
+        """What is to be done about one node's calls, `silent_s` seconds after its last sign of life; for how many."""
+        me = self._nodes.me.name
+        if left.same_asterisk:
+            with self._nodes.standing_in(left.node) as alone:
+                adopted = self._stores.requests.adopt(left.node) if alone else 0
+            if adopted:
+                log.warning("node.adopted", node=left.node, calls=adopted)
+                self._nodes.note(left.node, "adopted", f"node {me}", "its Asterisk is ours")
+            return adopted
+        if left.node == me:
+            return self._take_over(me, "its Asterisk was another")
+        if silent_s < self._dead_after_s:
+            return 0
+        return self._take_over(left.node, f"no sign of life for {silent_s:.0f} s")
+
+    def _take_over(self, node: str, reason: str) -> int:
+        done = take_over(self._stores, self._journal, node, f"node {self._nodes.me.name}", reason)
+        if done:
+            log.warning("node.taken_over", node=node, calls=done, reason=reason)
+        return len(done)
+
+
+def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> list[str]:
+    """End what a dead node has left under way, or put it back into the queue where no phone has rung; their ids.
+
+    None while the node lives. Each callback is one transaction, so it is done once, whoever else does the same.
+    """
+    with stores.nodes.standing_in(node) as alone:
+        requests = stores.requests.under_way_of(node) if alone else []
+        done = [request.id for request in requests if _end(stores, journal, request)]
+        if done:
+            stores.nodes.note(node, "taken over", operator, reason)
+    return done
+
+
+def _end(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
+    """One callback of a dead node; False when another was quicker, or it could not be done now."""
+    try:
+        return _end_once(stores, journal, request)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("node.call_not_taken_over", call=request.id)  # one that cannot be ended stops no other
+        return False
+
+
+def _end_once(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
+    records = _records(journal, stores.calls.open_legs(request.id))
+    with stores.database.transaction():
+        if not stores.requests.take(request):
+            return False
+        legs = stores.calls.open_legs(request.id)
+        rang = bool(legs) or request.state is RequestState.TALKING or _has_rung(stores, request)
+        for leg in legs:
+            stores.calls.settle(leg.id, _end_of(leg, records.get(leg.id), request.last_alive_us))
+        if rang:
+            stores.requests.finish(request.id, "interrupted")
+        else:
+            stores.requests.put_back(request)
+        return True
+
+
+def _records(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
+    """What our journal knows of them: all where it is the dead node's, nothing where its Asterisk was another."""
+    if not legs:
+        return {}
+    since_us = min(leg.dialed_at_us for leg in legs) - LATEST_START_S * US_PER_S
+    try:
+        return journal.records([leg.id for leg in legs], not_before_us=since_us)
+    except OSError as error:
+        log.warning("node.journal_not_read", error=str(error))
+        return {}
+
+
+def _end_of(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:
+    """How a leg ended. Without a record it ended when its node was last known to live, or was never answered."""
+    if record is None and leg.answered_at_us is None:
+        return LegEnd(None, max(last_seen_us, leg.dialed_at_us), Outcome.FAILED, 0, "estimated")
+    return end_from_journal(leg, record, last_seen_us=last_seen_us)
+
+
+def _has_rung(stores: Stores, request: RequestView) -> bool:
+    """Whether a leg of the attempt that was under way has reached the network: those of earlier ones are older."""
+    return any(
+        xdr.outcome != Outcome.NOT_DIALED and xdr.dialed_at_us >= request.due_at_us
+        for xdr in stores.calls.xdrs(request_id=request.id)
+    )

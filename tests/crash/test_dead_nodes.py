@@ -1,0 +1,299 @@
+"""Several nodes: two of one name, one that is renamed, one that never comes back, one whose database restarts.
+
+As processes, on fake Asterisks: who shares what is what these are about, not Asterisk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from databases import Databases, server
+from pydantic import SecretStr
+from world import ANI, FRIEND, World, new_world
+
+from stasis_callback.core.errors import NodeAlive
+from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
+from stasis_callback.store.audit import verify
+from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
+from stasis_callback.testing.phones import Network, Phone
+
+SECOND = "420999888777"
+"""Another subscriber."""
+
+
+@pytest.fixture
+def world(fake_network: FakeNetwork, tmp_path: Path) -> Iterator[World]:
+    with new_world(fake_network, tmp_path / "world") as made:
+        yield made
+
+
+@pytest.fixture
+def other() -> Iterator[FakeNetwork]:
+    """A second Asterisk. Its entity id is a copy of the first one's, as that of a cloned machine."""
+    with FakeAsterisk(speed=4) as fake:
+        yield FakeNetwork(fake)
+
+
+@pytest.fixture(autouse=True)
+def _folders(tmp_path: Path) -> None:
+    (tmp_path / "world").mkdir()
+
+
+def settings_of(
+    world: World, node: str, network: Network | None = None, *, dead_after_s: int = 300
+) -> Settings:
+    """The settings of a node on the world's database, on its Asterisk or another."""
+    at: Any = network or world.network
+    return Settings(
+        node=node,
+        database=world.settings.database,
+        ari=AriSettings(
+            url=at.ari_url, username=at.ari_username, password=SecretStr(at.ari_password), app=at.ari_app
+        ),
+        asterisk=AsteriskSettings(trunk=at.trunk_name, cel_path=at.cel_path),
+        limits=LimitSettings(node_dead_after_s=dead_after_s),
+    )
+
+
+@contextmanager
+def node(world: World, folder: Path, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """A node as a process, connected."""
+    folder.mkdir(exist_ok=True)
+    usual, world.settings = world.settings, settings
+    try:
+        context = world.process(
+            folder, STASIS_CALLBACK_LIMITS__NODE_DEAD_AFTER_S=str(settings.limits.node_dead_after_s)
+        )
+        with context as process:
+            world.settings = usual
+            yield process
+    finally:
+        world.settings = usual
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command on the machine of a node."""
+    config = str(folder / "stasis-callback.toml")
+    words = (sys.executable, "-m", "stasis_callback", "--config", config, *words)
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    lines = [line for file in sorted(folder.glob("service-*.log")) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def logged(folder: Path, event: str) -> list[dict[str, Any]]:
+    return [line for line in log(folder) if line["event"] == event]
+
+
+def talking(world: World) -> tuple[Phone, Phone]:
+    """A subscriber who talks with a friend, both legs stored as answered."""
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers()
+    world.rings()
+    friend.wait_for("answered", timeout_s=30)
+    world.until(lambda: sum(leg.answered_at_us is not None for leg in world.stores.calls.open_legs()) == 2)
+    return subscriber, friend
+
+
+def all_paid(world: World) -> None:
+    """Nothing is held, nothing is open, every sum agrees."""
+    assert world.stores.calls.open_legs() == []
+    assert world.stores.accounts.named(ANI).held_micros == 0
+    assert verify(world.stores.database, world.stores.tariffs) == []
+
+
+# --- one name ----------------------------------------------------------------------------------------------------
+
+
+def test_a_second_service_of_one_name_is_refused_and_touches_nothing(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    """On its own Asterisk it would find none of the first one's channels, and settle a live call at nothing."""
+    world.usual()
+    with node(world, tmp_path / "one", settings_of(world, "n1")):
+        subscriber, friend = talking(world)
+        (tmp_path / "two").mkdir()
+        usual, world.settings = world.settings, settings_of(world, "n1", other)
+        (tmp_path / "two" / "stasis-callback.toml").write_text(world._toml())
+        world.settings = usual
+        refused = command(tmp_path / "two", "run")
+        assert refused.returncode == 3
+        assert "a node named n1 runs already" in refused.stderr
+        assert friend.calls[0].state == subscriber.calls[0].state == "answered"
+        assert world.stores.calls.xdrs() == []
+        friend.hang_up()
+        subscriber.hang_up()
+        (request,) = world.finished()
+    assert request.outcome == "completed"
+    assert {xdr.source for xdr in world.xdrs().values()} == {"events"}
+    all_paid(world)
+
+
+def test_the_name_of_a_killed_service_is_free_at_once(world: World, tmp_path: Path) -> None:
+    world.usual()
+    for _ in range(3):
+        with node(world, tmp_path / "one", settings_of(world, "n1")) as process:
+            process.kill()
+            process.wait()
+    assert len(logged(tmp_path / "one", "node.entered")) == 3
+
+
+# --- a dead node -------------------------------------------------------------------------------------------------
+
+
+def test_a_node_killed_in_a_talk_and_started_under_another_name_adopts_its_call(
+    world: World, tmp_path: Path
+) -> None:
+    world.usual()
+    with node(world, tmp_path / "one", settings_of(world, "before")) as process:
+        subscriber, friend = talking(world)
+        process.kill()
+        process.wait()
+    with node(world, tmp_path / "two", settings_of(world, "after")):
+        world.until(lambda: bool(logged(tmp_path / "two", "call.recovered")), timeout_s=30)
+        assert friend.calls[0].state == subscriber.calls[0].state == "answered"
+        friend.hang_up()
+        subscriber.hang_up()
+        (request,) = world.finished()
+        assert request.outcome == "completed"
+        assert {xdr.source for xdr in world.xdrs().values()} <= {"events", "cel"}
+        all_paid(world)
+
+
+def test_what_ended_while_nobody_lived_is_charged_by_the_renamed_node_from_the_journal(
+    world: World, tmp_path: Path
+) -> None:
+    world.usual()
+    with node(world, tmp_path / "one", settings_of(world, "before")) as process:
+        subscriber, friend = talking(world)
+        process.kill()
+        process.wait()
+    friend.hang_up()
+    subscriber.hang_up()
+    with node(world, tmp_path / "two", settings_of(world, "after")):
+        (request,) = world.finished()
+        world.until(lambda: len(world.xdrs()) == 2)
+        assert (request.outcome, {xdr.source for xdr in world.xdrs().values()}) == ("interrupted", {"cel"})
+        all_paid(world)
+        assert world.rings().cause == 17
+        world.until(lambda: len(world.stores.requests.newest()) == 2)
+        assert world.stores.requests.newest()[0].outcome != "in_progress"
+
+
+def test_a_node_on_another_asterisk_leaves_live_calls_alone_and_ends_those_of_a_dead_one(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    world.usual(dedupe_window_s="0")
+    elsewhere = other.phone(ANI).answers()
+    with node(world, tmp_path / "two", settings_of(world, "n2", other, dead_after_s=1)):
+        drained = command(tmp_path / "two", "node", "drain", "n2", "--reason", "the first one is to have it")
+        assert drained.returncode == 0, drained
+        with node(world, tmp_path / "one", settings_of(world, "n1")) as process:
+            subscriber, friend = talking(world)
+            for _ in range(2):  # while the other one looks
+                seen = len(log(tmp_path / "two"))
+                world.until(lambda seen=seen: len(log(tmp_path / "two")) >= seen, timeout_s=1)
+            assert logged(tmp_path / "two", "node.taken_over") == []
+            process.kill()
+            process.wait()
+        assert friend.calls[0].state == subscriber.calls[0].state == "answered"
+        (request,) = world.finished(timeout_s=40)
+        assert request.outcome == "interrupted"
+        (taken,) = logged(tmp_path / "two", "node.taken_over")
+        assert (taken["node"], taken["calls"]) == ("n1", [request.id])
+        assert {xdr.source for xdr in world.xdrs().values()} == {"estimated"}
+        assert max(xdr.duration_us for xdr in world.xdrs().values()) < 15_000_000
+        all_paid(world)
+        # Nobody is rung twice; and the subscriber's next missed call is a callback again.
+        assert [len(subscriber.calls), len(friend.calls), len(elsewhere.calls)] == [1, 1, 0]
+        assert command(tmp_path / "two", "node", "resume", "n2").returncode == 0
+        other.missed_call(ani=ANI, dnis="420800123456")
+        elsewhere.wait_for("answered", timeout_s=30)
+
+
+def test_a_callback_that_no_leg_was_asked_for_is_dialled_by_another_node_once(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    world.usual()
+    here, elsewhere = world.phone().answers(), other.phone(ANI).answers()
+    world.asks()
+    world.stores.nodes.enter()  # we are a node that claims it and dies before anything else
+    (claimed,) = world.stores.requests.claim(1)
+    world.stores.nodes.leave()
+    assert claimed.attempts == 1
+    with node(world, tmp_path / "two", settings_of(world, "n2", other, dead_after_s=1)):
+        elsewhere.wait_for("answered", timeout_s=40)
+        elsewhere.hang_up()
+        (request,) = world.finished()
+    assert (request.attempts, request.claimed_by) == (1, "n2")
+    assert (len(here.calls), len(elsewhere.calls)) == (0, 1)
+    all_paid(world)
+
+
+# --- the name is lost --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.postgres
+def test_after_a_restart_of_the_database_the_node_has_its_name_again_and_its_call_goes_on(
+    world: World, tmp_path: Path
+) -> None:
+    world.usual()
+    with node(world, tmp_path / "one", settings_of(world, "n1")):
+        subscriber, friend = talking(world)
+        server().kill()
+        world.until(lambda: bool(logged(tmp_path / "one", "node.name_lost")))
+        server().start()
+        world.until(lambda: bool(logged(tmp_path / "one", "node.name_back")), timeout_s=40)
+        assert friend.calls[0].state == subscriber.calls[0].state == "answered"
+        friend.hang_up()
+        subscriber.hang_up()
+        (request,) = world.finished()
+        assert request.outcome == "completed"
+        all_paid(world)
+        # It begins calls again.
+        again = world.account(SECOND)
+        assert again.number == SECOND
+        second = world.phone(SECOND).answers()
+        world.rings(ani=SECOND)
+        second.wait_for("answered", timeout_s=30)
+
+
+def test_a_node_that_lost_its_name_to_another_process_begins_nothing_and_ends(
+    world: World, tmp_path: Path
+) -> None:
+    world.usual()
+    with node(world, tmp_path / "one", settings_of(world, "test")) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        if Databases.kind == "postgres":
+            server().sql(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name LIKE 'stasis-callback %'"
+            )
+        else:
+            (tmp_path / "world" / "callback.db.node-test").unlink()
+        world.until(_enters(world))
+        os.kill(process.pid, signal.SIGCONT)
+        assert process.wait(60) == 3
+    assert logged(tmp_path / "one", "node.replaced")
+
+
+def _enters(world: World) -> Callable[[], bool]:
+    def enter() -> bool:
+        try:
+            world.stores.nodes.enter()
+        except NodeAlive:  # the server has not ended its session yet
+            return False
+        return True
+
+    return enter

@@ -1,0 +1,763 @@
+"""Each method of a store that writes, with a hiccup of the database: before its commit, or after it, when only the
+answer is lost. What it answers and what is in the tables is what it would have been without.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import peewee
+import pytest
+from shop import Shop, open_shop, talked
+
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
+from stasis_callback.core.limits import Limit
+from stasis_callback.core.progress import Step
+from stasis_callback.core.rating import Terms
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.stores import Stores
+from stasis_callback.store import models
+from stasis_callback.store.audit import verify
+from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
+
+Act = Callable[[], object]
+CASES: dict[str, Callable[[Shop], Act]] = {}
+"""By the method: what prepares a call of it, and the call. They are run one after the other on one business."""
+
+
+def case(method: str) -> Callable[[Callable[[Shop], Act]], Callable[[Shop], Act]]:
+    def note(prepare: Callable[[Shop], Act]) -> Callable[[Shop], Act]:
+        assert method not in CASES
+        CASES[method] = prepare
+        return prepare
+
+    return note
+
+
+def ask(shop: Shop, key: str, **values: Any) -> Act:
+    """A callback that is asked for over the web by an account of its own."""
+    account = shop.account(f"acc-{key}")
+    usual: dict[str, Any] = {
+        "account_id": account.id,
+        "subscriber_id": account.id,
+        "leg_a_number": f"44{crc32(key.encode()):010d}",
+        "stored_options": {},
+        "queue_limit": 1000,
+        "request_id": f"id-{key}",
+    }
+    request = CallbackRequest(key, "web", account.number, "", "447700900123", "shop")
+    return lambda: shop.stores.requests.accept(request, **usual | values)
+
+
+def queued(shop: Shop, key: str) -> str:
+    assert ask(shop, key)() == ""
+    return f"id-{key}"
+
+
+def dialing(shop: Shop, key: str) -> str:
+    request_id = queued(shop, key)
+    assert [request.id for request in shop.stores.requests.claim(1000)] == [request_id]
+    return request_id
+
+
+def leg(shop: Shop, key: str, side: Any = "b") -> Callable[[], bool]:
+    """A leg that is about to be noted."""
+    request = shop.stores.requests.get(dialing(shop, key))
+    payer = shop.stores.accounts.get(request.account_id)
+    rate = shop.stores.tariffs.find("standard", "44")
+    assert rate is not None
+    return lambda: shop.stores.calls.open_leg(
+        f"leg-{key}", request.id, side, "447700900123", payer, rate, 2_000_000
+    )
+
+
+def open_leg(shop: Shop, key: str) -> str:
+    assert leg(shop, key)()
+    return f"leg-{key}"
+
+
+# --- calls --------------------------------------------------------------------------------------------------------
+
+
+@case("Requests.accept")
+def _(shop: Shop) -> Act:
+    return ask(shop, "accepted")
+
+
+@case("Requests.accept of a repeated request")
+def _(shop: Shop) -> Act:
+    queued(shop, "repeated")
+    request = CallbackRequest("repeated", "web", "x", "", "447700900123", "shop")
+    return lambda: shop.stores.requests.accept(
+        request, account_id=1, subscriber_id=None, leg_a_number="1", stored_options={}, queue_limit=1000
+    )
+
+
+@case("Requests.refuse")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.requests.refuse(CallbackRequest("refused", "ani", "1", "800"), "no_funds")
+
+
+@case("Requests.cancel")
+def _(shop: Shop) -> Act:
+    request_id = queued(shop, "cancelled")
+    return lambda: shop.stores.requests.cancel(request_id)
+
+
+@case("Requests.cancel of one that was cancelled")
+def _(shop: Shop) -> Act:
+    request_id = queued(shop, "cancelled-twice")
+    shop.stores.requests.cancel(request_id)
+    return lambda: shop.stores.requests.cancel(request_id)
+
+
+@case("Requests.claim")
+def _(shop: Shop) -> Act:
+    shop.stores.requests.claim(1000)
+    for n in range(3):
+        queued(shop, f"claimed-{n}")
+    return lambda: shop.stores.requests.claim(2)
+
+
+@case("Requests.renew_leases")
+def _(shop: Shop) -> Act:
+    shop.stores.requests.claim(1000)
+    request_id = dialing(shop, "renewed")
+    shop.clock.passes(1)
+    return lambda: shop.stores.requests.renew_leases([request_id])
+
+
+@case("Requests.answered")
+def _(shop: Shop) -> Act:
+    request_id = dialing(shop, "answered")
+    return lambda: shop.stores.requests.answered(request_id)
+
+
+@case("Requests.retry")
+def _(shop: Shop) -> Act:
+    request_id = dialing(shop, "retried")
+    return lambda: shop.stores.requests.retry(request_id, after_s=3600, outcome="busy")
+
+
+@case("Requests.finish")
+def _(shop: Shop) -> Act:
+    request_id = dialing(shop, "finished")
+    return lambda: shop.stores.requests.finish(request_id, "no_answer")
+
+
+@case("Requests.log_in")
+def _(shop: Shop) -> Act:
+    payer = shop.account("pin-payer")
+    request = CallbackRequest("login", "pin", "1", "800")
+    refused = shop.stores.requests.accept(
+        request,
+        account_id=payer.id,
+        subscriber_id=None,
+        leg_a_number="4411",
+        stored_options={},
+        queue_limit=1000,
+        request_id="id-login",
+    )
+    assert refused == ""
+    shop.stores.requests.claim(1000)
+    subscriber = shop.account("pin-subscriber")
+    return lambda: shop.stores.requests.log_in("id-login", subscriber.id)
+
+
+@case("Events.note")
+def _(shop: Shop) -> Act:
+    request_id = dialing(shop, "noted")
+    return lambda: shop.stores.events.note(request_id, Step.CANCELLING)
+
+
+@case("Calls.open_leg")
+def _(shop: Shop) -> Act:
+    return leg(shop, "opened")
+
+
+@case("Calls.open_leg without the funds")
+def _(shop: Shop) -> Act:
+    act = leg(shop, "poor")
+    book_id = shop.stores.accounts.named("acc-poor").book_id
+    shop.stores.ledger.adjust(book_id, -9_000_000, key="poor", reason="spent", operator="ann")
+    return act
+
+
+@case("Calls.leg_answered")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "picked-up")
+    return lambda: shop.stores.calls.leg_answered(leg_id, shop.clock.at_us)
+
+
+@case("Calls.settle")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "settled")
+    return lambda: shop.stores.calls.settle(leg_id, talked(250.5))
+
+
+@case("Calls.settle of a leg nobody answered")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "unanswered")
+    return lambda: shop.stores.calls.settle(leg_id, dataclasses.replace(talked(0), answered_at_us=None))
+
+
+@case("Ledger.change_hold")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "grown")
+    return lambda: shop.stores.ledger.change_hold(leg_id, 4_000_000)
+
+
+@case("Ledger.change_hold beyond the funds")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "grown-too-far")
+    return lambda: shop.stores.ledger.change_hold(leg_id, 40_000_000)
+
+
+@case("Ledger.void")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "voided")
+    # What is given back here is settled for nothing afterwards, or the books would not be whole.
+    return lambda: shop.stores.ledger.void(leg_id)
+
+
+@case("Ledger.settle")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "charged")
+    return lambda: shop.stores.ledger.settle(leg_id, 2_500_000)
+
+
+# --- money --------------------------------------------------------------------------------------------------------
+
+
+def book(shop: Shop, number: str) -> int:
+    return shop.account(number).book_id
+
+
+@case("Ledger.top_up")
+def _(shop: Shop) -> Act:
+    book_id = book(shop, "topped-up")
+    return lambda: shop.stores.ledger.top_up(book_id, 1_000_000, key="k1")
+
+
+@case("Ledger.top_up of one that was made")
+def _(shop: Shop) -> Act:
+    book_id = book(shop, "topped-up-twice")
+    shop.stores.ledger.top_up(book_id, 1_000_000, key="k2")
+    return lambda: shop.stores.ledger.top_up(book_id, 1_000_000, key="k2")
+
+
+@case("Ledger.adjust")
+def _(shop: Shop) -> Act:
+    book_id = book(shop, "adjusted")
+    return lambda: shop.stores.ledger.adjust(book_id, -500_000, key="k1", reason="error", operator="ann")
+
+
+@case("Ledger.reverse")
+def _(shop: Shop) -> Act:
+    shop.stores.ledger.top_up(book(shop, "reversed"), 1_000_000, key="k3")
+    (transfer,) = (row["id"] for row in shop.rows()["Transfer"] if row["key"] == "topup:k3")
+
+    def reverse() -> object:
+        reversal = shop.stores.ledger.reverse(transfer, reason="error", operator="ann")
+        return [row["key"].split(":")[0] for row in shop.rows()["Transfer"] if row["id"] == reversal]
+
+    return reverse
+
+
+@case("Ledger.open_book")
+def _(shop: Shop) -> Act:
+    return lambda: bool(shop.stores.ledger.open_book("a book", "USD"))
+
+
+@case("Ledger.set_credit_limit")
+def _(shop: Shop) -> Act:
+    book_id = book(shop, "on-credit")
+    return lambda: shop.stores.ledger.set_credit_limit(book_id, 7)
+
+
+@case("Ledger.set_daily_cap")
+def _(shop: Shop) -> Act:
+    book_id = book(shop, "capped")
+    return lambda: shop.stores.ledger.set_daily_cap(book_id, 7)
+
+
+def vouchers(shop: Shop, batch: str, count: int) -> list[str]:
+    return shop.stores.vouchers.generate(
+        batch, count, 1_000_000, "USD", length=10, alphabet="ABCDEFGHIJKLMNOP"
+    )
+
+
+@case("Vouchers.generate")
+def _(shop: Shop) -> Act:
+    return lambda: len(vouchers(shop, "new batch", 3))
+
+
+@case("Vouchers.redeem")
+def _(shop: Shop) -> Act:
+    shop.account("rich")
+    (code,) = vouchers(shop, "redeemed", 1)
+    return lambda: shop.stores.vouchers.redeem(code, "rich")
+
+
+@case("Vouchers.block")
+def _(shop: Shop) -> Act:
+    vouchers(shop, "blocked", 2)
+    return lambda: shop.stores.vouchers.block("blocked", blocked=True)
+
+
+# --- counters, keys, mail -----------------------------------------------------------------------------------------
+
+
+@case("Limits.take")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.limits.take("taken", Limit(1, 60))
+
+
+@case("Limits.take of the last one")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("last", Limit(2, 60))
+    return lambda: shop.stores.limits.take("last", Limit(2, 60))
+
+
+@case("Limits.take beyond the limit")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("over", Limit(1, 60))
+    return lambda: shop.stores.limits.take("over", Limit(1, 60))
+
+
+@case("Limits.give_back")
+def _(shop: Shop) -> Act:
+    for _ in range(3):
+        shop.stores.limits.take("given back", Limit(5, 60))
+    return lambda: shop.stores.limits.give_back("given back")
+
+
+@case("Limits.clear")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("cleared", Limit(5, 60))
+    return lambda: shop.stores.limits.clear("cleared")
+
+
+@case("Limits.forget_old")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("old", Limit(5, 60))
+    shop.clock.passes(61)
+    return shop.stores.limits.forget_old
+
+
+@case("Throttles.failed")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.throttles.failed("ani:1", limit=3, lock_s=60)
+
+
+@case("Throttles.failed for the last time")
+def _(shop: Shop) -> Act:
+    for _ in range(2):
+        shop.stores.throttles.failed("ani:2", limit=3, lock_s=60)
+    return lambda: shop.stores.throttles.failed("ani:2", limit=3, lock_s=60)
+
+
+@case("Throttles.succeeded")
+def _(shop: Shop) -> Act:
+    shop.stores.throttles.failed("ani:3", limit=3, lock_s=60)
+    return lambda: shop.stores.throttles.succeeded("ani:3")
+
+
+@case("IdempotencyKeys.take")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.idempotency.take("key-1", "hash")
+
+
+@case("IdempotencyKeys.take of one that was taken")
+def _(shop: Shop) -> Act:
+    shop.stores.idempotency.take("key-2", "hash")
+    return lambda: shop.stores.idempotency.take("key-2", "hash")
+
+
+@case("IdempotencyKeys.answer")
+def _(shop: Shop) -> Act:
+    shop.stores.idempotency.take("key-3", "hash")
+    return lambda: shop.stores.idempotency.answer("key-3", "yes")
+
+
+@case("IdempotencyKeys.release")
+def _(shop: Shop) -> Act:
+    shop.stores.idempotency.take("key-4", "hash")
+    return lambda: shop.stores.idempotency.release("key-4")
+
+
+@case("IdempotencyKeys.forget_old")
+def _(shop: Shop) -> Act:
+    shop.stores.idempotency.take("key-5", "hash")
+    shop.clock.passes(100_000)
+    return shop.stores.idempotency.forget_old
+
+
+@case("EmailSenders.add")
+def _(shop: Shop) -> Act:
+    shop.account("writer")
+    return lambda: shop.stores.email_senders.add("writer", "ann@example.com")
+
+
+@case("EmailSenders.add of one that was added")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.email_senders.add("writer", "ann@example.com")
+
+
+@case("EmailSenders.remove")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.email_senders.remove("writer", "ann@example.com")
+
+
+@case("EmailSenders.give_out")
+def _(shop: Shop) -> Act:
+    return lambda: len(shop.stores.email_senders.give_out("writer", 2, 7))
+
+
+@case("EmailSenders.use")
+def _(shop: Shop) -> Act:
+    (code,) = shop.stores.email_senders.give_out("writer", 1, 7)
+    token_id = shop.stores.email_senders.usable_token("writer", code)
+    assert token_id is not None
+    return lambda: shop.stores.database.unit(lambda: shop.stores.email_senders.use(token_id, "mail-1"))
+
+
+@case("EmailSenders.withdraw")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.email_senders.withdraw("writer")
+
+
+@case("Replies.put")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.replies.put("mail-1", "ann@example.com", "text")
+
+
+@case("Replies.claim_due")
+def _(shop: Shop) -> Act:
+    for n in (2, 3):
+        shop.stores.replies.put(f"mail-{n}", "ann@example.com", "text")
+    return lambda: shop.stores.replies.claim_due(2)
+
+
+@case("Replies.retry")
+def _(shop: Shop) -> Act:
+    reply = shop.rows()["EmailReply"][0]["id"]
+    return lambda: shop.stores.replies.retry(reply, 60)
+
+
+@case("Replies.close")
+def _(shop: Shop) -> Act:
+    reply = shop.rows()["EmailReply"][0]["id"]
+    return lambda: shop.stores.replies.close(reply, "sent")
+
+
+@case("Replies.forget_old")
+def _(shop: Shop) -> Act:
+    shop.clock.passes(31 * 86_400)
+    return shop.stores.replies.forget_old
+
+
+# --- the operator -------------------------------------------------------------------------------------------------
+
+
+@case("Accounts.add_customer")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.accounts.add_customer("Acme", "USD")
+
+
+@case("Accounts.customer_book")
+def _(shop: Shop) -> Act:
+    return lambda: bool(shop.stores.accounts.customer_book("Acme"))
+
+
+@case("Accounts.set_customer")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.accounts.set_customer("Acme", credit_limit_micros=7)
+
+
+@case("Accounts.add_product")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.accounts.add_product("second", "standard")
+
+
+@case("Accounts.set_product")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.accounts.set_product("second", "standard", access_code="7")
+
+
+@case("Accounts.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.accounts.add("new", customer="Acme", product="second", aliases=["new-alias"])
+
+
+@case("Accounts.change")
+def _(shop: Shop) -> Act:
+    shop.account("changed")
+    return lambda: shop.stores.accounts.change(
+        "changed", aliases=["one"], speed_dials={"1": "447700900123"}, credit_limit_micros=7
+    )
+
+
+@case("Accounts.close")
+def _(shop: Shop) -> Act:
+    shop.account("closed")
+    return lambda: shop.stores.accounts.close("closed", write_off=True, operator="ann")
+
+
+@case("Accounts.add_alias")
+def _(shop: Shop) -> Act:
+    account = shop.account("aliased")
+    return lambda: shop.stores.accounts.add_alias(account.id, "another")
+
+
+@case("Accounts.add_alias that is taken")
+def _(shop: Shop) -> Act:
+    account = shop.stores.accounts.named("aliased")
+    return lambda: shop.stores.accounts.add_alias(account.id, "another")
+
+
+@case("AccessNumbers.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.access_numbers.add("800123", {})
+
+
+@case("AccessNumbers.change")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.access_numbers.change("800123", {"welcome": "off"}, enabled=False)
+
+
+@case("Instances.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.web_instances.add("shop", {"second_number": "447700900123"})
+
+
+@case("Instances.change")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.web_instances.change("shop", {}, enabled=False)
+
+
+@case("ApiKeys.add")
+def _(shop: Shop) -> Act:
+    return lambda: len(shop.stores.api_keys.add("key", ["create"], "shop"))
+
+
+@case("ApiKeys.revoke")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.api_keys.revoke("key")
+
+
+@case("ApiKeys.revoke of one that was revoked")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.api_keys.revoke("key")
+
+
+@case("Instances.remove")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.web_instances.remove("shop")
+
+
+@case("Tariffs.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.tariffs.add("costs", "USD")
+
+
+@case("Tariffs.set_terms")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.tariffs.set_terms("costs", Terms(free_s=5))
+
+
+@case("Trunks.add_vendor")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.trunks.add_vendor("carrier", "USD")
+
+
+@case("Trunks.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.trunks.add("trunk-1", vendor="carrier", tariff="costs", calls_limit=2)
+
+
+@case("Trunks.change")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.trunks.change("trunk-1", preference=7)
+
+
+@case("Trunks.take")
+def _(shop: Shop) -> Act:
+    trunk = shop.stores.trunks.change("trunk-1", calls_per_s=1)
+    return lambda: shop.stores.database.unit(lambda: shop.stores.trunks.take(trunk))
+
+
+@case("Trunks.add_route")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.trunks.add_route("trunk-1", "44", 7)
+
+
+@case("Trunks.remove_route")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.trunks.remove_route("trunk-1", "44")
+
+
+NOT_REPEATED = {
+    # Reads, and what is a part of another unit.
+    "AccessNumbers.named", "Accounts.named", "Instances.named", "Ledger.available_micros", "Ledger.capped",
+    "EmailSenders.usable_token", "EmailSenders.put_back", "Tariffs.match", "Tariffs.version", "Ledger.hold",
+    "Ledger.voucher",
+    # Commands, whose user can ask again: what they answer tells what was done.
+    "Tariffs.put_rates", "Tariffs.remove_rate", "Tariffs.roll_back",
+    # A step that is delivered twice is delivered at least once, as is promised.
+    "Events.claim_due", "Events.close", "Events.retry", "Events.undelivered",
+}  # fmt: skip
+
+
+def test_every_method_that_writes_is_here() -> None:
+    stores = [field.type for field in dataclasses.fields(Stores)]
+    classes = {type_ for type_ in map(_class_named, stores) if type_.__name__ != "Database"}
+    methods = {
+        f"{cls.__name__}.{name}"
+        for cls in classes
+        for name, method in vars(cls).items()
+        if callable(method) and not name.startswith("_") and method.__code__.co_name != "looks"
+    }
+    assert methods - NOT_REPEATED == {name.split()[0] for name in CASES}
+
+
+def _class_named(name: object) -> Any:
+    import stasis_callback.engine.stores as names
+
+    found = getattr(names, str(name))
+    return getattr(found, "__origin__", found)
+
+
+# --- the comparison -----------------------------------------------------------------------------------------------
+
+
+def tables(shop: Shop) -> dict[str, list[str]]:
+    """Everything in the database. Of a counted id only the rank, since a failed try uses some up; and no hash, which
+    may be of something random, or of such an id.
+    """
+    rows = shop.rows()
+    counted = [model for model in models.ALL if isinstance(model._meta.primary_key, peewee.AutoField)]
+    ranks = {(model, row["id"]): n for model in counted for n, row in enumerate(rows[model.__name__])}
+
+    def plain(model: Any, field: Any, value: object) -> object:
+        if "hash" in field.name or (model is models.Request and field.name == "id" and "-" not in str(value)):
+            return "any"
+        owner = field.rel_model if isinstance(field, peewee.ForeignKeyField) else model
+        is_id = owner is not model or field is model._meta.primary_key or field.name == "reverses"
+        return ranks.get((owner, value), value) if is_id else value
+
+    return {
+        model.__name__: sorted(
+            str([plain(model, field, row[field.name]) for field in model._meta.sorted_fields])
+            for row in rows[model.__name__]
+        )
+        for model in models.ALL
+    }
+
+
+def told(result: object) -> object:
+    """An answer without counted ids."""
+    if isinstance(result, list):
+        return [told(one) for one in result]
+    if dataclasses.is_dataclass(result) and not isinstance(result, type):
+        values = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        return {name: v for name, v in values.items() if not (name.endswith("id") and isinstance(v, int))}
+    return result
+
+
+def outcomes(folder: Path, moment: Moment | None) -> Iterator[tuple[str, object, dict[str, list[str]]]]:
+    """Every case on one business: its name, its answer, the tables afterwards."""
+    with open_shop(folder) as shop:
+        for name, prepare in CASES.items():
+            act, before = prepare(shop), shop.stores.database.repeats
+            if moment is None:
+                result = act()
+            else:
+                with hiccups(shop.stores.database, once(moment)):
+                    result = act()
+                assert shop.stores.database.repeats == before + 1, name
+            yield name, told(result), tables(shop)
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, object, dict[str, list[str]]]]:
+    return list(outcomes(tmp_path_factory.mktemp("without"), None))
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_hiccup_changes_neither_the_answer_nor_the_tables(
+    tmp_path: Path, without: list[tuple[str, object, dict[str, list[str]]]], moment: Moment
+) -> None:
+    for (name, answer, rows), expected in zip(outcomes(tmp_path, moment), without, strict=True):
+        assert (name, answer) == expected[:2]
+        changed = {table for table in rows if rows[table] != expected[2][table]}
+        assert changed == set(), name
+
+
+# --- many of them -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_calls_go_through_hiccups_without_a_trace(shop: Shop, seed: int) -> None:
+    with hiccups(shop.stores.database, at_random(seed, share=0.1)):
+        for n in range(25):
+            leg_id = open_leg(shop, f"call-{n}")
+            shop.stores.calls.leg_answered(leg_id, shop.clock.at_us)
+            shop.stores.ledger.change_hold(leg_id, 3_000_000)
+            shop.stores.calls.settle(leg_id, talked(n * 20))
+            shop.stores.requests.finish(f"id-call-{n}", "completed")
+            shop.stores.ledger.top_up(shop.stores.accounts.named(f"acc-call-{n}").book_id, 10_000, key=f"{n}")
+    assert shop.stores.database.repeats > 25
+    assert verify(shop.stores.database, shop.stores.tariffs) == []
+    for n in range(25):
+        account = shop.stores.accounts.named(f"acc-call-{n}")
+        assert shop.money(account) == (1000 - min(n * 20, 300) + 1, 0)
+    assert shop.stores.calls.open_legs() == []
+
+
+def test_a_database_that_does_nothing_but_hiccup_is_given_up_when_the_patience_is_over(shop: Shop) -> None:
+    tries: list[str] = []
+
+    def always(asked: str) -> Moment:
+        tries.append(asked)
+        return "before"
+
+    before = shop.rows()
+    with hiccups(shop.stores.database, always):
+        with (
+            shop.stores.database.patience(0),
+            pytest.raises(StoreUnavailable, match="cannot be used now: a hiccup"),
+        ):
+            shop.stores.tariffs.add("second", "EUR")
+        assert len(tries) == 1
+        with (
+            shop.stores.database.patience(0.5),
+            pytest.raises(StoreUnavailable, match="cannot be used now: a hiccup"),
+        ):
+            shop.stores.tariffs.add("second", "EUR")
+        assert len(tries) > 4
+    assert shop.rows() == before
+
+
+def test_what_is_refused_is_not_tried_again(shop: Shop) -> None:
+    with hiccups(shop.stores.database, lambda asked: None), pytest.raises(InvalidInput):
+        shop.stores.tariffs.add("standard", "USD")
+    assert shop.stores.database.repeats == 0
+
+
+def test_a_unit_within_a_unit_is_repeated_with_the_whole(shop: Shop) -> None:
+    runs: list[int] = []
+
+    def work() -> None:
+        runs.append(len(shop.stores.tariffs.all()))
+        shop.stores.tariffs.add("second", "EUR")
+        shop.stores.tariffs.add("third", "EUR")
+
+    with hiccups(shop.stores.database, once("before")):
+        shop.stores.database.unit(work)
+    assert runs == [1, 1]
+    assert {tariff["name"] for tariff in shop.stores.tariffs.all()} == {"standard", "second", "third"}
