@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from stasis_callback.clock import Clock
 from stasis_callback.testing.fake.cel import Cel
 from stasis_callback.testing.fake.core import Core
-from stasis_callback.testing.fake.model import Channel, Json, Kind
+from stasis_callback.testing.fake.model import Channel, Json, Kind, Playback
 from stasis_callback.testing.fake.network import PhoneNetwork
 from stasis_callback.testing.fake.playback import Sounds
 from stasis_callback.testing.fake.switch import FUSE, Switch
@@ -102,6 +102,15 @@ class Observer(Protocol):
     def moment(self, channel: Channel, what: str) -> None:
         """A channel is `called`, `answered` or has `ended`."""
 
+    def active(self, channel: Channel, digit: str) -> None:
+        """Something is heard, or a digit keyed, on a channel."""
+
+    def gone(self, channel: Channel) -> None:
+        """A channel is no more."""
+
+    def link(self, up: bool) -> None:
+        """The application's websocket comes or goes."""
+
 
 class SimSwitch(Switch):
     """A switch under observation."""
@@ -120,6 +129,19 @@ class SimSwitch(Switch):
         super().set_variable(channel, name, value)
         if name == FUSE and self.observer is not None and channel.kind != "incoming":
             self.observer.timer_set(channel, float(value))
+
+    def report(self, playback: Playback, event_type: str) -> None:
+        """A playback begins, goes on or ends."""
+        channel = self.channels.get(playback.target_uri.partition(":")[2])
+        if channel is not None and self.observer is not None:
+            self.observer.active(channel, "")
+        super().report(playback, event_type)
+
+    def far_keys(self, channel: Channel, digit: str) -> None:
+        """A key was released."""
+        if self.observer is not None:
+            self.observer.active(channel, digit)
+        super().far_keys(channel, digit)
 
     def hang_up(self, channel: Channel, cause: int) -> None:
         """The service ends a channel."""
@@ -223,6 +245,11 @@ class SimAsterisk(Core):
         if self.switch.observer is not None:
             self.switch.observer.sent(method, path, within=within)
 
+    def link(self, *, up: bool) -> None:
+        """A websocket has come or gone."""
+        if self.switch.observer is not None:
+            self.switch.observer.link(up)
+
     # --- the truth ---------------------------------------------------------------------------------------------
 
     def _note_life(self, event: str, channel: Channel, at_us: int) -> None:
@@ -248,6 +275,8 @@ class SimAsterisk(Core):
         if life.ended_us is None:
             life.ended_us, life.ended_true_us = self.wall.now_us(), self.scheduler.now_us
             life.journal_lost = True
+        if self.switch.observer is not None:
+            self.switch.observer.gone(channel)
         life.how = "crash" if self._crashing else channel.ended_by
 
     def snapshot(self) -> list[Json]:

@@ -59,7 +59,7 @@ class Mishaps:
         self._waiting: list[Fault] = []
         self._moments: Counter[Moment] = Counter()
         self._over = False
-        self._times: list[tuple[int, int]] = []
+        self._times: list[tuple[int, int, str]] = []
         """From when to when something is not as it should be."""
 
     def strikes(self, percent: int) -> bool:
@@ -102,7 +102,7 @@ class Mishaps:
         stages = self.stages()
         for stage in stages or ["no call"]:
             self._world.exercised[kind, stage] += 1
-        self.lasts(0.0)
+        self.lasts(kind, 0.0)
         self._world.note("fault", f"{kind} ({', '.join(stages) or 'no call'})")
 
     def stages(self) -> list[str]:
@@ -121,15 +121,17 @@ class Mishaps:
                 found.add("menu")
         return sorted(found)
 
-    def active(self, from_us: int, until_us: int) -> bool:
-        """Whether any fault was active between these times, or its aftermath."""
-        return any(begin < until_us and end > from_us for begin, end in self._times)
+    def active(self, from_us: int, until_us: int, kinds: tuple[str, ...] = ("",)) -> bool:
+        """Whether any fault (of a kind that begins so) was active between these times, or its aftermath."""
+        return any(
+            begin < until_us and end > from_us and kind.startswith(kinds) for begin, end, kind in self._times
+        )
 
-    def lasts(self, seconds: float) -> tuple[int, int]:
+    def lasts(self, kind: str, seconds: float) -> tuple[int, int]:
         """Something goes wrong from now on for so long, and what it left behind for a while more."""
         now_us = self._world.scheduler.now_us
         span = now_us, now_us + round(seconds * US_PER_S)
-        self._times.append((span[0], span[1] + AFTERMATH_US))
+        self._times.append((span[0], span[1] + AFTERMATH_US, kind))
         return span
 
     # --- one by one --------------------------------------------------------------------------------------------
@@ -140,7 +142,7 @@ class Mishaps:
         world, kind = self._world, fault.kind
         requests, store = self._faulty, world.store_faults
         count, path = fault.count, fault.path
-        span = self.lasts(0.0 if "clock" in kind else fault.seconds)
+        span = self.lasts(kind, 0.0 if "clock" in kind else fault.seconds)
         if kind == "journal unreadable":
             self.journal_gone.append(span)
         elif kind in ("asterisk frozen", "websocket half open"):

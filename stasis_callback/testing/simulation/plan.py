@@ -17,10 +17,11 @@ BUSINESSES, SUBSCRIBERS = 16, 4
 
 Trigger = Literal["missed", "dnis", "pin", "order"]
 FaultKind = Literal[
-    "ari 503", "ari slow", "ari answer lost", "websocket dropped", "websocket half open", "events twice",
-    "events late", "ari flaky", "store flaky", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut", "service killed",
-    "service stopped", "service clock", "asterisk clock", "machine clock", "database locked", "database full",
-    "database away", "error before commit", "error after commit", "trunk congested", "journal unreadable",
+    "ari 503", "ari slow", "ari answer lost", "ari flaky", "store flaky", "websocket dropped", "websocket half open",
+    "events twice", "events late", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut",
+    "service killed", "service stopped", "service clock", "asterisk clock", "machine clock", "database locked",
+    "database full", "database away", "error before commit", "error after commit", "trunk congested",
+    "journal unreadable",
 ]  # fmt: skip
 Moment = Literal["incoming", "A called", "A answered", "B called", "B answered", "B ended", "A ended"]
 MOMENTS: tuple[Moment, ...] = Moment.__args__  # type: ignore[attr-defined]
@@ -150,10 +151,10 @@ def make_business(number: int) -> Business:
 
     by_second, by_minute = ((1, 1), (1, 1), (30, 6)), ((60, 60), (60, 1))
     prices = (
-        one(HOME, random.choice((0, 60_000, 60_000)), (0, 0, 10_000), by_second),
-        one(ABROAD, 120_000, (0, 0, 30_000), by_second),
-        one(DEAR, 600_000, (0, 100_000), by_minute),
-        one(FREE, 0, (0,), by_second),
+        one(HOME[:3], random.choice((0, 60_000, 60_000)), (0, 0, 10_000), by_second),
+        one(ABROAD[:2], 120_000, (0, 0, 30_000), by_second),
+        one(DEAR[:2], 600_000, (0, 100_000), by_minute),
+        one(FREE[:1], 0, (0,), by_second),
     )
     limits = random.choice(((), (), (None, None), (1, 1), (2, None)))
     return Business(prices, tuple(random.choice((0, 0, 0, 100_000)) for _ in range(SUBSCRIBERS)), limits)

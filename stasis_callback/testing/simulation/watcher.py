@@ -13,6 +13,7 @@ from stasis_callback.testing.fake.model import Channel
 from stasis_callback.testing.phones import SECOND_TRUNK
 
 from .asterisk import TRUNK
+from .complaints import Complaints
 from .money import price_of
 from .scheduler import US_PER_S
 
@@ -48,6 +49,11 @@ class Watcher:
     """Requests sent within a transaction; one is told, all are one mistake."""
     stars_us: dict[str, int] = field(default_factory=dict)
     """When leg A last keyed a star."""
+    complaints: Complaints = field(init=False)
+
+    def __post_init__(self) -> None:
+        """They look on too."""
+        self.complaints = Complaints(self.world)
 
     # --- what Asterisk is asked to do ----------------------------------------------------------------------------
 
@@ -78,6 +84,7 @@ class Watcher:
             if others:
                 world.broken(f"{channel.id} calls a number that {others[0]} is calling already")
         self._trunk_carries(channel)
+        self.complaints.made(channel)
         if channel.fuse is None:
             world.broken(f"{channel.id} is made without a timer")
 
@@ -179,8 +186,22 @@ class Watcher:
             if what == "called":
                 self.world.mishaps.moment("incoming")
             return
+        if what == "answered":
+            self.complaints.heard_us.setdefault(channel.id, self.world.scheduler.now_us)
         side = "B" if "-b" in channel.id else "A"
         self.world.mishaps.moment(f"{side} {what}")  # type: ignore[arg-type]
+
+    def active(self, channel: Channel, digit: str) -> None:
+        """Something is heard or keyed."""
+        self.complaints.active(channel, digit)
+
+    def gone(self, channel: Channel) -> None:
+        """A channel is no more."""
+        self.complaints.ended(channel)
+
+    def link(self, up: bool) -> None:
+        """The application's websocket comes or goes."""
+        self.complaints.link(up)
 
     def keyed(self, channel_id: str, digit: str) -> None:
         """Leg A keyed something."""

@@ -129,6 +129,7 @@ class SimSocket:
         self._last_us: defaultdict[str, int] = defaultdict(int)
         asterisk.sockets.append(self)
         asterisk.switch.apps.connect(APP, self.take)
+        asterisk.link(up=True)
 
     # --- Asterisk's end ------------------------------------------------------------------------------------------
 
@@ -171,6 +172,7 @@ class SimSocket:
         if self in self._asterisk.sockets:
             self._asterisk.sockets.remove(self)
         self._asterisk.switch.apps.disconnect(self.take)
+        self._asterisk.link(up=False)
 
     def gone_with_its_process(self) -> None:
         """The process was killed: its kernel closes the connection, and Asterisk hears of it in its turn."""
