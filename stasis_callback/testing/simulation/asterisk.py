@@ -96,7 +96,7 @@ class Observer(Protocol):
     def hang_up_asked(self, channel: Channel) -> None:
         """The service ends a channel."""
 
-    def sent(self, method: str, path: str, *, within: bool) -> None:
+    def sent(self, method: str, path: str, params: Json, *, within: bool) -> None:
         """The service sends a request to Asterisk; `within` a transaction of the database."""
 
     def moment(self, channel: Channel, what: str) -> None:
@@ -240,10 +240,10 @@ class SimAsterisk(Core):
                 channel.fuse.cancel()
                 channel.fuse = self.loop.call_later(max(left_s, 0.0), self.switch.fuse_fires, channel)
 
-    def requested(self, method: str, path: str, *, within: bool) -> None:
+    def requested(self, method: str, path: str, params: Json, *, within: bool) -> None:
         """A request is about to be sent; `within` a transaction of the database, where none may be."""
         if self.switch.observer is not None:
-            self.switch.observer.sent(method, path, within=within)
+            self.switch.observer.sent(method, path, params, within=within)
 
     def link(self, *, up: bool) -> None:
         """A websocket has come or gone."""

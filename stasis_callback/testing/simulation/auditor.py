@@ -165,7 +165,7 @@ class Auditor:
         world = self._world
         if life is None:
             return False
-        if life.stepped or life.journal_lost or leg_id in world.watcher.overrun:
+        if life.stepped or life.journal_lost or leg_id in world.watcher.fuses.late_s:
             return True
         began_us, ended_us = life.began_true_us, life.ended_true_us or 0
         return any(a < ended_us and b > began_us for a, b in world.mishaps.silences)

@@ -5,34 +5,23 @@ It reads what is committed past all product code, and prices by its own `money`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stasis_callback.testing.fake.model import Channel
+from stasis_callback.testing.fake.model import Channel, Json
 from stasis_callback.testing.phones import SECOND_TRUNK
 
 from .asterisk import TRUNK
 from .complaints import Complaints
-from .money import price_of
+from .fuses import Fuses
 from .scheduler import US_PER_S
 
 if TYPE_CHECKING:
     from .world import SimWorld
 
-CORRECTED_WITHIN_S = 12.0
-"""A timer that took effect late, and so reaches too far, must be drawn in within two requests that time out."""
 HEARD_S = 0.1
 """An event is with the service after so long."""
 STARS_S = 5.0
-
-
-@dataclass
-class TooFar:
-    """A timer that reaches past its funds."""
-
-    since_us: int
-    sentence: str
 
 
 @dataclass
@@ -40,9 +29,6 @@ class Watcher:
     """The observer of one simulation."""
 
     world: SimWorld
-    too_far: dict[str, TooFar] = field(default_factory=dict)
-    overrun: dict[str, int] = field(default_factory=dict)
-    """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
     knew: dict[str, bool] = field(default_factory=dict)
     """By leg: whether it talked when the service last asked for its end."""
     within: int = 0
@@ -50,10 +36,12 @@ class Watcher:
     stars_us: dict[str, int] = field(default_factory=dict)
     """When leg A last keyed a star."""
     complaints: Complaints = field(init=False)
+    fuses: Fuses = field(init=False)
 
     def __post_init__(self) -> None:
         """They look on too."""
         self.complaints = Complaints(self.world)
+        self.fuses = Fuses(self.world)
 
     # --- what Asterisk is asked to do ----------------------------------------------------------------------------
 
@@ -98,53 +86,8 @@ class Watcher:
             world.broken(f"{channel.id} is call {len(carried)} on trunk {trunk}, which carries {limit}")
 
     def timer_set(self, channel: Channel, after_s: float) -> None:
-        """I11: the timer of a leg ends within what is held for it, from the moment it counts."""
-        world = self.world
-        found = world.rows(
-            "SELECT leg.number, hold.amount_micros, hold.state FROM leg JOIN hold ON hold.leg_id = leg.id"
-            " WHERE leg.id = ?",
-            channel.id,
-        )
-        if not found or after_s <= 0:
-            if after_s <= 0:
-                world.broken(f"{channel.id}: its timer is switched off")
-            return
-        price = price_of(world.plan.business.prices, found[0]["number"])
-        life = world.asterisk.lives[channel.id]
-        elapsed_s = 0.0
-        if life.answered_true_us is not None:
-            elapsed_s = (world.scheduler.now_us - life.answered_true_us) / US_PER_S
-        held = found[0]["amount_micros"] if found[0]["state"] == "open" else 0
-        seconds = max(math.floor(elapsed_s + after_s), 0)
-        cost = price.cost(seconds) if price else 0
-        if cost <= held:
-            self.too_far.pop(channel.id, None)
-            return
-        sentence = (
-            f"{channel.id}: its timer of {after_s:.3f} s, {elapsed_s:.3f} s after the answer, lets it cost"
-            f" {cost}, {held} are held"
-        )
-        if channel.id not in self.too_far:
-            self.too_far[channel.id] = TooFar(world.scheduler.now_us, sentence)
-            reaches = next((s for s in range(seconds, -1, -1) if price is None or price.cost(s) <= held), 0)
-            self.overrun[channel.id] = max(self.overrun.get(channel.id, 0), seconds - reaches)
-            self._look_again(channel, CORRECTED_WITHIN_S)
-
-    def _look_again(self, channel: Channel, after_s: float) -> None:
-        """Whether it was drawn in, once the service has had the chance to."""
-        world = self.world
-        seen_us = world.scheduler.now_us
-
-        def look() -> None:
-            too_far = self.too_far.get(channel.id)
-            if too_far is None or channel.gone:
-                return
-            if world.hindered_since(seen_us):
-                self._look_again(channel, after_s)
-                return
-            world.broken(too_far.sentence)
-
-        world.scheduler.call_in(after_s, look)
+        """A timer is in force."""
+        self.fuses.counts(channel, after_s)
 
     def hang_up_asked(self, channel: Channel) -> None:
         """A talk goes on until one of the two hangs up, keys `**`, or it is not paid for any more."""
@@ -160,8 +103,10 @@ class Watcher:
         if not cancelled:
             world.broken(f"{channel.id} is hung up by the service while the two talk")
 
-    def sent(self, method: str, path: str, *, within: bool) -> None:
-        """Nobody's writing waits for Asterisk; and what the service could know when it asked for a hang-up."""
+    def sent(self, method: str, path: str, params: Json, *, within: bool) -> None:
+        """Nobody's writing waits for Asterisk; timers are paid for; what the service knew when it hung up."""
+        if method == "POST":
+            self.fuses.asked(path, params)
         if within:
             if not self.within:
                 self.world.broken(f"{method} {path} was sent within a transaction of the database")

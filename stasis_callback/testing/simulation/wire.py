@@ -66,13 +66,13 @@ class SimRest(Rest):
     def _send(self, method: str, path: str, params: Mapping[str, str] | None, json: object) -> Exchange:
         clock, scheduler, asterisk = self._sim, self._sim.scheduler, self._asterisk
         clock.process.check()
-        asterisk.requested(method, path, within=self._database._peewee.in_transaction())
+        together: Json = {**(params or {}), **(json if isinstance(json, dict) else {})}
+        asterisk.requested(method, path, together, within=self._database._peewee.in_transaction())
         scheduler.give_way()
         exchange = Exchange(scheduler.current)
         if not asterisk.up:
             exchange.broken = REFUSED
             return exchange
-        together: Json = {**(params or {}), **(json if isinstance(json, dict) else {})}
         connection = scheduler.random.choice(self._connections)
         born = asterisk.switch.started_us
 

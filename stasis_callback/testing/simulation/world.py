@@ -69,8 +69,8 @@ class SimWorld:
 
     def run(self) -> None:
         """From the first call to the end of the last, and the service's."""
+        url = found(self.plan, self.folder)
         with self._seeded(), self._logs_noted():
-            url = found(self.plan, self.folder)
             phones: dict[str, Phone] = {}
             self.asterisk = SimAsterisk(self.scheduler, self.folder, phones)
             self.asterisk.watchers.append(self._note_entry)
