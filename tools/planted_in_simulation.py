@@ -1,6 +1,6 @@
 """Plants known bugs into a copy of the code, one at a time, and counts in how many simulations each is found.
 
-    .venv/bin/python tools/planted_in_simulation.py              all of them, 100 seeds each; exit code 1 when one is not found
+    .venv/bin/python tools/planted_in_simulation.py              all, 100 seeds each; 1 when one is not found
     .venv/bin/python tools/planted_in_simulation.py --seeds 500  a longer look
     .venv/bin/python tools/planted_in_simulation.py fee          those with this word in their name
 
@@ -87,7 +87,8 @@ PUT_BACK = (
         (
             (
                 "engine/connection.py",
-                "        except AriError as error:\n            log.warning(event, leg=self.a.leg.id, error=str(error))",
+                "        except AriError as error:\n"
+                "            log.warning(event, leg=self.a.leg.id, error=str(error))",
                 "        except AriError:\n            raise",
             ),
         ),

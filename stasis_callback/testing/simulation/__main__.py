@@ -11,39 +11,48 @@ from pathlib import Path
 
 from stasis_callback.clock import Clock
 
-from .plan import Plan, load, make_plan
+from .plan import Plan, load
+from .planner import make_plan
 from .runner import Result, simulate, simulate_many
+from .shrinking import shrunk
+
+PROGRAM = "python -m stasis_callback.testing.simulation"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The exit code: 1 when anything is broken."""
     parser = argparse.ArgumentParser(
-        prog="python -m stasis_callback.testing.simulation",
+        prog=PROGRAM,
         description="The whole service against the fake Asterisk in virtual time, decided by a seed.",
     )
-    parser.add_argument(
-        "--seed", type=int, help="run this one, and print its plan, its journal and what is broken"
+    many = parser.add_argument_group("many seeds")
+    many.add_argument("--seeds", type=int, default=500, metavar="N", help="run so many (500)")
+    many.add_argument("--from", dest="first", type=int, default=0, metavar="N", help="the first of them (0)")
+    many.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (one for each core)"
     )
-    parser.add_argument("--plan", type=Path, help="the same for a plan in a file")
-    parser.add_argument("--seeds", type=int, default=500, help="run so many (500)")
-    parser.add_argument("--from", dest="first", type=int, default=0, help="the first of them (0)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (one for each core)")
-    parser.add_argument(
-        "--no-faults", action="store_true", help="with --seed: the same people, nothing goes wrong"
-    )
-    parser.add_argument("--quiet", action="store_true", help="with --seed: only what is broken")
+    one = parser.add_argument_group("one, with its plan, its journal and what is broken")
+    one.add_argument("--seed", type=int, metavar="N", help="the plan of this seed")
+    one.add_argument("--plan", type=Path, metavar="FILE", help="a plan that was saved")
+    one.add_argument("--no-faults", action="store_true", help="the same people, and nothing goes wrong")
+    one.add_argument("--shrink", action="store_true", help="leave out whatever it breaks without")
+    one.add_argument("--save", type=Path, metavar="FILE", help="keep the plan")
     asked = parser.parse_args(arguments)
-    if asked.seed is not None or asked.plan is not None:
-        plan = load(asked.plan.read_text()) if asked.plan else make_plan(asked.seed)
-        return _one(replace(plan, faults=()) if asked.no_faults else plan, quiet=asked.quiet)
-    return _many(range(asked.first, asked.first + asked.seeds), asked.jobs)
+    if asked.seed is None and asked.plan is None:
+        return _many(range(asked.first, asked.first + asked.seeds), asked.jobs)
+    plan = load(asked.plan.read_text()) if asked.plan else make_plan(asked.seed)
+    plan = replace(plan, faults=()) if asked.no_faults else plan
+    plan = shrunk(plan) if asked.shrink else plan
+    if asked.save:
+        asked.save.write_text(plan.text() + "\n")
+    return _one(plan)
 
 
-def _one(plan: Plan, *, quiet: bool) -> int:
+def _one(plan: Plan) -> int:
     result = simulate(plan)
-    if not quiet:
-        print(plan.text())
-        print(*result.journal, sep="\n")
+    print(plan.text())
+    print(*result.journal, sep="\n")
+    print(f"the choices were {result.digest[:16]}")
     print(*(result.breaks or ["nothing is broken"]), sep="\n")
     return 1 if result.breaks else 0
 
@@ -62,7 +71,7 @@ def _many(seeds: range, processes: int) -> int:
         if result.breaks:
             broken.append(result)
             print(f"seed {result.seed}", *(f"  {sentence}" for sentence in result.breaks), sep="\n")
-            print(f"  again: python -m stasis_callback.testing.simulation --seed {result.seed}", flush=True)
+            print(f"  again: {PROGRAM} --seed {result.seed}", flush=True)
     took_s = clock.monotonic_s() - began_s
     _table(exercised)
     print(*(f"{n:6} {outcome}" for outcome, n in ended.most_common()), sep="\n")

@@ -29,11 +29,10 @@ class StoreFaults:
     """So many commits fail, undone."""
     after_commit: int = 0
     """So many commits fail though they were done."""
-    on_commit: Callable[[int], None] = lambda number: None
-    """Called before each commit, with its number: a plan may kill the process here."""
-    after_it: Callable[[int], None] = lambda number: None
+    on_commit: Callable[[], None] = lambda: None
+    """Called before each commit: a plan may kill the process here."""
+    after_it: Callable[[], None] = lambda: None
     """Called after each commit."""
-    commits: int = 0
     flaky_percent: int = 0
     """In how many of a hundred commits something goes wrong before, and as many after."""
     strikes: Callable[[int], bool] = lambda percent: False
@@ -79,25 +78,23 @@ class Instrumented:
     def commit(self) -> None:
         """The moment of truth."""
         faults = self._faults
-        faults.commits += 1
-        number = faults.commits
         try:
-            self._before(number)
+            self._before()
         except Killed:
             self._rollback()  # which peewee does for an Exception only; SQLite does it for a process that is gone
             raise
         self._commit()
-        faults.after_it(number)
+        faults.after_it()
         self._clock.scheduler.give_way()
         if faults.after_commit or faults.strikes(faults.flaky_percent):
             faults.after_commit = max(faults.after_commit - 1, 0)
             faults.hit("error after commit")
             raise failed("whether it was committed is not known", self._either())
 
-    def _before(self, number: int) -> None:
+    def _before(self) -> None:
         clock, faults = self._clock, self._faults
         clock.process.check()
-        faults.on_commit(number)
+        faults.on_commit()
         clock.scheduler.give_way()
         self._away()
         if faults.active("full", clock.scheduler.now_us):

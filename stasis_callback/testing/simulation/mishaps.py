@@ -1,4 +1,4 @@
-"""The faults of a plan, made to happen; and the stages of calls that they happen in."""
+"""The faults of a plan, made to happen; the stages of calls that they fall into, and the times they explain."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ from .scheduler import US_PER_S
 if TYPE_CHECKING:
     from .world import SimWorld
 
-
 AFTERMATH_US = 15 * US_PER_S
 """Requests that time out, reconnecting, a look every five seconds."""
+SLOW_FOR_S = 8.0
+"""How long all requests are slow."""
+
+
+INSIDE = ("request", "commit", "committed")
+"""Moments within the service: there a fault comes at once, and not when the thread has gone on."""
 
 
 class NotedFaults(Faults):
@@ -45,26 +50,24 @@ class Mishaps:
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
-        self._faulty = world.asterisk.faults = NotedFaults(self)
-        world.asterisk.switch.trunk_causes = world.asterisk.faults.trunk_causes
-        world.store_faults.hit = self.happened
-        world.store_faults.strikes = self.strikes
-        world.store_faults.on_commit = self._before_commit
-        world.store_faults.after_it = self._after_commit
-        self._kill_at: tuple[int, float] | None = None
-        self._until_us = 0
-        self._hidden: Path | None = None
-        self.journal_gone: list[tuple[int, int]] = []
-        self.silences: list[tuple[int, int]] = []
+        self._requests = NotedFaults(self)
+        world.asterisk.faults = self._requests
+        world.asterisk.switch.trunk_causes = self._requests.trunk_causes
+        store = self._store = world.store_faults
+        store.hit, store.strikes = self.happened, self.strikes
+        store.on_commit = lambda: self.moment("commit")
+        store.after_it = lambda: self.moment("committed")
+        self._journal: Path | None = None
+        """Where the journal is while it is hidden."""
         self._waiting: list[Fault] = []
         self._moments: Counter[Moment] = Counter()
         self._over = False
         self._times: list[tuple[int, int, str]] = []
         """From when to when something is not as it should be."""
+        self.journal_gone: list[tuple[int, int]] = []
+        self.silences: list[tuple[int, int]] = []
 
-    def strikes(self, percent: int) -> bool:
-        """Whether it goes wrong this time."""
-        return percent > 0 and self._world.scheduler.random.randrange(100) < percent
+    # --- when ----------------------------------------------------------------------------------------------------
 
     def plan(self) -> float:
         """Set all timers; when the last fault that has a time is over, in seconds."""
@@ -73,7 +76,7 @@ class Mishaps:
             if fault.when:
                 self._waiting.append(fault)
                 continue
-            self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._do(fault))  # type: ignore[misc]
+            self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
             lasts_s = 0.0 if "clock" in fault.kind else fault.seconds
             end_s = max(end_s, fault.at_s + max(lasts_s, 5.0))
         return end_s
@@ -81,28 +84,35 @@ class Mishaps:
     def moment(self, moment: Moment) -> None:
         """Something happened in a call: the faults that wait for it are due."""
         self._moments[moment] += 1
-        for fault in list(self._waiting):
-            if fault.when == moment and fault.turn == self._moments[moment]:
+        for fault in [one for one in self._waiting if one.when == moment]:
+            if fault.turn == self._moments[moment]:
                 self._waiting.remove(fault)
-                self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._do(fault))  # type: ignore[misc]
+                if fault.at_s or moment not in INSIDE:
+                    self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
+                else:
+                    self._begin(fault)
 
     def end(self) -> None:
         """Whatever has not happened yet does not happen any more."""
         self._over = True
         self._waiting.clear()
-        self._world.asterisk.faults.clear()
-        self._world.store_faults.before_commit = self._world.store_faults.after_commit = 0
-        self._world.shape.late_s = self._world.shape.twice = 0.0
-        self._requests_well()
-        self._store_well()
-        self._kill_at = None
+        self._requests.clear()
+        self._requests.flaky_percent = self._store.flaky_percent = 0
+        self._store.before_commit = self._store.after_commit = 0
+        self._world.shape.straighten()
+
+    def strikes(self, percent: int) -> bool:
+        """Whether what is flaky goes wrong this time."""
+        return percent > 0 and self._world.scheduler.random.randrange(100) < percent
+
+    # --- what it explains ----------------------------------------------------------------------------------------
 
     def happened(self, kind: str) -> None:
         """Count a fault in the stage of every call it falls into."""
         stages = self.stages()
         for stage in stages or ["no call"]:
             self._world.exercised[kind, stage] += 1
-        self.lasts(kind, 0.0)
+        self._lasts(kind, 0.0)
         self._world.note("fault", f"{kind} ({', '.join(stages) or 'no call'})")
 
     def stages(self) -> list[str]:
@@ -127,7 +137,7 @@ class Mishaps:
             begin < until_us and end > from_us and kind.startswith(kinds) for begin, end, kind in self._times
         )
 
-    def lasts(self, kind: str, seconds: float) -> tuple[int, int]:
+    def _lasts(self, kind: str, seconds: float) -> tuple[int, int]:
         """Something goes wrong from now on for so long, and what it left behind for a while more."""
         now_us = self._world.scheduler.now_us
         span = now_us, now_us + round(seconds * US_PER_S)
@@ -136,43 +146,56 @@ class Mishaps:
 
     # --- one by one --------------------------------------------------------------------------------------------
 
-    def _do(self, fault: Fault) -> None:  # noqa: C901 - a table
+    def _begin(self, fault: Fault) -> None:
         if self._over:
             return
-        world, kind = self._world, fault.kind
-        requests, store = self._faulty, world.store_faults
-        count, path = fault.count, fault.path
-        span = self.lasts(kind, 0.0 if "clock" in kind else fault.seconds)
+        kind = fault.kind
+        span = self._lasts(kind, 0.0 if "clock" in kind else fault.seconds)
         if kind == "journal unreadable":
             self.journal_gone.append(span)
         elif kind in ("asterisk frozen", "websocket half open"):
             self.silences.append(span)
-        match kind:
-            case "ari 503":
-                requests.answer_5xx(count, path)
-            case "ari slow":
-                requests.delay(path, fault.seconds, count=count)
-            case "ari answer lost":
-                requests.lose_answers(count, path)
-            case "ari flaky":
-                requests.flaky_percent = count
-                world.scheduler.call_in(fault.seconds, self._requests_well)
-            case "store flaky":
-                store.flaky_percent = count
-                world.scheduler.call_in(fault.seconds, self._store_well)
-            case "error before commit":
-                store.before_commit += count
-            case "error after commit":
-                store.after_commit += count
-            case "service killed" if fault.commit:
-                self._kill_at = (store.commits + fault.commit, fault.seconds)
-            case "database locked" | "database full" | "database away":
-                store.until_us[kind.partition(" ")[2]] = span[1]
-            case _:
-                self.happened(kind)
-                self._now(fault)
+        if kind.startswith("ari"):
+            self._fail_requests(fault)
+        elif kind.startswith(("store", "database", "error")):
+            self._fail_store(fault, span[1])
+        else:
+            self.happened(kind)
+            self._strike(fault)
 
-    def _now(self, fault: Fault) -> None:  # noqa: C901 - a table
+    def _fail_requests(self, fault: Fault) -> None:
+        """What goes wrong with requests is counted when it hits one."""
+        if fault.kind == "ari flaky":
+            self._requests.flaky_percent = fault.count
+            self._world.scheduler.call_in(fault.seconds, self._requests_well)
+            return
+        path = re.compile(fault.path)
+        plan = {
+            "ari 503": FaultyRequests("5xx", path, fault.count),
+            "ari slow": FaultyRequests("delay", path, fault.count, fault.seconds),
+            "ari answer lost": FaultyRequests("lose", path, fault.count),
+        }[fault.kind]
+        self._requests.plans.append(plan)
+        if fault.count < 0:
+            lasts_s = SLOW_FOR_S if plan.act == "delay" else fault.seconds
+            self._world.scheduler.call_in(lasts_s, lambda: setattr(plan, "count", 0))
+
+    def _fail_store(self, fault: Fault, until_us: int) -> None:
+        """What goes wrong with the database is counted when it hits a use of it."""
+        store = self._store
+        match fault.kind:
+            case "store flaky":
+                store.flaky_percent = fault.count
+                self._world.scheduler.call_in(fault.seconds, self._store_well)
+            case "error before commit":
+                store.before_commit += fault.count
+            case "error after commit":
+                store.after_commit += fault.count
+            case kind:
+                store.until_us[kind.partition(" ")[2]] = until_us
+
+    def _strike(self, fault: Fault) -> None:  # noqa: C901 - a table
+        """What happens at once."""
         world = self._world
         asterisk, node, seconds = world.asterisk, world.node, fault.seconds
         match fault.kind:
@@ -183,17 +206,14 @@ class Mishaps:
                     socket.silence(seconds)
             case "events twice":
                 world.shape.twice = 0.5
-                world.scheduler.call_in(seconds, self._events_once)
+                world.scheduler.call_in(seconds, world.shape.straighten)
             case "events late":
-                world.shape.late_s = min(seconds, 4.0)
-                world.shape.overtaking = fault.count == 2
-                world.scheduler.call_in(seconds, self._events_in_time)
+                world.shape.late_s, world.shape.overtaking = min(seconds, 4.0), fault.count == 2
+                world.scheduler.call_in(seconds, world.shape.straighten)
             case "asterisk frozen":
                 asterisk.freeze(seconds)
-            case "asterisk crashed":
-                asterisk.crash(seconds, with_hangups=False)
-            case "asterisk restarted":
-                asterisk.crash(seconds, with_hangups=True)
+            case "asterisk crashed" | "asterisk restarted":
+                asterisk.crash(seconds, with_hangups=fault.kind == "asterisk restarted")
             case "power cut":
                 node.kill(seconds)
                 asterisk.crash(seconds, with_hangups=False)
@@ -214,44 +234,23 @@ class Mishaps:
                 self._hide_journal(seconds)
 
     def _requests_well(self) -> None:
-        self._faulty.flaky_percent = 0
+        self._requests.flaky_percent = 0
 
     def _store_well(self) -> None:
-        self._world.store_faults.flaky_percent = 0
-
-    def _events_once(self) -> None:
-        self._world.shape.twice = 0.0
-
-    def _events_in_time(self) -> None:
-        self._world.shape.late_s = 0.0
-        self._world.shape.overtaking = False
+        self._store.flaky_percent = 0
 
     def _hide_journal(self, seconds: float) -> None:
         """A folder stands where the journal was; Asterisk goes on writing into the file it has open."""
         cel = self._world.asterisk.switch.cel
-        if self._hidden is not None:
+        if self._journal is not None:
             return
         shown = cel.path
-        self._hidden = cel.path = shown.rename(shown.with_name("moved-away"))
+        self._journal = cel.path = shown.rename(shown.with_name("moved-away"))
         shown.mkdir()
 
         def back() -> None:
             shown.rmdir()
             cel.path = cel.path.rename(shown)
-            self._hidden = None
+            self._journal = None
 
         self._world.scheduler.call_in(seconds, back)
-
-    def _before_commit(self, number: int) -> None:
-        if self._kill_at is not None and number == self._kill_at[0] and number % 2:
-            self._kill_now()
-
-    def _after_commit(self, number: int) -> None:
-        if self._kill_at is not None and number == self._kill_at[0]:
-            self._kill_now()
-
-    def _kill_now(self) -> None:
-        assert self._kill_at is not None
-        seconds, self._kill_at = self._kill_at[1], None
-        self.happened("service killed")
-        self._world.node.kill(seconds)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from stasis_callback.ari.client import AriClient
+from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.orders import Answer, Order, Orders
 from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.service import Service
@@ -16,6 +17,7 @@ from stasis_callback.settings import AriSettings, AsteriskSettings, DatabaseSett
 from .asterisk import APP, TRUNK
 from .clock import SimClock
 from .database import Instrumented
+from .plan import Deed
 from .scheduler import Process
 from .wire import URL, SimRest, Wire
 
@@ -128,6 +130,39 @@ class Node:
         self.offset_us += round(seconds * 1_000_000)
         if self.clock is not None:
             self.clock.offset_us = self.offset_us
+
+    def have_done(self, deed: Deed) -> None:
+        """An operator's command, or a web page. One that fails has done nothing, or its whole; nobody repeats it."""
+        service, clock, stores = self.service, self.clock, self.stores
+        if service is None or clock is None or stores is None:
+            return
+        subscriber = self._world.plan.subscribers[deed.subscriber]
+        number = subscriber.pin or subscriber.number
+
+        def top_up() -> None:
+            key = f"deed-{deed.at_s}-{deed.subscriber}"
+            stores.ledger.top_up(stores.accounts.named(number).book_id, deed.amount_micros, key=key)
+
+        def take_all_back() -> None:
+            for request in stores.requests.newest():
+                if request.triggered_by == "web" and request.ani == number:
+                    take_back(stores, service.client, request.id)
+
+        deeds: dict[str, Callable[[], object]] = {
+            "top up": top_up,
+            "block": lambda: stores.accounts.change(number, status="blocked"),
+            "unblock": lambda: stores.accounts.change(number, status="active"),
+            "take back": take_all_back,
+        }
+
+        def do() -> None:
+            try:
+                deeds[deed.kind]()
+                self._world.note("operator", f"{deed.kind} {number}")
+            except Exception as error:  # noqa: BLE001 - a command that fails says so
+                self._world.note("operator", f"{deed.kind} {number} failed: {error}")
+
+        clock.start_thread(do, "command")
 
     def order(self, order: Order, answered: Callable[[Answer | None], None]) -> None:
         """Somebody asks over the web; None when nobody could be asked, or there was no answer."""

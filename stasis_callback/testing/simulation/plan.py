@@ -27,7 +27,7 @@ Moment = Literal[
     "incoming", "A called", "A answered", "A keyed", "B called", "B answered", "B ended", "A ended",
     "request", "commit", "committed",
 ]  # fmt: skip
-"""What a fault may wait for. `A keyed`: the end of a number. `request`: the service sends one to Asterisk. `commit` and
+"""What a fault may wait for. `A keyed`: the end of a number. `request`: the service sends one to Asterisk. `commit`,
 `committed`: just before and just after one.
 """
 MOMENTS: tuple[Moment, ...] = get_args(Moment)

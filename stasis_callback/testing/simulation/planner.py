@@ -133,7 +133,9 @@ class Planner:
 
     def _subscriber(self, number: int, friends: list[str]) -> Subscriber:
         random = self.random
-        funds = random.choice((20_000, 50_000, 200_000, 200_000, 1_000_000, 1_000_000, 10_000_000, 10_000_000))
+        funds = random.choice(
+            (20_000, 50_000, 200_000, 200_000, 1_000_000, 1_000_000, 10_000_000, 10_000_000)
+        )
         funds = 0 if random.random() < 0.04 else funds
         pin = pin_of(number) if random.random() < 0.15 else ""
         scripts = tuple(self._callers_script(friends, pin) for _ in range(random.choice((1, 2))))
@@ -213,9 +215,15 @@ class Planner:
             return self._at(kind, round(random.random() * 60.0, 2))
         if chance < 0.45:
             moment: Moment = random.choice(("request", "commit", "committed"))
-            return replace(self._at(kind, 0.0), when=moment, turn=random.choice((5, 10, 20, 40, 80)) - random.randrange(5))
+            return replace(
+                self._at(kind, 0.0),
+                when=moment,
+                turn=random.choice((5, 10, 20, 40, 80)) - random.randrange(5),
+            )
         after_s = random.choice((0.0, 0.0, 0.0, 0.002, 0.01, 0.3, 1.0, 3.0, 8.0, 20.0))
-        moment = random.choice((*MOMENTS[:8], "A keyed", "A keyed", "B called", "B answered", "B answered", "B ended"))
+        moment = random.choice(
+            (*MOMENTS[:8], "A keyed", "A keyed", "B called", "B answered", "B answered", "B ended")
+        )
         return replace(self._at(kind, after_s), when=moment, turn=random.choice((1, 1, 1, 2, 3)))
 
     def _at(self, kind: FaultKind, at_s: float) -> Fault:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from .auditor import audit
-from .plan import Plan, make_plan
+from .plan import Plan
+from .planner import make_plan
 from .scheduler import START_US, US_PER_S
 from .world import SimWorld
 

@@ -97,16 +97,15 @@ class Watcher:
             return
         if world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
             return
-        cancelled = world.rows(
-            "SELECT 1 FROM request_event WHERE request_id = ? AND step = 'cancelling'", request_id
-        )
-        if not cancelled:
+        if not world.rows("SELECT 1 FROM request WHERE id = ? AND cancel_wanted", request_id):
             world.broken(f"{channel.id} is hung up by the service while the two talk")
 
     def sent(self, method: str, path: str, params: Json, *, within: bool) -> None:
         """Nobody's writing waits for Asterisk; timers are paid for; what the service knew when it hung up."""
         if method == "POST":
             self.fuses.asked(path, params)
+        if path not in ("/asterisk/ping", "/asterisk/info", "/channels"):
+            self.world.mishaps.moment("request")
         if within:
             if not self.within:
                 self.world.broken(f"{method} {path} was sent within a transaction of the database")
@@ -150,5 +149,7 @@ class Watcher:
 
     def keyed(self, channel_id: str, digit: str) -> None:
         """Leg A keyed something."""
+        if digit == "#":
+            self.world.mishaps.moment("A keyed")
         if digit == "*":
             self.stars_us[channel_id.rpartition("-")[0]] = self.world.scheduler.now_us

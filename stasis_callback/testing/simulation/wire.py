@@ -246,6 +246,11 @@ class Shape:
         self.twice = 0.0
         self.doubled: Callable[[Json], None] = lambda event: None
 
+    def straighten(self) -> None:
+        """Everything arrives once, and soon."""
+        self.late_s = self.twice = 0.0
+        self.overtaking = False
+
     def delay_s(self, event: Json) -> float:
         """How long this event is on its way."""
         return latency_s(self._random) + (self._random.random() * self.late_s if self.late_s else 0.0)

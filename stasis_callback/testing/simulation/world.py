@@ -99,6 +99,8 @@ class SimWorld:
 
     def _play(self) -> None:
         self.node.start()
+        for deed in self.plan.deeds:
+            self.scheduler.call_in(deed.at_s, lambda deed=deed: self.node.have_done(deed))  # type: ignore[misc]
         for number, asked in enumerate(self.plan.asked):
             self.scheduler.call_in(asked.at_s, lambda number=number, asked=asked: self._ask(number, asked))  # type: ignore[misc]
         over_s = max([self.mishaps.plan(), *(asked.at_s for asked in self.plan.asked)], default=0.0) + 1.0
