@@ -18,8 +18,10 @@ from .scheduler import US_PER_S
 if TYPE_CHECKING:
     from .world import SimWorld
 
-SILENCE_S = 14.0
-"""Longer than anybody is waited for in a menu: 8 s for the first digit, 4 s for the next."""
+SILENCE_S = 16.0
+"""Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and than the 10 s for which
+the database is asked again after that.
+"""
 UNHEARD_S = 2.0
 """A link that is lost is known to be by then."""
 UNNOTICED_S = 8.0

@@ -6,6 +6,7 @@ import random
 import secrets
 import shutil
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from typing import Any
 
 import structlog
 
+from stasis_callback.ari.errors import AriError
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.engine.orders import Answer, Order
 from stasis_callback.testing.phones import Phone
 
@@ -53,7 +56,6 @@ class SimWorld:
         self.exercised: Counter[tuple[str, str]] = Counter()
         """How often which fault happened in which stage of a call."""
         self.breaks: list[str] = []
-        self.logs: Counter[str] = Counter()
         self.watcher = Watcher(self)
         self._reader: sqlite3.Connection | None = None
 
@@ -227,12 +229,13 @@ class SimWorld:
 
     @contextmanager
     def _logs_noted(self) -> Iterator[None]:
-        def capture(_logger: Any, level: str, line: Any) -> Any:
+        def capture(_logger: Any, _level: str, line: Any) -> Any:
             event = line.pop("event", "")
-            if error := line.pop("exc_info", None):
-                line["error"] = repr(_current(error))
-            if level in ("error", "warning", "exception", "critical"):
-                self.logs[event] += 1
+            if line.pop("exc_info", None):
+                error = sys.exc_info()[1]
+                line["error"] = repr(error)
+                if not isinstance(error, AriError | StoreUnavailable):
+                    self.broken(f"the service stumbles: {event} {error!r}")
             self.note(
                 "log", f"{event} " + " ".join(f"{name}={value}" for name, value in sorted(line.items()))
             )
@@ -259,11 +262,3 @@ class SimWorld:
         else:
             words = " ".join(f"{name}={detail[name]}" for name in sorted(detail) if name != "media")
             self.note(entry.kind, f"{entry.name} {words}".rstrip())
-
-
-def _current(error: Any) -> BaseException | None:
-    if isinstance(error, BaseException):
-        return error
-    import sys
-
-    return sys.exc_info()[1]
