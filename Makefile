@@ -1,6 +1,6 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo test nightly soak planted lint bench asterisk clean
+.PHONY: help demo test nightly soak simulate planted lint bench asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -51,8 +51,13 @@ soak: $(VENV) ## CALLS=2000 real callbacks with people who behave at random; wha
 	@tools/get-asterisk
 	.venv/bin/pytest -s tests/soak --calls $(CALLS)
 
+SEEDS ?= 500
+simulate: $(VENV) ## the whole service in virtual time, SEEDS=500 times, whatever goes wrong
+	.venv/bin/python -m stasis_callback.testing.simulation --seeds $(SEEDS)
+
 planted: $(VENV) ## plant known bugs about money, and see each one found (five minutes)
 	.venv/bin/python tools/planted_bugs.py
+	.venv/bin/python tools/planted_in_simulation.py
 
 lint: $(VENV) ## style, types, layers
 	.venv/bin/ruff check .

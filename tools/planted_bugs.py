@@ -53,11 +53,11 @@ BUGS = (
         (
             (
                 "engine/slices.py",
-                "                self._hold()\n            if",
+                "                self._hold()\n        except",
                 "                self.b.funded_s += self.options.hold_slice_s\n"
-                "                self.b.arm()\n"
+                "                self.b.try_arm()\n"
                 "                self.b.funded_s -= self.options.hold_slice_s\n"
-                "                self._hold()\n            if",
+                "                self._hold()\n        except",
             ),
         ),
         ("tests/calls/test_slices.py",),

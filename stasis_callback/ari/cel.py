@@ -20,7 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from stasis_callback.ari.cel_files import LINE_LIMIT_BYTES, JournalFile, files_of
-from stasis_callback.clock import US_PER_S, Clock, Inbox
+from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
 
 ALWAYS_BYTES = 1 << 20
@@ -102,7 +102,7 @@ class CelJournal:
 
         Raises JournalUnreadable when it still cannot be read then.
         """
-        pause: Inbox[None] = Inbox(self._clock)
+        pause = self._clock.inbox()
         deadline_s = self._clock.monotonic_s() + timeout_s
         tail = _Tail(self._path, channel_id)
         while True:

@@ -185,6 +185,8 @@ class Channel:
     cause: int = 0
     sip_status: int | None = None
     answered_us: int | None = None
+    ended_by: str = ""
+    """`far end`, `timer`, `ring timeout`, `request`; empty where nobody was there to take it."""
 
     def json(self) -> Json:
         """As `GET /channels/{id}` shows it; the application's arguments survive in `dialplan.app_data`."""

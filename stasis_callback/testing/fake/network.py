@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stasis_callback.testing.phones import Line, Network, Refusal, State
+from stasis_callback.testing.phones import Line, Network, Phone, Refusal, State
 
 from .model import SIP_BY_CAUSE, Channel
 
 if TYPE_CHECKING:
+    from .core import Core
     from .server import FakeAsterisk
 
 _CONGESTION = 34
@@ -22,7 +23,7 @@ _DIALPLAN_FUSE_S = 60
 class FakeLine(Line):
     """The far end of one outgoing channel. Methods may be called from any thread and after the end."""
 
-    def __init__(self, fake: FakeAsterisk, channel: Channel) -> None:
+    def __init__(self, fake: Core, channel: Channel) -> None:
         self._fake, self._channel = fake, channel
         self._keypad = asyncio.Lock()
 
@@ -57,13 +58,71 @@ class FakeLine(Line):
         self._fake.soon(act)
 
 
-class FakeNetwork(Network):
-    """Phones reached over the trunk of a `FakeAsterisk`; numbers without a phone are unallocated (404, cause 1)."""
+class PhoneNetwork:
+    """The phones behind a fake Asterisk, as its switch sees them. Numbers without a phone are unallocated (404, cause
+    1).
+    """
+
+    def __init__(self, core: Core, phones: dict[str, Phone]) -> None:
+        self.phones, self._core = phones, core
+        core.switch.network = self
+
+    async def ring(self, ani: str, dnis: str, gives_up_after_s: float) -> Refusal:
+        """The same, in Asterisk's own loop."""
+        switch, loop = self._core.switch, asyncio.get_running_loop()
+        began_s = loop.time()
+        channel = switch.new_channel(switch.new_id(), "incoming", state="Ring")
+        channel.caller_number, channel.exten = ani, dnis
+        switch.set_variable(channel, "TIMEOUT(absolute)", str(_DIALPLAN_FUSE_S))
+        try:
+            async with asyncio.timeout(gives_up_after_s):
+                await self._run_dialplan(channel, dnis)
+                await channel.ended.wait()
+        except TimeoutError:
+            switch.far_ends(channel, 16)
+        answered = channel.answered_us is not None
+        sip_status = SIP_BY_CAUSE.get(channel.cause, 603)
+        return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
+
+    async def _run_dialplan(self, channel: Channel, dnis: str) -> None:
+        """As asterisk-conf/extensions.conf: the call waits for an application that is away, then is congested."""
+        switch = self._core.switch
+        for _ in range(1 + _OFFERS):
+            if channel.gone or switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
+                return
+            await asyncio.sleep(1)
+        switch.end(channel, _CONGESTION)
+
+    # --- called by the switch, in its thread -----------------------------------------------------------------
+
+    def offer(self, channel: Channel, caller_id: str) -> bool:
+        """Ring the phone that `channel` calls; False when the number is unallocated."""
+        phone = self.phones.get(channel.dial_string.partition("@")[0].lstrip("+"))
+        if phone is None:
+            return False
+        channel.line, channel.phone = FakeLine(self._core, channel), phone
+        channel.phone_call = phone.take(caller_id, channel.line)
+        return True
+
+    def heard(self, channel: Channel, state: State) -> None:
+        """Tell the phone at the far end what became of its call."""
+        if channel.phone is not None and channel.phone_call is not None:
+            channel.phone.note(channel.phone_call, state)
+        elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
+            self._core.soon(lambda: self._core.switch.far_ends(channel, 16))
+
+    def heard_digit(self, channel: Channel, digit: str) -> None:
+        """A digit reaches the phone at the far end of `channel`."""
+        if channel.phone is not None and channel.phone_call is not None:
+            channel.phone.note_digit(channel.phone_call, digit)
+
+
+class FakeNetwork(PhoneNetwork, Network):
+    """Phones reached over the trunk of a `FakeAsterisk`."""
 
     def __init__(self, fake: FakeAsterisk) -> None:
-        super().__init__()
         self.fake = fake
-        fake.switch.network = self
+        PhoneNetwork.__init__(self, fake, {})
 
     @property
     def ari_url(self) -> str:
@@ -97,52 +156,4 @@ class FakeNetwork(Network):
 
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
         """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
-        return self.fake.run(self._ring(ani, dnis, gives_up_after_s))
-
-    async def _ring(self, ani: str, dnis: str, gives_up_after_s: float) -> Refusal:
-        switch, loop = self.fake.switch, asyncio.get_running_loop()
-        began_s = loop.time()
-        channel = switch.new_channel(switch.new_id(), "incoming", state="Ring")
-        channel.caller_number, channel.exten = ani, dnis
-        switch.set_variable(channel, "TIMEOUT(absolute)", str(_DIALPLAN_FUSE_S))
-        try:
-            async with asyncio.timeout(gives_up_after_s):
-                await self._run_dialplan(channel, dnis)
-                await channel.ended.wait()
-        except TimeoutError:
-            switch.far_ends(channel, 16)
-        answered = channel.answered_us is not None
-        sip_status = SIP_BY_CAUSE.get(channel.cause, 603)
-        return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
-
-    async def _run_dialplan(self, channel: Channel, dnis: str) -> None:
-        """As asterisk-conf/extensions.conf: the call waits for an application that is away, then is congested."""
-        switch = self.fake.switch
-        for _ in range(1 + _OFFERS):
-            if channel.gone or switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
-                return
-            await asyncio.sleep(1)
-        switch.end(channel, _CONGESTION)
-
-    # --- called by the switch, in its thread -----------------------------------------------------------------
-
-    def offer(self, channel: Channel, caller_id: str) -> bool:
-        """Ring the phone that `channel` calls; False when the number is unallocated."""
-        phone = self.phones.get(channel.dial_string.partition("@")[0].lstrip("+"))
-        if phone is None:
-            return False
-        channel.line, channel.phone = FakeLine(self.fake, channel), phone
-        channel.phone_call = phone.take(caller_id, channel.line)
-        return True
-
-    def heard(self, channel: Channel, state: State) -> None:
-        """Tell the phone at the far end what became of its call."""
-        if channel.phone is not None and channel.phone_call is not None:
-            channel.phone.note(channel.phone_call, state)
-        elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
-            self.fake.soon(lambda: self.fake.switch.far_ends(channel, 16))
-
-    def heard_digit(self, channel: Channel, digit: str) -> None:
-        """A digit reaches the phone at the far end of `channel`."""
-        if channel.phone is not None and channel.phone_call is not None:
-            channel.phone.note_digit(channel.phone_call, digit)
+        return self.fake.run(self.ring(ani, dnis, gives_up_after_s))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
-
-from aiohttp import web
 
 from .model import CAUSE_BY_REASON, AriError, Bridge, Channel, Json, ari_time
 from .switch import NORMAL
 
 if TYPE_CHECKING:
-    from .server import FakeAsterisk
+    from .core import Core
 
-Handler = Callable[[web.Request, Json], Awaitable[Json | list[Json] | None]]
+Ids = dict[str, str]
+"""What the path names: `id`, `playback`."""
+Handler = Callable[[Ids, Json], Awaitable[Json | list[Json] | None]]
 
 DEFAULT_RING_TIMEOUT_S = 30
 _DESCRIPTIONS = {"func_timeout.so": "Channel timeout dialplan functions"}
@@ -33,8 +34,26 @@ def _is_true(value: Any) -> bool:
 class Routes:
     """Every resource the product uses. A handler returns the JSON of a 200, or None for 204."""
 
-    def __init__(self, fake: FakeAsterisk) -> None:
+    def __init__(self, fake: Core) -> None:
         self._fake, self._switch, self._apps = fake, fake.switch, fake.switch.apps
+        self._found = [
+            (method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), handler)
+            for method, path, handler in self.table()
+        ]
+
+    def find(self, method: str, path: str) -> tuple[Handler, Ids]:
+        """Who answers this request, and the ids in its path. Raises AriError."""
+        here = [
+            (one, handler, found)
+            for one, pattern, handler in self._found
+            if (found := pattern.fullmatch(path))
+        ]
+        if not here:
+            raise AriError(404, "Resource not found")
+        for one, handler, found in here:
+            if one == method:
+                return handler, found.groupdict()
+        raise AriError(405, "Invalid method")
 
     def table(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each resource."""
@@ -77,25 +96,25 @@ class Routes:
 
     # --- channels --------------------------------------------------------------------------------------------
 
-    async def _list_channels(self, request: web.Request, params: Json) -> list[Json]:
+    async def _list_channels(self, ids: Ids, params: Json) -> list[Json]:
         return [channel.json() for channel in self._switch.channels.values()]
 
-    async def _get_channel(self, request: web.Request, params: Json) -> Json:
-        return self._switch.channel(request.match_info["id"]).json()
+    async def _get_channel(self, ids: Ids, params: Json) -> Json:
+        return self._switch.channel(ids["id"]).json()
 
-    async def _originate(self, request: web.Request, params: Json) -> Json:
+    async def _originate(self, ids: Ids, params: Json) -> Json:
         if not params.get("endpoint"):
             raise AriError(400, "Endpoint must be specified")
         if not params.get("app"):
             raise AriError(400, "Application or extension must be specified")
-        channel_id = request.match_info.get("id") or str(params.get("channelId") or self._switch.new_id())
+        channel_id = ids.get("id") or str(params.get("channelId") or self._switch.new_id())
         channel = self._switch.new_outgoing(channel_id, "originated", params)
         timeout_s = float(params.get("timeout") or DEFAULT_RING_TIMEOUT_S)
         shown = channel.json()
         self._switch.dial(channel, caller_id=channel.caller_number or "anonymous", timeout_s=timeout_s)
         return shown
 
-    async def _create(self, request: web.Request, params: Json) -> Json:
+    async def _create(self, ids: Ids, params: Json) -> Json:
         if not params.get("endpoint"):
             raise AriError(400, "Endpoint must be specified")
         if not params.get("app"):
@@ -107,8 +126,8 @@ class Routes:
             self._switch.end(channel, 0)
         return shown
 
-    async def _dial(self, request: web.Request, params: Json) -> None:
-        channel = self._switch.controlled(request.match_info["id"])
+    async def _dial(self, ids: Ids, params: Json) -> None:
+        channel = self._switch.controlled(ids["id"])
         if channel.kind != "created" or channel.state != "Down":
             raise AriError(409, "Channel is not in the 'Down' state")
         timeout_s = float(params.get("timeout") or 0)
@@ -129,8 +148,8 @@ class Routes:
             else:
                 self._switch.dial(channel, caller_id=caller_id, timeout_s=timeout_s)
 
-    async def _hang_up(self, request: web.Request, params: Json) -> None:
-        channel = self._switch.channel(request.match_info["id"])
+    async def _hang_up(self, ids: Ids, params: Json) -> None:
+        channel = self._switch.channel(ids["id"])
         reason, code = params.get("reason"), params.get("reason_code")
         if reason and code:
             raise AriError(400, "The reason and reason_code can't both be specified")
@@ -139,28 +158,28 @@ class Routes:
         cause = int(code) if code else CAUSE_BY_REASON[str(reason or "normal")]
         self._switch.hang_up(channel, cause)
 
-    async def _answer(self, request: web.Request, params: Json) -> None:
-        await self._in_turn(self._controlled(request), self._switch.answer)
+    async def _answer(self, ids: Ids, params: Json) -> None:
+        await self._in_turn(self._controlled(ids), self._switch.answer)
 
-    async def _ring(self, request: web.Request, params: Json) -> None:
-        self._controlled(request)
+    async def _ring(self, ids: Ids, params: Json) -> None:
+        self._controlled(ids)
 
-    async def _send_dtmf(self, request: web.Request, params: Json) -> None:
-        channel = self._controlled(request)
+    async def _send_dtmf(self, ids: Ids, params: Json) -> None:
+        channel = self._controlled(ids)
         if not params.get("dtmf"):
             raise AriError(400, "DTMF is required")
         for digit in str(params["dtmf"]):
             if self._switch.network is not None:
                 self._switch.network.heard_digit(channel, digit)
 
-    async def _redirect(self, request: web.Request, params: Json) -> None:
-        channel = self._controlled(request)
+    async def _redirect(self, ids: Ids, params: Json) -> None:
+        channel = self._controlled(ids)
         if not params.get("endpoint"):
             raise AriError(400, "Endpoint is required")
         self._switch.end(channel, NORMAL, 302 if channel.state != "Up" else None)
 
-    async def _set_variable(self, request: web.Request, params: Json) -> None:
-        channel = self._switch.channel(request.match_info["id"])
+    async def _set_variable(self, ids: Ids, params: Json) -> None:
+        channel = self._switch.channel(ids["id"])
         if not params.get("variable"):
             raise AriError(400, "Variable name is required")
         name, value = str(params["variable"]), str(params.get("value") or "")
@@ -168,27 +187,25 @@ class Routes:
             self._switch.controlled(channel.id), lambda one: self._switch.set_variable(one, name, value)
         )
 
-    async def _get_variable(self, request: web.Request, params: Json) -> Json:
-        channel = self._switch.channel(request.match_info["id"])
+    async def _get_variable(self, ids: Ids, params: Json) -> Json:
+        channel = self._switch.channel(ids["id"])
         if not params.get("variable"):
             raise AriError(400, "Variable name is required")
         return {"value": self._switch.get_variable(channel, str(params["variable"]))}
 
-    async def _play(self, request: web.Request, params: Json) -> Json:
-        return self._start_playback(request, params, self._controlled(request))
+    async def _play(self, ids: Ids, params: Json) -> Json:
+        return self._start_playback(ids, params, self._controlled(ids))
 
-    def _start_playback(self, request: web.Request, params: Json, target: Channel | Bridge) -> Json:
+    def _start_playback(self, ids: Ids, params: Json, target: Channel | Bridge) -> Json:
         media = _words(params.get("media"))
         if not media:
             raise AriError(500, "Failed to queue media for playback")
-        playback_id = request.match_info.get("playback") or str(
-            params.get("playbackId") or self._switch.new_id()
-        )
+        playback_id = ids.get("playback") or str(params.get("playbackId") or self._switch.new_id())
         playback = self._fake.player.start(target, media, playback_id, str(params.get("lang") or ""))
         return playback.json()
 
-    def _controlled(self, request: web.Request) -> Channel:
-        return self._switch.controlled(request.match_info["id"])
+    def _controlled(self, ids: Ids) -> Channel:
+        return self._switch.controlled(ids["id"])
 
     async def _in_turn(self, channel: Channel, act: Callable[[Channel], None]) -> None:
         """Do a synchronous command: it waits for the playbacks before it (trap D of the ARI notes)."""
@@ -199,19 +216,19 @@ class Routes:
 
     # --- bridges and playbacks -------------------------------------------------------------------------------
 
-    def _bridge(self, request: web.Request) -> Bridge:
-        if (bridge := self._switch.bridges.get(request.match_info["id"])) is None:
+    def _bridge(self, ids: Ids) -> Bridge:
+        if (bridge := self._switch.bridges.get(ids["id"])) is None:
             raise AriError(404, "Bridge not found")
         return bridge
 
-    async def _list_bridges(self, request: web.Request, params: Json) -> list[Json]:
+    async def _list_bridges(self, ids: Ids, params: Json) -> list[Json]:
         return [bridge.json() for bridge in self._switch.bridges.values()]
 
-    async def _get_bridge(self, request: web.Request, params: Json) -> Json:
-        return self._bridge(request).json()
+    async def _get_bridge(self, ids: Ids, params: Json) -> Json:
+        return self._bridge(ids).json()
 
-    async def _make_bridge(self, request: web.Request, params: Json) -> Json:
-        bridge_id = request.match_info.get("id") or str(params.get("bridgeId") or self._switch.new_id())
+    async def _make_bridge(self, ids: Ids, params: Json) -> Json:
+        bridge_id = ids.get("id") or str(params.get("bridgeId") or self._switch.new_id())
         options = frozenset(_words(params.get("type") or "mixing"))
         if bridge_id in self._switch.bridges:
             raise AriError(409, f"Bridge with id '{bridge_id}' already exists")
@@ -221,16 +238,16 @@ class Routes:
         self._switch.bridges[bridge_id] = bridge
         return bridge.json()
 
-    async def _delete_bridge(self, request: web.Request, params: Json) -> None:
-        bridge = self._bridge(request)
+    async def _delete_bridge(self, ids: Ids, params: Json) -> None:
+        bridge = self._bridge(ids)
         for channel in list(bridge.channels):
             self._switch.leave(channel)
         self._apps.publish("BridgeDestroyed", bridge=bridge)
         del self._switch.bridges[bridge.id]
         self._apps.forget_source(f"bridge:{bridge.id}")
 
-    async def _add_channel(self, request: web.Request, params: Json) -> None:
-        bridge, channels = self._bridge(request), self._members(params)
+    async def _add_channel(self, ids: Ids, params: Json) -> None:
+        bridge, channels = self._bridge(ids), self._members(params)
         absorbs = _is_true(params.get("absorbDTMF"))
         await asyncio.gather(
             *(
@@ -239,8 +256,8 @@ class Routes:
             )
         )
 
-    async def _remove_channel(self, request: web.Request, params: Json) -> None:
-        bridge, channels = self._bridge(request), self._members(params)
+    async def _remove_channel(self, ids: Ids, params: Json) -> None:
+        bridge, channels = self._bridge(ids), self._members(params)
         for channel in channels:
             if channel.bridge is not bridge:
                 raise AriError(422, "Channel not in this bridge")
@@ -258,23 +275,23 @@ class Routes:
                 raise AriError(422, "Channel not in Stasis application")
         return [self._switch.channels[channel_id] for channel_id in ids]
 
-    async def _play_to_bridge(self, request: web.Request, params: Json) -> Json:
-        bridge = self._bridge(request)
+    async def _play_to_bridge(self, ids: Ids, params: Json) -> Json:
+        bridge = self._bridge(ids)
         if "chan_bridge_media.so" not in self._fake.modules:
             raise AriError(500, "Could not create playback channel")
-        return self._start_playback(request, params, bridge)
+        return self._start_playback(ids, params, bridge)
 
-    async def _get_playback(self, request: web.Request, params: Json) -> Json:
-        if (playback := self._switch.playbacks.get(request.match_info["id"])) is None:
+    async def _get_playback(self, ids: Ids, params: Json) -> Json:
+        if (playback := self._switch.playbacks.get(ids["id"])) is None:
             raise AriError(404, "Playback not found")
         return playback.json()
 
-    async def _stop_playback(self, request: web.Request, params: Json) -> None:
-        self._fake.player.stop(request.match_info["id"])
+    async def _stop_playback(self, ids: Ids, params: Json) -> None:
+        self._fake.player.stop(ids["id"])
 
     # --- asterisk and applications ---------------------------------------------------------------------------
 
-    async def _info(self, request: web.Request, params: Json) -> Json:
+    async def _info(self, ids: Ids, params: Json) -> Json:
         started = ari_time(self._switch.started_us)
         return {
             "build": {
@@ -290,12 +307,12 @@ class Routes:
             "status": {"startup_time": started, "last_reload_time": started},
         }
 
-    async def _ping(self, request: web.Request, params: Json) -> Json:
+    async def _ping(self, ids: Ids, params: Json) -> Json:
         now = ari_time(self._switch.now_us())
         return {"asterisk_id": self._fake.entity_id, "ping": "pong", "timestamp": now}
 
-    async def _module(self, request: web.Request, params: Json) -> Json:
-        name = request.match_info["id"]
+    async def _module(self, ids: Ids, params: Json) -> Json:
+        name = ids["id"]
         if name not in self._fake.modules:
             raise AriError(404, "Module could not be found in running modules")
         description = _DESCRIPTIONS.get(name, name.removesuffix(".so"))
@@ -307,19 +324,19 @@ class Routes:
             "support_level": "core",
         }
 
-    async def _list_applications(self, request: web.Request, params: Json) -> list[Json]:
+    async def _list_applications(self, ids: Ids, params: Json) -> list[Json]:
         return [app.json() for app in self._apps.by_name.values()]
 
-    async def _get_application(self, request: web.Request, params: Json) -> Json:
-        return self._apps.find(request.match_info["id"]).json()
+    async def _get_application(self, ids: Ids, params: Json) -> Json:
+        return self._apps.find(ids["id"]).json()
 
-    async def _set_filter(self, request: web.Request, params: Json) -> Json:
-        app = self._apps.find(request.match_info["id"])
+    async def _set_filter(self, ids: Ids, params: Json) -> Json:
+        app = self._apps.find(ids["id"])
         app.allowed, app.disallowed = params.get("allowed", []), params.get("disallowed", [])
         return app.json()
 
-    async def _subscribe(self, request: web.Request, params: Json) -> Json:
-        app = self._apps.find(request.match_info["id"])
+    async def _subscribe(self, ids: Ids, params: Json) -> Json:
+        app = self._apps.find(ids["id"])
         for source in self._sources(params):
             kind, _, name = source.partition(":")
             if name not in (self._switch.channels if kind == "channel" else self._switch.bridges):
@@ -327,8 +344,8 @@ class Routes:
             self._apps.subscribe(app.name, source)
         return app.json()
 
-    async def _unsubscribe(self, request: web.Request, params: Json) -> Json:
-        app = self._apps.find(request.match_info["id"])
+    async def _unsubscribe(self, ids: Ids, params: Json) -> Json:
+        app = self._apps.find(ids["id"])
         for source in self._sources(params):
             if not app.interest[source]:
                 raise AriError(422, "Event source was not subscribed to")

@@ -19,7 +19,7 @@ from .cel import Cel
 from .model import CAUSE_TEXT, ID_EXISTS, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, Kind, Playback, State
 
 if TYPE_CHECKING:
-    from .network import FakeNetwork
+    from .network import PhoneNetwork
 
 FUSE = "TIMEOUT(absolute)"
 _SOFT_FLAG = 32
@@ -35,7 +35,7 @@ class Switch:
     def __init__(self, *, apps: Apps, cel: Cel, now_us: Callable[[], int], app: str, trunk: str) -> None:
         self.apps, self.cel, self.now_us = apps, cel, now_us
         self.app, self.trunk = app, trunk
-        self.network: FakeNetwork | None = None
+        self.network: PhoneNetwork | None = None
         self.trunk_causes: list[int] = []
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}
@@ -165,6 +165,7 @@ class Switch:
         """BYE, CANCEL or a final refusal from the other end."""
         if channel.gone:
             return
+        channel.ended_by = "far end"
         if channel.state == "Up":
             self.request_hangup(channel, NORMAL)
             self.end(channel, NORMAL)
@@ -196,6 +197,7 @@ class Switch:
         self.end(channel, cause, sip_status)
 
     def _ring_timeout(self, channel: Channel) -> None:
+        channel.ended_by = "ring timeout"
         if channel.kind == "created":
             self.request_hangup(channel, NO_ANSWER, soft=True)
         self.end(channel, NO_ANSWER, SIP_BY_CAUSE[NO_ANSWER])
@@ -236,7 +238,7 @@ class Switch:
         except ValueError:
             after_s = 0.0
         loop = asyncio.get_running_loop()
-        channel.fuse = loop.call_later(after_s, self._fuse_fires, channel) if after_s > 0 else None
+        channel.fuse = loop.call_later(after_s, self.fuse_fires, channel) if after_s > 0 else None
 
     def get_variable(self, channel: Channel, name: str) -> str:
         """The value of a variable or function, or 404."""
@@ -247,7 +249,9 @@ class Switch:
             raise AriError(404, "Provided variable was not found")
         return channel.variables[name]
 
-    def _fuse_fires(self, channel: Channel) -> None:
+    def fuse_fires(self, channel: Channel) -> None:
+        """The time set with `TIMEOUT(absolute)` is up."""
+        channel.ended_by = "timer"
         if channel.state == "Up":
             self.end(channel, NORMAL if channel.bridge else 0)
         elif channel.kind == "originated":
@@ -305,6 +309,7 @@ class Switch:
 
     def hang_up(self, channel: Channel, cause: int) -> None:
         """`DELETE /channels/{id}`."""
+        channel.ended_by = "request"
         self.request_hangup(channel, cause, soft=True)
         if channel.kind == "originated" and channel.state != "Up":
             self._report_dial(channel, "NOANSWER")

@@ -1,0 +1,117 @@
+"""What the people at the phones would complain about, whatever the books say.
+
+Nobody listens to silence that costs money, is called to be dropped, is connected to a number that nobody keyed, or
+rings an access number that does not take notice.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stasis_callback.testing.fake.model import Channel
+
+from .asterisk import APP
+from .scheduler import US_PER_S
+
+if TYPE_CHECKING:
+    from .world import SimWorld
+
+SILENCE_S = 16.0
+"""Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and than the time for which
+the database is asked again after that.
+"""
+UNHEARD_S = 2.0
+"""A link that is lost is known to be by then."""
+UNNOTICED_S = 8.0
+"""An incoming call is looked at within this time by a service that is well."""
+OUTSIDE = ("asterisk", "ari", "websocket", "service", "power", "machine", "events")
+"""Faults that explain a silence: the service cannot reach the phone, or is not there. Not those of the database."""
+
+
+@dataclass
+class Complaints:
+    """The complaints of one simulation."""
+
+    world: SimWorld
+    heard_us: dict[str, int] = field(default_factory=dict)
+    """When leg A last heard or keyed something."""
+    keyed: defaultdict[str, str] = field(default_factory=lambda: defaultdict(str))
+    """All digits of a leg A, as they were keyed."""
+    link_lost_us: int | None = None
+
+    def active(self, channel: Channel, digit: str) -> None:
+        """Something is heard or keyed on a leg A; what was before that was silence."""
+        now_us = self.world.scheduler.now_us
+        self.keyed[channel.id] += digit
+        if "-a" in channel.id and channel.state == "Up":
+            self._silent(channel, now_us)
+            self.heard_us[channel.id] = now_us
+
+    def ended(self, channel: Channel) -> None:
+        """A channel is gone."""
+        now_us = self.world.scheduler.now_us
+        if "-b" in channel.id:
+            self._legs_a_hear(channel.id.rpartition("-")[0], now_us)
+        elif channel.id in self.heard_us:
+            if not self._has_company(channel.id):
+                self._silent(channel, now_us)
+            self.heard_us.pop(channel.id, None)
+        if channel.kind == "incoming":
+            self._missed(channel)
+
+    def made(self, channel: Channel) -> None:
+        """A leg begins to be."""
+        world = self.world
+        number = channel.dial_string.partition("@")[0]
+        if "-b" in channel.id:
+            self._legs_a_hear(channel.id.rpartition("-")[0], world.scheduler.now_us)
+            if not self._asked_for(channel.id.rpartition("-")[0], number):
+                world.broken(f"{channel.id} calls {number}, which nobody has asked for")
+        elif self._nobody_listens():
+            world.broken(f"{channel.id} calls {number} while the link is down: who answers is dropped")
+
+    def _asked_for(self, request_id: str, number: str) -> bool:
+        """Whether it was keyed, digit by digit, or ordered."""
+        keyed = [digits for leg_id, digits in self.keyed.items() if leg_id.startswith(f"{request_id}-a")]
+        ordered = self.world.rows("SELECT destination FROM request WHERE id = ?", request_id)
+        return any(number in digits for digits in keyed) or number in [row["destination"] for row in ordered]
+
+    def _nobody_listens(self) -> bool:
+        lost_us = self.link_lost_us
+        return lost_us is not None and self.world.scheduler.now_us - lost_us > UNHEARD_S * US_PER_S
+
+    def link(self, up: bool) -> None:
+        """The event websocket of the application comes or goes."""
+        if up:
+            self.link_lost_us = None
+        elif self.link_lost_us is None and not self.world.asterisk.switch.apps.active(APP):
+            self.link_lost_us = self.world.scheduler.now_us
+
+    def _legs_a_hear(self, request_id: str, now_us: int) -> None:
+        """While leg B is there, leg A hears the ringing, or leg B."""
+        for leg_id in self.heard_us:
+            if leg_id.startswith(f"{request_id}-a"):
+                self.heard_us[leg_id] = now_us
+
+    def _has_company(self, leg_id: str) -> bool:
+        request_id = leg_id.rpartition("-")[0]
+        return any(other.startswith(f"{request_id}-b") for other in self.world.asterisk.switch.channels)
+
+    def _silent(self, channel: Channel, now_us: int) -> None:
+        since_us = self.heard_us.get(channel.id)
+        if since_us is None or now_us - since_us <= SILENCE_S * US_PER_S or self._has_company(channel.id):
+            return
+        if not self.world.mishaps.active(since_us, now_us, OUTSIDE):
+            silent_s = (now_us - since_us) / US_PER_S
+            self.world.broken(f"{channel.id} heard nothing for {silent_s:.1f} s, and pays for it")
+
+    def _missed(self, channel: Channel) -> None:
+        """A missed call is dropped by us, and soon."""
+        world = self.world
+        began_us, now_us = channel.created_us - world.asterisk.wall.offset_us, world.scheduler.now_us
+        if channel.ended_by == "request" or now_us - began_us < UNNOTICED_S * US_PER_S:
+            return
+        if not world.mishaps.active(began_us, now_us):
+            world.broken(f"the missed call {channel.id} was left ringing")

@@ -1,0 +1,112 @@
+"""I10 and I11: no timer of a leg reaches past what is held for it, when it is asked for and from when it counts.
+
+What the service asks for must be paid for when it asks. Asterisk may be late to do it, and the timer counts from
+then: one that reaches too far for that must be drawn in as soon as the service has had the chance to see it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stasis_callback.testing.fake.model import Channel, Json
+from stasis_callback.testing.fake.switch import FUSE
+
+from .money import price_of
+from .scheduler import US_PER_S
+
+if TYPE_CHECKING:
+    from .world import SimWorld
+
+CORRECTED_WITHIN_S = 12.0
+"""Two requests that time out, and the pause between."""
+
+
+@dataclass
+class Fuses:
+    """The timers of one simulation."""
+
+    world: SimWorld
+    too_far: dict[str, str] = field(default_factory=dict)
+    """Timers that reach too far now, and how."""
+    late_s: dict[str, int] = field(default_factory=dict)
+    """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
+
+    def asked(self, path: str, params: Json) -> None:
+        """The service sends a request; if it sets a timer, that must be paid for already."""
+        channel_id, after_s = _timer(path, params)
+        if after_s is None:
+            return
+        reaches = self._past_funds(channel_id, after_s)
+        if reaches is not None:
+            self.world.broken(f"{reaches[0]}, when it is asked for")
+
+    def counts(self, channel: Channel, after_s: float) -> None:
+        """A timer is in force from now on."""
+        world = self.world
+        if after_s <= 0:
+            world.broken(f"{channel.id}: its timer is switched off")
+            return
+        reaches = self._past_funds(channel.id, after_s)
+        if reaches is None:
+            self.too_far.pop(channel.id, None)
+            return
+        sentence, too_far_s = reaches
+        self.late_s[channel.id] = max(self.late_s.get(channel.id, 0), too_far_s)
+        if channel.id not in self.too_far:
+            self.too_far[channel.id] = sentence
+            self._look_again(channel)
+
+    def _past_funds(self, channel_id: str, after_s: float) -> tuple[str, int] | None:
+        """How a timer of `after_s` from now reaches past the funds of its leg, and by how many seconds; else None."""
+        world = self.world
+        found = world.rows(
+            "SELECT leg.number, hold.amount_micros, hold.state FROM leg JOIN hold ON hold.leg_id = leg.id"
+            " WHERE leg.id = ?",
+            channel_id,
+        )
+        price = price_of(world.plan.business.prices, found[0]["number"]) if found else None
+        if price is None:
+            return None
+        life = world.asterisk.lives.get(channel_id)
+        elapsed_s = 0.0
+        if life is not None and life.answered_true_us is not None:
+            elapsed_s = (world.scheduler.now_us - life.answered_true_us) / US_PER_S
+        held = found[0]["amount_micros"] if found[0]["state"] == "open" else 0
+        seconds = max(math.floor(elapsed_s + after_s), 0)
+        if price.cost(seconds) <= held:
+            return None
+        paid_s = next((s for s in range(seconds, -1, -1) if price.cost(s) <= held), 0)
+        sentence = (
+            f"{channel_id}: its timer of {after_s:.3f} s, {elapsed_s:.3f} s after the answer, lets it cost"
+            f" {price.cost(seconds)}, {held} are held"
+        )
+        return sentence, seconds - paid_s
+
+    def _look_again(self, channel: Channel) -> None:
+        """Whether it was drawn in, once the service has had the chance to."""
+        world = self.world
+        seen_us = world.scheduler.now_us
+
+        def look() -> None:
+            sentence = self.too_far.get(channel.id)
+            if sentence is None or channel.gone:
+                return
+            if world.mishaps.active(seen_us, world.scheduler.now_us):
+                self._look_again(channel)
+                return
+            world.broken(f"{sentence}, and stays so")
+
+        world.scheduler.call_in(CORRECTED_WITHIN_S, look)
+
+
+def _timer(path: str, params: Json) -> tuple[str, float | None]:
+    """The leg a request is about, and the timer it sets."""
+    parts = path.split("/")
+    channel_id = str(params.get("channelId") or (parts[2] if len(parts) > 2 else ""))
+    if path.endswith("/variable"):
+        text = params.get("value") if params.get("variable") == FUSE else None
+    else:
+        text = (params.get("variables") or {}).get(FUSE)
+    return channel_id, None if text is None else float(text)

@@ -1,0 +1,124 @@
+"""What happens in a simulation, as data: it can be printed, and kept as a test. `planner` draws it from a seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pydantic import TypeAdapter
+
+from .money import PriceList
+from .people import Script
+
+HOME, ABROAD, FREE, DEAR, FORBIDDEN = "4202", "4420", "800", "4312", "882"
+ACCESS, PIN_ACCESS, INTERNAL = "420800123456", "420800765432", "internal1"
+
+Trigger = Literal["missed", "dnis", "order"]
+FaultKind = Literal[
+    "ari 503", "ari slow", "ari answer lost", "ari flaky", "store flaky", "websocket dropped", "websocket half open",
+    "events twice", "events late", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut",
+    "service killed", "service stopped", "service clock", "asterisk clock", "machine clock", "database locked",
+    "database full", "database away", "error before commit", "error after commit", "trunk congested",
+    "journal unreadable",
+]  # fmt: skip
+FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
+
+Moment = Literal[
+    "incoming", "A called", "A answered", "A keyed", "B called", "B answered", "B ended", "A ended",
+    "request", "commit", "committed",
+]  # fmt: skip
+"""What a fault may wait for. `A keyed`: the end of a number. `request`: the service sends one to Asterisk. `commit`,
+`committed`: just before and just after one.
+"""
+MOMENTS: tuple[Moment, ...] = get_args(Moment)
+
+DeedKind = Literal["top up", "block", "unblock", "take back"]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that goes wrong. `seconds` is how long, or how far a clock is moved."""
+
+    at_s: float
+    """So long after the start; or, with `when`, after the `turn`-th time that this happens."""
+    kind: FaultKind
+    seconds: float = 0.0
+    count: int = 1
+    """How often; of what is flaky, in how many of a hundred; of late events, 2 when they overtake others."""
+    path: str = ""
+    """Of ARI requests: a regular expression."""
+    when: Moment | Literal[""] = ""
+    turn: int = 1
+
+
+@dataclass(frozen=True)
+class Business:
+    """What is sold, and over what: the same for many simulations."""
+
+    prices: tuple[PriceList, ...]
+    credits: tuple[int, ...]
+    """The credit limit of each subscriber, in micros."""
+    trunk_limits: tuple[int | None, ...] = ()
+    """How many calls each of two trunks carries; empty for the one of the settings."""
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """An account and its phone."""
+
+    number: str
+    funds_micros: int
+    scripts: tuple[Script, ...] = ()
+    pin: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A callback that somebody asks for."""
+
+    at_s: float
+    trigger: Trigger
+    subscriber: int
+    destination: str = ""
+
+
+@dataclass(frozen=True)
+class Deed:
+    """Something that an operator, or whoever asked over the web, does meanwhile."""
+
+    at_s: float
+    kind: DeedKind
+    subscriber: int
+    amount_micros: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One simulation."""
+
+    seed: int
+    business: Business
+    options: dict[str, str]
+    subscribers: tuple[Subscriber, ...]
+    friends: dict[str, tuple[Script, ...]]
+    asked: tuple[Asked, ...]
+    deeds: tuple[Deed, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    internal_funds_micros: int = 0
+
+    def text(self) -> str:
+        """As JSON, to read and to keep."""
+        return _AS_JSON.dump_json(self, indent=1).decode()
+
+
+_AS_JSON = TypeAdapter(Plan)
+
+
+def load(text: str) -> Plan:
+    """The plan in a text of `Plan.text`."""
+    return _AS_JSON.validate_json(text)
+
+
+def pin_of(subscriber: int) -> str:
+    """The PIN of a subscriber who logs in."""
+    return f"9000000{subscriber}"
