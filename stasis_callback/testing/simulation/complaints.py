@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .world import SimWorld
 
 SILENCE_S = 16.0
-"""Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and than the time for which
-the database is asked again after that.
+"""Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and than the time for
+which the database is asked again after that.
 """
 UNHEARD_S = 2.0
 """A link that is lost is known to be by then."""
