@@ -151,9 +151,9 @@ def test_what_our_journal_knows_is_charged_exactly(
     leg, noon_s = f"{request.id}-a1", NOON_US // US_PER_S
     journal = journal_of(
         tmp_path,
-        f"CHAN_START,{noon_s}.000000,{leg},{leg},",
-        f"ANSWER,{noon_s + 5}.000000,{leg},{leg},",
-        f'HANGUP,{noon_s + 12}.500000,{leg},{leg},"{{""hangupcause"":16}}"',
+        f'"CHAN_START","{noon_s}.000000","{leg}","{leg}",""',
+        f'"ANSWER","{noon_s + 5}.000000","{leg}","{leg}",""',
+        f'"HANGUP","{noon_s + 12}.500000","{leg}","{leg}","{{""hangupcause"":16}}"',
     )
     take_over(start("heir").stores, journal, "dead", "jan", "x")
     assert (only_xdr(shop).source, only_xdr(shop).duration_us) == ("cel", 7_500_000)
