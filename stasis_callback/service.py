@@ -15,7 +15,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import ChannelSnapshot, Event, StasisStart
 from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.numbers import parse_rules
 from stasis_callback.core.states import RequestState
 from stasis_callback.engine.admission import Admission
@@ -31,8 +31,9 @@ from stasis_callback.ivr.call import LinkLost
 from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
+from stasis_callback.store.retention import Retention
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
-from stasis_callback.workers import Pool, Workers
+from stasis_callback.workers import Pool, Worker, Workers
 
 if TYPE_CHECKING:  # a node without the web or e-mail does not load it
     from stasis_callback.mail.server import MailServer
@@ -102,6 +103,7 @@ class Service:
             self._queue_watch.worker,
             *self.link.workers,
             *self._triggers.workers,
+            *self._in_background(settings),
         )
         self.web = self._web_server(settings, ports) if settings.web.enabled else None
         self.mail = self._mail_server(settings, ports) if settings.email.enabled else None
@@ -126,6 +128,12 @@ class Service:
                 parse_rules(settings.asterisk.number_rules),
             ),
         )
+
+    def _in_background(self, settings: Settings) -> list[Worker]:
+        """What is done beside calls, and what no call waits for."""
+        retention = Retention(self.stores.database, self._clock, settings.retention.days)
+        self._background = [self.stores.tariffs.worker(), retention.worker()]
+        return self._background
 
     def _node_keeper(self, settings: Settings, journal: CelJournal) -> NodeKeeper:
         return NodeKeeper(
@@ -174,10 +182,20 @@ class Service:
             self.web.start()
         if self.mail:
             self.mail.start()
+        self._read_price_lists()
+        for worker in self._background:
+            worker.start()
         self._triggers.start()
         self.dialer.start()
         self._queue_watch.start()
         self.link.start()
+
+    def _read_price_lists(self) -> None:
+        """Before the first call, which would wait for that: a million rates take seconds."""
+        try:
+            self.stores.tariffs.warm()
+        except StoreUnavailable as error:
+            log.warning("prices.not_read", error=str(error))  # their worker goes on trying
 
     def stop(self, exit_code: int = 0) -> None:
         """Make `run` return. Calls under way go on in Asterisk, within their timers."""
@@ -203,6 +221,8 @@ class Service:
         self.dialer.stop()
         self.link.stop()
         self._triggers.stop()
+        for worker in self._background:
+            worker.stop()
         self.node.stop()
         self.client.close()
 

@@ -128,7 +128,7 @@ class Conversation:
 
     def resume_talk(self, b: PaidLeg) -> str:
         """Leg B talks already, since before a restart of the service: go on from there."""
-        self._tried = int(b.leg.id.rpartition("-b")[2])
+        self._tried = self._request.leg_number(b.leg.id)
         self._connected = 1
         with suppress(AriError):
             self._s.client.playback(words_id(b.leg.id)).stop()
@@ -285,7 +285,7 @@ class Conversation:
         while to.ways and to.attempts_left:
             way = to.ways.popleft()
             self._tried += 1
-            leg_id = f"{request.id}-b{self._tried}"
+            leg_id = request.leg_id("b", self._tried)
             now_us = self._s.client.time.now_us()
             leg = self._call.add(leg_id, is_a=False)
             leg.dialed_at_us = now_us

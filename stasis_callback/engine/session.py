@@ -187,7 +187,7 @@ class Session:
         An attempt that goes over several trunks has legs a1, a1.2, a1.3.
         """
         request, options = self.request, self.request.options
-        leg_id = f"{request.id}-a{request.claims}" + (f".{tried + 1}" if tried else "")
+        leg_id = request.leg_id("a", tried + 1)
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
         leg = self._call.add(leg_id, is_a=True)
         leg.dialed_at_us = now_us = self._s.client.time.now_us()

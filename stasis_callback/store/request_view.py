@@ -17,7 +17,7 @@ LEASE_S = 30
 
 @dataclass(frozen=True, slots=True)
 class RequestView:
-    """A request as it was when it was read. `id` is the session id: its legs are `<id>-a1`, `<id>-b1`, ..."""
+    """A request as it was when it was read. `id` is the session id: see `leg_id`."""
 
     id: str
     key: str
@@ -49,6 +49,18 @@ class RequestView:
     def last_alive_us(self) -> int:
         """When the node that worked on it was last known to live, as it was when this was read."""
         return self.lease_until_us - LEASE_S * US_PER_S
+
+    def leg_id(self, side: str, number: int) -> str:
+        """The id of leg `number` (from 1) of a side, "a" or "b", in the attempt under way: `-a1`, `-a1.2`, `-b3`.
+
+        The attempt is in it: one that ended in a failure of ours may have called a leg B already.
+        """
+        return f"{self.id}-{side}{self.claims}" + (f".{number}" if number > 1 else "")
+
+    @staticmethod
+    def leg_number(leg_id: str) -> int:
+        """Which leg of its side and attempt it is, from 1."""
+        return int(leg_id.rpartition("-")[2].partition(".")[2] or 1)
 
     @property
     def options(self) -> CallOptions:

@@ -90,7 +90,7 @@ def test_two_stars_during_the_talk_return_to_the_prompt(world: World) -> None:
         world.finished()
         world.nothing_left()
     assert {name: xdr.outcome for name, xdr in world.xdrs().items()} == dict.fromkeys(
-        ("b1", "b2", "a1"), "answered"
+        ("b1", "b1.2", "a1"), "answered"
     )
 
 

@@ -40,7 +40,7 @@ def test_a_congested_trunk_is_followed_by_the_next(world: World) -> None:
         world.phone(CHEAP + ANI).hang_up()
         assert [request.outcome for request in world.finished()] == ["completed"]
         world.nothing_left()
-    first, second = world.xdrs()["b1"], world.xdrs()["b2"]
+    first, second = world.xdrs()["b1"], world.xdrs()["b1.2"]
     assert (first.trunk, first.outcome, first.amount_micros, first.cost_micros) == (
         world.settings.asterisk.trunk, "congestion", 0, 0
     )  # fmt: skip
@@ -64,7 +64,7 @@ def test_who_has_money_for_one_leg_only_still_gets_the_second_trunk(world: World
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left(funds="0.010")
-    assert world.xdrs()["b2"].charged_s == 10
+    assert world.xdrs()["b1.2"].charged_s == 10
 
 
 def test_busy_is_the_other_sides_word_and_no_other_trunk_is_tried(world: World) -> None:
@@ -92,7 +92,7 @@ def test_when_every_trunk_fails_the_subscriber_is_told(world: World) -> None:
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left()
-    assert [world.xdrs()[leg].outcome for leg in ("b1", "b2")] == ["congestion", "congestion"]
+    assert [world.xdrs()[leg].outcome for leg in ("b1", "b1.2")] == ["congestion", "congestion"]
 
 
 def test_no_more_trunks_are_tried_than_set(world: World) -> None:
@@ -139,7 +139,7 @@ def test_a_full_trunk_is_passed_over(world: World) -> None:
     assert world.events("trunk.full")
     assert {leg: xdr.trunk for leg, xdr in world.xdrs().items()} == {
         "a1": world.settings.asterisk.trunk,
-        "b2": SECOND_TRUNK,
+        "b1.2": SECOND_TRUNK,
     }
 
 
