@@ -36,6 +36,8 @@ log = structlog.get_logger()
 START_REPORT_S = 1.0
 """A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
+FULL_PAUSE_S = 5.0
+"""A trunk that is full is not asked again before this."""
 
 
 class Session:
@@ -179,7 +181,16 @@ class Session:
             if not finish_leg(self._s, self._call, leg):
                 break
             log.info("leg.failed_over", leg=leg.id)
-        return self._not_reached(_outcome_of(leg) if leg else Outcome.CONGESTION)
+        return self._not_reached(_outcome_of(leg)) if leg else self._all_full()
+
+    def _all_full(self) -> str:
+        """No trunk has room: that is no attempt, so it is tried again until it would be too late to begin."""
+        options = self.request.options
+        pause_s = max(options.retry_interval_s, FULL_PAUSE_S)
+        rounds = self.request.claims - self.request.attempts
+        if rounds * pause_s <= options.start_within_s:
+            self._again = Again(pause_s)
+        return Outcome.CONGESTION
 
     def _open(self, account: AccountView, rate: RateView, way: Way, tried: int) -> PaidLeg | None:
         """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull, TakenBack.

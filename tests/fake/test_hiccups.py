@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from world import ANI, FRIEND, World
+from world import ANI, CHEAP, FRIEND, SECOND_TRUNK, World
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.rating import Rate
@@ -425,3 +425,30 @@ def test_a_missed_call_that_came_while_nobody_listened_is_refused_and_called_bac
         subscriber.wait_for("ended", timeout_s=20)
         world.nothing_left()
     assert [refusal.cause for refusal in refusals] == [17]  # type: ignore[attr-defined]
+
+
+def test_while_every_trunk_is_full_a_callback_waits_its_turn(world: World) -> None:
+    """It is no attempt, and no reason to ask the trunk a hundred times a second."""
+    world.usual()
+    world.two_trunks(cheap={"calls_limit": 1})
+    world.stores.trunks.change(SECOND_TRUNK, enabled=False)
+    busy, patient, impatient = "420212345671", "420212345672", "420212345673"
+    for number in (busy, patient, impatient):
+        world.account(number)
+    first, second = world.phone(CHEAP + busy).answers(), world.phone(CHEAP + patient)
+    with world.running():
+        world.asks(busy, "", account=busy)
+        world.heard("enter the number")
+        world.asks(patient, account=patient, options={"retry_interval_s": "0"})
+        world.until(lambda: bool(world.events("trunk.full")))
+        options = {"retry_interval_s": "61", "start_within_s": "60"}
+        world.asks(impatient, account=impatient, options=options)
+        (given_up,) = world.finished()
+        (waits,) = [r for r in world.stores.requests.newest() if r.state == "queued"]
+        assert waits.due_at_us - waits.created_at_us >= 4_500_000
+        first.hang_up()
+        second.wait_for("ringing", timeout_s=20)
+        second.hang_up()
+        world.finished(3)
+        world.nothing_left()
+    assert (given_up.leg_a_number, given_up.outcome, given_up.attempts) == (impatient, "congestion", 0)
