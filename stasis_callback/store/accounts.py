@@ -267,7 +267,9 @@ class Accounts:
         """
         self._one_by_one()
         account = self.named(number)
-        if Request.select().where(Request.state.in_(LIVE), Request.subscriber == account.id).exists():
+        # Its own calls, and those it pays for: where nobody is known yet (PIN, hosted) it is the house's.
+        concerned = (Request.subscriber == account.id) | (Request.account == account.id)
+        if Request.select().where(Request.state.in_(LIVE), concerned).exists():
             raise InvalidInput(f"a call of account {account.number} is under way: close it afterwards")
         left = 0 if account.kind == "subordinate" else account.balance_micros
         if left and not write_off:

@@ -201,6 +201,20 @@ def test_a_top_up_that_was_spent_cannot_be_taken_back(shop: Shop) -> None:
     assert shop.money(account) == (0, 0)
 
 
+def test_an_account_that_pays_for_a_call_of_somebody_unknown_is_not_closed(shop: Shop) -> None:
+    """A PIN or a hosted callback is paid by the house's account until it is known who calls."""
+    house = shop.account("house", funds="5.00")
+    hosted = CallbackRequest("hosted", "web", "1", "", "2")
+    shop.stores.requests.accept(
+        hosted, account_id=house.id, subscriber_id=None, leg_a_number="4420", stored_options={}, queue_limit=9
+    )
+    (request,) = shop.stores.requests.claim(1)
+    with pytest.raises(InvalidInput, match="is under way"):
+        shop.stores.accounts.close("house", write_off=True, operator="anna")
+    shop.stores.requests.finish(request.id, "no_answer")
+    assert shop.stores.accounts.close("house", write_off=True, operator="anna").status == "closed"
+
+
 def test_closing_needs_an_empty_account_or_a_write_off(shop: Shop) -> None:
     account = shop.account("100", funds="5.00")
     with pytest.raises(InvalidInput, match=r"has 5.00 USD left"):
