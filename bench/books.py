@@ -24,12 +24,12 @@ from bench.__main__ import CACHE
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import LegEnd
-from stasis_callback.store.chain import lines_hash
-from stasis_callback.store.database import MIGRATIONS
-from stasis_callback.store.engines import open_engine
+from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.database.backends import open_engine
+from stasis_callback.store.database.database import MIGRATIONS
+from stasis_callback.store.money.chain import lines_hash
+from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
 
 BEFORE = "0008_email"

@@ -28,11 +28,13 @@ from stasis_callback import logs
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores, open_stores
-from stasis_callback.store.codes import READABLE
-from stasis_callback.store.models import Alias, Hold, Leg, Request, RequestEvent, Xdr
-from stasis_callback.store.statements import insert_rows
-from stasis_callback.store.tariffs import NewRate, Tariffs
+from stasis_callback.store.accounts.codes import READABLE
+from stasis_callback.store.accounts.tables import Alias
+from stasis_callback.store.calls.tables import Leg, Request, RequestEvent, Xdr
+from stasis_callback.store.database.statements import insert_rows
+from stasis_callback.store.money.tables import Hold
+from stasis_callback.store.rates.tariffs import NewRate, Tariffs
+from stasis_callback.store.stores import Stores, open_stores
 
 SMALL, LARGE = 3_000, 300_000
 ROUNDS, REPEATS = 9, 20
@@ -243,7 +245,10 @@ def kept_fresh(tariffs: Tariffs) -> Iterator[None]:
 def price_list(folder: Path, count: int) -> None:
     stores = opened(folder, "list")
     import_rates_of(stores, count, 60_000)
-    tariffs, tariff_id = Tariffs(stores.database, Clock()), stores.accounts.named("caller").tariff_id
+    tariffs, tariff_id = (
+        Tariffs(stores.database, Clock(), stores.accounts.tariffs_sold),
+        stores.accounts.named("caller").tariff_id,
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start_s = time.perf_counter()
     tariffs.warm()

@@ -25,9 +25,9 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate, cost_micros, longest_s
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores, open_stores
-from stasis_callback.store.calls import LegEnd
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
 
 NUMBER = "442071234567"

@@ -22,11 +22,11 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.__main__ import CACHE
-from stasis_callback.admin.rate_file import read_rates
+from stasis_callback.admin.rates.file import read_rates
 from stasis_callback.clock import Clock
 from stasis_callback.core.rating import Rate
-from stasis_callback.engine.stores import open_stores
-from stasis_callback.store.tariffs import NewRate, Tariffs
+from stasis_callback.store.rates.tariffs import NewRate, Tariffs
+from stasis_callback.store.stores import open_stores
 
 SIZES = (1_000, 100_000, 1_000_000)
 HIT = 1_000

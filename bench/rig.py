@@ -13,12 +13,12 @@ from pathlib import Path
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.rating import Rate
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.ivr.prompts import Prompt, Prompts, Utterance
 from stasis_callback.ivr.speech import Speech
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.pstn import RealNetwork
 
 # The access number says who serves the call: the service, or the plain dialplan.

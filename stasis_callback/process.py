@@ -20,9 +20,9 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, NodeAlive, StoreUnavailable
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.listening import Port, mail_port, web_port
 from stasis_callback.settings import Settings
+from stasis_callback.store.stores import Stores, open_stores
 
 log = structlog.get_logger()
 

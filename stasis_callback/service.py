@@ -18,7 +18,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.numbers import parse_rules
 from stasis_callback.core.states import RequestState
-from stasis_callback.engine.admission import Admission
+from stasis_callback.engine.admission.missed_calls import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
 from stasis_callback.engine.funding import Funding
@@ -26,12 +26,12 @@ from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.services import Services
-from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import LinkLost
 from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.store.retention import Retention
+from stasis_callback.store.stores import Stores
 from stasis_callback.triggers.missed_call import INCOMING, MissedCallTrigger
 from stasis_callback.workers import Pool, Worker, Workers
 
@@ -69,15 +69,7 @@ class Service:
         pending = self.stores.database.pending_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
-        ari = settings.ari
-        self.client = client or AriClient(
-            ari.url,
-            ari.username,
-            ari.password.get_secret_value(),
-            ari.app,
-            request_timeout_s=ari.request_timeout_s,
-            clock=self._clock,
-        )
+        self.client = client or _client(settings, clock)
         self.link = AriLink(
             self.client,
             on_unwatched=self._on_unwatched,
@@ -93,7 +85,7 @@ class Service:
             services, settings.limits.live_calls, lambda: self.reconciled and self.node.may_dial()
         )
         self.node = self._node_keeper(settings, services.journal)
-        self._queue_watch = QueueWatch(self.stores.database, self._clock, self.dialer.wake)
+        self._queue_watch = QueueWatch(self.stores, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
@@ -332,8 +324,7 @@ class WebOnly:
         """Prepare everything; nothing is served yet."""
         from stasis_callback.web.server import WebServer
 
-        ari = settings.ari
-        self._client = AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
+        self._client = _client(settings, clock)
         self._wake = clock.inbox()
         self._workers = Workers()
         self.web = WebServer(
@@ -363,6 +354,13 @@ class WebOnly:
         self.web.stop()
         self._client.close()
         return 0
+
+
+def _client(settings: Settings, clock: Clock) -> AriClient:
+    ari = settings.ari
+    password = ari.password.get_secret_value()
+    timeout_s = ari.request_timeout_s
+    return AriClient(ari.url, ari.username, password, ari.app, request_timeout_s=timeout_s, clock=clock)
 
 
 def run(settings: Settings, *, only_web: bool = False, take_over: bool = False) -> int:

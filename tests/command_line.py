@@ -15,10 +15,10 @@ import pytest
 from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import execute
 from stasis_callback.clock import Clock
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.settings import host_name
 from stasis_callback.store import models
-from stasis_callback.store.tables import bound_database
+from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.stores import Stores, open_stores
 
 assert __main__.run
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
 from stasis_callback.testing.postgres import PostgresServer, PostgresUnavailable, postgres_server
 
 KINDS = ("sqlite", "postgres")

@@ -23,8 +23,8 @@ from world import World
 from stasis_callback.clock import US_PER_S, Clock, wait_until
 from stasis_callback.core.states import LIVE
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import XdrView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.calls.legs import XdrView
+from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.testing.packet_loss import PacketFilterUnavailable, packets_lost
 from stasis_callback.testing.phones import Phone, PhoneCall
 from stasis_callback.testing.pstn import RealNetwork

@@ -13,7 +13,7 @@ from typing import Any
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import cost_micros
-from stasis_callback.engine.stores import Stores
+from stasis_callback.store.stores import Stores
 from stasis_callback.testing.fake.faults import Entry
 
 FUSE = "TIMEOUT(absolute)"

@@ -21,15 +21,15 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.rating import Rate
-from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
-from stasis_callback.engine.stores import Stores, open_stores
+from stasis_callback.engine.admission.orders import Answer, Order, Orders, log_answer
 from stasis_callback.service import Service
 from stasis_callback.settings import AriSettings, AsteriskSettings, DatabaseSettings, Settings
-from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import XdrView
-from stasis_callback.store.requests import RequestView
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.calls.legs import XdrView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.phones import SECOND_TRUNK, Network, Phone, Refusal
 from stasis_callback.workers import Worker

@@ -13,35 +13,14 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from stasis_callback.admin import (
-    access_numbers,
-    account_money,
-    api_keys,
-    calls,
-    config,
-    customers,
-    databases,
-    doctor,
-    email,
-    installation,
-    ledgers,
-    nodes,
-    products,
-    rates,
-    reports,
-    requests,
-    routes,
-    sounds,
-    tariffs,
-    translations,
-    trunks,
-    vendors,
-    vouchers,
-    web,
-    xdrs,
-)
+from stasis_callback.admin.accounts import customers, products, vouchers
+from stasis_callback.admin.calls import calls, reports, requests, xdrs
 from stasis_callback.admin.context import invocation
+from stasis_callback.admin.intake import access_numbers, api_keys, email, web
+from stasis_callback.admin.money import account_money, ledgers
+from stasis_callback.admin.node import config, databases, doctor, installation, nodes, sounds, translations
 from stasis_callback.admin.output import complain
+from stasis_callback.admin.rates import rates, routes, tariffs, trunks, vendors
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 
 NAME = "stasis-callback"
@@ -94,7 +73,7 @@ def demo(
     ] = False,
 ) -> None:
     """Show one callback from missed call to call records, live."""
-    from stasis_callback.admin.demo import run_demo
+    from stasis_callback.admin.node.demo import run_demo
 
     raise typer.Exit(run_demo(simulated))
 
@@ -102,7 +81,7 @@ def demo(
 @app.command("docs", hidden=True)
 def docs() -> None:
     """Print docs/reference/cli.md."""
-    from stasis_callback.admin.reference import cli_reference
+    from stasis_callback.admin.node.reference import cli_reference
 
     typer.echo(cli_reference(get_command(app)), nl=False)
 

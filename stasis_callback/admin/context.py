@@ -19,9 +19,9 @@ from stasis_callback.core.errors import CallbackError, InvalidInput
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
-    from stasis_callback.engine.stores import Stores
     from stasis_callback.settings import Settings
-    from stasis_callback.store.requests import RequestView
+    from stasis_callback.store.calls.requests import RequestView
+    from stasis_callback.store.stores import Stores
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,7 +84,7 @@ def store() -> Iterator[Stores]:
 @contextmanager
 def open_database(url: str) -> Iterator[Stores]:
     """The database in whatever state it is. Raises CallbackError when it cannot be opened."""
-    from stasis_callback.engine.stores import open_stores
+    from stasis_callback.store.stores import open_stores
 
     stores = open_stores(url, "admin", Clock())
     try:
@@ -117,12 +117,9 @@ def asterisk(config: Settings) -> Iterator[AriClient]:
 
 def find_request(stores: Stores, request_id: str) -> RequestView:
     """A callback by its id. Raises InvalidInput when there is none."""
-    from stasis_callback.store.models import Request
-
-    with stores.database.reading():
-        if Request.get_or_none(Request.id == request_id) is None:
-            raise InvalidInput(f"there is no request {request_id!r}: see `stasis-callback request list`")
-        return stores.requests.get(request_id)
+    if not stores.requests.exists(request_id):
+        raise InvalidInput(f"there is no request {request_id!r}: see `stasis-callback request list`")
+    return stores.requests.get(request_id)
 
 
 def operator() -> str:

@@ -17,7 +17,7 @@ from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.engine.legs import await_end, settle_leg
 from stasis_callback.engine.services import Services
 from stasis_callback.ivr.call import Call, Leg
-from stasis_callback.store.requests import Again, RequestView
+from stasis_callback.store.calls.requests import Again, RequestView
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine import login
-from stasis_callback.engine.admission import account_trouble
+from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S
@@ -25,9 +25,9 @@ from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
 from stasis_callback.ivr.voice import voice
-from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.rates.book import RateView
 
 log = structlog.get_logger()
 

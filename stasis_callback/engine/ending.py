@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stasis_callback.ari.client import AriClient
-from stasis_callback.engine.stores import Stores
+from stasis_callback.store.stores import Stores
 
 
 def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str]:

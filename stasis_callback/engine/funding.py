@@ -22,12 +22,12 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.routing import Way
-from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
-from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.calls import LegView
-from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.calls.legs import LegView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
 

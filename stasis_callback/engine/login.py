@@ -8,14 +8,14 @@ import structlog
 
 from stasis_callback.core import numbers
 from stasis_callback.core.options import CallOptions
-from stasis_callback.engine.admission import account_trouble, login_key
+from stasis_callback.engine.admission.checks import account_trouble, login_key
 from stasis_callback.engine.services import Services
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import Prompt, Utterance
 from stasis_callback.ivr.voice import Voice, voice
-from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.passwords import password_matches
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.accounts.passwords import password_matches
+from stasis_callback.store.calls.requests import RequestView
 
 log = structlog.get_logger()
 

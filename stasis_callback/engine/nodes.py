@@ -20,10 +20,10 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
 from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.calls import LegEnd, LegView
-from stasis_callback.store.nodes import ACTIVE, Abandoned
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.calls.legs import LegEnd, LegView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.node.nodes import ACTIVE, Abandoned
+from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from stasis_callback.clock import Clock
-from stasis_callback.store.database import Database
+from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
@@ -19,8 +19,8 @@ AGAIN_S = 2.0
 class QueueWatch:
     """A worker that listens to the database."""
 
-    def __init__(self, database: Database, clock: Clock, on_change: Callable[[], None]) -> None:
-        self._database = database
+    def __init__(self, stores: Stores, clock: Clock, on_change: Callable[[], None]) -> None:
+        self._database = stores.database
         self._on_change = on_change
         self._pause = clock.inbox()
         self.worker = Worker("queue-watch", self._work, clock)

@@ -15,8 +15,8 @@ from stasis_callback.engine.legs import journal_record
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session, attempts_for
 from stasis_callback.engine.settlement import end_from_journal, never_dialed, settle
-from stasis_callback.store.calls import LegView, XdrView
-from stasis_callback.store.requests import Again, RequestView
+from stasis_callback.store.calls.legs import LegView, XdrView
+from stasis_callback.store.calls.requests import Again, RequestView
 
 log = structlog.get_logger()
 

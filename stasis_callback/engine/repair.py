@@ -14,10 +14,10 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 from stasis_callback.engine.nodes import end_left_call, end_of_left_leg, journal_of
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.calls import LegEnd, XdrView
-from stasis_callback.store.repairs import LeftLeg, Repairs
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.calls.legs import LegEnd, XdrView
+from stasis_callback.store.calls.repairs import LeftLeg, Repairs
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.stores import Stores
 
 GONE_S = 600
 """A node that was seen less long ago may come back: it looks after its calls itself then."""

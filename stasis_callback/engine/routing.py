@@ -16,9 +16,9 @@ from stasis_callback.core.numbers import Rule, is_dialable, mask, parse_rules, t
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.routing import Margin, Offer, Ranked, rank
-from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.tariffs import Tariffs
-from stasis_callback.store.trunks import Carrier, Trunks, TrunkView
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.tariffs import Tariffs
+from stasis_callback.store.rates.trunks import Carrier, Trunks, TrunkView
 
 log = structlog.get_logger()
 

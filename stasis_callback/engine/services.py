@@ -10,8 +10,8 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.clock import Clock
 from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.routing import Router
-from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Watcher
+from stasis_callback.store.stores import Stores
 
 
 @dataclass(frozen=True)

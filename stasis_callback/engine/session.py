@@ -16,7 +16,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.engine.admission import account_trouble, funds_trouble
+from stasis_callback.engine.admission.checks import account_trouble, funds_trouble
 from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
@@ -26,10 +26,10 @@ from stasis_callback.engine.routing import FAILS_OVER, Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
-from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.calls import LegView
-from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.requests import Again, RequestView
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.calls.legs import LegView
+from stasis_callback.store.calls.requests import Again, RequestView
+from stasis_callback.store.rates.book import RateView
 
 log = structlog.get_logger()
 

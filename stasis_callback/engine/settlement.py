@@ -9,9 +9,9 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.outcomes import Outcome, unanswered
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.stores import Stores
 from stasis_callback.ivr.call import Leg
-from stasis_callback.store.calls import LegEnd, LegView, XdrView
+from stasis_callback.store.calls.legs import LegEnd, LegView, XdrView
+from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
 

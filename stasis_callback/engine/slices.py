@@ -13,9 +13,9 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.options import CallOptions
-from stasis_callback.engine.admission import account_trouble
+from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.funding import Funding, PaidLeg
-from stasis_callback.engine.stores import Stores
+from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
 

@@ -15,8 +15,7 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core.mail_command import MailCommand
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.orders import Order, Orders
-from stasis_callback.engine.stores import Stores
+from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.mail.policy import (
     domain_of,
     headers_of,
@@ -27,7 +26,8 @@ from stasis_callback.mail.policy import (
 from stasis_callback.mail.reading import Mail, MailRefused, read_mail
 from stasis_callback.mail.words import answer_mail, answer_text
 from stasis_callback.settings import EmailSettings
-from stasis_callback.store.email_instances import EmailInstanceView
+from stasis_callback.store.intake.email_instances import EmailInstanceView
+from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
 

@@ -7,9 +7,9 @@ import smtplib
 import structlog
 
 from stasis_callback.clock import Clock
-from stasis_callback.engine.stores import Stores
 from stasis_callback.settings import EmailSettings
-from stasis_callback.store.replies import ReplyView
+from stasis_callback.store.intake.replies import ReplyView
+from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()

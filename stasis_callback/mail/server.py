@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from stasis_callback.clock import Clock
-from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
-from stasis_callback.engine.stores import Stores
+from stasis_callback.engine.admission.orders import Answer, Order, Orders, log_answer
 from stasis_callback.listening import Port
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.mail.listener import Listener
 from stasis_callback.mail.mailbox import Mailbox
 from stasis_callback.mail.replies import ReplySender
 from stasis_callback.settings import Settings
+from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker, regularly
 
 TIDY_S = 600.0

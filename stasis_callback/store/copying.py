@@ -16,11 +16,12 @@ import peewee
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, require
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.database import Database, migrate
-from stasis_callback.store.engines import Engine, open_engine
-from stasis_callback.store.models import ALL, Request
-from stasis_callback.store.snapshots import Snapshots, open_snapshots
-from stasis_callback.store.tables import Table
+from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.database.backends import Engine, open_engine
+from stasis_callback.store.database.database import Database, migrate
+from stasis_callback.store.database.snapshots import Snapshots, open_snapshots
+from stasis_callback.store.database.tables import Table
+from stasis_callback.store.models import ALL
 
 BATCH = 1000
 _MODULUS = 1 << 256

@@ -21,26 +21,18 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import KINDS
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.chain import forgotten
-from stasis_callback.store.database import LONG_S, Database, read, unit
-from stasis_callback.store.drafts import drafting
-from stasis_callback.store.email_models import EmailReply, EmailToken
-from stasis_callback.store.models import (
-    Allowance,
-    Draft,
-    Idempotency,
-    Leg,
-    RateRow,
-    Request,
-    RequestEvent,
-    Tariff,
-    Throttle,
-)
-from stasis_callback.store.pace import ROWS_AT_ONCE, Pace
-from stasis_callback.store.pseudonyms import count_numbers, pseudonymise
-from stasis_callback.store.tables import Table
-from stasis_callback.store.tariffs import remove_drafted_rates
-from stasis_callback.store.vouchers import remove_drafted_vouchers
+from stasis_callback.store.accounts.vouchers import remove_drafted_vouchers
+from stasis_callback.store.calls.pseudonyms import count_numbers, pseudonymise
+from stasis_callback.store.calls.tables import Leg, Request, RequestEvent
+from stasis_callback.store.database.database import LONG_S, Database, read, unit
+from stasis_callback.store.database.drafts import Draft, drafting
+from stasis_callback.store.database.limits import Allowance
+from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.database.tables import Table
+from stasis_callback.store.intake.tables import EmailReply, EmailToken, Idempotency, Throttle
+from stasis_callback.store.money.chain import forgotten
+from stasis_callback.store.rates.tables import RateRow, Tariff
+from stasis_callback.store.rates.tariffs import remove_drafted_rates
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()

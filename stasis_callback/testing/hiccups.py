@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from peewee import OperationalError
 
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
 
 Asked = Literal["transaction", "read"]
 Moment = Literal["statement", "before", "after"]

@@ -16,7 +16,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.admission import Admission, Decision
+from stasis_callback.engine.admission.missed_calls import Admission, Decision
 
 log = structlog.get_logger()
 

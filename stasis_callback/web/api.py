@@ -17,10 +17,10 @@ from stasis_callback.clock import iso
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.progress import Step
 from stasis_callback.core.states import RequestState
-from stasis_callback.engine.stores import Stores
 from stasis_callback.settings import WebSettings
-from stasis_callback.store.api_keys import ApiKeys, ApiKeyView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.intake.api_keys import ApiKeys, ApiKeyView
+from stasis_callback.store.stores import Stores
 from stasis_callback.web.desk import FIELD_LIMIT, Asked, Desk
 from stasis_callback.web.idempotency import Reply, once
 from stasis_callback.web.pages import problem_body

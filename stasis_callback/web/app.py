@@ -20,9 +20,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from stasis_callback.clock import Clock
-from stasis_callback.engine.orders import Orders
-from stasis_callback.engine.stores import Stores
+from stasis_callback.engine.admission.orders import Orders
 from stasis_callback.settings import WebSettings
+from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import PREFIX, Api, ApiError, describe_validation, error_body
 from stasis_callback.web.desk import Desk
 from stasis_callback.web.metrics import Measured, Metrics

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.engine.orders import Order, Orders
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.web_instances import WebInstanceView
+from stasis_callback.engine.admission.orders import Order, Orders
+from stasis_callback.store.intake.web_instances import WebInstanceView
+from stasis_callback.store.stores import Stores
 from stasis_callback.web.numbers import to_e164
 from stasis_callback.web.signing import Signer
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from stasis_callback.clock import Clock
 from stasis_callback.disk import disk_trouble
-from stasis_callback.engine.stores import Stores
 from stasis_callback.settings import DatabaseSettings
+from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker, Workers
 
 LOOK_S = 1.0

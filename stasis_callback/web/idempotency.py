@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 from stasis_callback.clock import Clock
-from stasis_callback.store.idempotency import IdempotencyKeys
+from stasis_callback.store.intake.idempotency import IdempotencyKeys
 
 WAIT_S, POLL_S = 10.0, 0.05
 NOT_KEPT = (429, 503)

@@ -11,9 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.states import LIVE
-from stasis_callback.engine.orders import Answer, Order
-from stasis_callback.engine.stores import Stores
+from stasis_callback.engine.admission.orders import Answer, Order
 from stasis_callback.logs import lines_dropped
+from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Workers
 
 

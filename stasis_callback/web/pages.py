@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from stasis_callback.core.web import WebConfiguration
 from stasis_callback.settings import WebSettings
-from stasis_callback.store.web_instances import WebInstanceView
+from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wanted_fields
 from stasis_callback.web.idempotency import Reply, once
 from stasis_callback.web.numbers import example

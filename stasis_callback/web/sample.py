@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.store.web_instances import WebInstanceView
+from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, wanted_fields
 from stasis_callback.web.numbers import example
 from stasis_callback.web.pages import Pages, template_environment

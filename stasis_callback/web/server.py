@@ -8,10 +8,10 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.web import parse_networks
-from stasis_callback.engine.orders import Answer, Order, Orders, log_answer
-from stasis_callback.engine.stores import Stores
+from stasis_callback.engine.admission.orders import Answer, Order, Orders, log_answer
 from stasis_callback.listening import Port, web_port
 from stasis_callback.settings import Settings
+from stasis_callback.store.stores import Stores
 from stasis_callback.web.app import WebApp
 from stasis_callback.web.health import Health
 from stasis_callback.web.metrics import Metrics

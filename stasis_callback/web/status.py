@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.progress import FINAL, Step
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.calls import XdrView
-from stasis_callback.store.events import EventView
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.calls.legs import XdrView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.calls.steps import EventView
+from stasis_callback.store.stores import Stores
 
 _FIRST = {"busy": "first_busy", "no_answer": "first_no_answer"}
 _SECOND = {"busy": "second_busy", "no_answer": "second_no_answer"}

@@ -8,9 +8,9 @@ from starlette.requests import HTTPConnection
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.web import parse_networks
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.api_keys import ApiKeyView
-from stasis_callback.store.web_instances import WebInstanceView
+from stasis_callback.store.intake.api_keys import ApiKeyView
+from stasis_callback.store.intake.web_instances import WebInstanceView
+from stasis_callback.store.stores import Stores
 from stasis_callback.web.signing import Signer
 
 BEARER = "Bearer "

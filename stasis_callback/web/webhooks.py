@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from stasis_callback.clock import US_PER_S, Clock, iso
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.events import EventView
+from stasis_callback.store.calls.steps import EventView
+from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import callback_body
 from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster

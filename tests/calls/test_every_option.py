@@ -16,7 +16,7 @@ from world import ACCESS, ANI, FRIEND, World, new_world
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.rating import Rate
 from stasis_callback.resources import sounds_dir
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.testing.phones import CONGESTION, REJECTED
 
 shows = pytest.mark.option

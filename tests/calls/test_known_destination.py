@@ -9,7 +9,7 @@ from world import ANI, FRIEND, World
 
 from stasis_callback.core.rating import Rate
 from stasis_callback.engine.connection import words_id
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.testing.phones import BUSY
 
 SILENT = {"announce_balance": "off", "announce_duration": "off"}

@@ -6,7 +6,7 @@ import pytest
 from world import ACCESS, ANI, FRIEND, World
 
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.rates.tariffs import NewRate
 
 PIN, HOUSE = "6192345678", "house"
 

@@ -19,9 +19,9 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.retention import KINDS
+from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.models import ALL
 from stasis_callback.store.retention import Retention
-from stasis_callback.store.tables import bound_database
 from stasis_callback.testing.phones import BUSY, CONGESTION
 from stasis_callback.web.status import progress_of
 

@@ -11,7 +11,7 @@ from world import ACCESS, ANI, FRIEND, World
 
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.accounts.accounts import AccountView
 
 HOUSE, PIN, OTHER_PHONE = "house", "6192345678", "420777000111"
 

@@ -12,8 +12,8 @@ from databases import Databases, migrated, server
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores
-from stasis_callback.store.calls import LegEnd
+from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.stores import Stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
 

@@ -14,7 +14,7 @@ from command_line import SUBSCRIBER, CommandLine
 from databases import Databases, server
 
 from stasis_callback.core.limits import Limit
-from stasis_callback.store.tables import bound_database
+from stasis_callback.store.database.tables import bound_database
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -9,7 +9,7 @@ import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine, levels, point_at
 from databases import Databases
 
-from stasis_callback.admin.findings import of_asterisk, of_machine
+from stasis_callback.admin.node.findings import of_asterisk, of_machine
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.link import AriLink
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir

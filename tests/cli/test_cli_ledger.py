@@ -221,7 +221,7 @@ def test_a_callback_of_a_node_that_is_long_dead_is_ended(shop: CommandLine, dial
 @pytest.fixture
 def alive(shop: CommandLine, dialing: str) -> Iterator[None]:
     """The node that works on the callback lives."""
-    from stasis_callback.store.name_locks import name_lock
+    from stasis_callback.store.database.name_locks import name_lock
 
     lock = name_lock(shop.url, f"node-{HERE}", "other")
     assert lock.take()

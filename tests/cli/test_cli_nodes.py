@@ -18,7 +18,7 @@ HERE = host_name()
 @pytest.fixture
 def alive(shop: CommandLine) -> Iterator[None]:
     """A service runs on another machine."""
-    from stasis_callback.store.name_locks import name_lock
+    from stasis_callback.store.database.name_locks import name_lock
 
     with shop.stores() as stores:
         stores.nodes.enter()

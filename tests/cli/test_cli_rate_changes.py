@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.rates.tariffs import NewRate
 
 LATER, MUCH_LATER = "2999-01-31T18:00", "2999-06-01T00:00+02:00"
 

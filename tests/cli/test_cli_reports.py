@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 import pytest
 from command_line import SUBSCRIBER, CommandLine
 
-from stasis_callback.admin.report_page import render
-from stasis_callback.admin.reports import calls_record, days
-from stasis_callback.store.reports import CallsLine
+from stasis_callback.admin.calls.report_page import render
+from stasis_callback.admin.calls.reports import calls_record, days
+from stasis_callback.store.calls.reports import CallsLine
 
 THAT_DAY = ("--from", "2023-11-14", "--to", "2023-11-14")
 
@@ -101,7 +101,7 @@ def test_names_that_look_like_code_are_only_names() -> None:
 
 
 def test_a_name_in_a_spreadsheet_is_no_formula(shop: CommandLine, called: str) -> None:
-    from stasis_callback.admin.reports import _cell
+    from stasis_callback.admin.calls.reports import _cell
 
     assert _cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert _cell("-0.06") == "-0.06"

@@ -24,7 +24,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tool.parent.mkdir()
     tool.write_text(TOOL)
     tool.chmod(0o755)
-    monkeypatch.setattr("stasis_callback.admin.sounds.sounds_dir", lambda: folder)
+    monkeypatch.setattr("stasis_callback.admin.node.sounds.sounds_dir", lambda: folder)
     return folder
 
 

@@ -11,7 +11,7 @@ import sys
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 
-from stasis_callback.engine.admission import login_key
+from stasis_callback.engine.admission.checks import login_key
 
 PIN, HOUSE = "6192345678", "house"
 

@@ -8,7 +8,7 @@ from typer.main import get_command
 
 from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import app
-from stasis_callback.admin.reference import cli_reference, commands
+from stasis_callback.admin.node.reference import cli_reference, commands
 from stasis_callback.core.options import OPTION_NAMES
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -18,7 +18,7 @@ from typer.main import get_command
 
 from stasis_callback import __main__  # registers `run`
 from stasis_callback.admin.app import app, execute
-from stasis_callback.admin.reference import commands
+from stasis_callback.admin.node.reference import commands
 from stasis_callback.core.options import CallOptions
 
 assert __main__.run

@@ -337,7 +337,7 @@ def test_a_callback_that_nobody_expects_any_more_is_given_up(world: World) -> No
     subscriber = world.phone()
     world.asks(options={"start_within_s": "60"})
     with world.stores.database.transaction():
-        from stasis_callback.store.models import Request
+        from stasis_callback.store.calls.tables import Request
 
         Request.update(due_at_us=Request.due_at_us - 61_000_000).execute()
     with world.running():

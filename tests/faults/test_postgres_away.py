@@ -13,7 +13,7 @@ import pytest
 from fault_rig import MENU, STAGES, TALK, Callers, Site, network_cut, new_site, pause
 
 from stasis_callback.clock import wait_until
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
 from stasis_callback.testing.postgres import PostgresServer, postgres_server
 from stasis_callback.testing.pstn import RealNetwork
 

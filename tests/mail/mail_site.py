@@ -15,7 +15,7 @@ from shop import NOON_US, Shop, open_shop
 
 from stasis_callback.mail.server import MailServer, open_desk
 from stasis_callback.settings import EmailSettings, Settings
-from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.accounts.accounts import AccountView
 
 ADDRESS = "callback@calls.example"
 ACCOUNT, PASSWORD = "6192345678", "1ak45"

@@ -20,9 +20,9 @@ from test_mail_calls import command, takes_mails
 from world import FRIEND, World
 
 from stasis_callback.clock import Clock, Inbox, wait_until
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.mail.server import MailServer
 from stasis_callback.settings import EmailSettings, Settings
+from stasis_callback.store.stores import open_stores
 
 KILLS = 100
 LONGEST_S, SHORTEST_S = 0.15, 0.002

@@ -12,7 +12,7 @@ from mail_rig import Dovecot, dovecot
 from mail_site import ADDRESS, MailSite, mail, open_mail_site
 
 from stasis_callback.clock import Clock, wait_until
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from mail_site import ACCOUNT, ADDRESS, FIRST, PASSWORD, SECOND, MailSite, mail,
 from stasis_callback.clock import wait_until
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.mail.listener import Listener
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
 
 
 def test_a_mail_becomes_a_callback_between_its_two_numbers(site: MailSite) -> None:

@@ -12,10 +12,10 @@ from shop import SetClock, Shop, open_shop, talked
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import open_stores
-from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.audit import verify
-from stasis_callback.store.requests import RequestView
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.stores import open_stores
 
 PROCESSES = 8
 TRIES = 60

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
-from stasis_callback.store.ledger import Settlement
+from stasis_callback.store.money.ledger import Settlement
 
 amounts = st.integers(0, 40)
 """Micros: small, so that limits are met often."""

@@ -12,9 +12,9 @@ from shop import Shop, talked
 
 from stasis_callback.clock import wait_until
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.audit import verify
-from stasis_callback.store.tables import bound_database
+from stasis_callback.store.database.tables import bound_database
 
 pytestmark = pytest.mark.postgres
 

@@ -34,8 +34,8 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import LegEnd
-from stasis_callback.store.requests import Again
+from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.requests import Again
 
 ACCOUNTS = 4
 

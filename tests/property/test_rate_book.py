@@ -14,7 +14,7 @@ from shop import UK_RATE, Shop
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.tariffs import NewRate, Tariffs
+from stasis_callback.store.rates.tariffs import NewRate, Tariffs
 
 PREFIXES = st.text("12", min_size=1, max_size=4)
 DELAYS_S = st.sampled_from([0, 0, 0, 60, 3600])
@@ -45,7 +45,9 @@ class RateBookMachine(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory()
         self._shop = Shop(Path(self._folder.name))
         self._tariffs = self._shop.stores.tariffs
-        self._kept = Tariffs(self._shop.stores.database, Hasty(self._shop.clock))
+        self._kept = Tariffs(
+            self._shop.stores.database, Hasty(self._shop.clock), self._shop.stores.accounts.tariffs_sold
+        )
         self._after: dict[int, list[tuple[Rate, str]]] = {}
 
     def teardown(self) -> None:

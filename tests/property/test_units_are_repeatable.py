@@ -19,10 +19,10 @@ from stasis_callback.core.limits import Limit
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import Terms
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
-from stasis_callback.store.requests import Again
+from stasis_callback.store.calls.requests import Again
+from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
 
 Act = Callable[[], object]
@@ -718,7 +718,7 @@ def test_every_method_that_writes_is_here() -> None:
 
 
 def _class_named(name: object) -> Any:
-    import stasis_callback.engine.stores as names
+    import stasis_callback.store.stores as names
 
     found = getattr(names, str(name))
     return getattr(found, "__origin__", found)

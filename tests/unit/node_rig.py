@@ -12,9 +12,9 @@ from stasis_callback.ari.client import AriClient, AsteriskInfo
 from stasis_callback.clock import US_PER_S, Clock, wait_until
 from stasis_callback.core.errors import NotOurs
 from stasis_callback.engine.nodes import NodeKeeper
-from stasis_callback.store.calls import Calls
-from stasis_callback.store.nodes import Nodes
-from stasis_callback.store.requests import Requests, RequestView
+from stasis_callback.store.calls.legs import Calls
+from stasis_callback.store.calls.requests import Requests, RequestView
+from stasis_callback.store.node.nodes import Nodes
 
 DEAD_AFTER_S = 300
 NO_JOURNAL = CelJournal(Path("/nonexistent/journal.csv"))

@@ -14,13 +14,13 @@ from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.store import models
-from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.calls import LegEnd
-from stasis_callback.store.requests import RequestView
-from stasis_callback.store.tables import bound_database
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.stores import Stores, open_stores
 
 NOON_US = 1_800_000_000 * US_PER_S
 UK_RATE = Rate("44", first_price_micros=600_000, next_price_micros=600_000)

@@ -8,7 +8,7 @@ from shop import NOON_US, UNANSWERED, Shop, talked
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.admission import account_trouble
+from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.store.audit import verify
 
 DAY_US = 86_400 * US_PER_S

@@ -10,7 +10,7 @@ from shop import NOON_US, Shop
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
-from stasis_callback.store.accounts import Accounts
+from stasis_callback.store.accounts.accounts import Accounts
 
 
 def test_a_new_account_is_empty_active_and_never_expires(shop: Shop) -> None:
@@ -148,4 +148,6 @@ def test_customers_and_products_are_listed_by_name(shop: Shop) -> None:
     shop.stores.accounts.set_product("callback", "cheap")
     listed = [(c["name"], c["currency"], c["balance_micros"]) for c in shop.stores.accounts.customers()]
     assert listed == [("a company", "EUR", None), ("people", "USD", None)]
-    assert shop.stores.accounts.products() == [{"name": "callback", "tariff": "cheap", "currency": "USD"}]
+    assert shop.stores.accounts.products() == [
+        {"name": "callback", "tariff": "cheap", "currency": "USD", "access_codes": {}}
+    ]

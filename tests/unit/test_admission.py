@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from shop import Shop
 
-from stasis_callback.engine.admission import WITHHELD, Admission
+from stasis_callback.engine.admission.missed_calls import WITHHELD, Admission
 
 DNIS = "800"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from shop import UNANSWERED, Shop, talked
 
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.store.audit import verify
+from stasis_callback.store.stores import Stores, open_stores
 
 ENDS = {"a1": talked(61), "b1": talked(9.5), "b2": UNANSWERED}
 """What Asterisk's journal says of the legs that were under way when the backup was made."""

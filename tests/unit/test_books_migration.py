@@ -14,11 +14,11 @@ from playhouse.migrations import Runner
 from shop import SetClock, Shop, open_shop
 from test_books_prove_themselves import do_business
 
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
-from stasis_callback.store.database import MIGRATIONS
-from stasis_callback.store.engines import open_engine
+from stasis_callback.store.database.backends import open_engine
+from stasis_callback.store.database.database import MIGRATIONS
+from stasis_callback.store.stores import open_stores
 
 BEFORE = "0008_email"
 

@@ -20,15 +20,15 @@ from shop import UNANSWERED, SetClock, Shop, open_shop, talked
 
 from stasis_callback.clock import iso
 from stasis_callback.core.rating import Rate
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
-from stasis_callback.store.chain import lines_hash
-from stasis_callback.store.tables import bound_database
-from stasis_callback.store.tariffs import NewRate
-from stasis_callback.store.trunks import Carrier
+from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.money.chain import lines_hash
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.rates.trunks import Carrier
+from stasis_callback.store.stores import open_stores
 
-migration = importlib.import_module("stasis_callback.store.migrations.0009_books")
+migration = importlib.import_module("stasis_callback.store.database.migrations.0009_books")
 
 
 # --- the business ------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from shop import NOON_US, UK_RATE, UNANSWERED, Shop, talked
 from stasis_callback.core.errors import InvariantBroken, NotOurs
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.calls import LegEnd
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.rates.tariffs import NewRate
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from shop import NOON_US
 
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.store.copying import copy_database
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.statements import insert_rows
+from stasis_callback.store.database.tables import Table
 from stasis_callback.store.models import ALL
-from stasis_callback.store.statements import insert_rows
-from stasis_callback.store.tables import Table
 
 LARGE, OVERFLOWING, SMALL = 20_000, 6_000, 50
 """Six thousand times in microseconds add up to more than 64 bits hold."""

@@ -13,8 +13,8 @@ from shop import Shop
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import open_stores
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.stores import open_stores
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from proxy import Proxy, proxy_of
 
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
-from stasis_callback.engine.stores import Stores, open_stores
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.postgres import PostgresServer, PostgresUnavailable, postgres_server
 
 pytestmark = pytest.mark.postgres

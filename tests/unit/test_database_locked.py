@@ -14,8 +14,8 @@ from shop import Shop
 
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.store.database import Database
-from stasis_callback.store.statements import run
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.statements import run
 
 pytestmark = pytest.mark.sqlite
 

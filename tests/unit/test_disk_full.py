@@ -16,8 +16,8 @@ from databases import Databases, migrated, server
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.store.audit import verify
+from stasis_callback.store.stores import open_stores
 from stasis_callback.testing.postgres import USER
 
 

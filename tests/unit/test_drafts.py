@@ -15,11 +15,11 @@ from test_tariffs import DAY_US, priced, told
 
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import CallbackError, InvalidInput
-from stasis_callback.store.codes import READABLE
-from stasis_callback.store.drafts import LEASE_S, drafting
-from stasis_callback.store.models import RateRow
-from stasis_callback.store.pace import ROWS_AT_ONCE
-from stasis_callback.store.tariffs import NewRate, Tariffs
+from stasis_callback.store.accounts.codes import READABLE
+from stasis_callback.store.database.drafts import LEASE_S, drafting
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
+from stasis_callback.store.rates.tables import RateRow
+from stasis_callback.store.rates.tariffs import NewRate, Tariffs
 
 MANY = [priced(str(n)) for n in range(100_000, 102_300)]
 
@@ -69,8 +69,8 @@ def killed_while_putting(shop: Shop, rates: Sequence[NewRate], at: str) -> None:
     code = f"""
 from dataclasses import replace
 from shop import SetClock
-from stasis_callback.engine.stores import open_stores
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.stores import open_stores
+from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.core.rating import Rate
 stores = open_stores({shop.url!r}, "other", SetClock({shop.clock.now_us()}))
 stores.tariffs.put_rates("standard", {list(rates)!r})
@@ -243,7 +243,7 @@ def test_a_price_that_was_replaced_long_ago_is_known_again_when_the_clock_is_set
 
 def test_calls_go_on_with_the_list_they_have_until_the_new_one_is_read(shop: Shop) -> None:
     """The service's own book, kept fresh by its worker, of which nobody waits for anything."""
-    theirs = Tariffs(shop.stores.database, shop.clock)
+    theirs = Tariffs(shop.stores.database, shop.clock, shop.stores.accounts.tariffs_sold)
     theirs.warm()
     worker = theirs.worker()
     worker.start()
@@ -258,7 +258,7 @@ def test_calls_go_on_with_the_list_they_have_until_the_new_one_is_read(shop: Sho
 
 
 def test_a_book_that_is_kept_fresh_asks_the_database_nothing_for_a_match(shop: Shop) -> None:
-    theirs = Tariffs(shop.stores.database, shop.clock)
+    theirs = Tariffs(shop.stores.database, shop.clock, shop.stores.accounts.tariffs_sold)
     theirs.warm()
     assert price(theirs, "4420") == 600_000
     with theirs._book.kept_fresh():
@@ -270,7 +270,7 @@ def test_a_book_that_is_kept_fresh_asks_the_database_nothing_for_a_match(shop: S
 def test_only_what_is_new_is_read(shop: Shop) -> None:
     """Rows of revisions that a list has already are not read again: here they are not even right any more."""
     shop.stores.tariffs.put_rates("standard", MANY)
-    theirs = Tariffs(shop.stores.database, shop.clock)
+    theirs = Tariffs(shop.stores.database, shop.clock, shop.stores.accounts.tariffs_sold)
     assert price(theirs, "1010001") == 1
     shop.unlock("rate")
     shop.sql("UPDATE rate SET from_us = from_us + 1000000000000 WHERE prefix <> '44'")

@@ -9,7 +9,7 @@ from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
-from stasis_callback.store.ledger import Ledger, Settlement
+from stasis_callback.store.money.ledger import Ledger, Settlement
 
 CENT = 10_000
 Step = tuple[str, object, int, int]

@@ -14,10 +14,10 @@ from playhouse.pool import PooledSqliteDatabase
 from shop import SetClock, Shop, talked
 
 from stasis_callback.core.rating import Terms
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
-from stasis_callback.store.database import MIGRATIONS, Database
-from stasis_callback.store.tables import TextField
+from stasis_callback.store.database.database import MIGRATIONS, Database
+from stasis_callback.store.database.tables import TextField
+from stasis_callback.store.stores import open_stores
 
 pytestmark = pytest.mark.sqlite  # test_postgres.py has what is the same there
 

@@ -16,8 +16,8 @@ from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import LegEnd, XdrView
-from stasis_callback.store.requests import Again, RequestView
+from stasis_callback.store.calls.legs import LegEnd, XdrView
+from stasis_callback.store.calls.requests import Again, RequestView
 
 
 @pytest.fixture

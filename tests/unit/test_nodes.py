@@ -16,11 +16,11 @@ from shop import NOON_US, Shop
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput, NodeAlive, NotOurs, StoreUnavailable
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.calls import Calls
-from stasis_callback.store.database import Database
-from stasis_callback.store.name_locks import NameLock, SessionLock, name_lock, taken_names
-from stasis_callback.store.nodes import Nodes
-from stasis_callback.store.requests import Again, Requests
+from stasis_callback.store.calls.legs import Calls
+from stasis_callback.store.calls.requests import Again, Requests
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.name_locks import NameLock, SessionLock, name_lock, taken_names
+from stasis_callback.store.node.nodes import Nodes
 
 
 class OtherNode:
@@ -129,7 +129,7 @@ def test_a_lock_on_a_file_that_was_removed_is_no_lock(
 
 HOLDER = """
 import sys
-from stasis_callback.store.name_locks import name_lock
+from stasis_callback.store.database.name_locks import name_lock
 lock = name_lock(sys.argv[1], "n", "child")
 print(lock.take(), flush=True)
 sys.stdin.read()

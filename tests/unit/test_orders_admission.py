@@ -11,9 +11,9 @@ from shop import NOON_US, UK_RATE, Shop
 
 from stasis_callback.core.limits import RequestLimits
 from stasis_callback.core.rating import Rate
-from stasis_callback.engine.orders import Answer, Order, Orders
-from stasis_callback.store.accounts import AccountView
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.engine.admission.orders import Answer, Order, Orders
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.rates.tariffs import NewRate
 
 A, B = "442071234567", "447700900123"
 ACCOUNT, PASSWORD = "6192345678", "1ak45"

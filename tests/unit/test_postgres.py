@@ -14,11 +14,11 @@ from shop import SetClock, Shop, talked
 from stasis_callback.clock import wait_until
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.store import models
-from stasis_callback.store.database import MIGRATIONS, Database
-from stasis_callback.store.statements import run
-from stasis_callback.store.tables import bound_database
+from stasis_callback.store.database.database import MIGRATIONS, Database
+from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.stores import open_stores
 
 pytestmark = pytest.mark.postgres
 

@@ -11,7 +11,7 @@ from shop import NOON_US, UNANSWERED, Shop, talked
 from stasis_callback.clock import US_PER_S
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
-from stasis_callback.store.pseudonyms import pseudonymise
+from stasis_callback.store.calls.pseudonyms import pseudonymise
 
 NUMBER = "442071234567"
 

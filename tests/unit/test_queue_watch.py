@@ -17,7 +17,7 @@ ANOTHER_PROCESS = """
 import sys
 from stasis_callback.clock import Clock
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.engine.stores import open_stores
+from stasis_callback.store.stores import open_stores
 stores = open_stores(sys.argv[1], "node2", Clock())
 account = int(sys.argv[2])
 reason = stores.requests.accept(
@@ -40,7 +40,7 @@ def woken(shop: Shop) -> threading.Semaphore:
 def test_a_callback_accepted_by_another_process_wakes_the_dialler(
     shop: Shop, woken: threading.Semaphore
 ) -> None:
-    watch = QueueWatch(shop.stores.database, Clock(), woken.release)
+    watch = QueueWatch(shop.stores, Clock(), woken.release)
     account = shop.account()
     watch.start()
     try:
@@ -53,7 +53,7 @@ def test_a_callback_accepted_by_another_process_wakes_the_dialler(
 
 @pytest.mark.postgres
 def test_after_a_restart_of_the_server_it_listens_again(shop: Shop, woken: threading.Semaphore) -> None:
-    watch = QueueWatch(shop.stores.database, Clock(), woken.release)
+    watch = QueueWatch(shop.stores, Clock(), woken.release)
     account = shop.account()
     watch.start()
     try:
@@ -69,7 +69,7 @@ def test_after_a_restart_of_the_server_it_listens_again(shop: Shop, woken: threa
 
 def test_it_stops_at_once(shop: Shop) -> None:
     before = threading.active_count()
-    watch = QueueWatch(shop.stores.database, Clock(), lambda: None)
+    watch = QueueWatch(shop.stores, Clock(), lambda: None)
     watch.start()
     watch.stop()
     assert wait_until(lambda: threading.active_count() == before, timeout_s=2)

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shop import NOON_US, Shop, open_shop
 
-from stasis_callback.admin.reports import days
+from stasis_callback.admin.calls.reports import days
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.store.models import Account, Leg, Trunk, Xdr
-from stasis_callback.store.reports import GROUPS, CallsFilter, CallsLine, Span
+from stasis_callback.store.accounts.tables import Account
+from stasis_callback.store.calls.reports import GROUPS, CallsFilter, CallsLine, Span
+from stasis_callback.store.calls.tables import Leg, Xdr
+from stasis_callback.store.rates.tables import Trunk
 
 HOUR_US = 3600 * US_PER_S
 ALL_TIME = [Span("", 0, 10 * NOON_US)]

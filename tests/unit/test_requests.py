@@ -12,8 +12,8 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.nodes import Identity
-from stasis_callback.store.requests import LEASE_S, Again, Requests
+from stasis_callback.store.calls.requests import LEASE_S, Again, Requests
+from stasis_callback.store.database.identity import Identity
 
 
 def states(shop: Shop) -> list[str]:

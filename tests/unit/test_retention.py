@@ -14,10 +14,10 @@ from stasis_callback.core.limits import Limit
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.retention import KINDS, checked_days
 from stasis_callback.store.audit import verify
-from stasis_callback.store.models import RequestEvent
-from stasis_callback.store.pace import ROWS_AT_ONCE
+from stasis_callback.store.calls.tables import RequestEvent
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
+from stasis_callback.store.database.statements import insert_rows
 from stasis_callback.store.retention import ALL_KINDS, Retention
-from stasis_callback.store.statements import insert_rows
 
 DEFAULTS = {name: kept.days for name, kept in KINDS.items()}
 DAY_S = 86_400

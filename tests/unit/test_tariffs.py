@@ -11,8 +11,8 @@ from shop import UK_RATE, Shop
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.store.rate_book import RateView
-from stasis_callback.store.tariffs import ImportDiff, NewRate, Tariffs
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.tariffs import ImportDiff, NewRate, Tariffs
 
 
 def priced(prefix: str, price: int = 1, **values: Any) -> NewRate:
@@ -177,7 +177,7 @@ def test_a_price_given_after_another_was_scheduled_ends_when_that_one_begins(sho
     shop.stores.tariffs.put_rates("standard", [priced("1", 3)])
     assert price_of(shop, "112") == 3
     shop.clock.passes(86_400)
-    fresh = Tariffs(shop.stores.database, shop.clock).match(1, "112")
+    fresh = Tariffs(shop.stores.database, shop.clock, shop.stores.accounts.tariffs_sold).match(1, "112")
     assert fresh is not None
     assert (fresh.rate.next_price_micros, price_of(shop, "112")) == (7, 7)
 
@@ -187,7 +187,7 @@ def test_a_change_committed_after_a_later_price_began_does_not_hide_it(shop: Sho
     begun_us = shop.clock.now_us()
     shop.stores.tariffs.put_rates("standard", [replace(priced("1", 7), from_us=begun_us + 10 * US_PER_S)])
     shop.clock.passes(20)
-    theirs = Tariffs(shop.stores.database, shop.clock)
+    theirs = Tariffs(shop.stores.database, shop.clock, shop.stores.accounts.tariffs_sold)
     assert theirs.match(1, "112") is not None
     shop.clock.at_us = begun_us + 5 * US_PER_S
     shop.stores.tariffs.put_rates("standard", [priced("1", 3), priced("2", 4)])
@@ -280,7 +280,7 @@ def test_terms_count_for_new_calls_and_old_ones_keep_theirs(shop: Shop) -> None:
 
 def test_another_process_sees_a_change_within_a_second(shop: Shop) -> None:
     """Its rates in memory are those of a second `Tariffs`."""
-    theirs = Tariffs(shop.stores.database, shop.clock)
+    theirs = Tariffs(shop.stores.database, shop.clock, shop.stores.accounts.tariffs_sold)
     match = theirs.match(1, "441")
     assert match is not None
     shop.stores.tariffs.put_rates("standard", [priced("44", 5), priced("1", 6)])

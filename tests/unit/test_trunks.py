@@ -16,8 +16,8 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, Rate, Terms, cost_micros
 from stasis_callback.core.routing import COMPARED_TALK_S, Margin, Offer, rank
 from stasis_callback.engine.routing import Router
-from stasis_callback.store.tariffs import NewRate
-from stasis_callback.store.trunks import Carrier, TrunkView
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.rates.trunks import Carrier, TrunkView
 
 NUMBER = "442071234567"
 

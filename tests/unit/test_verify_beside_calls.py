@@ -14,7 +14,7 @@ from shop import UNANSWERED, Shop, talked
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.store import audit
 from stasis_callback.store.audit import beside, chains, verify
-from stasis_callback.store.snapshots import open_snapshots
+from stasis_callback.store.database.snapshots import open_snapshots
 
 SUM = "SELECT SUM(balance_micros) FROM book"
 

@@ -7,8 +7,8 @@ from shop import NOON_US, Shop
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.accounts.codes import READABLE, random_codes
 from stasis_callback.store.audit import verify
-from stasis_callback.store.codes import READABLE, random_codes
 
 NO_SUCH = "that code is not one of a voucher that can be used"
 

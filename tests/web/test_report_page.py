@@ -7,9 +7,9 @@ from pathlib import Path
 from browsing import accessible, looking, picture
 from playwright.sync_api import Browser
 
-from stasis_callback.admin.report_page import render
-from stasis_callback.admin.reports import calls_record, days
-from stasis_callback.store.reports import CallsLine
+from stasis_callback.admin.calls.report_page import render
+from stasis_callback.admin.calls.reports import calls_record, days
+from stasis_callback.store.calls.reports import CallsLine
 
 EVIL = "<img src=x onerror=alert(1)> $x$"
 

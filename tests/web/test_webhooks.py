@@ -18,7 +18,7 @@ from web_site import ACCOUNT, SECOND_E164, SECRET, Site
 
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.store.requests import Again
+from stasis_callback.store.calls.requests import Again
 from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
 from stasis_callback.web.signing import Signer

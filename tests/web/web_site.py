@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from shop import Shop, open_shop
 
 from stasis_callback.settings import Settings, WebSettings
-from stasis_callback.store.accounts import AccountView
+from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.web.server import WebServer
 from stasis_callback.workers import Workers
 

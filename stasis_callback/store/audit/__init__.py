@@ -22,9 +22,9 @@ from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, Tabl
 from stasis_callback.store.audit.chains import Step, Walk
 from stasis_callback.store.audit.proofs import CHAINS, Proofs, position_from
 from stasis_callback.store.audit.rows import Mark, Position
-from stasis_callback.store.database import Database
-from stasis_callback.store.snapshots import Snapshots, open_snapshots
-from stasis_callback.store.tariffs import Tariffs
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.snapshots import Snapshots, open_snapshots
+from stasis_callback.store.rates.tariffs import Tariffs
 
 AGAIN_LINKS = 5000
 AGAIN_ROWS = 10_000

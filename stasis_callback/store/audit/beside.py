@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, cast
 
-from stasis_callback.store.chain import seal, voucher_content
-from stasis_callback.store.snapshots import Snapshots
+from stasis_callback.store.database.snapshots import Snapshots
+from stasis_callback.store.money.chain import seal, voucher_content
 
 ROWS_AT_A_LOOK = 2000
 

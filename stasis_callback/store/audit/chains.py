@@ -21,9 +21,9 @@ from stasis_callback.store.audit.rows import (
     read_links,
 )
 from stasis_callback.store.audit.xdrs import PriceOf
-from stasis_callback.store.chain import first_seal, seal
-from stasis_callback.store.ledger import DAY_US
-from stasis_callback.store.snapshots import Snapshots
+from stasis_callback.store.database.snapshots import Snapshots
+from stasis_callback.store.money.chain import first_seal, seal
+from stasis_callback.store.money.ledger import DAY_US
 
 LINKS_AT_A_LOOK = 500
 BOOKS_AT_A_LOOK = 500

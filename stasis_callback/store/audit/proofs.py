@@ -15,9 +15,9 @@ from typing import Any
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 from stasis_callback.store.audit.rows import Mark, Place, Position
-from stasis_callback.store.database import Database, read, unit
-from stasis_callback.store.snapshots import open_snapshots
-from stasis_callback.store.statements import run, run_many
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.snapshots import open_snapshots
+from stasis_callback.store.database.statements import run, run_many
 
 FORMAT = "stasis-callback checkpoint 1"
 CHAINS = "chain"

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from stasis_callback.store.chain import HOLD_COLUMNS, LEG_COLUMNS, XDR_COLUMNS
-from stasis_callback.store.snapshots import Snapshots
+from stasis_callback.store.database.snapshots import Snapshots
+from stasis_callback.store.money.chain import HOLD_COLUMNS, LEG_COLUMNS, XDR_COLUMNS
 
 NO_END = 2**62
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from stasis_callback.core.money import format_amount
 from stasis_callback.store.audit.rows import Line, TransferRow
-from stasis_callback.store.chain import lines_hash, transfer_content
+from stasis_callback.store.money.chain import lines_hash, transfer_content
 
 _KINDS = {
     "settle": ("settle:", {"revenue", "overrun"}),

@@ -8,7 +8,7 @@ from typing import Any
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.rating import Price, billed_seconds, charged_seconds, cost_micros
 from stasis_callback.store.audit.rows import BookRow, XdrRow
-from stasis_callback.store.chain import (
+from stasis_callback.store.money.chain import (
     HOLD_COLUMNS,
     LEG_COLUMNS,
     XDR_COLUMNS,

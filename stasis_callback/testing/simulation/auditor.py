@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from stasis_callback.engine.stores import open_stores
 from stasis_callback.store.audit import verify
+from stasis_callback.store.stores import open_stores
 
 from .asterisk import Life
 from .business import EarlierClock, dnis_of

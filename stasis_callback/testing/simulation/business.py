@@ -10,9 +10,9 @@ from pathlib import Path
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.engine.stores import Stores, open_stores
-from stasis_callback.store.database import Database
-from stasis_callback.store.tariffs import NewRate
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.phones import SECOND_TRUNK
 
 from .asterisk import TRUNK

@@ -10,8 +10,8 @@ from typing import Any, Literal, cast
 
 from peewee import InterfaceError, OperationalError
 
-from stasis_callback.store.database import Database
-from stasis_callback.store.sqlite_pool import BUSY_TIMEOUT_S
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.sqlite_pool import BUSY_TIMEOUT_S
 
 from .clock import SimClock
 from .scheduler import Killed

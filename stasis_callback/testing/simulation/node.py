@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from stasis_callback.ari.client import AriClient
+from stasis_callback.engine.admission.orders import Answer, Order, Orders
 from stasis_callback.engine.ending import take_back
-from stasis_callback.engine.orders import Answer, Order, Orders
-from stasis_callback.engine.stores import Stores, open_stores
 from stasis_callback.service import Service
 from stasis_callback.settings import AriSettings, AsteriskSettings, DatabaseSettings, Settings
+from stasis_callback.store.stores import Stores, open_stores
 
 from .asterisk import APP, TRUNK
 from .clock import SimClock

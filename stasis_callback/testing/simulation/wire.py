@@ -17,7 +17,7 @@ from websocket import ABNF, WebSocketTimeoutException
 from stasis_callback.ari.errors import AriUnavailable
 from stasis_callback.ari.rest import Reply, Rest
 from stasis_callback.ari.rest import _Broken as Broken
-from stasis_callback.store.database import Database
+from stasis_callback.store.database.database import Database
 from stasis_callback.testing.fake.core import Answer
 from stasis_callback.testing.fake.model import Json
 

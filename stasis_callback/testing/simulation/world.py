@@ -17,7 +17,7 @@ import structlog
 
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.engine.orders import Answer, Order
+from stasis_callback.engine.admission.orders import Answer, Order
 from stasis_callback.testing.phones import Phone
 
 from .asterisk import SimAsterisk

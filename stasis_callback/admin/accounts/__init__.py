@@ -1,0 +1,1 @@
+"""Commands about customers, products, accounts and vouchers."""

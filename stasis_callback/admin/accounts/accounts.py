@@ -1,0 +1,347 @@
+"""`account`: a subscriber's money and what they may do with it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import (
+    AsJson,
+    operator,
+    require_change,
+    require_language,
+    store,
+    whole,
+)
+from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import parse_amount
+
+if TYPE_CHECKING:
+    from stasis_callback.store.accounts.accounts import AccountView
+
+app = typer.Typer(name="account", help="A subscriber's money and what they may do with it.")
+
+LAST_YEAR = 2999
+
+Number = Annotated[
+    str,
+    typer.Argument(
+        metavar="NUMBER", help="The account's id: for callers known by their number, that number."
+    ),
+]
+Product = Annotated[str, typer.Option(help="What the account buys.", metavar="NAME")]
+CreditLimit = Annotated[
+    str | None, typer.Option(help="How far below zero the balance may go.", metavar="AMOUNT")
+]
+CallbackNumber = Annotated[
+    str | None,
+    typer.Option(help="Call this number back instead of the caller's; '' for none.", metavar="DIGITS"),
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(
+        help="The last day (UTC) the account can be used, like 2027-12-31; or never.", metavar="DATE"
+    ),
+]
+
+
+Kind = Annotated[
+    str,
+    typer.Option(
+        help="debit: prepaid; credit: up to its credit limit; subordinate: spends its customer's funds "
+        "[default: debit, or credit with a credit limit].",
+        metavar="debit|credit|subordinate",
+    ),
+]
+OpeningBalance = Annotated[str | None, typer.Option(help="Put so much in at once.", metavar="AMOUNT")]
+SimultaneousCalls = Annotated[
+    int | None,
+    typer.Option(help="Callbacks under way at once [default: 1].", metavar="N", parser=whole(1, 1000)),
+]
+DailyCap = Annotated[
+    str | None, typer.Option(help="Most that can be spent in a day (UTC); none for no cap.", metavar="AMOUNT")
+]
+DaysAfterFirstUse = Annotated[
+    int | None,
+    typer.Option(
+        help="Expires so many days after its first use; 0 for never.", metavar="N", parser=whole(0, 36_500)
+    ),
+]
+DaysAfterLastUse = Annotated[
+    int | None,
+    typer.Option(
+        help="Expires so many days after its last use; 0 for never.", metavar="N", parser=whole(0, 36_500)
+    ),
+]
+
+
+@app.command()
+def add(
+    number: Number,
+    customer: Annotated[str, typer.Option(help="Who is billed.", metavar="NAME")],
+    product: Product,
+    credit_limit: CreditLimit = None,
+    callback_number: CallbackNumber = None,
+    expires: Expires = None,
+    kind: Kind = "",
+    opening_balance: OpeningBalance = None,
+    simultaneous_calls: SimultaneousCalls = None,
+    daily_cap: DailyCap = None,
+    days_after_first_use: DaysAfterFirstUse = None,
+    days_after_last_use: DaysAfterLastUse = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="A further id, as of a second phone; repeatable.", metavar="ID")
+    ] = None,
+) -> None:
+    """Open an account, with nothing in it or with an opening balance."""
+    limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
+    opening_micros = parse_amount(opening_balance) if opening_balance is not None else 0
+    cap_micros, _ = _daily_cap(daily_cap)
+    with store() as s, s.database.transaction():
+        account = s.accounts.add(
+            number,
+            customer=customer,
+            product=product,
+            kind=kind,
+            credit_limit_micros=limit_micros or 0,
+            callback_number=callback_number or "",
+            aliases=alias or (),
+        )
+        s.accounts.change(
+            number,
+            expires_at_us=expires_at_us,
+            simultaneous_calls=simultaneous_calls,
+            daily_cap_micros=cap_micros,
+            days_after_first_use=days_after_first_use,
+            days_after_last_use=days_after_last_use,
+        )
+        if opening_balance is not None:
+            s.ledger.top_up(
+                account.book_id,
+                opening_micros,
+                key=f"opening:{number}",
+                note="opening balance",
+                operator=operator(),
+            )
+    typer.echo(f"account {number} added")
+
+
+Status = Annotated[
+    str | None, typer.Option(help="Only an active account can call.", metavar="active|blocked")
+]
+Bought = Annotated[str | None, typer.Option(help="What the account buys.", metavar="NAME")]
+FurtherIds = Annotated[
+    list[str] | None,
+    typer.Option(help="A further id; repeatable, replaces all there were; '' for none.", metavar="ID"),
+]
+Language = Annotated[
+    str | None,
+    typer.Option(help="Two letters, like en; '' for the language of the access number.", metavar="LANGUAGE"),
+]
+ServicePassword = Annotated[
+    bool | None,
+    typer.Option(
+        "--service-password/--no-service-password",
+        help="Ask for a new service password, twice, or take it from standard input; or remove it.",
+    ),
+]
+SpeedDials = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A number behind one or two keys; repeatable, replaces all there were.", metavar="KEY=NUMBER"
+    ),
+]
+NoSpeedDials = Annotated[bool, typer.Option("--no-speed-dials", help="Remove every speed dial.")]
+
+
+@app.command("set")
+def change(
+    number: Number,
+    status: Status = None,
+    product: Bought = None,
+    credit_limit: CreditLimit = None,
+    callback_number: CallbackNumber = None,
+    expires: Expires = None,
+    alias: FurtherIds = None,
+    language: Language = None,
+    service_password: ServicePassword = None,
+    speed_dial: SpeedDials = None,
+    no_speed_dials: NoSpeedDials = False,
+    simultaneous_calls: SimultaneousCalls = None,
+    daily_cap: DailyCap = None,
+    days_after_first_use: DaysAfterFirstUse = None,
+    days_after_last_use: DaysAfterLastUse = None,
+) -> None:
+    """Change what is given, all or nothing, from the next call on."""
+    speed_dials = {} if no_speed_dials else _speed_dials(speed_dial)
+    rules = (simultaneous_calls, daily_cap, days_after_first_use, days_after_last_use)
+    texts = (status, product, credit_limit, callback_number, expires, alias, language)
+    require_change(*texts, service_password, speed_dials, *rules)
+    if status == "closed":
+        raise InvalidInput(f"`account close {number}` closes it: that asks about what is left on it")
+    if no_speed_dials and speed_dial:
+        raise InvalidInput("write either --speed-dial or --no-speed-dials")
+    limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
+    cap_micros, no_daily_cap = _daily_cap(daily_cap)
+    if language:
+        require_language(language)
+    password = None if service_password is None else _new_password() if service_password else ""
+    with store() as s, s.database.transaction():
+        account = s.accounts.change(
+            s.accounts.named(number).number,
+            status=status,
+            product=product,
+            callback_number=callback_number,
+            expires_at_us=expires_at_us,
+            never_expires=expires == "never",
+            credit_limit_micros=limit_micros,
+            simultaneous_calls=simultaneous_calls,
+            daily_cap_micros=cap_micros,
+            no_daily_cap=no_daily_cap,
+            days_after_first_use=days_after_first_use,
+            days_after_last_use=days_after_last_use,
+            aliases=[] if alias == [""] else alias,
+            language=language,
+            password=password,
+            speed_dials=speed_dials,
+        )
+    typer.echo(f"account {account.number} changed")
+
+
+@app.command()
+def block(number: Number) -> None:
+    """Let an account call no more; a call under way ends with what is held for it."""
+    _set_status(number, "blocked")
+
+
+@app.command()
+def unblock(number: Number) -> None:
+    """Let a blocked account call again."""
+    _set_status(number, "active")
+
+
+@app.command()
+def close(
+    number: Number,
+    write_off: Annotated[
+        bool, typer.Option("--write-off", help="Book what is left, or owed, to the house.")
+    ] = False,
+) -> None:
+    """Close an account for good; what is left must have been paid out, or is written off."""
+    with store() as s:
+        account = s.accounts.close(number, write_off=write_off, operator=operator())
+    typer.echo(f"account {account.number} is closed")
+
+
+def _set_status(number: str, status: str) -> None:
+    with store() as s:
+        account = s.accounts.named(number)
+        if account.status == "closed":
+            raise InvalidInput(
+                f"account {account.number} is closed: `account set --status active` opens it again"
+            )
+        s.accounts.change(account.number, status=status)
+    typer.echo(f"account {account.number} is {status}")
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List all accounts."""
+    columns = ("number", "customer", "product", "status", "balance", "held", "available", "currency")
+    with store() as s:
+        print_list([account_record(account) for account in s.accounts.all()], columns, as_json=as_json)
+
+
+@app.command()
+def show(number: Number, as_json: AsJson = False) -> None:
+    """Show an account, found by its id or an alias."""
+    with store() as s:
+        print_one(account_record(s.accounts.named(number)), as_json=as_json)
+
+
+def account_record(account: AccountView) -> dict[str, object]:
+    """An account as it is shown; the field names are an interface."""
+    return {
+        "number": account.number,
+        "aliases": list(account.aliases),
+        "customer": account.customer,
+        "product": account.product,
+        "kind": account.kind,
+        "status": account.status,
+        "batch": account.batch,
+        "expires_at_us": account.expires_at_us,
+        "days_after_first_use": account.days_after_first_use,
+        "days_after_last_use": account.days_after_last_use,
+        "first_used_at_us": account.first_used_at_us,
+        "last_used_at_us": account.last_used_at_us,
+        "simultaneous_calls": account.simultaneous_calls,
+        "callback_number": account.callback_number,
+        "language": account.language,
+        "has_service_password": bool(account.password_hash),
+        "speed_dials": dict(account.speed_dials),
+        "currency": account.currency,
+        "balance_micros": account.balance_micros,
+        "held_micros": account.held_micros,
+        "credit_limit_micros": account.credit_limit_micros,
+        "daily_cap_micros": account.daily_cap_micros,
+        "available_micros": account.available_micros,
+    }
+
+
+def _new_password() -> str:
+    """Typed twice, unseen, or the first line of standard input; never an argument, which everybody can see."""
+    if sys.stdin.isatty():
+        typed: str = typer.prompt("service password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    password = typer.get_text_stream("stdin", errors="replace").readline().rstrip("\r\n")
+    if not password:
+        raise InvalidInput("there is no password on standard input: --no-service-password removes one")
+    return password
+
+
+def _speed_dials(words: Iterable[str] | None) -> dict[str, str] | None:
+    """`KEY=NUMBER` words as a dict. Raises InvalidInput for a repeated key; the store checks the rest."""
+    if words is None:
+        return None
+    given: dict[str, str] = {}
+    for word in words:
+        key, _, number = word.partition("=")
+        if key in given:
+            raise InvalidInput(f"speed dial {key} is given twice")
+        given[key] = number
+    return given
+
+
+def _credit_limit(text: str | None) -> int | None:
+    micros = None if text is None else parse_amount(text)
+    if micros is not None and micros < 0:
+        raise InvalidInput(
+            f"credit limit {text}: write how far below zero the balance may go, without a minus"
+        )
+    return micros
+
+
+def _daily_cap(text: str | None) -> tuple[int | None, bool]:
+    """The cap, and whether there is to be none."""
+    return (None, text == "none") if text in (None, "none") else (parse_amount(str(text)), False)
+
+
+def expiry_us(text: str | None) -> int | None:
+    """The end of a day in UTC; None for `never` or nothing. Raises InvalidInput."""
+    if text is None or text == "never":
+        return None
+    problem = f"{text!r} is not a date: write it like 2027-12-31, or never"
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII) or int(text[:4]) > LAST_YEAR:
+        raise InvalidInput(problem)
+    try:
+        day_after = date.fromisoformat(text) + timedelta(days=1)
+    except ValueError:
+        raise InvalidInput(problem) from None
+    return int(datetime(day_after.year, day_after.month, day_after.day, tzinfo=UTC).timestamp()) * US_PER_S

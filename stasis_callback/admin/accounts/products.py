@@ -1,0 +1,63 @@
+"""`product`: what an account buys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.options import CallOptions
+
+if TYPE_CHECKING:
+    pass
+
+app = typer.Typer(name="product", help="What an account buys: the tariff its calls are rated by.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The product's name.")]
+Tariff = Annotated[str, typer.Option(help="The tariff calls are rated by.", metavar="NAME")]
+
+
+@app.command()
+def add(name: Name, tariff: Tariff) -> None:
+    """Add a product."""
+    with store() as s:
+        s.accounts.add_product(name, tariff)
+    typer.echo(f"product {name} added")
+
+
+@app.command("set")
+def change(
+    name: Name,
+    tariff: Tariff,
+    access_code: Annotated[
+        str,
+        typer.Option(help="Only for access numbers with this access_code.", metavar="CODE"),
+    ] = "",
+) -> None:
+    """Give a product another tariff of the same currency, from the next call on."""
+    CallOptions.parse({"access_code": access_code})
+    with store() as s:
+        s.accounts.set_product(name, tariff, access_code)
+    where = f" for access code {access_code}" if access_code else ""
+    typer.echo(f"product {name} is rated by {tariff}{where} from the next call on")
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List all products."""
+    with store() as s:
+        print_list(s.accounts.products(), ("name", "tariff", "currency", "access_codes"), as_json=as_json)
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Show a product and the accounts that have it."""
+    with store() as s:
+        product = next((p for p in s.accounts.products() if p["name"] == name), None)
+        if product is None:
+            raise InvalidInput(f"there is no product {name!r}: see `stasis-callback product list`")
+        accounts = [a.number for a in s.accounts.all() if a.product == name]
+        print_one(product | {"accounts": accounts}, as_json=as_json)

@@ -1,0 +1,125 @@
+"""`voucher`: money on paper."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from stasis_callback.admin.accounts.accounts import expiry_us
+from stasis_callback.admin.context import AsJson, store, whole
+from stasis_callback.admin.money.account_money import Length, OutFile, write_codes
+from stasis_callback.admin.output import print_list, progress_bar
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import format_amount, parse_amount
+
+app = typer.Typer(name="voucher", help="Money on paper: whoever knows the code adds it to an account, once.")
+
+Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's name.")]
+
+
+@app.command()
+def generate(
+    batch: Batch,
+    count: Annotated[int, typer.Option(help="How many.", metavar="N", parser=whole(1, 100_000))],
+    amount: Annotated[str, typer.Option(help="What each is worth.", metavar="AMOUNT")],
+    currency: Annotated[str, typer.Option(help="Three letters, like USD.", metavar="CODE")],
+    out: OutFile,
+    length: Length = 14,
+    alphabet: Annotated[
+        str,
+        typer.Option(
+            help="Characters of the codes [default: capitals and digits that are not mistaken for others].",
+            metavar="CHARACTERS",
+        ),
+    ] = "",
+    expires: Annotated[
+        str | None,
+        typer.Option(help="The last day (UTC) they can be redeemed, like 2027-12-31.", metavar="DATE"),
+    ] = None,
+) -> None:
+    """Make a batch of vouchers, all or nothing."""
+    from stasis_callback.store.accounts.codes import READABLE
+
+    if out.exists():
+        raise InvalidInput(f"{out} exists already: name a new file")
+    expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
+    with store() as s, progress_bar("vouchers") as progress:
+        s.vouchers.generate(
+            batch,
+            count,
+            amount_micros,
+            currency,
+            length=length,
+            alphabet=alphabet or READABLE,
+            expires_at_us=expires_at_us,
+            progress=progress,
+            hand_over=lambda codes: write_codes(out, "code", codes),
+        )
+    typer.echo(
+        f"{count} vouchers of {format_amount(amount_micros, currency.upper())} made; their codes are in {out}"
+    )
+
+
+@app.command()
+def redeem(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id or an alias.")],
+    code: Annotated[
+        str | None,
+        typer.Option(help="The code; else it is asked for, or read from standard input.", metavar="CODE"),
+    ] = None,
+) -> None:
+    """Add a voucher's money to an account."""
+    typed = code if code is not None else _code()
+    with store() as s:
+        number = s.accounts.named(account).number
+        voucher = s.vouchers.redeem(typed, number)
+        now = s.accounts.named(number)
+    paid = format_amount(voucher.amount_micros, voucher.currency)
+    balance = format_amount(now.balance_micros, now.currency)
+    typer.echo(f"account {number} has {paid} more: the balance is {balance}")
+
+
+@app.command()
+def block(batch: Batch) -> None:
+    """Make the unused vouchers of a batch worthless: they were lost, or stolen."""
+    _block(batch, True)
+
+
+@app.command()
+def unblock(batch: Batch) -> None:
+    """Let blocked vouchers of a batch be redeemed again."""
+    _block(batch, False)
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List the batches and what has become of their vouchers."""
+    with store() as s:
+        columns = ("batch", "amount", "currency", "new", "redeemed", "blocked")
+        print_list(s.vouchers.batches(), columns, as_json=as_json)
+
+
+@app.command()
+def show(batch: Batch, as_json: AsJson = False) -> None:
+    """List the vouchers of a batch; their codes are known to nobody but their holders."""
+    with store() as s:
+        rows = [asdict(voucher) for voucher in s.vouchers.of_batch(batch)]
+    if not rows:
+        raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
+    columns = ("id", "state", "amount", "currency", "expires_at", "redeemed_by", "redeemed_at")
+    print_list(rows, columns, as_json=as_json)
+
+
+def _code() -> str:
+    if sys.stdin.isatty():
+        return str(typer.prompt("code", hide_input=True, err=True))
+    return typer.get_text_stream("stdin", errors="replace").readline().strip()
+
+
+def _block(batch: str, blocked: bool) -> None:
+    with store() as s:
+        changed = s.vouchers.block(batch, blocked=blocked)
+    typer.echo(f"{changed} vouchers of batch {batch} are {'blocked' if blocked else 'usable again'}")

@@ -1,0 +1,1 @@
+"""Commands about callbacks, call records and reports."""

@@ -1,0 +1,231 @@
+"""`request`: the callbacks that were asked for, and what became of them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache, partial
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from stasis_callback.admin.calls.xdrs import COLUMNS, xdr_record
+from stasis_callback.admin.context import AsJson, find_request, printable, settings, store, whole
+from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
+from stasis_callback.admin.output import print_json, print_list, print_one, published
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.core.states import UNDER_WAY, RequestState
+
+if TYPE_CHECKING:
+    from stasis_callback.store.calls.requests import RequestView
+    from stasis_callback.store.stores import Stores
+
+app = typer.Typer(name="request", help="The callbacks that were asked for.")
+
+STATES = "|".join(RequestState)
+LEG_COLUMNS = ("id", "side", "account", "number", "dialed_at", "answered_at", "seconds", "funded_s")
+REFUSALS = {
+    "bad_callback_number": "the number to call first is none: write 3 to 15 digits, without 00",
+    "bad_destination": "the second number is none: write 3 to 15 digits, without 00",
+    "same_number": "both numbers are the same",
+    "own_number": "the number to call first is an access number itself",
+    "own_destination": "the second number is an access number itself",
+    "destination_not_in_tariff": "the account's tariff has no rate for the number to call first",
+    "destination_not_allowed": "the account's tariff has no rate for the second number",
+    "account_blocked": "the account is not active",
+    "account_expired": "the account has expired",
+    "no_funds": "the account cannot pay for the first interval of both legs",
+    "daily_limit": "the account has spent what it may spend in a day",
+    "repeated": "a callback of this account or number was asked for a moment ago (dedupe_window_s)",
+    "in_progress": "a callback of this account or number waits or is under way",
+    "queue_full": "too many callbacks wait (limits.queue)",
+}
+
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as in `request list`.")]
+
+
+@app.command("list")
+def list_newest(
+    state: Annotated[str | None, typer.Option(help="Only those in this state.", metavar=STATES)] = None,
+    limit: Annotated[
+        int, typer.Option(help="At most so many.", metavar="N", parser=whole(1, 1_000_000))
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List callbacks, the newest first."""
+    if state is not None and state not in tuple(RequestState):
+        raise InvalidInput(f"{state!r} is not a state: write one of {', '.join(RequestState)}")
+    columns = ("id", "created_at", "state", "outcome", "account", "ani", "dnis", "attempts")
+    with store() as s:
+        number_of = account_numbers(s)
+        rows = [request_record(view, number_of) for view in s.requests.newest(state=state, limit=limit)]
+    print_list(rows, columns, as_json=as_json)
+
+
+@app.command()
+def show(request_id: RequestId, as_json: AsJson = False) -> None:
+    """Show a callback with its legs, those under way and those that have ended."""
+    with store() as s:
+        view = find_request(s, request_id)
+        record = request_record(view, account_numbers(s))
+        xdrs = [xdr_record(xdr) for xdr in s.calls.xdrs(request_id=request_id)]
+        legs = open_legs(s, request_id)
+    if as_json:
+        options = {"options": json.loads(view.stored_options)}
+        ended, under_way = [published(x) for x in xdrs], [published(leg) for leg in legs]
+        print_json(published(record) | options | {"xdrs": ended, "open_legs": under_way})
+        return
+    print_one(record, as_json=False)
+    if legs:
+        typer.echo("\nlegs under way")
+        print_list(legs, LEG_COLUMNS, as_json=False)
+    if xdrs:
+        typer.echo("\nxDRs")
+        print_list(xdrs, COLUMNS, as_json=False)
+
+
+@app.command()
+def add(
+    account: Annotated[str, typer.Option(help="The account that pays for both legs.", metavar="ID")],
+    number_a: Annotated[
+        str, typer.Option("--from", help="Who is called first, in E.164 digits.", metavar="NUMBER")
+    ],
+    number_b: Annotated[
+        str,
+        typer.Option(
+            "--to", help="Who is called then; without it the first is asked for a number.", metavar="NUMBER"
+        ),
+    ] = "",
+    key: Annotated[
+        str,
+        typer.Option(help="A name for this request: the same one makes no second callback.", metavar="TEXT"),
+    ] = "",
+    options: SetOption = None,
+) -> None:
+    """Ask for a callback between two numbers at an account's expense."""
+    from stasis_callback.engine.admission.orders import Order, Orders
+
+    given = {name: text for name, text in parse_options(options or ()).items() if text}
+    printable(key, "key", 64)
+    with store() as s:
+        require_what_is_named(s, given)
+        CallOptions.parse(given)
+        order = Order(
+            key=f"cli:{key or secrets.token_hex(8)}",
+            trigger="cli",
+            account=s.accounts.named(account).number,
+            number_a=number_a.removeprefix("+"),
+            number_b=number_b.removeprefix("+"),
+            trusted=True,
+            options=given,
+        )
+        answer = Orders(s, Clock(), settings().limits.queue).admit(order)
+    if answer.reason:
+        raise InvalidInput(f"the callback is refused: {REFUSALS[answer.reason]}")
+    typer.echo(f"request {answer.request_id} is queued")
+
+
+@app.command()
+def cancel(request_id: RequestId) -> None:
+    """Take back a callback that still waits."""
+    with store() as s:
+        state = find_request(s, request_id).state
+        if state in UNDER_WAY:
+            remedy = f"`stasis-callback call hangup {request_id}` ends it"
+            raise InvalidInput(f"request {request_id} is {state}: {remedy}")
+        if not s.requests.cancel(request_id):
+            raise InvalidInput(f"request {request_id} is {state}: it is over")
+        state = s.requests.get(request_id).state
+    # It may have been claimed in this very moment: then it is ended, and not tried again.
+    typer.echo(f"request {request_id} is {'cancelled' if state is RequestState.CANCELLED else 'being ended'}")
+
+
+@app.command()
+def retry(request_id: RequestId) -> None:
+    """Ask for the same callback once more: the same account, number and options."""
+    with store() as s:
+        view = find_request(s, request_id)
+        if not view.leg_a_number:
+            raise InvalidInput(
+                f"request {request_id} was refused ({view.outcome}) and has no number to call: "
+                "see `stasis-callback access-number test`"
+            )
+        refusal, new_id = _ask_again(s, view)
+    if refusal:
+        raise InvalidInput(f"the callback is refused: {REFUSALS[refusal]}")
+    typer.echo(f"request {new_id} is queued")
+
+
+def _ask_again(s: Stores, view: RequestView) -> tuple[str, str]:
+    """The reason for a refusal and "", or "" and the id of the new request."""
+    with s.database.transaction():
+        key = s.requests.again_key(view.id, s.requests.times_asked_again(view.id) + 1)
+        refusal = s.requests.accept(
+            CallbackRequest(
+                key, cast(Trigger, view.triggered_by), view.ani, view.dnis, view.destination, view.instance
+            ),
+            account_id=view.account_id,
+            # Whoever answers has to log in again.
+            subscriber_id=None if view.triggered_by == "pin" else view.subscriber_id,
+            leg_a_number=view.leg_a_number,
+            stored_options=json.loads(view.stored_options),
+            queue_limit=settings().limits.queue,
+        )
+        queued = None if refusal else s.requests.with_key(key)
+        return refusal, queued.id if queued else ""
+
+
+# --- records -----------------------------------------------------------------------------------------------------
+
+
+def account_numbers(s: Stores) -> Callable[[int | None], str]:
+    """A lookup of the id of an account by its row; each is read once."""
+    return cache(lambda account_id: s.accounts.get(account_id).number if account_id else "")
+
+
+def request_record(view: RequestView, number_of: Callable[[int | None], str]) -> dict[str, object]:
+    """A request as commands show it."""
+    return {
+        "id": view.id,
+        "state": str(view.state),
+        "outcome": view.outcome,
+        "account": number_of(view.account_id),
+        "subscriber": number_of(view.subscriber_id),
+        "triggered_by": view.triggered_by,
+        "ani": view.ani,
+        "dnis": view.dnis,
+        "leg_a_number": view.leg_a_number,
+        "destination": view.destination,
+        "instance": view.instance,
+        "attempts": view.attempts,
+        "node": view.claimed_by,
+        "created_at_us": view.created_at_us,
+        "due_at_us": view.due_at_us,
+        "finished_at_us": view.finished_at_us,
+    }
+
+
+LONGEST_FUNDED_S = 86_400
+"""Where a call costs nothing, its hold pays for ever: a day is shown."""
+
+
+def open_legs(s: Stores, request_id: str) -> list[dict[str, object]]:
+    """The legs under way: `seconds` since the answer, and the seconds from the answer that are paid for."""
+    from stasis_callback.core.rating import cost_micros, longest_s
+
+    now_us, number_of = Clock().now_us(), account_numbers(s)
+    records = []
+    for leg in s.calls.open_legs(request_id):
+        price, held_micros = s.tariffs.version(leg.rate_id, leg.terms_id).price, s.ledger.held_micros(leg.id)
+        start_us = leg.answered_at_us or leg.dialed_at_us
+        cost_of = partial(cost_micros, price, start_us=start_us)
+        funded_s = longest_s(cost_of, held_micros, LONGEST_FUNDED_S)
+        talked_s = None if leg.answered_at_us is None else (now_us - leg.answered_at_us) // US_PER_S
+        record = asdict(leg) | {"account": number_of(leg.account_id)}
+        records.append(record | {"seconds": talked_s, "funded_s": max(funded_s, 0)})
+    return records

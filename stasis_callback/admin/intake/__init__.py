@@ -1,0 +1,1 @@
+"""Commands about access numbers, the web and e-mail."""

@@ -1,0 +1,50 @@
+"""Options of a callback as people write them on the command line: `--set name=value`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import require_language
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.options import OPTION_NAMES
+
+if TYPE_CHECKING:
+    from stasis_callback.store.stores import Stores
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="An option, see `access-number options`; repeatable; `name=` restores its default.",
+    ),
+]
+
+
+def parse_options(
+    words: Iterable[str], names: frozenset[str] = OPTION_NAMES, see: str = "access-number options"
+) -> dict[str, str]:
+    """`name=value` words as a dict. Raises InvalidInput for an unknown or repeated name; the store checks values."""
+    given: dict[str, str] = {}
+    for word in words:
+        name, sign, text = word.partition("=")
+        if not sign:
+            raise InvalidInput(f"{word!r}: write an option as name=value")
+        if name not in names:
+            raise InvalidInput(f"there is no option {name!r}: see `stasis-callback {see}`")
+        if name in given:
+            raise InvalidInput(f"option {name!r} is given twice")
+        given[name] = text
+    return given
+
+
+def require_what_is_named(s: Stores, given: Mapping[str, str]) -> None:
+    """Raises InvalidInput for an account or a language that is not there: a call would find out too late."""
+    if account := given.get("internal_account"):
+        s.accounts.named(account)
+    if languages := given.get("languages"):
+        for language in languages.split(","):
+            require_language(language)

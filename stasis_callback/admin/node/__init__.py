@@ -1,0 +1,1 @@
+"""Commands about this node: settings, database, health, prompts, the demo."""

@@ -1,0 +1,54 @@
+"""`doctor`: looks at a whole installation and says what to do about each thing that is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, settings
+from stasis_callback.admin.node.findings import Finding
+from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
+from stasis_callback.admin.node.findings.of_database import database_findings
+from stasis_callback.admin.node.findings.of_machine import journal_findings, prompts_finding, settings_finding
+from stasis_callback.admin.node.findings.of_service import service_findings
+from stasis_callback.admin.output import one_line, print_json
+from stasis_callback.core.errors import CallbackError
+
+
+def doctor(
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing: only the exit code counts.")] = False,
+) -> None:
+    """Check this installation and say what to do.
+
+    Looks at settings, database, ledger and Asterisk. The exit code is 1 when there is a problem; warnings do not
+    count.
+    """
+    findings = list(examine())
+    problems = [f for f in findings if f.level == "problem"]
+    if as_json and not quiet:
+        print_json({"ok": not problems, "findings": [asdict(f) for f in findings]})
+    elif not quiet:
+        for finding in findings:
+            typer.echo(one_line(f"{finding.level:<8} {finding.what}"))
+            if finding.advice:
+                typer.echo(one_line(f"{'':8} -> {finding.advice}"))
+    raise typer.Exit(1 if problems else 0)
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, in the order in which things have to be put right."""
+    try:
+        config = settings()
+    except CallbackError as error:
+        yield Finding("problem", str(error), "correct it, then run `stasis-callback config check`")
+        return
+    yield settings_finding(config)
+    known = yield from database_findings(config)
+    yield from asterisk_findings(config, known.trunks)
+    yield from service_findings(config)
+    yield from journal_findings(config, known.last_answered)
+    yield prompts_finding(config, known.languages)

@@ -1,0 +1,113 @@
+"""This machine: the settings file, the billing journal and its disk, the prompts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stasis_callback.admin.context import invocation
+from stasis_callback.admin.node.findings import LOOPBACK, Finding
+from stasis_callback.clock import US_PER_S, Clock, iso
+from stasis_callback.disk import disk_trouble
+
+if TYPE_CHECKING:
+    from stasis_callback.ari.cel import CelJournal
+    from stasis_callback.settings import Settings
+
+SOUND_FOLDERS = (Path("/usr/share/asterisk/sounds"), Path("/var/lib/asterisk/sounds"))
+WRITTEN_S = 10
+"""Asterisk writes the journal a moment after a leg has ended."""
+BEFORE_US = 60 * US_PER_S
+"""How long before a leg was noted its journal lines may be searched: clocks are never quite equal."""
+
+
+def settings_finding(config: Settings) -> Finding:
+    """Whether there is a password, and who can read it."""
+    from stasis_callback.settings import find_config
+
+    path = find_config(invocation.config)
+    if not config.ari.password.get_secret_value():
+        return Finding(
+            "problem", "there is no ARI password", "set ari.password, or run `stasis-callback init`"
+        )
+    if path is None:
+        return Finding("ok", "no settings file: the environment and the defaults count")
+    if path.stat().st_mode & 0o007:
+        return Finding("problem", f"everybody can read the password in {path}", f"chmod 600 {path}")
+    return Finding("ok", f"settings of {path}")
+
+
+def journal_findings(config: Settings, last_answered: tuple[str, int, int] | None) -> Iterator[Finding]:
+    """Whether the journal can be read, and has what it should have: the last leg that was answered here."""
+    from stasis_callback.ari.cel import CelJournal, JournalUnreadable
+
+    path = config.asterisk.cel_path
+    if trouble := _folder_trouble(path, config.database.free_limit_mb):
+        yield Finding("problem", trouble, "Asterisk could not write down when calls end")
+    if not path.exists() and os.access(path.parent, os.R_OK | os.X_OK) and last_answered is None:
+        yield Finding(
+            "warning", f"there is no billing journal {path} yet", "Asterisk makes it at the first call"
+        )
+        return
+    try:
+        missing = _missing(CelJournal(path), path, last_answered)
+    except JournalUnreadable as error:
+        yield Finding(
+            "problem",
+            f"{error}: after a crash, calls could not be charged",
+            "compare asterisk.cel_path with cel_custom.conf, and let this user read the file",
+        )
+        return
+    if missing:
+        yield Finding(
+            "problem",
+            f"the billing journal {path} does not have {missing}: after a crash, calls could not be charged",
+            "does Asterisk write it? See cel.conf and cel_custom.conf, and compare asterisk.cel_path",
+        )
+    else:
+        yield Finding("ok", f"billing journal {path} can be read")
+
+
+def _missing(journal: CelJournal, path: Path, last_answered: tuple[str, int, int] | None) -> str:
+    """What the journal should have and has not, in words. Raises JournalUnreadable."""
+    leg_id, dialed_at_us, ended_at_us = last_answered or ("", Clock().now_us(), Clock().now_us())
+    found = journal.records([leg_id], not_before_us=dialed_at_us - BEFORE_US)
+    just_ended = Clock().now_us() < ended_at_us + WRITTEN_S * US_PER_S
+    # One that was begun after the call, or was deleted, says nothing about it.
+    says_nothing = path.exists() and path.stat().st_size > 0 and not found.reaches_back
+    if leg_id in found or just_ended or says_nothing:
+        return ""
+    return f"the leg {leg_id}, which ended at {iso(ended_at_us)}"
+
+
+def _folder_trouble(path: Path, limit_mb: int) -> str:
+    return disk_trouble(path.parent, limit_mb) if path.parent.is_dir() else ""
+
+
+def _is_local(config: Settings) -> bool:
+    return urlsplit(config.ari.url).hostname in LOOPBACK
+
+
+def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
+    """Whether Asterisk has the prompts in these languages."""
+    from stasis_callback.resources import sounds_dir
+
+    folders = [folder for folder in SOUND_FOLDERS if folder.is_dir()]
+    if not _is_local(config) or not folders:
+        return Finding("warning", "whether Asterisk has the prompts cannot be seen from this machine")
+    missing = [
+        name
+        for name in sorted(languages)
+        if not any((f / name / "stasis-callback").is_dir() for f in folders)
+    ]
+    if missing:
+        where = folders[0] / missing[0] / "stasis-callback"
+        return Finding(
+            "problem",
+            f"Asterisk has no prompts in {', '.join(missing)}",
+            f"ln -s {sounds_dir() / missing[0]} {where}",
+        )
+    return Finding("ok", f"prompts in {', '.join(sorted(languages))}")

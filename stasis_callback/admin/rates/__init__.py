@@ -1,0 +1,1 @@
+"""Commands about tariffs, rates, vendors, trunks and routes."""

@@ -1,0 +1,237 @@
+"""Changes of many rates at once: files, differences, the history of a tariff and the way back in it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, instant_us, printable, store, whole
+from stasis_callback.admin.output import one_line, print_json, print_list, published
+from stasis_callback.clock import iso
+
+if TYPE_CHECKING:
+    from stasis_callback.store.rates.book import RateView
+    from stasis_callback.store.rates.tariffs import Change, NewRate
+    from stasis_callback.store.stores import Stores
+
+COLUMNS = (
+    "prefix", "description", "connect_fee", "first_interval_s", "first_price", "next_interval_s", "next_price",
+    "off_peak_first_price", "off_peak_next_price", "forbidden",
+)  # fmt: skip
+
+Tariff = Annotated[str, typer.Argument(metavar="TARIFF", help="The tariff's name.")]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="When it begins, in ISO 8601 and UTC where no zone is named, like 2027-01-31T18:00+01:00 "
+        "[default: the next call].",
+        metavar="TIME",
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        help="As of this time, in ISO 8601 and UTC where no zone is named [default: now].",
+        metavar="TIME",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be different and change nothing.")]
+Note = Annotated[str, typer.Option(help="For `rate history`.", metavar="TEXT")]
+
+
+def import_file(
+    tariff: Tariff,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="CSV in UTF-8. Its first line names the columns, in any order: prefix and first_price, and any of "
+            "description, connect_fee, first_interval, next_interval, next_price, off_peak_first_price, "
+            "off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a time). An empty field has "
+            "the same default as in `rate add`.",
+        ),
+    ],
+    begins: From = None,
+    note: Note = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add or change many rates at once, all or nothing; rates that are not in the file stay."""
+    from stasis_callback.admin.rates.file import BadLines, read_rates
+
+    from_us, note = maybe_instant(begins), printable(note, "note")
+    try:
+        with _progress("reading") as progress:
+            rates = read_rates(file, from_us, progress)
+    except BadLines as error:
+        for line in error.lines:
+            typer.echo(one_line(line), err=True)
+        raise
+    with store() as s, _progress("comparing", len(rates)) as progress:
+        diff = s.tariffs.put_rates(tariff, rates, dry_run=dry_run, note=note, progress=progress)
+    if as_json:
+        print_json({"dry_run": dry_run} | _json(diff.changes) | {"same": diff.same})
+        return
+    if dry_run:
+        _print_changes(diff.changes)
+    typer.echo(f"{_counts(diff.changes, 'would be' if dry_run else 'were')}, {diff.same} are the same")
+
+
+def export(tariff: Tariff, at: At = None) -> None:
+    """Print the rates in force as a CSV file that `rate import` reads; for JSON there is `rate list --json`."""
+    from stasis_callback.admin.rates.file import write_rates
+
+    with store() as s:
+        rates = s.tariffs.rates(tariff, maybe_instant(at))
+    write_rates(rates, sys.stdout)
+
+
+def diff(
+    tariff: Tariff,
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="OLD", help="`now`, a time, or a revision: as if nothing had changed after it."
+        ),
+    ],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What to compare it with, written like OLD.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what is different between the rates in force at two times, or with and without later changes."""
+    with store() as s:
+        before, after = _rates_of(s, tariff, old), _rates_of(s, tariff, new)
+    changes = _between(before, after)
+    same = len(after) - sum(not change.new.rate.discontinued for change in changes)
+    if as_json:
+        print_json(_json(changes) | {"same": same})
+        return
+    _print_changes(changes)
+    typer.echo(f"{_counts(changes, 'are')}, {same} are the same")
+
+
+def history(
+    tariff: Tariff,
+    limit: Annotated[int, typer.Option(help="How many at most.", metavar="N", parser=whole(1, 10_000))] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the revisions of a tariff, newest first: what was changed, and when."""
+    with store() as s:
+        rows = [asdict(revision) for revision in s.tariffs.history(tariff, limit)]
+    print_list(rows, ("number", "created_at", "kind", "rates", "note"), as_json=as_json)
+
+
+def roll_back(
+    tariff: Tariff,
+    revision: Annotated[
+        int,
+        typer.Argument(
+            metavar="REVISION", help="A number of `rate history`; 0: no rates at all.", parser=whole(0, 10**9)
+        ),
+    ],
+    note: Note = "",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make the rates what they were after a revision, scheduled ones too: a new revision, so it can be undone."""
+    note = printable(note, "note")
+    with store() as s:
+        changes = s.tariffs.roll_back(tariff, revision, note, dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run} | _json(changes))
+        return
+    if dry_run:
+        _print_changes(changes)
+    typer.echo(_counts(changes, "would be" if dry_run else "were"))
+
+
+# --- what is shown ------------------------------------------------------------------------------------------------
+
+
+def record(view: RateView | NewRate) -> dict[str, object]:
+    """A rate as a record to print; `from` is when it began or begins, None for the next call."""
+    begins = {"from": None if view.from_us is None else iso(view.from_us)}
+    return {"description": view.description} | asdict(view.rate) | begins
+
+
+def maybe_instant(text: str | None) -> int | None:
+    """The time an option says, None when it was not given."""
+    return None if text is None else instant_us(text)
+
+
+def _fields(rate: NewRate) -> dict[str, object]:
+    return published(record(rate))
+
+
+def _json(changes: Iterable[Change]) -> dict[str, object]:
+    added, changed, removed = [], [], []
+    for change in changes:
+        if change.new.rate.discontinued:
+            removed.append(_fields(change.new))
+        elif change.old is None:
+            added.append(_fields(change.new))
+        else:
+            changed.append({"old": _fields(change.old), "new": _fields(change.new)})
+    return {"added": added, "changed": changed, "removed": removed}
+
+
+def _counts(changes: Sequence[Change], verb: str) -> str:
+    removed = sum(change.new.rate.discontinued for change in changes)
+    added = sum(change.old is None for change in changes)
+    text = f"{added} {verb} added, {len(changes) - added - removed} {verb} changed"
+    return f"{text}, {removed} {verb} removed" if removed else text
+
+
+def _print_changes(changes: Iterable[Change]) -> None:
+    for change in changes:
+        old, new = _fields(change.old) if change.old else {}, _fields(change.new)
+        begins = f" from {new['from']}" if new["from"] else ""
+        if new["discontinued"]:
+            typer.echo(one_line(f"- {change.prefix}{begins}"))
+            continue
+        if old:
+            steps = [f"{name} {old[name]} -> {new[name]}" for name in COLUMNS if old[name] != new[name]]
+        else:
+            steps = [f"{name} {new[name]}" for name in COLUMNS[1:] if new[name]]
+        typer.echo(one_line(f"{'~' if old else '+'} {change.prefix} {', '.join(steps)}{begins}"))
+
+
+def _rates_of(s: Stores, tariff: str, when: str) -> dict[str, NewRate]:
+    from stasis_callback.store.rates.tariffs import NewRate
+
+    if re.fullmatch(r"[0-9]{1,9}", when, re.ASCII):
+        views = s.tariffs.rates(tariff, revision=int(when))
+    else:
+        views = s.tariffs.rates(tariff, None if when == "now" else instant_us(when))
+    return {view.rate.prefix: NewRate(view.rate, view.description) for view in views}
+
+
+def _between(before: dict[str, NewRate], after: dict[str, NewRate]) -> list[Change]:
+    from stasis_callback.store.rates.tariffs import Change
+
+    changes = [Change(before.get(p), new) for p, new in after.items() if before.get(p) != new]
+    gone = [old for prefix, old in before.items() if prefix not in after]
+    changes += [Change(old, replace(old, rate=replace(old.rate, discontinued=True))) for old in gone]
+    return sorted(changes, key=lambda change: change.prefix)
+
+
+@contextmanager
+def _progress(doing: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, for people at a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=total)
+        yield lambda done: bar.update(task, completed=done) if done % 1000 == 0 else None

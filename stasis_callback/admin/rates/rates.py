@@ -1,0 +1,261 @@
+"""`rate`: the price of calls to a prefix; the longest prefix of the number dialled counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, printable, require_change, store, whole
+from stasis_callback.admin.output import Record, one_line, print_json, print_list, published
+from stasis_callback.admin.rates import changes as rate_changes
+from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, maybe_instant, record
+from stasis_callback.clock import Clock, iso
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import parse_amount
+
+if TYPE_CHECKING:
+    from stasis_callback.store.rates.tariffs import NewRate
+
+Account = Annotated[str | None, typer.Option(help="Whose tariff counts.", metavar="ID")]
+AccessCode = Annotated[str, typer.Option(help="Of the account's product, for calls with it.", metavar="CODE")]
+OtherTariff = Annotated[str | None, typer.Option(help="In place of --account.", metavar="NAME")]
+Start = Annotated[
+    str | None,
+    typer.Option("--at", help="When it begins, in ISO 8601 [default: now].", metavar="TIME"),
+]
+
+app = typer.Typer(name="rate", help="The price of calls, by the longest prefix that fits.")
+
+Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="1 to 15 digits, without + or 00.")]
+ConnectFee = Annotated[
+    str | None, typer.Option(help="Charged once, when answered [default: 0].", metavar="AMOUNT")
+]
+FirstInterval = Annotated[
+    str | None, typer.Option(help="Charged in full when answered [default: 1].", metavar="SECONDS")
+]
+NextInterval = Annotated[
+    str | None, typer.Option(help="Charged in full once started [default: 1].", metavar="SECONDS")
+]
+NextPrice = Annotated[
+    str | None,
+    typer.Option(help="Per minute after the first interval [default: the first price].", metavar="AMOUNT"),
+]
+OffPeakFirstPrice = Annotated[
+    str | None,
+    typer.Option(
+        help='In the off-peak periods of the tariff; "" as in the others [default: ""].', metavar="AMOUNT"
+    ),
+]
+OffPeakNextPrice = Annotated[
+    str | None, typer.Option(help='The same, after the first interval [default: ""].', metavar="AMOUNT")
+]
+Description = Annotated[str | None, typer.Option(help="Where the prefix leads.", metavar="TEXT")]
+Forbidden = Annotated[
+    bool | None, typer.Option("--forbidden/--allowed", help="Never dial it [default: allowed].")
+]
+
+
+@app.command()
+def add(
+    tariff: Tariff,
+    prefix: Prefix,
+    first_price: Annotated[str, typer.Argument(metavar="PRICE", help="Per minute, like 0.12.")],
+    next_price: NextPrice = None,
+    connect_fee: ConnectFee = None,
+    first_interval: FirstInterval = None,
+    next_interval: NextInterval = None,
+    off_peak_first_price: OffPeakFirstPrice = None,
+    off_peak_next_price: OffPeakNextPrice = None,
+    description: Description = "",
+    forbidden: Forbidden = None,
+    begins: From = None,
+) -> None:
+    """Add a rate to a tariff, from the next call or a later time on."""
+    fields = _given(
+        prefix=prefix, first_price=first_price, next_price=next_price, connect_fee=connect_fee,
+        first_interval=first_interval, next_interval=next_interval, off_peak_first_price=off_peak_first_price,
+        off_peak_next_price=off_peak_next_price, forbidden=forbidden,
+    )  # fmt: skip
+    new = _new_rate(fields, description or "", maybe_instant(begins))
+    with store() as s, s.database.transaction():
+        if s.tariffs.find(tariff, prefix, new.from_us):
+            raise InvalidInput(
+                f"tariff {tariff!r} has a rate for {prefix} already: change it with `rate set`"
+            )
+        s.tariffs.put_rates(tariff, [new], kind="add")
+    typer.echo(f"rate {prefix} added to {tariff}{_from(new.from_us)}")
+
+
+@app.command("set")
+def change(
+    tariff: Tariff,
+    prefix: Prefix,
+    first_price: Annotated[
+        str | None, typer.Option(help="Per minute, in the first interval.", metavar="AMOUNT")
+    ] = None,
+    next_price: NextPrice = None,
+    connect_fee: ConnectFee = None,
+    first_interval: FirstInterval = None,
+    next_interval: NextInterval = None,
+    off_peak_first_price: OffPeakFirstPrice = None,
+    off_peak_next_price: OffPeakNextPrice = None,
+    description: Description = None,
+    forbidden: Forbidden = None,
+    begins: From = None,
+) -> None:
+    """Change what is given of a rate, from the next call or a later time on; the rest stays as it is then."""
+    from stasis_callback.admin.rates.file import texts_of
+
+    fields = _given(
+        first_price=first_price, next_price=next_price, connect_fee=connect_fee, first_interval=first_interval,
+        next_interval=next_interval, off_peak_first_price=off_peak_first_price,
+        off_peak_next_price=off_peak_next_price, forbidden=forbidden,
+    )  # fmt: skip
+    require_change(description, *fields.values())
+    from_us = maybe_instant(begins)
+    with store() as s, s.database.transaction():
+        old = s.tariffs.find(tariff, prefix, from_us)
+        if old is None:
+            raise InvalidInput(f"tariff {tariff!r} has no rate for prefix {prefix!r}: see `rate list`")
+        text = old.description if description is None else description
+        new = _new_rate(texts_of(old.rate) | fields, text, from_us)
+        s.tariffs.put_rates(tariff, [new], kind="set")
+    typer.echo(f"rate {prefix} of {tariff} changed{_from(from_us)}")
+
+
+@app.command()
+def remove(tariff: Tariff, prefix: Prefix, begins: From = None) -> None:
+    """Take a rate out of a tariff, from the next call or a later time on: then a shorter prefix counts, or none."""
+    from_us = maybe_instant(begins)
+    with store() as s:
+        s.tariffs.remove_rate(tariff, prefix, from_us)
+    typer.echo(f"rate {prefix} removed from {tariff}{_from(from_us)}")
+
+
+@app.command("list")
+def list_all(
+    tariff: Tariff,
+    prefix: Annotated[str, typer.Option(help="Only prefixes that begin so.", metavar="DIGITS")] = "",
+    at: At = None,
+    scheduled: Annotated[
+        bool,
+        typer.Option(
+            "--scheduled", help="Those that begin later, by their time, in place of those in force."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the rates of a tariff that are in force."""
+    if scheduled and at is not None:
+        raise InvalidInput(
+            "--at and --scheduled cannot be used together: what is scheduled has its own times"
+        )
+    with store() as s:
+        views = s.tariffs.scheduled(tariff) if scheduled else s.tariffs.rates(tariff, maybe_instant(at))
+    rows = [record(view) for view in views if view.rate.prefix.startswith(prefix)]
+    # Most tariffs have no off-peak prices, and a line is long enough without them.
+    unused = {
+        n for n in COLUMNS if n.startswith("off_peak") and all(row[f"{n}_micros"] is None for row in rows)
+    }
+    columns = [name for name in COLUMNS if name not in unused]
+    print_list(rows, ["from", *columns, "discontinued"] if scheduled else columns, as_json=as_json)
+
+
+app.command("import")(rate_changes.import_file)
+app.command("export")(rate_changes.export)
+app.command("diff")(rate_changes.diff)
+app.command("history")(rate_changes.history)
+app.command("rollback")(rate_changes.roll_back)
+
+
+@app.command()
+def explain(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The number dialled, like 420212345678.")],
+    seconds: Annotated[
+        int, typer.Option(help="How long the talk is.", metavar="N", parser=whole(0, 1_000_000))
+    ],
+    account: Account = None,
+    access_code: AccessCode = "",
+    tariff: OtherTariff = None,
+    at: Start = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show each step of what a talk with a number costs, and which prefix decides."""
+    from stasis_callback.admin.rates.explanation import explain_rate, tariff_of
+
+    start_us = maybe_instant(at) or Clock().now_us()
+    with store() as s:
+        counts = tariff_of(s, account, tariff, access_code)
+        explanation = explain_rate(s, counts, number, seconds, start_us)
+    _show(explanation, explanation["steps"], as_json=as_json)
+
+
+@app.command("simulate")
+def simulate_talk(
+    funds: Annotated[str, typer.Option(help="What there is to spend, like 10.", metavar="AMOUNT")],
+    number_a: Annotated[str, typer.Option("--from", help="The number of leg A.", metavar="NUMBER")],
+    number_b: Annotated[str, typer.Option("--to", help="The number of leg B.", metavar="NUMBER")],
+    account: Account = None,
+    access_code: AccessCode = "",
+    tariff: OtherTariff = None,
+    at: Start = None,
+    ring: Annotated[
+        int,
+        typer.Option(
+            help="From leg A's answer to leg B's; 55 is what a call holds for: 45 s of ringing and 10 s of saying "
+            "how long it can last.",
+            metavar="SECONDS",
+            parser=whole(0, 3600),
+        ),
+    ] = 55,
+    limit: Annotated[
+        int,
+        typer.Option(help="Longest talk, whatever the funds.", metavar="SECONDS", parser=whole(1, 86_400)),
+    ] = 7200,
+    as_json: AsJson = False,
+) -> None:
+    """Show what some funds buy: the longest talk of both legs together, and leg A alone."""
+    from stasis_callback.admin.rates.explanation import tariff_of
+    from stasis_callback.admin.rates.simulation import simulate
+
+    funds_micros = parse_amount(funds)
+    if funds_micros < 0:
+        raise InvalidInput(f"funds {funds}: write an amount of 0 or more")
+    start_us = maybe_instant(at) or Clock().now_us()
+    with store() as s:
+        counts = tariff_of(s, account, tariff, access_code)
+        simulation = simulate(s, counts, funds_micros, number_a, number_b, start_us, ring, limit)
+    _show(simulation, simulation["steps"], as_json=as_json)
+
+
+def _show(result: Record, steps: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json(published(result))
+        return
+    for step in steps:
+        typer.echo(one_line(step))
+
+
+# --- rates as texts -----------------------------------------------------------------------------------------------
+
+
+def _given(**options: str | bool | None) -> dict[str, str]:
+    """What was written on the command line, as a line of a CSV file would have it."""
+    words = {True: "yes", False: "no"}
+    return {
+        name: words[value] if isinstance(value, bool) else value
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+def _new_rate(fields: dict[str, str], description: str, from_us: int | None) -> NewRate:
+    from stasis_callback.admin.rates.file import rate_of
+    from stasis_callback.store.rates.tariffs import NewRate
+
+    return NewRate(rate_of(fields), printable(description, "description"), from_us)
+
+
+def _from(from_us: int | None) -> str:
+    return "" if from_us is None else f" from {iso(from_us)} on"

@@ -1,0 +1,130 @@
+"""`route`: where trunks lead, and why a call goes over which of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, settings, store, whole
+from stasis_callback.admin.output import print_list
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.routing import COMPARED_TALK_S
+
+if TYPE_CHECKING:
+    from stasis_callback.engine.routing import Considered
+    from stasis_callback.store.stores import Stores
+
+app = typer.Typer(name="route", help="Where trunks lead, and why a call goes over which of them.")
+
+COLUMNS = ("order", "trunk", "preference", "prefix", "cost", "margin", "currency", "why_not")
+
+Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The first digits of numbers, like 44.")]
+TrunkName = Annotated[str, typer.Argument(metavar="TRUNK", help="The trunk's name.")]
+
+
+@app.command()
+def add(
+    prefix: Prefix,
+    trunk: TrunkName,
+    preference: Annotated[
+        int | None,
+        typer.Option(
+            help="The higher the sooner, before cost (the trunk's own).", metavar="N", parser=whole(0, 100)
+        ),
+    ] = None,
+) -> None:
+    """Let a trunk carry calls to a prefix. A trunk with routes carries no others."""
+    with store() as s:
+        s.trunks.add_route(trunk, prefix, preference)
+    typer.echo(f"trunk {trunk} carries calls to {prefix}")
+
+
+@app.command()
+def remove(prefix: Prefix, trunk: TrunkName) -> None:
+    """Take a route away. A trunk whose last route goes carries everything that its tariff has a rate for."""
+    with store() as s:
+        s.trunks.remove_route(trunk, prefix)
+        left = s.trunks.named(trunk).routes
+    rest = "" if left else ": it has no routes left, so it carries all that its tariff has a rate for"
+    typer.echo(f"trunk {trunk} has no route for {prefix}{rest}")
+
+
+@app.command("list")
+def list_all(as_json: AsJson = False) -> None:
+    """List all routes."""
+    with store() as s:
+        rows = [
+            {"prefix": prefix, "trunk": trunk.name, "preference": preference}
+            for trunk in s.trunks.all()
+            for prefix, preference in trunk.routes.items()
+        ]
+    rows.sort(key=lambda row: (str(row["prefix"]), str(row["trunk"])))
+    print_list(rows, ("prefix", "trunk", "preference"), as_json=as_json)
+
+
+@app.command()
+def explain(
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="Who is called, in E.164 digits.")],
+    account: Annotated[str, typer.Option(help="Who pays.", metavar="ID")],
+    access_number: Annotated[
+        str, typer.Option(help="With the options of this access number.", metavar="NUMBER")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Show the trunks a call would be tried on, in their order, and why others are not. Nothing is called."""
+    if not is_dialable(number):
+        raise InvalidInput(f"{number!r} is not a number: write 3 to 15 digits, without + or 00")
+    with store() as s:
+        rows = [
+            _record(n, one) for n, one in enumerate(_considered(s, number, account, access_number), start=1)
+        ]
+    if not rows and not as_json:
+        typer.echo(
+            f"no trunk is in the database: all calls go over {settings().asterisk.trunk} of the settings"
+        )
+        return
+    print_list(rows, COLUMNS, as_json=as_json)
+    if not as_json:
+        typer.echo(f"cost and margin are those of a talk of {COMPARED_TALK_S} seconds")
+
+
+def _considered(s: Stores, number: str, account_id: str, access_number: str) -> list[Considered]:
+    from stasis_callback.engine.routing import Router
+
+    account = s.accounts.named(account_id)
+    options = s.access_numbers.named(access_number).options if access_number else CallOptions()
+    rate = s.tariffs.match(s.accounts.tariff_for(account, options.access_code), number)
+    if rate is None:
+        raise InvalidInput(
+            f"the tariff of account {account.number} has no rate for {number}: nobody can call it"
+        )
+    router = Router(s.trunks, s.tariffs, Clock(), settings().asterisk.trunk)
+    return router.consider(s.trunks.all(), number, rate, account.currency, options)
+
+
+def _record(order: int, one: Considered) -> dict[str, object]:
+    """A trunk as commands show it; `order` is None and `why_not` says why where it is not tried."""
+    ranked = one.ranked
+    return {
+        "order": None if one.why_not else order,
+        "trunk": one.trunk.name,
+        "vendor": one.trunk.vendor,
+        "preference": ranked.offer.preference if ranked else None,
+        "prefix": one.cost.rate.prefix if one.cost else None,
+        "cost_micros": ranked.cost_micros if ranked else None,
+        "earned_micros": ranked.earned_micros if ranked else None,
+        "margin_micros": _margin(one),
+        "currency": one.trunk.currency,
+        "why_not": one.why_not,
+    }
+
+
+def _margin(one: Considered) -> int | None:
+    """Earned less cost; None where they are in different currencies."""
+    if one.ranked is None or one.why_not == "other_currency":
+        return None
+    return one.ranked.earned_micros - one.ranked.cost_micros

@@ -1,0 +1,1 @@
+"""Whether a callback is made: missed calls, orders, and the checks they share."""

@@ -1,0 +1,36 @@
+"""What is asked before every call, whatever triggers it: the account, the number, the funds."""
+
+from __future__ import annotations
+
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.stores import Stores
+
+
+def number_trouble(
+    stores: Stores, payer: AccountView, number: str, access_code: str
+) -> tuple[str, RateView | None]:
+    """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None."""
+    if stores.access_numbers.owns(number):
+        return "own_number", None
+    rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
+    return ("", rate) if rate else ("destination_not_in_tariff", None)
+
+
+def funds_trouble(stores: Stores, book_id: int) -> str:
+    """Why there are not enough funds: there are none, or today's cap is reached."""
+    return "daily_limit" if stores.ledger.capped(book_id) else "no_funds"
+
+
+def account_trouble(account: AccountView, now_us: int) -> str:
+    """Why an account may not call at all; "" when it may."""
+    if account.status != "active":
+        return "account_blocked"
+    if account.expires_at_us is not None and account.expires_at_us <= now_us:
+        return "account_expired"
+    return ""
+
+
+def login_key(number: str) -> str:
+    """The counter of wrong PINs of whoever answers at `number`."""
+    return f"login:{number}"

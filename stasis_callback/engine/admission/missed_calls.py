@@ -1,0 +1,220 @@
+"""Whether a request becomes a callback: who asks, where to call, whether it is paid for. Refusals cost nothing.
+
+`examine` decides without changing anything (`access-number test` shows its notes); `missed_call` also queues.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from stasis_callback.clock import Clock
+from stasis_callback.core import numbers
+from stasis_callback.core.options import CallOptions, RejectCause
+from stasis_callback.core.rating import least_micros
+from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, login_key, number_trouble
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.intake.access_numbers import AccessNumberView
+from stasis_callback.store.stores import Stores
+
+log = structlog.get_logger()
+
+WITHHELD = ("", "anonymous", "restricted", "private", "unavailable", "unknown")
+"""What networks put into the From header of a caller who does not show a number (RFC 3323: `anonymous`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What becomes of a request. `reason` is "" for an accepted one; `reject_cause` is for the incoming call."""
+
+    reason: str
+    reject_cause: RejectCause
+    account_id: int | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a callback is queued."""
+        return not self.reason
+
+
+@dataclass
+class Examination:
+    """What was found out about a request; `notes` tell it in sentences. `reason` is "" while it may be called."""
+
+    reason: str = ""
+    access: AccessNumberView | None = None
+    trigger: Trigger = "ani"
+    payer: AccountView | None = None
+    """Pays for leg A."""
+    subscriber: AccountView | None = None
+    """Whose conversation it will be; None until the PIN login."""
+    number: str = ""
+    """What leg A will call."""
+    notes: list[str] = field(default_factory=list)
+
+    def refuse(self, reason: str, note: str) -> None:
+        """Nothing will be called."""
+        self.reason = reason
+        self.notes.append(note)
+
+
+class Admission:
+    """Checks requests and queues the good ones. An accepted request is committed when a method returns."""
+
+    def __init__(self, stores: Stores, clock: Clock, queue_limit: int) -> None:
+        self._stores = stores
+        self._clock = clock
+        self._queue_limit = queue_limit
+
+    def missed_call(self, request: CallbackRequest) -> Decision:
+        """A call on an access number: refused with a reason of `examine` or of `Requests.accept`, or queued."""
+        found = self.examine(request.ani, request.dnis)
+        if found.access is None:
+            return Decision(found.reason, "busy")
+        reason = found.reason
+        if not reason and found.payer is not None:
+            reason = self._stores.requests.accept(
+                replace(request, trigger=found.trigger),
+                account_id=found.payer.id,
+                subscriber_id=found.subscriber.id if found.subscriber else None,
+                leg_a_number=found.number,
+                stored_options=dict(found.access.stored),
+                queue_limit=self._queue_limit,
+            )
+        account = found.subscriber or found.payer
+        return Decision(reason, found.access.options.reject_cause, account.id if account else None)
+
+    def record_refusal(self, request: CallbackRequest, decision: Decision) -> None:
+        """Keep and log a refusal. Apart from deciding it, so that the caller is rejected first."""
+        log.info(
+            "request.refused",
+            reason=decision.reason,
+            trigger=request.trigger,
+            ani=numbers.mask(request.ani),
+            dnis=request.dnis,
+        )
+        self._stores.requests.refuse(request, decision.reason, decision.account_id)
+
+    def examine(self, ani: str, dnis: str) -> Examination:
+        """What a call from `ani` on `dnis` would lead to. Changes nothing.
+
+        Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `no_associated_number`,
+        `no_internal_account`, `locked_out`, `account_blocked`, `account_expired`, `bad_callback_number`,
+        `own_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
+        """
+        found = Examination()
+        access = self._stores.access_numbers.find(dnis)
+        if access is None or not access.enabled:
+            found.refuse("unknown_access_number", f"{dnis} is not an access number that is switched on")
+            return found
+        found.access = access
+        mode = access.options.authentication
+        if mode == "dnis":
+            self._by_dnis(found, dnis)
+        elif mode == "pin":
+            self._by_pin(found, ani, access.options)
+        else:
+            self._by_ani(found, ani, access.options)
+            if mode == "ani_then_pin" and found.reason == "unknown_account":
+                found.reason = ""
+                found.notes.append("so the caller will be asked for a PIN")
+                self._by_pin(found, ani, access.options)
+        if not found.reason and found.payer is not None:
+            self._check_leg_a(found, found.payer)
+        return found
+
+    # --- who it is -----------------------------------------------------------------------------------------------
+
+    def _by_ani(self, found: Examination, ani: str, options: CallOptions) -> None:
+        """ANI trigger: the account whose id or alias is the caller's translated number."""
+        translated = self._translated(found, ani, options)
+        if translated is None:
+            return
+        account = self._stores.accounts.find(translated)
+        if account is None:
+            found.refuse("unknown_account", f"no account has the id or alias {translated}")
+            return
+        found.notes.append(f"{translated} is account {account.number}")
+        self._take(found, account, account.callback_number or numbers.dialable(translated))
+
+    def _by_dnis(self, found: Examination, dnis: str) -> None:
+        """DNIS trigger: the account whose id is the access number, at its associated number; no ANI is needed."""
+        found.trigger = "dnis"
+        account = self._stores.accounts.find(dnis)
+        if account is None:
+            found.refuse("unknown_account", f"no account has the id {dnis}")
+        elif not account.callback_number:
+            found.refuse(
+                "no_associated_number", f"account {account.number} has no number to be called back on"
+            )
+        else:
+            found.notes.append(f"{dnis} is account {account.number}")
+            self._take(found, account, account.callback_number)
+
+    def _by_pin(self, found: Examination, ani: str, options: CallOptions) -> None:
+        """PIN trigger: the internal account pays for leg A to the caller's number; who it is, the PIN will tell."""
+        found.trigger = "pin"
+        payer = self._stores.accounts.find(options.internal_account)
+        translated = self._translated(found, ani, options)
+        if translated is None:
+            return
+        if payer is None:
+            found.refuse(
+                "no_internal_account", f"there is no account {options.internal_account!r} to pay for leg A"
+            )
+            return
+        found.notes.append(f"account {payer.number} pays for leg A")
+        self._take(found, payer, numbers.dialable(translated))
+        found.subscriber = None
+        if not found.reason and self._stores.throttles.locked(login_key(found.number)):
+            found.refuse("locked_out", f"{found.number} is locked out after wrong PINs")
+
+    @staticmethod
+    def _take(found: Examination, account: AccountView, number: str | None) -> None:
+        found.payer = found.subscriber = account
+        if number is None:
+            found.refuse("bad_callback_number", "that is no number that can be called back")
+        else:
+            found.number = number
+
+    @staticmethod
+    def _translated(found: Examination, ani: str, options: CallOptions) -> str | None:
+        if ani.lower() in WITHHELD:
+            found.refuse("no_ani", "the caller shows no number")
+            return None
+        cleaned = numbers.clean(ani)
+        if cleaned is None or len(cleaned.removeprefix("+")) < 3:
+            found.refuse("bad_ani", f"{ani!r} is not a telephone number")
+            return None
+        translated = numbers.translate(numbers.parse_rules(options.ani_rules), cleaned).removeprefix("+")
+        found.notes.append(f"the caller's number {cleaned} is translated to {translated}")
+        return translated
+
+    # --- whether it may be called ----------------------------------------------------------------------------------
+
+    def _check_leg_a(self, found: Examination, payer: AccountView) -> None:
+        trouble = account_trouble(payer, self._clock.now_us())
+        if trouble:
+            found.refuse(trouble, f"account {payer.number} is {trouble.removeprefix('account_')}")
+            return
+        options = found.access.options if found.access else CallOptions()
+        trouble, rate = number_trouble(self._stores, payer, found.number, options.access_code)
+        if rate is None:
+            notes = {
+                "own_number": f"{found.number} is an access number itself",
+                "destination_not_in_tariff": f"the tariff of {payer.number} has no rate for {found.number}",
+            }
+            found.refuse(trouble, notes[trouble])
+            return
+        found.notes.append(
+            f"leg A to {found.number} costs {payer.number} by the rate of prefix {rate.rate.prefix}"
+        )
+        if least_micros(rate.price, self._clock.now_us()) > self._stores.ledger.available_micros(
+            payer.book_id
+        ):
+            found.refuse(
+                funds_trouble(self._stores, payer.book_id),
+                f"account {payer.number} cannot pay for the first interval of leg A",
+            )

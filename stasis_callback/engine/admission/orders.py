@@ -1,0 +1,263 @@
+"""Admission of requests that bring their numbers with them: web, e-mail, shell.
+
+A missed call is believed by the number it comes from; here somebody names an account, and often proves it by its
+service password. Both legs are known, so both are checked before anything is dialled. What is accepted is committed
+when `Orders.admit` returns.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from stasis_callback.clock import Clock
+from stasis_callback.core import numbers
+from stasis_callback.core.limits import Limit, RequestLimits
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.rating import least_micros
+from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, number_trouble
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.accounts.passwords import password_matches
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.stores import Stores
+
+log = structlog.get_logger()
+
+THROTTLED = ("too_many_requests", "locked_out")
+"""Reasons that come from a limit: they are logged and not kept, or whoever hammers fills the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Somebody asks for a callback between two numbers.
+
+    `trusted` says that the account was named by the operator (a hosted instance, the shell) and not by who asks;
+    otherwise its id is checked, and `password` or `token` too where one of them is not None. `shared` is an internal
+    account that pays for many callbacks at once; nobody's balance is told then.
+    """
+
+    key: str
+    trigger: Trigger
+    account: str
+    number_a: str
+    number_b: str = ""
+    """E.164 digits; "" when the destination is keyed in the conversation."""
+    password: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+    """A one-time token that is as good as the password; it is used up by the callback, and by nothing else."""
+    trusted: bool = False
+    shared: bool = False
+    instance: str = ""
+    source: str = ""
+    """Where it comes from (an address, a sender), for the limits; "" counts for none."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    limits: RequestLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of an order: `reason` is "" and `request_id` its callback when it was accepted.
+
+    Reasons: `bad_callback_number`, `own_number`, `destination_not_in_tariff` (leg A), `bad_destination`,
+    `same_number`, `own_destination`, `destination_not_allowed` (leg B), `wrong_login` (the same for an unknown
+    account and a wrong password), `locked_out` and `too_many_requests` (both over after `retry_after_s`),
+    `account_blocked`, `account_expired`, `no_funds`, `daily_limit`, and those of `Requests.accept`.
+    """
+
+    reason: str = ""
+    request_id: str = ""
+    retry_after_s: int = 0
+
+
+class Orders:
+    """Checks orders and queues the good ones."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        clock: Clock,
+        queue_limit: int,
+        on_decided: Callable[[Order, Answer], None] = lambda order, answer: None,
+    ) -> None:
+        """`on_decided` hears of every answer: to wake the dialler, to log it (`log_answer`)."""
+        self._stores = stores
+        self._clock = clock
+        self._queue_limit = queue_limit
+        self._on_decided = on_decided
+
+    def admit(self, order: Order) -> Answer:
+        """Refuse an order, or queue its callback."""
+        request = CallbackRequest(
+            order.key, order.trigger, order.number_a, "", order.number_b, order.instance
+        )
+        account, answer, token_id = self._examine(order)
+        if account is not None and not answer.reason:
+            answer = self._queue(order, request, account, token_id)
+        if answer.reason and answer.reason not in THROTTLED:
+            self._stores.requests.refuse(request, answer.reason, account.id if account else None)
+        self._on_decided(order, answer)
+        return answer
+
+    def _queue(
+        self, order: Order, request: CallbackRequest, account: AccountView, token_id: int | None
+    ) -> Answer:
+        request_id = secrets.token_hex(8)
+
+        def once() -> Answer:
+            # The token and the callback are one: no crash and no other mail comes between.
+            if token_id is not None and not self._stores.email_senders.use(token_id, order.key):
+                return Answer("wrong_login")
+            reason = self._stores.requests.accept(
+                request,
+                account_id=account.id,
+                subscriber_id=None if order.shared else account.id,
+                leg_a_number=order.number_a,
+                stored_options=dict(order.options),
+                queue_limit=self._queue_limit,
+                request_id=request_id,
+            )
+            if reason and token_id is not None:
+                self._stores.email_senders.put_back(token_id)
+            return Answer(reason) if reason else Answer(request_id=request_id)
+
+        return self._stores.database.unit(once)
+
+    def _examine(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
+        """The account that pays, an answer without a reason while nothing speaks against the callback, and the token
+        that opened the door.
+        """
+        reason = _numbers_trouble(order)
+        if reason:
+            return None, Answer(reason), None
+        if order.limits and order.source:
+            answer = self._take(order, "source", order.source, order.limits.limit_source)
+            if answer.reason:
+                return None, answer, None
+        account, answer, token_id = self._log_in(order)
+        if account is None:
+            return None, answer, None
+        reason = account_trouble(account, self._clock.now_us()) or self._legs_trouble(order, account)
+        return account, Answer(reason) if reason else self._within_limits(order, account), token_id
+
+    # --- who it is -----------------------------------------------------------------------------------------------
+
+    def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
+        """The account, when whoever asks may use it, and the token that says so. Counted first and checked then, so
+        that parallel guesses are no more than the limit; a right login takes its count back.
+        """
+        accounts = self._stores.accounts
+        if order.trusted:
+            account = accounts.find(order.account)
+            return account, Answer() if account else Answer("wrong_login"), None
+        keys = self._count_login(order)
+        if isinstance(keys, Answer):
+            return None, keys, None
+        account = accounts.find(order.account)
+        if account is not None and account.number != order.account:
+            account = None  # an alias is a telephone number: known to others, so no secret
+        good, token_id = self._proven(order, account)
+        if not good:
+            return None, Answer("wrong_login"), None
+        if keys:
+            self._stores.limits.clear(keys["account"])
+        if "source" in keys:
+            self._stores.limits.give_back(keys["source"])
+        return account, Answer(), token_id
+
+    def _proven(self, order: Order, account: AccountView | None) -> tuple[bool, int | None]:
+        """Whether the account is theirs who ask, and by which token. All is looked at, so that it takes its time."""
+        if order.password is None and order.token is None:
+            # The id alone opens the door, as a PIN does: one that is shut looks like one that is not there.
+            return account is not None and not account_trouble(account, self._clock.now_us()), None
+        token_id = None
+        if order.token is not None:
+            token_id = self._stores.email_senders.usable_token(order.account, order.token)
+        by_password = order.password is not None and password_matches(
+            order.password, account.password_hash if account else ""
+        )
+        if account is None:
+            return False, None
+        return by_password or token_id is not None, None if by_password else token_id
+
+    def _count_login(self, order: Order) -> dict[str, str] | Answer:
+        if order.limits is None:
+            return {}
+        limits = [("account", order.account, order.limits.limit_logins)]
+        if order.source:
+            limits.append(("source", order.source, order.limits.limit_source_logins))
+        keys: dict[str, str] = {}
+        for kind, who, limit in limits:
+            key = f"login:{order.trigger}:{kind}:{who}"
+            if not self._stores.limits.take(key, limit):
+                for taken in keys.values():
+                    self._stores.limits.give_back(taken)
+                return Answer("locked_out", retry_after_s=self._stores.limits.wait_s(key))
+            keys[kind] = key
+        return keys
+
+    # --- whether it may be called ----------------------------------------------------------------------------------
+
+    def _legs_trouble(self, order: Order, account: AccountView) -> str:
+        """Why the two numbers may not be connected at this account's expense; "" when they may."""
+        code = CallOptions.parse(order.options).access_code
+        reason, rate_a = number_trouble(self._stores, account, order.number_a, code)
+        if rate_a is None:
+            return reason
+        rates = [rate_a]
+        if order.number_b:
+            reason, rate_b = number_trouble(self._stores, account, order.number_b, code)
+            if rate_b is None:
+                return {"own_number": "own_destination"}.get(reason, "destination_not_allowed")
+            rates.append(rate_b)
+        if self._first_seconds_are_paid(account, rates):
+            return ""
+        return funds_trouble(self._stores, account.book_id)
+
+    def _first_seconds_are_paid(self, account: AccountView, rates: list[RateView]) -> bool:
+        now_us = self._clock.now_us()
+        first_micros = sum(least_micros(rate.price, now_us) for rate in rates)
+        return first_micros <= self._stores.ledger.available_micros(account.book_id)
+
+    def _within_limits(self, order: Order, account: AccountView) -> Answer:
+        """Count a callback that nothing else speaks against; the number before the rest, which it must not use up."""
+        if order.limits is None:
+            return Answer()
+        checks = [("number", order.number_a, order.limits.limit_number)]
+        if not order.shared:
+            checks.append(("account", account.number, order.limits.limit_account))
+        checks.append(("instance", order.instance, order.limits.limit_instance))
+        for kind, who, limit in checks:
+            answer = self._take(order, kind, who, limit)
+            if answer.reason:
+                return answer
+        return Answer()
+
+    def _take(self, order: Order, kind: str, who: str, limit: Limit) -> Answer:
+        key = f"request:{order.trigger}:{order.instance}:{kind}:{who}"
+        if self._stores.limits.take(key, limit):
+            return Answer()
+        return Answer("too_many_requests", retry_after_s=self._stores.limits.wait_s(key))
+
+
+def log_answer(order: Order, answer: Answer) -> None:
+    """One line about what became of an order."""
+    log.info(
+        "request.refused" if answer.reason else "request.accepted",
+        **({"reason": answer.reason} if answer.reason else {"call": answer.request_id}),
+        trigger=order.trigger,
+        instance=order.instance,
+        number_a=numbers.mask(order.number_a),
+        number_b=numbers.mask(order.number_b),
+    )
+
+
+def _numbers_trouble(order: Order) -> str:
+    if not numbers.is_dialable(order.number_a):
+        return "bad_callback_number"
+    if order.number_b and not numbers.is_dialable(order.number_b):
+        return "bad_destination"
+    return "same_number" if order.number_a == order.number_b else ""

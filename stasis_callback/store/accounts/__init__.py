@@ -1,0 +1,1 @@
+"""Customers, products, accounts and their aliases, vouchers, codes and passwords."""

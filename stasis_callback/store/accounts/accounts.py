@@ -1,0 +1,377 @@
+"""Customers, products and accounts: finding and changing them. Money is in `ledger.py`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import format_amount, parse_currency
+from stasis_callback.core.numbers import is_dialable
+from stasis_callback.store.accounts import checks
+from stasis_callback.store.accounts.passwords import hash_password
+from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product, ProductCode, SpeedDial
+from stasis_callback.store.accounts.view import AccountView as AccountView
+from stasis_callback.store.accounts.view import account_view, select_accounts
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.names import by_name, checked_name, is_new
+from stasis_callback.store.money.ledger import Ledger
+from stasis_callback.store.money.reading import amounts, with_books
+from stasis_callback.store.rates.tables import Tariff
+
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
+_SPEED_KEY = re.compile(r"[0-9]{1,2}", re.ASCII)
+KINDS = ("debit", "credit", "subordinate")
+
+
+class Accounts:
+    """Customers, products and accounts."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, clock: Clock, has_calls: Callable[[int], bool]
+    ) -> None:
+        """`has_calls` says whether calls of an account wait or are under way, its own or such as it pays for."""
+        self._database = database
+        self._ledger = ledger
+        self._clock = clock
+        self._has_calls = has_calls
+
+    def _one_by_one(self) -> None:
+        """Customers, products and accounts change one after the other: what is unique is looked up first."""
+        self._database.lock("accounts")
+
+    # --- customers and products --------------------------------------------------------------------------------
+
+    @unit
+    def add_customer(self, name: str, currency: str) -> None:
+        """Raises InvalidInput when the name is taken or the currency is none."""
+        self._one_by_one()
+        if is_new(self._database, Customer, name, "customer"):
+            Customer.create(
+                name=checked_name(name), currency=parse_currency(currency), created_at_us=self._clock.now_us()
+            )
+
+    @staticmethod
+    def tariffs_sold() -> set[int]:
+        """The tariffs of all products. Within a `read` or a unit."""
+        sold = Product.select(Product.tariff) | ProductCode.select(ProductCode.tariff)
+        return {tariff_id for (tariff_id,) in sold.tuples()}
+
+    @read
+    def customers(self) -> list[dict[str, object]]:
+        """Every customer by name."""
+        rows = with_books(Customer.select(Customer), Customer).order_by(Customer.name)
+        return [{"name": c.name, "currency": c.currency} | amounts(c.book) for c in rows]
+
+    @unit
+    def set_customer(
+        self,
+        name: str,
+        *,
+        credit_limit_micros: int | None = None,
+        daily_cap_micros: int | None = None,
+        no_daily_cap: bool = False,
+    ) -> None:
+        """Change the funds that a customer's subordinate accounts share. Raises InvalidInput."""
+        self._one_by_one()
+        book_id = self._shared_book(by_name(Customer, name, "customer"))
+        if credit_limit_micros is not None:
+            self._ledger.set_credit_limit(book_id, credit_limit_micros)
+        if daily_cap_micros is not None or no_daily_cap:
+            self._ledger.set_daily_cap(book_id, daily_cap_micros)
+
+    @unit
+    def customer_book(self, name: str) -> int:
+        """The book that a customer's subordinate accounts share; opened when it is first asked for."""
+        self._one_by_one()
+        return self._shared_book(by_name(Customer, name, "customer"))
+
+    def _shared_book(self, customer: Customer) -> int:
+        if customer.book_id is None:
+            book_id = self._ledger.open_book(f"customer:{customer.name}", customer.currency)
+            Customer.update(book=book_id).where(Customer.id == customer.id).execute()
+            return book_id
+        return int(customer.book_id)
+
+    @unit
+    def add_product(self, name: str, tariff: str) -> None:
+        """Raises InvalidInput when the name is taken or there is no such tariff."""
+        self._one_by_one()
+        if is_new(self._database, Product, name, "product"):
+            Product.create(
+                name=checked_name(name),
+                tariff=by_name(Tariff, tariff, "tariff"),
+                created_at_us=self._clock.now_us(),
+            )
+
+    @unit
+    def set_product(self, name: str, tariff: str, access_code: str = "") -> None:
+        """Give a product another tariff, for one access code or as its usual one, from the next call on."""
+        self._one_by_one()
+        product = by_name(Product, name, "product")
+        new = by_name(Tariff, tariff, "tariff")
+        if product.tariff.currency != new.currency:
+            raise InvalidInput(f"tariff {tariff!r} is in {new.currency}, the product's accounts are not")
+        if not access_code:
+            Product.update(tariff=new).where(Product.id == product.id).execute()
+            return
+        ProductCode.insert(product=product, access_code=access_code, tariff=new).on_conflict(
+            conflict_target=[ProductCode.product, ProductCode.access_code], preserve=[ProductCode.tariff]
+        ).execute()
+
+    @read
+    def products(self) -> list[dict[str, object]]:
+        """Every product by name, with its tariff; `access_codes` are the tariffs in place of its usual one."""
+        codes: dict[int, dict[str, str]] = {}
+        for code in ProductCode.select(ProductCode, Tariff).join(Tariff).order_by(ProductCode.access_code):
+            codes.setdefault(code.product_id, {})[code.access_code] = code.tariff.name
+        return [
+            {
+                "name": p.name,
+                "tariff": p.tariff.name,
+                "currency": p.tariff.currency,
+                "access_codes": codes.get(p.id, {}),
+            }
+            for p in Product.select(Product, Tariff).join(Tariff).order_by(Product.name)
+        ]
+
+    # --- accounts ------------------------------------------------------------------------------------------------
+
+    @unit
+    def add(
+        self,
+        number: str,
+        *,
+        customer: str,
+        product: str,
+        kind: str = "",
+        credit_limit_micros: int = 0,
+        callback_number: str = "",
+        aliases: Collection[str] = (),
+        batch: str = "",
+    ) -> AccountView:
+        """Open an account with nothing in it. Raises InvalidInput and changes nothing when something is wrong.
+
+        `kind` is by default `credit` with a credit limit, else `debit`.
+        """
+        kind = kind or ("credit" if credit_limit_micros else "debit")
+        if kind not in KINDS:
+            raise InvalidInput(f"{kind!r} is not a kind of account: write one of {', '.join(KINDS)}")
+        if credit_limit_micros and kind != "credit":
+            raise InvalidInput(f"a {kind} account has no credit limit of its own: leave one of the two out")
+        self._one_by_one()
+        owner = by_name(Customer, customer, "customer")
+        bought = by_name(Product, product, "product")
+        if owner.currency != bought.tariff.currency:
+            raise InvalidInput(
+                f"customer {customer!r} pays in {owner.currency}, product {product!r} is rated in "
+                f"{bought.tariff.currency}: they must agree"
+            )
+        known = (
+            Account.get_or_none(Account.number == number)
+            if self._database.repeated(f"account:{number}")
+            else None
+        )
+        if known is not None:
+            return self.get(known.id)
+        self._free_number(number)
+        account = Account.create(
+            number=number,
+            customer=owner,
+            product=bought,
+            book=self._shared_book(owner)
+            if kind == "subordinate"
+            else self._ledger.open_book(
+                f"account:{number}", owner.currency, credit_limit_micros=credit_limit_micros
+            ),
+            kind=kind,
+            batch=batch,
+            status="active",
+            callback_number=checks.callback_number(callback_number),
+            language="",
+            password_hash="",
+            created_at_us=self._clock.now_us(),
+        )
+        self._set_aliases(account.id, aliases)
+        return self.get(account.id)
+
+    @unit
+    def change(
+        self,
+        number: str,
+        *,
+        status: str | None = None,
+        product: str | None = None,
+        callback_number: str | None = None,
+        expires_at_us: int | None = None,
+        never_expires: bool = False,
+        days_after_first_use: int | None = None,
+        days_after_last_use: int | None = None,
+        simultaneous_calls: int | None = None,
+        credit_limit_micros: int | None = None,
+        daily_cap_micros: int | None = None,
+        no_daily_cap: bool = False,
+        aliases: Collection[str] | None = None,
+        language: str | None = None,
+        password: str | None = None,
+        speed_dials: Mapping[str, str] | None = None,
+    ) -> AccountView:
+        """Change what is given, all or nothing. Raises InvalidInput when a value cannot be used."""
+        self._one_by_one()
+        account = Account.get_or_none(Account.number == number)
+        if account is None:
+            raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
+        texts = (
+            ("status", checks.status, status),
+            ("callback_number", checks.callback_number, callback_number),
+            ("language", checks.language, language),
+            ("password_hash", hash_password, password),
+            ("product", partial(self._same_currency, account), product),
+        )
+        counts = (
+            ("days_after_first_use", checks.days, days_after_first_use),
+            ("days_after_last_use", checks.days, days_after_last_use),
+            ("simultaneous_calls", checks.simultaneous_calls, simultaneous_calls),
+        )
+        values: dict[str, object] = {name: check(text) for name, check, text in texts if text is not None}
+        values |= {name: check(count) for name, check, count in counts if count is not None}
+        if never_expires or expires_at_us is not None:
+            values["expires_at_us"] = expires_at_us
+        if credit_limit_micros is not None:
+            values["kind"] = "credit" if credit_limit_micros else "debit"
+        # The account before its book, as the end of a leg locks them.
+        if values:
+            Account.update(values).where(Account.id == account.id).execute()
+        self._change_funds(account, credit_limit_micros, daily_cap_micros, no_daily_cap)
+        if aliases is not None:
+            self._set_aliases(account.id, aliases)
+        if speed_dials is not None:
+            self._set_speed_dials(account.id, speed_dials)
+        return self.get(account.id)
+
+    def _change_funds(
+        self,
+        account: Account,
+        credit_limit_micros: int | None,
+        daily_cap_micros: int | None,
+        no_daily_cap: bool,
+    ) -> None:
+        """Limits of the account's own book."""
+        if credit_limit_micros is None and daily_cap_micros is None and not no_daily_cap:
+            return
+        if account.kind == "subordinate":
+            raise InvalidInput("a subordinate account spends its customer's funds: see `customer set`")
+        if credit_limit_micros is not None:
+            self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
+        if daily_cap_micros is not None or no_daily_cap:
+            self._ledger.set_daily_cap(account.book_id, daily_cap_micros)
+
+    @unit
+    def close(self, number: str, *, write_off: bool, operator: str) -> AccountView:
+        """Close an account for good. Raises InvalidInput while a call is under way, or money has no other owner.
+
+        `write_off` books what is left (or owed) to the house's adjustments.
+        """
+        self._one_by_one()
+        account = self.named(number)
+        if self._has_calls(account.id):
+            raise InvalidInput(f"a call of account {account.number} is under way: close it afterwards")
+        left = 0 if account.kind == "subordinate" else account.balance_micros
+        if left and not write_off:
+            amount = format_amount(left, account.currency)
+            raise InvalidInput(f"account {account.number} has {amount} left: pay it out, or --write-off")
+        self.change(account.number, status="closed")  # the account before its book
+        if left:
+            key = f"close:{account.number}:{self._clock.now_us()}"
+            self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
+        return self.get(account.id)
+
+    @unit
+    def add_alias(self, account_id: int, alias: str) -> bool:
+        """Give an account one more id; False when it is taken or cannot be one."""
+        self._one_by_one()
+        if self._database.noted(f"alias:{alias}") and Alias.get_or_none(Alias.number == alias) is not None:
+            return True
+        try:
+            self._free_number(alias)
+        except InvalidInput:
+            return False
+        self._database.note(f"alias:{alias}")
+        Alias.create(number=alias, account=account_id)
+        return True
+
+    @read
+    def find(self, number: str) -> AccountView | None:
+        """The account with this id, or with this alias."""
+        row = select_accounts().where(Account.number == number).first()
+        if row is None:
+            alias = Alias.get_or_none(Alias.number == number)
+            row = select_accounts().where(Account.id == alias.account_id).first() if alias else None
+        return account_view(row) if row else None
+
+    @read
+    def tariff_for(self, account: AccountView, access_code: str) -> int:
+        """The tariff (row id) that rates an account's calls with this access code."""
+        if not access_code:
+            return account.tariff_id
+        code = ProductCode.get_or_none(
+            ProductCode.access_code == access_code,
+            ProductCode.product == Product.select(Product.id).where(Product.name == account.product),
+        )
+        return int(code.tariff_id) if code else account.tariff_id
+
+    def named(self, number: str) -> AccountView:
+        """The account with this id or alias. Raises InvalidInput when there is none."""
+        account = self.find(number)
+        if account is None:
+            raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
+        return account
+
+    @read
+    def get(self, account_id: int) -> AccountView:
+        """The account with this row id, as it is now."""
+        return account_view(select_accounts().where(Account.id == account_id).get())
+
+    @read
+    def all(self) -> list[AccountView]:
+        """Every account by id."""
+        return [account_view(row) for row in select_accounts().order_by(Account.number)]
+
+    @read
+    def languages(self) -> set[str]:
+        """The languages that accounts are spoken to in, other than their access number's."""
+        return {row.language for row in Account.select(Account.language).distinct() if row.language}
+
+    @staticmethod
+    def _same_currency(account: Account, product: str) -> Product:
+        new = by_name(Product, product, "product")
+        if new.tariff.currency != account.book.currency:
+            raise InvalidInput(f"product {product!r} is rated in {new.tariff.currency}, the account is not")
+        return new
+
+    @staticmethod
+    def _free_number(number: str) -> None:
+        if not _ACCOUNT_ID.fullmatch(number):
+            raise InvalidInput(
+                f"{number!r} is not an account id: use 1 to 64 letters, digits, dots, dashes, underscores or @"
+            )
+        taken = Account.get_or_none(Account.number == number) or Alias.get_or_none(Alias.number == number)
+        if taken:
+            raise InvalidInput(f"{number!r} is an account or an alias already")
+
+    def _set_aliases(self, account_id: int, aliases: Iterable[str]) -> None:
+        Alias.delete().where(Alias.account == account_id).execute()
+        for alias in aliases:
+            self._free_number(alias)
+            Alias.create(number=alias, account=account_id)
+
+    def _set_speed_dials(self, account_id: int, speed_dials: Mapping[str, str]) -> None:
+        SpeedDial.delete().where(SpeedDial.account == account_id).execute()
+        for key, number in speed_dials.items():
+            if not _SPEED_KEY.fullmatch(key) or not is_dialable(number):
+                raise InvalidInput(
+                    f"speed dial {key}={number}: write one or two digits, = and 3 to 15 digits"
+                )
+            SpeedDial.create(account=account_id, key=key, number=number)

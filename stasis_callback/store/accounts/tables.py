@@ -1,0 +1,94 @@
+"""The tables of customers, products and accounts. No behaviour here.
+
+Amounts are micros, times microseconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from peewee import BigIntegerField, DeferredForeignKey, ForeignKeyField, IntegerField
+
+from stasis_callback.store.database.tables import Table, TextField
+from stasis_callback.store.rates.tables import Tariff
+
+
+class Customer(Table):
+    """Who is billed: a person or a company with one or more accounts. `book` is for those that share its funds."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    book = DeferredForeignKey("Book", null=True)
+    created_at_us = BigIntegerField()
+
+
+class Product(Table):
+    """What an account buys: the tariff its calls are rated by."""
+
+    name = TextField(unique=True)
+    tariff = ForeignKeyField(Tariff)
+    created_at_us = BigIntegerField()
+
+
+class ProductCode(Table):
+    """The tariff that a product's calls with this access code are rated by, in place of its usual one."""
+
+    product = ForeignKeyField(Product, backref="codes")
+    access_code = TextField()
+    tariff = ForeignKeyField(Tariff)
+
+    class Meta:
+        indexes = ((("product", "access_code"), True),)
+
+
+class Account(Table):
+    """A subscriber's account. `number` is the account id people know; the money is in its book."""
+
+    number = TextField(unique=True)
+    customer = ForeignKeyField(Customer)
+    product = ForeignKeyField(Product)
+    book = DeferredForeignKey("Book")
+    status = TextField()
+    callback_number = TextField()
+    language = TextField()
+    password_hash = TextField()
+    expires_at_us = BigIntegerField(null=True)
+    kind = TextField()
+    batch = TextField(default="")
+    simultaneous_calls = IntegerField(default=1)
+    days_after_first_use = IntegerField(null=True)
+    days_after_last_use = IntegerField(null=True)
+    first_used_at_us = BigIntegerField(null=True)
+    last_used_at_us = BigIntegerField(null=True)
+    created_at_us = BigIntegerField()
+
+
+class Alias(Table):
+    """A further id of an account, such as the number of a second phone."""
+
+    number = TextField(primary_key=True)
+    account = ForeignKeyField(Account, backref="aliases")
+
+
+class SpeedDial(Table):
+    """A number behind one or two keys, for one account."""
+
+    account = ForeignKeyField(Account, backref="speed_dials")
+    key = TextField()
+    number = TextField()
+
+    class Meta:
+        indexes = ((("account", "key"), True),)
+
+
+class Voucher(Table):
+    """Money on paper: whoever knows the code, of which only a hash is kept, adds it to an account, once."""
+
+    code_hash = TextField(unique=True)
+    batch = TextField()
+    amount_micros = BigIntegerField()
+    currency = TextField()
+    state = TextField()
+    expires_at_us = BigIntegerField(null=True)
+    redeemed_by = ForeignKeyField(Account, null=True)
+    redeemed_at_us = BigIntegerField(null=True)
+    created_at_us = BigIntegerField()
+    seal = TextField(default="")

@@ -1,0 +1,243 @@
+"""Vouchers: money on paper. Whoever knows the code adds it to an account, once.
+
+A code is shown when it is made and never again: the database keeps a slow hash (scrypt), so that who reads the
+database cannot spend what is in it. The hash has no salt of its own, because a voucher is found by it; that is why
+codes are random and long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from peewee import JOIN, ModelSelect, fn
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
+from stasis_callback.store.accounts.codes import code_hash, random_codes
+from stasis_callback.store.accounts.tables import Account, Voucher
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.drafts import Draft, drafting
+from stasis_callback.store.database.names import checked_name
+from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.database.statements import insert_rows
+from stasis_callback.store.money.chain import seal, voucher_content
+from stasis_callback.store.money.ledger import Ledger
+
+BATCH_LIMIT = 100_000
+_SALT = b"stasis-callback voucher"
+_DRAFT = "vouchers:"
+"""With the name of the batch: the key of a batch that is being made."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherView:
+    """A voucher without its code, which nobody knows but its holder."""
+
+    id: int
+    batch: str
+    amount_micros: int
+    currency: str
+    state: str
+    expires_at_us: int | None
+    redeemed_by: str
+    redeemed_at_us: int | None
+
+
+class Vouchers:
+    """Making, redeeming and blocking vouchers."""
+
+    def __init__(self, database: Database, ledger: Ledger, clock: Clock) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._clock = clock
+
+    def generate(
+        self,
+        batch: str,
+        count: int,
+        amount_micros: int,
+        currency: str,
+        *,
+        length: int,
+        alphabet: str,
+        expires_at_us: int | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+        hand_over: Callable[[list[str]], None] = lambda _codes: None,
+    ) -> list[str]:
+        """Make a batch of vouchers, all or nothing; their codes, which are kept nowhere. Raises InvalidInput.
+
+        `hand_over` gets the codes when all vouchers are written and before any of them is worth something: when it
+        fails there are none.
+        """
+        if not 1 <= count <= BATCH_LIMIT:
+            raise InvalidInput(f"{count} vouchers: make 1 to {BATCH_LIMIT} at a time")
+        if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(
+                f"a voucher is worth more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+            )
+        codes = random_codes(count, length, alphabet)
+        hashes = []
+        for done, code in enumerate(codes, start=1):
+            hashes.append(_hash(code))
+            progress(done, count)
+        now_us = self._clock.now_us()
+        said = checked_name(batch), amount_micros, parse_currency(currency), expires_at_us, now_us
+        with drafting(
+            self._database,
+            self._clock,
+            f"{_DRAFT}{batch}",
+            busy=f"batch {batch!r} is being made by another command: wait until that is over",
+            may_begin=lambda: _require_new(batch),
+            remove_some=lambda: remove_drafted_vouchers(batch),
+        ) as writing:
+            writing.write(hashes, lambda some: _insert(some, *said))
+            hand_over(codes)
+            writing.publish(lambda: None, lambda: Voucher.get_or_none(code_hash=hashes[0]) is not None)
+        return codes
+
+    def redeem(self, code: str, account_number: str) -> VoucherView:
+        """Add a voucher's money to an account: once, whoever tries at the same time.
+
+        Raises InvalidInput: the same words for a code that is unknown, used, blocked or expired.
+        """
+        hashed = _hash(code)  # before the transaction: it takes its time
+        return self._database.unit(lambda: self._redeem(hashed, account_number))
+
+    def _redeem(self, hashed: str, account_number: str) -> VoucherView:
+        now_us = self._database.noted("redeemed") or self._clock.now_us()
+        account = Account.get_or_none(Account.number == account_number)
+        if account is None or account.status == "closed":
+            raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
+        voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
+        if voucher is not None and self._database.noted("redeemed") and voucher.redeemed_by_id == account.id:
+            return _view(_select().where(Voucher.id == voucher.id).get())
+        if voucher is None or not self._take(voucher, account, now_us):
+            raise InvalidInput("that code is not one of a voucher that can be used")
+        self._database.note("redeemed", now_us)
+        if voucher.currency != account.book.currency:
+            raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
+        # Paying in is a use: the days after the first and the last one count from now. The account before its book.
+        Account.update(
+            first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
+        ).where(Account.id == account.id).execute()
+        about = voucher.seal, account.id, now_us
+        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id, about)
+        return _view(_select().where(Voucher.id == voucher.id).get())
+
+    @staticmethod
+    def _take(voucher: Voucher, account: Account, now_us: int) -> bool:
+        """Redeem it if it can be: one statement, so that of any number who try at once one does."""
+        if voucher.batch in _unfinished():
+            return False
+        not_expired = Voucher.expires_at_us.is_null() | (Voucher.expires_at_us > now_us)
+        taken = Voucher.update(state="redeemed", redeemed_by=account.id, redeemed_at_us=now_us).where(
+            Voucher.id == voucher.id, Voucher.state == "new", not_expired
+        )
+        return bool(taken.execute())
+
+    def block(self, batch: str, *, blocked: bool) -> int:
+        """Make the unused vouchers of a batch unusable, or usable again; how many were changed."""
+        old, new = ("new", "blocked") if blocked else ("blocked", "new")
+        if batch not in {record["batch"] for record in self.batches()}:
+            raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
+        some = Voucher.select(Voucher.id).where(Voucher.batch == batch, Voucher.state == old)
+        pace, changed = Pace(self._clock), 0
+        while rows := self._change(some.limit(ROWS_AT_ONCE), new):
+            changed += rows
+            pace.rest()
+        return changed
+
+    @unit
+    def _change(self, some: ModelSelect[Voucher], state: str) -> int:
+        return int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
+
+    @read
+    def batches(self) -> list[dict[str, object]]:
+        """Every batch with what has become of it."""
+        rows = (
+            Voucher.select(
+                Voucher.batch,
+                Voucher.amount_micros,
+                Voucher.currency,
+                Voucher.state,
+                fn.COUNT(Voucher.id).alias("number"),
+            )
+            .where(Voucher.batch.not_in(_unfinished()))
+            .group_by(Voucher.batch, Voucher.amount_micros, Voucher.currency, Voucher.state)
+            .order_by(Voucher.batch)
+        )
+        batches: dict[str, dict[str, object]] = {}
+        for row in rows:
+            record = batches.setdefault(
+                row.batch,
+                {"batch": row.batch, "amount_micros": row.amount_micros, "currency": row.currency}
+                | dict.fromkeys(("new", "redeemed", "blocked"), 0),
+            )
+            record[row.state] = int(row.number)
+        return list(batches.values())
+
+    @read
+    def of_batch(self, batch: str, limit: int = 1000) -> list[VoucherView]:
+        """The vouchers of a batch, without their codes."""
+        rows = _select().where(Voucher.batch == batch, Voucher.batch.not_in(_unfinished()))
+        return [_view(row) for row in rows.order_by(Voucher.id).limit(limit)]
+
+
+def _unfinished() -> list[str]:
+    """Batches that are being made, or whose maker died: their vouchers do not count."""
+    keys = Draft.select(Draft.key).where(Draft.key.startswith(_DRAFT))
+    return [row.key.removeprefix(_DRAFT) for row in keys]
+
+
+def _require_new(batch: str) -> None:
+    if Voucher.get_or_none(Voucher.batch == batch) is not None:
+        raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
+
+
+def remove_drafted_vouchers(batch: str) -> int:
+    """Within a transaction: remove some vouchers of a batch that was never finished."""
+    some = Voucher.select(Voucher.id).where(Voucher.batch == batch).limit(ROWS_AT_ONCE)
+    return int(Voucher.delete().where(Voucher.id.in_(some)).execute())
+
+
+def _insert(
+    hashes: Sequence[str],
+    batch: str,
+    amount_micros: int,
+    currency: str,
+    expires_at_us: int | None,
+    now_us: int,
+) -> None:
+    rows = []
+    for hashed in hashes:
+        content = voucher_content(hashed, batch, amount_micros, currency, expires_at_us, now_us)
+        rows.append((hashed, batch, amount_micros, currency, "new", expires_at_us, now_us, seal("", content)))
+    columns = (
+        "code_hash", "batch", "amount_micros", "currency", "state", "expires_at_us", "created_at_us", "seal",
+    )  # fmt: skip
+    insert_rows(Voucher, columns, rows)
+
+
+def _select() -> ModelSelect[Voucher]:
+    return Voucher.select(Voucher, Account).join(Account, JOIN.LEFT_OUTER)
+
+
+@lru_cache(maxsize=1)
+def _hash(code: str) -> str:
+    return code_hash(code, _SALT)
+
+
+def _view(row: Voucher) -> VoucherView:
+    return VoucherView(
+        id=row.id,
+        batch=row.batch,
+        amount_micros=row.amount_micros,
+        currency=row.currency,
+        state=row.state,
+        expires_at_us=row.expires_at_us,
+        redeemed_by=row.redeemed_by.number if row.redeemed_by else "",
+        redeemed_at_us=row.redeemed_at_us,
+    )

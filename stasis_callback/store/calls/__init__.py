@@ -1,0 +1,1 @@
+"""Callbacks, their legs, call records, steps and reports."""

@@ -1,0 +1,389 @@
+"""Legs and xDRs: what was dialled, what answered, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Literal, NamedTuple
+
+from peewee import JOIN
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import NotOurs, require
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.progress import Step
+from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
+from stasis_callback.core.states import HoldState, LegState
+from stasis_callback.store.accounts.tables import Account
+from stasis_callback.store.accounts.view import AccountView
+from stasis_callback.store.calls.steps import note_step
+from stasis_callback.store.calls.tables import Leg, Xdr
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.identity import Identity
+from stasis_callback.store.database.statements import insert, run
+from stasis_callback.store.money.ledger import Ledger
+from stasis_callback.store.money.reading import open_holds
+from stasis_callback.store.money.views import CallRecord
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.tables import Trunk
+from stasis_callback.store.rates.tariffs import Tariffs
+from stasis_callback.store.rates.trunks import Carrier
+
+Side = Literal["a", "b"]
+Source = Literal["events", "cel", "estimated"]
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """A leg that is not settled yet."""
+
+    id: str
+    request_id: str
+    side: Side
+    number: str
+    account_id: int
+    rate_id: int
+    terms_id: int
+    dialed_at_us: int
+    answered_at_us: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LegEnd:
+    """How a leg ended. Times are Asterisk's own, in microseconds; `source` says how we know them."""
+
+    answered_at_us: int | None
+    ended_at_us: int
+    outcome: Outcome
+    cause: int
+    source: Source
+    clock_suspect: bool = False
+    """Wall clock and steady clock disagreed: the shorter time counts."""
+
+    @property
+    def duration_us(self) -> int:
+        """Answer to hang-up; 0 for an unanswered leg."""
+        return 0 if self.answered_at_us is None else max(self.ended_at_us - self.answered_at_us, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class XdrView:
+    """One line of the call records. Amounts in micros, times in microseconds."""
+
+    leg_id: str
+    request_id: str
+    side: Side
+    account: str
+    number: str
+    prefix: str
+    dialed_at_us: int
+    answered_at_us: int | None
+    ended_at_us: int
+    duration_us: int
+    charged_s: int
+    amount_micros: int
+    overrun_micros: int
+    currency: str
+    outcome: str
+    cause: int
+    source: str
+    trunk: str = ""
+    """The trunk it went over; "" for the one of the settings."""
+    cost_micros: int = 0
+    """What we pay for it, in `cost_currency`; that is "" where it is not known."""
+    cost_currency: str = ""
+    clock_suspect: bool = False
+    """A clock was stepped during the call: the shorter of two measured times was charged."""
+
+
+_LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
+    leg.dialed_at_us, leg.answered_at_us, account.number, book.currency,
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency
+    FROM leg JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
+    LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
+    WHERE leg.id = ? FOR NO KEY UPDATE OF leg"""
+
+_KNOWN_LEG = (
+    """SELECT leg.request_id, hold.state FROM leg LEFT JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?"""
+)
+_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR NO KEY UPDATE"
+_SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
+_USED = (
+    "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
+)
+
+
+class _LockedLeg(NamedTuple):
+    """What settling needs of a leg, which no other transaction changes before this one is over."""
+
+    request_id: str
+    side: Side
+    number: str
+    account_id: int
+    rate_id: int
+    terms_id: int
+    state: str
+    dialed_at_us: int
+    answered_at_us: int | None
+    account: str
+    currency: str
+    trunk_id: int | None
+    cost_rate_id: int | None
+    cost_terms_id: int | None
+    trunk: str | None
+    cost_currency: str | None
+
+
+_XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account", "trunk"))
+
+
+class Calls:
+    """The leg and xDR tables."""
+
+    def __init__(
+        self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock, me: Identity
+    ) -> None:
+        self._database = database
+        self._me = me
+        self._ledger = ledger
+        self._tariffs = tariffs
+        self._clock = clock
+
+    def lock(self, *leg_ids: str, books: Iterable[int], request_id: str = "") -> None:
+        """Within a transaction that changes more than one hold or book: keep others off all of them first.
+
+        Everybody locks in one order: the request, its legs, the account, holds, books; of one kind by id. So no two
+        ever wait for each other.
+        """
+        if request_id:
+            run("SELECT 1 FROM request WHERE id = ? FOR NO KEY UPDATE", request_id)
+        for leg_id in sorted(leg_ids):
+            run("SELECT 1 FROM hold WHERE leg_id = ? FOR NO KEY UPDATE", leg_id)
+        for book_id in sorted(set(books)):
+            run("SELECT 1 FROM book WHERE id = ? FOR NO KEY UPDATE", book_id)
+
+    @unit
+    def open_leg(
+        self,
+        leg_id: str,
+        request_id: str,
+        side: Side,
+        number: str,
+        payer: AccountView,
+        rate: RateView,
+        hold_micros: int,
+        carrier: Carrier | None = None,
+        *,
+        dialed_at_us: int | None = None,
+    ) -> bool:
+        """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
+
+        Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
+        `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
+        `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
+        another node has taken the call over.
+        """
+        # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
+        mine = run(_MINE, request_id, self._me.incarnation)
+        known = run(_KNOWN_LEG, leg_id).fetchone()
+        if mine.fetchone() is None:
+            raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
+        if known is not None:
+            require(known[0] == request_id and known[1] == HoldState.OPEN, f"leg {leg_id} was used before")
+            return True
+        now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
+        insert(
+            Leg,
+            id=leg_id,
+            request_id=request_id,
+            side=side,
+            number=number,
+            account_id=payer.id,
+            rate_id=rate.id,
+            terms_id=rate.terms_id,
+            state=LegState.DIALING.value,
+            dialed_at_us=now_us,
+            **_carried(carrier),
+        )
+        held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
+        if not held:
+            run("DELETE FROM leg WHERE id = ?", leg_id)
+        elif side == "b":
+            note_step(request_id, Step.CALLING_SECOND, now_us)
+        return held
+
+    @unit
+    def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
+        """Asterisk has reported the answer."""
+        leg = Leg.get_by_id(leg_id)
+        changed = (
+            Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
+            .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
+            .execute()
+        )
+        self._used(leg.account_id, answered_at_us)
+        if changed and leg.side == "b":
+            note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
+
+    @staticmethod
+    def _used(account_id: int, at_us: int) -> None:
+        """A call was answered: the days an account has after its first and its last use count from now."""
+        run(_USED, at_us, at_us, account_id)
+
+    @unit
+    def settle(self, leg_id: str, end: LegEnd) -> XdrView:
+        """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
+        row = run(_LOCK_LEG, leg_id).fetchone()
+        require(row is not None, f"there is no leg {leg_id}")
+        leg = _LockedLeg(*row)
+        if leg.state == LegState.SETTLED:
+            return _xdr(Xdr.get(Xdr.leg == leg_id))
+        if end.answered_at_us is not None:
+            self._used(leg.account_id, end.answered_at_us)
+        xdr = self._charge(leg_id, leg, end)
+        self._close(leg_id, leg, xdr)
+        return xdr
+
+    def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView) -> None:
+        """Note a leg as settled."""
+        now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
+        run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
+        if leg.side == "b":
+            note_step(leg.request_id, Step.SECOND_ENDED, now_us)
+
+    def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        """Close the leg's hold, charged or not, and write the call record."""
+        xdr = self._rated(leg_id, leg, end)
+
+        def record(overrun_micros: int) -> CallRecord:
+            nonlocal xdr
+            xdr = replace(xdr, overrun_micros=overrun_micros)
+            values: dict[str, object] = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
+            values |= {"account_id": leg.account_id, "trunk_id": leg.trunk_id}
+            values["created_at_us"] = self._clock.now_us()
+            return CallRecord(Xdr, values, (leg.rate_id, leg.terms_id, leg.cost_rate_id, leg.cost_terms_id))
+
+        if xdr.amount_micros:
+            self._ledger.settle(leg_id, xdr.amount_micros, record)
+        else:
+            self._ledger.void(leg_id, record)
+        return xdr
+
+    def _rated(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        """The call record but for what the leg cost above its hold."""
+        price = self._tariffs.version(leg.rate_id, leg.terms_id).price
+        seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
+        return XdrView(
+            leg_id=leg_id,
+            request_id=leg.request_id,
+            side=leg.side,
+            account=leg.account,
+            number=leg.number,
+            prefix=price.rate.prefix,
+            dialed_at_us=leg.dialed_at_us,
+            answered_at_us=end.answered_at_us,
+            ended_at_us=end.ended_at_us,
+            duration_us=end.duration_us,
+            charged_s=billed_seconds(price, seconds),
+            amount_micros=cost_micros(price, seconds, end.answered_at_us or 0),
+            overrun_micros=0,
+            currency=leg.currency,
+            outcome=end.outcome.value,
+            cause=end.cause,
+            source=end.source,
+            trunk=leg.trunk or "",
+            cost_micros=self._cost_micros(leg, seconds, end),
+            cost_currency=leg.cost_currency or "",
+            clock_suspect=end.clock_suspect,
+        )
+
+    def _cost_micros(self, leg: _LockedLeg, seconds: int, end: LegEnd) -> int:
+        """What we pay for the same seconds, by the rate that was noted with the leg."""
+        if leg.cost_rate_id is None or leg.cost_terms_id is None:
+            return 0
+        price = self._tariffs.version(leg.cost_rate_id, leg.cost_terms_id).price
+        return cost_micros(price, seconds, end.answered_at_us or 0)
+
+    @read
+    def last_destination(self, account_id: int) -> str | None:
+        """The number that the account's newest leg B went to; None where it is forgotten."""
+        mine = Xdr.select().where(Xdr.account == account_id, Xdr.side == "b")
+        last = mine.order_by(Xdr.id.desc()).first()
+        return str(last.number) if last and last.number_salt else None
+
+    @read
+    def talks_paid_from(self, book_id: int) -> int:
+        """How many legs B have funds of this book held: the calls that share it."""
+        held = [hold.leg_id for hold in open_holds(book_id)]
+        return int(Leg.select().where(Leg.id.in_(held), Leg.side == "b").count())
+
+    @read
+    def open_legs(self, request_id: str | None = None) -> list[LegView]:
+        """Legs that are not settled, of one request or of all."""
+        rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
+        return [leg_view(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
+
+    @read
+    def xdrs(
+        self, *, account: str | None = None, request_id: str | None = None, limit: int = 1000
+    ) -> list[XdrView]:
+        """Call records in the order they ended, the newest `limit` of them."""
+        rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+        rows = rows.order_by(Xdr.id.desc()).limit(limit)
+        if account is not None:
+            rows = rows.where(Account.number == account)
+        if request_id is not None:
+            rows = rows.where(Xdr.request == request_id)
+        return [_xdr(row) for row in reversed(list(rows))]
+
+
+def _carried(carrier: Carrier | None) -> dict[str, object]:
+    if carrier is None:
+        return {}
+    cost = carrier.cost
+    return {"trunk_id": carrier.trunk.id, "cost_rate_id": cost.id, "cost_terms_id": cost.terms_id}
+
+
+def _side(text: str) -> Side:
+    return "a" if text == "a" else "b"
+
+
+def leg_view(row: Leg) -> LegView:
+    """A row of the leg table."""
+    return LegView(
+        row.id,
+        row.request_id,
+        _side(row.side),
+        row.number,
+        row.account_id,
+        row.rate_id,
+        row.terms_id,
+        row.dialed_at_us,
+        row.answered_at_us,
+    )
+
+
+def _xdr(row: Xdr) -> XdrView:
+    return XdrView(
+        leg_id=row.leg_id,
+        request_id=row.request_id,
+        side=_side(row.side),
+        account=row.account.number,
+        number=row.number,
+        prefix=row.prefix,
+        dialed_at_us=row.dialed_at_us,
+        answered_at_us=row.answered_at_us,
+        ended_at_us=row.ended_at_us,
+        duration_us=row.duration_us,
+        charged_s=row.charged_s,
+        amount_micros=row.amount_micros,
+        overrun_micros=row.overrun_micros,
+        currency=row.currency,
+        outcome=row.outcome,
+        cause=row.cause,
+        source=row.source,
+        trunk=row.trunk.name if row.trunk else "",
+        cost_micros=row.cost_micros,
+        cost_currency=row.cost_currency,
+        clock_suspect=row.clock_suspect,
+    )

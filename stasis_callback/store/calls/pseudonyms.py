@@ -1,0 +1,60 @@
+"""Numbers of old calls are forgotten, and the books stay proven.
+
+What stands for a number in the seal of its xDR is a hash over the number and a salt that only this row has. Taking
+both away leaves the hash, from which nobody gets the number back, not by trying all numbers either; and the seal is
+as right as before. This is the one change that the append-only table of xDRs takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.statements import run, run_many
+from stasis_callback.store.money.chain import forgotten, number_hash
+
+_NEXT = """SELECT xdr.ended_at_us, xdr.id, xdr.leg_id, xdr.request_id, xdr.number, xdr.number_salt,
+    request.ani, request.leg_a_number, request.destination, request.finished_at_us
+    FROM xdr JOIN request ON request.id = xdr.request_id
+    WHERE xdr.ended_at_us < ? AND (xdr.ended_at_us, xdr.id) > (?, ?) AND xdr.number_salt <> ''
+    ORDER BY xdr.ended_at_us, xdr.id LIMIT ?"""
+_COUNT = "SELECT COUNT(*) FROM xdr WHERE ended_at_us < ? AND number_salt <> ''"
+_XDR = "UPDATE xdr SET number = ?, number_salt = '', number_hash = ? WHERE id = ? AND number_salt = ?"
+_LEG = "UPDATE leg SET number = ? WHERE id = ?"
+_REQUEST = "UPDATE request SET ani = ?, leg_a_number = ?, destination = ? WHERE id = ?"
+
+
+def pseudonymise(database: Database, before_us: int, batch: int = 500) -> Iterator[int]:
+    """Forget the numbers of calls that ended before a time, in xDR, leg and request: how many, after each batch.
+
+    Each batch is a transaction of its own, so that calls need not wait; who calls this may rest in between. Of a
+    number remain the first digits and how many there were. Safe to repeat.
+    """
+    place: tuple[int, int] = (0, 0)
+    while rows := database.read(partial(_next, before_us, place, batch)):
+        database.unit(partial(_forget, rows))
+        place = rows[-1][:2]
+        yield len(rows)
+
+
+def count_numbers(database: Database, before_us: int) -> int:
+    """How many calls `pseudonymise` would forget the numbers of."""
+    return int(database.read(lambda: run(_COUNT, before_us).fetchone()[0]))
+
+
+def _next(before_us: int, place: tuple[int, int], batch: int) -> list[tuple[Any, ...]]:
+    return list(run(_NEXT, before_us, *place, batch).fetchall())
+
+
+def _forget(rows: list[tuple[Any, ...]]) -> None:
+    run_many(_REQUEST, [_request(row) for row in rows if row[9] is not None])
+    run_many(_LEG, [(forgotten(row[4]), row[2]) for row in rows])
+    run_many(_XDR, [(forgotten(row[4]), number_hash(row[5], row[4]), row[1], row[5]) for row in rows])
+
+
+def _request(row: tuple[Any, ...]) -> tuple[str, ...]:
+    """What is left of the numbers of a callback that is over."""
+    numbers = (str(number) for number in row[6:9])
+    return (*(forgotten(number) if number else "" for number in numbers), str(row[3]))

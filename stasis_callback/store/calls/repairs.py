@@ -1,0 +1,112 @@
+"""What neither a call's thread nor recovery brings to an end any more, and what was done about it by an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from peewee import JOIN, IntegrityError
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvariantBroken, require
+from stasis_callback.core.states import UNDER_WAY, LegState
+from stasis_callback.store.accounts.tables import Account
+from stasis_callback.store.calls.legs import LegView, leg_view
+from stasis_callback.store.calls.request_view import RequestView, view_of
+from stasis_callback.store.calls.tables import Leg, Repair, Request, Xdr
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.trouble import words_of
+from stasis_callback.store.money.reading import open_holds
+
+T = TypeVar("T")
+
+_LOCK_REQUEST = "SELECT id FROM request WHERE id = ? FOR UPDATE"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftLeg:
+    """A leg that nobody settles any more: its callback is over, or waits; or the leg counts as settled, uncharged."""
+
+    leg: LegView
+    request: RequestView
+    settled: bool
+    account: str
+    currency: str
+    funds_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepairView:
+    """A repair: of what, by whom, and why."""
+
+    subject: str
+    done: str
+    operator: str
+    reason: str
+    at_us: int
+
+
+class Repairs:
+    """Finding what is left, and keeping what was done."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @read
+    def left_legs(self, leg_id: str | None = None) -> list[LeftLeg]:
+        """Legs that are left, the oldest first; or this one, if it is."""
+        held = {hold.leg_id: hold for hold in open_holds()}
+        rows = (
+            Leg.select(Leg, Request, Account)
+            .join(Request)
+            .switch(Leg)
+            .join(Account)
+            .join_from(Leg, Xdr, JOIN.LEFT_OUTER)
+            .where(Xdr.id.is_null(), Leg.id.in_(list(held)))
+            .where((Leg.state == LegState.SETTLED) | Request.state.not_in(UNDER_WAY))
+            .order_by(Leg.dialed_at_us, Leg.id)
+        )
+        return [
+            LeftLeg(
+                leg_view(row),
+                view_of(row.request),
+                row.state == LegState.SETTLED,
+                row.account.number,
+                held[row.id].currency,
+                held[row.id].amount_micros,
+            )
+            for row in (rows if leg_id is None else rows.where(Leg.id == leg_id))
+        ]
+
+    def ending(self, work: Callable[[], T]) -> T:
+        """One unit of the database. Raises InvariantBroken when what is there cannot be brought to an end."""
+        try:
+            return self._database.unit(work)
+        except IntegrityError as error:
+            raise InvariantBroken(f"the books refuse it: {words_of(error)}") from error
+
+    def lock(self, request_id: str) -> None:
+        """Within a transaction: let no node work on this request meanwhile."""
+        run(_LOCK_REQUEST, request_id).fetchall()
+
+    @unit
+    def reopen(self, leg_id: str) -> None:
+        """Let a leg that counts as settled, and has no xDR, be settled after all."""
+        require(not Xdr.select().where(Xdr.leg == leg_id).exists(), f"leg {leg_id} has an xDR: it is settled")
+        Leg.update(state=LegState.DIALING).where(Leg.id == leg_id, Leg.state == LegState.SETTLED).execute()
+
+    @unit
+    def note(self, subject: str, done: str, *, operator: str, reason: str) -> None:
+        """Keep what was done, in the transaction that does it."""
+        Repair.create(
+            subject=subject, done=done, operator=operator, reason=reason, at_us=self._clock.now_us()
+        )
+
+    @read
+    def history(self, limit: int = 100) -> list[RepairView]:
+        """What was done, the newest first."""
+        rows = Repair.select().order_by(Repair.id.desc()).limit(limit)
+        return [RepairView(row.subject, row.done, row.operator, row.reason, row.at_us) for row in rows]

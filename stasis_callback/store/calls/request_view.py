@@ -1,0 +1,114 @@
+"""A request as it was when it was read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.states import RequestState
+from stasis_callback.store.calls.tables import Request
+
+LEASE_S = 30
+"""A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestView:
+    """A request as it was when it was read. `id` is the session id: see `leg_id`."""
+
+    id: str
+    key: str
+    triggered_by: str
+    ani: str
+    dnis: str
+    account_id: int
+    subscriber_id: int | None
+    leg_a_number: str
+    stored_options: str
+    state: RequestState
+    outcome: str
+    attempts: int
+    created_at_us: int
+    due_at_us: int
+    finished_at_us: int | None
+    destination: str = ""
+    instance: str = ""
+    claimed_by: str = ""
+    """The node that works on it, or did so last."""
+    incarnation: str = ""
+    """The start of that node."""
+    lease_until_us: int = 0
+    claims: int = 0
+    """How often it was claimed: the number of the attempt that is under way."""
+    cancel_wanted: bool = False
+
+    @property
+    def last_alive_us(self) -> int:
+        """When the node that worked on it was last known to live, as it was when this was read."""
+        return self.lease_until_us - LEASE_S * US_PER_S
+
+    def leg_id(self, side: str, number: int) -> str:
+        """The id of leg `number` (from 1) of a side, "a" or "b", in the attempt under way: `-a1`, `-a1.2`, `-b3`.
+
+        The attempt is in it: one that ended in a failure of ours may have called a leg B already.
+        """
+        return f"{self.id}-{side}{self.claims}" + (f".{number}" if number > 1 else "")
+
+    @staticmethod
+    def leg_number(leg_id: str) -> int:
+        """Which leg of its side and attempt it is, from 1."""
+        return int(leg_id.rpartition("-")[2].partition(".")[2] or 1)
+
+    @property
+    def options(self) -> CallOptions:
+        """The options the request was accepted with."""
+        return _parsed(self.stored_options)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """When the next attempt is due: `after_s` seconds from now, or (None) when this one was.
+
+    `uncounted`: Asterisk never heard of this attempt, so it does not count. It keeps its time, so that a service
+    that dies again and again gives up in the end.
+    """
+
+    after_s: float | None
+    uncounted: bool = False
+
+
+@lru_cache(maxsize=256)
+def _parsed(stored_options: str) -> CallOptions:
+    """Few different sets of options are in use at a time, and a call looks at its own again and again."""
+    return CallOptions.parse(json.loads(stored_options))
+
+
+def view_of(row: Request) -> RequestView:
+    """A row of the request table."""
+    return RequestView(
+        id=row.id,
+        key=row.key,
+        triggered_by=row.triggered_by,
+        ani=row.ani,
+        dnis=row.dnis,
+        account_id=row.account_id or 0,
+        subscriber_id=row.subscriber_id,
+        leg_a_number=row.leg_a_number,
+        stored_options=row.options,
+        state=RequestState(row.state),
+        outcome=row.outcome,
+        attempts=row.attempts,
+        created_at_us=row.created_at_us,
+        due_at_us=row.due_at_us,
+        finished_at_us=row.finished_at_us,
+        destination=row.destination,
+        instance=row.instance,
+        claimed_by=row.claimed_by,
+        incarnation=row.incarnation,
+        lease_until_us=row.lease_until_us,
+        claims=row.claims,
+        cancel_wanted=row.cancel_wanted,
+    )

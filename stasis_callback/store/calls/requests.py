@@ -1,0 +1,503 @@
+"""The queue of callbacks: accepted, refused, claimed, retried, finished. Every change is one transaction."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+
+from peewee import SQL, Expression
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import NotOurs, require
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.progress import Step
+from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
+from stasis_callback.core.states import LIVE, UNDER_WAY, LegState, RequestState, require_move
+from stasis_callback.store.accounts.tables import Account
+from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
+from stasis_callback.store.calls.request_view import Again as Again
+from stasis_callback.store.calls.request_view import RequestView as RequestView
+from stasis_callback.store.calls.request_view import view_of
+from stasis_callback.store.calls.steps import note_step
+from stasis_callback.store.calls.tables import Leg, Request
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.identity import ACTIVE, Identity
+from stasis_callback.store.database.statements import run
+
+UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
+LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
+"""As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
+_MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
+
+_STEPS = {
+    RequestState.TALKING: Step.FIRST_ANSWERED,
+    RequestState.QUEUED: Step.RETRYING,
+    RequestState.DONE: Step.ENDED,
+    RequestState.CANCELLED: Step.CANCELLED,
+}
+"""What it means to whoever asked that a request moves on to a state."""
+
+
+class Requests:
+    """The request table."""
+
+    def __init__(self, database: Database, clock: Clock, me: Identity) -> None:
+        self._database = database
+        self._clock = clock
+        self._me = me
+
+    # --- in ------------------------------------------------------------------------------------------------------
+
+    def accept(
+        self,
+        request: CallbackRequest,
+        *,
+        account_id: int,
+        subscriber_id: int | None,
+        leg_a_number: str,
+        stored_options: dict[str, str],
+        queue_limit: int,
+        request_id: str = "",
+    ) -> str:
+        """Queue a callback; the reason for a refusal, or "" when it was accepted (with the id `request_id`, if any).
+
+        `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a hosted web callback).
+        Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
+        de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
+        of them is under way, or as many as the account may have), `queue_full`. Asked again with the same key and
+        `request_id`, because the answer was lost, it gives the answer of then.
+        """
+        options = CallOptions.parse(stored_options)
+        now_us = self._clock.now_us()
+        values = {
+            "id": request_id or secrets.token_hex(8),
+            "account": account_id,
+            "subscriber": subscriber_id,
+            "leg_a_number": leg_a_number,
+            "created_at_us": now_us,
+            "due_at_us": now_us + int(options.callback_delay_s * US_PER_S),
+        }
+        window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
+
+        def once() -> str:
+            whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
+            self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
+            same = Request.get_or_none(Request.key == request.key)
+            if same is not None:
+                return "" if same.id == values["id"] and same.state != RequestState.REFUSED else "repeated"
+            reason = _too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
+            if not reason:
+                self._insert(request, RequestState.QUEUED, stored_options, **values)
+                self._database.notify()
+            return reason
+
+        return self._database.unit(once)
+
+    @unit
+    def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
+        """Keep a request that was not accepted, with the reason, so that an operator can see why."""
+        self._database.lock(f"request:{request.key}")
+        if Request.get_or_none(Request.key == request.key) is None:
+            now_us = self._clock.now_us()
+            self._insert(
+                request,
+                RequestState.REFUSED,
+                {},
+                outcome=reason,
+                account=account_id,
+                finished_at_us=now_us,
+            )
+
+    def _insert(
+        self, request: CallbackRequest, state: RequestState, stored_options: dict[str, str], **values: object
+    ) -> None:
+        now_us, request_id = self._clock.now_us(), values.pop("id", "") or secrets.token_hex(8)
+        blank = {"outcome": "", "leg_a_number": "", "attempts": 0, "claimed_by": "", "lease_until_us": 0}
+        Request.create(
+            **{
+                "id": request_id,
+                "key": request.key,
+                "triggered_by": request.trigger,
+                "ani": request.ani,
+                "dnis": request.dnis,
+                "destination": request.destination,
+                "instance": request.instance,
+                "options": json.dumps(stored_options),
+                "state": state,
+                "created_at_us": now_us,
+                "due_at_us": now_us,
+                **blank,
+                **values,
+            }
+        )
+        if state is RequestState.QUEUED:
+            note_step(str(request_id), Step.QUEUED, now_us)
+
+    # --- through ---------------------------------------------------------------------------------------------------
+
+    @read
+    def next_due_us(self) -> int | None:
+        """When the next queued request is due; None when nothing is queued."""
+        row = Request.select().where(Request.state == RequestState.QUEUED).order_by(Request.due_at_us).first()
+        return int(row.due_at_us) if row else None
+
+    @unit
+    def claim(self, limit: int) -> list[RequestView]:
+        """Take up to `limit` due requests for this node, oldest first; each goes to `dialing`.
+
+        None for a process that is not, or no longer, the node of its name, and for one that drains.
+
+        What an earlier run has taken is given again. What nobody was given, because the database stayed away, is
+        found by recovery: it is `dialing`, and no call works on it.
+        """
+        now_us = self._clock.now_us()
+        lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
+        if self._node_state() != ACTIVE:
+            return []
+        ours = (Request.state == RequestState.DIALING) & self._is_mine()
+        ours &= (Request.lease_until_us == lease_us) & Request.id.in_(known)
+        taken = list(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
+        rows = (
+            Request.select()
+            .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
+            .order_by(Request.due_at_us)
+            .limit(limit - len(taken))
+        )
+        due = list(self._database.taking(rows))
+        self._database.note("claimed", (lease_us, [*known, *(row.id for row in due)]))
+        for row in due:
+            row.state = RequestState.DIALING
+            row.claims += 1
+            row.claimed_by, row.incarnation = self._me.name, self._me.incarnation
+            row.asterisk = self._me.asterisk
+            row.lease_until_us = lease_us
+            row.save()
+            note_step(row.id, Step.CALLING_FIRST, now_us)
+        return [view_of(row) for row in (*taken, *due)]
+
+    @unit
+    def renew_leases(self, ids: Sequence[str]) -> None:
+        """Keep the requests that this node is working on."""
+        until_us = self._clock.now_us() + LEASE_S * US_PER_S
+        for start in range(0, len(ids), 500):
+            Request.update(lease_until_us=until_us).where(
+                Request.id.in_(ids[start : start + 500]), self._is_mine()
+            ).execute()
+
+    @unit
+    def answered(self, request: RequestView) -> None:
+        """Leg A has answered. Nothing happens when it was claimed anew since `request` was read."""
+        if Request.get_by_id(request.id).claims == request.claims:
+            self._move(request.id, RequestState.TALKING)
+
+    @unit
+    def log_in(self, request_id: str, subscriber_id: int) -> bool:
+        """Note who logged in with a PIN; False when as many calls of this account are under way as it may have."""
+        self._database.lock(f"subscriber:{subscriber_id}")
+        if _live_calls(subscriber_id, besides=request_id) >= _calls_at_once(subscriber_id):
+            return False
+        Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
+        return True
+
+    @unit
+    def attempt(self, request_id: str) -> bool:
+        """Count an attempt: Asterisk is about to be asked. False, and nothing counted, when it was taken back."""
+        row = Request.get_by_id(request_id)
+        before = self._database.noted(f"attempt:{request_id}")
+        if before is not None and row.attempts == before + 1:
+            return True
+        self._database.note(f"attempt:{request_id}", row.attempts)
+        counted = Request.update(attempts=Request.attempts + 1).where(
+            Request.id == request_id, ~Request.cancel_wanted
+        )
+        return bool(counted.execute())
+
+    @unit
+    def cancel(self, request_id: str) -> bool:
+        """Take back a callback; False when it is over. One that waits is over at once, and is then `cancelled`.
+
+        One under way is only marked: its node ends it, and does not try again.
+        """
+        earlier_us = self._database.noted("cancelled")
+        at_us = earlier_us or self._clock.now_us()
+        at_once = (
+            Request.update(state=RequestState.CANCELLED, finished_at_us=at_us)
+            .where(Request.id == request_id, Request.state == RequestState.QUEUED)
+            .execute()
+        )
+        if at_once:
+            self._database.note("cancelled", at_us)
+            note_step(request_id, Step.CANCELLED, at_us)
+            return True
+        under_way = Request.state.in_((RequestState.DIALING, RequestState.TALKING))
+        marked = Request.update(cancel_wanted=True).where(
+            Request.id == request_id, under_way, ~Request.cancel_wanted
+        )
+        if marked.execute():
+            note_step(request_id, Step.CANCELLING, at_us)
+        row = Request.get_by_id(request_id)
+        done_before = row.state == RequestState.CANCELLED and row.finished_at_us == earlier_us
+        return done_before or row.state in (RequestState.DIALING, RequestState.TALKING)
+
+    @read
+    def cancel_wanted(self, request_id: str) -> bool:
+        """Whether somebody has taken back a callback that is under way."""
+        row = Request.get_or_none(Request.id == request_id)
+        return bool(row and row.cancel_wanted)
+
+    @read
+    def taken_back(self, ids: Sequence[str]) -> list[str]:
+        """Which of these requests somebody has taken back while they are under way."""
+        rows = Request.select(Request.id).where(Request.id.in_(list(ids)), Request.cancel_wanted)
+        return [row.id for row in rows]
+
+    @unit
+    def retry(self, request: RequestView, again: Again, *, outcome: str) -> None:
+        """Leg A was not reached: queue the callback again; or it is over, when somebody has taken it back.
+
+        Nothing happens when it was claimed anew since `request` was read: it was queued, and the answer was lost.
+        """
+        now_us = self._clock.now_us()
+        row = Request.get_by_id(request.id)
+        if row.claims != request.claims:
+            return
+        if row.cancel_wanted:
+            self._move(request.id, RequestState.CANCELLED, outcome=outcome, finished_at_us=now_us)
+            return
+        values: dict[str, object] = {}
+        if again.after_s is not None:
+            values["due_at_us"] = now_us + int(again.after_s * US_PER_S)
+        if again.uncounted:
+            values["attempts"] = max(row.attempts - 1, 0)
+        self._move(request.id, RequestState.QUEUED, outcome=outcome, **values)
+
+    @unit
+    def put_back(self, request: RequestView, *, uncounted: bool = False) -> None:
+        """No phone has rung in this attempt of a dead node, and none will: any node may begin it again, at once."""
+        self.retry(request, Again(None, uncounted), outcome=request.outcome)
+        self._database.notify()
+
+    @staticmethod
+    def any_of(account_id: int) -> bool:
+        """Whether calls of an account wait or are under way, its own or such as it pays for.
+
+        Where nobody is known yet (PIN, hosted) the house's account pays. Within a `read` or a unit.
+        """
+        concerned = (Request.subscriber == account_id) | (Request.account == account_id)
+        return bool(Request.select().where(LIVE_NOW, concerned).exists())
+
+    @unit
+    def finish(self, request_id: str, outcome: str, *, claims: int | None = None) -> None:
+        """The callback is over. InvariantBroken while one of its legs is open: that would never be charged.
+
+        With `claims` nothing happens when it was claimed anew since.
+        """
+        now_us = self._clock.now_us()
+        if claims not in (None, Request.get_by_id(request_id).claims):
+            return
+        open_legs = Leg.select().where(Leg.request == request_id, Leg.state != LegState.SETTLED)
+        require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
+        self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
+
+    @unit
+    def _move(self, /, request_id: str, state: RequestState, **values: object) -> None:
+        row = Request.get_by_id(request_id)
+        name = f"moved:{request_id}:{state}"
+        moved_on = self._database.noted(name) not in (None, row.claims)
+        if row.state == state or moved_on:
+            return  # it is done; maybe another node has claimed it since
+        self._database.note(name, row.claims)
+        self._require_mine(row)
+        require_move(RequestState(row.state), state)
+        moved = Request.update(state=state, **values).where(
+            Request.id == request_id, Request.state == row.state, self._is_mine()
+        )
+        require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
+        note_step(request_id, _STEPS[state], self._clock.now_us())
+
+    # --- whose it is -----------------------------------------------------------------------------------------------
+
+    def left_open(self) -> list[RequestView]:
+        """Requests in a call of this node: what recovery looks at.
+
+        Those of a former start of it become this one's: that one is dead, or the name's lock would not be ours. Not
+        those on another Asterisk, which would know nothing of their legs.
+        """
+        former = (Request.claimed_by == self._me.name) & ~self._is_mine()
+        if self._me.asterisk:
+            former &= ~self._is_elsewhere()
+        if self._database.read(lambda: Request.select().where(UNDER_WAY_NOW, former).exists()):
+            self._own(former)
+        return self._under_way(self._is_mine())
+
+    def under_way_of(self, node: str) -> list[RequestView]:
+        """Requests in a call of another node; of this one: what a former start of it has left on another Asterisk."""
+        which = Request.claimed_by == node
+        if node == self._me.name:
+            which &= ~self._is_mine() & self._is_elsewhere()
+        return self._under_way(which)
+
+    @read
+    def _under_way(self, which: Expression) -> list[RequestView]:
+        return [view_of(row) for row in Request.select().where(UNDER_WAY_NOW, which)]
+
+    def adopt(self, node: str) -> int:
+        """Make the calls of a node that does not live, on the Asterisk that is ours, this node's; how many."""
+        return self._own((Request.claimed_by == node) & (Request.asterisk == self._me.asterisk))
+
+    @unit
+    def _own(self, which: Expression) -> int:
+        if self._node_state() is None:
+            return 0  # another start has the name: the calls are its
+        mine = {"claimed_by": self._me.name, "incarnation": self._me.incarnation}
+        count = (
+            Request.update(**mine).where(UNDER_WAY_NOW, which).execute() or self._database.noted("owned") or 0
+        )
+        self._database.note("owned", count)
+        return int(count)
+
+    def _node_state(self) -> str | None:
+        """Within a transaction: `active` or `draining`; None for a process that is not the node of its name.
+
+        The node's row stays locked until the commit: whoever takes the name over finds what was done.
+        """
+        row = run(_MY_NODE, self._me.name, self._me.incarnation).fetchone()
+        return str(row[0]) if row else None
+
+    def take(self, request: RequestView) -> bool:
+        """Within a transaction: make a call that a dead node has left ours; False when it is not as it was read.
+
+        For whoever ends it, or puts it back, in the same transaction: no call on another Asterisk is ours for longer.
+        """
+        require(
+            request.state in UNDER_WAY, f"request {request.id} is {request.state}: there is nothing to take"
+        )
+        as_read = Request.update(incarnation=self._me.incarnation).where(
+            Request.id == request.id,
+            Request.state == request.state,
+            Request.claimed_by == request.claimed_by,
+            Request.incarnation == request.incarnation,
+        )
+        name = f"taken:{request.id}"
+        if as_read.execute():
+            self._database.note(name)
+            return True
+        return self._database.noted(name) is not None and not self.lost([request.id])
+
+    @read
+    def lost(self, ids: Sequence[str]) -> list[str]:
+        """Which of these requests, in calls that this process works on, another node has taken over."""
+        rows = Request.select(Request.id).where(Request.id.in_(list(ids)), ~self._is_mine())
+        return [row.id for row in rows]
+
+    def _is_elsewhere(self) -> Expression:
+        """On an Asterisk that is not ours; where it is not known (from before there were nodes) it is ours."""
+        return Request.asterisk.not_in(["", self._me.asterisk])
+
+    def _is_mine(self) -> Expression:
+        return Request.incarnation == self._me.incarnation
+
+    def _require_mine(self, row: Request) -> None:
+        if row.incarnation != self._me.incarnation:
+            raise NotOurs(f"request {row.id} is not ours: another node has taken it over")
+
+    # --- out -------------------------------------------------------------------------------------------------------
+
+    @read
+    def get(self, request_id: str) -> RequestView:
+        """The request as it is now."""
+        return view_of(Request.get_by_id(request_id))
+
+    @read
+    def state(self, request_id: str) -> RequestState | None:
+        """The state of a request; None when there is none of this id."""
+        row = Request.get_or_none(Request.id == request_id)
+        return RequestState(row.state) if row else None
+
+    @read
+    def exists(self, request_id: str) -> bool:
+        """Whether there is such a request."""
+        return bool(Request.select().where(Request.id == request_id).exists())
+
+    @read
+    def with_key(self, key: str) -> RequestView | None:
+        """The request with this key, accepted or refused."""
+        row = Request.get_or_none(Request.key == key)
+        return view_of(row) if row else None
+
+    @read
+    def times_asked_again(self, request_id: str) -> int:
+        """How often an operator has asked for the same as this request (`again_key`)."""
+        return int(Request.select().where(Request.key.startswith(self.again_key(request_id, ""))).count())
+
+    @staticmethod
+    def again_key(request_id: str, time: int | str) -> str:
+        """The key under which the same as a request is asked for the first, second, third time."""
+        return f"retry:{request_id}:{time}"
+
+    @read
+    def of_instances(
+        self, instance: str = "", *, state: str | None = None, before_us: int | None = None, limit: int = 50
+    ) -> list[RequestView]:
+        """The newest requests through one web instance or ("") through all, newest first, older than `before_us`."""
+        rows = Request.select().where(Request.triggered_by == "web", Request.instance != "")
+        rows = rows.order_by(Request.created_at_us.desc()).limit(limit)
+        rows = rows.where(Request.instance == instance) if instance else rows
+        rows = rows.where(Request.state == state) if state else rows
+        rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
+        return [view_of(row) for row in rows]
+
+    @read
+    def count(self, state: str) -> int:
+        """How many requests are in this state."""
+        return int(Request.select().where(Request.state == state).count())
+
+    @read
+    def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
+        """The newest requests, newest first."""
+        rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
+        return [view_of(row) for row in (rows.where(Request.state == state) if state else rows)]
+
+
+def _too_much(
+    request: CallbackRequest,
+    leg_a_number: str,
+    subscriber_id: int | None,
+    window_start_us: int,
+    queue_limit: int,
+) -> str:
+    """Why there are enough callbacks already; "" when one more is welcome."""
+    at_once = _calls_at_once(subscriber_id)
+    same = Request.leg_a_number == leg_a_number
+    if at_once == 1:
+        same |= Request.subscriber == subscriber_id
+    mine = Request.select().where(same)
+    if mine.where(LIVE_NOW).exists() or _live_calls(subscriber_id) >= at_once:
+        return "in_progress"
+    # Who took back what was asked for on a form asks again for something better.
+    free = (
+        (RequestState.REFUSED,)
+        if request.trigger in MISSED_CALL
+        else (RequestState.REFUSED, RequestState.CANCELLED)
+    )
+    counts = Request.state.not_in(free)
+    counts &= Request.destination == request.destination
+    if mine.where(counts, Request.created_at_us > window_start_us).exists():
+        return "repeated"
+    queued = Request.select().where(Request.state == RequestState.QUEUED).count()
+    return "queue_full" if queued >= queue_limit else ""
+
+
+def _calls_at_once(subscriber_id: int | None) -> float:
+    """How many callbacks the subscriber's account may have under way; no limit while nobody is known."""
+    if subscriber_id is None:
+        return float("inf")
+    return int(Account.get_by_id(subscriber_id).simultaneous_calls)
+
+
+def _live_calls(subscriber_id: int | None, besides: str = "") -> int:
+    if subscriber_id is None:
+        return 0
+    rows = Request.select().where(Request.subscriber == subscriber_id, LIVE_NOW)
+    return int(rows.where(Request.id != besides).count())

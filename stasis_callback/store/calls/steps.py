@@ -1,0 +1,172 @@
+"""What happened to each web callback, step by step; also the outbox of its webhooks.
+
+A step is noted in the transaction that makes it true, so none is lost and none is told that did not happen.
+
+Steps of one callback are told in their order: only the first that is not told yet may be. All that wait of a callback
+are due together, when that first one is; so what waits for its turn is not looked at again and again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from peewee import ModelSelect
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.progress import Step
+from stasis_callback.store.calls.tables import RequestEvent
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
+from stasis_callback.store.database.statements import run
+
+LEASE_S = 60
+"""Whoever delivers an event has this long before another process may try."""
+
+
+_NOTE_STEP = """INSERT INTO request_event (request_id, step, at_us, delivery, attempts, due_at_us, instance)
+    SELECT id, ?, ?, 'due', 0, ?, instance FROM request WHERE id = ? AND triggered_by = 'web'"""
+_FIRST_INSTANCE = "SELECT MIN(instance) FROM request_event WHERE delivery = 'due'"
+_NEXT_INSTANCE = f"{_FIRST_INSTANCE} AND instance > ?"
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One step. `id` grows with time, also within one microsecond."""
+
+    id: int
+    request_id: str
+    step: Step
+    at_us: int
+    attempts: int
+
+
+def note_step(request_id: str, step: Step, at_us: int) -> None:
+    """Note a step of a web callback; of no other. Call it inside the transaction that takes the step."""
+    run(_NOTE_STEP, step.value, at_us, at_us, request_id)
+
+
+class Events:
+    """The steps of web callbacks."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def note(self, request_id: str, step: Step) -> None:
+        """Note a step that changes nothing else."""
+        self._note(request_id, step, self._clock.now_us())
+
+    @unit
+    def _note(self, request_id: str, step: Step, at_us: int) -> None:
+        if RequestEvent.get_or_none(request=request_id, step=step, at_us=at_us) is None:
+            note_step(request_id, step, at_us)
+
+    @read
+    def of(self, request_id: str) -> list[EventView]:
+        """The steps of one callback in their order."""
+        rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
+        return [_view(row) for row in rows]
+
+    @read
+    def has(self, request_id: str, step: Step) -> bool:
+        """Whether a callback has taken a step."""
+        taken = RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.step == step)
+        return bool(taken.exists())
+
+    # --- the outbox ----------------------------------------------------------------------------------------------
+
+    @read
+    def waiting(self) -> list[str]:
+        """The instances that steps wait to be told of."""
+        found: list[str] = []
+        (name,) = run(_FIRST_INSTANCE).fetchone()
+        while name is not None:
+            found.append(name)
+            (name,) = run(_NEXT_INSTANCE, name).fetchone()
+        return found
+
+    def claim(self, instance: str, limit: int) -> list[EventView]:
+        """Take up to `limit` steps of an instance for a minute, each the first of its callback that is not told.
+
+        One that is claimed is tried: a crash in between makes a second delivery, never none.
+        """
+        some = self._database.read(lambda: bool(self._due(instance).exists()))
+        return self._claim(instance, limit) if some else []
+
+    @unit
+    def _claim(self, instance: str, limit: int) -> list[EventView]:
+        rows = self._due(instance).order_by(RequestEvent.due_at_us, RequestEvent.id)
+        # In one order, whoever claims: so that two never wait for each other.
+        callbacks = sorted({row.request_id for row in rows.limit(limit * 2)})
+        return [_view(row) for request_id in callbacks[:limit] if (row := self._take_first(request_id))]
+
+    def _due(self, instance: str) -> ModelSelect[RequestEvent]:
+        return RequestEvent.select().where(
+            RequestEvent.delivery == "due",
+            RequestEvent.instance == instance,
+            RequestEvent.due_at_us <= self._clock.now_us(),
+        )
+
+    def _take_first(self, request_id: str) -> RequestEvent | None:
+        """The first step of a callback that is not told, for a minute; None when its time has not come."""
+        now_us = self._clock.now_us()
+        first: RequestEvent | None = _waiting_of(request_id).order_by(RequestEvent.id).first()
+        if first is None:
+            return None
+        if first.due_at_us > now_us:  # a later step was noted meanwhile
+            _postpone(request_id, first.due_at_us)
+            return None
+        lease_us = now_us + LEASE_S * US_PER_S
+        taken = RequestEvent.update(attempts=first.attempts + 1, due_at_us=lease_us).where(
+            RequestEvent.id == first.id,
+            RequestEvent.delivery == "due",
+            RequestEvent.due_at_us == first.due_at_us,
+        )
+        if not taken.execute():
+            return None  # another process was faster
+        _postpone(request_id, lease_us)
+        return first
+
+    @unit
+    def close(self, event: EventView, delivery: str) -> None:
+        """It is `sent`, `failed` for good, or `unwanted`; what comes after it in its callback is due now."""
+        RequestEvent.update(delivery=delivery).where(RequestEvent.id == event.id).execute()
+        _postpone(event.request_id, self._clock.now_us())
+
+    @unit
+    def retry(self, event: EventView, after_s: float) -> None:
+        """It could not be delivered: again later, and what comes after it in its callback later still."""
+        _postpone(event.request_id, self._clock.now_us() + int(after_s * US_PER_S))
+
+    def close_some(self, instance: str, delivery: str, before_us: int | None = None) -> int:
+        """Close some hundred due steps of an instance that were taken before a time, or at any; how many."""
+        due = self._due(instance)
+        due = due if before_us is None else due.where(RequestEvent.at_us < before_us)
+        ids = self._database.read(lambda: [row.id for row in due.limit(ROWS_AT_ONCE)])
+        return self._close_all(ids, delivery) if ids else 0
+
+    @unit
+    def _close_all(self, ids: Sequence[int], delivery: str) -> int:
+        waits = RequestEvent.id.in_(ids) & (RequestEvent.delivery == "due")
+        return int(RequestEvent.update(delivery=delivery).where(waits).execute())
+
+    @read
+    def undelivered(self) -> int:
+        """How many wait for their delivery."""
+        return int(RequestEvent.select().where(RequestEvent.delivery == "due").count())
+
+
+def _waiting_of(request_id: str) -> ModelSelect[RequestEvent]:
+    return RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.delivery == "due")
+
+
+def _postpone(request_id: str, due_at_us: int) -> None:
+    """Let all that wait of a callback be due at a time."""
+    RequestEvent.update(due_at_us=due_at_us).where(
+        RequestEvent.request == request_id, RequestEvent.delivery == "due"
+    ).execute()
+
+
+def _view(row: RequestEvent) -> EventView:
+    return EventView(row.id, row.request_id, Step(row.step), row.at_us, row.attempts)

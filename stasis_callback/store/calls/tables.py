@@ -1,0 +1,125 @@
+"""The tables of callbacks, their legs, call records and steps. No behaviour here.
+
+Amounts are micros, times microseconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from peewee import BigIntegerField, BooleanField, DeferredForeignKey, ForeignKeyField, IntegerField
+
+from stasis_callback.store.accounts.tables import Account
+from stasis_callback.store.database.tables import Table, TextField
+from stasis_callback.store.rates.tables import RateRow, TariffTerms, Trunk
+
+
+class Request(Table):
+    """A callback from the moment it was asked for: the queue, and the call's state.
+
+    `attempts` counts those in which Asterisk was asked, `claims` all that were begun (they number the legs).
+    `account` pays for leg A. `subscriber` is whose conversation it is and pays for leg B: the same account, but for
+    a PIN callback, where the internal account pays for leg A and the subscriber is known after the login.
+    `claimed_by` and `incarnation` are the node that works on it, or did so last; `asterisk` is where its legs are.
+    """
+
+    id = TextField(primary_key=True)
+    key = TextField(unique=True)
+    triggered_by = TextField()
+    ani = TextField()
+    dnis = TextField()
+    account = ForeignKeyField(Account, null=True)
+    subscriber = ForeignKeyField(Account, null=True)
+    leg_a_number = TextField()
+    options = TextField()
+    state = TextField()
+    outcome = TextField()
+    attempts = IntegerField()
+    created_at_us = BigIntegerField()
+    due_at_us = BigIntegerField()
+    claimed_by = TextField()
+    lease_until_us = BigIntegerField()
+    finished_at_us = BigIntegerField(null=True)
+    destination = TextField()
+    instance = TextField()
+    incarnation = TextField(default="")
+    asterisk = TextField(default="")
+    claims = IntegerField(default=0)
+    cancel_wanted = BooleanField(default=False)
+
+
+class RequestEvent(Table):
+    """A step of a web callback, and whether its instance's webhook has been told."""
+
+    request = ForeignKeyField(Request)
+    step = TextField()
+    at_us = BigIntegerField()
+    delivery = TextField()
+    attempts = IntegerField()
+    due_at_us = BigIntegerField()
+    instance = TextField(default="")
+
+
+class Leg(Table):
+    """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt."""
+
+    id = TextField(primary_key=True)
+    request = ForeignKeyField(Request, backref="legs")
+    side = TextField()
+    number = TextField()
+    account = ForeignKeyField(Account)
+    rate = ForeignKeyField(RateRow)
+    terms = ForeignKeyField(TariffTerms, null=True)
+    state = TextField()
+    dialed_at_us = BigIntegerField()
+    answered_at_us = BigIntegerField(null=True)
+    trunk = ForeignKeyField(Trunk, null=True)
+    cost_rate = ForeignKeyField(RateRow, null=True)
+    cost_terms = ForeignKeyField(TariffTerms, null=True)
+
+
+class Xdr(Table):
+    """What one leg was and cost. Written once, when the leg is settled: link number `link` of the chain of `book`.
+
+    Its number stands in the seal behind `number_salt`; where that is "" the number is forgotten, and `number_hash`
+    stands there for it.
+    """
+
+    leg = ForeignKeyField(Leg, unique=True)
+    request = ForeignKeyField(Request)
+    side = TextField()
+    account = ForeignKeyField(Account)
+    number = TextField()
+    prefix = TextField()
+    dialed_at_us = BigIntegerField()
+    answered_at_us = BigIntegerField(null=True)
+    ended_at_us = BigIntegerField()
+    duration_us = BigIntegerField()
+    charged_s = BigIntegerField()
+    amount_micros = BigIntegerField()
+    overrun_micros = BigIntegerField()
+    currency = TextField()
+    outcome = TextField()
+    cause = IntegerField()
+    source = TextField()
+    created_at_us = BigIntegerField()
+    trunk = ForeignKeyField(Trunk, null=True)
+    cost_micros = BigIntegerField(default=0)
+    cost_currency = TextField(default="")
+    clock_suspect = BooleanField(default=False)
+    number_salt = TextField(default="")
+    number_hash = TextField(default="")
+    book = DeferredForeignKey("Book", null=True)
+    link = BigIntegerField(default=0)
+    seal = TextField(default="")
+
+    class Meta:
+        indexes = ((("book", "link"), True),)
+
+
+class Repair(Table):
+    """Something that was left open and was ended by an operator's command. Never changed."""
+
+    subject = TextField()
+    done = TextField()
+    operator = TextField()
+    reason = TextField()
+    at_us = BigIntegerField()

@@ -1,0 +1,1 @@
+"""The database itself: opening, units and patience, migrations, and what every room needs of it."""

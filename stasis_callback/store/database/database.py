@@ -1,0 +1,295 @@
+"""Opening the database safely, and how it is used.
+
+`unit` and `read` are for everything that must work: they are run again when the database hiccups, also after a commit
+of which only the answer was lost. So what they run must be safe to repeat, by its key. `transaction()` and
+`reading()` are blocks, which cannot be run again: for commands, whose user can.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from peewee import ModelSelect
+from playhouse.migrations import Runner
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import StoreUnavailable, require
+from stasis_callback.store.database.backends import Engine, Row, Wakeups, open_engine
+from stasis_callback.store.database.patience import Patience
+from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.database.trouble import Trouble, words_of
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LONG_S = 120.0
+"""The patience for what may have the server work for a minute before it answers: a report, a migration."""
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class _Here(threading.local):
+    """What a thread is at."""
+
+    failed = False
+    """A part of its transaction has failed."""
+    asking = False
+    """It is in a unit or a read: what goes wrong is judged at the end of that."""
+    known: dict[str, Any] | None = None
+    noted: dict[str, Any] | None = None
+    """What the earlier runs of its unit have noted, and what this one has."""
+
+
+class Database:
+    """An open database. Safe for any number of threads; each use takes a connection from a pool for its duration.
+
+    Raises StoreUnavailable wherever the database cannot be used, when the patience of the thread is over.
+    """
+
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
+        """Open `sqlite:///path` or `postgresql://user@host/name`. Raises StoreUnavailable when it is away or locked,
+        and CallbackError when something else is wrong, which stays: the address, the password.
+
+        One at a time in a process: the models know one database only, and a transaction on another would not
+        hold theirs together.
+        """
+        require(bound_database.obj is None, "a database is open in this process already: close it first")
+        self.url = url
+        self._patience = Patience(clock or Clock())
+        self._engine = open_engine(url, self._patience)
+        self._peewee = self._engine.peewee
+        self._here = _Here()
+        self.kind = self._engine.kind
+        """`sqlite` or `postgresql`."""
+        bound_database.initialize(self._peewee)
+
+    def close(self) -> None:
+        """Close what is not in use. Threads finish their transaction; what they ask next is an error."""
+        self.hurry()
+        self._engine.close()
+        bound_database.initialize(None)
+
+    # --- how it is used ------------------------------------------------------------------------------------------
+
+    def unit(self, work: Callable[[], T]) -> T:
+        """What `work` gives, done in one transaction and durable. Run again when the database hiccups: `work` must be
+        safe to repeat.
+
+        Within another transaction it is a part of that, and not repeated by itself: the whole is.
+        """
+        if self._peewee.in_transaction():
+            with self.transaction():
+                return work()
+        return self._asked(lambda: self._once(work))
+
+    def read(self, work: Callable[[], T]) -> T:
+        """What `work` reads. Run again when the database hiccups. It may be out of date at once: never base money on
+        it.
+        """
+        if self._peewee.in_transaction() or self._here.asking:
+            return work()
+        return self._asked(lambda: self._looked(work))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, durable when the block is left. Nested use joins the outer transaction.
+
+        A part that fails fails all of it: there is no going on without it.
+        """
+        if self._peewee.in_transaction():
+            try:
+                yield
+            except BaseException:
+                self._here.failed = True
+                raise
+            return
+        with self._judged(), self._patience.again(self._begun, self._passes):
+            yield
+            self._require_whole()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """A connection for a few SELECTs. What they see may be out of date at once."""
+        with self._judged(), self._patience.again(self._connected, self._passes):
+            yield
+
+    def patience(self, seconds: float) -> AbstractContextManager[None]:
+        """Within the block this thread waits `seconds` for each thing it asks, in place of `PATIENCE_S`; 0: each is
+        tried once.
+        """
+        return self._patience.of(seconds)
+
+    def hurry(self) -> None:
+        """From now on nobody waits, nobody who waits already neither: the process is to end. For a signal handler."""
+        self._patience.hurry()
+
+    @property
+    def repeats(self) -> int:
+        """How often something was tried again since the database was opened."""
+        return self._patience.repeats
+
+    # --- what a unit knows of its earlier runs -------------------------------------------------------------------
+
+    def note(self, name: str, value: object = True) -> None:
+        """Within a unit: for `noted`, should it be run again. What must be answered as the first time is noted."""
+        if self._here.noted is not None:
+            self._here.noted[name] = value
+
+    def noted(self, name: str) -> Any:
+        """Within a unit: what an earlier run of it has noted, be that committed or not; None for nothing."""
+        return (self._here.known or {}).get(name)
+
+    def repeated(self, name: str) -> bool:
+        """Within a unit: whether an earlier run of it came here; so what stands in the way may be its own work."""
+        self.note(name)
+        return self.noted(name) is not None
+
+    # --- within a transaction --------------------------------------------------------------------------------------
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is in a transaction."""
+        return bool(self._peewee.in_transaction())
+
+    def lock(self, *names: str) -> None:
+        """Within a transaction: wait until no other works on any of `names`, and keep others off until the commit.
+
+        For what is decided by looking first. All names at once, so that two can never wait for each other.
+        """
+        require(self._peewee.in_transaction(), "a lock is for a transaction")
+        for name in sorted(names):
+            self._engine.lock(name)
+
+    def notify(self) -> None:
+        """Within a transaction: when it is committed, let every process that waits for the queue look at it."""
+        self._engine.notify()
+
+    def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
+        """Rows that this transaction is about to take; what another takes meanwhile is left out."""
+        return self._engine.taking(rows)
+
+    # --- beside it -------------------------------------------------------------------------------------------------
+
+    def wakeups(self) -> Wakeups:
+        """What hears of changes by other processes; for one thread, which closes it."""
+        with self._judged():
+            return self._engine.wakeups()
+
+    def migrate(self) -> list[str]:
+        """Bring the tables up to date; the names of the migrations that were applied."""
+        with self.patience(LONG_S), self.reading():
+            return migrate(self._engine)
+
+    def pending_migrations(self) -> list[str]:
+        """Names of migrations that `migrate` would apply."""
+        return self.read(
+            lambda: [m.name for m in Runner(self._peewee, str(MIGRATIONS)).status() if not m.applied]
+        )
+
+    # --- inside ----------------------------------------------------------------------------------------------------
+
+    def _asked(self, once: Callable[[], T]) -> T:
+        """What `once` gives as soon as it works, if that is within the patience."""
+        here = self._here
+        before = here.asking, here.known, here.noted
+        with self._judged():
+            here.asking, here.known = True, {}
+            try:
+                return self._patience.again(once, self._passes)
+            finally:
+                here.asking, here.known, here.noted = before
+
+    def _once(self, work: Callable[[], T]) -> T:
+        """One run of a unit."""
+        noted: dict[str, Any] = {}
+        self._here.noted = noted
+        try:
+            with self._begun():
+                done = work()
+                self._require_whole()
+            return done
+        finally:
+            self._here.known = (self._here.known or {}) | noted
+
+    def _looked(self, work: Callable[[], T]) -> T:
+        """One run of a read."""
+        with self._connected():
+            return work()
+
+    def _require_whole(self) -> None:
+        require(not self._here.failed, "a part of this transaction failed: nothing of it can be kept")
+
+    def _begun(self) -> ExitStack:
+        """A transaction that has begun; it is committed when the stack is left."""
+        with ExitStack() as stack:
+            stack.enter_context(self._engine.writing())
+            stack.enter_context(self._connected())
+            stack.enter_context(self._engine.pipelined())
+            stack.enter_context(self._peewee.atomic())
+            self._here.failed = False
+            return stack.pop_all()
+
+    def _connected(self) -> ExitStack:
+        """A pooled connection for this thread, given back at the end unless it was taken further out already."""
+        with ExitStack() as stack:
+            if self._peewee.connect(reuse_if_open=True):
+                stack.callback(self._peewee.close)
+            if not self._peewee.in_transaction():
+                stack.push(self._left)
+            return stack.pop_all()
+
+    def _left(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """After the use of a connection: with what has broken the others are dropped too, they wait in vain."""
+        if isinstance(error, Exception) and self._engine.trouble(error) is Trouble.BROKEN:
+            self._engine.broken()
+
+    def _passes(self, error: Exception) -> bool:
+        trouble = self._engine.trouble(error)
+        return trouble is not None and trouble.passes
+
+    @contextmanager
+    def _judged(self) -> Iterator[None]:
+        """Say in the product's words what has gone wrong; within something greater, that says it."""
+        try:
+            yield
+        except Exception as error:
+            if self._here.asking or self._peewee.in_transaction() or self._engine.trouble(error) is None:
+                raise
+            raise StoreUnavailable(f"the database cannot be used now: {words_of(error)}") from error
+
+
+class _Store(Protocol):
+    _database: Database
+
+
+S = TypeVar("S", bound=_Store)
+
+
+def unit(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Make a method of a store one unit of its database, see `Database.unit`: it must be safe to repeat."""
+
+    @wraps(method)
+    def whole(store: S, /, *words: P.args, **options: P.kwargs) -> T:
+        return store._database.unit(lambda: method(store, *words, **options))
+
+    return whole
+
+
+def read(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
+    """Make a method of a store one look at its database, see `Database.read`. It returns what is read already."""
+
+    @wraps(method)
+    def looks(store: S, /, *words: P.args, **options: P.kwargs) -> T:
+        return store._database.read(lambda: method(store, *words, **options))
+
+    return looks
+
+
+def migrate(engine: Engine) -> list[str]:
+    """Bring the tables of an open database up to date; the names of the migrations that were applied."""
+    with engine.migrating():
+        return list(Runner(engine.peewee, str(MIGRATIONS)).up())

@@ -1,0 +1,160 @@
+"""Changes of many rows beside a running service: written in small transactions, counting with the last of them.
+
+What a draft has written is seen by nobody but its writer while the row in `draft` stands; its removal, in the
+transaction that publishes, lets all of it count at once. A process that dies half way leaves rows that never count;
+the next draft of the same key clears them away. Each transaction says which rows of the draft are written with it, so
+one that is done again, because nobody knows whether it was committed, does nothing twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from peewee import BigIntegerField
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import CallbackError, InvalidInput, StoreUnavailable
+from stasis_callback.crashpoint import crashpoint
+from stasis_callback.store.database.database import Database, unit
+from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.database.tables import Table, TextField
+
+T = TypeVar("T")
+
+LEASE_S = 60
+"""A draft that has written nothing for so long belongs to a process that died."""
+
+
+class Draft(Table):
+    """A change of many rows that is being written, `written` of them so far: they do not count while it stands."""
+
+    key = TextField(primary_key=True)
+    token = TextField()
+    written = BigIntegerField()
+    until_us = BigIntegerField()
+
+
+class Writing:
+    """A draft that this process writes."""
+
+    def __init__(self, database: Database, clock: Clock, key: str) -> None:
+        self._database = database
+        self._clock = clock
+        self._key = key
+        self._token = secrets.token_hex(8)
+        self._written = 0
+        self._over = False
+        self._mine = (Draft.key == key) & (Draft.token == self._token)
+
+    def write(self, rows: Sequence[T], insert: Callable[[Sequence[T]], None]) -> None:
+        """Insert `rows`, some hundred in each transaction. Raises CallbackError when another took the draft over."""
+        pace = Pace(self._clock)
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            if start:
+                pace.rest()
+            self._write_some(self._written, rows[start : start + ROWS_AT_ONCE], insert)
+            self._written += len(rows[start : start + ROWS_AT_ONCE])
+            crashpoint("draft-begun")
+
+    def publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
+        """Let everything count: `act` runs in the transaction that ends the draft, `done` tells whether it has run.
+
+        Raises CallbackError when another took the draft over.
+        """
+        crashpoint("draft-written")
+        self._publish(act, done)
+        self._over = True
+
+    @unit
+    def _publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
+        if Draft.delete().where(self._mine).execute():
+            act()
+        elif not done():
+            raise self._lost()
+
+    @unit
+    def _take(self, busy: str, may_begin: Callable[[], None]) -> bool:
+        """Begin; whether a draft of this key was left behind. Raises InvalidInput while another is written."""
+        now_us = self._clock.now_us()
+        self._database.lock(f"draft:{self._key}")
+        left = Draft.get_or_none(Draft.key == self._key)
+        if left is not None and left.token != self._token and left.until_us > now_us:
+            raise InvalidInput(busy)
+        if left is None:
+            may_begin()
+        Draft.delete().where(Draft.key == self._key).execute()
+        Draft.create(key=self._key, token=self._token, written=0, until_us=now_us + LEASE_S * US_PER_S)
+        return left is not None
+
+    @unit
+    def _write_some(self, before: int, rows: Sequence[T], insert: Callable[[Sequence[T]], None]) -> None:
+        after = before + len(rows)
+        if self._renew(Draft.written == before, written=after):
+            insert(rows)
+        elif Draft.get_or_none(self._mine, Draft.written == after) is None:
+            raise self._lost()
+
+    def _clear(self, remove_some: Callable[[], int]) -> None:
+        """Remove what was written."""
+        pace = Pace(self._clock)
+        while self._clear_some(remove_some):
+            pace.rest()
+
+    @unit
+    def _clear_some(self, remove_some: Callable[[], int]) -> int:
+        if not self._renew():
+            raise self._lost()
+        return remove_some()
+
+    def _end(self, remove_some: Callable[[], int]) -> None:
+        """Leave nothing of it, unless it was published."""
+        if not self._over:
+            if self._written:
+                self._clear(remove_some)
+            self._forget()
+
+    @unit
+    def _forget(self) -> None:
+        Draft.delete().where(self._mine).execute()
+
+    def _renew(self, *conditions: object, **values: object) -> bool:
+        until_us = self._clock.now_us() + LEASE_S * US_PER_S
+        return bool(Draft.update(until_us=until_us, **values).where(self._mine, *conditions).execute())
+
+    def _lost(self) -> CallbackError:
+        return CallbackError(
+            f"this process stood still for so long that another one began to change the same ({self._key}): "
+            "nothing was changed, do it again"
+        )
+
+
+@contextmanager
+def drafting(
+    database: Database,
+    clock: Clock,
+    key: str,
+    *,
+    busy: str,
+    remove_some: Callable[[], int],
+    may_begin: Callable[[], None] = lambda: None,
+) -> Iterator[Writing]:
+    """Write a draft; what was written is removed again when the block fails, or ends without publishing it.
+
+    `remove_some` removes up to `ROWS_AT_ONCE` rows that a draft of this key has written, and tells how many.
+    `may_begin` raises InvalidInput when there must be no draft, as for what exists already. Raises InvalidInput with
+    the words `busy` while another process writes a draft of the same key.
+    """
+    writing = Writing(database, clock, key)
+    if writing._take(busy, may_begin):
+        writing._clear(remove_some)
+    try:
+        yield writing
+    except BaseException:
+        if not database.in_transaction:  # which undoes it all
+            with suppress(StoreUnavailable):  # then the next draft does it
+                writing._end(remove_some)
+        raise
+    writing._end(remove_some)

@@ -1,0 +1,74 @@
+"""Things that threads borrow, one thread one thing: the turn to write, a connection."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from stasis_callback.clock import Inbox
+from stasis_callback.store.database.patience import Patience
+
+T = TypeVar("T")
+
+LOOK_AGAIN_S = 0.5
+"""The patience of a thread that waits may end before its time."""
+
+
+class Lending(Generic[T]):
+    """Whoever asked first gets what is given back next, and nobody waits longer than their patience."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._free: list[T] = []
+        self._waiting: deque[Inbox[T | Exception]] = deque()
+
+    def take(self, on_wait: Callable[[], None] = lambda: None) -> T | None:
+        """Something, or None when there was nothing while the patience lasted. Raises what `fail` is told meanwhile.
+
+        `on_wait` is called when there is nothing at once, so that there may be.
+        """
+        with self._lock:
+            if self._free:
+                return self._free.pop()
+            mine: Inbox[T | Exception] = self._patience.clock.inbox()
+            self._waiting.append(mine)
+        on_wait()
+        got = None
+        while got is None and (left_s := self._patience.left_s()):
+            got = mine.get(min(left_s, LOOK_AGAIN_S))
+        if got is None:
+            with self._lock:
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
+            got = mine.get(0)  # what came in between
+        if isinstance(got, Exception):
+            raise got
+        return got
+
+    def give(self, thing: T) -> None:
+        """Lend it to who has waited longest, or keep it for the next."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().put(thing)
+            else:
+                self._free.append(thing)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing will come: let all who wait know why."""
+        with self._lock:
+            while self._waiting:
+                self._waiting.popleft().put(error)
+
+    def take_all_free(self) -> list[T]:
+        """All that nobody has."""
+        with self._lock:
+            free, self._free = self._free, []
+            return free
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._waiting)

@@ -1,0 +1,83 @@
+"""Counters of what was done how often, kept in the database: they hold across processes and restarts."""
+
+from __future__ import annotations
+
+from peewee import BigIntegerField, IntegerField
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.limits import Limit
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.tables import Table, TextField
+
+_TAKE = """INSERT INTO allowance (key, count, until_us) VALUES (?, 1, ?) ON CONFLICT (key) DO UPDATE SET
+    count = CASE WHEN allowance.until_us <= ? THEN 1 ELSE allowance.count + 1 END,
+    until_us = CASE WHEN allowance.until_us <= ? THEN excluded.until_us ELSE allowance.until_us END
+    WHERE allowance.until_us <= ? OR allowance.count < ? RETURNING count, until_us"""
+_GIVE_BACK = "UPDATE allowance SET count = count - 1 WHERE key = ? AND count > 0 RETURNING count, until_us"
+_COUNTER = "SELECT count, until_us FROM allowance WHERE key = ?"
+
+
+class Allowance(Table):
+    """How often something was done since a window of time began; `key` says what, and by whom."""
+
+    key = TextField(primary_key=True)
+    count = IntegerField()
+    until_us = BigIntegerField()
+
+
+class Limits:
+    """Counters by key, such as `web:help:number:420212345678`. Every change is one conditional statement."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @unit
+    def take(self, key: str, limit: Limit) -> bool:
+        """Count one more; False, and nothing counted, when the limit is reached.
+
+        The window begins with the first and is not prolonged by what is refused. Any number of processes and threads
+        together get no more than `limit.count`.
+        """
+        now_us = self._clock.now_us()
+        until_us = now_us + limit.period_s * US_PER_S
+        return self._counted(_TAKE, key, _stored(key), until_us, now_us, now_us, now_us, limit.count)
+
+    @unit
+    def give_back(self, key: str) -> None:
+        """It did not count after all."""
+        self._counted(_GIVE_BACK, key, _stored(key))
+
+    def _counted(self, statement: str, key: str, *values: object) -> bool:
+        """Count, unless an earlier run of this unit has: then the counter stands where that has left it."""
+        name = f"counted:{statement}:{key}"
+        left = self._database.noted(name)
+        if left is not None and run(_COUNTER, _stored(key)).fetchone() == left:
+            return True
+        rows = run(statement, *values).fetchall()
+        if rows:
+            self._database.note(name, rows[0])
+        return bool(rows)
+
+    @unit
+    def clear(self, key: str) -> None:
+        """Count from the beginning again."""
+        Allowance.delete().where(Allowance.key == key).execute()
+
+    @read
+    def wait_s(self, key: str) -> int:
+        """How long until the window of this key is over, in whole seconds; 0 when none is open."""
+        row = Allowance.get_or_none(Allowance.key == key)
+        left_us = row.until_us - self._clock.now_us() if row else 0
+        return max(-(-left_us // US_PER_S), 0)
+
+    @unit
+    def forget_old(self) -> None:
+        """Remove the windows that are over."""
+        Allowance.delete().where(Allowance.until_us <= self._clock.now_us()).execute()
+
+
+def _stored(key: str) -> object:
+    """A key as it is stored: strangers write parts of it."""
+    return Allowance.key.db_value(key)

@@ -1,0 +1,47 @@
+"""Rows that people call by a name: found, and names that may be given. What is wrong raises InvalidInput."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.tables import Table
+
+Named = TypeVar("Named", bound=Table)
+
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
+
+
+def by_name(model: type[Named], name: str, noun: str) -> Named:
+    """The row of a table with a column `name`. Raises InvalidInput that says where to look."""
+    row = model.get_or_none(model.name == name)  # type: ignore[attr-defined]
+    if row is None:
+        raise InvalidInput(f"there is no {noun} {name!r}: see `stasis-callback {noun} list`")
+    return row
+
+
+def checked_name(name: str) -> str:
+    """A name for people, 1 to 64 printable characters. Raises InvalidInput otherwise."""
+    if not (0 < len(name) <= 64 and name.isprintable() and name.strip() == name):
+        raise InvalidInput(f"{name!r} is not a name: use 1 to 64 printable characters, no spaces around them")
+    return name
+
+
+def checked_word(name: str, what: str) -> str:
+    """A name for Asterisk's configuration files. Raises InvalidInput otherwise."""
+    if not _WORD.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} is not the name of {what}: use 1 to 40 letters, digits, dashes, underscores"
+        )
+    return name
+
+
+def is_new(database: Database, model: Any, name: str, noun: str) -> bool:
+    """True; False when an earlier run of this unit has made it. Raises InvalidInput when the name is taken."""
+    again = database.repeated(f"{noun}:{name}")
+    taken = model.get_or_none(model.name == name) is not None
+    if taken and not again:
+        raise InvalidInput(f"{noun} {name!r} exists already")
+    return not taken

@@ -1,0 +1,118 @@
+"""Long reading beside a running service: one consistent look after the other, and nobody is kept from writing.
+
+On SQLite a look is a read transaction of the write-ahead log, on a connection of its own; on PostgreSQL one at
+REPEATABLE READ, READ ONLY. A look should be short: while it lasts, SQLite's log cannot begin anew and grows with
+whatever is written, and PostgreSQL cannot clean up.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.store.database.backends import sqlite_path
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.sqlite_pool import BUSY_TIMEOUT_S
+
+
+class Snapshots(ABC):
+    """A connection for reading. For one thread, which closes it."""
+
+    @abstractmethod
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """Within the block, `rows` sees one moment. Raises StoreUnavailable when the database cannot be read."""
+        yield
+
+    @abstractmethod
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """All rows of a SELECT; values are marked by `?`. So it must be one of few."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class SqliteSnapshots(Snapshots):
+    """A connection of its own, that cannot write."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._connection = sqlite3.connect(sqlite_path(url), timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._connection.execute("PRAGMA query_only = 1")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """The first SELECT decides which moment it is."""
+        try:
+            self._connection.execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """As they are."""
+        return self._connection.execute(statement, values).fetchall()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+class PostgresqlSnapshots(Snapshots):
+    """A connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        import psycopg
+
+        from stasis_callback.store.database.postgres_pool import LINK_OPTIONS
+
+        self._unavailable = (psycopg.OperationalError, psycopg.InterfaceError)
+        try:
+            self._connection = psycopg.connect(
+                url,
+                autocommit=True,
+                options="-c statement_timeout=60s -c timezone=UTC",
+                **LINK_OPTIONS,
+            )
+        except self._unavailable as error:
+            raise StoreUnavailable(f"the database cannot be read now: {_line(error)}") from error
+
+    @contextmanager
+    def look(self) -> Iterator[None]:
+        """The first SELECT decides which moment it is."""
+        try:
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield
+            self._connection.execute("ROLLBACK")
+        except self._unavailable as error:
+            raise StoreUnavailable(f"the database cannot be read now: {_line(error)}") from error
+        except BaseException:
+            self._connection.rollback()
+            raise
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """As they are."""
+        return self._connection.execute(statement.replace("?", "%s"), values).fetchall()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+
+def open_snapshots(database: Database) -> Snapshots:
+    """A connection for reading the database that is open. Raises StoreUnavailable when there is none."""
+    return (SqliteSnapshots if database.kind == "sqlite" else PostgresqlSnapshots)(database.url)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,63 @@
+"""Peewee's pool of SQLite connections, which waits for nothing by itself and never goes on after an error."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import Any
+
+from peewee import DatabaseError, OperationalError
+from playhouse.pool import MaxConnectionsExceeded, PooledSqliteDatabase
+
+from stasis_callback.store.database.trouble import Busy, Trouble, cause_of
+
+BUSY_TIMEOUT_S = 0.1
+"""SQLite's own wait for another process, within one try. The long wait is `Patience`."""
+
+_PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+_LASTING = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOMEM,
+    }
+)
+
+
+class SqlitePool(PooledSqliteDatabase):  # type: ignore[misc]  # the stubs do not know it
+    """The pool. A transaction in which a statement has failed takes no other: SQLite may have ended it already, and
+    the next would be committed by itself.
+    """
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement."""
+        transaction = self.top_transaction()
+        if transaction is not None and getattr(transaction, "failed", False):
+            raise OperationalError("this transaction has failed: nothing more is done in it")
+        try:
+            return super().execute_sql(sql, params)
+        except DatabaseError:
+            if transaction is not None:
+                transaction.failed = True
+            raise
+
+    def rollback(self) -> None:
+        """Undo what is not undone. The error that led here is the one to tell."""
+        with suppress(sqlite3.Error):
+            if self.connection().in_transaction:
+                self.connection().rollback()
+
+
+def trouble_of(error: Exception) -> Trouble | None:
+    """What kind of trouble an error is."""
+    if isinstance(error, Busy | MaxConnectionsExceeded):
+        return Trouble.PASSING
+    cause = cause_of(error)
+    code = getattr(cause, "sqlite_errorcode", None) if isinstance(cause, sqlite3.Error) else None
+    primary = None if code is None else code & 0xFF
+    if primary in _PASSING:
+        return Trouble.PASSING
+    return Trouble.LASTING if primary in _LASTING else None

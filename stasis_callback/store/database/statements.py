@@ -1,0 +1,58 @@
+"""Statements that peewee would be too slow for: those that every leg needs, and many rows at once.
+
+Building a statement takes peewee ten times as long as SQLite needs to run it. What is written here by hand runs on
+both databases: values are marked by `?`, and `FOR NO KEY UPDATE` at the end keeps others off these rows until the
+commit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from stasis_callback.store.database.tables import Table, bound_database
+
+_LOCKING = re.compile(r" FOR (NO KEY )?UPDATE.*", re.DOTALL)
+
+
+def run(statement: str, *values: object) -> Any:
+    """Run one statement within the transaction that is open; its cursor.
+
+    PostgreSQL may not have answered when this returns: reading a row waits for it. `rowcount` is not known before:
+    see `changed`.
+    """
+    return bound_database.execute_sql(_dialect(statement, bound_database.param), values)
+
+
+def changed(statement: str, *values: object) -> bool:
+    """Run one statement with RETURNING; whether it changed a row."""
+    return bool(run(statement, *values).fetchall())
+
+
+@cache
+def _dialect(statement: str, param: str) -> str:
+    """A statement as the database wants it. SQLite knows no FOR UPDATE: whoever writes is alone."""
+    return _LOCKING.sub("", statement) if param == "?" else statement.replace("?", param)
+
+
+def insert(model: type[Table], **values: object) -> None:
+    """Insert one row; what is not named has its default in the database. Names are those of the columns."""
+    run(_insertion(model, tuple(values)), *values.values())
+
+
+def insert_rows(model: type[Table], columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert `rows` (values in the order of `columns`): the driver prepares one statement for all."""
+    run_many(_insertion(model, tuple(columns)), rows)
+
+
+def run_many(statement: str, rows: Iterable[Sequence[object]]) -> None:
+    """Run one statement for each of `rows`."""
+    bound_database.cursor().executemany(_dialect(statement, bound_database.param), rows)
+
+
+@cache
+def _insertion(model: type[Table], columns: tuple[str, ...]) -> str:
+    places = ", ".join("?" * len(columns))
+    return f"INSERT INTO {model._meta.table_name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - our own names

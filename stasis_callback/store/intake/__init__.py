@@ -1,0 +1,1 @@
+"""What comes in: access numbers, instances, API keys, senders, answers, limits."""

@@ -1,0 +1,96 @@
+"""Access numbers: the numbers subscribers ring, and the options of the callback behind each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbers import is_dialable, may_be_same
+from stasis_callback.core.options import OPTION_NAMES, CallOptions
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.intake.tables import AccessNumber
+
+
+@dataclass(frozen=True, slots=True)
+class AccessNumberView:
+    """An access number; `stored` has the options that differ from the defaults, as texts."""
+
+    number: str
+    enabled: bool
+    stored: Mapping[str, str]
+
+    @property
+    def options(self) -> CallOptions:
+        """All options, defaults included."""
+        return CallOptions.parse(self.stored)
+
+
+class AccessNumbers:
+    """The configured access numbers. Read at every call, so a change counts from the next one on."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @unit
+    def add(self, number: str, stored: Mapping[str, str]) -> None:
+        """Raises InvalidInput when the number is taken or no number, or an option cannot be used."""
+        if not is_dialable(number):
+            raise InvalidInput(f"access number {number!r}: write 3 to 15 digits, as the trunk delivers it")
+        CallOptions.parse(stored)
+        self._database.lock("access_numbers")
+        again = self._database.repeated(f"access number:{number}")
+        if AccessNumber.get_or_none(AccessNumber.number == number) is not None:
+            if again:
+                return
+            raise InvalidInput(f"access number {number} exists already")
+        AccessNumber.create(
+            number=number,
+            enabled=True,
+            options=json.dumps(dict(stored)),
+            created_at_us=self._clock.now_us(),
+        )
+
+    @unit
+    def change(self, number: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
+        """Set options (an empty text restores the default) and switch the number on or off; all or nothing."""
+        self._database.lock("access_numbers")
+        before = self.named(number)
+        merged = {k: v for k, v in (dict(before.stored) | dict(stored)).items() if v != ""}
+        unknown = {name: text for name, text in stored.items() if name not in OPTION_NAMES}
+        CallOptions.parse(unknown | merged)
+        values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
+        AccessNumber.update(values).where(AccessNumber.number == number).execute()
+
+    @read
+    def find(self, number: str) -> AccessNumberView | None:
+        """The access number, enabled or not."""
+        row = AccessNumber.get_or_none(AccessNumber.number == number)
+        return _view(row) if row else None
+
+    @read
+    def owns(self, number: str) -> bool:
+        """Whether a number may be one of ours, in whatever form: calling it would call ourselves."""
+        rows = AccessNumber.select(AccessNumber.number).order_by(AccessNumber.number)
+        return any(may_be_same(row.number, number) for row in rows)
+
+    def named(self, number: str) -> AccessNumberView:
+        """The access number. Raises InvalidInput when there is none."""
+        view = self.find(number)
+        if view is None:
+            raise InvalidInput(
+                f"there is no access number {number!r}: see `stasis-callback access-number list`"
+            )
+        return view
+
+    @read
+    def all(self) -> list[AccessNumberView]:
+        """Every access number."""
+        return [_view(row) for row in AccessNumber.select().order_by(AccessNumber.number)]
+
+
+def _view(row: AccessNumber) -> AccessNumberView:
+    return AccessNumberView(row.number, bool(row.enabled), json.loads(row.options))

@@ -1,0 +1,109 @@
+"""API keys: programs that may use the JSON API, and for what. A key is shown once; only a hash of it is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.names import checked_name
+from stasis_callback.store.intake.tables import ApiKey, WebInstance
+
+SCOPES = {
+    "create": "ask for callbacks, as the form of the instance does",
+    "any-account": "with create: name any account without its password",
+    "status": "see how far a callback is",
+    "cancel": "take a callback back",
+    "list": "list callbacks",
+}
+PREFIX = "sck_"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyView:
+    """An API key without the key. `instance` is "" for all of them."""
+
+    name: str
+    scopes: tuple[str, ...]
+    instance: str
+    created_at_us: int
+    revoked_at_us: int | None
+
+    def reaches(self, instance: str) -> bool:
+        """Whether it is for this instance."""
+        return self.instance in ("", instance)
+
+
+class ApiKeys:
+    """The keys."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def add(self, name: str, scopes: Sequence[str], instance: str = "") -> str:
+        """A new key, which cannot be read again later. Raises InvalidInput."""
+        unknown = [scope for scope in scopes if scope not in SCOPES]
+        if unknown or not scopes:
+            raise InvalidInput(f"scope {''.join(unknown[:1])!r}: write some of {', '.join(SCOPES)}")
+        key = PREFIX + secrets.token_urlsafe(32)
+
+        def once() -> None:
+            known = ApiKey.get_or_none(ApiKey.name == name)
+            if known is not None and known.key_hash == _hash(key):
+                return
+            if known is not None:
+                raise InvalidInput(f"API key {name!r} exists already, maybe revoked: take another name")
+            if instance and WebInstance.get_or_none(WebInstance.name == instance) is None:
+                raise InvalidInput(f"there is no web instance {instance!r}: see `stasis-callback web list`")
+            ApiKey.create(
+                name=checked_name(name),
+                key_hash=_hash(key),
+                scopes=",".join(scope for scope in SCOPES if scope in scopes),
+                instance=instance,
+                created_at_us=self._clock.now_us(),
+            )
+
+        self._database.unit(once)
+        return key
+
+    @unit
+    def revoke(self, name: str) -> bool:
+        """Make a key useless at once; False when it was so already. Raises InvalidInput when there is none."""
+        if ApiKey.get_or_none(ApiKey.name == name) is None:
+            raise InvalidInput(f"there is no API key {name!r}: see `stasis-callback api-key list`")
+        changed = (
+            ApiKey.update(revoked_at_us=self._clock.now_us())
+            .where(ApiKey.name == name, ApiKey.revoked_at_us.is_null())
+            .execute()
+        ) or self._database.noted("revoked")
+        self._database.note("revoked", changed)
+        return bool(changed)
+
+    @read
+    def find(self, key: str) -> ApiKeyView | None:
+        """The key in force behind this text.
+
+        It has 256 random bits, so a fast hash hides it, and looking the hash up tells nothing by its timing.
+        """
+        row = ApiKey.get_or_none(ApiKey.key_hash == _hash(key), ApiKey.revoked_at_us.is_null())
+        return _view(row) if row else None
+
+    @read
+    def all(self) -> list[ApiKeyView]:
+        """Every key by name, revoked ones too."""
+        return [_view(row) for row in ApiKey.select().order_by(ApiKey.name)]
+
+
+def _hash(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _view(row: ApiKey) -> ApiKeyView:
+    return ApiKeyView(
+        row.name, tuple(row.scopes.split(",")), row.instance, row.created_at_us, row.revoked_at_us
+    )

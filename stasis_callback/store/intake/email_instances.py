@@ -1,0 +1,22 @@
+"""E-mail instances: the addresses that take mails. The name of one is its address, in small letters."""
+
+from __future__ import annotations
+
+import re
+from typing import TypeAlias
+
+from stasis_callback.core.email import EMAIL_NAMES, EmailConfiguration
+from stasis_callback.store.intake.instances import Instances, InstanceView, Kind
+from stasis_callback.store.intake.tables import EmailInstance
+
+EmailInstanceView: TypeAlias = InstanceView[EmailConfiguration]
+EmailInstances: TypeAlias = Instances[EmailConfiguration]
+
+EMAIL = Kind(
+    EmailInstance,
+    "email",
+    re.compile(r"[a-z0-9._+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z0-9-]{1,63}", re.ASCII),
+    "the name of an e-mail instance is its address in small letters, like callback@example.com",
+    EMAIL_NAMES,
+    EmailConfiguration.parse,
+)

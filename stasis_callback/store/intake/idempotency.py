@@ -1,0 +1,71 @@
+"""The same request twice: the first answer again. Several at once: one is carried out, the others wait for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.store.database.database import Database, unit
+from stasis_callback.store.intake.tables import Idempotency
+
+KEPT_S = 86_400
+"""A key is remembered for a day."""
+UNFINISHED_S = 60
+"""Whoever took a key and has not answered by then died: the next one may take it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A key that was used before. `answer` is None while the first one is still at work."""
+
+    input_hash: str
+    answer: str | None
+
+
+class IdempotencyKeys:
+    """Keys of requests and the answers they got."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @unit
+    def take(self, key: str, input_hash: str) -> Known | None:
+        """None when the key is new: the caller carries the request out and calls `answer`. Else what is known."""
+        now_us = self._database.noted("taken") or self._clock.now_us()
+        Idempotency.delete().where(
+            Idempotency.key == key,
+            (Idempotency.created_at_us <= now_us - KEPT_S * US_PER_S)
+            | (
+                Idempotency.answer.is_null() & (Idempotency.created_at_us <= now_us - UNFINISHED_S * US_PER_S)
+            ),
+        ).execute()
+        taken = (
+            Idempotency.insert(key=key, input_hash=input_hash, created_at_us=now_us)
+            .on_conflict_ignore()
+            .as_rowcount()
+            .execute()
+        )
+        if taken:
+            self._database.note("taken", now_us)
+            return None
+        row = Idempotency.get_by_id(key)
+        if self._database.noted("taken") == row.created_at_us and row.answer is None:
+            return None
+        return Known(row.input_hash, row.answer)
+
+    @unit
+    def answer(self, key: str, answer: str) -> None:
+        """Keep the answer for those who ask again."""
+        Idempotency.update(answer=answer).where(Idempotency.key == key).execute()
+
+    @unit
+    def release(self, key: str) -> None:
+        """There is no answer worth keeping: the key is new again."""
+        Idempotency.delete().where(Idempotency.key == key).execute()
+
+    @unit
+    def forget_old(self) -> None:
+        """Remove what is older than a day."""
+        before_us = self._clock.now_us() - KEPT_S * US_PER_S
+        Idempotency.delete().where(Idempotency.created_at_us <= before_us).execute()

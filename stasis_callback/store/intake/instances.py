@@ -1,0 +1,131 @@
+"""Instances: the ways to ask for callbacks over the web or by e-mail, any number of them. One code for both."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Generic, TypeVar
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.names import is_new
+from stasis_callback.store.intake.tables import ApiKey, EmailInstance, WebInstance
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[C]):
+    """What tells web and e-mail apart: the table, how a name looks, and how options become a configuration."""
+
+    model: type[WebInstance] | type[EmailInstance]
+    noun: str
+    """`web` or `email`: the command's noun, and the word for people."""
+    name: re.Pattern[str]
+    name_rule: str
+    names: frozenset[str]
+    parse: Callable[[Mapping[str, str]], C]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceView(Generic[C]):
+    """An instance; `stored` has what differs from the defaults, as texts."""
+
+    name: str
+    enabled: bool
+    stored: Mapping[str, str]
+    kind: Kind[C]
+
+    @property
+    def configuration(self) -> C:
+        """Everything that is set, defaults included."""
+        found: C = _parsed(self.kind.parse, json.dumps(dict(self.stored)))
+        return found
+
+
+@lru_cache(maxsize=256)
+def _parsed(parse: Callable[[Mapping[str, str]], C], stored: str) -> C:
+    return parse(json.loads(stored))
+
+
+class Instances(Generic[C]):
+    """The configured instances of one kind. Read at every request, so a change counts from the next one on."""
+
+    def __init__(self, database: Database, clock: Clock, kind: Kind[C]) -> None:
+        self._database = database
+        self._clock = clock
+        self._kind = kind
+        self._model = kind.model
+
+    @unit
+    def add(self, name: str, stored: Mapping[str, str]) -> None:
+        """Raises InvalidInput when the name is taken or cannot be one, or an option cannot be used."""
+        kind = self._kind
+        if not kind.name.fullmatch(name):
+            raise InvalidInput(f"{name!r}: {kind.name_rule}")
+        kind.parse(stored)
+        if is_new(self._database, self._model, name, f"{kind.noun} instance"):
+            self._model.create(
+                name=name,
+                enabled=True,
+                options=json.dumps(dict(stored)),
+                created_at_us=self._clock.now_us(),
+            )
+
+    @unit
+    def change(self, name: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
+        """Set options (an empty text restores the default) and switch it on or off; all or nothing."""
+        row = self._row(name)
+        merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
+        unknown = {option: text for option, text in stored.items() if option not in self._kind.names}
+        self._kind.parse(unknown | merged)
+        values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
+        self._model.update(values).where(self._model.id == row.id).execute()
+
+    @unit
+    def remove(self, name: str) -> None:
+        """Take it away. Raises InvalidInput while an API key is for it alone: it would be a key for nothing."""
+        if self._database.repeated(f"remove:{name}") and self.find(name) is None:
+            return
+        row = self._row(name)
+        key = ApiKey.get_or_none(ApiKey.instance == name, ApiKey.revoked_at_us.is_null())
+        if key is not None:
+            raise InvalidInput(
+                f"API key {key.name!r} is for {name}: `stasis-callback api-key revoke {key.name}` first"
+            )
+        self._model.delete().where(self._model.id == row.id).execute()
+
+    @read
+    def find(self, name: str) -> InstanceView[C] | None:
+        """The instance, enabled or not."""
+        row = self._model.get_or_none(self._model.name == name)
+        return self._view(row) if row else None
+
+    @read
+    def all(self) -> list[InstanceView[C]]:
+        """Every instance by name."""
+        return [self._view(row) for row in self._model.select().order_by(self._model.name)]
+
+    def named(self, name: str) -> InstanceView[C]:
+        """The instance, enabled or not. Raises InvalidInput when there is none."""
+        view = self.find(name)
+        if view is None:
+            raise InvalidInput(self._unknown(name))
+        return view
+
+    def _row(self, name: str) -> WebInstance | EmailInstance:
+        row = self._model.get_or_none(self._model.name == name)
+        if row is None:
+            raise InvalidInput(self._unknown(name))
+        return row
+
+    def _unknown(self, name: str) -> str:
+        noun = self._kind.noun
+        return f"there is no {noun} instance {name!r}: see `stasis-callback {noun} list`"
+
+    def _view(self, row: WebInstance | EmailInstance) -> InstanceView[C]:
+        return InstanceView(row.name, bool(row.enabled), json.loads(row.options), self._kind)

@@ -1,0 +1,90 @@
+"""The outbox of answers to mails: written before the mail is taken, so a crash loses none and doubles none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from peewee import ModelSelect
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.intake.tables import EmailReply
+
+LEASE_S = 120
+"""Whoever sends an answer has this long before another process may try."""
+KEPT_S = 30 * 86_400
+"""That a mail was answered is remembered longer than any mail server tries to deliver it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyView:
+    """An answer that is due."""
+
+    id: int
+    recipient: str
+    content: str
+    attempts: int
+
+
+class Replies:
+    """The answers."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @read
+    def known(self, key: str) -> bool:
+        """Whether there is an answer with this key."""
+        return EmailReply.get_or_none(EmailReply.key == key) is not None
+
+    @unit
+    def put(self, key: str, recipient: str, content: str) -> None:
+        """Queue an answer; nothing when there is one with this key."""
+        now_us = self._clock.now_us()
+        EmailReply.insert(
+            key=key, recipient=recipient, content=content, delivery="due", attempts=0, due_at_us=now_us,
+            created_at_us=now_us,
+        ).on_conflict_ignore().execute()  # fmt: skip
+
+    def claim_due(self, limit: int) -> list[ReplyView]:
+        """Take up to `limit` answers for two minutes. A crash in between makes a second one, never none."""
+        some = self._database.read(lambda: bool(self._due().exists()))
+        return self._claim(limit) if some else []
+
+    def _due(self) -> ModelSelect[EmailReply]:
+        due = EmailReply.due_at_us <= self._clock.now_us()
+        return EmailReply.select().where(EmailReply.delivery == "due", due)
+
+    @unit
+    def _claim(self, limit: int) -> list[ReplyView]:
+        now_us = self._clock.now_us()
+        lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
+        ours = EmailReply.id.in_(known) & (EmailReply.delivery == "due") & (EmailReply.due_at_us == lease_us)
+        taken = list(EmailReply.select().where(ours).order_by(EmailReply.id)) if known else []
+        rows = list(
+            self._database.taking(self._due().order_by(EmailReply.due_at_us).limit(limit - len(taken)))
+        )
+        self._database.note("claimed", (lease_us, [*known, *(row.id for row in rows)]))
+        for row in rows:
+            row.attempts += 1
+            values = {"attempts": row.attempts, "due_at_us": lease_us}
+            EmailReply.update(values).where(EmailReply.id == row.id).execute()
+        return [ReplyView(row.id, row.recipient, row.content, row.attempts) for row in (*taken, *rows)]
+
+    @unit
+    def close(self, reply_id: int, delivery: str) -> None:
+        """It is `sent`, or `failed` for good; its text is forgotten."""
+        EmailReply.update(delivery=delivery, content="").where(EmailReply.id == reply_id).execute()
+
+    @unit
+    def retry(self, reply_id: int, after_s: float) -> None:
+        """It could not be sent: again later."""
+        due_at_us = self._clock.now_us() + int(after_s * US_PER_S)
+        EmailReply.update(due_at_us=due_at_us).where(EmailReply.id == reply_id).execute()
+
+    @unit
+    def forget_old(self) -> None:
+        """Remove what is older than a month."""
+        before_us = self._clock.now_us() - KEPT_S * US_PER_S
+        EmailReply.delete().where(EmailReply.created_at_us <= before_us).execute()

@@ -1,0 +1,1 @@
+"""Money: the ledger is the only code that moves it."""

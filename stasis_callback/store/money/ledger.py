@@ -1,0 +1,398 @@
+"""The only code that changes money: holds, settlements, top-ups. Double entry, integer micros, append-only.
+
+Rules it keeps (numbers from docs/decisions/0003-money.md):
+- a hold is granted by one conditional UPDATE, so any number of parallel calls share an account without overdraft;
+- a hold leaves `open` exactly once, by `settle` or `void`;
+- a posting happens once per key; the same key with other input is an error, never a second effect;
+- more than was held is never taken from the subscriber: the rest is booked to the house's overrun book;
+- each transfer and each xDR is a link of its book's chain (`chain.py`), and the book says where that ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput, require
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
+from stasis_callback.core.states import HoldState
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.statements import changed, insert, run
+from stasis_callback.store.money import chain as chains
+from stasis_callback.store.money.chain import Chain
+from stasis_callback.store.money.tables import Book, Entry, Hold, Transfer
+from stasis_callback.store.money.views import LockedHold, Record, Settlement, StatementLine, statement
+
+DAY_US = 86_400 * US_PER_S
+
+_FREE = """SELECT balance_micros - held_micros + credit_limit_micros,
+    daily_cap_micros, held_micros, spent_day, spent_micros FROM book WHERE id = ?"""
+_RESERVE = """UPDATE book SET held_micros = held_micros + ?
+    WHERE id = ? AND balance_micros - held_micros + credit_limit_micros >= ?
+    AND (daily_cap_micros IS NULL
+         OR held_micros + ? + CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END <= daily_cap_micros)
+    RETURNING id"""
+_GIVE_BACK = "UPDATE book SET held_micros = held_micros + ? WHERE id = ?"
+_RELEASE = "UPDATE book SET held_micros = held_micros - ?, links = ?, head = ? WHERE id = ?"
+_PAY = """UPDATE book SET held_micros = held_micros - ?, links = ?, head = ?, balance_micros = balance_micros - ?,
+    spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
+_LINK = "UPDATE book SET links = ?, head = ? WHERE id = ?"
+_LOCK_BOOK = "SELECT name, currency, links, head, balance_micros FROM book WHERE id = ? FOR NO KEY UPDATE"
+_LOCK_HOLD = """SELECT hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us,
+    (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency),
+    book.id, book.name, book.currency, book.links, book.head, book.balance_micros
+    FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR NO KEY UPDATE OF hold, book"""
+_CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
+_INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us,
+    book_id, link, balance_micros, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_INSERT_ENTRY = """INSERT INTO entry (transfer_id, book_id, amount_micros)
+    SELECT id, ?, ? FROM transfer WHERE key = ?"""
+
+
+class Ledger:
+    """Money moves. Every method is one transaction, or joins the one it is called in."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    # --- holds -----------------------------------------------------------------------------------------------
+
+    def available_micros(self, book_id: int) -> int:
+        """What can still be held: the free funds, or what today's cap leaves. Certain only inside a transaction."""
+        free, left_today = self._free(book_id)
+        return free if left_today is None else min(free, left_today)
+
+    def capped(self, book_id: int) -> bool:
+        """Whether it is today's cap, and not the funds, that limits what can be held."""
+        free, left_today = self._free(book_id)
+        return left_today is not None and left_today < free
+
+    def _free(self, book_id: int) -> tuple[int, int | None]:
+        """The free funds, and what today's cap leaves (None without one)."""
+        free, cap, held, day, spent = self._database.read(lambda: run(_FREE, book_id).fetchone())
+        return free, None if cap is None else cap - held - (spent if day == self._today() else 0)
+
+    @unit
+    def hold(self, leg_id: str, book_id: int, amount_micros: int) -> bool:
+        """Set funds aside for a new leg; False, and nothing happens, when there are not enough."""
+        if not self._reserve(book_id, amount_micros):
+            return False
+        insert(
+            Hold,
+            leg_id=leg_id,
+            book_id=book_id,
+            amount_micros=amount_micros,
+            state=HoldState.OPEN.value,
+            created_at_us=self._clock.now_us(),
+        )
+        return True
+
+    @unit
+    def change_hold(self, leg_id: str, amount_micros: int) -> bool:
+        """Make the open hold of a leg `amount_micros` in all; False when it cannot grow that far."""
+        hold = self._locked(leg_id)
+        require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
+        if not self._reserve(hold.chain.book_id, amount_micros - hold.amount_micros):
+            return False
+        run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
+        return True
+
+    @staticmethod
+    def _locked(leg_id: str) -> LockedHold:
+        row = run(_LOCK_HOLD, leg_id).fetchone()
+        require(row is not None, f"leg {leg_id} has no hold")
+        amount, state, created_at_us, closed_at_us, revenue_id, *book = row
+        return LockedHold(leg_id, amount, state, created_at_us, closed_at_us, revenue_id, Chain(*book))
+
+    @read
+    def held_micros(self, leg_id: str) -> int:
+        """The amount of a leg's open hold; 0 when it has none."""
+        row = run("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id).fetchone()
+        return int(row[0]) if row else 0
+
+    def _reserve(self, book_id: int, amount_micros: int) -> bool:
+        # One statement that checks and takes: two callers can never both see the same free funds. Giving back
+        # (a negative amount) always works.
+        if amount_micros > 0:
+            return changed(_RESERVE, amount_micros, book_id, amount_micros, amount_micros, self._today())
+        run(_GIVE_BACK, amount_micros, book_id)
+        return True
+
+    # --- the end of a leg --------------------------------------------------------------------------------------
+
+    @unit
+    def settle(self, leg_id: str, amount_micros: int, record: Record | None = None) -> Settlement:
+        """Charge a leg, close its hold and write its call record, which `record` makes of the overrun.
+
+        Called again it changes nothing and gives the same answer.
+        """
+        require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
+        hold = self._locked(leg_id)
+        overrun = max(amount_micros - hold.amount_micros, 0)
+        settlement = Settlement(amount_micros - overrun, overrun)
+        book_id, currency = hold.chain.book_id, hold.chain.currency
+        revenue_id = hold.revenue_id or self._house("revenue", currency)
+        lines = {book_id: -settlement.paid_micros, revenue_id: amount_micros}
+        if overrun:
+            lines[self._house("overrun", currency)] = -overrun
+        key, now_us = f"settle:{leg_id}", self._clock.now_us()
+        if hold.state == HoldState.POSTED:
+            require(self._posted(key, "settle", lines), f"leg {leg_id}: its hold was posted, its charge not")
+        else:
+            require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
+            self._write(hold.chain, key, "settle", "", lines, now_us)
+        self._close(hold, HoldState.POSTED, now_us, settlement, record)
+        return settlement
+
+    @unit
+    def void(self, leg_id: str, record: Record | None = None) -> None:
+        """Give a leg's hold back uncharged, and write its call record. A closed hold stays as it is."""
+        self._close(self._locked(leg_id), HoldState.VOIDED, self._clock.now_us(), Settlement(0, 0), record)
+
+    @staticmethod
+    def _close(
+        hold: LockedHold, state: HoldState, now_us: int, settlement: Settlement, record: Record | None
+    ) -> None:
+        """Give a hold back but for what is paid; the book never shows funds both held and taken.
+
+        The call record is the link behind the charge, so that the book changes once for both.
+        """
+        chain, is_open = hold.chain, hold.state == HoldState.OPEN
+        if is_open:
+            hold.state, hold.closed_at_us = state.value, now_us
+            run(_CLOSE_HOLD, state.value, now_us, hold.leg_id)
+        if record is not None:
+            made = record(settlement.overrun_micros)
+            insert(made.table, **made.sealed(hold))
+        if not is_open:
+            run(_LINK, chain.links, chain.head, chain.book_id)
+        elif settlement.paid_micros:
+            # The day of a transfer and the day it counts in are one: both by `now_us`.
+            counted = now_us // DAY_US, settlement.paid_micros, now_us // DAY_US
+            paid = settlement.paid_micros
+            run(_PAY, hold.amount_micros, chain.links, chain.head, paid, *counted, chain.book_id)
+        else:
+            run(_RELEASE, hold.amount_micros, chain.links, chain.head, chain.book_id)
+
+    def _today(self) -> int:
+        """The day of a daily cap, in UTC."""
+        return self._clock.now_us() // DAY_US
+
+    # --- other money -------------------------------------------------------------------------------------------
+
+    def top_up(
+        self, book_id: int, amount_micros: int, *, key: str, note: str = "", operator: str = ""
+    ) -> bool:
+        """Add money to a book; False when this key has done so already. Raises InvalidInput for nothing or less."""
+        if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(f"a top-up must be more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}")
+        return self._pay_in("cash", book_id, amount_micros, f"topup:{key}", "topup", note, operator)
+
+    def voucher(self, book_id: int, amount_micros: int, voucher_id: int, about: Sequence[object]) -> None:
+        """Add a voucher's money to a book: once for each voucher. `about` says which it was, and who had it."""
+        key = f"voucher:{voucher_id}"
+        done = self._pay_in("vouchers", book_id, amount_micros, key, "voucher", "", "", about)
+        require(done, f"voucher {voucher_id} was paid in before")
+
+    def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
+        """Put a balance right by an amount of either sign; False when this key has done so already.
+
+        Raises InvalidInput for nothing, for no reason, or when funds are taken that are not there.
+        """
+        if not 0 < abs(amount_micros) <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(
+                f"an adjustment must not be 0, and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+            )
+        if not reason.strip():
+            raise InvalidInput("an adjustment needs a reason: somebody will ask for it")
+        return self._pay_in(
+            "adjustments", book_id, amount_micros, f"adjust:{key}", "adjustment", reason, operator
+        )
+
+    @unit
+    def reverse(self, transfer_id: int, *, reason: str, operator: str) -> int:
+        """Take a posting back by its mirror image; the id of that. The posting itself stays.
+
+        Raises InvalidInput when there is none, it was taken back already or is a reversal, or when funds would be
+        taken that are not there any more.
+        """
+        if not reason.strip():
+            raise InvalidInput("a reversal needs a reason: somebody will ask for it")
+        self._database.lock(f"reversal:{transfer_id}")
+        original = Transfer.get_or_none(Transfer.id == transfer_id)
+        if original is None:
+            raise InvalidInput(f"there is no posting {transfer_id}: see `stasis-callback ledger entries`")
+        if original.reverses_id is not None:
+            raise InvalidInput(f"posting {transfer_id} is a reversal itself: make an adjustment instead")
+        key = f"reverse:{transfer_id}"
+        again = self._database.repeated(key)
+        before = Transfer.get_or_none(Transfer.reverses == transfer_id)
+        if before is not None and again:
+            return int(before.id)
+        if before is not None:
+            raise InvalidInput(f"posting {transfer_id} was reversed before")
+        rows = Entry.select().where(Entry.transfer == transfer_id)
+        lines = {row.book_id: -row.amount_micros for row in rows}
+        chain = self._chain(original.book_id)
+        self._post(chain, key, "reversal", reason, lines, operator=operator, reverses=original)
+        return int(Transfer.get(Transfer.key == key).id)
+
+    @read
+    def statement(self, book_id: int, limit: int) -> list[StatementLine]:
+        """The newest `limit` entries of a book, oldest first, each with the balance after it."""
+        return statement(book_id, limit)
+
+    @unit
+    def _pay_in(
+        self,
+        purpose: str,
+        book_id: int,
+        amount_micros: int,
+        key: str,
+        kind: str,
+        note: str,
+        operator: str,
+        about: Sequence[object] = (),
+    ) -> bool:
+        chain = self._chain(book_id)
+        lines = {book_id: amount_micros, self._house(purpose, chain.currency): -amount_micros}
+        return self._post(chain, key, kind, note, lines, operator=operator, about=about)
+
+    @staticmethod
+    def _chain(book_id: int) -> Chain:
+        """The end of a book's chain, which no other transaction moves before this one is over."""
+        return Chain(book_id, *run(_LOCK_BOOK, book_id).fetchone())
+
+    @unit
+    def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
+        """A new, empty book for an account; its id. Raises InvalidInput for a credit limit that is none."""
+        _check_credit_limit(credit_limit_micros)
+        again = self._database.repeated(f"book:{name}")
+        book = Book.get_or_none(Book.name == name) if again else None
+        book = book or _book(name, currency, house=False, credit_limit_micros=credit_limit_micros)
+        return int(book.id)
+
+    @unit
+    def set_credit_limit(self, book_id: int, credit_limit_micros: int) -> None:
+        """Change how far below zero a book may go. Raises InvalidInput when it is further down already."""
+        _check_credit_limit(credit_limit_micros)
+        changed = (
+            Book.update(credit_limit_micros=credit_limit_micros)
+            .where(Book.id == book_id, Book.balance_micros - Book.held_micros + credit_limit_micros >= 0)
+            .execute()
+        )
+        if not changed:
+            raise InvalidInput("the account has used more than that credit limit: it must be topped up first")
+
+    @unit
+    def set_daily_cap(self, book_id: int, cap_micros: int | None) -> None:
+        """Let no more be spent in a day (UTC) from the next hold on; None for no cap."""
+        if cap_micros is not None and not 0 <= cap_micros <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(f"a daily cap must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+        Book.update(daily_cap_micros=cap_micros).where(Book.id == book_id).execute()
+
+    def _house(self, purpose: str, currency: str) -> int:
+        name = f"house:{purpose}:{currency}"
+        book = Book.get_or_none(Book.name == name)
+        if book is None:
+            self._database.lock(name)
+            book = Book.get_or_none(Book.name == name) or _book(name, currency, house=True)
+        return int(book.id)
+
+    def _post(
+        self,
+        chain: Chain,
+        key: str,
+        kind: str,
+        note: str,
+        lines: dict[int, int],
+        *,
+        operator: str = "",
+        reverses: Transfer | None = None,
+        about: Sequence[object] = (),
+    ) -> bool:
+        """Write one transfer; False when the key was posted before with the same lines, and not by an earlier run.
+
+        Raises InvalidInput when a book would fall below its limit: what is held is not there to be taken.
+        """
+        self._database.lock(f"transfer:{key}")
+        if self._posted(key, kind, lines):
+            return self._database.noted(f"transfer:{key}") is not None
+        self._database.note(f"transfer:{key}")
+        self._write(chain, key, kind, note, lines, self._clock.now_us(), operator, reverses, about)
+        run(_LINK, chain.links, chain.head, chain.book_id)
+        for book_id, amount in lines.items():
+            self._move(book_id, amount)
+        return True
+
+    @staticmethod
+    def _posted(key: str, kind: str, lines: dict[int, int]) -> bool:
+        """Whether this very transfer was posted before."""
+        before = Transfer.get_or_none(Transfer.key == key)
+        if before is not None:
+            same = before.input_hash == chains.lines_hash(kind, lines.items())
+            require(same, f"transfer {key} was posted before with other amounts")
+        return before is not None
+
+    @staticmethod
+    def _write(
+        chain: Chain,
+        key: str,
+        kind: str,
+        note: str,
+        lines: dict[int, int],
+        now_us: int,
+        operator: str = "",
+        reverses: Transfer | None = None,
+        about: Sequence[object] = (),
+    ) -> None:
+        """Write a transfer and its entries as the next link; the book itself is changed apart from it."""
+        require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
+        input_hash = chains.lines_hash(kind, lines.items())
+        chain.balance_micros += lines[chain.book_id]
+        content = chains.transfer_content(
+            key=key,
+            input_hash=input_hash,
+            kind=kind,
+            note=note,
+            operator=operator,
+            reverses=reverses.key if reverses else None,
+            created_at_us=now_us,
+            balance_micros=chain.balance_micros,
+            about=about,
+        )
+        link, sealed = chain.append(content)
+        reverses_id = reverses.id if reverses else None
+        said = key, input_hash, kind, note, operator, reverses_id, now_us
+        run(_INSERT_TRANSFER, *said, chain.book_id, link, chain.balance_micros, sealed)
+        for book_id, amount in lines.items():
+            if amount:
+                run(_INSERT_ENTRY, book_id, amount, key)
+
+    @staticmethod
+    def _move(book_id: int, amount_micros: int) -> None:
+        """Change a balance; house books keep none."""
+        possible = (Book.id == book_id) & ~Book.house
+        if amount_micros < 0:
+            free = Book.balance_micros - Book.held_micros + Book.credit_limit_micros
+            possible &= free + amount_micros >= 0
+        moved = Book.update(balance_micros=Book.balance_micros + amount_micros).where(possible).execute()
+        if not moved and not Book.get_by_id(book_id).house:
+            raise InvalidInput("the account has not so much left: some is held for calls, or was spent")
+
+
+def _check_credit_limit(micros: int) -> None:
+    if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
+        raise InvalidInput(f"a credit limit must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+
+
+def _book(name: str, currency: str, *, house: bool, credit_limit_micros: int = 0) -> Book:
+    return Book.create(
+        name=name,
+        currency=currency,
+        house=house,
+        balance_micros=0,
+        held_micros=0,
+        credit_limit_micros=credit_limit_micros,
+    )

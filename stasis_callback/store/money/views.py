@@ -1,0 +1,93 @@
+"""What the ledger answers: a hold while it is being closed, what a leg was charged, a book's statement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from stasis_callback.store.database.tables import Table
+from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, xdr_content
+from stasis_callback.store.money.tables import Entry, Transfer
+
+
+@dataclass(slots=True)
+class LockedHold:
+    """A hold that no other transaction changes before this one is over, nor its book.
+
+    `revenue_id` is the house's book that earns what is charged (None before the first).
+    """
+
+    leg_id: str
+    amount_micros: int
+    state: str
+    created_at_us: int
+    closed_at_us: int | None
+    revenue_id: int | None
+    chain: Chain
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a leg was charged: `paid_micros` by the account, `overrun_micros` by the house."""
+
+    paid_micros: int
+    overrun_micros: int
+
+
+class CallRecord(NamedTuple):
+    """An xDR for its table before it is sealed, by its columns, and of its leg the values of `chain.LEG_COLUMNS`."""
+
+    table: type[Table]
+    xdr: dict[str, object]
+    leg: Sequence[object]
+
+    def sealed(self, hold: LockedHold) -> dict[str, object]:
+        """Every column of its row, as the next link of the chain of the book that pays, behind its closed hold."""
+        salt, hashed = hidden_number(str(self.xdr["number"]))
+        xdr = [hashed if column == "number_hash" else self.xdr[column] for column in XDR_COLUMNS]
+        chain = hold.chain
+        held = chain.book_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us
+        link, seal = chain.append(xdr_content(xdr, self.leg, held, self.xdr["clock_suspect"]))
+        return {**self.xdr, "number_salt": salt, "book_id": chain.book_id, "link": link, "seal": seal}
+
+
+Record = Callable[[int], CallRecord]
+"""Makes a call record of what the leg cost above its hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One entry of a book: what moved, why, and the balance after it."""
+
+    transfer: int
+    created_at_us: int
+    kind: str
+    key: str
+    note: str
+    operator: str
+    amount_micros: int
+    balance_micros: int
+    reversed_by: int | None
+
+
+def statement(book_id: int, limit: int) -> list[StatementLine]:
+    """The newest `limit` entries of a book, oldest first. For within `Database.reading`."""
+    rows = list(
+        Entry.select(Entry, Transfer)
+        .join(Transfer)
+        .where(Transfer.book == book_id, Entry.book == book_id)
+        .order_by(Transfer.link.desc())
+        .limit(limit)
+    )
+    taken_back: dict[int, int] = {}
+    for start in range(0, len(rows), 500):
+        ids = [row.transfer_id for row in rows[start : start + 500]]
+        for reversal in Transfer.select().where(Transfer.reverses.in_(ids)):
+            taken_back[reversal.reverses_id] = reversal.id
+    lines = []
+    for row in reversed(rows):
+        t = row.transfer
+        told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
+        lines.append(StatementLine(*told, row.amount_micros, t.balance_micros, taken_back.get(t.id)))
+    return lines

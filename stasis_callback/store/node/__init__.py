@@ -1,0 +1,1 @@
+"""Nodes: who is alive, and who works on what."""

@@ -1,0 +1,1 @@
+"""Tariffs, trunks and routes."""

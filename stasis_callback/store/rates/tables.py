@@ -1,0 +1,109 @@
+"""The tables of tariffs, vendors, trunks and routes. No behaviour here.
+
+Amounts are micros, times microseconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
+
+from stasis_callback.store.database.tables import Table, TextField
+
+
+class Tariff(Table):
+    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    revision = IntegerField()
+    created_at_us = BigIntegerField()
+
+
+class TariffRevision(Table):
+    """One change of a tariff: who reads its history, or takes it back, starts here."""
+
+    tariff = ForeignKeyField(Tariff)
+    number = IntegerField()
+    kind = TextField()
+    note = TextField()
+    rates = IntegerField()
+    created_at_us = BigIntegerField()
+
+    class Meta:
+        indexes = ((("tariff", "number"), True),)
+
+
+class TariffTerms(Table):
+    """One version of what a tariff adds to each of its rates. Never changed: the newest counts."""
+
+    tariff = ForeignKeyField(Tariff)
+    free_s = IntegerField()
+    grace_s = IntegerField()
+    surcharge_bp = IntegerField()
+    minimum_micros = BigIntegerField()
+    rounding_micros = BigIntegerField()
+    rounding = TextField()
+    off_peak = TextField()
+    time_zone = TextField()
+    created_at_us = BigIntegerField()
+
+
+class RateRow(Table):
+    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts."""
+
+    tariff = ForeignKeyField(Tariff)
+    revision = IntegerField()
+    prefix = TextField()
+    description = TextField()
+    connect_fee_micros = BigIntegerField()
+    first_interval_s = IntegerField()
+    first_price_micros = BigIntegerField()
+    next_interval_s = IntegerField()
+    next_price_micros = BigIntegerField()
+    off_peak_first_price_micros = BigIntegerField(null=True)
+    off_peak_next_price_micros = BigIntegerField(null=True)
+    forbidden = BooleanField()
+    discontinued = BooleanField()
+    from_us = BigIntegerField()
+
+    class Meta:
+        table_name = "rate"
+
+
+class Vendor(Table):
+    """Who carries calls for us, and bills us in one currency."""
+
+    name = TextField(unique=True)
+    currency = TextField()
+    created_at_us = BigIntegerField()
+
+
+class Trunk(Table):
+    """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
+
+    `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
+    where nothing limits them.
+    """
+
+    name = TextField(unique=True)
+    vendor = ForeignKeyField(Vendor)
+    tariff = ForeignKeyField(Tariff)
+    enabled = BooleanField()
+    preference = IntegerField()
+    calls_limit = IntegerField(null=True)
+    calls_per_s = IntegerField(null=True)
+    number_rules = TextField()
+    created_at_us = BigIntegerField()
+
+
+class Route(Table):
+    """A prefix that a trunk carries. A trunk with routes carries nothing else; one without carries what it has a rate
+    for.
+    """
+
+    trunk = ForeignKeyField(Trunk, backref="routes")
+    prefix = TextField()
+    preference = IntegerField()
+
+    class Meta:
+        indexes = ((("trunk", "prefix"), True),)

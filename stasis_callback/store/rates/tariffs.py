@@ -1,0 +1,342 @@
+"""Tariffs: what calls cost, now and later. Nothing is ever changed in place.
+
+A new price, a prefix that ends, new terms and a change taken back are all new rows (`rate`, `tariff_terms`), in a
+numbered revision of the tariff. So a call is rated for ever by what it was authorised with, and a change can be
+undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+
+from peewee import fn
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import parse_currency
+from stasis_callback.core.rating import Terms
+from stasis_callback.store.database.database import LONG_S, Database, read, unit
+from stasis_callback.store.database.drafts import Writing, drafting
+from stasis_callback.store.database.names import by_name, checked_name, is_new
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
+from stasis_callback.store.database.statements import insert_rows
+from stasis_callback.store.rates.book import CHECK_EVERY_S, RateBook, RateView, terms_of, view
+from stasis_callback.store.rates.changes import Change as Change
+from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
+from stasis_callback.store.rates.changes import NewRate as NewRate
+from stasis_callback.store.rates.changes import differences, restoring
+from stasis_callback.store.rates.rows import RATE_FIELDS, in_force, newest_terms, values_of, views
+from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms
+from stasis_callback.workers import Worker
+
+PREFIX_LIMIT = 15
+NOTE_LIMIT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class TariffView:
+    """A tariff: which it is, and its currency."""
+
+    id: int
+    name: str
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One change of a tariff."""
+
+    number: int
+    kind: str
+    note: str
+    rates: int
+    created_at_us: int
+
+
+class TariffChange:
+    """A change of one tariff under way: its rates are written with a number that readers do not know yet."""
+
+    def __init__(self, tariff: Tariff, kind: str, note: str, writing: Writing, began_us: int) -> None:
+        self.tariff = tariff
+        self.began_us = began_us
+        """When rates begin that say no time of their own."""
+        self._number = tariff.revision + 1
+        self._kind = kind
+        self._note = note
+        self._writing = writing
+
+    def publish(self, rates: Sequence[NewRate], also: Callable[[], None] = lambda: None) -> None:
+        """Write the rates, then let them count; `also` runs in the transaction that does."""
+        self._writing.write(rates, self._insert)
+        revision = {
+            "tariff": self.tariff.id,
+            "number": self._number,
+            "kind": self._kind,
+            "note": self._note,
+            "rates": len(rates),
+            "created_at_us": self.began_us,
+        }
+
+        def count() -> None:
+            Tariff.update(revision=self._number).where(Tariff.id == self.tariff.id).execute()
+            TariffRevision.create(**revision)
+            also()
+
+        self._writing.publish(count, lambda: TariffRevision.get_or_none(**revision) is not None)
+
+    def _insert(self, rates: Sequence[NewRate]) -> None:
+        columns = ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us")
+        which = self.tariff.id, self._number
+        insert_rows(
+            RateRow,
+            columns,
+            ((*which, r.description, *values_of(r.rate), max(r.from_us or 0, self.began_us)) for r in rates),
+        )
+
+
+class Tariffs:
+    """Tariffs, their rates and terms, and the longest prefix match."""
+
+    def __init__(self, database: Database, clock: Clock, sold: Callable[[], set[int]]) -> None:
+        """`sold` says which tariffs calls are charged by: those of products."""
+        self._database = database
+        self._clock = clock
+        self._book = RateBook(database, clock, sold)
+
+    # --- tariffs -------------------------------------------------------------------------------------------------
+
+    @unit
+    def add(self, name: str, currency: str, terms: Terms | None = None) -> None:
+        """Raises InvalidInput when the name is taken or the currency is none."""
+        self._database.lock("tariffs")
+        if is_new(self._database, Tariff, name, "tariff"):
+            now_us = self._clock.now_us()
+            tariff = Tariff.create(
+                name=checked_name(name), currency=parse_currency(currency), revision=0, created_at_us=now_us
+            )
+            self._insert_terms(tariff.id, terms or Terms())
+
+    @read
+    def all(self) -> list[dict[str, object]]:
+        """Every tariff by name, with the number of its rates in force."""
+        return [
+            {
+                "name": t.name,
+                "currency": t.currency,
+                "rates": in_force(t.id, self._clock.now_us(), t.revision)
+                .where(~RateRow.discontinued)
+                .count(),
+            }
+            for t in Tariff.select().order_by(Tariff.name)
+        ]
+
+    @read
+    def named(self, name: str) -> TariffView:
+        """The tariff of this name. Raises InvalidInput when there is none."""
+        return self._view(by_name(Tariff, name, "tariff"))
+
+    @read
+    def get(self, tariff_id: int) -> TariffView:
+        """The tariff with this row id."""
+        return self._view(Tariff.get_by_id(tariff_id))
+
+    @staticmethod
+    def _view(row: Tariff) -> TariffView:
+        return TariffView(row.id, row.name, row.currency)
+
+    @read
+    def terms(self, name: str) -> Terms:
+        """The terms that go for new calls. Raises InvalidInput when there is no such tariff."""
+        return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
+
+    def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
+        """Give a tariff other terms, from the next call on."""
+        with self._changing(name, "terms", note) as change:
+            if terms_of(newest_terms(change.tariff.id)) != terms:
+                change.publish([], lambda: self._insert_terms(change.tariff.id, terms))
+
+    @read
+    def history(self, name: str, limit: int = 100) -> list[Revision]:
+        """The changes of a tariff, newest first."""
+        rows = TariffRevision.select().where(TariffRevision.tariff == by_name(Tariff, name, "tariff"))
+        return [
+            Revision(r.number, r.kind, r.note, r.rates, r.created_at_us)
+            for r in rows.order_by(TariffRevision.number.desc()).limit(limit)
+        ]
+
+    # --- rates in -------------------------------------------------------------------------------------------------
+
+    def put_rates(
+        self,
+        tariff: str,
+        rates: Sequence[NewRate],
+        *,
+        dry_run: bool = False,
+        kind: str = "import",
+        note: str = "",
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> ImportDiff:
+        """Add rates or replace those of the same prefix, all or nothing; says what is (or would be) different.
+
+        `progress` is called with the number of rates compared so far. Raises InvalidInput when a prefix stands twice,
+        a rate is to begin in the past (calls were rated without it), or another change of the tariff is being made.
+        """
+        if dry_run:
+            with self._comparing():
+                row = by_name(Tariff, tariff, "tariff")
+                return differences(row, rates, self._clock.now_us(), progress)
+        with self._changing(tariff, kind, note) as change:
+            with self._comparing():
+                diff = differences(change.tariff, rates, change.began_us, progress)
+            if diff.changes:
+                change.publish([one.new for one in diff.changes])
+        return diff
+
+    def remove_rate(self, tariff: str, prefix: str, from_us: int | None = None) -> None:
+        """Take a rate out of force, from the next call or from a later time on. Raises InvalidInput when
+        there is none.
+        """
+        with self._database.transaction():
+            old = self.find(tariff, prefix, from_us)
+            if old is None:
+                raise InvalidInput(f"tariff {tariff!r} has no rate for prefix {prefix!r}: see `rate list`")
+            gone = replace(old.rate, discontinued=True)
+            self.put_rates(tariff, [NewRate(gone, old.description, from_us)], kind="remove")
+
+    def roll_back(
+        self, tariff: str, number: int, note: str = "", *, dry_run: bool = False
+    ) -> tuple[Change, ...]:
+        """Make the rates what they were after revision `number`, those of later times too; what that changes.
+
+        The terms are left as they are. Raises InvalidInput when there is no such revision, or another change of the
+        tariff is being made.
+        """
+        if dry_run:
+            with self._comparing():
+                row = by_name(Tariff, tariff, "tariff")
+                _check_older(row, number)
+                return restoring(row, number, self._clock.now_us())
+        with self._changing(tariff, "roll back", note or f"to revision {number}") as change:
+            _check_older(change.tariff, number)
+            with self._comparing():
+                changes = restoring(change.tariff, number, change.began_us)
+            if changes:
+                change.publish([one.new for one in changes])
+        return changes
+
+    @contextmanager
+    def _changing(self, name: str, kind: str, note: str) -> Iterator[TariffChange]:
+        """A tariff that nobody else changes until the block is left."""
+        if len(note) > NOTE_LIMIT:
+            raise InvalidInput(f"a note has at most {NOTE_LIMIT} characters")
+        tariff_id = self.named(name).id
+        with drafting(
+            self._database,
+            self._clock,
+            f"tariff:{tariff_id}",
+            busy=f"tariff {name!r} is being changed by another command: wait until that is over",
+            remove_some=lambda: remove_drafted_rates(tariff_id),
+        ) as writing:
+            row = self._database.read(lambda: Tariff.get_by_id(tariff_id))
+            yield TariffChange(row, kind, note, writing, self._clock.now_us())
+        self._book.expire(tariff_id)
+
+    @contextmanager
+    def _comparing(self) -> Iterator[None]:
+        """For reading a whole price list, which nobody else waits for."""
+        with self._database.patience(LONG_S), self._database.reading():
+            yield
+
+    def _insert_terms(self, tariff_id: int, terms: Terms) -> None:
+        values = {f.name: getattr(terms, f.name) for f in fields(Terms)}
+        TariffTerms.create(tariff=tariff_id, created_at_us=self._clock.now_us(), **values)
+
+    # --- rates out ------------------------------------------------------------------------------------------------
+
+    def rates(self, tariff: str, at_us: int | None = None, *, revision: int | None = None) -> list[RateView]:
+        """The rates in force (now, or at `at_us`), by prefix; with `revision`, as if nothing had changed after it.
+
+        Raises InvalidInput when there is no such tariff or revision.
+        """
+        with self._comparing():
+            row = by_name(Tariff, tariff, "tariff")
+            if revision is not None and not 0 <= revision <= row.revision:
+                raise InvalidInput(
+                    f"tariff {tariff!r} has no revision {revision}: see `stasis-callback rate history`"
+                )
+            counting = row.revision if revision is None else revision
+            rows = in_force(row.id, at_us or self._clock.now_us(), counting).where(~RateRow.discontinued)
+            return views(rows.order_by(RateRow.prefix), row.id)
+
+    @read
+    def find(self, tariff: str, prefix: str, at_us: int | None = None) -> RateView | None:
+        """The rate of exactly this prefix in force (now, or at `at_us`)."""
+        row = by_name(Tariff, tariff, "tariff")
+        rows = in_force(row.id, at_us or self._clock.now_us(), row.revision)
+        rows = rows.where(RateRow.prefix == prefix)
+        return next(iter(views(rows.where(~RateRow.discontinued), row.id)), None)
+
+    @read
+    def scheduled(self, tariff: str) -> list[RateView]:
+        """The rates that come into force later, by their time; discontinued ones too."""
+        row = by_name(Tariff, tariff, "tariff")
+        rows = RateRow.select().where(
+            RateRow.tariff == row,
+            RateRow.from_us > self._clock.now_us(),
+            RateRow.revision <= row.revision,
+        )
+        return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
+
+    def match(self, tariff_id: int, number: str) -> RateView | None:
+        """The rate with the longest prefix of `number` (digits); None when there is none or it is forbidden.
+
+        No rate means no call: a destination that is not in the tariff is never dialled.
+        """
+        return self._book.match(tariff_id, number)
+
+    def warm(self) -> None:
+        """Read the price lists that calls need, so that none of them has to wait for that."""
+        self._book.refresh()
+
+    def worker(self) -> Worker:
+        """What keeps them up to date beside calls. While it runs, calls go on with the list there is."""
+        return Worker("price-lists", self._keep_fresh, self._clock)
+
+    def _keep_fresh(self, worker: Worker) -> None:
+        with self._book.kept_fresh():
+            while worker.goes_on:
+                self._book.refresh()
+                worker.pause(CHECK_EVERY_S)
+
+    @read
+    def fitting(self, tariff_id: int, number: str, at_us: int) -> list[RateView]:
+        """Every rate in force at some time whose prefix fits `number`, the longest first: for explaining a match."""
+        prefixes = [number[:length] for length in range(1, min(len(number), PREFIX_LIMIT) + 1)]
+        rows = in_force(tariff_id, at_us, Tariff.get_by_id(tariff_id).revision)
+        rows = rows.where(~RateRow.discontinued, RateRow.prefix.in_(prefixes))
+        return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
+
+    def version(self, rate_id: int, terms_id: int) -> RateView:
+        """The rate and the terms a leg was authorised with, whatever the tariff says today."""
+        return self._book.version(rate_id, terms_id)
+
+    @read
+    def stored(self, rate_id: int, terms_id: int) -> RateView:
+        """The same, read from the database and not from what this process remembers: for auditing."""
+        return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
+
+
+def _check_older(tariff: Tariff, number: int) -> None:
+    if not 0 <= number < tariff.revision:
+        raise InvalidInput(
+            f"tariff {tariff.name!r} has no revision {number} to go back to: see `stasis-callback rate history`"
+        )
+
+
+def remove_drafted_rates(tariff_id: int | str) -> int:
+    """Within a transaction: remove some rates that were written for a revision that was never published."""
+    published = Tariff.select(Tariff.revision).where(Tariff.id == tariff_id)
+    some = RateRow.select(RateRow.id).where(RateRow.tariff == tariff_id, RateRow.revision > published)
+    return int(RateRow.delete().where(RateRow.id.in_(some.limit(ROWS_AT_ONCE))).execute())

@@ -1,0 +1,230 @@
+"""Vendors, their trunks and routes: who carries calls for us, where to, at what price, and how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.limits import Limit
+from stasis_callback.core.money import parse_currency
+from stasis_callback.core.numbers import parse_rules
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.limits import Limits
+from stasis_callback.store.database.names import by_name, checked_name, checked_word, is_new
+from stasis_callback.store.database.statements import run
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
+
+PREFERENCE_LIMIT = 100
+CALLS_LIMIT = 100_000
+PREFIX_LIMIT = 15
+
+_OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled' AND id <> ?"
+
+
+@dataclass(frozen=True, slots=True)
+class VendorView:
+    """Who carries calls for us."""
+
+    name: str
+    currency: str
+    trunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkView:
+    """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate)."""
+
+    id: int
+    name: str
+    vendor: str
+    tariff: str
+    tariff_id: int
+    currency: str
+    enabled: bool
+    preference: int
+    calls_limit: int | None
+    calls_per_s: int | None
+    number_rules: str
+    routes: Mapping[str, int]
+
+    def preference_for(self, number: str) -> int | None:
+        """The preference for a number, by the longest of its routes that fits; None when it does not lead there."""
+        if not self.routes:
+            return self.preference
+        fitting = [prefix for prefix in self.routes if number.startswith(prefix)]
+        return self.routes[max(fitting, key=len)] if fitting else None
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A trunk chosen for one leg, and the rate we pay for it."""
+
+    trunk: TrunkView
+    cost: RateView
+
+
+class Trunks:
+    """The vendor, trunk and route tables."""
+
+    def __init__(self, database: Database, limits: Limits, clock: Clock) -> None:
+        self._database = database
+        self._limits = limits
+        self._clock = clock
+
+    # --- vendors ---------------------------------------------------------------------------------------------
+
+    @unit
+    def add_vendor(self, name: str, currency: str) -> None:
+        """Add a vendor that bills us in one currency. Raises InvalidInput."""
+        if is_new(self._database, Vendor, checked_name(name), "vendor"):
+            Vendor.create(name=name, currency=parse_currency(currency), created_at_us=self._clock.now_us())
+
+    @read
+    def vendors(self) -> list[VendorView]:
+        """All vendors by name."""
+        return [
+            VendorView(row.name, row.currency, Trunk.select().where(Trunk.vendor == row).count())
+            for row in Vendor.select().order_by(Vendor.name)
+        ]
+
+    # --- trunks ----------------------------------------------------------------------------------------------
+
+    @unit
+    def add(self, /, name: str, *, vendor: str, tariff: str, **values: Any) -> TrunkView:
+        """Add a trunk, switched on; `values` as for `change`. Raises InvalidInput, and then nothing is added."""
+        if is_new(self._database, Trunk, checked_word(name, "a PJSIP endpoint"), "trunk"):
+            Trunk.create(
+                name=name,
+                vendor=by_name(Vendor, vendor, "vendor"),
+                tariff=_cost_tariff(vendor, tariff),
+                enabled=True,
+                preference=50,
+                number_rules="",
+                created_at_us=self._clock.now_us(),
+            )
+        return self.change(name, **values)
+
+    @unit
+    def change(
+        self,
+        name: str,
+        *,
+        tariff: str | None = None,
+        enabled: bool | None = None,
+        preference: int | None = None,
+        calls_limit: int | None = None,
+        calls_per_s: int | None = None,
+        number_rules: str | None = None,
+    ) -> TrunkView:
+        """Change what is not None, from the next call on; 0 takes a limit away. Raises InvalidInput."""
+        row = by_name(Trunk, name, "trunk")
+        if tariff is not None:
+            row.tariff = _cost_tariff(row.vendor.name, tariff)
+        if preference is not None:
+            row.preference = _checked_preference(preference)
+        if number_rules is not None:
+            parse_rules(number_rules)
+            row.number_rules = number_rules
+        row.enabled = row.enabled if enabled is None else enabled
+        row.calls_limit = row.calls_limit if calls_limit is None else _checked_limit(calls_limit)
+        row.calls_per_s = row.calls_per_s if calls_per_s is None else _checked_limit(calls_per_s)
+        row.save()
+        return self.named(name)
+
+    @read
+    def all(self) -> list[TrunkView]:
+        """All trunks by name."""
+        routes: dict[int, dict[str, int]] = {}
+        for route in Route.select().order_by(Route.prefix):
+            routes.setdefault(route.trunk_id, {})[route.prefix] = route.preference
+        rows = Trunk.select(Trunk, Vendor, Tariff).join(Vendor).switch(Trunk).join(Tariff)
+        return [_view(row, routes.get(row.id, {})) for row in rows.order_by(Trunk.name)]
+
+    @read
+    def named(self, name: str) -> TrunkView:
+        """The trunk with this name. Raises InvalidInput when there is none."""
+        by_name(Trunk, name, "trunk")
+        return next(trunk for trunk in self.all() if trunk.name == name)
+
+    def take(self, trunk: TrunkView, leg_id: str) -> bool:
+        """Within the transaction that notes a leg: whether the trunk can carry it beside all others.
+
+        Asked under a lock of the trunk's name, so that any number of processes stay within its limits.
+        """
+        if trunk.calls_limit is None and trunk.calls_per_s is None:
+            return True
+        self._database.lock(f"trunk:{trunk.id}")
+        if (
+            trunk.calls_limit is not None
+            and run(_OPEN_LEGS, trunk.id, leg_id).fetchone()[0] >= trunk.calls_limit
+        ):
+            return False
+        return trunk.calls_per_s is None or self._limits.take(
+            f"trunk:{trunk.id}", Limit(trunk.calls_per_s, 1)
+        )
+
+    # --- routes ----------------------------------------------------------------------------------------------
+
+    @unit
+    def add_route(self, trunk: str, prefix: str, preference: int | None = None) -> None:
+        """Let a trunk carry calls to a prefix, or change the preference it has there. Raises InvalidInput."""
+        if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_LIMIT):
+            raise InvalidInput(
+                f"{prefix!r} is not a prefix: write 1 to {PREFIX_LIMIT} digits, without + or 00"
+            )
+        row = by_name(Trunk, trunk, "trunk")
+        value = row.preference if preference is None else _checked_preference(preference)
+        if not Route.update(preference=value).where(Route.trunk == row, Route.prefix == prefix).execute():
+            Route.create(trunk=row, prefix=prefix, preference=value)
+
+    @unit
+    def remove_route(self, trunk: str, prefix: str) -> None:
+        """Let it not. Raises InvalidInput when there is no such route."""
+        row = by_name(Trunk, trunk, "trunk")
+        again = self._database.repeated(f"remove route:{trunk}:{prefix}")
+        if not Route.delete().where(Route.trunk == row, Route.prefix == prefix).execute() and not again:
+            raise InvalidInput(
+                f"trunk {trunk!r} has no route for prefix {prefix!r}: see `stasis-callback route list`"
+            )
+
+
+def _cost_tariff(vendor: str, tariff: str) -> Tariff:
+    row, currency = by_name(Tariff, tariff, "tariff"), by_name(Vendor, vendor, "vendor").currency
+    if row.currency != currency:
+        raise InvalidInput(
+            f"vendor {vendor!r} bills in {currency}, tariff {tariff!r} is in {row.currency}: make one in {currency}"
+        )
+    return row
+
+
+def _checked_preference(preference: int) -> int:
+    if not 0 <= preference <= PREFERENCE_LIMIT:
+        raise InvalidInput(f"preference {preference}: write 0 to {PREFERENCE_LIMIT}, the higher the sooner")
+    return preference
+
+
+def _checked_limit(count: int) -> int | None:
+    if not 0 <= count <= CALLS_LIMIT:
+        raise InvalidInput(f"{count} calls: write 1 to {CALLS_LIMIT}, or 0 for no limit")
+    return count or None
+
+
+def _view(row: Trunk, routes: Mapping[str, int]) -> TrunkView:
+    return TrunkView(
+        id=row.id,
+        name=row.name,
+        vendor=row.vendor.name,
+        tariff=row.tariff.name,
+        tariff_id=row.tariff_id,
+        currency=row.tariff.currency,
+        enabled=bool(row.enabled),
+        preference=row.preference,
+        calls_limit=row.calls_limit,
+        calls_per_s=row.calls_per_s,
+        number_rules=row.number_rules,
+        routes=routes,
+    )

@@ -1,0 +1,88 @@
+"""All stores of one open database, in one value: what the rest of the product is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stasis_callback.clock import Clock
+from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.vouchers import Vouchers
+from stasis_callback.store.calls.legs import Calls
+from stasis_callback.store.calls.reports import Reports
+from stasis_callback.store.calls.requests import Requests
+from stasis_callback.store.calls.steps import Events
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.limits import Limits
+from stasis_callback.store.intake.access_numbers import AccessNumbers
+from stasis_callback.store.intake.api_keys import ApiKeys
+from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
+from stasis_callback.store.intake.idempotency import IdempotencyKeys
+from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.replies import Replies
+from stasis_callback.store.intake.senders import EmailSenders
+from stasis_callback.store.intake.throttle import Throttles
+from stasis_callback.store.intake.web_instances import WEB, WebInstances
+from stasis_callback.store.money.ledger import Ledger
+from stasis_callback.store.node.nodes import Nodes
+from stasis_callback.store.rates.tariffs import Tariffs
+from stasis_callback.store.rates.trunks import Trunks
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The tables of one open database."""
+
+    database: Database
+    ledger: Ledger
+    accounts: Accounts
+    tariffs: Tariffs
+    access_numbers: AccessNumbers
+    requests: Requests
+    calls: Calls
+    throttles: Throttles
+    vouchers: Vouchers
+    limits: Limits
+    web_instances: WebInstances
+    api_keys: ApiKeys
+    events: Events
+    idempotency: IdempotencyKeys
+    trunks: Trunks
+    reports: Reports
+    email_instances: EmailInstances
+    email_senders: EmailSenders
+    replies: Replies
+    nodes: Nodes
+
+
+def open_stores(url: str, node: str, clock: Clock) -> Stores:
+    """Open the database and everything in it. Raises CallbackError when it cannot be used.
+
+    `node` is what this process is called; it is that node once it has entered (`Nodes.enter`).
+    """
+    database = Database(url, clock)
+    nodes = Nodes(database, clock, node)
+    ledger = Ledger(database, clock)
+    tariffs = Tariffs(database, clock, Accounts.tariffs_sold)
+    limits = Limits(database, clock)
+    return Stores(
+        database,
+        ledger,
+        Accounts(database, ledger, clock, Requests.any_of),
+        tariffs,
+        AccessNumbers(database, clock),
+        Requests(database, clock, nodes.me),
+        Calls(database, ledger, tariffs, clock, nodes.me),
+        Throttles(database, clock),
+        Vouchers(database, ledger, clock),
+        limits,
+        Instances(database, clock, WEB),
+        ApiKeys(database, clock),
+        Events(database, clock),
+        IdempotencyKeys(database, clock),
+        Trunks(database, limits, clock),
+        Reports(database),
+        Instances(database, clock, EMAIL),
+        EmailSenders(database, clock),
+        Replies(database, clock),
+        nodes,
+    )
