@@ -10,6 +10,7 @@ Events come through `AriLink`. docs/decisions/0001-ari-client.md tells why this 
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass
 
 import websocket
@@ -104,20 +105,30 @@ class AriClient:
         """Whether another process is connected under our application's name, for certain.
 
         Asterisk lists an application also when nobody is connected any more, as long as it has channels or bridges:
-        those of a process that died. Without them it is listed only while somebody is. False when Asterisk does not
-        answer.
+        those of a process that died. When they are over too it is forgotten as soon as any application comes or goes,
+        and not before (`cleanup` in res_stasis.c): so one comes and goes. False when Asterisk does not answer.
         """
         try:
-            body = self.rest.fetch("applications", self.app)
+            if not self._is_listed_alone():
+                return False
+            self._connect_for_a_moment(f"{self.app}-{secrets.token_hex(4)}")
+            return self._is_listed_alone()
         except AriError:
             return False
+
+    def _is_listed_alone(self) -> bool:
+        """Whether our application is listed, and has no channel or the like to be listed for."""
+        body = self.rest.fetch("applications", self.app)
         return body is not None and not any(body.get(kind) for kind in SUBSCRIPTIONS)
 
     def replace_others(self) -> None:
         """Have whoever is connected under our application's name stop: it is told of another. Raises AriError."""
+        self._connect_for_a_moment(self.app)
+
+    def _connect_for_a_moment(self, app: str) -> None:
         try:
             websocket.create_connection(
-                self.rest.events_url(self.app),
+                self.rest.events_url(app),
                 timeout=REPLACE_S,
                 header=self.rest.headers,
                 suppress_origin=True,

@@ -1,10 +1,14 @@
 """Every table, in the order in which rows can be put in: for copying, and for comparing with the migrations.
 
+Whoever opens the database imports this: foreign keys from one room to another are tied together here.
+
 The schema itself, with its constraints, is made by the numbered files in `database/migrations/`; a test holds the two
 together.
 """
 
 from __future__ import annotations
+
+from peewee import DeferredForeignKey
 
 from stasis_callback.store.accounts.tables import (
     Account,
@@ -47,3 +51,7 @@ ALL = (
     Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender, EmailToken,
     EmailReply, Node, NodeEvent, Repair,
 )  # fmt: skip
+
+# Keys that name a table of a room that they may not see are tied to it here.
+for table in ALL:
+    DeferredForeignKey.resolve(table)

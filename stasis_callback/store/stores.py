@@ -22,6 +22,7 @@ from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
 from stasis_callback.store.intake.throttle import Throttles
 from stasis_callback.store.intake.web_instances import WEB, WebInstances
+from stasis_callback.store.models import ALL as ALL_TABLES  # noqa: F401 - ties the tables of the rooms together
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.node.nodes import Nodes
 from stasis_callback.store.rates.tariffs import Tariffs

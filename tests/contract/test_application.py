@@ -6,7 +6,7 @@ import websocket
 from contract.wire import Wire
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.rest import Rest
-from stasis_callback.clock import Clock
+from stasis_callback.clock import Clock, wait_until
 
 
 def test_unknown_application_is_404(asterisk: Wire) -> None:
@@ -145,6 +145,18 @@ def test_an_application_with_channels_is_listed_though_nobody_is_connected(aster
     asterisk.events = asterisk.connect()
     asterisk.delete("channels", a)
     asterisk.gone(a)
+
+
+def test_an_application_whose_process_and_last_call_are_gone_is_free(asterisk: Wire) -> None:
+    """Asterisk lists it all the same, until any application comes or goes: after a kill nobody else may be there."""
+    a = asterisk.answered()
+    asterisk.events.close()
+    asterisk.delete("channels", a)
+    assert wait_until(lambda: asterisk.get("channels", a).status == 404, timeout_s=5)
+    shown = asterisk.get("applications", asterisk.app)
+    assert (shown.status, shown.body["channel_ids"]) == (200, [])
+    assert not taken(asterisk)
+    asterisk.events = asterisk.connect()
 
 
 def taken(asterisk: Wire) -> bool:

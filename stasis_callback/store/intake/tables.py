@@ -5,8 +5,9 @@ Amounts are micros, times microseconds since the epoch (UTC).
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, BooleanField, DeferredForeignKey, IntegerField
+from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField
 
+from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.tables import Table, TextField
 
 
@@ -69,7 +70,7 @@ class EmailInstance(Table):
 class EmailSender(Table):
     """An address that may write for an account."""
 
-    account = DeferredForeignKey("Account")
+    account = ForeignKeyField(Account)
     address = TextField()
     created_at_us = BigIntegerField()
 
@@ -80,7 +81,7 @@ class EmailSender(Table):
 class EmailToken(Table):
     """A code that is good for one mail. Of the code only a hash is kept; `used_by` is the key of its request."""
 
-    account = DeferredForeignKey("Account")
+    account = ForeignKeyField(Account)
     token_hash = TextField()
     used_by = TextField(null=True)
     expires_at_us = BigIntegerField()

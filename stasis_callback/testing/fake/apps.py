@@ -1,7 +1,8 @@
 """Applications of a fake Asterisk: who is connected, who hears what.
 
 As in Asterisk an application outlives its connection while it is subscribed to anything, keeps its event filter
-meanwhile, and what happens while it is away is never sent later.
+meanwhile, and what happens while it is away is never sent later. One that is over is forgotten when any application
+comes or goes, not when its last channel does (Asterisk cleans up lazily).
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Apps:
 
     def connect(self, name: str, send: Send) -> None:
         """A websocket came for `name`: the newest one wins, the one before it is told so and stays open."""
+        self._forget_what_is_over()
         app = self.by_name.setdefault(name, App(name))
         if app.send is not None:
             self.tell(app, {"type": "ApplicationReplaced"})
@@ -65,7 +67,7 @@ class Apps:
         for app in list(self.by_name.values()):
             if app.send == send:
                 app.send = None
-                self._forget_if_idle(app)
+        self._forget_what_is_over()
 
     def find(self, name: str) -> App:
         """The application, or 404."""
@@ -88,13 +90,11 @@ class Apps:
             app = self.by_name[name]
             app.interest[source] -= 1
             app.interest += Counter()  # drops zeros
-            self._forget_if_idle(app)
 
     def forget_source(self, source: str) -> None:
         """The channel or bridge is gone: nobody is subscribed to it any more."""
         for app in list(self.by_name.values()):
-            if app.interest.pop(source, 0):
-                self._forget_if_idle(app)
+            app.interest.pop(source, 0)
 
     def publish(
         self,
@@ -124,6 +124,7 @@ class Apps:
         if app.send is not None and app.wants(event["type"]):
             app.send(self._stamp({**event, "application": app.name}))
 
-    def _forget_if_idle(self, app: App) -> None:
-        if app.send is None and not app.interest:
-            self.by_name.pop(app.name, None)
+    def _forget_what_is_over(self) -> None:
+        for app in list(self.by_name.values()):
+            if app.send is None and not app.interest:
+                self.by_name.pop(app.name, None)
