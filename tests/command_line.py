@@ -94,7 +94,8 @@ class CommandLine:
             return []
         connection = sqlite3.connect(self.database)
         try:
-            return list(connection.iterdump())
+            # But for the counters of ids: those that were given to rows of a draft are not given again.
+            return [line for line in connection.iterdump() if "sqlite_sequence" not in line]
         finally:
             connection.close()
 

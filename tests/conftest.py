@@ -10,6 +10,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from hypothesis import HealthCheck, settings
 
+from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
@@ -42,6 +43,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the settings of a business that is installed here, so none reaches its database or Asterisk.
+
+    The processes that tests start read files of their own (`--config`), or are started in an empty folder.
+    """
+    for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("stasis_callback.settings.PLACES", PLACES[:1])
 
 
 @pytest.fixture

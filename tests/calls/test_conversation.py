@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from world import ANI, FRIEND, World
 
 OTHER = "442079876543"
@@ -33,6 +34,7 @@ def test_a_star_starts_the_number_over(world: World) -> None:
         world.nothing_left()
 
 
+@pytest.mark.option("inter_digit_timeout_s")
 def test_a_pause_ends_the_number_too(world: World) -> None:
     world.usual(inter_digit_timeout_s="1")
     world.phone().answers().dials(FRIEND)
@@ -45,6 +47,7 @@ def test_a_pause_ends_the_number_too(world: World) -> None:
         world.nothing_left()
 
 
+@pytest.mark.option("dial_rules")
 def test_national_and_international_prefixes_are_translated(world: World) -> None:
     world.usual(dial_rules="s/^00//; s/^0/44/")
     subscriber = world.phone().answers().dials("00442071234567#")
@@ -60,6 +63,7 @@ def test_national_and_international_prefixes_are_translated(world: World) -> Non
         world.nothing_left()
 
 
+@pytest.mark.option("first_digit_timeout_s")
 def test_nothing_keyed_three_times_ends_with_goodbye(world: World) -> None:
     world.usual(first_digit_timeout_s="1")
     subscriber = world.phone().answers()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,34 +21,6 @@ from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.testing.phones import CONGESTION, REJECTED
 
 shows = pytest.mark.option
-ELSEWHERE = {
-    # Shown on the fake and on a real Asterisk, by the file named.
-    "authentication": "test_pin.py",
-    "internal_account": "test_pin.py",
-    "login_attempts": "test_pin.py",
-    "ask_password": "test_pin.py",
-    "register_ani": "test_pin.py",
-    "lockout_failures": "test_pin.py",
-    "reject_cause": "test_refusals.py",
-    "ani_rules": "test_refusals.py",
-    "dedupe_window_s": "test_refusals.py",
-    "dial_rules": "test_conversation.py",
-    "inter_digit_timeout_s": "test_conversation.py",
-    "first_digit_timeout_s": "test_conversation.py",
-    "callback_delay_s": "test_leg_a.py",
-    "attempts_busy": "test_leg_a.py",
-    "retry_interval_s": "test_leg_a.py",
-    "ring_timeout_a_s": "test_leg_a.py",
-    "ring_timeout_b_s": "test_leg_b.py",
-    "destination_attempts": "test_leg_a.py",
-    "talk_limit_s": "test_money_end.py",
-    "hold_slice_s": "test_slices.py",
-    "hold_extend_before_s": "test_slices.py",
-    "margin_guard": "test_routing.py",
-    "min_margin_percent": "test_routing.py",
-    "trunk_attempts": "test_routing.py",
-    "menu_afterwards": "test_known_destination.py",
-}
 
 
 @pytest.fixture
@@ -374,8 +347,9 @@ def test_a_change_counts_from_the_next_call_on(world: World) -> None:
 
 
 def test_every_option_is_shown(request: pytest.FixtureRequest) -> None:
+    """By a scenario that says so: most are in this file, the others where the story of their option is told."""
     here = [item for item in request.session.items if item.path == Path(__file__)]
     shown = {mark.args[0] for item in here for mark in item.iter_markers("option")}
-    for name, file in ELSEWHERE.items():
-        assert name in (Path(__file__).parent / file).read_text(), f"{file} does not set {name}"
-    assert shown | set(ELSEWHERE) == {option.name for option in describe_options()}
+    for file in Path(__file__).parents[1].rglob("test_*.py"):
+        shown |= set(re.findall(r'^@pytest\.mark\.option\("(\w+)"\)', file.read_text(), re.MULTILINE))
+    assert shown == {option.name for option in describe_options()}

@@ -135,6 +135,7 @@ def test_a_busy_destination_is_told_and_then_goodbye_or_the_menu(world: World, m
     assert world.xdrs()["b1"].outcome == "busy"
 
 
+@pytest.mark.option("menu_afterwards")
 def test_after_the_call_another_one_where_the_options_say_so(world: World) -> None:
     world.usual()
     subscriber = world.phone().answers()
@@ -188,6 +189,7 @@ def test_what_is_taken_back_as_it_is_about_to_be_called_is_never_called(world: W
     world.usual()
     subscriber = world.phone()
     answer = world.asks(options={"attempts_no_answer": "3", "retry_interval_s": "0"})
+    world.stores.nodes.enter()
     assert [request.id for request in world.stores.requests.claim(1)] == [answer.request_id]
     assert world.stores.requests.cancel(answer.request_id)
     with world.running():

@@ -8,6 +8,8 @@ from world import ANI, FRIEND, World
 from stasis_callback.testing.phones import BUSY, CONGESTION, REJECTED
 
 
+@pytest.mark.option("attempts_busy")
+@pytest.mark.option("retry_interval_s")
 @pytest.mark.parametrize(("cause", "outcome"), [(BUSY, "busy"), (CONGESTION, "congestion")])
 def test_a_leg_a_that_is_busy_or_congested_is_tried_again(world: World, cause: int, outcome: str) -> None:
     world.usual(retry_interval_s="0.5", attempts_busy="2", attempts_congestion="2")
@@ -36,6 +38,7 @@ def test_a_busy_leg_a_that_answers_the_second_attempt(world: World) -> None:
     assert (request.outcome, request.attempts) == ("hung_up", 2)
 
 
+@pytest.mark.option("ring_timeout_a_s")
 def test_a_leg_a_that_nobody_answers_is_not_tried_again(world: World) -> None:
     world.usual(ring_timeout_a_s="5")
     subscriber = world.phone().never_answers()
@@ -69,6 +72,7 @@ def test_a_redirect_by_leg_a_is_not_followed(world: World) -> None:
     assert trap.calls == []
 
 
+@pytest.mark.option("destination_attempts")
 @pytest.mark.parametrize("words", ["balance", "enter the number", "try again", "oodbye"])
 def test_the_subscriber_hangs_up_during_a_prompt(world: World, words: str) -> None:
     world.usual(first_digit_timeout_s="1", destination_attempts="1")
@@ -129,6 +133,7 @@ def test_the_subscriber_hangs_up_while_talking(world: World) -> None:
     assert world.finished()[0].outcome == "completed"
 
 
+@pytest.mark.option("callback_delay_s")
 def test_the_incoming_caller_gives_up_before_we_refuse(world: World) -> None:
     world.usual(callback_delay_s="1")
     subscriber = world.phone().answers()

@@ -33,6 +33,7 @@ def test_a_leg_b_that_refuses(world: World, cause: int, words: str, outcome: str
     assert (b.outcome, b.charged_s, b.amount_micros) == (outcome, 0, 0)
 
 
+@pytest.mark.option("ring_timeout_b_s")
 def test_a_leg_b_that_nobody_answers(world: World) -> None:
     world.usual(ring_timeout_b_s="5")
     subscriber = world.phone().answers().dials(f"{FRIEND}#")

@@ -52,6 +52,7 @@ def test_charged_seconds_are_those_of_the_cel_journal(world: World) -> None:
             assert xdr.duration_us == pytest.approx(record.ended_at_us - record.answered_at_us, abs=100_000)
 
 
+@pytest.mark.option("talk_limit_s")
 def test_the_longest_talk_is_a_setting(world: World) -> None:
     world.usual(talk_limit_s="10")
     subscriber = world.phone().answers().dials(f"{FRIEND}#")

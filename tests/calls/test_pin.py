@@ -31,6 +31,7 @@ def _paid_by(world: World) -> dict[str, str]:
     return {name: xdr.account for name, xdr in world.xdrs().items()}
 
 
+@pytest.mark.option("internal_account")
 def test_a_pin_opens_the_conversation_and_each_leg_has_its_payer(world: World) -> None:
     _pins(world)
     subscriber = world.phone().answers().dials(f"{PIN}#")
@@ -48,6 +49,7 @@ def test_a_pin_opens_the_conversation_and_each_leg_has_its_payer(world: World) -
     assert _paid_by(world) == {"b1": PIN, "a1": HOUSE}
 
 
+@pytest.mark.option("lockout_failures")
 def test_three_wrong_pins_cost_the_internal_account_and_lock_the_caller_out(world: World) -> None:
     _pins(world, dedupe_window_s="0", lockout_failures="3")
     subscriber = world.phone().answers()
@@ -83,6 +85,7 @@ def test_a_blocked_pin_gets_the_words_of_an_unknown_one(world: World, status: st
     assert world.events("login.failed")
 
 
+@pytest.mark.option("ask_password")
 def test_the_password_is_asked_for_and_checked(world: World) -> None:
     _pins(world, ask_password="on")
     world.stores.accounts.change(PIN, password="4711")
@@ -101,6 +104,7 @@ def test_the_password_is_asked_for_and_checked(world: World) -> None:
     assert world.events("login.succeeded")
 
 
+@pytest.mark.option("login_attempts")
 def test_an_alias_is_no_pin(world: World) -> None:
     _pins(world, login_attempts="1")
     world.stores.accounts.change(PIN, aliases=["420777000111"])
@@ -127,6 +131,7 @@ def test_without_an_internal_account_nobody_is_called(world: World) -> None:
     assert request.outcome == "no_internal_account"
 
 
+@pytest.mark.option("authentication")
 def test_a_known_number_needs_no_pin_and_an_unknown_one_does(world: World) -> None:
     _pins(world, authentication="ani_then_pin", dedupe_window_s="0")
     world.stores.accounts.change(PIN, aliases=[ANI], callback_number="442000000000")
@@ -142,6 +147,7 @@ def test_a_known_number_needs_no_pin_and_an_unknown_one_does(world: World) -> No
     assert sorted(r.triggered_by for r in requests) == ["ani", "pin"]
 
 
+@pytest.mark.option("register_ani")
 @pytest.mark.parametrize("mode", ["ask", "always"])
 def test_the_callers_number_is_registered_after_the_pin(world: World, mode: str) -> None:
     _pins(world, register_ani=mode)

@@ -57,6 +57,7 @@ def test_accounts_that_may_not_call(world: World) -> None:
     assert world.xdrs() == {}
 
 
+@pytest.mark.option("reject_cause")
 def test_the_reject_cause_is_a_setting(world: World) -> None:
     world.usual(reject_cause="congestion")
     world.phone().answers().hangs_up()
@@ -74,6 +75,7 @@ def test_an_access_number_that_is_switched_off(world: World) -> None:
     assert request.outcome == "unknown_access_number"
 
 
+@pytest.mark.option("ani_rules")
 def test_a_local_number_is_translated_to_the_account(world: World) -> None:
     world.usual(ani_rules="s/^0/420/")
     subscriber = world.phone().answers()
@@ -99,6 +101,7 @@ def test_thirteen_missed_calls_make_one_callback(world: World) -> None:
     assert set(reasons) <= {"hung_up", "in_progress", "repeated"}
 
 
+@pytest.mark.option("dedupe_window_s")
 def test_a_second_missed_call_after_the_window_is_called_back_again(world: World) -> None:
     world.usual(dedupe_window_s="0")
     subscriber = world.phone().answers().hangs_up()

@@ -48,6 +48,7 @@ def test_a_congested_trunk_is_followed_by_the_next(world: World) -> None:
     assert second.cost_micros == -(-second.charged_s * 30_000 // 60)
 
 
+@pytest.mark.option("margin_guard")
 def test_who_has_money_for_one_leg_only_still_gets_the_second_trunk(world: World) -> None:
     """The hold of the attempt that failed is given back before the next is made."""
     world.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
@@ -95,6 +96,7 @@ def test_when_every_trunk_fails_the_subscriber_is_told(world: World) -> None:
     assert [world.xdrs()[leg].outcome for leg in ("b1", "b1.2")] == ["congestion", "congestion"]
 
 
+@pytest.mark.option("trunk_attempts")
 def test_no_more_trunks_are_tried_than_set(world: World) -> None:
     usual(world, trunk_attempts="1")
     world.two_trunks()
@@ -143,6 +145,7 @@ def test_a_full_trunk_is_passed_over(world: World) -> None:
     }
 
 
+@pytest.mark.option("min_margin_percent")
 @pytest.mark.parametrize("number", ["a route elsewhere", "a rate above the price"])
 def test_a_destination_that_no_trunk_may_carry_is_refused_before_anything_is_dialled(
     world: World, number: str

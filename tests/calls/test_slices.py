@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from world import ANI, FRIEND, World
 
 from stasis_callback.core.money import parse_amount
@@ -58,6 +59,8 @@ def test_the_last_slice_is_what_is_left(world: World) -> None:
     assert [line["left_s"] for line in world.events("talk.warning")] == [4]
 
 
+@pytest.mark.option("hold_slice_s")
+@pytest.mark.option("hold_extend_before_s")
 def test_a_top_up_during_the_talk_prolongs_it(world: World) -> None:
     _talking(world, "0.012")
     with world.running():

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +19,10 @@ from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 @pytest.fixture
 def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line in an empty folder."""
-    for name in [name for name in os.environ if name.startswith("STASIS_CALLBACK_")]:
-        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
+    journal = tmp_path / "no-calls.csv"
+    journal.touch()
+    monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(journal))
     return CommandLine(tmp_path, capsys)
 
 

@@ -191,7 +191,9 @@ def test_what_the_billing_journal_knows_is_charged_exactly(
     monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(journal))
     start_s = Clock().now_us() // US_PER_S
     lines = [("CHAN_START", start_s, ""), ("ANSWER", start_s + 2, ""), ("HANGUP", start_s + 9, "16")]
-    journal.write_text("".join(f"{kind},{at}.000000,{leg},{leg},{extra}\n" for kind, at, extra in lines))
+    journal.write_text(
+        "".join(f'"{kind}","{at}.000000","{leg}","{leg}","{extra}"\n' for kind, at, extra in lines)
+    )
     assert repair(shop, "all") == f"leg {leg} is settled for 0.014 USD: 7.000 s, by cel\n"
 
 

@@ -332,6 +332,7 @@ def test_a_call_for_which_no_thread_is_left_is_made_later(
     assert (request.outcome, request.attempts) == ("hung_up", 1)
 
 
+@pytest.mark.option("start_within_s")
 def test_a_callback_that_nobody_expects_any_more_is_given_up(world: World) -> None:
     world.usual()
     subscriber = world.phone()

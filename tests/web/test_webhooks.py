@@ -31,6 +31,7 @@ from stasis_callback.web.webhooks import (
     OLDEST_S,
     Webhooks,
 )
+from stasis_callback.workers import Workers
 
 
 class Receiver(ThreadingHTTPServer):
@@ -203,7 +204,7 @@ def orders(site: Site, instance: str, count: int) -> list[str]:
 @contextmanager
 def telling(site: Site) -> Iterator[Webhooks]:
     """Webhooks that begin with what there is."""
-    metrics = Metrics(site.stores)
+    metrics = Metrics(site.stores, Workers(), lambda: True)
     webhooks = Webhooks(site.stores, site.server.app.signer, site.shop.clock, metrics)
     webhooks.start()
     try:
@@ -305,7 +306,9 @@ def test_two_processes_tell_each_step_once_and_in_order(site: Site, receiver: Re
         content = json.loads(body)
         told.setdefault(content["callback"]["id"], []).append(content["type"])
     assert len(told) == len(keys)
-    assert set(map(tuple, told.values())) == {("callback.queued", "callback.calling_first")}
+    assert set(map(tuple, told.values())) == {
+        ("callback.queued", "callback.calling_first", "callback.cancelling")
+    }
 
 
 def test_without_an_address_nothing_is_told(site: Site) -> None:
