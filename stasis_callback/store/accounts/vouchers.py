@@ -152,7 +152,10 @@ class Vouchers:
 
     @unit
     def _change(self, some: ModelSelect[Voucher], state: str) -> int:
-        return int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
+        changed = int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
+        changed = changed or self._database.noted("changed") or 0  # this was run before, and had been committed
+        self._database.note("changed", changed)
+        return changed
 
     @read
     def batches(self) -> list[dict[str, object]]:
