@@ -279,4 +279,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(deadline=None, max_examples=60, stateful_step_count=25)
+TestLedger.settings = settings(deadline=None, max_examples=25, stateful_step_count=25)
+TestLedger.pytestmark = pytest.mark.timeout(300)

@@ -329,7 +329,7 @@ class NodesMachine(RuleBasedStateMachine):
 
 @pytest.mark.timeout(600)
 def test_any_history_of_nodes() -> None:
-    examples = 60 if Databases.kind == "sqlite" else 12
+    examples = 25 if Databases.kind == "sqlite" else 12
     # A history that fails is shown as it is: to make it shorter takes longer than to read it.
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     case = settings(max_examples=examples, stateful_step_count=40, deadline=None, phases=phases)

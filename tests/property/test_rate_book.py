@@ -117,4 +117,4 @@ class RateBookMachine(RuleBasedStateMachine):
 
 
 TestRateBook = RateBookMachine.TestCase
-TestRateBook.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestRateBook.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)

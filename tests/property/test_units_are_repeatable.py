@@ -715,7 +715,9 @@ def test_every_method_that_writes_is_here() -> None:
         f"{cls.__name__}.{name}"
         for cls in classes
         for name, method in vars(cls).items()
-        if isinstance(method, FunctionType) and not name.startswith("_") and method.__code__.co_name != "looks"
+        if isinstance(method, FunctionType)
+        and not name.startswith("_")
+        and method.__code__.co_name != "looks"
     }
     assert methods - NOT_REPEATED == {name.split()[0] for name in CASES}
 

@@ -153,7 +153,9 @@ class Vouchers:
     @unit
     def _change(self, some: ModelSelect[Voucher], state: str) -> int:
         changed = int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
-        changed = changed or self._database.noted("changed") or 0  # this was run before, and had been committed
+        changed = (
+            changed or self._database.noted("changed") or 0
+        )  # this was run before, and had been committed
         self._database.note("changed", changed)
         return changed
 
