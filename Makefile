@@ -1,6 +1,6 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo test nightly soak simulate planted lint bench asterisk clean
+.PHONY: help demo quick test nightly soak simulate planted lint bench asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -25,16 +25,21 @@ demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown 
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
 
+WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
+quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (two minutes)
+	@$(MAKE) --no-print-directory lint
+	.venv/bin/pytest -n 2 --dist worksteal tests/unit tests/docs tests/property/test_core_properties.py
+
 test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
 	@tools/get-browser || [ -z "$$CI" ]
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
-	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
-	.venv/bin/pytest -n 3 --dist loadfile
+	# The scenarios mostly wait for phones, so four at a time; each worker has Asterisks of its own.
+	.venv/bin/pytest $(WORKERS) --durations=25
 	# Once more on PostgreSQL, what touches the database; Asterisk and browsers do not mind which one it is.
-	.venv/bin/pytest -n 3 --dist loadfile --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
+	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
 		--ignore=tests/fuzz \
 		--ignore=tests/fake --ignore=tests/real --ignore=tests/web/test_browser.py --ignore=tests/web/test_hostile.py \
 		--ignore=tests/mail/test_hostile_mail.py --ignore=tests/mail/test_reading.py --ignore=tests/mail/test_clients.py

@@ -34,6 +34,11 @@ def pytest_unconfigure() -> None:
     Databases.close()
 
 
+LONGEST_FIRST = ("faults", "crash", "simulation", "mail", "calls", "property", "real", "web", "fake")
+"""Folders whose tests wait long: begun last, they would keep one worker busy while the others have nothing to do."""
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is about one kind of database is left out of a run on the other, and what takes minutes of a usual one."""
     unwanted = ["postgres" if Databases.kind == "sqlite" else "sqlite"]
@@ -43,6 +48,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    items.sort(key=_turn)  # the order within a folder stays random
+
+
+def _turn(item: pytest.Item) -> int:
+    folder = item.path.parent.name
+    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 @pytest.fixture(autouse=True)
