@@ -14,7 +14,7 @@ from databases import Databases
 from disks import small_disk
 
 from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.store.calls.legs import doubts
+from stasis_callback.store.calls import doubts
 from stasis_callback.testing.fake import FakeAsterisk
 
 
