@@ -44,9 +44,9 @@ def _by_both_clocks(leg: Leg, ended_at_us: int) -> tuple[int, bool]:
     if abs(by_wall_us - by_steady_us) <= CLOCKS_AGREE_US:
         return ended_at_us, False
     log.warning("leg.clock_suspect", leg=leg.id, wall_s=by_wall_us / US_PER_S, steady_s=leg.steady_s)
-    # A time below zero is no time at all: then only the other clock says something.
-    lengths_us = [us for us in (by_wall_us, by_steady_us) if us >= 0]
-    return leg.answered_at_us + min(lengths_us, default=0), True
+    # A time below zero is no time at all: then only the steady clock says something.
+    length_us = by_steady_us if by_wall_us < 0 else min(by_wall_us, by_steady_us)
+    return leg.answered_at_us + length_us, True
 
 
 def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: int) -> LegEnd:

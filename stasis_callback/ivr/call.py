@@ -156,12 +156,12 @@ class Leg:
     def steady_s(self) -> float | None:
         """Answer to end by the steady clock; None when not both were measured by it.
 
-        Below zero when Asterisk's clock was stepped after the end and before we heard of it: then the age of the end,
-        by which it is placed on the steady clock, is wrong by the step.
+        Too short, down to nothing, when Asterisk's clock was stepped after the end and before we heard of it: the age
+        of the end, which places it on the steady clock, is wrong by the step. The doubt goes to the subscriber.
         """
         if self._answered_s is None or self._ended_s is None or self._answered_alone:
             return None
-        return self._ended_s - self._answered_s
+        return max(self._ended_s - self._answered_s, 0.0)
 
     def pay_until(self, left_s: float) -> None:
         """Its hold pays for so many seconds from now."""
