@@ -34,17 +34,17 @@ BUGS = (
         "a leg is charged twice when its end is reported twice",
         (
             (
-                "store/ledger.py",
+                "store/money/ledger.py",
                 'key, now_us = f"settle:{leg_id}",',
                 'key, now_us = f"settle:{leg_id}:{self._clock.monotonic_s()}",',
             ),
-            ("store/ledger.py", "if hold.state == HoldState.POSTED:", "if False:"),
+            ("store/money/ledger.py", "if hold.state == HoldState.POSTED:", "if False:"),
             (
-                "store/ledger.py",
+                "store/money/ledger.py",
                 'require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")',
                 "pass",
             ),
-            ("store/calls.py", "if leg.state == LegState.SETTLED:", "if False:"),
+            ("store/calls/legs.py", "if leg.state == LegState.SETTLED:", "if False:"),
         ),
         ("tests/unit/test_calls.py", "tests/unit/test_ledger.py", "tests/property/test_ledger_machine.py"),
     ),
@@ -64,14 +64,14 @@ BUGS = (
     ),
     Bug(
         "the hold of a leg that was not answered is not given back",
-        (("store/calls.py", "self._ledger.void(leg_id, record)", "record(0)"),),
+        (("store/calls/legs.py", "self._ledger.void(leg_id, record)", "record(0)"),),
         ("tests/unit/test_calls.py", "tests/calls/test_leg_b.py"),
     ),
     Bug(
         "the ringing is charged",
         (
             (
-                "store/calls.py",
+                "store/calls/legs.py",
                 "charged_seconds(end.duration_us) if",
                 "charged_seconds(end.ended_at_us - leg.dialed_at_us) if",
             ),
@@ -93,23 +93,29 @@ BUGS = (
         "balances are read, then written",
         (
             (
-                "store/ledger.py",
+                "store/money/ledger.py",
                 "return changed(_RESERVE, amount_micros, book_id, amount_micros, amount_micros, self._today())",
                 "return self.available_micros(book_id) >= amount_micros"
                 " and bool(run(_GIVE_BACK, amount_micros, book_id))",
             ),
-            ("store/engines.py", 'lock_type="IMMEDIATE"', 'lock_type="DEFERRED"'),
+            ("store/database/backends.py", 'lock_type="IMMEDIATE"', 'lock_type="DEFERRED"'),
             (
-                "store/engines.py",
-                "        return self._writer\n\n    def pipelined",
-                "        return nullcontext()\n\n    def pipelined",
+                "store/database/backends.py",
+                "        try:\n            yield\n        finally:\n            self._turn.give(turn)",
+                "        self._turn.give(turn)\n        yield",
             ),
         ),
         ("tests/property/test_ledger_concurrency.py",),
     ),
     Bug(
         "a trunk carries one call more than it may",
-        (("store/trunks.py", "fetchone()[0] >= trunk.calls_limit", "fetchone()[0] > trunk.calls_limit"),),
+        (
+            (
+                "store/rates/trunks.py",
+                "fetchone()[0] >= trunk.calls_limit",
+                "fetchone()[0] > trunk.calls_limit",
+            ),
+        ),
         ("tests/unit/test_trunks.py",),
     ),
     Bug(

@@ -48,7 +48,7 @@ PUT_BACK = (
             ),
             ("engine/closing.py", "        _compare(services, call, request.id)\n", ""),
             (
-                "store/requests.py",
+                "store/calls/requests.py",
                 'require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")',
                 "pass",
             ),

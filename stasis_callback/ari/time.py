@@ -23,6 +23,10 @@ PLAUSIBLE_AGE_S = 0.5
 """An event that seems older than this (or to come from the future) makes us ask Asterisk for its time again."""
 STEP_S = 2.0
 """Wall clocks that move apart by more than this have been stepped; less is drift, or a slow answer."""
+PRECISION_S = 0.01
+"""Asterisk's times have milliseconds."""
+DRIFT = 0.0005
+"""What is known of a clock gets less sure by so many seconds each second: no clock of a machine is worse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class AsteriskTime:
         look = _Look(asterisk_us, wall_us - int(unsure_s / 2 * US_PER_S), middle_s, unsure_s)
         if before is not None and abs(self._jumped_s(before, look)) > STEP_S + unsure_s:
             log.warning("asterisk.clock_stepped", seconds=round(self._jumped_s(before, look), 1))
-        self._look = look
+        if before is None or not self._says_less(look, before):
+            self._look = look
         return True
 
     def now_us(self) -> int:
@@ -76,6 +81,11 @@ class AsteriskTime:
             age_s = self._age_s(at_us)
         return max(age_s, 0.0)
 
+    def steady_s(self, at_us: int) -> float:
+        """When by our steady clock it was `at_us` at Asterisk. May ask Asterisk: not for the reader thread."""
+        ago_s = self.ago_s(at_us)
+        return self._clock.monotonic_s() - ago_s
+
     def from_wall_us(self, wall_us: int) -> int:
         """What Asterisk's clock shows when ours shows `wall_us`, as far apart as the two are now."""
         return wall_us + int(self.ahead_s * US_PER_S)
@@ -88,6 +98,14 @@ class AsteriskTime:
 
     def _age_s(self, at_us: int) -> float:
         return (self.now_us() - at_us) / US_PER_S
+
+    def _says_less(self, look: _Look, before: _Look) -> bool:
+        """Whether a look agrees with the one before and is less sure: an answer that took seconds says little."""
+        sure_to_s = before.unsure_s / 2 + (look.steady_s - before.steady_s) * DRIFT + PRECISION_S
+        return (
+            look.unsure_s / 2 > sure_to_s
+            and abs(self._jumped_s(before, look)) <= look.unsure_s / 2 + sure_to_s
+        )
 
     @staticmethod
     def _jumped_s(before: _Look, after: _Look) -> float:

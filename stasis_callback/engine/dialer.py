@@ -21,6 +21,8 @@ log = structlog.get_logger()
 
 IDLE_S = 5.0
 """The queue is looked at this often even when nothing says it changed: another process may have added to it."""
+PUT_BACK_S = 2.0
+"""A wall clock that falls behind the steady one by more than this was put back."""
 
 
 class Dialer:
@@ -37,6 +39,8 @@ class Dialer:
         # look like one that nobody works on.
         self._claiming = services.clock.lock()
         self.worker = Worker("dialer", self._work, services.clock)
+        self._wall_ahead_s: float | None = None
+        """How far the wall clock was before the steady one at the last look; None before the first."""
 
     def start(self) -> None:
         """Begin to dial."""
@@ -85,12 +89,26 @@ class Dialer:
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
+            self._mind_the_clock()
             due_in_s = self._due_in_s()
             if due_in_s <= 0 and self._may_dial():
                 self._start_due()
                 due_in_s = self._due_in_s()
             # What is due but could not be started waits for a call to end or for the link, both of which wake us.
             worker.pause(min(due_in_s, IDLE_S) if due_in_s > 0 else IDLE_S)
+
+    def _mind_the_clock(self) -> None:
+        """When a callback is due is a time of the wall clock: put back by an hour, the queue would stand for an hour.
+
+        So the queue is looked through after such a step, and at the start: it may have been put back before.
+        """
+        clock = self._s.clock
+        ahead_s = clock.now_us() / US_PER_S - clock.monotonic_s()
+        if self._wall_ahead_s is None or ahead_s < self._wall_ahead_s - PUT_BACK_S:
+            brought = self._s.stores.requests.bring_nearer()
+            if brought:
+                log.warning("queue.clock_put_back", callbacks=brought)
+        self._wall_ahead_s = ahead_s
 
     def _start_due(self) -> None:
         with self._claiming:

@@ -28,7 +28,7 @@ from stasis_callback.engine.settlement import end_of
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.calls.legs import LegView
-from stasis_callback.store.calls.requests import Again, RequestView
+from stasis_callback.store.calls.requests import LONGEST_PAUSE_S, Again, RequestView
 from stasis_callback.store.rates.book import RateView
 
 log = structlog.get_logger()
@@ -36,7 +36,7 @@ log = structlog.get_logger()
 START_REPORT_S = 1.0
 """A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
-FULL_PAUSE_S = 5.0
+FULL_PAUSE_S = float(LONGEST_PAUSE_S)
 """A trunk that is full is not asked again before this."""
 
 

@@ -135,7 +135,7 @@ class Leg:
         """It was answered at `at_us`, also when that is only learnt later. The first report counts."""
         if self.answered_at_us is None:
             self.answered_at_us = at_us
-            self._answered_s = self._clock.monotonic_s() - self.time.ago_s(at_us)
+            self._answered_s = self.time.steady_s(at_us)
 
     def adopt(self, answered_at_us: int) -> None:
         """It was answered before this service started: only the wall clock knows when."""
@@ -146,7 +146,7 @@ class Leg:
         """It has ended. The first report counts."""
         if self.ended is None:
             self.ended = end
-            self._ended_s = self._clock.monotonic_s() - self.time.ago_s(end.at_us)
+            self._ended_s = self.time.steady_s(end.at_us)
 
     def elapsed_s(self) -> float:
         """Seconds since the answer, by a clock that never jumps; 0 before."""
@@ -154,7 +154,11 @@ class Leg:
 
     @property
     def steady_s(self) -> float | None:
-        """Answer to end by the steady clock; None when not both were measured by it."""
+        """Answer to end by the steady clock; None when not both were measured by it.
+
+        Too short, down to nothing, when Asterisk's clock was stepped after the end and before we heard of it: the age
+        of the end, which places it on the steady clock, is wrong by the step. The doubt goes to the subscriber.
+        """
         if self._answered_s is None or self._ended_s is None or self._answered_alone:
             return None
         return max(self._ended_s - self._answered_s, 0.0)
@@ -310,16 +314,19 @@ class Call:
             self._look()
         elif isinstance(event, Event) and event.channel_id in self._legs:
             leg = self._legs[event.channel_id]
-            if isinstance(event, ChannelDestroyed) and self._ended_in_silence(event):
+            if isinstance(event, ChannelDestroyed) and self._ended_in_silence(leg, event):
                 leg.end_seen(End(self._silence[0], event.cause, event.tech_cause, "estimated"))
             leg.take(event)
 
-    def _ended_in_silence(self, event: ChannelDestroyed) -> bool:
+    def _ended_in_silence(self, leg: Leg, event: ChannelDestroyed) -> bool:
         """Whether a leg's end came with the first words after a silence: a frozen Asterisk reports it late.
 
-        Nobody heard anybody meanwhile; that the other side had hung up long ago is the likely reason.
+        Nobody heard anybody meanwhile; that the other side had hung up long ago is the likely reason. Not of a leg
+        that outlived the silence until we hung it up ourselves.
         """
         lost_at_us, thawed_at_us = self._silence
+        if leg.hung_up_at_us is not None and leg.hung_up_at_us > thawed_at_us - THAW_US:
+            return False
         return lost_at_us < event.at_us <= thawed_at_us
 
     # --- what nobody reports ---------------------------------------------------------------------------------------

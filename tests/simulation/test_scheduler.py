@@ -115,12 +115,13 @@ def test_a_stopped_process_stands_still_while_time_goes_on(stage: Stage) -> None
         stage.seen.append(stage.clock.monotonic_s())
 
     stage.clock.start_thread(wait, "stopped")
+    stage.plays(0.5)  # it waits by now
     stage.process.stopped = True
     stage.plays(30.0)
     assert stage.seen == []
     stage.process.stopped = False
     stage.plays(1.0)
-    assert stage.seen == [30.0]
+    assert stage.seen == [30.5]
 
 
 def test_who_waits_without_waiting_is_found(stage: Stage) -> None:

@@ -54,6 +54,16 @@ def test_an_accepted_request_is_queued_with_all_that_was_said(shop: Shop) -> Non
     assert shop.stores.requests.get(request.id) == request
 
 
+def test_nobody_waits_an_hour_longer_because_the_clock_was_put_back(shop: Shop) -> None:
+    shop.missed_call(shop.account("100"), key="soon", callback_delay_s="0", retry_interval_s="30")
+    shop.missed_call(shop.account("200"), key="later", callback_delay_s="600")
+    shop.clock.passes(-3600)
+    assert shop.stores.requests.bring_nearer() == 2
+    due_in_s = {r.key: (r.due_at_us - shop.clock.now_us()) // US_PER_S for r in shop.stores.requests.newest()}
+    assert due_in_s == {"soon": 30, "later": 600}
+    assert shop.stores.requests.bring_nearer() == 0
+
+
 def test_missed_calls_in_a_row_make_one_callback_per_window(shop: Shop) -> None:
     account, other = shop.account("100"), shop.account("200")
     story = [

@@ -28,6 +28,8 @@ from stasis_callback.store.database.statements import run
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
 LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
 """As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
+LONGEST_PAUSE_S = 5
+"""The longest that the dialler itself has a callback wait, whatever its options say: all trunks are full."""
 _MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
 
 _STEPS = {
@@ -141,6 +143,22 @@ class Requests:
         """When the next queued request is due; None when nothing is queued."""
         row = Request.select().where(Request.state == RequestState.QUEUED).order_by(Request.due_at_us).first()
         return int(row.due_at_us) if row else None
+
+    @unit
+    def bring_nearer(self) -> int:
+        """Have nobody wait longer than its options say because a clock was put back; how many waited too long."""
+        now_us, brought = self._clock.now_us(), 0
+        later = Request.due_at_us > now_us + LONGEST_PAUSE_S * US_PER_S
+        for row in list(Request.select().where(Request.state == RequestState.QUEUED, later)):
+            options = view_of(row).options
+            wait_s = max(options.callback_delay_s, options.retry_interval_s, LONGEST_PAUSE_S)
+            due_us = now_us + int(wait_s * US_PER_S)
+            brought += (
+                Request.update(due_at_us=due_us)
+                .where(Request.id == row.id, Request.state == RequestState.QUEUED, Request.due_at_us > due_us)
+                .execute()
+            )
+        return brought
 
     @unit
     def claim(self, limit: int) -> list[RequestView]:

@@ -104,6 +104,8 @@ class Tariffs:
         self._database = database
         self._clock = clock
         self._book = RateBook(database, clock, sold)
+        self.check_every_s = CHECK_EVERY_S
+        """How often the worker looks whether a price list has changed."""
 
     # --- tariffs -------------------------------------------------------------------------------------------------
 
@@ -308,7 +310,7 @@ class Tariffs:
         with self._book.kept_fresh():
             while worker.goes_on:
                 self._book.refresh()
-                worker.pause(CHECK_EVERY_S)
+                worker.pause(self.check_every_s)
 
     @read
     def fitting(self, tariff_id: int, number: str, at_us: int) -> list[RateView]:

@@ -186,6 +186,8 @@ class SimAsterisk(Core):
         self.up = True
         self.lives: dict[str, Life] = {}
         self.sockets: list[SimSocket] = []
+        self.told_up_us: dict[str, int] = {}
+        """By channel: when the service first received an event that says that it was answered."""
         self.switch.cel = SimCel(folder / "cel.csv", self._note_life)
         self.network = SimNetwork(self, phones)
         self._crashing = False

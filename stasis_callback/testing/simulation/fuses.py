@@ -17,10 +17,13 @@ from .money import price_of
 from .scheduler import US_PER_S
 
 if TYPE_CHECKING:
+    from .asterisk import Life
     from .world import SimWorld
 
 CORRECTED_WITHIN_S = 12.0
 """Two requests that time out, and the pause between."""
+TAKEN_IN_S = 0.1
+"""An event that has arrived is taken in by the thread of its call within this."""
 
 
 @dataclass
@@ -38,9 +41,19 @@ class Fuses:
         channel_id, after_s = _timer(path, params)
         if after_s is None:
             return
+        life = self.world.asterisk.lives.get(channel_id)
+        if life is not None and self._answered_unheard(life):
+            return  # it cannot know: the timer is judged from when it counts, and must be drawn in then
         reaches = self._past_funds(channel_id, after_s)
         if reaches is not None:
             self.world.broken(f"{reaches[0]}, when it is asked for")
+
+    def _answered_unheard(self, life: Life) -> bool:
+        """Whether the leg was answered, and the event that says so is late, or lost with a link that is dead."""
+        now_us, told_us = self.world.scheduler.now_us, self.world.asterisk.told_up_us.get(life.id)
+        if life.answered_true_us is None or now_us - life.answered_true_us > CORRECTED_WITHIN_S * US_PER_S:
+            return False
+        return told_us is None or now_us - told_us < TAKEN_IN_S * US_PER_S
 
     def counts(self, channel: Channel, after_s: float) -> None:
         """A timer is in force from now on."""
@@ -57,6 +70,15 @@ class Fuses:
         if channel.id not in self.too_far:
             self.too_far[channel.id] = sentence
             self._look_again(channel)
+
+    def over(self, channel: Channel) -> bool:
+        """Whether a leg is past what is held for it, or a talk past its limit, to a second: we may end it."""
+        world, life = self.world, self.world.asterisk.lives[channel.id]
+        if self._past_funds(channel.id, 1.0) is not None:
+            return True
+        limit_s = float(world.plan.options["talk_limit_s"])
+        talked_s = (world.scheduler.now_us - (life.answered_true_us or 0)) / US_PER_S
+        return "-b" in channel.id and talked_s + 1.0 > limit_s
 
     def _past_funds(self, channel_id: str, after_s: float) -> tuple[str, int] | None:
         """How a timer of `after_s` from now reaches past the funds of its leg, and by how many seconds; else None."""

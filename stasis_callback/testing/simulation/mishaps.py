@@ -224,14 +224,22 @@ class Mishaps:
             case "service clock":
                 node.step_clock(seconds)
             case "asterisk clock":
-                asterisk.step_clock(seconds)
+                self._step_asterisk(seconds)
             case "machine clock":
                 node.step_clock(seconds)
-                asterisk.step_clock(seconds)
+                self._step_asterisk(seconds)
             case "trunk congested":
                 asterisk.faults.trunk_answers(*[34] * fault.count)
             case "journal unreadable":
                 self._hide_journal(seconds)
+
+    def _step_asterisk(self, seconds: float) -> None:
+        """Move its clock. Also of a leg that has just ended: who has not heard of the end yet cannot tell its age."""
+        asterisk = self._world.asterisk
+        asterisk.step_clock(seconds)
+        settled = {row["leg_id"] for row in self._world.rows("SELECT leg_id FROM xdr")}
+        for life in asterisk.lives.values():
+            life.stepped = life.stepped or life.id not in settled
 
     def _requests_well(self) -> None:
         self._requests.flaky_percent = 0

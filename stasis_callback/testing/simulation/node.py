@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RESTART_S = 1.0
 """What the init system waits before it starts a service again that ended by itself."""
+PRICES_S = 5.0
+"""How often price lists are looked at. In no plan do they change; a look each half second was a sixth of the work."""
 
 
 class Node:
@@ -70,6 +72,7 @@ class Node:
         assert clock is not None
         try:
             stores = self.stores = open_stores(self._settings.database.url, self._settings.node, clock)
+            stores.tariffs.check_every_s = PRICES_S
             Instrumented(stores.database, clock, self._world.store_faults)
             client = AriClient(
                 URL,

@@ -222,6 +222,7 @@ class Scheduler:
         self._all_turns += 1
         if self._turns > BUSY_LIMIT or self._all_turns > TURNS_LIMIT:
             self.failure = self.failure or Stuck(f"{me.name} is busy without end")
+            self._turns = self._all_turns = 0  # told once: whoever clears up after it has turns of its own
         while True:
             if self.failure is not None:
                 self._main.ready = True

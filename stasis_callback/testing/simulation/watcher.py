@@ -97,6 +97,8 @@ class Watcher:
             return
         if world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
             return
+        if self.fuses.over(channel):
+            return  # Asterisk's own timer is late: its clock was put back
         if not world.rows("SELECT 1 FROM request WHERE id = ? AND cancel_wanted", request_id):
             world.broken(f"{channel.id} is hung up by the service while the two talk")
 

@@ -137,22 +137,27 @@ class SimSocket:
         """Asterisk sends an event."""
         data = jsonlib.dumps(event).encode()
         about = event.get("channel") or event.get("peer") or {}
-        lane = str(about.get("id", "")) if self._shape.overtaking else ""
+        channel_id = str(about.get("id", ""))
+        lane = channel_id if self._shape.overtaking else ""
+        up = channel_id if about.get("state") == "Up" else ""
         for _ in range(self._shape.copies(event)):
-            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lane)
+            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lane, up)
 
-    def _deliver(self, opcode: int, data: bytes, delay_s: float, lane: str = "") -> None:
+    def _deliver(self, opcode: int, data: bytes, delay_s: float, lane: str = "", up: str = "") -> None:
+        """Let it arrive; `up` is the channel that it says was answered."""
         scheduler = self._sim.scheduler
         if not self._open or self.silent:
             return
         at_us = scheduler.now_us + round(delay_s * US_PER_S)
         # One after the other, as TCP has it; within Asterisk events of one channel may overtake another's.
         self._last_us[lane] = at_us = max(at_us, self._last_us[lane])
-        scheduler.call_at(at_us, lambda: self._arrive(opcode, Frame(data)))
+        scheduler.call_at(at_us, lambda: self._arrive(opcode, Frame(data), up))
 
-    def _arrive(self, opcode: int, frame: Frame) -> None:
+    def _arrive(self, opcode: int, frame: Frame, up: str) -> None:
         if self._open and not self._cut and not self.silent:
             self._frames.append((opcode, frame))
+            if up:
+                self._asterisk.told_up_us.setdefault(up, self._sim.scheduler.now_us)
             if self._reader is not None:
                 self._sim.scheduler.wake(self._reader)
 

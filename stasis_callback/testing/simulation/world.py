@@ -132,6 +132,7 @@ class SimWorld:
         """Whether nothing is under way any more, as seen from outside."""
         return not (
             self.asterisk.switch.channels
+            or self.asterisk.switch.bridges
             or self.rows("SELECT 1 FROM request WHERE state IN ('queued', 'dialing', 'talking') LIMIT 1")
             or self.rows("SELECT 1 FROM leg WHERE state != 'settled' LIMIT 1")
         )

@@ -1,0 +1,97 @@
+"""Asterisk's clock and ours: what a slow answer, a step and a late event say about when something was."""
+
+from __future__ import annotations
+
+import pytest
+
+from stasis_callback.ari.time import AsteriskTime
+from stasis_callback.clock import US_PER_S, Clock, iso
+
+NOON_US = 1_800_000_000 * US_PER_S
+
+
+class Steady(Clock):
+    """Our clock: stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.passed_s
+
+    def now_us(self) -> int:
+        return NOON_US + round(self.passed_s * US_PER_S)
+
+
+class Pinged:
+    """An Asterisk that tells its time, `before_s` after it was asked, and is heard `after_s` later."""
+
+    def __init__(self, clock: Steady) -> None:
+        self.clock = clock
+        self.ahead_s = 0.0
+        self.before_s = self.after_s = 0.001
+        self.asked = 0
+
+    def fetch(self, *path: str) -> dict[str, str]:
+        assert path == ("asterisk", "ping")
+        self.asked += 1
+        self.clock.passed_s += self.before_s
+        told = iso(self.at_us())
+        self.clock.passed_s += self.after_s
+        return {"timestamp": told}
+
+    def at_us(self, ago_s: float = 0.0) -> int:
+        return self.clock.now_us() + round((self.ahead_s - ago_s) * US_PER_S)
+
+
+@pytest.fixture
+def clock() -> Steady:
+    return Steady()
+
+
+@pytest.fixture
+def asterisk(clock: Steady) -> Pinged:
+    return Pinged(clock)
+
+
+@pytest.fixture
+def time(asterisk: Pinged, clock: Steady) -> AsteriskTime:
+    time = AsteriskTime(asterisk, clock)  # type: ignore[arg-type]
+    assert time.measure()
+    return time
+
+
+def test_what_is_heard_of_late_counts_from_when_it_was(
+    time: AsteriskTime, asterisk: Pinged, clock: Steady
+) -> None:
+    asterisk.ahead_s = 3600.0
+    clock.passed_s = 100.0
+    assert time.steady_s(asterisk.at_us(ago_s=8.0)) == pytest.approx(92.0, abs=0.01)
+
+
+def test_also_when_asterisk_takes_its_time_to_say_what_time_it_is(
+    time: AsteriskTime, asterisk: Pinged, clock: Steady
+) -> None:
+    clock.passed_s = 100.0
+    asterisk.before_s = 4.5
+    assert time.steady_s(asterisk.at_us(ago_s=8.0)) == pytest.approx(92.0, abs=0.01)
+    assert asterisk.asked == 2
+
+
+def test_a_slow_answer_does_not_replace_what_is_known_better(
+    time: AsteriskTime, asterisk: Pinged, clock: Steady
+) -> None:
+    clock.passed_s = 100.0
+    asterisk.before_s, asterisk.after_s = 0.001, 4.5
+    assert time.measure()
+    assert time.now_us() == pytest.approx(asterisk.at_us(), abs=10_000)
+
+
+def test_a_step_is_seen_in_a_slow_answer_too(time: AsteriskTime, asterisk: Pinged, clock: Steady) -> None:
+    clock.passed_s = 100.0
+    asterisk.ahead_s, asterisk.before_s = -60.0, 4.0
+    assert time.measure()
+    assert time.now_us() == pytest.approx(asterisk.at_us(), abs=2_100_000)
+    asterisk.before_s = 0.001
+    assert time.measure()
+    assert time.now_us() == pytest.approx(asterisk.at_us(), abs=10_000)
