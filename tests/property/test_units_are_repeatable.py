@@ -704,7 +704,7 @@ NOT_REPEATED = {
     # A step that is delivered twice is delivered at least once, as is promised.
     "Events.claim", "Events.close", "Events.retry", "Events.undelivered",
     # Some rows at a time until none is left, each time as a unit of its own; or no change at all.
-    "Events.close_some", "Tariffs.warm", "Tariffs.worker", "Tariffs.rates",
+    "Events.close_some", "Requests.bring_nearer", "Tariffs.warm", "Tariffs.worker", "Tariffs.rates",
 }  # fmt: skip
 
 
