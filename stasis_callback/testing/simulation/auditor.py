@@ -116,13 +116,24 @@ class Auditor:
             yield f"{says} is charged {amount} for {xdr['duration_us'] / 1e6:.3f} s, it was {own_us / 1e6:.3f} s"
         elif not doubt and xdr["charged_s"] != price.billed_s(own_s):
             yield f"{says} is billed as {xdr['charged_s']} s, {price.billed_s(own_s)} s are right"
-        elif doubt and amount > price.cost(true_s + CLOCK_TOLERANCE_S if life and life.stepped else true_s):
+        elif doubt and amount > price.cost(self._at_most_s(life, xdr["source"], true_s, own_s)):
             yield (
                 f"{says} is charged {amount} for {xdr['duration_us'] / 1e6:.3f} s, more than the {true_us / 1e6:.3f}"
                 f" s that it was, although {doubt}"
             )
         if xdr["overrun_micros"] and not self._excused(leg_id, life):
             yield f"{says} talked past its funds: {xdr['overrun_micros']} of {amount} are the house's"
+
+    def _at_most_s(self, life: Life | None, source: str, true_s: int, own_s: int) -> int:
+        """The most that may be charged where there is doubt.
+
+        Whoever measured a leg by a steady clock died, and its journal was written by a clock that was moved: nobody
+        can know any more, and its hold is the limit.
+        """
+        if life is None or not life.stepped:
+            return true_s
+        died = any(at_us > (life.answered_true_us or 0) for at_us in self._world.node.died_us)
+        return max(true_s + CLOCK_TOLERANCE_S, own_s if died and source == "cel" else 0)
 
     def _doubt(self, life: Life | None) -> str:
         """Why the end of a leg may not be known exactly; "" when it must be."""

@@ -43,6 +43,8 @@ class Node:
         )
         self.offset_us = 0
         """How wrong the machine's clock is."""
+        self.died_us: list[int] = []
+        """When it was killed or crashed."""
         self.process: Process | None = None
         self.clock: SimClock | None = None
         self.service: Service | None = None
@@ -101,6 +103,7 @@ class Node:
         if self.process is None:
             return
         self._world.note("service", f"{self.process.name} killed")
+        self.died_us.append(self._world.scheduler.now_us)
         self._gone()
         self._world.scheduler.call_in(max(down_s, 0.1), self.start)
 
