@@ -35,7 +35,7 @@ class Server:
     def __init__(self, url: str) -> None:
         self._context = multiprocessing.get_context("forkserver")
         # What is loaded before the fork is not loaded a hundred times; `pytest`, because that is the main module.
-        self._context.set_forkserver_preload(["pytest", "mail_process"])
+        self._context.set_forkserver_preload(["pytest", "stasis_callback.mail.server"])
         self._url = url
         self.port = free_port()
         self.process: BaseProcess = self._start()
