@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -14,6 +15,10 @@ from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
+
+# Tests start hundreds of processes. Where compiled modules are not kept, each compiles all that it loads: seconds.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # How long it takes to make an example says more about the machine, which does other things too, than about a test.
 settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow], deadline=None)

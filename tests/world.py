@@ -145,12 +145,12 @@ class World:
         assert found, f"nobody said {words!r}: {self.said}"
 
     @contextmanager
-    def process(self, folder: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    def process(self, folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """The service as a process of its own, connected; what is left of it at the end is killed."""
         log_path = folder / f"service-{len(list(folder.glob('service-*')))}.log"
         config = folder / "stasis-callback.toml"
         config.write_text(self._toml())
-        command = [sys.executable, "-m", "stasis_callback", "--config", str(config), "run"]
+        command = [sys.executable, "-m", "stasis_callback", "--config", str(config), "run", *options]
         with log_path.open("wb") as log:
             process = subprocess.Popen(command, stderr=log, stdout=log, env=os.environ | environment)
         try:

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import base64
 import re
+import socket
+import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -62,6 +64,20 @@ class _Broken(AriUnavailable):
     """The connection broke before the answer came."""
 
 
+class _Adapter(HTTPAdapter):
+    """Connections that are gone when they are closed.
+
+    The kernel would go on delivering what was sent before: a request that was given up while the network was cut
+    would arrive many seconds later, beside the one that was sent in its place, and a phone would ring twice.
+    """
+
+    def init_poolmanager(self, *words: Any, **options: Any) -> None:
+        """Close with a reset, which drops what is not delivered."""
+        reset = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        at_once = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as without options of our own
+        super().init_poolmanager(*words, socket_options=[at_once, reset], **options)
+
+
 class Rest:
     """The HTTP side of one Asterisk. Safe to use from any number of threads."""
 
@@ -82,7 +98,7 @@ class Rest:
         self._session = requests.Session()
         self._session.trust_env = False  # neither a proxy nor .netrc may stand between us and Asterisk
         self._session.headers.update(self.headers)
-        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=pool_size)
+        adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
         self._session.mount(parts.scheme + "://", adapter)
         # Asterisk closes connections above `sessionlimit` without a word, so their number is bounded here.
         self._free_connections = threading.BoundedSemaphore(pool_size)

@@ -62,7 +62,8 @@ def recheck(services: Services, call: Call, leg: Leg) -> None:
 
     A leg that is gone without a HANGUP in the journal (Asterisk itself died, the journal cannot be read) ended when
     it was last known to live: an estimate, and the doubt goes to the subscriber. So does the time in which Asterisk
-    said nothing at all, when the leg did not outlive it: nobody hears anybody through a frozen Asterisk.
+    said nothing at all, when the leg did not outlive it: nobody hears anybody through a frozen Asterisk. One that was
+    answered in that time shows that it was the network that fell silent: then the journal is right.
     """
     snapshot = services.client.channels.get(leg.id)
     time = services.client.time
@@ -72,7 +73,7 @@ def recheck(services: Services, call: Call, leg: Leg) -> None:
             leg.answer_seen(record.answered_at_us)
         if record is None or record.ended_at_us is None:
             leg.end_seen(End(_last_known_us(services, call, leg), 0, None, "estimated"))
-        elif call.lost is not None and call.lost.silent and record.ended_at_us > call.lost.at_us:
+        elif call.lost is not None and call.lost.silent and _died_unheard(record, call.lost.at_us):
             leg.end_seen(End(call.lost.at_us, record.cause or 0, None, "estimated"))
         else:
             leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
@@ -94,6 +95,11 @@ def journal_record(
     except JournalUnreadable as error:
         log.error("leg.journal_not_read", leg=leg_id, error=str(error))
         return None
+
+
+def _died_unheard(record: CelRecord, lost_at_us: int) -> bool:
+    """Whether a leg's end is all that the journal has of it since Asterisk was last heard."""
+    return (record.ended_at_us or 0) > lost_at_us >= (record.answered_at_us or 0)
 
 
 def _last_known_us(services: Services, call: Call, leg: Leg) -> int:

@@ -69,7 +69,12 @@ def test_ctrl_c_ends_in_silence_with_130_and_changes_nothing(shop: CommandLine) 
     before = shop.dump()
     pipe = shop.folder / "pipe.csv"
     os.mkfifo(pipe)
-    process = subprocess.Popen([*PROGRAM, "rate", "import", "retail", pipe], stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*PROGRAM, "rate", "import", "retail", pipe],
+        stderr=subprocess.PIPE,
+        # What a shell starts in the background ignores Ctrl-C, and so does all that it starts: the tests may be that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     with pipe.open("w") as writer:  # returns when the command has opened its end
         writer.write("prefix,first_price\n1,2\n")
         writer.flush()

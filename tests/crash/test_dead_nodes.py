@@ -23,6 +23,7 @@ from world import ANI, FRIEND, World, new_world
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.core.errors import NodeAlive
 from stasis_callback.engine.nodes import take_over
+from stasis_callback.process import TAKEN
 from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
 from stasis_callback.store.audit import verify
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
@@ -130,7 +131,7 @@ def test_a_second_service_of_one_name_is_refused_and_touches_nothing(
         (tmp_path / "two" / "stasis-callback.toml").write_text(world._toml())
         world.settings = usual
         refused = command(tmp_path / "two", "run")
-        assert refused.returncode == 3
+        assert refused.returncode == TAKEN
         assert "a node named n1 runs already" in refused.stderr
         assert friend.calls[0].state == subscriber.calls[0].state == "answered"
         assert world.stores.calls.xdrs() == []

@@ -100,7 +100,7 @@ def test_asterisk_answers_503_for_a_moment_when_leg_a_is_to_be_called(
 
 def test_a_second_process_with_the_same_application_ends_the_first(world: World, tmp_path: Path) -> None:
     world.usual()
-    with world.process(tmp_path) as first, world.process(tmp_path) as second:
+    with world.process(tmp_path) as first, world.process(tmp_path, "--take-over") as second:
         assert first.wait(timeout=10) == 3
         assert second.poll() is None
         log = (tmp_path / "service-0.log").read_text()

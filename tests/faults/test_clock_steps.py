@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from fault_rig import STAGES, TALK, Caller, Callers, Site, pause, unavailable
 
+from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Rate
+from stasis_callback.store.rates.changes import NewRate
+from stasis_callback.store.rates.tariffs import Tariffs
 from stasis_callback.testing.pstn import RealNetwork
 from stasis_callback.testing.stepped_clock import FaketimeUnavailable, SteppedClock
 
@@ -46,6 +49,19 @@ def clock(whose: str, site: Site, real_network: RealNetwork, tmp_path: Path) -> 
     return clock
 
 
+class Yesterday(Clock):
+    """A day behind."""
+
+    def now_us(self) -> int:
+        return super().now_us() - 86_400 * US_PER_S
+
+
+def _prices_of_yesterday(site: Site) -> None:
+    """A price that is younger than the hour by which a clock goes back is not in force yet then."""
+    rates = [NewRate(Rate(to, first_price_micros=60_000, next_price_micros=60_000)) for to in ("420", "44")]
+    Tariffs(site.stores.database, Yesterday(), set).put_rates("standard", rates)
+
+
 def _goes_on(caller: Caller) -> None:
     """Whoever still has a call brings it to a talk of two seconds, and ends it."""
     if caller.up:
@@ -58,6 +74,7 @@ def _goes_on(caller: Caller) -> None:
 @pytest.mark.parametrize("step_s", [HOUR_S, -HOUR_S], ids=["ahead", "back"])
 def test_an_hour_in_each_stage(site: Site, clock: SteppedClock, whose: str, step_s: int) -> None:
     callers = Callers(site)
+    _prices_of_yesterday(site)
     site.node.start()
     callers.begin()
     pause(2)

@@ -13,16 +13,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
+from mail_process import serve_mails
 from mail_rig import free_port, postfix
 from mail_site import ACCOUNT, ADDRESS, OURS, PASSWORD, mail
 from shop import open_shop
 from test_mail_calls import command, takes_mails
 from world import FRIEND, World
 
-from stasis_callback.clock import Clock, Inbox, wait_until
-from stasis_callback.mail.server import MailServer
-from stasis_callback.settings import EmailSettings, Settings
-from stasis_callback.store.stores import open_stores
+from stasis_callback.clock import Clock, wait_until
 
 KILLS = 100
 LONGEST_S, SHORTEST_S = 0.15, 0.002
@@ -31,26 +29,19 @@ longest wait before a kill follows it: shorter after a mail that was answered fi
 """
 
 
-def _serve(url: str, port: int) -> None:
-    """What the service does with mails, in a process of its own."""
-    clock = Clock()
-    email = EmailSettings(enabled=True, port=port, authserv_id=OURS, smtp_port=9)
-    MailServer(Settings(email=email), open_stores(url, "node1", clock), clock, lambda: None).start()
-    Inbox[None](clock).get(None)
-
-
 class Server:
     """The process, started again whenever it was killed."""
 
     def __init__(self, url: str) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["stasis_callback.mail.server"])
+        # What is loaded before the fork is not loaded a hundred times; `pytest`, because that is the main module.
+        self._context.set_forkserver_preload(["pytest", "stasis_callback.mail.server"])
         self._url = url
         self.port = free_port()
         self.process: BaseProcess = self._start()
 
     def _start(self) -> BaseProcess:
-        process = self._context.Process(target=_serve, args=(self._url, self.port), daemon=True)
+        process = self._context.Process(target=serve_mails, args=(self._url, self.port, OURS), daemon=True)
         process.start()
         return process
 

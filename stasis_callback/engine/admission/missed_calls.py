@@ -75,14 +75,16 @@ class Admission:
             return Decision(found.reason, "busy")
         reason = found.reason
         if not reason and found.payer is not None:
-            reason = self._stores.requests.accept(
-                replace(request, trigger=found.trigger),
-                account_id=found.payer.id,
-                subscriber_id=found.subscriber.id if found.subscriber else None,
-                leg_a_number=found.number,
-                stored_options=dict(found.access.stored),
-                queue_limit=self._queue_limit,
-            )
+            # The caller waits, unanswered: when a crowd calls, each is refused before the calls of the others go on.
+            with self._stores.database.first():
+                reason = self._stores.requests.accept(
+                    replace(request, trigger=found.trigger),
+                    account_id=found.payer.id,
+                    subscriber_id=found.subscriber.id if found.subscriber else None,
+                    leg_a_number=found.number,
+                    stored_options=dict(found.access.stored),
+                    queue_limit=self._queue_limit,
+                )
         account = found.subscriber or found.payer
         return Decision(reason, found.access.options.reject_cause, account.id if account else None)
 

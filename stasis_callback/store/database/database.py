@@ -123,6 +123,12 @@ class Database:
         """
         return self._patience.of(seconds)
 
+    def first(self) -> AbstractContextManager[None]:
+        """Within the block this thread goes before others, where there are turns: for what is short, and waited for
+        by somebody who would give up.
+        """
+        return self._patience.first()
+
     def hurry(self) -> None:
         """From now on nobody waits, nobody who waits already neither: the process is to end. For a signal handler."""
         self._patience.hurry()

@@ -27,6 +27,7 @@ class _Here(threading.local):
     """What a thread has said, and when what it asks now was asked."""
 
     patience_s = PATIENCE_S
+    first = False
     asked_s: float | None = None
 
 
@@ -48,6 +49,20 @@ class Patience:
             yield
         finally:
             self._here.patience_s = before
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Within the block this thread goes before others, where there are turns: somebody waits for what it does."""
+        before, self._here.first = self._here.first, True
+        try:
+            yield
+        finally:
+            self._here.first = before
+
+    @property
+    def goes_first(self) -> bool:
+        """Whether this thread goes before others now."""
+        return self._here.first
 
     def hurry(self) -> None:
         """From now on nobody has patience, who waits neither. Takes no lock: for a signal handler."""
