@@ -178,6 +178,8 @@ class Session:
                 return self._converse(a)
             if _outcome_of(leg) not in FAILS_OVER or self._taken_back():
                 break
+            if self._call.lost is not None:
+                break  # not the trunk failed: nobody would hear who answers on another
             if not finish_leg(self._s, self._call, leg):
                 break
             log.info("leg.failed_over", leg=leg.id)
