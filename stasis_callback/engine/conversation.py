@@ -339,7 +339,7 @@ class Conversation:
         """Store that the two talk. They do so also while the database is away."""
         stores, leg = self._s.stores, connection.b.leg
         try:
-            with stores.database.patience(NOTE_PATIENCE_S):
+            with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.calls.leg_answered(leg.id, leg.answered_at_us or 0)
         except StoreUnavailable as error:
             log.warning("answer.not_noted", leg=leg.id, error=str(error))

@@ -273,7 +273,7 @@ class Session:
         log.info("leg.answered", leg=leg.id)
         a.try_arm()
         try:
-            with stores.database.patience(NOTE_PATIENCE_S):
+            with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.requests.answered(request)
                 stores.calls.leg_answered(leg.id, leg.answered_at_us)
         except StoreUnavailable as error:

@@ -40,6 +40,7 @@ OVERTIME_S = 1.0
 LOOK_AGAIN_S = 2.0
 THAW_US = 2_000_000
 """Asterisk works off what came while it was frozen within so long after it is heard of again."""
+_NOT_OVER_US = 1 << 62
 
 
 class HungUp(Exception):
@@ -305,10 +306,13 @@ class Call:
         if isinstance(event, LinkLost):
             # What was lost before and never looked into was lost at the first moment.
             self.lost = self.lost or event
+            if self.lost.silent:
+                self._silence = self.lost.at_us, _NOT_OVER_US
         elif isinstance(event, LinkRestored):
             self.link_restored = True
-            if self.lost is not None and self.lost.silent:
-                self._silence = self.lost.at_us, self._client.time.now_us() + THAW_US
+            # The first events may have come before this was said: they are of the silence too.
+            if self._silence[1] == _NOT_OVER_US:
+                self._silence = self._silence[0], self._client.time.now_us() + THAW_US
             self._unclear = {leg.id for leg in self.legs if leg.requested and leg.ended is None}
             self._look_again_s = 0.0
             self._look()

@@ -11,8 +11,8 @@ from stasis_callback.testing.pstn import RealNetwork
 
 pytestmark = pytest.mark.real
 
-LONG_S = 12
-"""Longer than it takes the service to notice."""
+LONG_S = 8
+"""Longer than it takes the service to notice, which is 5 s."""
 
 
 def test_asterisk_stands_still_in_each_stage_and_every_call_goes_on(

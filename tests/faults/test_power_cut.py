@@ -13,7 +13,7 @@ SEEN_LATE_S = 6.0
 """What only a look every few seconds could have told: nobody is charged for it."""
 
 
-@pytest.fixture(params=[8, pytest.param(45, marks=pytest.mark.nightly)], ids="{}s".format)
+@pytest.fixture(params=[4, pytest.param(45, marks=pytest.mark.nightly)], ids="{}s".format)
 def away_s(request: pytest.FixtureRequest) -> float:
     """How long everything is away."""
     return float(request.param)
