@@ -331,6 +331,9 @@ class Call:
         lost_at_us, thawed_at_us = self._silence
         if leg.hung_up_at_us is not None and leg.hung_up_at_us > thawed_at_us - THAW_US:
             return False
+        # Answered since, as the journal will tell: it was the network that fell silent, Asterisk went on.
+        if leg.answered_at_us is None or leg.answered_at_us > lost_at_us:
+            return False
         return lost_at_us < event.at_us <= thawed_at_us
 
     # --- what nobody reports ---------------------------------------------------------------------------------------
