@@ -37,10 +37,12 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so four at a time; each worker has Asterisks of its own.
-	.venv/bin/pytest $(WORKERS) --durations=25
+	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
+	# Where the real parts fail seconds matter: two at a time.
+	.venv/bin/pytest -n 2 --dist loadfile --durations=10 tests/faults tests/soak
 	# Once more on PostgreSQL, what touches the database; Asterisk and browsers do not mind which one it is.
 	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
-		--ignore=tests/fuzz \
+		--ignore=tests/fuzz --ignore=tests/faults --ignore=tests/soak --ignore=tests/simulation \
 		--ignore=tests/fake --ignore=tests/real --ignore=tests/web/test_browser.py --ignore=tests/web/test_hostile.py \
 		--ignore=tests/mail/test_hostile_mail.py --ignore=tests/mail/test_reading.py --ignore=tests/mail/test_clients.py
 
