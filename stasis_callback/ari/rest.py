@@ -35,6 +35,9 @@ Params = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
 
 PATIENCE_S = 2.5
 """A conversation bears so long a silence; by then Asterisk is back from whatever it was, or it is away for longer."""
+ENDS_POOL_SIZE = 8
+"""Connections for what ends something, and for nothing else: a missed call is not refused later, nor a leg ended,
+because two hundred calls that are taken over ask for something. As many as missed calls are worked on at once."""
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 # What Asterisk says when the module behind a resource is not loaded (yet): not to be taken for "no such channel".
@@ -98,10 +101,11 @@ class Rest:
         self._session = requests.Session()
         self._session.trust_env = False  # neither a proxy nor .netrc may stand between us and Asterisk
         self._session.headers.update(self.headers)
-        adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size)
+        adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size + ENDS_POOL_SIZE)
         self._session.mount(parts.scheme + "://", adapter)
         # Asterisk closes connections above `sessionlimit` without a word, so their number is bounded here.
         self._free_connections = threading.BoundedSemaphore(pool_size)
+        self._free_for_ends = threading.BoundedSemaphore(ENDS_POOL_SIZE)
 
     def __repr__(self) -> str:
         return f"Rest({self.base})"
@@ -145,12 +149,13 @@ class Rest:
         return self._once(method, url, params() if callable(params) else params, json)
 
     def _once(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
-        if not self._free_connections.acquire(timeout=self.request_timeout_s):
+        free = self._free_for_ends if method == "DELETE" else self._free_connections
+        if not free.acquire(timeout=self.request_timeout_s):
             raise AriUnavailable(0, f"every connection to Asterisk is busy ({method} {url})")
         try:
             reply = self._exchange(method, url, params, json)
         finally:
-            self._free_connections.release()
+            free.release()
         if reply.status == 503 or (reply.status == 404 and reply.message == _NOT_LOADED):
             words = reply.message or "Asterisk is not ready"
             raise AriUnavailable(reply.status, words, untouched=True)

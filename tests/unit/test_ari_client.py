@@ -11,6 +11,7 @@ import pytest
 from stasis_callback.ari.channels import Started
 from stasis_callback.ari.client import AriClient, AsteriskInfo
 from stasis_callback.ari.errors import AriError, AriUnavailable
+from stasis_callback.clock import wait_until
 
 DROP = (0, None)  # the connection is closed without an answer
 GONE = (404, {"message": "Channel not found"})
@@ -29,6 +30,9 @@ class Asterisk(ThreadingHTTPServer):
         self.headers = []
         self.release = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, request, client_address):
+        """A client that is closed resets its connections."""
 
     def asked(self):
         """(method, path, query and body as one dict) of the only request."""
@@ -215,6 +219,18 @@ def test_more_threads_than_connections_wait_for_one_and_then_give_up(client, ast
         failures = [attempt.exception() for attempt in tries]
     assert sum(isinstance(failure, AriUnavailable) for failure in failures) >= 4
     assert len(asterisk.requests) <= 8
+
+
+def test_a_call_is_ended_though_every_other_connection_waits_for_an_answer(asterisk):
+    client = AriClient(asterisk.url, "u", "p", "cb", request_timeout_s=10, pool_size=4)
+    asterisk.answers = [(200, "hang")] * 4
+    with ThreadPoolExecutor(4) as others:
+        waiting = [others.submit(client.channel(f"s{n}").ring) for n in range(4)]
+        assert wait_until(lambda: len(asterisk.requests) == 4, timeout_s=5)
+        assert client.channel("missed").hang_up("busy")
+        asterisk.release.set()
+        assert all(other.result() for other in waiting)
+    client.close()
 
 
 @pytest.mark.parametrize(
