@@ -61,7 +61,7 @@ class AsteriskTime:
         before, unsure_s = self._look, ended_s - began_s
         middle_s = began_s + unsure_s / 2
         look = _Look(asterisk_us, wall_us - int(unsure_s / 2 * US_PER_S), middle_s, unsure_s)
-        if before is not None and abs(self._jumped_s(before, look)) > STEP_S + unsure_s:
+        if before is not None and self._was_stepped(before, look):
             log.warning("asterisk.clock_stepped", seconds=round(self._jumped_s(before, look), 1))
         if before is None or not self._says_less(look, before):
             self._look = look
@@ -82,9 +82,14 @@ class AsteriskTime:
         return max(age_s, 0.0)
 
     def steady_s(self, at_us: int) -> float:
-        """When by our steady clock it was `at_us` at Asterisk. May ask Asterisk: not for the reader thread."""
-        ago_s = self.ago_s(at_us)
-        return self._clock.monotonic_s() - ago_s
+        """When by our steady clock it was `at_us` at Asterisk, now at the latest. May ask: not for the reader thread.
+
+        By what was measured and not by an age: on a busy machine seconds pass between two lines of this thread.
+        """
+        age_s, look, now_s = self.ago_s(at_us), self._look, self._clock.monotonic_s()
+        if look is None:
+            return now_s - age_s
+        return min(look.steady_s + (at_us - look.asterisk_us) / US_PER_S, now_s)
 
     def from_wall_us(self, wall_us: int) -> int:
         """What Asterisk's clock shows when ours shows `wall_us`, as far apart as the two are now."""
@@ -98,6 +103,10 @@ class AsteriskTime:
 
     def _age_s(self, at_us: int) -> float:
         return (self.now_us() - at_us) / US_PER_S
+
+    def _was_stepped(self, before: _Look, look: _Look) -> bool:
+        """Whether Asterisk's clock moved otherwise than ours between two looks, each sure to half its round trip."""
+        return abs(self._jumped_s(before, look)) > STEP_S + (before.unsure_s + look.unsure_s) / 2
 
     def _says_less(self, look: _Look, before: _Look) -> bool:
         """Whether a look agrees with the one before and is less sure: an answer that took seconds says little."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import US_PER_S, Clock, iso
@@ -95,3 +96,16 @@ def test_a_step_is_seen_in_a_slow_answer_too(time: AsteriskTime, asterisk: Pinge
     asterisk.before_s = 0.001
     assert time.measure()
     assert time.now_us() == pytest.approx(asterisk.at_us(), abs=10_000)
+
+
+def test_a_slow_answer_and_a_quick_one_after_it_are_no_step(asterisk: Pinged, clock: Steady) -> None:
+    """The first is wrong by as much as 4.5 s, which is nobody's fault: no call is charged less for it."""
+    time = AsteriskTime(asterisk, clock)  # type: ignore[arg-type]
+    asterisk.before_s = 9.0
+    assert time.measure()
+    asterisk.before_s = 0.001
+    clock.passed_s += 60.0
+    with capture_logs() as log:
+        assert time.measure()
+    assert log == []
+    assert time.steady_s(asterisk.at_us(ago_s=8.0)) == pytest.approx(clock.passed_s - 8.0, abs=0.01)
