@@ -62,7 +62,7 @@ PUT_BACK = (
                 "engine/closing.py",
                 "        _hang_up_all(call)\n        for leg in call.legs:\n            if leg.requested:\n"
                 "                await_end(services, call, leg)\n        _compare(services, call, request.id)\n"
-                "        over = [_settled(services, call, leg) for leg in call.legs]\n",
+                "        over = [_settled(services, call, leg) for leg in reversed(call.legs)]\n",
                 "        over = []\n        for leg in reversed(call.legs):\n            if leg.requested:\n"
                 "                await_end(services, call, leg)\n"
                 "            over.append(_settled(services, call, leg))\n"

@@ -52,7 +52,7 @@ def _finished(
             if leg.requested:
                 await_end(services, call, leg)
         _compare(services, call, request.id)
-        over = [_settled(services, call, leg) for leg in call.legs]
+        over = [_settled(services, call, leg) for leg in reversed(call.legs)]
         _without_bridge(services, request.id)
         if not all(over):
             return False

@@ -315,7 +315,7 @@ class Calls:
     def talks_paid_from(self, book_id: int) -> int:
         """How many legs B have funds of this book held: the calls that share it."""
         held = [hold.leg_id for hold in open_holds(book_id)]
-        return int(Leg.select().where(Leg.id.in_(held), Leg.side == "b").count())
+        return int(Leg.select().where(Leg.id.in_(held), Leg.side == "b").count()) if held else 0
 
     @read
     def open_legs(self, request_id: str | None = None) -> list[LegView]:

@@ -59,6 +59,8 @@ class Repairs:
     def left_legs(self, leg_id: str | None = None) -> list[LeftLeg]:
         """Legs that are left, the oldest first; or this one, if it is."""
         held = {hold.leg_id: hold for hold in open_holds()}
+        if not held:
+            return []
         rows = (
             Leg.select(Leg, Request, Account)
             .join(Request)
