@@ -1,6 +1,6 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo quick test nightly soak simulate planted lint bench asterisk clean
+.PHONY: help demo quick test nightly soak simulate planted lint docs release bench asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -14,7 +14,7 @@ $(VENV): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -q; \
 		$(SUDO) apt-get install -y -q --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[simulated,dev]'
+	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[simulated,dev,docs]'
 	@touch $@
 
 asterisk: ## get a real Asterisk into .cache/ when the machine has none (root on Debian, about a minute)
@@ -66,11 +66,18 @@ planted: $(VENV) ## plant known bugs about money, and see each one found (five m
 	.venv/bin/python tools/planted_bugs.py
 	.venv/bin/python tools/planted_in_simulation.py
 
-lint: $(VENV) ## style, types, layers
+lint: $(VENV) ## style, types, layers, spelling
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/codespell .
+
+docs: $(VENV) ## these pages as a site, in .cache/site
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+
+release: $(VENV) ## VERSION=x.y.z: is this tree fit to be released? builds its wheel, publishes nothing
+	.venv/bin/python tools/release.py "$(VERSION)"
 
 bench: $(VENV) ## measured figures, each next to its floor
 	@tools/get-asterisk
