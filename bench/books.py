@@ -24,6 +24,7 @@ from bench.__main__ import CACHE
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Ending
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import LegEnd
 from stasis_callback.store.database.backends import open_engine
@@ -121,7 +122,7 @@ def _put_legs(put: Callable[..., None], numbered: list[tuple[int, int]], account
                 NUMBER,
                 "{}",
                 "done",
-                "completed",
+                Ending.COMPLETED,
                 1,
                 at,
                 at,
@@ -239,7 +240,7 @@ def more_legs(url: str, count: int) -> None:
     writer = Writer(stores)
     for _ in range(count):
         writer.write()
-    stores.requests.finish(writer.request.id, "completed")
+    stores.requests.finish(writer.request.id, Ending.COMPLETED)
     stores.nodes.leave()
     stores.database.close()
 
@@ -272,7 +273,7 @@ def beside(url: str, file: Path, pairs: int, seconds: float) -> None:
                 flush=True,
             )
     print(f"  the write-ahead log was {log_size / 1e6:.1f} MB at most")
-    stores.requests.finish(writer.request.id, "completed")
+    stores.requests.finish(writer.request.id, Ending.COMPLETED)
     stores.database.close()
 
 

@@ -1,4 +1,4 @@
-"""Makes docs/reference/settings.md and options.md from the code; a test fails when they are out of date.
+"""Makes the pages of docs/reference but cli.md from the code; a test fails when they are out of date.
 
 .venv/bin/python tools/generate_reference.py
 """
@@ -15,6 +15,7 @@ from stasis_callback.core.email import EmailSettings
 from stasis_callback.core.limits import describe_limits
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.web import WebSettings
+from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.settings import ENVIRONMENT_PREFIX, Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -79,15 +80,52 @@ call and the PIN login. [The guide](../guides/email.md) says which ones to think
 """
 
 
+WORDS_HEAD = f"""\
+# Words for refusals and endings
+
+{MADE_BY}
+
+`stasis-callback request list` shows them as `outcome`, the log and reports as `reason`; the web API has refusals as
+`code`. They stay as they are from release to release. What subscribers are told is in their own words:
+[the form and the status page](../guides/web-callback.md), [e-mail](../guides/email.md).
+
+"""
+REFUSALS_HEAD = """\
+## Refusals
+
+Why a request did not become a callback. Nothing was dialled.
+
+| Refusal | Meaning | At | What to do |
+|---|---|---|---|
+"""
+ENDINGS_HEAD = """
+## Endings
+
+How a callback ended that was accepted; of one that waits, how its last attempt did.
+
+| Ending | Meaning | At | What to do |
+|---|---|---|---|
+"""
+
+
 def pages() -> dict[Path, str]:
     """Every page by its path."""
     return {
         FOLDER / "settings.md": SETTINGS_HEAD + "".join(_setting_rows(Settings, "")),
+        FOLDER / "words.md": WORDS_HEAD
+        + REFUSALS_HEAD
+        + _word_rows(Refusal)
+        + ENDINGS_HEAD
+        + _word_rows(Ending),
         FOLDER / "web-options.md": WEB_OPTIONS_HEAD + _instance_rows(WebSettings),
         FOLDER / "email-options.md": EMAIL_OPTIONS_HEAD + _instance_rows(EmailSettings),
         FOLDER / "options.md": OPTIONS_HEAD
         + "".join(_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options()),
     }
+
+
+def _word_rows(words: type[Refusal] | type[Ending]) -> str:
+    return "".join(_row(f"`{word}`", word.sentence, word.source, word.remedy) for word in words)
 
 
 def _instance_rows(settings: type) -> str:

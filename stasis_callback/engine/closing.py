@@ -14,6 +14,7 @@ import structlog
 
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import NotOurs, StoreUnavailable
+from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import await_end, settle_leg
 from stasis_callback.engine.services import Services
 from stasis_callback.ivr.call import Call, Leg
@@ -25,7 +26,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 
 
 def close_call(
-    services: Services, call: Call, request: RequestView, outcome: str, again: Again | None
+    services: Services, call: Call, request: RequestView, outcome: Ending, again: Again | None
 ) -> None:
     """Bring a call to its end, however long that takes; `again` queues its request for another attempt."""
     _persist(call, lambda: _finished(services, call, request, outcome, again))
@@ -43,7 +44,7 @@ def _persist(call: Call, step: Callable[[], bool]) -> None:
 
 
 def _finished(
-    services: Services, call: Call, request: RequestView, outcome: str, again: Again | None
+    services: Services, call: Call, request: RequestView, outcome: Ending, again: Again | None
 ) -> bool:
     """Do what can be done now; whether that was all."""
     try:
@@ -113,7 +114,7 @@ def _without_bridge(services: Services, request_id: str) -> bool:
     return True
 
 
-def _finish(services: Services, request: RequestView, outcome: str, again: Again | None) -> None:
+def _finish(services: Services, request: RequestView, outcome: Ending, again: Again | None) -> None:
     if again is not None:
         services.stores.requests.retry(request, again, outcome=outcome)
     else:

@@ -13,6 +13,7 @@ from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.words import AccountTrouble, Ending, Refusal
 from stasis_callback.engine import login
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
@@ -42,9 +43,9 @@ _NOT_REACHED = {
     Outcome.CONGESTION: Prompt.NUMBER_UNREACHABLE,
     Outcome.UNALLOCATED: Prompt.NUMBER_INVALID,
 }
-_ACCOUNT_TROUBLE = {
-    "account_blocked": Prompt.ACCOUNT_BLOCKED,
-    "account_expired": Prompt.ACCOUNT_EXPIRED,
+_ACCOUNT_TROUBLE: dict[AccountTrouble, Prompt] = {
+    Refusal.ACCOUNT_BLOCKED: Prompt.ACCOUNT_BLOCKED,
+    Refusal.ACCOUNT_EXPIRED: Prompt.ACCOUNT_EXPIRED,
 }
 
 
@@ -81,12 +82,12 @@ class Conversation:
         self._dialog = Dialog(call, a.leg)
         self._voice = voice(services.sounds, self._options.language_list[0], self._options.brand)
 
-    def hold(self) -> str:
+    def hold(self) -> Ending:
         """The whole conversation; how it ended."""
         if not self._request.destination:
             self._dialog.say(self._voice.say(Prompt.SILENCE))
         if not login.accepted(self._dialog, self._voice, self._options):
-            return "not_accepted"
+            return Ending.NOT_ACCEPTED
         account = None if self._asks_for_pin else self._account()
         self._voice = login.chosen_voice(self._dialog, self._s, self._options, account)
         if self._options.welcome:
@@ -94,22 +95,22 @@ class Conversation:
         if account is None:
             account = login.Login(self._s, self._request, self._dialog, self._voice).run()
             if account is None:
-                return self._goodbye("login_failed")
+                return self._goodbye(Ending.LOGIN_FAILED)
             self._subscriber_id = account.id
         if not self._request.destination:
             self._dialog.say(self._balance())
         if self._options.low_balance_mode == "disconnect" and self._funds_are_low(account):
             self._dialog.tell(self._voice.say(Prompt.NO_FUNDS))
-            return self._goodbye("low_balance")
+            return self._goodbye(Ending.LOW_BALANCE)
         if self._request.destination:
             self._connect_at_once()
         return self.go_on()
 
-    def go_on(self) -> str:
+    def go_on(self) -> Ending:
         """Destination after destination, then goodbye. One the request brought is the only one, unless set so."""
         if not self._request.destination or self._options.menu_afterwards:
             self._destinations()
-        return self._goodbye("completed" if self._connected else "no_destination")
+        return self._goodbye(Ending.COMPLETED if self._connected else Ending.NO_DESTINATION)
 
     def _connect_at_once(self) -> None:
         """Call the destination that came with the request; the greeting is said while it is being called."""
@@ -126,7 +127,7 @@ class Conversation:
         elif self._options.menu_afterwards:
             self._extend_menu()
 
-    def resume_talk(self, b: PaidLeg) -> str:
+    def resume_talk(self, b: PaidLeg) -> Ending:
         """Leg B talks already, since before a restart of the service: go on from there."""
         self._tried = self._request.leg_number(b.leg.id)
         self._connected = 1
@@ -139,7 +140,7 @@ class Conversation:
         self._talk(Connection(self._s, self._call, self._a, b, self._request.id, longest_s))
         return self.go_on()
 
-    def _goodbye(self, outcome: str) -> str:
+    def _goodbye(self, outcome: Ending) -> Ending:
         self._dialog.tell(self._voice.say(Prompt.GOODBYE))
         return outcome
 
@@ -333,7 +334,7 @@ class Conversation:
         if connection.ran_out:
             by_funds = connection.b.funded_s < self._options.talk_limit_s
             ended_by = Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED
-            self._dialog.tell(self._voice.say(_ACCOUNT_TROUBLE.get(funds.trouble, ended_by)))
+            self._dialog.tell(self._voice.say(_ACCOUNT_TROUBLE[funds.trouble] if funds.trouble else ended_by))
 
     def _note_answer(self, connection: Connection) -> None:
         """Store that the two talk. They do so also while the database is away."""

@@ -18,6 +18,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Ending
 from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.store.calls.legs import LegEnd, LegView
@@ -261,7 +262,7 @@ def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> 
         for leg in legs:
             stores.calls.settle(leg.id, end_of_left_leg(leg, records.get(leg.id), request.last_alive_us))
         if rang or request.state is RequestState.TALKING:
-            stores.requests.finish(request.id, "interrupted")
+            stores.requests.finish(request.id, Ending.INTERRUPTED)
         else:
             stores.requests.put_back(request, uncounted=bool(before))
         return True

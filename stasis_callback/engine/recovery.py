@@ -11,6 +11,7 @@ import structlog
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import journal_record
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session, attempts_for
@@ -64,19 +65,19 @@ def _close(services: Services, session: Session) -> None:
     request = session.request
     xdrs = services.stores.calls.xdrs(request_id=request.id)
     if any(xdr.answered_at_us is not None for xdr in xdrs):
-        session.close("interrupted")
+        session.close(Ending.INTERRUPTED)
         return
     outcome = Outcome(xdrs[-1].outcome) if xdrs else Outcome.NOT_DIALED
     counted = any(is_of_claim(xdr, request) for xdr in xdrs)
     if request.state is not RequestState.DIALING:
-        session.close(outcome)
+        session.close(Ending.of_leg(outcome))
     elif not counted or outcome is Outcome.NOT_DIALED:
         # What never reached the network is not an attempt the subscriber has seen: at once, and not counted.
-        session.close(Outcome.NOT_DIALED, Again(None, uncounted=counted))
+        session.close(Ending.NOT_DIALED, Again(None, uncounted=counted))
     elif request.attempts < attempts_for(outcome, request):
-        session.close(outcome, Again(request.options.retry_interval_s))
+        session.close(Ending.of_leg(outcome), Again(request.options.retry_interval_s))
     else:
-        session.close(outcome)
+        session.close(Ending.of_leg(outcome))
 
 
 def is_of_claim(xdr: XdrView, request: RequestView) -> bool:

@@ -16,6 +16,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.words import Ending
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble
 from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
@@ -70,7 +71,7 @@ class Session:
     def resume_ringing(self, leg_a: LegView) -> None:
         """Leg A rings since before a restart of the service: go on as if nothing had happened."""
 
-        def resume() -> str:
+        def resume() -> Ending:
             a = self._adopt(leg_a)
             return self._converse(a) if self._answered(a.leg) else self._not_reached(_outcome_of(a.leg))
 
@@ -79,7 +80,7 @@ class Session:
     def resume_talk(self, leg_a: LegView, leg_b: LegView) -> None:
         """Both legs talk since before a restart: watch over them, then go on with the conversation."""
 
-        def resume() -> str:
+        def resume() -> Ending:
             a, b = self._adopt(leg_a), self._adopt(leg_b)
             return Conversation(self._s, self._call, self.request, a).resume_talk(b)
 
@@ -88,7 +89,7 @@ class Session:
     def apologise(self, legs: Sequence[LegView]) -> None:
         """A restart cut the conversation off: say sorry to the subscriber if there, and end every leg."""
 
-        def sorry() -> str:
+        def sorry() -> Ending:
             paid = {leg.side: self._adopt(leg) for leg in legs}
             bridge = self._s.client.bridge(self.request.id)
             if "b" in paid:
@@ -99,11 +100,11 @@ class Session:
             bridge.destroy()
             if "a" in paid and paid["a"].leg.up:
                 apologise(self._s, self._call, self.request, paid["a"].leg)
-            return "interrupted"
+            return Ending.INTERRUPTED
 
         self._guarded(sorry)
 
-    def close(self, outcome: str, again: Again | None = None) -> None:
+    def close(self, outcome: Ending, again: Again | None = None) -> None:
         """End and settle what is left of it, then finish the request or queue it again."""
         close_call(self._s, self._call, self.request, outcome, again)
 
@@ -111,14 +112,14 @@ class Session:
         """The service stops: leave the call to Asterisk and its timers. Called by another thread."""
         self._call.abandon()
 
-    def _guarded(self, conversation: Callable[[], str]) -> None:
-        outcome = "failed"
+    def _guarded(self, conversation: Callable[[], Ending]) -> None:
+        outcome = Ending.FAILED
         try:
             outcome = conversation()
         except HungUp:
-            outcome = "completed" if self._call.talked else "hung_up"
+            outcome = Ending.COMPLETED if self._call.talked else Ending.HUNG_UP
         except TakenBack:
-            outcome = "cancelled"
+            outcome = Ending.CANCELLED
         except (AriError, StoreUnavailable) as error:
             log.error("call.interrupted", call=self.request.id, error=str(error))
             self._our_fault()
@@ -146,21 +147,23 @@ class Session:
 
     # --- leg A -------------------------------------------------------------------------------------------------
 
-    def _call_back(self) -> str:
+    def _call_back(self) -> Ending:
         request, options, stores = self.request, self.request.options, self._s.stores
         now_us = self._s.clock.now_us()
         if now_us - request.due_at_us > options.start_within_s * US_PER_S:
-            return "too_late"
+            return Ending.TOO_LATE
         account = stores.accounts.get(request.account_id)
         trouble = account_trouble(account, now_us)
         tariff_id = stores.accounts.tariff_for(account, options.access_code)
         rate = stores.tariffs.match(tariff_id, request.leg_a_number)
-        if trouble or rate is None:
-            return trouble or "destination_not_in_tariff"
+        if trouble:
+            return Ending.of_trouble(trouble)
+        if rate is None:
+            return Ending.DESTINATION_NOT_IN_TARIFF
         ways = self._s.router.ways(request.leg_a_number, rate, account.currency, options)
-        return self._try(ways, account, rate) if ways else "no_route"
+        return self._try(ways, account, rate) if ways else Ending.NO_ROUTE
 
-    def _try(self, ways: Sequence[Way], account: AccountView, rate: RateView) -> str:
+    def _try(self, ways: Sequence[Way], account: AccountView, rate: RateView) -> Ending:
         """Call leg A over one trunk after another, and talk to whoever answers."""
         leg, tried = None, 0
         for way in ways:
@@ -171,7 +174,7 @@ class Session:
             except TrunkFull:
                 continue
             if a is None:
-                return funds_trouble(self._s.stores, account.book_id)
+                return Ending.of_trouble(funds_trouble(self._s.stores, account.book_id))
             leg, tried = a.leg, tried + 1
             self._originate(a, way)
             if self._answered(leg):
@@ -185,14 +188,14 @@ class Session:
             log.info("leg.failed_over", leg=leg.id)
         return self._not_reached(_outcome_of(leg)) if leg else self._all_full()
 
-    def _all_full(self) -> str:
+    def _all_full(self) -> Ending:
         """No trunk has room: that is no attempt, so it is tried again until it would be too late to begin."""
         options = self.request.options
         pause_s = max(options.retry_interval_s, FULL_PAUSE_S)
         rounds = self.request.claims - self.request.attempts
         if rounds * pause_s <= options.start_within_s:
             self._again = Again(pause_s)
-        return Outcome.CONGESTION
+        return Ending.CONGESTION
 
     def _open(self, account: AccountView, rate: RateView, way: Way, tried: int) -> PaidLeg | None:
         """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull, TakenBack.
@@ -267,7 +270,7 @@ class Session:
             await_end(self._s, self._call, leg)
         return leg.answered_at_us is not None
 
-    def _converse(self, a: PaidLeg) -> str:
+    def _converse(self, a: PaidLeg) -> Ending:
         leg, request, stores = a.leg, self.request, self._s.stores
         assert leg.answered_at_us is not None
         log.info("leg.answered", leg=leg.id)
@@ -281,13 +284,13 @@ class Session:
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
         return Conversation(self._s, self._call, request, a).hold()
 
-    def _not_reached(self, outcome: Outcome) -> str:
+    def _not_reached(self, outcome: Outcome) -> Ending:
         """Leg A was not answered: another attempt later, or the end."""
         if outcome is Outcome.CANCELLED:
             outcome = Outcome.NO_ANSWER
         if self._attempts < attempts_for(outcome, self.request):
             self._again = Again(self.request.options.retry_interval_s)
-        return outcome
+        return Ending.of_leg(outcome)
 
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg of before a restart, as it is now. It is up: so nothing that fails here may end it."""

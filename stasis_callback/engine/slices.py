@@ -7,12 +7,14 @@ finds there what the others have left, what was topped up, and whether the accou
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.options import CallOptions
+from stasis_callback.core.words import AccountTrouble
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.funding import Funding, PaidLeg
 from stasis_callback.store.stores import Stores
@@ -38,7 +40,7 @@ class TalkFunds:
     accounts: tuple[int, ...]
     """Who pays: rows of leg A's and leg B's account."""
     longest_s: int
-    trouble: str = ""
+    trouble: AccountTrouble | Literal[""] = ""
     """Why nothing more is held although there are funds: `account_blocked`, `account_expired`."""
     _retry_at_s: float = 0.0
 

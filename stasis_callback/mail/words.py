@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -13,33 +14,45 @@ from pathlib import Path
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.numbers import mask
+from stasis_callback.core.words import Refusal
 
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 
-TEXT_OF = {
-    "": "accepted",
-    "repeated": "repeated",
-    "in_progress": "in_progress",
-    "queue_full": "queue_full",
-    "wrong_login": "wrong_login",
-    "too_many_requests": "wait",
-    "locked_out": "wait",
-    "bad_callback_number": "number",
-    "own_number": "number",
-    "destination_not_in_tariff": "number",
-    "bad_destination": "destination",
-    "same_number": "destination",
-    "own_destination": "destination",
-    "destination_not_allowed": "destination",
-    "no_funds": "funds",
-    "daily_limit": "funds",
-    "no_command": "unreadable",
-    "several_commands": "unreadable",
-    "malformed": "unreadable",
-    "too_long": "unreadable",
+TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
+    Refusal.REPEATED: Refusal.REPEATED,
+    Refusal.IN_PROGRESS: Refusal.IN_PROGRESS,
+    Refusal.QUEUE_FULL: Refusal.QUEUE_FULL,
+    Refusal.WRONG_LOGIN: Refusal.WRONG_LOGIN,
+    Refusal.TOO_MANY_REQUESTS: "wait",
+    Refusal.LOCKED_OUT: "wait",
+    Refusal.BAD_CALLBACK_NUMBER: "number",
+    Refusal.OWN_NUMBER: "number",
+    Refusal.DESTINATION_NOT_IN_TARIFF: "number",
+    Refusal.BAD_DESTINATION: "destination",
+    Refusal.SAME_NUMBER: "destination",
+    Refusal.OWN_DESTINATION: "destination",
+    Refusal.DESTINATION_NOT_ALLOWED: "destination",
+    Refusal.NO_FUNDS: "funds",
+    Refusal.DAILY_LIMIT: "funds",
+    Refusal.ACCOUNT_BLOCKED: "account",
+    Refusal.ACCOUNT_EXPIRED: "account",
+    # Of missed calls only: no mail is answered with one of these.
+    Refusal.UNKNOWN_ACCESS_NUMBER: "account",
+    Refusal.NO_ANI: "account",
+    Refusal.BAD_ANI: "account",
+    Refusal.UNKNOWN_ACCOUNT: "account",
+    Refusal.NO_ASSOCIATED_NUMBER: "account",
+    Refusal.NO_INTERNAL_ACCOUNT: "account",
+    Refusal.FAILED: "account",
 }
-"""The text for each outcome; any other has to do with the account."""
+"""The text for each refusal."""
+TEXT_OF: Mapping[str, str] = {
+    "": "accepted",
+    **dict.fromkeys(("no_command", "several_commands", "malformed", "too_long"), "unreadable"),
+    **{refusal.value: text for refusal, text in TEXT_OF_REFUSAL.items()},
+}
+"""The text for each outcome of a mail; any other, of an older release too, has to do with the account."""
 
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>", re.ASCII)
 

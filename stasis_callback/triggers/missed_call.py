@@ -16,6 +16,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Refusal
 from stasis_callback.engine.admission.missed_calls import Admission, Decision
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ class MissedCallTrigger:
         # Asterisk's channel id is unique for ever: the same event twice is the same request.
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
         # Not the busy of an accepted call: what is not stored must not sound like success.
-        decision = Decision("failed", "congestion")
+        decision = Decision(Refusal.FAILED, "congestion")
         try:
             decision = self._admission.missed_call(request)
         except Exception:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.words import Refusal
 from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.store.stores import Stores
@@ -18,32 +19,48 @@ FIELDS = ("account", "password", "first_number", "second_number")
 """The names in a form and in the API. They stay as they are as long as the version does."""
 FIELD_LIMIT = 64
 
-FIELD_OF = {
-    "bad_callback_number": "first_number",
-    "own_number": "first_number",
-    "destination_not_in_tariff": "first_number",
-    "bad_destination": "second_number",
-    "same_number": "second_number",
-    "own_destination": "second_number",
-    "destination_not_allowed": "second_number",
-    "wrong_login": "account",
-    "account_blocked": "account",
-    "account_expired": "account",
+FIELD_OF: Mapping[Refusal, str] = {
+    Refusal.BAD_CALLBACK_NUMBER: "first_number",
+    Refusal.OWN_NUMBER: "first_number",
+    Refusal.DESTINATION_NOT_IN_TARIFF: "first_number",
+    Refusal.BAD_DESTINATION: "second_number",
+    Refusal.SAME_NUMBER: "second_number",
+    Refusal.OWN_DESTINATION: "second_number",
+    Refusal.DESTINATION_NOT_ALLOWED: "second_number",
+    Refusal.WRONG_LOGIN: "account",
+    Refusal.ACCOUNT_BLOCKED: "account",
+    Refusal.ACCOUNT_EXPIRED: "account",
 }
-"""The field a reason of the engine belongs to."""
-STATUS_OF = {
-    "wrong_login": 403,
-    "account_blocked": 403,
-    "account_expired": 403,
-    "no_funds": 402,
-    "daily_limit": 402,
-    "locked_out": 429,
-    "too_many_requests": 429,
-    "repeated": 409,
-    "in_progress": 409,
-    "queue_full": 503,
+"""The field a reason of the engine belongs to; any other belongs to none."""
+_WRONG_INPUT = 422
+STATUS_OF: Mapping[Refusal, int] = {
+    Refusal.BAD_CALLBACK_NUMBER: _WRONG_INPUT,
+    Refusal.BAD_DESTINATION: _WRONG_INPUT,
+    Refusal.SAME_NUMBER: _WRONG_INPUT,
+    Refusal.OWN_NUMBER: _WRONG_INPUT,
+    Refusal.OWN_DESTINATION: _WRONG_INPUT,
+    Refusal.DESTINATION_NOT_IN_TARIFF: _WRONG_INPUT,
+    Refusal.DESTINATION_NOT_ALLOWED: _WRONG_INPUT,
+    Refusal.WRONG_LOGIN: 403,
+    Refusal.ACCOUNT_BLOCKED: 403,
+    Refusal.ACCOUNT_EXPIRED: 403,
+    Refusal.NO_FUNDS: 402,
+    Refusal.DAILY_LIMIT: 402,
+    Refusal.LOCKED_OUT: 429,
+    Refusal.TOO_MANY_REQUESTS: 429,
+    Refusal.REPEATED: 409,
+    Refusal.IN_PROGRESS: 409,
+    Refusal.QUEUE_FULL: 503,
+    # Of missed calls only: no form is answered with one of these.
+    Refusal.UNKNOWN_ACCESS_NUMBER: _WRONG_INPUT,
+    Refusal.NO_ANI: _WRONG_INPUT,
+    Refusal.BAD_ANI: _WRONG_INPUT,
+    Refusal.UNKNOWN_ACCOUNT: _WRONG_INPUT,
+    Refusal.NO_ASSOCIATED_NUMBER: _WRONG_INPUT,
+    Refusal.NO_INTERNAL_ACCOUNT: _WRONG_INPUT,
+    Refusal.FAILED: _WRONG_INPUT,
 }
-"""HTTP statuses of reasons; all others are wrong input, 422."""
+"""The HTTP status of each reason; a problem that the form itself has found is wrong input too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +76,10 @@ class Asked:
     def status(self) -> int:
         """The HTTP status that tells it to a program."""
         code = next(iter(self.problems.values()), "")
-        return STATUS_OF.get(code, 422) if code else 201
+        if not code:
+            return 201
+        refusal = Refusal.of(code)
+        return STATUS_OF[refusal] if refusal else _WRONG_INPUT
 
 
 def wanted_fields(instance: WebInstanceView) -> tuple[str, ...]:
@@ -132,8 +152,8 @@ class Desk:
         return self.signer.status_token(request_id, self.clock.now_us() + lifetime_us)
 
     @staticmethod
-    def _worded(reason: str, wanted: list[str]) -> str:
-        return "wrong_account" if reason == "wrong_login" and "password" not in wanted else reason
+    def _worded(reason: Refusal, wanted: list[str]) -> str:
+        return "wrong_account" if reason == Refusal.WRONG_LOGIN and "password" not in wanted else reason
 
     @staticmethod
     def _checked(

@@ -3,19 +3,48 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.numbers import mask
+from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import FINAL, Step
+from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.legs import XdrView
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.calls.steps import EventView
 from stasis_callback.store.stores import Stores
 
-_FIRST = {"busy": "first_busy", "no_answer": "first_no_answer"}
-_SECOND = {"busy": "second_busy", "no_answer": "second_no_answer"}
-_AS_THEY_ARE = ("hung_up", "no_funds", "interrupted")
+_SECOND: Mapping[str, str] = {Outcome.BUSY: "second_busy", Outcome.NO_ANSWER: "second_no_answer"}
+_SAYS_ALL = (Ending.HUNG_UP, Ending.NO_FUNDS, Ending.INTERRUPTED)
+"""Nothing that happened before says more than these."""
+
+REASON_OF: Mapping[Ending, str] = {
+    Ending.COMPLETED: "completed",
+    Ending.HUNG_UP: "hung_up",
+    Ending.NOT_ACCEPTED: "not_accepted",
+    Ending.LOGIN_FAILED: "not_connected",  # what was wrong with the PIN would help a guesser
+    Ending.LOW_BALANCE: "no_funds",
+    Ending.NO_DESTINATION: "no_destination",
+    Ending.INTERRUPTED: "interrupted",
+    Ending.CANCELLED: "first_failed",  # the steps say whether they took it back; else we hung up before the answer
+    Ending.TOO_LATE: "too_late",
+    Ending.NO_ROUTE: "not_callable",
+    Ending.DESTINATION_NOT_IN_TARIFF: "not_callable",
+    Ending.ACCOUNT_BLOCKED: "account_not_usable",  # one for both: what is wrong with it, its provider tells
+    Ending.ACCOUNT_EXPIRED: "account_not_usable",
+    Ending.NO_FUNDS: "no_funds",
+    Ending.DAILY_LIMIT: "daily_limit",
+    Ending.BUSY: "first_busy",
+    Ending.NO_ANSWER: "first_no_answer",
+    Ending.CONGESTION: "first_failed",
+    Ending.REJECTED: "first_failed",
+    Ending.UNALLOCATED: "first_failed",
+    Ending.NOT_DIALED: "first_failed",
+    Ending.FAILED: "first_failed",
+}
+"""What whoever asked is told of each ending, where nothing else that happened says more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +107,13 @@ def _reason(request: RequestView, events: list[EventView], xdrs: list[XdrView]) 
         return "completed"
     if steps & {Step.CANCELLED, Step.CANCELLING}:
         return "cancelled"
-    if request.outcome in _AS_THEY_ARE:
-        return request.outcome
+    if request.ending in _SAYS_ALL:
+        return REASON_OF[request.ending]
     if legs_b:
         return _SECOND.get(legs_b[-1].outcome, "second_failed")
-    if Step.FIRST_ANSWERED not in steps:
-        return _FIRST.get(request.outcome, "first_failed")
-    return "not_connected"
+    reason = REASON_OF[request.ending] if request.ending else "first_failed"
+    # A later attempt may not have reached somebody who has answered an earlier one.
+    return "not_connected" if reason.startswith("first_") and Step.FIRST_ANSWERED in steps else reason
 
 
 def _shown(number: str) -> str:

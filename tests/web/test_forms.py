@@ -321,3 +321,32 @@ def test_the_cost_is_shown_only_where_it_may_be(site: Site) -> None:
     assert "USD" not in page
     site.stores.web_instances.change("calls", {"show_cost": "on"})
     assert "0.30 USD" in site.get(link).text
+
+
+@pytest.mark.parametrize(
+    ("ending", "answered", "sentence"),
+    [
+        ("daily_limit",               False, "This account has reached its limit for today."),
+        ("account_blocked",           False, "This account cannot be used now. Please ask your provider."),
+        ("account_expired",           False, "This account cannot be used now. Please ask your provider."),
+        ("no_route",                  False, "We cannot call this number at present."),
+        ("destination_not_in_tariff", False, "We cannot call this number at present."),
+        ("too_late",                  False, "We could not call you in time. Please ask for the call again."),
+        ("not_accepted",              True,  "You did not confirm the call, so we did not connect you."),
+        ("no_destination",            True,  "There was no number that we could connect you with."),
+        ("low_balance",               True,  "There was not enough credit."),
+        ("login_failed",              True,  "The call did not come about."),
+        ("busy",                      False, "Your phone was busy."),
+        ("busy",                      True,  "The call did not come about."),
+        ("congestion",                False, "We could not reach your phone."),
+        ("of another release",        False, "We could not reach your phone."),
+    ],
+)  # fmt: skip
+def test_the_page_says_truly_how_a_call_ended(site: Site, ending: str, answered: bool, sentence: str) -> None:
+    site.usual()
+    link = site.send().headers["Location"]
+    (request,) = site.stores.requests.claim(1)
+    if answered:
+        site.stores.requests.answered(request)
+    site.stores.requests.finish(request.id, ending)
+    assert sentence in site.get(link).text

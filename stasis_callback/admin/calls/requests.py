@@ -22,6 +22,7 @@ from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.core.states import UNDER_WAY, RequestState
 
 if TYPE_CHECKING:
+    from stasis_callback.core.words import Objection
     from stasis_callback.store.calls.requests import RequestView
     from stasis_callback.store.stores import Stores
 
@@ -29,22 +30,6 @@ app = typer.Typer(name="request", help="The callbacks that were asked for.")
 
 STATES = "|".join(RequestState)
 LEG_COLUMNS = ("id", "side", "account", "number", "dialed_at", "answered_at", "seconds", "funded_s")
-REFUSALS = {
-    "bad_callback_number": "the number to call first is none: write 3 to 15 digits, without 00",
-    "bad_destination": "the second number is none: write 3 to 15 digits, without 00",
-    "same_number": "both numbers are the same",
-    "own_number": "the number to call first is an access number itself",
-    "own_destination": "the second number is an access number itself",
-    "destination_not_in_tariff": "the account's tariff has no rate for the number to call first",
-    "destination_not_allowed": "the account's tariff has no rate for the second number",
-    "account_blocked": "the account is not active",
-    "account_expired": "the account has expired",
-    "no_funds": "the account cannot pay for the first interval of both legs",
-    "daily_limit": "the account has spent what it may spend in a day",
-    "repeated": "a callback of this account or number was asked for a moment ago (dedupe_window_s)",
-    "in_progress": "a callback of this account or number waits or is under way",
-    "queue_full": "too many callbacks wait (limits.queue)",
-}
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as in `request list`.")]
 
@@ -126,7 +111,7 @@ def add(
         )
         answer = Orders(s, Clock(), settings().limits.queue).admit(order)
     if answer.reason:
-        raise InvalidInput(f"the callback is refused: {REFUSALS[answer.reason]}")
+        raise InvalidInput(f"the callback is refused: {answer.reason.sentence}")
     typer.echo(f"request {answer.request_id} is queued")
 
 
@@ -157,11 +142,11 @@ def retry(request_id: RequestId) -> None:
             )
         refusal, new_id = _ask_again(s, view)
     if refusal:
-        raise InvalidInput(f"the callback is refused: {REFUSALS[refusal]}")
+        raise InvalidInput(f"the callback is refused: {refusal.sentence}")
     typer.echo(f"request {new_id} is queued")
 
 
-def _ask_again(s: Stores, view: RequestView) -> tuple[str, str]:
+def _ask_again(s: Stores, view: RequestView) -> tuple[Objection, str]:
     """The reason for a refusal and "", or "" and the id of the new request."""
     with s.database.transaction():
         key = s.requests.again_key(view.id, s.requests.times_asked_again(view.id) + 1)

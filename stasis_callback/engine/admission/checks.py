@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from stasis_callback.core.words import AccountTrouble, FundsTrouble, Objection, Refusal
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
@@ -9,25 +12,25 @@ from stasis_callback.store.stores import Stores
 
 def number_trouble(
     stores: Stores, payer: AccountView, number: str, access_code: str
-) -> tuple[str, RateView | None]:
+) -> tuple[Objection, RateView | None]:
     """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None."""
     if stores.access_numbers.owns(number):
-        return "own_number", None
+        return Refusal.OWN_NUMBER, None
     rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
-    return ("", rate) if rate else ("destination_not_in_tariff", None)
+    return ("", rate) if rate else (Refusal.DESTINATION_NOT_IN_TARIFF, None)
 
 
-def funds_trouble(stores: Stores, book_id: int) -> str:
+def funds_trouble(stores: Stores, book_id: int) -> FundsTrouble:
     """Why there are not enough funds: there are none, or today's cap is reached."""
-    return "daily_limit" if stores.ledger.capped(book_id) else "no_funds"
+    return Refusal.DAILY_LIMIT if stores.ledger.capped(book_id) else Refusal.NO_FUNDS
 
 
-def account_trouble(account: AccountView, now_us: int) -> str:
+def account_trouble(account: AccountView, now_us: int) -> AccountTrouble | Literal[""]:
     """Why an account may not call at all; "" when it may."""
     if account.status != "active":
-        return "account_blocked"
+        return Refusal.ACCOUNT_BLOCKED
     if account.expires_at_us is not None and account.expires_at_us <= now_us:
-        return "account_expired"
+        return Refusal.ACCOUNT_EXPIRED
     return ""
 
 

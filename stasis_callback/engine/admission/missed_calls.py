@@ -14,6 +14,7 @@ from stasis_callback.core import numbers
 from stasis_callback.core.options import CallOptions, RejectCause
 from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, login_key, number_trouble
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.intake.access_numbers import AccessNumberView
@@ -29,7 +30,7 @@ WITHHELD = ("", "anonymous", "restricted", "private", "unavailable", "unknown")
 class Decision:
     """What becomes of a request. `reason` is "" for an accepted one; `reject_cause` is for the incoming call."""
 
-    reason: str
+    reason: Objection
     reject_cause: RejectCause
     account_id: int | None = None
 
@@ -43,7 +44,7 @@ class Decision:
 class Examination:
     """What was found out about a request; `notes` tell it in sentences. `reason` is "" while it may be called."""
 
-    reason: str = ""
+    reason: Objection = ""
     access: AccessNumberView | None = None
     trigger: Trigger = "ani"
     payer: AccountView | None = None
@@ -54,7 +55,7 @@ class Examination:
     """What leg A will call."""
     notes: list[str] = field(default_factory=list)
 
-    def refuse(self, reason: str, note: str) -> None:
+    def refuse(self, reason: Refusal, note: str) -> None:
         """Nothing will be called."""
         self.reason = reason
         self.notes.append(note)
@@ -97,7 +98,8 @@ class Admission:
             ani=numbers.mask(request.ani),
             dnis=request.dnis,
         )
-        self._stores.requests.refuse(request, decision.reason, decision.account_id)
+        if decision.reason:
+            self._stores.requests.refuse(request, decision.reason, decision.account_id)
 
     def examine(self, ani: str, dnis: str) -> Examination:
         """What a call from `ani` on `dnis` would lead to. Changes nothing.
@@ -109,7 +111,7 @@ class Admission:
         found = Examination()
         access = self._stores.access_numbers.find(dnis)
         if access is None or not access.enabled:
-            found.refuse("unknown_access_number", f"{dnis} is not an access number that is switched on")
+            found.refuse(Refusal.UNKNOWN_ACCESS_NUMBER, f"{dnis} is not an access number that is switched on")
             return found
         found.access = access
         mode = access.options.authentication
@@ -119,7 +121,7 @@ class Admission:
             self._by_pin(found, ani, access.options)
         else:
             self._by_ani(found, ani, access.options)
-            if mode == "ani_then_pin" and found.reason == "unknown_account":
+            if mode == "ani_then_pin" and found.reason == Refusal.UNKNOWN_ACCOUNT:
                 found.reason = ""
                 found.notes.append("so the caller will be asked for a PIN")
                 self._by_pin(found, ani, access.options)
@@ -136,7 +138,7 @@ class Admission:
             return
         account = self._stores.accounts.find(translated)
         if account is None:
-            found.refuse("unknown_account", f"no account has the id or alias {translated}")
+            found.refuse(Refusal.UNKNOWN_ACCOUNT, f"no account has the id or alias {translated}")
             return
         found.notes.append(f"{translated} is account {account.number}")
         self._take(found, account, account.callback_number or numbers.dialable(translated))
@@ -146,10 +148,10 @@ class Admission:
         found.trigger = "dnis"
         account = self._stores.accounts.find(dnis)
         if account is None:
-            found.refuse("unknown_account", f"no account has the id {dnis}")
+            found.refuse(Refusal.UNKNOWN_ACCOUNT, f"no account has the id {dnis}")
         elif not account.callback_number:
             found.refuse(
-                "no_associated_number", f"account {account.number} has no number to be called back on"
+                Refusal.NO_ASSOCIATED_NUMBER, f"account {account.number} has no number to be called back on"
             )
         else:
             found.notes.append(f"{dnis} is account {account.number}")
@@ -164,31 +166,32 @@ class Admission:
             return
         if payer is None:
             found.refuse(
-                "no_internal_account", f"there is no account {options.internal_account!r} to pay for leg A"
+                Refusal.NO_INTERNAL_ACCOUNT,
+                f"there is no account {options.internal_account!r} to pay for leg A",
             )
             return
         found.notes.append(f"account {payer.number} pays for leg A")
         self._take(found, payer, numbers.dialable(translated))
         found.subscriber = None
         if not found.reason and self._stores.throttles.locked(login_key(found.number)):
-            found.refuse("locked_out", f"{found.number} is locked out after wrong PINs")
+            found.refuse(Refusal.LOCKED_OUT, f"{found.number} is locked out after wrong PINs")
 
     @staticmethod
     def _take(found: Examination, account: AccountView, number: str | None) -> None:
         found.payer = found.subscriber = account
         if number is None:
-            found.refuse("bad_callback_number", "that is no number that can be called back")
+            found.refuse(Refusal.BAD_CALLBACK_NUMBER, "that is no number that can be called back")
         else:
             found.number = number
 
     @staticmethod
     def _translated(found: Examination, ani: str, options: CallOptions) -> str | None:
         if ani.lower() in WITHHELD:
-            found.refuse("no_ani", "the caller shows no number")
+            found.refuse(Refusal.NO_ANI, "the caller shows no number")
             return None
         cleaned = numbers.clean(ani)
         if cleaned is None or len(cleaned.removeprefix("+")) < 3:
-            found.refuse("bad_ani", f"{ani!r} is not a telephone number")
+            found.refuse(Refusal.BAD_ANI, f"{ani!r} is not a telephone number")
             return None
         translated = numbers.translate(numbers.parse_rules(options.ani_rules), cleaned).removeprefix("+")
         found.notes.append(f"the caller's number {cleaned} is translated to {translated}")
@@ -197,16 +200,17 @@ class Admission:
     # --- whether it may be called ----------------------------------------------------------------------------------
 
     def _check_leg_a(self, found: Examination, payer: AccountView) -> None:
-        trouble = account_trouble(payer, self._clock.now_us())
-        if trouble:
-            found.refuse(trouble, f"account {payer.number} is {trouble.removeprefix('account_')}")
+        blocked = account_trouble(payer, self._clock.now_us())
+        if blocked:
+            found.refuse(blocked, f"account {payer.number} is {blocked.removeprefix('account_')}")
             return
         options = found.access.options if found.access else CallOptions()
         trouble, rate = number_trouble(self._stores, payer, found.number, options.access_code)
         if rate is None:
+            trouble = trouble or Refusal.DESTINATION_NOT_IN_TARIFF
             notes = {
-                "own_number": f"{found.number} is an access number itself",
-                "destination_not_in_tariff": f"the tariff of {payer.number} has no rate for {found.number}",
+                Refusal.OWN_NUMBER: f"{found.number} is an access number itself",
+                Refusal.DESTINATION_NOT_IN_TARIFF: f"the tariff of {payer.number} has no rate for {found.number}",
             }
             found.refuse(trouble, notes[trouble])
             return

@@ -19,6 +19,7 @@ from stasis_callback.core.limits import Limit, RequestLimits
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, number_trouble
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.passwords import password_matches
@@ -27,7 +28,7 @@ from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
 
-THROTTLED = ("too_many_requests", "locked_out")
+THROTTLED = (Refusal.TOO_MANY_REQUESTS, Refusal.LOCKED_OUT)
 """Reasons that come from a limit: they are logged and not kept, or whoever hammers fills the database."""
 
 
@@ -68,7 +69,7 @@ class Answer:
     `account_blocked`, `account_expired`, `no_funds`, `daily_limit`, and those of `Requests.accept`.
     """
 
-    reason: str = ""
+    reason: Objection = ""
     request_id: str = ""
     retry_after_s: int = 0
 
@@ -110,7 +111,7 @@ class Orders:
         def once() -> Answer:
             # The token and the callback are one: no crash and no other mail comes between.
             if token_id is not None and not self._stores.email_senders.use(token_id, order.key):
-                return Answer("wrong_login")
+                return Answer(Refusal.WRONG_LOGIN)
             reason = self._stores.requests.accept(
                 request,
                 account_id=account.id,
@@ -152,7 +153,7 @@ class Orders:
         accounts = self._stores.accounts
         if order.trusted:
             account = accounts.find(order.account)
-            return account, Answer() if account else Answer("wrong_login"), None
+            return account, Answer() if account else Answer(Refusal.WRONG_LOGIN), None
         keys = self._count_login(order)
         if isinstance(keys, Answer):
             return None, keys, None
@@ -161,7 +162,7 @@ class Orders:
             account = None  # an alias is a telephone number: known to others, so no secret
         good, token_id = self._proven(order, account)
         if not good:
-            return None, Answer("wrong_login"), None
+            return None, Answer(Refusal.WRONG_LOGIN), None
         if keys:
             self._stores.limits.clear(keys["account"])
         if "source" in keys:
@@ -195,13 +196,13 @@ class Orders:
             if not self._stores.limits.take(key, limit):
                 for taken in keys.values():
                     self._stores.limits.give_back(taken)
-                return Answer("locked_out", retry_after_s=self._stores.limits.wait_s(key))
+                return Answer(Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(key))
             keys[kind] = key
         return keys
 
     # --- whether it may be called ----------------------------------------------------------------------------------
 
-    def _legs_trouble(self, order: Order, account: AccountView) -> str:
+    def _legs_trouble(self, order: Order, account: AccountView) -> Objection:
         """Why the two numbers may not be connected at this account's expense; "" when they may."""
         code = CallOptions.parse(order.options).access_code
         reason, rate_a = number_trouble(self._stores, account, order.number_a, code)
@@ -211,7 +212,11 @@ class Orders:
         if order.number_b:
             reason, rate_b = number_trouble(self._stores, account, order.number_b, code)
             if rate_b is None:
-                return {"own_number": "own_destination"}.get(reason, "destination_not_allowed")
+                return (
+                    Refusal.OWN_DESTINATION
+                    if reason == Refusal.OWN_NUMBER
+                    else Refusal.DESTINATION_NOT_ALLOWED
+                )
             rates.append(rate_b)
         if self._first_seconds_are_paid(account, rates):
             return ""
@@ -240,7 +245,7 @@ class Orders:
         key = f"request:{order.trigger}:{order.instance}:{kind}:{who}"
         if self._stores.limits.take(key, limit):
             return Answer()
-        return Answer("too_many_requests", retry_after_s=self._stores.limits.wait_s(key))
+        return Answer(Refusal.TOO_MANY_REQUESTS, retry_after_s=self._stores.limits.wait_s(key))
 
 
 def log_answer(order: Order, answer: Answer) -> None:
@@ -255,9 +260,9 @@ def log_answer(order: Order, answer: Answer) -> None:
     )
 
 
-def _numbers_trouble(order: Order) -> str:
+def _numbers_trouble(order: Order) -> Objection:
     if not numbers.is_dialable(order.number_a):
-        return "bad_callback_number"
+        return Refusal.BAD_CALLBACK_NUMBER
     if order.number_b and not numbers.is_dialable(order.number_b):
-        return "bad_destination"
-    return "same_number" if order.number_a == order.number_b else ""
+        return Refusal.BAD_DESTINATION
+    return Refusal.SAME_NUMBER if order.number_a == order.number_b else ""

@@ -9,6 +9,7 @@ from functools import lru_cache
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store.calls.tables import Request
 
 LEASE_S = 30
@@ -30,6 +31,7 @@ class RequestView:
     stored_options: str
     state: RequestState
     outcome: str
+    """As it is stored, also by another release: see `refusal` and `ending`."""
     attempts: int
     created_at_us: int
     due_at_us: int
@@ -44,6 +46,16 @@ class RequestView:
     claims: int = 0
     """How often it was claimed: the number of the attempt that is under way."""
     cancel_wanted: bool = False
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """Why it was refused; None when it was not, or for a reason that this release does not know."""
+        return Refusal.of(self.outcome) if self.state is RequestState.REFUSED else None
+
+    @property
+    def ending(self) -> Ending | None:
+        """How it ended, or its last attempt; None while there is no end, or one this release does not know."""
+        return None if self.state is RequestState.REFUSED else Ending.of(self.outcome)
 
     @property
     def last_alive_us(self) -> int:

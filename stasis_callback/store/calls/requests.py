@@ -14,6 +14,7 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
 from stasis_callback.core.states import LIVE, UNDER_WAY, LegState, RequestState, require_move
+from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
 from stasis_callback.store.calls.request_view import Again as Again
@@ -61,7 +62,7 @@ class Requests:
         stored_options: dict[str, str],
         queue_limit: int,
         request_id: str = "",
-    ) -> str:
+    ) -> Objection:
         """Queue a callback; the reason for a refusal, or "" when it was accepted (with the id `request_id`, if any).
 
         `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a hosted web callback).
@@ -82,12 +83,14 @@ class Requests:
         }
         window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
 
-        def once() -> str:
+        def once() -> Objection:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
             same = Request.get_or_none(Request.key == request.key)
             if same is not None:
-                return "" if same.id == values["id"] and same.state != RequestState.REFUSED else "repeated"
+                return (
+                    "" if same.id == values["id"] and same.state != RequestState.REFUSED else Refusal.REPEATED
+                )
             reason = _too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
             if not reason:
                 self._insert(request, RequestState.QUEUED, stored_options, **values)
@@ -97,7 +100,7 @@ class Requests:
         return self._database.unit(once)
 
     @unit
-    def refuse(self, request: CallbackRequest, reason: str, account_id: int | None = None) -> None:
+    def refuse(self, request: CallbackRequest, reason: Refusal, account_id: int | None = None) -> None:
         """Keep a request that was not accepted, with the reason, so that an operator can see why."""
         self._database.lock(f"request:{request.key}")
         if Request.get_or_none(Request.key == request.key) is None:
@@ -271,8 +274,10 @@ class Requests:
         return [row.id for row in rows]
 
     @unit
-    def retry(self, request: RequestView, again: Again, *, outcome: str) -> None:
+    def retry(self, request: RequestView, again: Again, *, outcome: Ending | None) -> None:
         """Leg A was not reached: queue the callback again; or it is over, when somebody has taken it back.
+
+        `outcome` is how this attempt ended; None leaves what was noted before.
 
         Nothing happens when it was claimed anew since `request` was read: it was queued, and the answer was lost.
         """
@@ -280,20 +285,20 @@ class Requests:
         row = Request.get_by_id(request.id)
         if row.claims != request.claims:
             return
+        values: dict[str, object] = {} if outcome is None else {"outcome": outcome}
         if row.cancel_wanted:
-            self._move(request.id, RequestState.CANCELLED, outcome=outcome, finished_at_us=now_us)
+            self._move(request.id, RequestState.CANCELLED, finished_at_us=now_us, **values)
             return
-        values: dict[str, object] = {}
         if again.after_s is not None:
             values["due_at_us"] = now_us + int(again.after_s * US_PER_S)
         if again.uncounted:
             values["attempts"] = max(row.attempts - 1, 0)
-        self._move(request.id, RequestState.QUEUED, outcome=outcome, **values)
+        self._move(request.id, RequestState.QUEUED, **values)
 
     @unit
     def put_back(self, request: RequestView, *, uncounted: bool = False) -> None:
         """No phone has rung in this attempt of a dead node, and none will: any node may begin it again, at once."""
-        self.retry(request, Again(None, uncounted), outcome=request.outcome)
+        self.retry(request, Again(None, uncounted), outcome=None)
         self._database.notify()
 
     @staticmethod
@@ -306,7 +311,7 @@ class Requests:
         return bool(Request.select().where(LIVE_NOW, concerned).exists())
 
     @unit
-    def finish(self, request_id: str, outcome: str, *, claims: int | None = None) -> None:
+    def finish(self, request_id: str, outcome: Ending, *, claims: int | None = None) -> None:
         """The callback is over. InvariantBroken while one of its legs is open: that would never be charged.
 
         With `claims` nothing happens when it was claimed anew since.
@@ -484,7 +489,7 @@ def _too_much(
     subscriber_id: int | None,
     window_start_us: int,
     queue_limit: int,
-) -> str:
+) -> Objection:
     """Why there are enough callbacks already; "" when one more is welcome."""
     at_once = _calls_at_once(subscriber_id)
     same = Request.leg_a_number == leg_a_number
@@ -492,7 +497,7 @@ def _too_much(
         same |= Request.subscriber == subscriber_id
     mine = Request.select().where(same)
     if mine.where(LIVE_NOW).exists() or _live_calls(subscriber_id) >= at_once:
-        return "in_progress"
+        return Refusal.IN_PROGRESS
     # Who took back what was asked for on a form asks again for something better.
     free = (
         (RequestState.REFUSED,)
@@ -502,9 +507,9 @@ def _too_much(
     counts = Request.state.not_in(free)
     counts &= Request.destination == request.destination
     if mine.where(counts, Request.created_at_us > window_start_us).exists():
-        return "repeated"
+        return Refusal.REPEATED
     queued = Request.select().where(Request.state == RequestState.QUEUED).count()
-    return "queue_full" if queued >= queue_limit else ""
+    return Refusal.QUEUE_FULL if queued >= queue_limit else ""
 
 
 def _calls_at_once(subscriber_id: int | None) -> float:
