@@ -25,7 +25,7 @@ demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown 
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
 
-WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (two minutes)
 	@$(MAKE) --no-print-directory lint
 	.venv/bin/pytest -n 2 --dist worksteal tests/unit tests/docs tests/property/test_core_properties.py
@@ -36,7 +36,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
-	# The scenarios mostly wait for phones, so four at a time; each worker has Asterisks of its own.
+	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail seconds matter: two at a time.
 	.venv/bin/pytest -n 2 --dist loadfile --durations=10 tests/faults tests/soak
