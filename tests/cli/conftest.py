@@ -17,10 +17,15 @@ from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
 
 @pytest.fixture
-def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+def cli(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> CommandLine:
     """The command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    journal = tmp_path / "no-calls.csv"
+    journal = tmp_path_factory.mktemp("asterisk") / "no-calls.csv"
     journal.touch()
     monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(journal))
     return CommandLine(tmp_path, capsys)
