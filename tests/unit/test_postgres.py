@@ -229,7 +229,7 @@ def test_nodes_that_take_from_one_queue_take_each_callback_once(shop: Shop) -> N
     with multiprocessing.get_context("spawn").Manager() as manager:
         start = manager.Barrier(4)
         with multiprocessing.get_context("spawn").Pool(4) as pool:
-            taken = pool.starmap(claim_all, [(shop.url, f"node{n}", start) for n in range(4)], chunksize=1)
+            taken = pool.starmap(claim_all, [(shop.url, f"taker{n}", start) for n in range(4)], chunksize=1)
     everything = [request for node in taken for request in node]
     assert len(everything) == len(set(everything)) == 120
 

@@ -43,7 +43,9 @@ def web_order(shop: Shop, number: str = "100") -> str:
         queue_limit=100,
     )  # fmt: skip
     assert refusal == ""
-    return shop.stores.requests.newest()[0].id
+    queued = shop.stores.requests.with_key(request.key)
+    assert queued is not None
+    return queued.id
 
 
 def told(shop: Shop) -> None:
