@@ -92,10 +92,6 @@ class AriClient:
             str(system.get("entity_id", "")),
         )
 
-    def is_connected(self) -> bool:
-        """Whether some process is connected as this client's application now. Raises `AriError`."""
-        return self.rest.fetch("applications", self.app) is not None
-
     def module_running(self, name: str) -> bool:
         """Whether a module (`func_timeout.so`) is loaded and running."""
         body = self.rest.fetch("asterisk", "modules", name)

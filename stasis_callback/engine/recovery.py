@@ -82,4 +82,4 @@ def _close(services: Services, session: Session) -> None:
 
 def is_of_claim(xdr: XdrView, request: RequestView) -> bool:
     """Whether it is a leg A of the attempt that was under way: `-a2`, `-a2.3`."""
-    return xdr.leg_id.removeprefix(f"{request.id}-").partition(".")[0] == f"a{request.claims}"
+    return xdr.leg_id.partition(".")[0] == request.leg_id("a", 1)

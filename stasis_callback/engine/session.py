@@ -37,8 +37,6 @@ log = structlog.get_logger()
 START_REPORT_S = 1.0
 """A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
-FULL_PAUSE_S = float(LONGEST_PAUSE_S)
-"""A trunk that is full is not asked again before this."""
 
 
 class Session:
@@ -191,7 +189,7 @@ class Session:
     def _all_full(self) -> Ending:
         """No trunk has room: that is no attempt, so it is tried again until it would be too late to begin."""
         options = self.request.options
-        pause_s = max(options.retry_interval_s, FULL_PAUSE_S)
+        pause_s = max(options.retry_interval_s, LONGEST_PAUSE_S)
         rounds = self.request.claims - self.request.attempts
         if rounds * pause_s <= options.start_within_s:
             self._again = Again(pause_s)

@@ -14,7 +14,6 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.intake.tables import EmailSender, EmailToken
 
 TOKEN_LENGTH = 10
-TOKENS_LIMIT = 1000
 DAY_S = 86_400
 
 

@@ -150,10 +150,6 @@ class SimWorld:
         """Whether between these times the service could not do as it would: a fault was active, or it was dead."""
         return self.mishaps.active(from_us, until_us)
 
-    def hindered_since(self, from_us: int) -> bool:
-        """The same, until now."""
-        return self.hindered(from_us, self.scheduler.now_us)
-
     def _end(self) -> None:
         """Stop the service as SIGTERM does; whatever is left is killed."""
         self.leftovers: list[str] = []
