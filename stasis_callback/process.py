@@ -110,8 +110,7 @@ class Process:
             ports.close()
 
     def _end_other(self) -> None:
-        ari = self._settings.ari
-        client = AriClient(ari.url, ari.username, ari.password.get_secret_value(), ari.app)
+        client = AriClient.of(self._settings.ari)
         try:
             client.replace_others()
         except AriError as error:

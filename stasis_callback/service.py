@@ -69,7 +69,7 @@ class Service:
         pending = self.stores.database.pending_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
-        self.client = client or _client(settings, clock)
+        self.client = client or AriClient.of(settings.ari, clock)
         self.link = AriLink(
             self.client,
             on_unwatched=self._on_unwatched,
@@ -324,7 +324,7 @@ class WebOnly:
         """Prepare everything; nothing is served yet."""
         from stasis_callback.web.server import WebServer
 
-        self._client = _client(settings, clock)
+        self._client = AriClient.of(settings.ari, clock)
         self._wake = clock.inbox()
         self._workers = Workers()
         self.web = WebServer(
@@ -354,13 +354,6 @@ class WebOnly:
         self.web.stop()
         self._client.close()
         return 0
-
-
-def _client(settings: Settings, clock: Clock) -> AriClient:
-    ari = settings.ari
-    password = ari.password.get_secret_value()
-    timeout_s = ari.request_timeout_s
-    return AriClient(ari.url, ari.username, password, ari.app, request_timeout_s=timeout_s, clock=clock)
 
 
 def run(settings: Settings, *, only_web: bool = False, take_over: bool = False) -> int:

@@ -98,15 +98,8 @@ def asterisk(config: Settings) -> Iterator[AriClient]:
     """Commands to this node's Asterisk. Raises InvalidInput when the settings cannot be right, AriError later."""
     from stasis_callback.ari.client import AriClient
 
-    ari = config.ari
     try:
-        client = AriClient(
-            ari.url,
-            ari.username,
-            ari.password.get_secret_value(),
-            ari.app,
-            request_timeout_s=ari.request_timeout_s,
-        )
+        client = AriClient.of(config.ari)
     except ValueError as error:
         raise InvalidInput(str(error)) from None
     try:

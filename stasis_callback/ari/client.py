@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import websocket
 
@@ -21,6 +22,9 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.rest import PATIENCE_S, Rest, checked
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
+
+if TYPE_CHECKING:
+    from stasis_callback.settings import AriSettings
 
 _APP = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -64,6 +68,12 @@ class AriClient:
         self.time = AsteriskTime(self.rest, self.clock)
         self.channels = Channels(self.rest, self.clock, app)
         self.bridges = Bridges(self.rest)
+
+    @classmethod
+    def of(cls, ari: AriSettings, clock: Clock | None = None) -> AriClient:
+        """The client of these settings. Raises ValueError when they cannot be right."""
+        password, timeout_s = ari.password.get_secret_value(), ari.request_timeout_s
+        return cls(ari.url, ari.username, password, ari.app, request_timeout_s=timeout_s, clock=clock)
 
     def __repr__(self) -> str:
         return f"AriClient({self.rest.base}, app={self.app!r})"
