@@ -236,7 +236,7 @@ class Channels:
         self, path: Sequence[str], body: dict[str, Any], channel_id: str, *, repeatable: bool
     ) -> Started:
         try:
-            reply = self.rest.send("POST", "channels", *path, json=body, repeatable=repeatable)
+            reply = self.rest.send("POST", "channels", *path, content=body, repeatable=repeatable)
         except AriUnavailable as error:
             if error.untouched:
                 return Started.REFUSED

@@ -146,7 +146,7 @@ class AriClient:
     def set_event_filter(self) -> bool:
         """Have the noise left out of our event stream; False while the application is not connected."""
         unwanted = {"disallowed": [{"type": name} for name in UNWANTED_EVENTS]}
-        return self.rest.command("PUT", "applications", self.app, "eventFilter", json=unwanted)
+        return self.rest.command("PUT", "applications", self.app, "eventFilter", content=unwanted)
 
     def close(self) -> None:
         """Close the idle connections."""

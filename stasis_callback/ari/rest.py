@@ -1,4 +1,4 @@
-"""HTTP to Asterisk: one pooled session, a timeout on every request, what each status means, and when to ask again.
+"""HTTP to Asterisk: a timeout on every request, what each status means, and when to ask again.
 
 Commands go over HTTP and not over the event websocket: there, one command that waits for a playback to end
 would hold up every other one.
@@ -12,18 +12,16 @@ than the limit is not asked again: whoever asked looks for the channel.
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import re
-import socket
-import struct
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-
+from stasis_callback.ari.connections import Connections, NotConnected
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import Clock
 
@@ -67,20 +65,6 @@ class _Broken(AriUnavailable):
     """The connection broke before the answer came."""
 
 
-class _Adapter(HTTPAdapter):
-    """Connections that are gone when they are closed.
-
-    The kernel would go on delivering what was sent before: a request that was given up while the network was cut
-    would arrive many seconds later, beside the one that was sent in its place, and a phone would ring twice.
-    """
-
-    def init_poolmanager(self, *words: Any, **options: Any) -> None:
-        """Close with a reset, which drops what is not delivered."""
-        reset = (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        at_once = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as without options of our own
-        super().init_poolmanager(*words, socket_options=[at_once, reset], **options)
-
-
 class Rest:
     """The HTTP side of one Asterisk. Safe to use from any number of threads."""
 
@@ -98,11 +82,8 @@ class Rest:
         # Not `auth=` and not `api_key=`: the header alone, so that no address that is logged can hold the password.
         credentials = base64.b64encode(f"{username}:{password}".encode()).decode()
         self.headers = {"Authorization": f"Basic {credentials}"}
-        self._session = requests.Session()
-        self._session.trust_env = False  # neither a proxy nor .netrc may stand between us and Asterisk
-        self._session.headers.update(self.headers)
-        adapter = _Adapter(pool_connections=1, pool_maxsize=pool_size + ENDS_POOL_SIZE)
-        self._session.mount(parts.scheme + "://", adapter)
+        self._http = Connections(self.base, request_timeout_s, self.headers, clock)
+        self._origin_size = len(f"{parts.scheme}://{parts.netloc}")
         # Asterisk closes connections above `sessionlimit` without a word, so their number is bounded here.
         self._free_connections = threading.BoundedSemaphore(pool_size)
         self._free_for_ends = threading.BoundedSemaphore(ENDS_POOL_SIZE)
@@ -120,7 +101,7 @@ class Rest:
         method: str,
         *path: str,
         params: Params = None,
-        json: object = None,
+        content: object = None,
         repeatable: bool | None = None,
         patience_s: float = PATIENCE_S,
     ) -> Reply:
@@ -138,7 +119,7 @@ class Rest:
         broken_once = False
         for pause_s in (*PAUSES_S, PAUSES_S[-1], PAUSES_S[-1]):
             try:
-                return self._once(method, url, params() if callable(params) else params, json)
+                return self._once(method, url, params() if callable(params) else params, content)
             except AriUnavailable as error:
                 again = error.untouched or (repeatable and not broken_once and isinstance(error, _Broken))
                 broken_once = broken_once or isinstance(error, _Broken)
@@ -146,14 +127,14 @@ class Rest:
                     raise
                 if error.untouched:
                     self._clock.inbox().get(pause_s)
-        return self._once(method, url, params() if callable(params) else params, json)
+        return self._once(method, url, params() if callable(params) else params, content)
 
-    def _once(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
+    def _once(self, method: str, url: str, params: Mapping[str, str] | None, content: object) -> Reply:
         free = self._free_for_ends if method == "DELETE" else self._free_connections
         if not free.acquire(timeout=self.request_timeout_s):
             raise AriUnavailable(0, f"every connection to Asterisk is busy ({method} {url})")
         try:
-            reply = self._exchange(method, url, params, json)
+            reply = self._exchange(method, url, params, content)
         finally:
             free.release()
         if reply.status == 503 or (reply.status == 404 and reply.message == _NOT_LOADED):
@@ -161,36 +142,35 @@ class Rest:
             raise AriUnavailable(reply.status, words, untouched=True)
         return reply
 
-    def _exchange(self, method: str, url: str, params: Mapping[str, str] | None, json: object) -> Reply:
+    def _exchange(self, method: str, url: str, params: Mapping[str, str] | None, content: object) -> Reply:
         """One request and its answer, or `AriUnavailable`. A simulation has its own."""
+        target = url[self._origin_size :] + (f"?{urlencode(params)}" if params else "")
+        body = None if content is None else json.dumps(content).encode()
         try:
-            response = self._session.request(
-                method, url, params=params, json=json, timeout=self.request_timeout_s, allow_redirects=False
-            )
-            body = response.json() if response.content else None
-            return Reply(response.status_code, body)
-        except requests.JSONDecodeError:
-            return Reply(response.status_code, None)
-        except requests.Timeout as error:
-            refused = isinstance(error, requests.ConnectTimeout)
-            words = f"no answer within {self.request_timeout_s:g} s"
-            raise AriUnavailable(0, words, untouched=refused) from error
-        except requests.RequestException as error:
-            words = f"no connection to {self.base}: {_reason(error)}"
-            if _refused(error):
-                raise AriUnavailable(0, words, untouched=True) from error
+            status, answer = self._http.exchange(method, target, body)
+        except NotConnected as error:
+            words = f"no connection to {self.base}: {error.__cause__}"
+            raise AriUnavailable(0, words, untouched=True) from error
+        except TimeoutError as error:
+            raise AriUnavailable(0, f"no answer within {self.request_timeout_s:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            words = f"no connection to {self.base}: {str(error) or type(error).__name__}"
             raise _Broken(0, words) from error
+        try:
+            return Reply(status, json.loads(answer) if answer else None)
+        except ValueError:
+            return Reply(status, None)
 
     def command(
         self,
         method: str,
         *path: str,
         params: Params = None,
-        json: object = None,
+        content: object = None,
         repeatable: bool | None = None,
     ) -> bool:
         """Send; True when done, False when what it is about is gone or in no state for it. Raises `AriError`."""
-        reply = self.send(method, *path, params=params, json=json, repeatable=repeatable)
+        reply = self.send(method, *path, params=params, content=content, repeatable=repeatable)
         if not reply.ok and reply.status not in NOT_NOW:
             raise AriError(reply.status, reply.message)
         return reply.ok
@@ -215,7 +195,7 @@ class Rest:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._http.close()
 
 
 def checked(value: str, pattern: re.Pattern[str], what: str) -> str:
@@ -223,19 +203,3 @@ def checked(value: str, pattern: re.Pattern[str], what: str) -> str:
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise ValueError(f"not {what}: {value!r}")
     return value
-
-
-def _refused(error: BaseException | None) -> bool:
-    """Whether there was no connection at all, so that nothing was asked."""
-    while error is not None:
-        if isinstance(error, ConnectionRefusedError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost cause: requests wraps "connection refused" in three layers of its own words."""
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return str(error) or type(error).__name__

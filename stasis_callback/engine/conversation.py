@@ -98,7 +98,7 @@ class Conversation:
                 return self._goodbye(Ending.LOGIN_FAILED)
             self._subscriber_id = account.id
         if not self._request.destination:
-            self._dialog.say(self._balance())
+            self._dialog.say(self._balance(account))
         if self._options.low_balance_mode == "disconnect" and self._funds_are_low(account):
             self._dialog.tell(self._voice.say(Prompt.NO_FUNDS))
             return self._goodbye(Ending.LOW_BALANCE)
@@ -117,7 +117,7 @@ class Conversation:
         connection = self._authorise(self._request.destination)
         greeting = NOTHING
         if isinstance(connection, Connection):
-            said = self._balance() + self._duration(connection.longest_s)
+            said = self._balance(self._to.account) + self._duration(connection.longest_s)
             greeting = self._voice.say(Prompt.SILENCE) + (
                 said if said.media else self._voice.say(Prompt.CALLING)
             )
@@ -150,16 +150,20 @@ class Conversation:
         return self._subscriber_id is None and self._request.triggered_by == "pin"
 
     def _account(self) -> AccountView:
-        """The subscriber's account as it is now; where nobody is known (hosted), the one that pays for all."""
-        return self._s.stores.accounts.get(self._subscriber_id or self._request.account_id)
+        """The account that pays for destinations, as it is now."""
+        return self._s.stores.accounts.get(self._account_id)
+
+    @property
+    def _account_id(self) -> int:
+        """The subscriber's; where nobody is known (hosted), the one that pays for all."""
+        return self._subscriber_id or self._request.account_id
 
     # --- greeting ------------------------------------------------------------------------------------------------
 
-    def _balance(self) -> Utterance:
+    def _balance(self, account: AccountView) -> Utterance:
         """What the subscriber has; nothing where an internal account pays, which is nobody's business."""
         if self._options.announce_balance == "off" or self._subscriber_id is None:
             return NOTHING
-        account = self._account()
         credit_micros = account.credit_limit_micros if self._options.announce_balance == "funds" else 0
         words = self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account)
         if self._options.announce_credit_limit and account.credit_limit_micros:
@@ -249,12 +253,11 @@ class Conversation:
         """The number behind what was keyed: a speed dial, the last number again, or one in some national form."""
         if not keyed:
             return Prompt.TRY_AGAIN
-        account = self._account()
         stored: str | None = None
         if keyed == self._options.redial_key and self._subscriber_id is not None:
-            stored = self._s.stores.calls.last_destination(account.id)
+            stored = self._s.stores.calls.last_destination(self._account_id)
         elif self._options.speed_dial and len(keyed) <= SPEED_DIAL_DIGITS:
-            stored = account.speed_dials.get(keyed)
+            stored = self._s.stores.accounts.speed_dials(self._account_id).get(keyed)
         else:
             rules = numbers.parse_rules(self._options.dial_rules)
             return numbers.dialable(numbers.translate(rules, keyed)) or Prompt.NUMBER_INVALID
@@ -324,7 +327,7 @@ class Conversation:
             a=connection.a,
             b=connection.b,
             options=self._options,
-            accounts=(self._request.account_id, self._subscriber_id or self._request.account_id),
+            accounts=(self._request.account_id, self._account_id),
             longest_s=connection.longest_s,
         )
         try:

@@ -39,6 +39,8 @@ class Dialer:
         # look like one that nobody works on.
         self._claiming = services.clock.lock()
         self.worker = Worker("dialer", self._work, services.clock)
+        self._waiting = True
+        """Something is due that could not be begun at the last look."""
         self._wall_ahead_s: float | None = None
         """How far the wall clock was before the steady one at the last look; None before the first."""
 
@@ -89,12 +91,13 @@ class Dialer:
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
+            self._waiting = True  # until we know: a call that ends meanwhile wakes us
             self._mind_the_clock()
             due_in_s = self._due_in_s()
-            if due_in_s <= 0 and self._may_dial():
-                self._start_due()
+            if due_in_s <= 0 and self._may_dial() and self._start_due():
                 due_in_s = self._due_in_s()
             # What is due but could not be started waits for a call to end or for the link, both of which wake us.
+            self._waiting = due_in_s <= 0
             worker.pause(min(due_in_s, IDLE_S) if due_in_s > 0 else IDLE_S)
 
     def _mind_the_clock(self) -> None:
@@ -110,13 +113,16 @@ class Dialer:
                 log.warning("queue.clock_put_back", callbacks=brought)
         self._wall_ahead_s = ahead_s
 
-    def _start_due(self) -> None:
+    def _start_due(self) -> bool:
+        """Begin what is due, as far as there is room; whether that was anything."""
         with self._claiming:
             room = self._limit - len(self.sessions)
-            for request in self._s.stores.requests.claim(room) if room > 0 else []:
+            claimed = self._s.stores.requests.claim(room) if room > 0 else []
+            for request in claimed:
                 crashpoint("claimed")
                 session = Session(self._s, request)
                 self._start(session, session.run)
+        return bool(claimed)
 
     def _due_in_s(self) -> float:
         """Seconds until the next queued request is due: 0 or less when one is."""
@@ -135,7 +141,8 @@ class Dialer:
                 log.exception("call.failed", call=request_id)
             finally:
                 self._forget(session)
-                self.wake()
+                if self._waiting or session.begins_again:
+                    self.wake()
 
         with self._register:
             self._sessions[request_id] = session

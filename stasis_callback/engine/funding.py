@@ -159,8 +159,7 @@ class Funding:
                 raise TakenBack
             self._take(way, leg_id)
             # What this leg holds already, when the answer to the commit was lost, pays for it again.
-            ledger = self._stores.ledger
-            funds_micros = ledger.available_micros(account.book_id) + ledger.held_micros(leg_id)
+            funds_micros = self._stores.ledger.funds_micros(account.book_id, leg_id)
             price = rate.price
             funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
             if funded_s < price.shortest_paid_s:
@@ -360,9 +359,7 @@ class Funding:
 
     def _funds_micros(self, *legs: PaidLeg) -> int:
         """What can be spent on the first of `legs`: the free funds of its book, and what is held for those on it."""
-        ledger, book_id = self._stores.ledger, legs[0].book_id
-        held = sum(ledger.held_micros(paid.leg.id) for paid in legs if paid.book_id == book_id)
-        return ledger.available_micros(book_id) + held
+        return self._stores.ledger.funds_micros(legs[0].book_id, *(paid.leg.id for paid in legs))
 
     def _grow(self, paid: PaidLeg, funded_s: int) -> None:
         """Make a leg's hold pay for at least `funded_s` seconds; what is held already stays held."""

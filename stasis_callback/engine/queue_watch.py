@@ -21,6 +21,7 @@ class QueueWatch:
 
     def __init__(self, stores: Stores, clock: Clock, on_change: Callable[[], None]) -> None:
         self._database = stores.database
+        self._requests = stores.requests
         self._on_change = on_change
         self._pause = clock.inbox()
         self.worker = Worker("queue-watch", self._work, clock)
@@ -48,7 +49,8 @@ class QueueWatch:
         try:
             self._on_change()  # what came while nobody listened
             while worker.goes_on:
-                if wakeups.wait(self._pause.get):
+                # Most changes are those of our own calls.
+                if wakeups.wait(self._pause.get) and self._requests.next_due_us() is not None:
                     self._on_change()
         finally:
             wakeups.close()

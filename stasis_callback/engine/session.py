@@ -104,6 +104,7 @@ class Session:
 
     def close(self, outcome: Ending, again: Again | None = None) -> None:
         """End and settle what is left of it, then finish the request or queue it again."""
+        self._again = again
         close_call(self._s, self._call, self.request, outcome, again)
 
     def abandon(self) -> None:
@@ -137,6 +138,11 @@ class Session:
             apologise(self._s, self._call, self.request, a)
         except (AriError, HungUp) as error:
             log.warning("say.failed", leg=a.id, error=str(error))
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether its end queues it for another attempt."""
+        return self._again is not None
 
     @property
     def _attempts(self) -> int:
@@ -275,12 +281,15 @@ class Session:
         a.try_arm()
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
-                stores.requests.answered(request)
-                stores.calls.leg_answered(leg.id, leg.answered_at_us)
+                stores.database.unit(lambda: self._note_answer(leg.id, leg.answered_at_us or 0))
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
         return Conversation(self._s, self._call, request, a).hold()
+
+    def _note_answer(self, leg_id: str, answered_at_us: int) -> None:
+        self._s.stores.requests.answered(self.request)
+        self._s.stores.calls.leg_answered(leg_id, answered_at_us)
 
     def _not_reached(self, outcome: Outcome) -> Ending:
         """Leg A was not answered: another attempt later, or the end."""

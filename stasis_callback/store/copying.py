@@ -54,7 +54,7 @@ def _target(url: str) -> Iterator[Engine]:
         database.connect(reuse_if_open=True)
         migrate(engine)
         for model in ALL:
-            if database.execute_sql(f"SELECT 1 FROM {_name(model)} LIMIT 1").fetchone():  # noqa: S608 - our own name
+            if database.execute_sql(f"SELECT 1 FROM {_name(model)} LIMIT 1").fetchone():
                 raise InvalidInput(f"the other database is not empty: there are rows in {_name(model)}")
         yield engine
     finally:
@@ -66,7 +66,7 @@ def _copy(looks: Snapshots, target: Engine, progress: Callable[[int, int], None]
     with target.peewee.atomic():
         with looks.look():
             _require_quiet(looks)
-            total = sum(looks.rows(f"SELECT COUNT(*) FROM {_name(model)}")[0][0] for model in ALL)  # noqa: S608
+            total = sum(looks.rows(f"SELECT COUNT(*) FROM {_name(model)}")[0][0] for model in ALL)
             copied: dict[str, _Content] = {}
             for model in ALL:
                 copied[_name(model)] = content = _Content()
@@ -92,7 +92,7 @@ def _copy(looks: Snapshots, target: Engine, progress: Callable[[int, int], None]
 def _require_quiet(looks: Snapshots) -> None:
     """Raises InvalidInput while a call is under way."""
     under_way = [RequestState.DIALING.value, RequestState.TALKING.value]
-    if looks.rows(f"SELECT 1 FROM {_name(Request)} WHERE state IN (?, ?) LIMIT 1", under_way):  # noqa: S608
+    if looks.rows(f"SELECT 1 FROM {_name(Request)} WHERE state IN (?, ?) LIMIT 1", under_way):
         raise InvalidInput("calls are under way: stop the service and let them end, then start it once")
 
 
@@ -147,7 +147,7 @@ def _batches(readable: _Readable, model: type[Table]) -> Iterator[list[Row]]:
     flags = [isinstance(field, peewee.BooleanField) for field in fields]
     columns = ", ".join(field.column_name for field in fields)
     at = [field.column_name for field in fields].index(key.column_name)
-    select = f"SELECT {columns} FROM {_name(model)}"  # noqa: S608 - our own names
+    select = f"SELECT {columns} FROM {_name(model)}"
     rest = f"ORDER BY {key.column_name} LIMIT {BATCH}"
     found = readable.rows(f"{select} {rest}")
     while found:
@@ -161,7 +161,7 @@ def _batches(readable: _Readable, model: type[Table]) -> Iterator[list[Row]]:
 def _insert(target: Engine, model: type[Table], rows: Sequence[Row]) -> None:
     columns = ", ".join(field.column_name for field in model._meta.sorted_fields)
     places = ", ".join([target.peewee.param] * len(model._meta.sorted_fields))
-    statement = f"INSERT INTO {_name(model)} ({columns}) VALUES ({places})"  # noqa: S608 - our own names
+    statement = f"INSERT INTO {_name(model)} ({columns}) VALUES ({places})"
     target.peewee.cursor().executemany(statement, rows)
 
 

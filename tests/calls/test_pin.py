@@ -160,7 +160,7 @@ def test_the_callers_number_is_registered_after_the_pin(world: World, mode: str)
         world.heard("balance")
         subscriber.hang_up()
         world.finished()
-    assert world.stores.accounts.named(PIN).aliases == (ANI,)
+    assert world.stores.accounts.aliases(world.stores.accounts.named(PIN).id) == [ANI]
     assert world.stores.accounts.named(ANI).number == PIN
 
 

@@ -96,7 +96,7 @@ def test_id_of_a_living_channel_is_refused_and_free_again_afterwards(asterisk: W
 def test_unknown_trunk_and_technology_fail_to_allocate(asterisk: Wire) -> None:
     for endpoint in ("PJSIP/1@no-such-trunk", "Foo/1"):
         reply = asterisk.fresh().send(
-            "POST", "channels", asterisk.new_id(), json={"endpoint": endpoint, "app": asterisk.app}
+            "POST", "channels", asterisk.new_id(), content={"endpoint": endpoint, "app": asterisk.app}
         )
         assert (reply.status, reply.body) == (500, {"error": "Allocation failed"})
 
@@ -107,12 +107,12 @@ def test_trap_after_one_409_a_connection_calls_every_failed_allocation_409(aster
     number = asterisk.number()
     asterisk.network.phone(number)
     taken = asterisk.originate(number)
-    assert connection.send("POST", "channels", taken, json=asterisk.leg(number)).status == 409
+    assert connection.send("POST", "channels", taken, content=asterisk.leg(number)).status == 409
 
     never = asterisk.new_id()
     lost = {"endpoint": "PJSIP/1@no-such-trunk", "app": asterisk.app}
 
-    assert connection.send("POST", "channels", never, json=lost).status == 409
+    assert connection.send("POST", "channels", never, content=lost).status == 409
     assert not asterisk.exists(never)
 
 

@@ -133,10 +133,10 @@ class Wire:
         return self.rest.send("GET", *path, params=params)
 
     def post(self, *path: str, body: Json | None = None, **params: Any) -> Reply:
-        return self.rest.send("POST", *path, params=params, json=body)
+        return self.rest.send("POST", *path, params=params, content=body)
 
     def put(self, *path: str, body: Json) -> Reply:
-        return self.rest.send("PUT", *path, json=body)
+        return self.rest.send("PUT", *path, content=body)
 
     def delete(self, *path: str, **params: Any) -> Reply:
         return self.rest.send("DELETE", *path, params=params)

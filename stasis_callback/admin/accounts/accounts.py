@@ -25,6 +25,7 @@ from stasis_callback.core.money import parse_amount
 
 if TYPE_CHECKING:
     from stasis_callback.store.accounts.accounts import AccountView
+    from stasis_callback.store.stores import Stores
 
 app = typer.Typer(name="account", help="A subscriber's money and what they may do with it.")
 
@@ -256,21 +257,21 @@ def list_all(as_json: AsJson = False) -> None:
     """List all accounts."""
     columns = ("number", "customer", "product", "status", "balance", "held", "available", "currency")
     with store() as s:
-        print_list([account_record(account) for account in s.accounts.all()], columns, as_json=as_json)
+        print_list([account_record(s, account) for account in s.accounts.all()], columns, as_json=as_json)
 
 
 @app.command()
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show an account, found by its id or an alias."""
     with store() as s:
-        print_one(account_record(s.accounts.named(number)), as_json=as_json)
+        print_one(account_record(s, s.accounts.named(number)), as_json=as_json)
 
 
-def account_record(account: AccountView) -> dict[str, object]:
+def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
     """An account as it is shown; the field names are an interface."""
     return {
         "number": account.number,
-        "aliases": list(account.aliases),
+        "aliases": stores.accounts.aliases(account.id),
         "customer": account.customer,
         "product": account.product,
         "kind": account.kind,
@@ -285,7 +286,7 @@ def account_record(account: AccountView) -> dict[str, object]:
         "callback_number": account.callback_number,
         "language": account.language,
         "has_service_password": bool(account.password_hash),
-        "speed_dials": dict(account.speed_dials),
+        "speed_dials": stores.accounts.speed_dials(account.id),
         "currency": account.currency,
         "balance_micros": account.balance_micros,
         "held_micros": account.held_micros,

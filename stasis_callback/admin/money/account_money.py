@@ -52,8 +52,9 @@ def topup(
         except InvariantBroken:
             raise InvalidInput(f"key {key!r} was used before, for another account or amount") from None
         account = s.accounts.named(number)
+        record = account_record(s, account)
     if as_json:
-        print_one({"done": done, "amount_micros": amount_micros} | account_record(account), as_json=True)
+        print_one({"done": done, "amount_micros": amount_micros} | record, as_json=True)
         return
     what = "topped up by" if done else f"was topped up before with key {key} by"
     balance = format_amount(account.balance_micros, account.currency)

@@ -13,10 +13,11 @@ from stasis_callback.core.numbers import is_dialable
 from stasis_callback.store.accounts import checks
 from stasis_callback.store.accounts.passwords import hash_password
 from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product, ProductCode, SpeedDial
+from stasis_callback.store.accounts.view import SELECT_ACCOUNT
 from stasis_callback.store.accounts.view import AccountView as AccountView
-from stasis_callback.store.accounts.view import account_view, select_accounts
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.names import by_name, checked_name, is_new
+from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.money.reading import amounts, with_books
 from stasis_callback.store.rates.tables import Tariff
@@ -24,6 +25,16 @@ from stasis_callback.store.rates.tables import Tariff
 _ACCOUNT_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _SPEED_KEY = re.compile(r"[0-9]{1,2}", re.ASCII)
 KINDS = ("debit", "credit", "subordinate")
+
+_BY_ROW = f"{SELECT_ACCOUNT} WHERE account.id = ?"
+_BY_NUMBER = f"{SELECT_ACCOUNT} WHERE account.number = ?"
+_BY_ALIAS = f"{SELECT_ACCOUNT} WHERE account.id = (SELECT account_id FROM alias WHERE alias.number = ?)"
+_ALL = f"{SELECT_ACCOUNT} ORDER BY account.number"
+_TARIFF_OF_CODE = """SELECT product_code.tariff_id FROM product_code
+    JOIN product ON product.id = product_code.product_id WHERE product.name = ? AND product_code.access_code = ?"""
+_ALIASES = "SELECT number FROM alias WHERE account_id = ? ORDER BY number"
+_SPEED_DIALS = "SELECT key, number FROM speed_dial WHERE account_id = ? ORDER BY key"
+_TARIFFS_SOLD = "SELECT tariff_id FROM product UNION SELECT tariff_id FROM product_code"
 
 
 class Accounts:
@@ -56,8 +67,7 @@ class Accounts:
     @staticmethod
     def tariffs_sold() -> set[int]:
         """The tariffs of all products. Within a `read` or a unit."""
-        sold = Product.select(Product.tariff) | ProductCode.select(ProductCode.tariff)
-        return {tariff_id for (tariff_id,) in sold.tuples()}
+        return {tariff_id for (tariff_id,) in every(_TARIFFS_SOLD)}
 
     @read
     def customers(self) -> list[dict[str, object]]:
@@ -305,22 +315,16 @@ class Accounts:
     @read
     def find(self, number: str) -> AccountView | None:
         """The account with this id, or with this alias."""
-        row = select_accounts().where(Account.number == number).first()
-        if row is None:
-            alias = Alias.get_or_none(Alias.number == number)
-            row = select_accounts().where(Account.id == alias.account_id).first() if alias else None
-        return account_view(row) if row else None
+        row = one(_BY_NUMBER, number) or one(_BY_ALIAS, number)
+        return AccountView(*row) if row else None
 
     @read
     def tariff_for(self, account: AccountView, access_code: str) -> int:
         """The tariff (row id) that rates an account's calls with this access code."""
         if not access_code:
             return account.tariff_id
-        code = ProductCode.get_or_none(
-            ProductCode.access_code == access_code,
-            ProductCode.product == Product.select(Product.id).where(Product.name == account.product),
-        )
-        return int(code.tariff_id) if code else account.tariff_id
+        row = one(_TARIFF_OF_CODE, account.product, access_code)
+        return int(row[0]) if row else account.tariff_id
 
     def named(self, number: str) -> AccountView:
         """The account with this id or alias. Raises InvalidInput when there is none."""
@@ -332,12 +336,22 @@ class Accounts:
     @read
     def get(self, account_id: int) -> AccountView:
         """The account with this row id, as it is now."""
-        return account_view(select_accounts().where(Account.id == account_id).get())
+        return AccountView(*one(_BY_ROW, account_id))
 
     @read
     def all(self) -> list[AccountView]:
         """Every account by id."""
-        return [account_view(row) for row in select_accounts().order_by(Account.number)]
+        return [AccountView(*row) for row in every(_ALL)]
+
+    @read
+    def aliases(self, account_id: int) -> list[str]:
+        """The further ids of an account, in their order."""
+        return [number for (number,) in every(_ALIASES, account_id)]
+
+    @read
+    def speed_dials(self, account_id: int) -> dict[str, str]:
+        """The numbers behind the short keys of an account, by key."""
+        return dict(every(_SPEED_DIALS, account_id))
 
     @read
     def languages(self) -> set[str]:

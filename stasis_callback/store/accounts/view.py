@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from peewee import ModelSelect
-
-from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product, SpeedDial
 from stasis_callback.store.money.ledger import DAY_US
-from stasis_callback.store.money.reading import with_books
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +35,6 @@ class AccountView:
     balance_micros: int
     held_micros: int
     credit_limit_micros: int
-    aliases: tuple[str, ...] = ()
-    speed_dials: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def expires_at_us(self) -> int | None:
@@ -63,38 +56,11 @@ class AccountView:
         return self.balance_micros - self.held_micros + self.credit_limit_micros
 
 
-def select_accounts() -> ModelSelect[Account]:
-    """Accounts with what their view needs."""
-    rows = Account.select(Account, Customer, Product).join(Customer).switch(Account).join(Product)
-    return with_books(rows, Account)
-
-
-def account_view(row: Account) -> AccountView:
-    """A row of `select_accounts`."""
-    return AccountView(
-        id=row.id,
-        number=row.number,
-        customer=row.customer.name,
-        product=row.product.name,
-        tariff_id=row.product.tariff_id,
-        book_id=row.book_id,
-        currency=row.book.currency,
-        kind=row.kind,
-        status=row.status,
-        batch=row.batch,
-        callback_number=row.callback_number,
-        language=row.language,
-        password_hash=row.password_hash,
-        fixed_expiry_us=row.expires_at_us,
-        days_after_first_use=row.days_after_first_use,
-        days_after_last_use=row.days_after_last_use,
-        first_used_at_us=row.first_used_at_us,
-        last_used_at_us=row.last_used_at_us,
-        simultaneous_calls=row.simultaneous_calls,
-        daily_cap_micros=row.book.daily_cap_micros,
-        balance_micros=row.book.balance_micros,
-        held_micros=row.book.held_micros,
-        credit_limit_micros=row.book.credit_limit_micros,
-        aliases=tuple(a.number for a in row.aliases.order_by(Alias.number)),
-        speed_dials={dial.key: dial.number for dial in row.speed_dials.order_by(SpeedDial.key)},
-    )
+SELECT_ACCOUNT = """SELECT account.id, account.number, customer.name, product.name, product.tariff_id,
+    account.book_id, book.currency, account.kind, account.status, account.batch, account.callback_number,
+    account.language, account.password_hash, account.expires_at_us, account.days_after_first_use,
+    account.days_after_last_use, account.first_used_at_us, account.last_used_at_us, account.simultaneous_calls,
+    book.daily_cap_micros, book.balance_micros, book.held_micros, book.credit_limit_micros
+    FROM account JOIN customer ON customer.id = account.customer_id
+    JOIN product ON product.id = account.product_id JOIN book ON book.id = account.book_id"""
+"""The columns are the fields of `AccountView`, in their order."""

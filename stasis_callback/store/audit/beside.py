@@ -74,8 +74,8 @@ class Table(NamedTuple):
 
 def rows_until(looks: Snapshots, table: Table, after: Key) -> Key | None:
     """The id of the last of the next rows behind an id; None at the end of the table."""
-    ids = f"SELECT id FROM {table.name} WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608 - our own name
-    [(last,)] = looks.rows(f"SELECT MAX(id) FROM ({ids}) AS found", (after, ROWS_AT_A_LOOK))  # noqa: S608
+    ids = f"SELECT id FROM {table.name} WHERE id > ? ORDER BY id LIMIT ?"
+    [(last,)] = looks.rows(f"SELECT MAX(id) FROM ({ids}) AS found", (after, ROWS_AT_A_LOOK))
     return None if last is None else cast(Key, last)
 
 

@@ -20,7 +20,7 @@ from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import Leg, Xdr
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import Identity
-from stasis_callback.store.database.statements import insert, run
+from stasis_callback.store.database.statements import every, insert, one, run
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.money.reading import open_holds
 from stasis_callback.store.money.views import CallRecord
@@ -96,6 +96,12 @@ class XdrView:
     """A clock was stepped during the call: the shorter of two measured times was charged."""
 
 
+_OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_id, dialed_at_us, answered_at_us
+    FROM leg WHERE state <> 'settled'"""
+_ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
+_OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
+_ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
+    RETURNING account_id, side, request_id"""
 _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
     leg.dialed_at_us, leg.answered_at_us, account.number, book.currency,
     leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency
@@ -106,7 +112,7 @@ _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.
 _KNOWN_LEG = (
     """SELECT leg.request_id, hold.state FROM leg LEFT JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?"""
 )
-_MINE = "SELECT 1 FROM request WHERE id = ? AND incarnation = ? FOR NO KEY UPDATE"
+_MINE = "SELECT triggered_by FROM request WHERE id = ? AND incarnation = ? FOR NO KEY UPDATE"
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -155,6 +161,8 @@ class Calls:
         Everybody locks in one order: the request, its legs, the account, holds, books; of one kind by id. So no two
         ever wait for each other.
         """
+        if self._database.alone:
+            return
         if request_id:
             run("SELECT 1 FROM request WHERE id = ? FOR NO KEY UPDATE", request_id)
         for leg_id in sorted(leg_ids):
@@ -186,7 +194,8 @@ class Calls:
         # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
         mine = run(_MINE, request_id, self._me.incarnation)
         known = run(_KNOWN_LEG, leg_id).fetchone()
-        if mine.fetchone() is None:
+        trigger = mine.fetchone()
+        if trigger is None:
             raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
         if known is not None:
             require(known[0] == request_id and known[1] == HoldState.OPEN, f"leg {leg_id} was used before")
@@ -208,22 +217,20 @@ class Calls:
         held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
-        elif side == "b":
+        elif side == "b" and trigger[0] == "web":
             note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
     @unit
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
         """Asterisk has reported the answer."""
-        leg = Leg.get_by_id(leg_id)
-        changed = (
-            Leg.update(state=LegState.ANSWERED, answered_at_us=answered_at_us)
-            .where(Leg.id == leg_id, Leg.state == LegState.DIALING)
-            .execute()
-        )
-        self._used(leg.account_id, answered_at_us)
-        if changed and leg.side == "b":
-            note_step(leg.request_id, Step.CONNECTED, self._clock.now_us())
+        leg = one(_ANSWERED, answered_at_us, leg_id)
+        if leg is None:
+            return
+        account_id, side, request_id = leg
+        self._used(account_id, answered_at_us)
+        if side == "b":
+            note_step(request_id, Step.CONNECTED, self._clock.now_us())
 
     @staticmethod
     def _used(account_id: int, at_us: int) -> None:
@@ -238,7 +245,7 @@ class Calls:
         leg = _LockedLeg(*row)
         if leg.state == LegState.SETTLED:
             return _xdr(Xdr.get(Xdr.leg == leg_id))
-        if end.answered_at_us is not None:
+        if end.answered_at_us is not None and leg.answered_at_us is None:
             self._used(leg.account_id, end.answered_at_us)
         xdr = self._charge(leg_id, leg, end)
         self._close(leg_id, leg, xdr)
@@ -320,8 +327,8 @@ class Calls:
     @read
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
         """Legs that are not settled, of one request or of all."""
-        rows = Leg.select().where(Leg.state != LegState.SETTLED).order_by(Leg.dialed_at_us)
-        return [leg_view(row) for row in (rows.where(Leg.request == request_id) if request_id else rows)]
+        rows = every(_OPEN_OF, request_id) if request_id else every(_ALL_OPEN)
+        return [LegView(*row) for row in rows]
 
     @read
     def xdrs(

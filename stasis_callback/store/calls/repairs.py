@@ -13,7 +13,7 @@ from stasis_callback.core.errors import InvariantBroken, require
 from stasis_callback.core.states import UNDER_WAY, LegState
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.calls.legs import LegView, leg_view
-from stasis_callback.store.calls.request_view import RequestView, view_of
+from stasis_callback.store.calls.request_view import RequestView, request_now
 from stasis_callback.store.calls.tables import Leg, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import run
@@ -62,7 +62,7 @@ class Repairs:
         if not held:
             return []
         rows = (
-            Leg.select(Leg, Request, Account)
+            Leg.select(Leg, Account)
             .join(Request)
             .switch(Leg)
             .join(Account)
@@ -74,7 +74,7 @@ class Repairs:
         return [
             LeftLeg(
                 leg_view(row),
-                view_of(row.request),
+                request_now(row.request_id),
                 row.state == LegState.SETTLED,
                 row.account.number,
                 held[row.id].currency,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending, Refusal
-from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.database.statements import one
 
 LEASE_S = 30
 """A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
@@ -98,29 +100,28 @@ def _parsed(stored_options: str) -> CallOptions:
     return CallOptions.parse(json.loads(stored_options))
 
 
-def view_of(row: Request) -> RequestView:
-    """A row of the request table."""
-    return RequestView(
-        id=row.id,
-        key=row.key,
-        triggered_by=row.triggered_by,
-        ani=row.ani,
-        dnis=row.dnis,
-        account_id=row.account_id or 0,
-        subscriber_id=row.subscriber_id,
-        leg_a_number=row.leg_a_number,
-        stored_options=row.options,
-        state=RequestState(row.state),
-        outcome=row.outcome,
-        attempts=row.attempts,
-        created_at_us=row.created_at_us,
-        due_at_us=row.due_at_us,
-        finished_at_us=row.finished_at_us,
-        destination=row.destination,
-        instance=row.instance,
-        claimed_by=row.claimed_by,
-        incarnation=row.incarnation,
-        lease_until_us=row.lease_until_us,
-        claims=row.claims,
-        cancel_wanted=row.cancel_wanted,
-    )
+REQUEST_COLUMNS = (
+    "id", "key", "triggered_by", "ani", "dnis", "account_id", "subscriber_id", "leg_a_number", "options", "state",
+    "outcome", "attempts", "created_at_us", "due_at_us", "finished_at_us", "destination", "instance", "claimed_by",
+    "incarnation", "lease_until_us", "claims", "cancel_wanted",
+)  # fmt: skip
+"""The fields of `RequestView` in their order, as the request table has them."""
+_FIELDS = tuple(field.name for field in fields(RequestView))
+
+
+SELECT_REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM request"
+_BY_ID = f"{SELECT_REQUEST} WHERE id = ?"
+
+
+def request_now(request_id: str) -> RequestView:
+    """A request as it is now. Within a `read` or a unit."""
+    return view_of(one(_BY_ID, request_id))
+
+
+def view_of(row: Sequence[Any]) -> RequestView:
+    """A row of the request table: its `REQUEST_COLUMNS`."""
+    values = dict(zip(_FIELDS, row, strict=True))
+    values["account_id"] = values["account_id"] or 0
+    values["state"] = RequestState(values["state"])
+    values["cancel_wanted"] = bool(values["cancel_wanted"])
+    return RequestView(**values)

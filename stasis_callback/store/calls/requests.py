@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 
-from peewee import SQL, Expression
+from peewee import SQL, Expression, ModelSelect
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NotOurs, require
@@ -15,23 +16,49 @@ from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
 from stasis_callback.core.states import LIVE, UNDER_WAY, LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
-from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
+from stasis_callback.store.calls.request_view import REQUEST_COLUMNS, SELECT_REQUEST, request_now, view_of
 from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
-from stasis_callback.store.calls.request_view import view_of
 from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import Leg, Request
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import ACTIVE, Identity
-from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.statements import changed, every, insert, one, run
 
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
 LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
 """As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
 LONGEST_PAUSE_S = 5
 """The longest that the dialler itself has a callback wait, whatever its options say: all trunks are full."""
+
+_VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
+_BY_ID = f"{SELECT_REQUEST} WHERE id = ?"
+_BY_KEY = f"{SELECT_REQUEST} WHERE key = ?"
 _MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
+_NEXT_DUE = "SELECT MIN(due_at_us) FROM request WHERE state = 'queued'"
+_DUE = f"""{SELECT_REQUEST} WHERE state = 'queued' AND due_at_us <= ? ORDER BY due_at_us LIMIT ?
+    FOR UPDATE SKIP LOCKED"""
+_CLAIM = """UPDATE request SET state = 'dialing', claims = claims + 1, claimed_by = ?, incarnation = ?, asterisk = ?,
+    lease_until_us = ? WHERE id = ?"""
+_ATTEMPT = "UPDATE request SET attempts = attempts + 1 WHERE id = ? AND NOT cancel_wanted RETURNING attempts"
+_ANSWERED = """UPDATE request SET state = 'talking'
+    WHERE id = ? AND claims = ? AND incarnation = ? AND state = 'dialing' RETURNING 1"""
+_DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
+    WHERE id = ? AND claims = ? AND incarnation = ? AND state IN ('dialing', 'talking')
+    AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled') RETURNING 1"""
+_CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
+_LIVE = "state IN ('queued', 'dialing', 'talking')"
+_ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
+    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_LIVE}),
+    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {_LIVE}),
+    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
+            AND state <> 'refused' AND state <> ?),
+    EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
+            AND state <> 'refused' AND state <> ?),
+    (SELECT COUNT(*) FROM request WHERE state = 'queued')"""
+_CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
+    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {_LIVE})"""
 
 _STEPS = {
     RequestState.TALKING: Step.FIRST_ANSWERED,
@@ -75,8 +102,8 @@ class Requests:
         now_us = self._clock.now_us()
         values = {
             "id": request_id or secrets.token_hex(8),
-            "account": account_id,
-            "subscriber": subscriber_id,
+            "account_id": account_id,
+            "subscriber_id": subscriber_id,
             "leg_a_number": leg_a_number,
             "created_at_us": now_us,
             "due_at_us": now_us + int(options.callback_delay_s * US_PER_S),
@@ -86,11 +113,11 @@ class Requests:
         def once() -> Objection:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
-            same = Request.get_or_none(Request.key == request.key)
+            same = one(_BY_KEY, request.key)
             if same is not None:
-                return (
-                    "" if same.id == values["id"] and same.state != RequestState.REFUSED else Refusal.REPEATED
-                )
+                view = view_of(same)
+                taken = view.id == values["id"] and view.state is not RequestState.REFUSED
+                return "" if taken else Refusal.REPEATED
             reason = _too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
             if not reason:
                 self._insert(request, RequestState.QUEUED, stored_options, **values)
@@ -103,14 +130,14 @@ class Requests:
     def refuse(self, request: CallbackRequest, reason: Refusal, account_id: int | None = None) -> None:
         """Keep a request that was not accepted, with the reason, so that an operator can see why."""
         self._database.lock(f"request:{request.key}")
-        if Request.get_or_none(Request.key == request.key) is None:
+        if one(_BY_KEY, request.key) is None:
             now_us = self._clock.now_us()
             self._insert(
                 request,
                 RequestState.REFUSED,
                 {},
                 outcome=reason,
-                account=account_id,
+                account_id=account_id,
                 finished_at_us=now_us,
             )
 
@@ -119,7 +146,8 @@ class Requests:
     ) -> None:
         now_us, request_id = self._clock.now_us(), values.pop("id", "") or secrets.token_hex(8)
         blank = {"outcome": "", "leg_a_number": "", "attempts": 0, "claimed_by": "", "lease_until_us": 0}
-        Request.create(
+        insert(
+            Request,
             **{
                 "id": request_id,
                 "key": request.key,
@@ -129,14 +157,14 @@ class Requests:
                 "destination": request.destination,
                 "instance": request.instance,
                 "options": json.dumps(stored_options),
-                "state": state,
+                "state": state.value,
                 "created_at_us": now_us,
                 "due_at_us": now_us,
                 **blank,
                 **values,
-            }
+            },
         )
-        if state is RequestState.QUEUED:
+        if state is RequestState.QUEUED and request.trigger == "web":
             note_step(str(request_id), Step.QUEUED, now_us)
 
     # --- through ---------------------------------------------------------------------------------------------------
@@ -144,16 +172,16 @@ class Requests:
     @read
     def next_due_us(self) -> int | None:
         """When the next queued request is due; None when nothing is queued."""
-        row = Request.select().where(Request.state == RequestState.QUEUED).order_by(Request.due_at_us).first()
-        return int(row.due_at_us) if row else None
+        (due_at_us,) = one(_NEXT_DUE)
+        return None if due_at_us is None else int(due_at_us)
 
     @unit
     def bring_nearer(self) -> int:
         """Have nobody wait longer than its options say because a clock was put back; how many waited too long."""
         now_us, brought = self._clock.now_us(), 0
         later = Request.due_at_us > now_us + LONGEST_PAUSE_S * US_PER_S
-        for row in list(Request.select().where(Request.state == RequestState.QUEUED, later)):
-            options = view_of(row).options
+        for row in _views(Request.select().where(Request.state == RequestState.QUEUED, later)):
+            options = row.options
             wait_s = max(options.callback_delay_s, options.retry_interval_s, LONGEST_PAUSE_S)
             due_us = now_us + int(wait_s * US_PER_S)
             brought += (
@@ -178,24 +206,25 @@ class Requests:
             return []
         ours = (Request.state == RequestState.DIALING) & self._is_mine()
         ours &= (Request.lease_until_us == lease_us) & Request.id.in_(known)
-        taken = list(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
-        rows = (
-            Request.select()
-            .where(Request.state == RequestState.QUEUED, Request.due_at_us <= now_us)
-            .order_by(Request.due_at_us)
-            .limit(limit - len(taken))
-        )
-        due = list(self._database.taking(rows))
-        self._database.note("claimed", (lease_us, [*known, *(row.id for row in due)]))
-        for row in due:
-            row.state = RequestState.DIALING
-            row.claims += 1
-            row.claimed_by, row.incarnation = self._me.name, self._me.incarnation
-            row.asterisk = self._me.asterisk
-            row.lease_until_us = lease_us
-            row.save()
-            note_step(row.id, Step.CALLING_FIRST, now_us)
-        return [view_of(row) for row in (*taken, *due)]
+        taken = _views(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
+        due = [view_of(row) for row in every(_DUE, now_us, limit - len(taken))]
+        self._database.note("claimed", (lease_us, [*known, *(request.id for request in due)]))
+        me = self._me
+        for request in due:
+            run(_CLAIM, me.name, me.incarnation, me.asterisk, lease_us, request.id)
+            _note(request, Step.CALLING_FIRST, now_us)
+
+        def claimed(request: RequestView) -> RequestView:
+            return replace(
+                request,
+                state=RequestState.DIALING,
+                claims=request.claims + 1,
+                claimed_by=me.name,
+                incarnation=me.incarnation,
+                lease_until_us=lease_us,
+            )
+
+        return [*taken, *map(claimed, due)]
 
     @unit
     def renew_leases(self, ids: Sequence[str]) -> None:
@@ -209,14 +238,17 @@ class Requests:
     @unit
     def answered(self, request: RequestView) -> None:
         """Leg A has answered. Nothing happens when it was claimed anew since `request` was read."""
-        if Request.get_by_id(request.id).claims == request.claims:
+        if changed(_ANSWERED, request.id, request.claims, self._me.incarnation):
+            _note(request, Step.FIRST_ANSWERED, self._clock.now_us())
+        elif request_now(request.id).claims == request.claims:
             self._move(request.id, RequestState.TALKING)
 
     @unit
     def log_in(self, request_id: str, subscriber_id: int) -> bool:
         """Note who logged in with a PIN; False when as many calls of this account are under way as it may have."""
         self._database.lock(f"subscriber:{subscriber_id}")
-        if _live_calls(subscriber_id, besides=request_id) >= _calls_at_once(subscriber_id):
+        at_once, live = one(_CALLS_OF, subscriber_id, subscriber_id, request_id)
+        if live >= at_once:
             return False
         Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
         return True
@@ -224,15 +256,15 @@ class Requests:
     @unit
     def attempt(self, request_id: str) -> bool:
         """Count an attempt: Asterisk is about to be asked. False, and nothing counted, when it was taken back."""
-        row = Request.get_by_id(request_id)
-        before = self._database.noted(f"attempt:{request_id}")
-        if before is not None and row.attempts == before + 1:
+        name = f"attempt:{request_id}"
+        before = self._database.noted(name)
+        if before is not None and request_now(request_id).attempts == before:
             return True
-        self._database.note(f"attempt:{request_id}", row.attempts)
-        counted = Request.update(attempts=Request.attempts + 1).where(
-            Request.id == request_id, ~Request.cancel_wanted
-        )
-        return bool(counted.execute())
+        counted = one(_ATTEMPT, request_id)
+        if counted is None:
+            return False
+        self._database.note(name, counted[0])
+        return True
 
     @unit
     def cancel(self, request_id: str) -> bool:
@@ -264,8 +296,8 @@ class Requests:
     @read
     def cancel_wanted(self, request_id: str) -> bool:
         """Whether somebody has taken back a callback that is under way."""
-        row = Request.get_or_none(Request.id == request_id)
-        return bool(row and row.cancel_wanted)
+        row = one(_CANCEL_WANTED, request_id)
+        return bool(row and row[0])
 
     @read
     def taken_back(self, ids: Sequence[str]) -> list[str]:
@@ -317,7 +349,10 @@ class Requests:
         With `claims` nothing happens when it was claimed anew since.
         """
         now_us = self._clock.now_us()
-        if claims not in (None, Request.get_by_id(request_id).claims):
+        if claims is not None and changed(_DONE, outcome, now_us, request_id, claims, self._me.incarnation):
+            note_step(request_id, Step.ENDED, now_us)
+            return
+        if claims not in (None, request_now(request_id).claims):
             return
         open_legs = Leg.select().where(Leg.request == request_id, Leg.state != LegState.SETTLED)
         require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
@@ -363,7 +398,7 @@ class Requests:
 
     @read
     def _under_way(self, which: Expression) -> list[RequestView]:
-        return [view_of(row) for row in Request.select().where(UNDER_WAY_NOW, which)]
+        return _views(Request.select().where(UNDER_WAY_NOW, which))
 
     def adopt(self, node: str) -> int:
         """Make the calls of a node that does not live, on the Asterisk that is ours, this node's; how many."""
@@ -430,13 +465,13 @@ class Requests:
     @read
     def get(self, request_id: str) -> RequestView:
         """The request as it is now."""
-        return view_of(Request.get_by_id(request_id))
+        return request_now(request_id)
 
     @read
     def state(self, request_id: str) -> RequestState | None:
         """The state of a request; None when there is none of this id."""
-        row = Request.get_or_none(Request.id == request_id)
-        return RequestState(row.state) if row else None
+        row = one(_BY_ID, request_id)
+        return view_of(row).state if row else None
 
     @read
     def exists(self, request_id: str) -> bool:
@@ -446,7 +481,7 @@ class Requests:
     @read
     def with_key(self, key: str) -> RequestView | None:
         """The request with this key, accepted or refused."""
-        row = Request.get_or_none(Request.key == key)
+        row = one(_BY_KEY, key)
         return view_of(row) if row else None
 
     @read
@@ -469,7 +504,7 @@ class Requests:
         rows = rows.where(Request.instance == instance) if instance else rows
         rows = rows.where(Request.state == state) if state else rows
         rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
-        return [view_of(row) for row in rows]
+        return _views(rows)
 
     @read
     def count(self, state: str) -> int:
@@ -480,7 +515,18 @@ class Requests:
     def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
         """The newest requests, newest first."""
         rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
-        return [view_of(row) for row in (rows.where(Request.state == state) if state else rows)]
+        return _views(rows.where(Request.state == state) if state else rows)
+
+
+def _views(rows: ModelSelect[Request]) -> list[RequestView]:
+    """What a query of the request table finds."""
+    return [view_of(row) for row in rows.select(*_VIEWED).tuples()]  # type: ignore[arg-type]  # of tuples
+
+
+def _note(request: RequestView, step: Step, at_us: int) -> None:
+    """Note a step, where somebody is told of it."""
+    if request.triggered_by == "web":
+        note_step(request.id, step, at_us)
 
 
 def _too_much(
@@ -491,36 +537,17 @@ def _too_much(
     queue_limit: int,
 ) -> Objection:
     """Why there are enough callbacks already; "" when one more is welcome."""
-    at_once = _calls_at_once(subscriber_id)
-    same = Request.leg_a_number == leg_a_number
-    if at_once == 1:
-        same |= Request.subscriber == subscriber_id
-    mine = Request.select().where(same)
-    if mine.where(LIVE_NOW).exists() or _live_calls(subscriber_id) >= at_once:
-        return Refusal.IN_PROGRESS
     # Who took back what was asked for on a form asks again for something better.
-    free = (
-        (RequestState.REFUSED,)
-        if request.trigger in MISSED_CALL
-        else (RequestState.REFUSED, RequestState.CANCELLED)
+    free = (RequestState.REFUSED if request.trigger in MISSED_CALL else RequestState.CANCELLED).value
+    again = request.destination, window_start_us, free
+    at_once, number_live, live, number_repeated, subscriber_repeated, queued = one(
+        _ENOUGH,
+        *(subscriber_id, leg_a_number, subscriber_id),
+        *(leg_a_number, *again),
+        *(subscriber_id, *again),
     )
-    counts = Request.state.not_in(free)
-    counts &= Request.destination == request.destination
-    if mine.where(counts, Request.created_at_us > window_start_us).exists():
+    if number_live or (at_once is not None and live >= at_once):
+        return Refusal.IN_PROGRESS
+    if number_repeated or (at_once == 1 and subscriber_repeated):
         return Refusal.REPEATED
-    queued = Request.select().where(Request.state == RequestState.QUEUED).count()
     return Refusal.QUEUE_FULL if queued >= queue_limit else ""
-
-
-def _calls_at_once(subscriber_id: int | None) -> float:
-    """How many callbacks the subscriber's account may have under way; no limit while nobody is known."""
-    if subscriber_id is None:
-        return float("inf")
-    return int(Account.get_by_id(subscriber_id).simultaneous_calls)
-
-
-def _live_calls(subscriber_id: int | None, besides: str = "") -> int:
-    if subscriber_id is None:
-        return 0
-    rows = Request.select().where(Request.subscriber == subscriber_id, LIVE_NOW)
-    return int(rows.where(Request.id != besides).count())

@@ -298,7 +298,7 @@ class Postgresql(Engine):
     def go_on_after(self, table: str, has_counter: bool) -> None:
         """Move the identity's sequence."""
         if has_counter:
-            highest = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM {table})"  # noqa: S608 - our own name
+            highest = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM {table})"
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
             self.peewee.execute_sql(f"SELECT setval({sequence}, {highest}, false)")
 

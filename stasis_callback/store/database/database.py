@@ -161,6 +161,11 @@ class Database:
         """Whether this thread is in a transaction."""
         return bool(self._peewee.in_transaction())
 
+    @property
+    def alone(self) -> bool:
+        """Whether a transaction is the only one that writes, so that it need not lock what it changes."""
+        return self.kind == "sqlite"
+
     def lock(self, *names: str) -> None:
         """Within a transaction: wait until no other works on any of `names`, and keep others off until the commit.
 

@@ -1,8 +1,8 @@
-"""Statements that peewee would be too slow for: those that every leg needs, and many rows at once.
+"""Statements written by hand: all that a call needs, what is done again and again, and many rows at once.
 
-Building a statement takes peewee ten times as long as SQLite needs to run it. What is written here by hand runs on
-both databases: values are marked by `?`, and `FOR NO KEY UPDATE` at the end keeps others off these rows until the
-commit.
+Building a statement takes peewee ten times as long as SQLite needs to run it, and it builds it anew each time. What
+is written by hand runs on both databases: values are marked by `?`, and `FOR NO KEY UPDATE` at the end keeps others
+off these rows until the commit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,23 @@ def run(statement: str, *values: object) -> Any:
     PostgreSQL may not have answered when this returns: reading a row waits for it. `rowcount` is not known before:
     see `changed`.
     """
-    return bound_database.execute_sql(_dialect(statement, bound_database.param), values)
+    return bound_database.execute_sql(_dialect(statement, bound_database.param), [*map(_storable, values)])
+
+
+def _storable(value: object) -> object:
+    """Text without NULs, as `TextField` stores it: PostgreSQL does not take them, and strangers send them."""
+    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+
+
+def one(statement: str, *values: object) -> Any:
+    """Run a statement and read its first row; None when there is none."""
+    return run(statement, *values).fetchone()
+
+
+def every(statement: str, *values: object) -> list[Any]:
+    """Run a statement and read all its rows."""
+    rows: list[Any] = run(statement, *values).fetchall()
+    return rows
 
 
 def changed(statement: str, *values: object) -> bool:
@@ -55,4 +71,4 @@ def run_many(statement: str, rows: Iterable[Sequence[object]]) -> None:
 @cache
 def _insertion(model: type[Table], columns: tuple[str, ...]) -> str:
     places = ", ".join("?" * len(columns))
-    return f"INSERT INTO {model._meta.table_name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - our own names
+    return f"INSERT INTO {model._meta.table_name} ({', '.join(columns)}) VALUES ({places})"

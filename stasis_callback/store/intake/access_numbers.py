@@ -11,7 +11,12 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import is_dialable, may_be_same
 from stasis_callback.core.options import OPTION_NAMES, CallOptions
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.intake.tables import AccessNumber
+
+_SELECT = "SELECT number, enabled, options FROM access_number"
+_BY_NUMBER = f"{_SELECT} WHERE number = ?"
+_ALL = f"{_SELECT} ORDER BY number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,13 @@ class AccessNumbers:
     @read
     def find(self, number: str) -> AccessNumberView | None:
         """The access number, enabled or not."""
-        row = AccessNumber.get_or_none(AccessNumber.number == number)
-        return _view(row) if row else None
+        row = one(_BY_NUMBER, number)
+        return _view(*row) if row else None
 
     @read
     def owns(self, number: str) -> bool:
         """Whether a number may be one of ours, in whatever form: calling it would call ourselves."""
-        rows = AccessNumber.select(AccessNumber.number).order_by(AccessNumber.number)
-        return any(may_be_same(row.number, number) for row in rows)
+        return any(may_be_same(own, number) for own, _, _ in every(_ALL))
 
     def named(self, number: str) -> AccessNumberView:
         """The access number. Raises InvalidInput when there is none."""
@@ -89,8 +93,8 @@ class AccessNumbers:
     @read
     def all(self) -> list[AccessNumberView]:
         """Every access number."""
-        return [_view(row) for row in AccessNumber.select().order_by(AccessNumber.number)]
+        return [_view(*row) for row in every(_ALL)]
 
 
-def _view(row: AccessNumber) -> AccessNumberView:
-    return AccessNumberView(row.number, bool(row.enabled), json.loads(row.options))
+def _view(number: str, enabled: bool, options: str) -> AccessNumberView:
+    return AccessNumberView(number, bool(enabled), json.loads(options))

@@ -11,13 +11,15 @@ Rules it keeps (numbers from docs/decisions/0003-money.md):
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import chain as chained
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.statements import changed, insert, run
+from stasis_callback.store.database.statements import changed, insert, one, run
 from stasis_callback.store.money import chain as chains
 from stasis_callback.store.money.chain import Chain
 from stasis_callback.store.money.tables import Book, Entry, Hold, Transfer
@@ -45,8 +47,10 @@ _LOCK_HOLD = """SELECT hold.amount_micros, hold.state, hold.created_at_us, hold.
 _CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
 _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us,
     book_id, link, balance_micros, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_INSERT_ENTRY = """INSERT INTO entry (transfer_id, book_id, amount_micros)
-    SELECT id, ?, ? FROM transfer WHERE key = ?"""
+_ENTRY = "SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT) FROM transfer WHERE key = ?"
+_HELD = """SELECT COALESCE(SUM(amount_micros), 0) FROM hold
+    WHERE leg_id IN (?, ?) AND book_id = ? AND state = 'open'"""
+_OPEN_HOLD = "SELECT amount_micros, state, book_id FROM hold WHERE leg_id = ? FOR NO KEY UPDATE"
 
 
 class Ledger:
@@ -70,7 +74,7 @@ class Ledger:
 
     def _free(self, book_id: int) -> tuple[int, int | None]:
         """The free funds, and what today's cap leaves (None without one)."""
-        free, cap, held, day, spent = self._database.read(lambda: run(_FREE, book_id).fetchone())
+        free, cap, held, day, spent = self._database.read(lambda: one(_FREE, book_id))
         return free, None if cap is None else cap - held - (spent if day == self._today() else 0)
 
     @unit
@@ -91,9 +95,13 @@ class Ledger:
     @unit
     def change_hold(self, leg_id: str, amount_micros: int) -> bool:
         """Make the open hold of a leg `amount_micros` in all; False when it cannot grow that far."""
-        hold = self._locked(leg_id)
-        require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
-        if not self._reserve(hold.chain.book_id, amount_micros - hold.amount_micros):
+        hold = one(_OPEN_HOLD, leg_id)
+        require(hold is not None, f"leg {leg_id} has no hold")
+        held_micros, state, book_id = hold
+        require(state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
+        if amount_micros == held_micros:
+            return True
+        if not self._reserve(book_id, amount_micros - held_micros):
             return False
         run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
         return True
@@ -108,8 +116,17 @@ class Ledger:
     @read
     def held_micros(self, leg_id: str) -> int:
         """The amount of a leg's open hold; 0 when it has none."""
-        row = run("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id).fetchone()
+        row = one("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id)
         return int(row[0]) if row else 0
+
+    def funds_micros(self, book_id: int, *leg_ids: str) -> int:
+        """What can be spent on up to two legs: what can still be held of a book, and what is held of it for them."""
+
+        def look() -> int:
+            (held_micros,) = one(_HELD, leg_ids[0], leg_ids[-1], book_id)
+            return self.available_micros(book_id) + int(held_micros)
+
+        return self._database.read(look)
 
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
@@ -366,9 +383,9 @@ class Ledger:
         reverses_id = reverses.id if reverses else None
         said = key, input_hash, kind, note, operator, reverses_id, now_us
         run(_INSERT_TRANSFER, *said, chain.book_id, link, chain.balance_micros, sealed)
-        for book_id, amount in lines.items():
-            if amount:
-                run(_INSERT_ENTRY, book_id, amount, key)
+        entries = [(book_id, amount, key) for book_id, amount in lines.items() if amount]
+        if entries:
+            run(_insertion(len(entries)), *chained.from_iterable(entries))
 
     @staticmethod
     def _move(book_id: int, amount_micros: int) -> None:
@@ -380,6 +397,12 @@ class Ledger:
         moved = Book.update(balance_micros=Book.balance_micros + amount_micros).where(possible).execute()
         if not moved and not Book.get_by_id(book_id).house:
             raise InvalidInput("the account has not so much left: some is held for calls, or was spent")
+
+
+@cache
+def _insertion(entries: int) -> str:
+    """The statement that writes so many entries of one transfer."""
+    return f"INSERT INTO entry (transfer_id, book_id, amount_micros) {' UNION ALL '.join([_ENTRY] * entries)}"
 
 
 def _check_credit_limit(micros: int) -> None:

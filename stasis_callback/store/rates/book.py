@@ -19,8 +19,8 @@ from typing import cast
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Price, Rate, Rounding, Terms
 from stasis_callback.store.database.database import Database, read
-from stasis_callback.store.database.statements import run
-from stasis_callback.store.rates.tables import RateRow, Tariff, TariffTerms, Trunk
+from stasis_callback.store.database.statements import every, one, run
+from stasis_callback.store.rates.tables import RateRow, TariffTerms
 
 CHECK_EVERY_S = 0.5
 OLDEST_S = 30.0
@@ -31,6 +31,9 @@ PAGE = 5000
 VIEWS_LIMIT = 100_000
 
 _NEVER_S = float("-inf")
+_BOUGHT = "SELECT tariff_id FROM trunk"
+_REVISIONS = "SELECT id, revision FROM tariff"
+_REVISION = "SELECT revision FROM tariff WHERE id = ?"
 _OF_REVISION = """SELECT revision, id, prefix, from_us, discontinued FROM rate
     WHERE tariff_id = ? AND revision = ? AND id > ? ORDER BY id LIMIT ?"""
 _OF_NEXT_REVISIONS = """SELECT revision, id, prefix, from_us, discontinued FROM rate
@@ -166,9 +169,7 @@ class RateBook:
     @read
     def _used(self) -> tuple[set[int], dict[int, int]]:
         """The tariffs of products and trunks, and the revision of every tariff."""
-        used = self._sold() | {trunk.tariff_id for trunk in Trunk.select(Trunk.tariff)}
-        revisions = {t.id: t.revision for t in Tariff.select(Tariff.id, Tariff.revision)}
-        return used, revisions
+        return self._sold() | {tariff_id for (tariff_id,) in every(_BOUGHT)}, dict(every(_REVISIONS))
 
     def _current(self, tariff_id: int, now_us: int, fresh_for_s: float) -> TariffIndex:
         """The list of a tariff, known to be the newest not longer than `fresh_for_s` ago, that can answer for now."""
@@ -182,7 +183,7 @@ class RateBook:
             elif self._age_s(index) < fresh_for_s:
                 return index  # another thread has read it meanwhile
             looked_s = self._clock.monotonic_s()
-            revision = self._database.read(lambda: Tariff.get_by_id(tariff_id).revision)
+            (revision,) = self._database.read(lambda: one(_REVISION, tariff_id))
             if revision < index.revision:  # what was read has been rolled back
                 index = TariffIndex(now_us - CLOCK_STEP_US)
             if revision != index.revision:
