@@ -25,6 +25,9 @@ demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown 
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
 
+ON_POSTGRES := tests/unit tests/property tests/crash tests/mail/test_replies.py tests/web/test_api.py \
+	tests/web/test_webhooks.py $(patsubst %,tests/cli/test_cli_%.py,accounts databases ledger nodes orders rate_changes rates \
+	reports trunks) $(patsubst %,tests/calls/test_%.py,callback leg_a many pin slices statements)
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (two minutes)
 	@$(MAKE) --no-print-directory lint
@@ -38,13 +41,10 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-faults || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
-	# Where the real parts fail seconds matter: two at a time.
-	.venv/bin/pytest -n 2 --dist loadfile --durations=10 tests/faults tests/soak
-	# Once more on PostgreSQL, what touches the database; Asterisk and browsers do not mind which one it is.
-	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" --ignore=tests/contract --ignore=tests/docs \
-		--ignore=tests/fuzz --ignore=tests/faults --ignore=tests/soak --ignore=tests/simulation \
-		--ignore=tests/fake --ignore=tests/real --ignore=tests/web/test_browser.py --ignore=tests/web/test_hostile.py \
-		--ignore=tests/mail/test_hostile_mail.py --ignore=tests/mail/test_reading.py --ignore=tests/mail/test_clients.py
+	# Where the real parts fail: apart, so that nothing that works hard stands beside.
+	.venv/bin/pytest -n 3 --dist loadfile --durations=10 tests/faults tests/soak
+	# Once more on PostgreSQL, what reaches the database; Asterisk and browsers do not mind which one it is.
+	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" $(ON_POSTGRES)
 
 nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
 	@tools/get-asterisk

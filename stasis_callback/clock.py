@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -35,8 +35,8 @@ class Clock:
         return time.monotonic()
 
     def inbox(self) -> Inbox[Any]:
-        """A new, empty inbox whose waits follow this clock."""
-        return Inbox(self)
+        """A new, empty inbox."""
+        return Inbox()
 
     def lock(self) -> AbstractContextManager[object]:
         """A new lock; a thread that has it may take it again."""
@@ -54,30 +54,24 @@ class Inbox(Generic[T]):
     what goes into one call's inbox is bounded by what one call can cause.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._items: deque[T] = deque()
-        self._changed = threading.Condition()
+    def __init__(self) -> None:
+        self._items: SimpleQueue[T] = SimpleQueue()
 
     def put(self, item: T) -> None:
-        """Add an item; never blocks, may be called from any thread."""
-        with self._changed:
-            self._items.append(item)
-            self._changed.notify()
+        """Add an item; never blocks, may be called from any thread, and from a signal handler."""
+        self._items.put(item)
 
     def get(self, timeout_s: float | None) -> T | None:
         """The next item, or None when nothing came within `timeout_s` seconds (None waits for ever)."""
-        deadline_s = None if timeout_s is None else self._clock.monotonic_s() + timeout_s
-        with self._changed:
-            while not self._items:
-                left_s = None if deadline_s is None else deadline_s - self._clock.monotonic_s()
-                if left_s is not None and left_s <= 0:
-                    return None
-                self._changed.wait(left_s)
-            return self._items.popleft()
+        try:
+            if timeout_s is None:
+                return self._items.get()
+            return self._items.get(timeout_s > 0, max(timeout_s, 0))
+        except Empty:
+            return None
 
     def __len__(self) -> int:
-        return len(self._items)
+        return self._items.qsize()
 
 
 def iso(at_us: int) -> str:
@@ -91,7 +85,7 @@ def wait_until(condition: Callable[[], bool], *, timeout_s: float, every_s: floa
 
     For things that cannot put into an inbox: another process coming up, a file being written.
     """
-    clock, inbox = Clock(), Inbox[None](Clock())
+    clock, inbox = Clock(), Inbox[None]()
     deadline_s = clock.monotonic_s() + timeout_s
     while not condition():
         if clock.monotonic_s() >= deadline_s:

@@ -179,7 +179,7 @@ class RealNetwork(Network):
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
         """Ring the access number `dnis` from `ani` ("" = number withheld) and wait for how it ends."""
         channel_id = f"missed-{uuid.uuid4()}"
-        inbox: Inbox[Event] = Inbox(self._clock)
+        inbox: Inbox[Event] = Inbox()
         self._link.watch(channel_id, inbox.put)
         started_s, answered = self._clock.monotonic_s(), False
         self._client.channels.originate(

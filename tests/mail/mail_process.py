@@ -13,4 +13,4 @@ def serve_mails(url: str, port: int, authserv_id: str) -> None:
     clock = Clock()
     email = EmailSettings(enabled=True, port=port, authserv_id=authserv_id, smtp_port=9)
     MailServer(Settings(email=email), open_stores(url, "node1", clock), clock, lambda: None).start()
-    Inbox[None](clock).get(None)
+    Inbox[None]().get(None)

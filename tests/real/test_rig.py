@@ -58,7 +58,7 @@ class App:
 
     def __init__(self, network: RealNetwork) -> None:
         self.client = AriClient(network.ari_url, network.ari_username, network.ari_password, network.ari_app)
-        self.events: Inbox[Event] = Inbox(Clock())
+        self.events: Inbox[Event] = Inbox()
         self.link = AriLink(
             self.client,
             on_unwatched=self.events.put,

@@ -37,7 +37,7 @@ def test_an_empty_inbox_gives_nothing_when_the_time_is_up() -> None:
 
 @pytest.mark.parametrize("timeout_s", [30, None])
 def test_a_waiting_thread_wakes_as_soon_as_something_comes(timeout_s: float | None) -> None:
-    inbox = Inbox[str](Clock())
+    inbox = Inbox[str]()
     got: list[str | None] = []
     waiter = threading.Thread(target=lambda: got.append(inbox.get(timeout_s)))
     waiter.start()
@@ -47,7 +47,7 @@ def test_a_waiting_thread_wakes_as_soon_as_something_comes(timeout_s: float | No
 
 
 def test_nothing_is_lost_when_many_put_at_once() -> None:
-    inbox = Inbox[int](Clock())
+    inbox = Inbox[int]()
     threads = [
         threading.Thread(target=lambda first=first: [inbox.put(first + i) for i in range(200)])
         for first in range(0, 1600, 200)
