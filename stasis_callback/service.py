@@ -87,7 +87,7 @@ class Service:
         self.node = self._node_keeper(settings, services.journal)
         self._queue_watch = QueueWatch(self.stores, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
-        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer.wake)
+        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer)
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers.add(
             self.node.worker,

@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import struct
+import weakref
 from collections import deque
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -42,6 +43,7 @@ class Connections:
         self._headers = tuple(headers.items())
         self._clock = clock
         self._idle: deque[tuple[http.client.HTTPConnection, float]] = deque()
+        weakref.finalize(self, _close_all, self._idle)
 
     def exchange(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
         """One request, and the status and body of its answer.
@@ -72,8 +74,7 @@ class Connections:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while self._idle:
-            self._idle.pop()[0].close()
+        _close_all(self._idle)
 
     def _kept(self) -> http.client.HTTPConnection | None:
         """The connection that was used last, if it is still good; those that are not are closed."""
@@ -101,6 +102,11 @@ class Connections:
         for option in (_AT_ONCE, _RESET):
             connection.sock.setsockopt(*option)
         return connection
+
+
+def _close_all(idle: deque[tuple[http.client.HTTPConnection, float]]) -> None:
+    while idle:
+        idle.pop()[0].close()
 
 
 def _has_news(sock: socket.socket) -> bool:

@@ -38,8 +38,21 @@ class Lost:
 
 
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
+READ_SIZE = 65_536
 
 log = structlog.get_logger(__name__)
+
+
+class _ReadsAhead(websocket.WebSocket):
+    """Takes from the socket what there is, where websocket-client asks for each frame in three pieces."""
+
+    _ahead = b""
+
+    def _recv(self, size: int) -> Any:
+        if not self._ahead:
+            self._ahead = super()._recv(READ_SIZE)  # type: ignore[no-untyped-call]
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        return taken
 
 
 class AriLink:
@@ -192,6 +205,7 @@ class AriLink:
             suppress_origin=True,
             http_no_proxy=["*"],
             skip_utf8_validation=True,
+            class_=_ReadsAhead,
         )
 
     def _read(self, sock: Any) -> None:

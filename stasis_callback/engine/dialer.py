@@ -15,6 +15,7 @@ from stasis_callback.engine.recovery import recover
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session
 from stasis_callback.ivr.call import Abandoned
+from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
@@ -33,6 +34,8 @@ class Dialer:
         self._limit = live_calls_limit
         self._may_dial = may_dial
         self._sessions: dict[str, Session] = {}
+        self._reserved: set[str] = set()
+        """Ids of calls that have a place already, and begin as soon as they are accepted."""
         # Held for an instant only: the reader of Asterisk's events looks here.
         self._register = services.clock.lock()
         # Held over claiming and registering, and over the search for orphans: between the two steps a request would
@@ -67,7 +70,42 @@ class Dialer:
     def works_on(self, request_id: str) -> bool:
         """Whether a thread works on this request."""
         with self._register:
-            return request_id in self._sessions
+            return request_id in self._sessions or request_id in self._reserved
+
+    # --- a call that begins at once ------------------------------------------------------------------------------
+
+    def reserve(self, request_id: str) -> bool:
+        """Keep a place for a call that is about to be accepted; False when it has to wait for its turn in the queue.
+
+        Whoever was told True calls `begin` or `release`.
+        """
+        if self._waiting or not self.worker.goes_on or not self._may_dial():
+            return False
+        with self._register:
+            if self._places_taken >= self._limit:
+                return False
+            self._reserved.add(request_id)
+        return True
+
+    def begin(self, request: RequestView) -> None:
+        """Begin a call that has a place, and was claimed as it was accepted.
+
+        Not while the service stops: then the next start finds it, as one that was claimed and nothing more.
+        """
+        crashpoint("claimed")
+        if self.worker.goes_on:
+            session = Session(self._s, request)
+            self._start(session, session.run)
+        self.release(request.id)
+
+    def release(self, request_id: str) -> None:
+        """Give a place back; nothing happens when there is none."""
+        with self._register:
+            self._reserved.discard(request_id)
+
+    @property
+    def _places_taken(self) -> int:
+        return len(self._sessions.keys() | self._reserved)
 
     def renew_leases(self) -> None:
         """Tell the database that this node still works on its calls; not on those that it has only just found."""
@@ -116,7 +154,8 @@ class Dialer:
     def _start_due(self) -> bool:
         """Begin what is due, as far as there is room; whether that was anything."""
         with self._claiming:
-            room = self._limit - len(self.sessions)
+            with self._register:
+                room = self._limit - self._places_taken
             claimed = self._s.stores.requests.claim(room) if room > 0 else []
             for request in claimed:
                 crashpoint("claimed")

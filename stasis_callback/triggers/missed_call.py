@@ -7,7 +7,7 @@ Source: the specification, "ANI (missed call) callback trigger".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 
@@ -18,6 +18,8 @@ from stasis_callback.core.numbers import mask
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Refusal
 from stasis_callback.engine.admission.missed_calls import Admission, Decision
+from stasis_callback.engine.dialer import Dialer
+from stasis_callback.store.calls.requests import new_request_id
 
 log = structlog.get_logger()
 
@@ -28,10 +30,10 @@ INCOMING = "missed"
 class MissedCallTrigger:
     """Takes incoming channels; `handle` may run in several threads at once."""
 
-    def __init__(self, client: AriClient, admission: Admission, wake_dialer: Callable[[], None]) -> None:
+    def __init__(self, client: AriClient, admission: Admission, dialer: Dialer) -> None:
         self._client = client
         self._admission = admission
-        self._wake_dialer = wake_dialer
+        self._dialer = dialer
 
     def handle(self, channel: ChannelSnapshot, args: Sequence[str]) -> None:
         """One incoming channel to its end: from its first event, or as it was found when the link came back."""
@@ -40,14 +42,22 @@ class MissedCallTrigger:
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
         # Not the busy of an accepted call: what is not stored must not sound like success.
         decision = Decision(Refusal.FAILED, "congestion")
+        request_id = new_request_id()
+        # A callback that need not wait for others begins with one commit, and without another thread's turn.
+        has_place = self._dialer.reserve(request_id)
         try:
-            decision = self._admission.missed_call(request)
+            decision = self._admission.missed_call(request, request_id, begin=has_place)
         except Exception:
             log.exception("request.failed", key=request.key)
         finally:
             self._reject(channel.id, decision)
+            if decision.begun is not None:
+                self._dialer.begin(decision.begun)
+            else:
+                self._dialer.release(request_id)
         if decision.accepted:
-            self._wake_dialer()
+            if decision.begun is None:
+                self._dialer.wake()
             log.info("request.accepted", ani=mask(request.ani), dnis=dnis, channel=channel.id)
         else:
             self._admission.record_refusal(request, decision)

@@ -9,8 +9,8 @@ import pytest
 from world import World, new_world
 
 ON_THE_REAL_ONE = ("callback", "dnis", "leg_b", "money_end", "refusals", "trigger_table")
-"""Files whose scenarios are played on the real Asterisk in each run, of the others in `make nightly`: real phones take
-their time. That the fake one is like the real one, command by command, tests/contract shows in each run.
+"""Files whose scenarios are played on the real Asterisk in each run; of the others in `make nightly`. Real phones
+take their time. That the fake one is like the real one, command by command, tests/contract shows in each run.
 """
 
 

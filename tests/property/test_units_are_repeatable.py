@@ -90,6 +90,28 @@ def _(shop: Shop) -> Act:
     return ask(shop, "accepted")
 
 
+@case("Requests.accept_or_begin")
+def _(shop: Shop) -> Act:
+    account = shop.account("begun")
+    request = CallbackRequest("begun", "ani", account.number, "800")
+
+    def begin() -> object:
+        accepted = shop.stores.requests.accept_or_begin(
+            request,
+            begin=True,
+            account_id=account.id,
+            subscriber_id=account.id,
+            leg_a_number="420222333444",
+            stored_options={},
+            queue_limit=1000,
+            request_id="id-begun",
+        )
+        assert accepted.begun is not None
+        return accepted.reason, accepted.begun.id, accepted.begun.state, accepted.begun.claims
+
+    return begin
+
+
 @case("Requests.accept of a repeated request")
 def _(shop: Shop) -> Act:
     queued(shop, "repeated")

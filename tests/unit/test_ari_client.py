@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import pytest
 
 from stasis_callback.ari.channels import Started
-from stasis_callback.ari.client import AriClient, AsteriskInfo
+from stasis_callback.ari.client import UNWANTED_EVENTS, AriClient, AsteriskInfo
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import wait_until
 
@@ -149,7 +149,7 @@ def test_the_address_may_be_written_with_and_without_ari(asterisk, suffix):
             (
                 "PUT",
                 "/ari/applications/cb/eventFilter",
-                {"disallowed": [{"type": "ChannelVarset"}, {"type": "ChannelDialplan"}]},
+                {"disallowed": [{"type": name} for name in UNWANTED_EVENTS]},
             ),
         ),
     ],

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from structlog.testing import capture_logs
 
-from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.client import UNWANTED_EVENTS, AriClient
 from stasis_callback.ari.link import AriLink
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -165,7 +165,7 @@ def test_connecting_keeps_the_password_out_of_the_address_and_filters_before_it_
     assert "Origin" not in headers
     method, path, body = asterisk.requests.get_nowait()
     assert (method, path) == ("PUT", "/ari/applications/cb/eventFilter")
-    assert json.loads(body) == {"disallowed": [{"type": "ChannelVarset"}, {"type": "ChannelDialplan"}]}
+    assert json.loads(body) == {"disallowed": [{"type": name} for name in UNWANTED_EVENTS]}
 
 
 def test_events_go_to_whoever_watches_the_channel_in_order(connected, link):

@@ -12,7 +12,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.calls.requests import LEASE_S, Again, Requests
+from stasis_callback.store.calls.requests import LEASE_S, Accepted, Again, Requests
 from stasis_callback.store.database.identity import Identity
 
 
@@ -321,3 +321,40 @@ def test_many_leases_are_renewed_at_once(shop: Shop) -> None:
     shop.clock.passes(5)
     shop.stores.requests.renew_leases([*(f"gone-{n}" for n in range(1200)), request.id])
     assert shop.stores.requests.get(request.id).last_alive_us == shop.clock.now_us()
+
+
+# --- begun as it is accepted
+
+
+def begin(shop: Shop, number: str, **options: str) -> Accepted:
+    account = shop.account(number)
+    return shop.stores.requests.accept_or_begin(
+        CallbackRequest(f"key-{number}", "ani", number, "800"),
+        begin=True,
+        account_id=account.id,
+        subscriber_id=account.id,
+        leg_a_number=number,
+        stored_options=options,
+        queue_limit=10,
+        request_id=f"id-{number}",
+    )
+
+
+def test_a_callback_that_is_due_at_once_is_claimed_with_the_commit_that_accepts_it(shop: Shop) -> None:
+    accepted = begin(shop, "420111222333")
+    assert accepted.begun == shop.stores.requests.get("id-420111222333")
+    assert (accepted.begun.state, accepted.begun.claims) == (RequestState.DIALING, 1)
+    assert accepted.begun.leg_id("a", 1) == "id-420111222333-a1"
+    assert shop.stores.requests.claim(10) == []
+    assert [request.id for request in shop.stores.requests.left_open()] == ["id-420111222333"]
+
+
+def test_a_callback_that_is_due_later_waits_in_the_queue(shop: Shop) -> None:
+    assert begin(shop, "420111222333", callback_delay_s="5") == Accepted("")
+    assert states(shop) == ["queued"]
+
+
+def test_a_node_that_drains_begins_nothing(shop: Shop) -> None:
+    shop.stores.nodes.set_draining(shop.stores.nodes.me.name, True, operator="jan", reason="upgrade")
+    assert begin(shop, "420111222333") == Accepted("")
+    assert states(shop) == ["queued"]

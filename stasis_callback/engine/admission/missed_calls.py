@@ -17,6 +17,7 @@ from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, login_key, number_trouble
 from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.calls.requests import Accepted, RequestView
 from stasis_callback.store.intake.access_numbers import AccessNumberView
 from stasis_callback.store.stores import Stores
 
@@ -33,6 +34,8 @@ class Decision:
     reason: Objection
     reject_cause: RejectCause
     account_id: int | None = None
+    begun: RequestView | None = None
+    """The callback, when it is claimed already and only has to be begun."""
 
     @property
     def accepted(self) -> bool:
@@ -69,25 +72,30 @@ class Admission:
         self._clock = clock
         self._queue_limit = queue_limit
 
-    def missed_call(self, request: CallbackRequest) -> Decision:
-        """A call on an access number: refused with a reason of `examine` or of `Requests.accept`, or queued."""
+    def missed_call(self, request: CallbackRequest, request_id: str = "", *, begin: bool = False) -> Decision:
+        """A call on an access number: refused with a reason of `examine` or of `Requests.accept`, or queued; with
+        `begin` claimed at once, where it need not wait.
+        """
         found = self.examine(request.ani, request.dnis)
         if found.access is None:
             return Decision(found.reason, "busy")
-        reason = found.reason
-        if not reason and found.payer is not None:
+        accepted = Accepted(found.reason)
+        if not found.reason and found.payer is not None:
             # The caller waits, unanswered: when a crowd calls, each is refused before the calls of the others go on.
             with self._stores.database.first():
-                reason = self._stores.requests.accept(
+                accepted = self._stores.requests.accept_or_begin(
                     replace(request, trigger=found.trigger),
+                    begin=begin,
                     account_id=found.payer.id,
                     subscriber_id=found.subscriber.id if found.subscriber else None,
                     leg_a_number=found.number,
                     stored_options=dict(found.access.stored),
                     queue_limit=self._queue_limit,
+                    request_id=request_id,
                 )
         account = found.subscriber or found.payer
-        return Decision(reason, found.access.options.reject_cause, account.id if account else None)
+        cause = found.access.options.reject_cause
+        return Decision(accepted.reason, cause, account.id if account else None, accepted.begun)
 
     def record_refusal(self, request: CallbackRequest, decision: Decision) -> None:
         """Keep and log a refusal. Apart from deciding it, so that the caller is rejected first."""

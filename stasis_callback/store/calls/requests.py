@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import NotRequired, TypedDict, Unpack
 
 from peewee import SQL, Expression, ModelSelect
 
@@ -69,6 +70,34 @@ _STEPS = {
 """What it means to whoever asked that a request moves on to a state."""
 
 
+class Wish(TypedDict):
+    """What a callback is to be. `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a
+    hosted web callback); `request_id` is the id that it gets.
+    """
+
+    account_id: int
+    subscriber_id: int | None
+    leg_a_number: str
+    stored_options: dict[str, str]
+    queue_limit: int
+    request_id: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a wish for a callback."""
+
+    reason: Objection
+    """Why it was refused; "" when it was accepted."""
+    begun: RequestView | None = None
+    """It, when it is claimed already: for the dialler to begin at once."""
+
+
+def new_request_id() -> str:
+    """An id that no request has."""
+    return secrets.token_hex(8)
+
+
 class Requests:
     """The request table."""
 
@@ -79,30 +108,25 @@ class Requests:
 
     # --- in ------------------------------------------------------------------------------------------------------
 
-    def accept(
-        self,
-        request: CallbackRequest,
-        *,
-        account_id: int,
-        subscriber_id: int | None,
-        leg_a_number: str,
-        stored_options: dict[str, str],
-        queue_limit: int,
-        request_id: str = "",
-    ) -> Objection:
-        """Queue a callback; the reason for a refusal, or "" when it was accepted (with the id `request_id`, if any).
+    def accept(self, request: CallbackRequest, **wish: Unpack[Wish]) -> Objection:
+        """Queue a callback; the reason for a refusal, or "" when it was accepted.
 
-        `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a hosted web callback).
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
         of them is under way, or as many as the account may have), `queue_full`. Asked again with the same key and
         `request_id`, because the answer was lost, it gives the answer of then.
         """
+        return self.accept_or_begin(request, begin=False, **wish).reason
+
+    def accept_or_begin(self, request: CallbackRequest, *, begin: bool, **wish: Unpack[Wish]) -> Accepted:
+        """The same; with `begin` it is claimed in that commit, where it is due at once and this node takes calls."""
+        stored_options, leg_a_number = wish["stored_options"], wish["leg_a_number"]
+        subscriber_id, queue_limit = wish["subscriber_id"], wish["queue_limit"]
         options = CallOptions.parse(stored_options)
         now_us = self._clock.now_us()
         values = {
-            "id": request_id or secrets.token_hex(8),
-            "account_id": account_id,
+            "id": wish.get("request_id") or new_request_id(),
+            "account_id": wish["account_id"],
             "subscriber_id": subscriber_id,
             "leg_a_number": leg_a_number,
             "created_at_us": now_us,
@@ -110,19 +134,26 @@ class Requests:
         }
         window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
 
-        def once() -> Objection:
+        def once() -> Accepted:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
             same = one(_BY_KEY, request.key)
             if same is not None:
                 view = view_of(same)
-                taken = view.id == values["id"] and view.state is not RequestState.REFUSED
-                return "" if taken else Refusal.REPEATED
+                if view.id != values["id"] or view.state is RequestState.REFUSED:
+                    return Accepted(Refusal.REPEATED)
+                mine = view.state is RequestState.DIALING and view.incarnation == self._me.incarnation
+                return Accepted("", view if begin and mine else None)
             reason = _too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
-            if not reason:
-                self._insert(request, RequestState.QUEUED, stored_options, **values)
-                self._database.notify()
-            return reason
+            if reason:
+                return Accepted(reason)
+            if begin and values["due_at_us"] == now_us and self._node_state() == ACTIVE:
+                claim = self._claim(now_us + LEASE_S * US_PER_S)
+                self._insert(request, RequestState.DIALING, stored_options, **values, **claim, claims=1)
+                return Accepted("", request_now(str(values["id"])))
+            self._insert(request, RequestState.QUEUED, stored_options, **values)
+            self._database.notify()
+            return Accepted("")
 
         return self._database.unit(once)
 
@@ -144,7 +175,7 @@ class Requests:
     def _insert(
         self, request: CallbackRequest, state: RequestState, stored_options: dict[str, str], **values: object
     ) -> None:
-        now_us, request_id = self._clock.now_us(), values.pop("id", "") or secrets.token_hex(8)
+        now_us, request_id = self._clock.now_us(), values.pop("id", "") or new_request_id()
         blank = {"outcome": "", "leg_a_number": "", "attempts": 0, "claimed_by": "", "lease_until_us": 0}
         insert(
             Request,
@@ -164,10 +195,20 @@ class Requests:
                 **values,
             },
         )
-        if state is RequestState.QUEUED and request.trigger == "web":
+        if state is not RequestState.REFUSED and request.trigger == "web":
             note_step(str(request_id), Step.QUEUED, now_us)
 
     # --- through ---------------------------------------------------------------------------------------------------
+
+    def _claim(self, lease_until_us: int) -> dict[str, object]:
+        """What the row of a request that is ours says of us."""
+        me = self._me
+        return {
+            "claimed_by": me.name,
+            "incarnation": me.incarnation,
+            "asterisk": me.asterisk,
+            "lease_until_us": lease_until_us,
+        }
 
     @read
     def next_due_us(self) -> int | None:
@@ -209,9 +250,8 @@ class Requests:
         taken = _views(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
         due = [view_of(row) for row in every(_DUE, now_us, limit - len(taken))]
         self._database.note("claimed", (lease_us, [*known, *(request.id for request in due)]))
-        me = self._me
         for request in due:
-            run(_CLAIM, me.name, me.incarnation, me.asterisk, lease_us, request.id)
+            run(_CLAIM, *self._claim(lease_us).values(), request.id)
             _note(request, Step.CALLING_FIRST, now_us)
 
         def claimed(request: RequestView) -> RequestView:
@@ -219,8 +259,8 @@ class Requests:
                 request,
                 state=RequestState.DIALING,
                 claims=request.claims + 1,
-                claimed_by=me.name,
-                incarnation=me.incarnation,
+                claimed_by=self._me.name,
+                incarnation=self._me.incarnation,
                 lease_until_us=lease_us,
             )
 

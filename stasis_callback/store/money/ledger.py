@@ -119,14 +119,11 @@ class Ledger:
         row = one("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id)
         return int(row[0]) if row else 0
 
+    @read
     def funds_micros(self, book_id: int, *leg_ids: str) -> int:
         """What can be spent on up to two legs: what can still be held of a book, and what is held of it for them."""
-
-        def look() -> int:
-            (held_micros,) = one(_HELD, leg_ids[0], leg_ids[-1], book_id)
-            return self.available_micros(book_id) + int(held_micros)
-
-        return self._database.read(look)
+        (held_micros,) = one(_HELD, leg_ids[0], leg_ids[-1], book_id)
+        return self.available_micros(book_id) + int(held_micros)
 
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
