@@ -25,7 +25,7 @@ from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import Leg, Request
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import ACTIVE, Identity
-from stasis_callback.store.database.statements import changed, every, insert, one, run
+from stasis_callback.store.database.statements import changed, every, insert, one, run, run_many
 
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
 LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
@@ -49,6 +49,10 @@ _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
     WHERE id = ? AND claims = ? AND incarnation = ? AND state IN ('dialing', 'talking')
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled') RETURNING 1"""
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
+_RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?"
+_TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing', 'talking')"
+_CLAIMED_HERE = f"""{SELECT_REQUEST} WHERE state IN ('dialing', 'talking')
+    AND (claimed_by = ? OR incarnation = ?)"""
 _LIVE = "state IN ('queued', 'dialing', 'talking')"
 _ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_LIVE}),
@@ -270,10 +274,7 @@ class Requests:
     def renew_leases(self, ids: Sequence[str]) -> None:
         """Keep the requests that this node is working on."""
         until_us = self._clock.now_us() + LEASE_S * US_PER_S
-        for start in range(0, len(ids), 500):
-            Request.update(lease_until_us=until_us).where(
-                Request.id.in_(ids[start : start + 500]), self._is_mine()
-            ).execute()
+        run_many(_RENEW, [(until_us, request_id, self._me.incarnation) for request_id in ids])
 
     @unit
     def answered(self, request: RequestView) -> None:
@@ -342,8 +343,7 @@ class Requests:
     @read
     def taken_back(self, ids: Sequence[str]) -> list[str]:
         """Which of these requests somebody has taken back while they are under way."""
-        rows = Request.select(Request.id).where(Request.id.in_(list(ids)), Request.cancel_wanted)
-        return [row.id for row in rows]
+        return [request_id for (request_id,) in every(_TAKEN_BACK) if request_id in ids]
 
     @unit
     def retry(self, request: RequestView, again: Again, *, outcome: Ending | None) -> None:
@@ -422,12 +422,17 @@ class Requests:
         Those of a former start of it become this one's: that one is dead, or the name's lock would not be ours. Not
         those on another Asterisk, which would know nothing of their legs.
         """
-        former = (Request.claimed_by == self._me.name) & ~self._is_mine()
-        if self._me.asterisk:
-            former &= ~self._is_elsewhere()
-        if self._database.read(lambda: Request.select().where(UNDER_WAY_NOW, former).exists()):
-            self._own(former)
-        return self._under_way(self._is_mine())
+        found = self._claimed_here()
+        if any(request.incarnation != self._me.incarnation for request in found):
+            former = (Request.claimed_by == self._me.name) & ~self._is_mine()
+            self._own(former & ~self._is_elsewhere() if self._me.asterisk else former)
+            found = self._claimed_here()
+        return [request for request in found if request.incarnation == self._me.incarnation]
+
+    @read
+    def _claimed_here(self) -> list[RequestView]:
+        """Requests in a call that this node's name has claimed, in this start of it or a former one."""
+        return [view_of(row) for row in every(_CLAIMED_HERE, self._me.name, self._me.incarnation)]
 
     def under_way_of(self, node: str) -> list[RequestView]:
         """Requests in a call of another node; of this one: what a former start of it has left on another Asterisk."""

@@ -21,8 +21,14 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import ACTIVE as ACTIVE
 from stasis_callback.store.database.identity import DRAINING, Identity, new_incarnation
 from stasis_callback.store.database.name_locks import NameLock, name_lock, taken_names
+from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.reading import OpenHold, open_holds
 from stasis_callback.store.node.tables import Node, NodeEvent
+
+_BEAT = "UPDATE node SET seen_at_us = ? WHERE name = ? AND incarnation = ? RETURNING state"
+_LEFT_BY_OTHERS = """SELECT claimed_by, COUNT(*), MAX(lease_until_us) FROM request
+    WHERE state IN ('dialing', 'talking')
+    AND (claimed_by <> ? OR (incarnation <> ? AND asterisk NOT IN ('', ?))) GROUP BY claimed_by"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,8 @@ class Nodes:
     @unit
     def beat(self) -> str | None:
         """Give a sign of life; `active` or `draining`, None when the name is another's, or was removed."""
-        Node.update(seen_at_us=self._clock.now_us()).where(self._is_mine()).execute()
-        row = Node.get_or_none(self._is_mine())
-        return str(row.state) if row else None
+        row = one(_BEAT, self._clock.now_us(), self.me.name, self.me.incarnation)
+        return str(row[0]) if row else None
 
     def holds_name(self) -> bool:
         """Whether the lock of the name is still ours. Asks nobody."""
@@ -217,20 +222,8 @@ class Nodes:
     def abandoned(self) -> list[Abandoned]:
         """Who has left calls open that nobody works on: nodes that do not live, and this name on another Asterisk."""
         me = self.me
-        mine = Request.claimed_by == me.name
-        rows = (
-            Request.select(
-                Request.claimed_by,
-                fn.COUNT(Request.id).alias("calls"),
-                fn.MAX(Request.lease_until_us).alias("pulse_us"),
-            )
-            .where(Request.state.in_(UNDER_WAY))
-            .where(
-                ~mine | ((Request.incarnation != me.incarnation) & Request.asterisk.not_in(["", me.asterisk]))
-            )
-            .group_by(Request.claimed_by)
-        )
-        found = {row.claimed_by: row for row in rows if row.claimed_by != me.name or me.asterisk}
+        rows = every(_LEFT_BY_OTHERS, me.name, me.incarnation, me.asterisk)
+        found = {name: (calls, pulse_us) for name, calls, pulse_us in rows if name != me.name or me.asterisk}
         if not found:
             return []
         known = {node.name: node for node in Node.select().where(Node.name.in_(list(found)))}
@@ -238,11 +231,11 @@ class Nodes:
         return [
             Abandoned(
                 name,
-                int(row.calls),
-                max(int(row.pulse_us), known[name].seen_at_us if name in known else 0),
+                int(calls),
+                max(int(pulse_us), known[name].seen_at_us if name in known else 0),
                 name in known and name != me.name and self._is_on_my_asterisk(known[name]),
             )
-            for name, row in found.items()
+            for name, (calls, pulse_us) in found.items()
             if name not in alive
         ]
 
