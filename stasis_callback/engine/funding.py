@@ -18,6 +18,7 @@ from typing import TypeVar
 import structlog
 
 from stasis_callback.ari.errors import AriError
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.crashpoint import crashpoint
@@ -246,7 +247,13 @@ class Funding:
                         raise _TakenMeanwhile
                     return True
 
-                if self._unit(open_both):
+                try:
+                    done = self._unit(open_both)
+                except StoreUnavailable:
+                    # It may have been committed: the timer goes no further than what is held in either case.
+                    held_s = min(held_s, plan.a_s)
+                    raise
+                if done:
                     crashpoint("leg-b-held")
                     held_s = plan.a_s
                     return Grant(plan.talk_s, plan.whole_s)
