@@ -9,11 +9,13 @@ the legs until then; after a crash recovery does it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import structlog
 
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import NotOurs, StoreUnavailable
+from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import await_end, settle_leg
 from stasis_callback.engine.services import Services
@@ -29,7 +31,8 @@ def close_call(
     services: Services, call: Call, request: RequestView, outcome: Ending, again: Again | None
 ) -> None:
     """Bring a call to its end, however long that takes; `again` queues its request for another attempt."""
-    _persist(call, lambda: _finished(services, call, request, outcome, again))
+    tries = count()
+    _persist(call, lambda: _finished(services, call, request, outcome, again, tried_before=next(tries) > 0))
     if again is None:  # else the bridge of this name may soon be that of the next attempt
         _persist(call, lambda: _without_bridge(services, request.id))
     call.close()
@@ -44,7 +47,13 @@ def _persist(call: Call, step: Callable[[], bool]) -> None:
 
 
 def _finished(
-    services: Services, call: Call, request: RequestView, outcome: Ending, again: Again | None
+    services: Services,
+    call: Call,
+    request: RequestView,
+    outcome: Ending,
+    again: Again | None,
+    *,
+    tried_before: bool,
 ) -> bool:
     """Do what can be done now; whether that was all."""
     try:
@@ -52,6 +61,9 @@ def _finished(
         for leg in call.legs:
             if leg.requested:
                 await_end(services, call, leg)
+        if tried_before and _is_over(services, request):
+            log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
+            return True
         _compare(services, call, request.id)
         over = [_settled(services, call, leg) for leg in reversed(call.legs)]
         _without_bridge(services, request.id)
@@ -68,6 +80,15 @@ def _finished(
         log.exception("call.close_failed", call=request.id)
         return False
     return True
+
+
+def _is_over(services: Services, request: RequestView) -> bool:
+    """Whether the try before has ended this attempt, and only the answer was lost.
+
+    Then the next attempt may be under way already: what the database says of legs, and the bridge, are its.
+    """
+    now = services.stores.requests.get(request.id)
+    return now.claims != request.claims or now.state not in UNDER_WAY
 
 
 def _hang_up_all(call: Call) -> None:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import structlog
 
 from stasis_callback.ari.errors import AriError
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.crashpoint import crashpoint
@@ -71,12 +72,21 @@ class PaidLeg:
         return cost_micros(self.rate.price, seconds, self.opened_at_us, self.slack_s)
 
     def arm(self) -> None:
-        """Set Asterisk's timer to the funded end. Nothing happens when the leg is gone. Raises AriError.
+        """Set Asterisk's timer to the funded end. Nothing happens when the leg is to end, or gone. Raises AriError.
 
         Before the answer the whole funded time counts from now; while a leg rings this is repeated, so that the
         timer neither ends the ringing nor outlives the funds if the answer goes unseen.
         """
-        left_s = max(self.funded_s - self.leg.elapsed_s() - FUSE_MARGIN_S, FUSE_MARGIN_S)
+        if self.leg.is_to_end:
+            return
+        left_s = self.funded_s - self.leg.elapsed_s() - FUSE_MARGIN_S
+        if left_s < 0:
+            # However short a timer, it would reach past the funds: this thread came round too late.
+            log.warning("leg.outlived_its_timer", leg=self.leg.id)
+            self.leg.pay_until(0.0)
+            self.leg.hang_up()
+            return
+        left_s = max(left_s, FUSE_MARGIN_S)
         self.leg.pay_until(left_s)
         self.armed_s = None
         self.leg.channel.set_fuse(left_s)
@@ -245,7 +255,13 @@ class Funding:
                         raise _TakenMeanwhile
                     return True
 
-                if self._unit(open_both):
+                try:
+                    done = self._unit(open_both)
+                except StoreUnavailable:
+                    # It may have been committed: the timer goes no further than what is held in either case.
+                    held_s = min(held_s, plan.a_s)
+                    raise
+                if done:
                     crashpoint("leg-b-held")
                     held_s = plan.a_s
                     return Grant(plan.talk_s, plan.whole_s)

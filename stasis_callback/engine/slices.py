@@ -50,6 +50,8 @@ class TalkFunds:
 
     def next_extension_s(self) -> float | None:
         """When to call `extend`, in seconds from now; None when nothing more is to be held."""
+        if self.a.leg.is_to_end or self.b.leg.is_to_end:
+            return None  # it has outlived its funds: nothing brings it back
         retry_in_s = max(self._retry_at_s - self.clock.monotonic_s(), 0.0)
         if not self._armed:
             return retry_in_s

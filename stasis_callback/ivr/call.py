@@ -132,6 +132,11 @@ class Leg:
         """Whether we asked for its end."""
         return self.hung_up_at_us is not None
 
+    @property
+    def is_to_end(self) -> bool:
+        """Whether it has ended, or will as soon as Asterisk comes round to it: nothing more is paid for it."""
+        return self.ended is not None or self.hung_up_by_us
+
     def answer_seen(self, at_us: int) -> None:
         """It was answered at `at_us`, also when that is only learnt later. The first report counts."""
         if self.answered_at_us is None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from world import ANI, CHEAP, FRIEND, SECOND_TRUNK, World
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import Rate
 from stasis_callback.engine.ending import take_back
+from stasis_callback.store.calls.requests import Requests
+from stasis_callback.store.database.database import Database
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.phones import BUSY
 
@@ -76,6 +81,61 @@ def test_a_database_that_fails_at_the_commit_of_leg_b_leaves_no_leg_behind(world
         world.nothing_left()
         assert service.dialer.sessions == []
     assert world.xdrs()["b1"].outcome == "not_dialed"
+
+
+def test_a_commit_of_leg_b_whose_answer_is_lost_leaves_leg_a_no_timer_past_its_hold(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Leg A's hold has shrunk for leg B, or has not: its timer stands where both would pay for it."""
+    world.usual(hold_slice_s="10", ring_timeout_b_s="5", retry_interval_s="0.5")
+    subscriber = world.phone().answers().dials(f"{FRIEND}#", after_s=1)
+    unit, lost = Database.unit, []
+
+    def without_the_answer(database: Database, work: Callable[[], object]) -> object:
+        done = unit(database, work)
+        if work.__name__ == "open_both" and not lost:
+            lost.append(done)
+            raise StoreUnavailable("the answer to the commit was lost")
+        return done
+
+    monkeypatch.setattr(Database, "unit", without_the_answer)
+    with world.running():
+        world.rings()
+        world.heard("A technical problem")
+        subscriber.wait_for("answered", call=2, timeout_s=20)
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert lost == [True]
+
+
+def test_an_attempt_that_is_over_leaves_the_next_one_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was queued again and the answer to that was lost: its thread tries once more when the next one rings."""
+    world.usual(retry_interval_s="0", attempts_busy="2")
+    subscriber = world.phone().refuses(BUSY)
+    retry, lost = Requests.retry, []
+
+    def without_the_answer(requests: Requests, *words: Any, **more: Any) -> None:
+        retry(requests, *words, **more)
+        if not lost:
+            lost.append(words)
+            subscriber.forget()
+            raise StoreUnavailable("the answer to the commit was lost")
+
+    monkeypatch.setattr(Requests, "retry", without_the_answer)
+    with world.running():
+        world.rings()
+        subscriber.wait_for("ringing", call=2, timeout_s=20)
+        world.until(lambda: len(world.events("call.ended")) == 1)
+        subscriber.answer()
+        world.heard("enter the number")
+        subscriber.hang_up()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert lost
+    assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 2, 2)
 
 
 def test_leg_a_is_called_again_when_asterisk_would_not_call_it(world: World, fake: FakeAsterisk) -> None:

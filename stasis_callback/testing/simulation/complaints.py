@@ -110,7 +110,7 @@ class Complaints:
     def _missed(self, channel: Channel) -> None:
         """A missed call is dropped by us, and soon."""
         world = self.world
-        began_us, now_us = channel.created_us - world.asterisk.wall.offset_us, world.scheduler.now_us
+        began_us, now_us = world.asterisk.lives[channel.id].began_true_us, world.scheduler.now_us
         if channel.ended_by == "request" or now_us - began_us < UNNOTICED_S * US_PER_S:
             return
         if not world.mishaps.active(began_us, now_us):

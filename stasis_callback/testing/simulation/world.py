@@ -129,9 +129,15 @@ class SimWorld:
                 raise self.scheduler.failure
 
     def _quiet(self) -> bool:
-        """Whether nothing is under way any more, as seen from outside."""
+        """Whether nothing is under way any more, as seen from outside.
+
+        What is stopped or frozen has work before it that is not seen yet: what was sent to it meanwhile.
+        """
+        process = self.node.process
         return not (
-            self.asterisk.switch.channels
+            (process is not None and process.stopped)
+            or self.asterisk.loop.frozen
+            or self.asterisk.switch.channels
             or self.asterisk.switch.bridges
             or self.rows("SELECT 1 FROM request WHERE state IN ('queued', 'dialing', 'talking') LIMIT 1")
             or self.rows("SELECT 1 FROM leg WHERE state != 'settled' LIMIT 1")
