@@ -26,7 +26,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.database.backends import open_engine
 from stasis_callback.store.database.database import MIGRATIONS
 from stasis_callback.store.money.chain import lines_hash
@@ -226,7 +226,9 @@ class Writer:
         rate = self.stores.tariffs.match(self.account.tariff_id, NUMBER)
         assert rate is not None
         start_s = time.perf_counter()
-        assert self.stores.calls.open_leg(leg_id, self.request.id, "b", NUMBER, self.account, rate, COST)
+        assert self.stores.calls.open_leg(
+            leg_id, self.request.id, "b", Fare(self.account, NUMBER, rate), COST
+        )
         held_s = time.perf_counter()
         self.stores.calls.settle(
             leg_id, LegEnd(now_us, now_us + 61 * US_PER_S, Outcome.ANSWERED, 16, "events")

@@ -25,7 +25,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate, cost_micros, longest_s
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
@@ -71,7 +71,7 @@ class Shop:
             funds = stores.ledger.available_micros(self.account.book_id)
             seconds = longest_s(lambda t: cost_micros(price, t, now_us), funds, 180)
             hold = cost_micros(price, seconds, now_us)
-            assert stores.calls.open_leg(leg_id, self.request.id, "b", NUMBER, self.account, rate, hold)
+            assert stores.calls.open_leg(leg_id, self.request.id, "b", Fare(self.account, NUMBER, rate), hold)
         end = LegEnd(now_us, now_us + 61 * US_PER_S, Outcome.ANSWERED, 16, "events")
         assert stores.calls.settle(leg_id, end).amount_micros == 61_000
 

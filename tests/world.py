@@ -245,10 +245,10 @@ port = {s.email.port}
         """No channel, bridge, thread, hold or unpaid second is left; the ledger agrees with the call records."""
         with closing(self._ari()) as client:
             clean = wait_until(
-                lambda: not (client.channels.list() or client.bridges.list() or self._threads()),
+                lambda: not (client.channels.list() or client.bridges.list() or self.call_threads()),
                 timeout_s=1.0,
             )
-            assert clean, (client.channels.list(), client.bridges.list(), self._threads())
+            assert clean, (client.channels.list(), client.bridges.list(), self.call_threads())
         assert verify(self.stores.database, self.stores.tariffs) == []
         assert not self.fuses.violations, self.fuses.violations
         account = self.stores.accounts.named(number)
@@ -264,7 +264,7 @@ port = {s.email.port}
         return Clock().now_us()
 
     @staticmethod
-    def _threads() -> list[str]:
+    def call_threads() -> list[str]:
         return [thread.name for thread in threading.enumerate() if thread.name.startswith("call-")]
 
     def close(self) -> None:

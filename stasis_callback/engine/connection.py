@@ -10,11 +10,9 @@ import structlog
 from stasis_callback.ari.channels import Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
-from stasis_callback.core.outcomes import Outcome
 from stasis_callback.engine.funding import PaidLeg
 from stasis_callback.engine.legs import finish_leg
 from stasis_callback.engine.services import Services
-from stasis_callback.engine.settlement import end_of
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call, End
 from stasis_callback.ivr.prompts import NOTHING, Utterance
@@ -175,11 +173,6 @@ class Connection:
             # out first waits until it has left.
             self._quietly("bridge.not_left", lambda: bridge.remove(self.a.leg.id))
         self._quietly("bridge.not_destroyed", bridge.destroy)
-
-    @property
-    def outcome(self) -> Outcome:
-        """How leg B ended."""
-        return end_of(self.b.leg).outcome if self.b.leg.ended else Outcome.FAILED
 
     @property
     def ran_out(self) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -17,9 +17,10 @@ from stasis_callback.core.words import AccountTrouble, Ending, Refusal
 from stasis_callback.engine import login
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
+from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S
-from stasis_callback.engine.routing import FAILS_OVER, Way
+from stasis_callback.engine.routing import Way
 from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.ivr.call import Call, Leg
@@ -27,8 +28,8 @@ from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
 from stasis_callback.ivr.voice import voice
 from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import RequestView
-from stasis_callback.store.rates.book import RateView
 
 log = structlog.get_logger()
 
@@ -55,15 +56,12 @@ def apologise(services: Services, call: Call, request: RequestView, leg: Leg) ->
     Dialog(call, leg, "sorry").tell(said_by.say(Prompt.APOLOGY))
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a leg B is to go, at what price, and the trunks that are left to try."""
+    """A number that may be called: on what, and the trunks to try."""
 
-    number: str
-    rate: RateView
-    account: AccountView
-    ways: deque[Way]
-    attempts_left: int
+    fare: Fare
+    ways: Sequence[Way]
 
 
 class Conversation:
@@ -76,8 +74,8 @@ class Conversation:
         self._options = request.options
         self._a = a
         self._subscriber_id = request.subscriber_id
-        self._to: Destination
         self._tried = 0
+        """How many legs B were noted."""
         self._connected = 0
         self._dialog = Dialog(call, a.leg)
         self._voice = voice(services.sounds, self._options.language_list[0], self._options.brand)
@@ -114,14 +112,12 @@ class Conversation:
 
     def _connect_at_once(self) -> None:
         """Call the destination that came with the request; the greeting is said while it is being called."""
-        connection = self._authorise(self._request.destination)
-        greeting = NOTHING
-        if isinstance(connection, Connection):
-            said = self._balance(self._to.account) + self._duration(connection.longest_s)
-            greeting = self._voice.say(Prompt.SILENCE) + (
-                said if said.media else self._voice.say(Prompt.CALLING)
-            )
-        refusal = self._connect(connection, self._request.destination, greeting)
+
+        def greeting(connection: Connection) -> Utterance:
+            said = self._balance(self._account()) + self._duration(connection.longest_s)
+            return self._voice.say(Prompt.SILENCE) + (said if said.media else self._voice.say(Prompt.CALLING))
+
+        refusal = self._connect(self._request.destination, self._request.destination, greeting)
         if refusal:
             self._dialog.tell(self._voice.say(refusal))
         elif self._options.menu_afterwards:
@@ -211,34 +207,49 @@ class Conversation:
 
     def _call_destination(self, keyed: str) -> Prompt | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
-        connection = self._authorise(self._number(keyed))
-        if isinstance(connection, Connection):
+
+        def duration(connection: Connection) -> Utterance:
             self._dialog.say(self._duration(connection.longest_s))
-        return self._connect(connection, keyed)
+            return NOTHING
+
+        return self._connect(self._number(keyed), keyed, duration)
 
     def _connect(
-        self, connection: Connection | Prompt, asked_for: str, meanwhile: Utterance = NOTHING
+        self, number: str | Prompt, asked_for: str, announce: Callable[[Connection], Utterance]
     ) -> Prompt | None:
-        """Let the two talk; `meanwhile` is said while leg B is called. What to say when it did not come to that."""
-        if not isinstance(connection, Connection):
-            log.info(
-                "destination.refused",
-                call=self._request.id,
-                reason=connection,
-                number=numbers.mask(asked_for),
-            )
-            return connection
-        following: Connection | Prompt = connection
-        while isinstance(following, Connection):
-            connection = following
-            if self._dial(connection, meanwhile):
-                self._talk(connection)
-                return None
-            if connection.outcome not in FAILS_OVER:
-                break
-            log.info("leg.failed_over", leg=connection.b.leg.id)
-            following = self._next_way()
-        return _NOT_REACHED.get(connection.outcome, Prompt.NUMBER_UNREACHABLE)
+        """Call a number and let the two talk; what to say when it did not come to that.
+
+        `announce` is called before the first leg B is dialled; what it gives is said while leg B is being called.
+        """
+        to = self._destination(number)
+        if isinstance(to, Prompt):
+            return self._refused(to, asked_for)
+        meanwhile: Utterance | None = None
+
+        def dial(connection: Connection) -> bool:
+            nonlocal meanwhile
+            meanwhile = announce(connection) if meanwhile is None else meanwhile
+            return self._dial(connection, meanwhile)
+
+        tried = over_trunks(
+            to.ways,
+            self._options.trunk_attempts,
+            open_leg=lambda way, _: self._open(to.fare, way),
+            dial=dial,
+            leg_of=lambda connection: connection.b.leg,
+            may_go_on=lambda _: self._call.lost is None,
+        )
+        if tried.last is None:
+            no_funds = tried.why_not == "no_funds"
+            return self._refused(Prompt.NO_FUNDS if no_funds else Prompt.NUMBER_UNREACHABLE, asked_for)
+        if tried.answered:
+            self._talk(tried.last)
+            return None
+        return _NOT_REACHED.get(outcome_of(tried.last.b.leg), Prompt.NUMBER_UNREACHABLE)
+
+    def _refused(self, reason: Prompt, asked_for: str) -> Prompt:
+        log.info("destination.refused", call=self._request.id, reason=reason, number=numbers.mask(asked_for))
+        return reason
 
     def _dial(self, connection: Connection, meanwhile: Utterance) -> bool:
         """Call leg B; whether it was answered. When not, it is settled, and its hold is given back."""
@@ -263,8 +274,8 @@ class Conversation:
             return numbers.dialable(numbers.translate(rules, keyed)) or Prompt.NUMBER_INVALID
         return stored or Prompt.SPEED_DIAL_EMPTY
 
-    def _authorise(self, number: str | Prompt) -> Connection | Prompt:
-        """Rate, route and fund a destination; the leg, noted and paid for but not yet dialled, or why not."""
+    def _destination(self, number: str | Prompt) -> Destination | Prompt:
+        """Rate and route a number; why not, when it may not be called."""
         if isinstance(number, Prompt):
             return number
         stores, options = self._s.stores, self._options
@@ -278,36 +289,29 @@ class Conversation:
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS
         ways = self._s.router.ways(number, rate, account.currency, options)
-        if not ways:
-            return Prompt.DESTINATION_NOT_AVAILABLE
-        self._to = Destination(number, rate, account, deque(ways), options.trunk_attempts)
-        return self._next_way()
+        return Destination(Fare(account, number, rate), ways) if ways else Prompt.DESTINATION_NOT_AVAILABLE
 
-    def _next_way(self) -> Connection | Prompt:
-        """A leg to the destination over the best trunk that is left, noted and paid for but not yet dialled."""
-        request, to = self._request, self._to
-        while to.ways and to.attempts_left:
-            way = to.ways.popleft()
-            self._tried += 1
-            leg_id = request.leg_id("b", self._tried)
-            now_us = self._s.client.time.now_us()
-            leg = self._call.add(leg_id, is_a=False)
-            leg.dialed_at_us = now_us
-            try:
-                grant = self._s.funding.open_leg_b(
-                    leg_id, request, to.account, to.number, to.rate, self._a, now_us, way
-                )
-            except TrunkFull:
-                self._call.drop(leg)
-                continue
-            if grant is None:
-                self._call.drop(leg)
-                return Prompt.NO_FUNDS
-            to.attempts_left -= 1
-            b = PaidLeg(leg, to.rate, to.account.book_id, grant.held_s, now_us, setup_s_of(request))
-            endpoint = self._s.router.endpoint(to.number, way)
-            return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, endpoint)
-        return Prompt.NUMBER_UNREACHABLE
+    def _open(self, fare: Fare, way: Way) -> Connection | None:
+        """A leg B, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull."""
+        request = self._request
+        self._tried += 1
+        leg_id = request.leg_id("b", self._tried)
+        endpoint = way.dial_string(fare.number)
+        now_us = self._s.client.time.now_us()
+        leg = self._call.add(leg_id, is_a=False)
+        leg.dialed_at_us = now_us
+        try:
+            grant = self._s.funding.open_leg_b(
+                leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us
+            )
+        except TrunkFull:
+            self._call.drop(leg)
+            raise
+        if grant is None:
+            self._call.drop(leg)
+            return None
+        b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
+        return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, endpoint)
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":

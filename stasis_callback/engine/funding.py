@@ -22,10 +22,8 @@ from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.routing import Way
 from stasis_callback.ivr.call import Leg
-from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.calls.legs import LegView
+from stasis_callback.store.calls.legs import Fare, LegView
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
@@ -149,11 +147,9 @@ class Funding:
         self,
         leg_id: str,
         request: RequestView,
-        account: AccountView,
-        rate: RateView,
+        fare: Fare,
         wanted_s: int,
         now_us: int,
-        way: Way,
         *,
         first: bool = True,
     ) -> int:
@@ -167,19 +163,15 @@ class Funding:
         def open_it() -> int:
             if first and not self._stores.requests.attempt(request.id):
                 raise TakenBack
-            self._take(way, leg_id)
+            self._require_room(fare, leg_id)
             # What this leg holds already, when the answer to the commit was lost, pays for it again.
-            funds_micros = self._stores.ledger.funds_micros(account.book_id, leg_id)
-            price = rate.price
+            funds_micros = self._stores.ledger.funds_micros(fare.account.book_id, leg_id)
+            price = fare.rate.price
             funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
             if funded_s < price.shortest_paid_s:
                 raise _TakenMeanwhile
             hold = cost_micros(price, funded_s, now_us, slack_s)
-            number = request.leg_a_number
-            opened = self._stores.calls.open_leg(
-                leg_id, request.id, "a", number, account, rate, hold, way, dialed_at_us=now_us
-            )
-            if not opened:
+            if not self._stores.calls.open_leg(leg_id, request.id, "a", fare, hold, dialed_at_us=now_us):
                 raise _TakenMeanwhile
             return funded_s
 
@@ -220,22 +212,19 @@ class Funding:
         self,
         leg_id: str,
         request: RequestView,
-        account: AccountView,
-        number: str,
-        rate: RateView,
+        fare: Fare,
         a: PaidLeg,
         now_us: int,
-        way: Way,
     ) -> Grant | None:
         """Authorise leg B together with the rest of leg A; None when they cannot talk for a second.
 
-        `account` pays for leg B; leg A may be another's (PIN). Both holds are committed in one transaction, then leg
+        Leg A may be another account's (PIN). Both holds are committed in one transaction, then leg
         A's timer is moved. Raises TrunkFull.
         """
         held_s = a.funded_s
         try:
             for _ in range(PLANS):
-                plan = self._plan(request, account, rate, a, now_us)
+                plan = self._plan(request, fare, a, now_us)
                 if plan is None:
                     return None
                 if plan.a_s < a.funded_s:
@@ -244,13 +233,13 @@ class Funding:
                     a.arm()
 
                 def open_both(plan: _Plan = plan) -> bool:
-                    self._take(way, leg_id)
-                    books = (a.book_id, account.book_id)
+                    self._require_room(fare, leg_id)
+                    books = (a.book_id, fare.account.book_id)
                     self._stores.calls.lock(a.leg.id, books=books, request_id=request.id)
                     self._change(a, a.cost_micros(plan.a_s))
-                    hold_b = cost_micros(rate.price, plan.talk_s, now_us, setup_s_of(request))
+                    hold_b = cost_micros(fare.rate.price, plan.talk_s, now_us, setup_s_of(request))
                     if not self._stores.calls.open_leg(
-                        leg_id, request.id, "b", number, account, rate, hold_b, way, dialed_at_us=now_us
+                        leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us
                     ):
                         raise _TakenMeanwhile
                     return True
@@ -270,19 +259,17 @@ class Funding:
             a.funded_s = held_s
             a.try_arm()
 
-    def _plan(
-        self, request: RequestView, account: AccountView, rate: RateView, a: PaidLeg, now_us: int
-    ) -> _Plan | None:
+    def _plan(self, request: RequestView, fare: Fare, a: PaidLeg, now_us: int) -> _Plan | None:
         """How long both legs can be paid for as the funds are now; None when they cannot talk for a second."""
         options, setup_s, elapsed_s = request.options, setup_s_of(request), math.ceil(a.leg.elapsed_s())
-        limit_s, book_b = options.talk_limit_s, account.book_id
+        limit_s, price_b, book_b = options.talk_limit_s, fare.rate.price, fare.account.book_id
         whole_s = _cut(
             self._stores.database.read(
-                lambda: self._joint_s(a, elapsed_s, setup_s, rate.price, book_b, limit_s, now_us)
+                lambda: self._joint_s(a, elapsed_s, setup_s, price_b, book_b, limit_s, now_us)
             ),
             options,
         )
-        if whole_s < rate.price.shortest_paid_s:
+        if whole_s < price_b.shortest_paid_s:
             return None
         talk_s = min(whole_s, options.hold_slice_s)
         return _Plan(elapsed_s + setup_s + talk_s, talk_s, whole_s)
@@ -294,10 +281,11 @@ class Funding:
         except _TakenMeanwhile:
             return None
 
-    def _take(self, way: Way, leg_id: str) -> None:
+    def _require_room(self, fare: Fare, leg_id: str) -> None:
         """One more call on the trunk, before anything else of a transaction is locked. Raises TrunkFull."""
-        if way is not None and not self._stores.trunks.take(way.trunk, leg_id):
-            log.warning("trunk.full", trunk=way.trunk.name)
+        carrier = fare.carrier
+        if carrier is not None and not self._stores.trunks.has_room(carrier.trunk, leg_id):
+            log.warning("trunk.full", trunk=carrier.trunk.name)
             raise TrunkFull
 
     def longest_talk_s(self, a: PaidLeg, b: PaidLeg, options: CallOptions) -> int:

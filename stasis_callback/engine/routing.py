@@ -14,7 +14,6 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import require
 from stasis_callback.core.numbers import Rule, is_dialable, mask, parse_rules, translate
 from stasis_callback.core.options import CallOptions
-from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.routing import Margin, Offer, Ranked, rank
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tariffs import Tariffs
@@ -22,13 +21,24 @@ from stasis_callback.store.rates.trunks import Carrier, Trunks, TrunkView
 
 log = structlog.get_logger()
 
-FAILS_OVER = (Outcome.CONGESTION, Outcome.FAILED)
-"""Ends that are the trunk's and not the other side's: another trunk may do better. A number that one carrier calls
-unallocated (404) is not tried elsewhere: it is nearly always true, and costs the subscriber time.
-"""
 
-Way = Carrier | None
-"""How a leg goes out: over a chosen trunk, or (None) over the trunk of the settings."""
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a leg goes out: the PJSIP endpoint, what its trunk makes of a number, and what we pay for it.
+
+    `carrier` is None for the trunk of the settings: what that costs is not known.
+    """
+
+    endpoint: str
+    number_rules: tuple[Rule, ...] = ()
+    carrier: Carrier | None = None
+
+    def dial_string(self, number: str) -> str:
+        """The dial string for a number: `+?[0-9]{3,32}`, one trunk, nothing a caller could add to."""
+        require(is_dialable(number), "only 3 to 15 digits are ever dialled")
+        dialled = dialled_number(self.number_rules, number)
+        require(bool(dialled), "the trunk's number_rules leave nothing that can be dialled")
+        return f"PJSIP/{dialled}@{self.endpoint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +64,22 @@ class Router:
         self._trunks = trunks
         self._tariffs = tariffs
         self._clock = clock
-        self._trunk = trunk
-        self._number_rules = number_rules
+        self._settings_way = Way(trunk, number_rules)
 
     def ways(self, number: str, rate: RateView, currency: str, options: CallOptions) -> list[Way]:
         """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do."""
         trunks = self._trunks.all()
         if not trunks:
-            if _dial_string(self._number_rules, number):
-                return [None]
-            log.warning("route.none", number=mask(number), reasons={self._trunk: "number_rules"})
+            way = self._settings_way
+            if dialled_number(way.number_rules, number):
+                return [way]
+            log.warning("route.none", number=mask(number), reasons={way.endpoint: "number_rules"})
             return []
         considered = self.consider(trunks, number, rate, currency, options)
-        ways: list[Way] = [
-            Carrier(one.trunk, one.cost) for one in considered if one.cost is not None and not one.why_not
+        ways = [
+            Way(one.trunk.name, parse_rules(one.trunk.number_rules), Carrier(one.trunk, one.cost))
+            for one in considered
+            if one.cost is not None and not one.why_not
         ]
         if not ways:
             reasons = {one.trunk.name: one.why_not for one in considered}
@@ -84,7 +96,7 @@ class Router:
         for trunk in trunks:
             preference = trunk.preference_for(number)
             cost = self._tariffs.match(trunk.tariff_id, number)
-            dialled = _dial_string(parse_rules(trunk.number_rules), number)
+            dialled = dialled_number(parse_rules(trunk.number_rules), number)
             if not trunk.enabled or preference is None or cost is None or not dialled:
                 reasons = {
                     "disabled": not trunk.enabled,
@@ -101,18 +113,8 @@ class Router:
         ranked = rank(offers, rate.price, currency, margin, self._clock.now_us())
         return [Considered(*costs[r.offer.trunk], r, r.passed_over) for r in ranked] + out
 
-    def endpoint(self, number: str, way: Way = None) -> str:
-        """The dial string for a number: `+?[0-9]{3,15}`, one trunk, nothing a caller could add to."""
-        require(is_dialable(number), "only 3 to 15 digits are ever dialled")
-        trunk, rules = self._trunk, self._number_rules
-        if way is not None:
-            trunk, rules = way.trunk.name, parse_rules(way.trunk.number_rules)
-        dialled = _dial_string(rules, number)
-        require(bool(dialled), "the trunk's number_rules leave nothing that can be dialled")
-        return f"PJSIP/{dialled}@{trunk}"
 
-
-def _dial_string(rules: tuple[Rule, ...], number: str) -> str:
+def dialled_number(rules: tuple[Rule, ...], number: str) -> str:
     """What a trunk is to dial for a number: 3 to 32 digits after an optional `+` (a carrier's own prefix may come on
     top of E.164's 15); "" when its rules leave something else.
     """

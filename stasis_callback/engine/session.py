@@ -7,6 +7,7 @@ soon as Asterisk and the database answer again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -21,16 +22,14 @@ from stasis_callback.engine.admission.checks import account_trouble, funds_troub
 from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
+from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, journal_record, recheck
-from stasis_callback.engine.routing import FAILS_OVER, Way
+from stasis_callback.engine.routing import Way
 from stasis_callback.engine.services import Services
-from stasis_callback.engine.settlement import end_of
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
-from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.calls.legs import LegView
+from stasis_callback.store.calls.legs import Fare, LegView
 from stasis_callback.store.calls.requests import LONGEST_PAUSE_S, Again, RequestView
-from stasis_callback.store.rates.book import RateView
 
 log = structlog.get_logger()
 
@@ -51,6 +50,8 @@ class Session:
         self._s = services
         self._call = Call(services.client, services.watcher, lambda leg: recheck(services, self._call, leg))
         self._again: Again | None = None
+        self._endpoint = ""
+        """The dial string of the leg A that is opened."""
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """The link to Asterisk broke. Called by another thread."""
@@ -71,7 +72,7 @@ class Session:
 
         def resume() -> Ending:
             a = self._adopt(leg_a)
-            return self._converse(a) if self._answered(a.leg) else self._not_reached(_outcome_of(a.leg))
+            return self._converse(a) if self._answered(a.leg) else self._not_reached(outcome_of(a.leg))
 
         self._guarded(resume)
 
@@ -165,32 +166,34 @@ class Session:
         if rate is None:
             return Ending.DESTINATION_NOT_IN_TARIFF
         ways = self._s.router.ways(request.leg_a_number, rate, account.currency, options)
-        return self._try(ways, account, rate) if ways else Ending.NO_ROUTE
+        return self._try(ways, Fare(account, request.leg_a_number, rate)) if ways else Ending.NO_ROUTE
 
-    def _try(self, ways: Sequence[Way], account: AccountView, rate: RateView) -> Ending:
+    def _try(self, ways: Sequence[Way], fare: Fare) -> Ending:
         """Call leg A over one trunk after another, and talk to whoever answers."""
-        leg, tried = None, 0
-        for way in ways:
-            if tried == self.request.options.trunk_attempts:
-                break
-            try:
-                a = self._open(account, rate, way, tried)
-            except TrunkFull:
-                continue
-            if a is None:
-                return Ending.of_trouble(funds_trouble(self._s.stores, account.book_id))
-            leg, tried = a.leg, tried + 1
-            self._originate(a, way)
-            if self._answered(leg):
-                return self._converse(a)
-            if _outcome_of(leg) not in FAILS_OVER or self._taken_back():
-                break
-            if self._call.lost is not None:
-                break  # not the trunk failed: nobody would hear who answers on another
-            if not finish_leg(self._s, self._call, leg):
-                break
-            log.info("leg.failed_over", leg=leg.id)
-        return self._not_reached(_outcome_of(leg)) if leg else self._all_full()
+
+        def dial(a: PaidLeg) -> bool:
+            self._originate(a)
+            return self._answered(a.leg)
+
+        tried = over_trunks(
+            ways,
+            self.request.options.trunk_attempts,
+            open_leg=lambda way, number: self._open(fare, way, number),
+            dial=dial,
+            leg_of=lambda a: a.leg,
+            may_go_on=lambda a: self._may_go_on(a.leg),
+        )
+        if tried.answered and tried.last:
+            return self._converse(tried.last)
+        if tried.why_not == "no_funds":
+            return Ending.of_trouble(funds_trouble(self._s.stores, fare.account.book_id))
+        return self._not_reached(outcome_of(tried.last.leg)) if tried.last else self._all_full()
+
+    def _may_go_on(self, leg: Leg) -> bool:
+        """Whether another trunk may be tried: not for who takes it back, nor while nobody would hear who answers."""
+        if self._taken_back() or self._call.lost is not None:
+            return False
+        return finish_leg(self._s, self._call, leg)
 
     def _all_full(self) -> Ending:
         """No trunk has room: that is no attempt, so it is tried again until it would be too late to begin."""
@@ -201,19 +204,20 @@ class Session:
             self._again = Again(pause_s)
         return Ending.CONGESTION
 
-    def _open(self, account: AccountView, rate: RateView, way: Way, tried: int) -> PaidLeg | None:
+    def _open(self, fare: Fare, way: Way, number: int) -> PaidLeg | None:
         """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull, TakenBack.
 
-        An attempt that goes over several trunks has legs a1, a1.2, a1.3.
+        An attempt that goes over several trunks has legs a1, a1.2, a1.3: `number` counts them.
         """
         request, options = self.request, self.request.options
-        leg_id = request.leg_id("a", tried + 1)
+        leg_id = request.leg_id("a", number)
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
+        self._endpoint = way.dial_string(fare.number)
         leg = self._call.add(leg_id, is_a=True)
         leg.dialed_at_us = now_us = self._s.client.time.now_us()
         try:
             funded_s = self._s.funding.open_leg_a(
-                leg_id, request, account, rate, wanted_s, now_us, way, first=not tried
+                leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1
             )
         except (TrunkFull, TakenBack):
             self._call.drop(leg)
@@ -221,16 +225,16 @@ class Session:
         if not funded_s:
             self._call.drop(leg)
             return None
-        return PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
+        return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
-    def _originate(self, a: PaidLeg, way: Way) -> None:
+    def _originate(self, a: PaidLeg) -> None:
         """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then."""
         number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = True
-        started = self._ask_to_originate(a, way)
+        started = self._ask_to_originate(a)
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            started = self._ask_to_originate(a, way)
+            started = self._ask_to_originate(a)
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
         elif started is Started.UNKNOWN and not self._is_known(a.leg):
@@ -239,10 +243,10 @@ class Session:
             # Whoever took it back found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
-    def _ask_to_originate(self, a: PaidLeg, way: Way) -> Started:
+    def _ask_to_originate(self, a: PaidLeg) -> Started:
         options = self.request.options
         return self._s.client.channels.originate(
-            self._s.router.endpoint(self.request.leg_a_number, way),
+            self._endpoint,
             a.leg.id,
             app_args=("leg-a", self.request.id),
             caller_id=options.caller_id_a or self.request.dnis,
@@ -321,11 +325,6 @@ class Session:
             except (AriError, StoreUnavailable) as error:
                 log.warning("leg.not_adopted", leg=leg.id, error=str(error))
             self._call.wait(lambda: False, ADOPT_AGAIN_S)
-
-
-def _outcome_of(leg: Leg) -> Outcome:
-    """How an unanswered leg ended; of one whose end was not reported that is not known."""
-    return end_of(leg).outcome if leg.ended else Outcome.FAILED
 
 
 def attempts_for(outcome: Outcome, request: RequestView) -> int:

@@ -1,6 +1,6 @@
 """A POST that ends in time, whatever the receiver does.
 
-A time-out of urllib3 is for each read: a receiver that sends a byte now and then holds its sender for ever. Here all
+A time-out of requests is for each read: a receiver that sends a byte now and then holds its sender for ever. Here all
 reading of an answer ends at a deadline, which runs from when the connection was begun.
 """
 
@@ -11,9 +11,11 @@ import io
 import socket
 from collections.abc import Mapping
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import urllib3
+import requests
+from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
@@ -29,25 +31,32 @@ class Poster:
     """
 
     def __init__(self, at_once: int = 1) -> None:
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=DEADLINE_S)
-        self._http = urllib3.PoolManager(retries=False, timeout=timeout, maxsize=at_once)
-        self._http.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
+        self._session = requests.Session()
+        self._session.trust_env = False  # neither a proxy nor .netrc
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, _InTimeAdapter(pool_maxsize=at_once))
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> str:
         """Send it; "" when it was taken, else why not."""
         try:
             # Redirections are not followed: what was signed is for this address.
-            answer = self._http.request(
-                "POST", url, body=body, headers=headers, redirect=False, preload_content=False
+            answer = self._session.post(
+                url,
+                data=body,
+                headers=dict(headers),
+                allow_redirects=False,
+                stream=True,
+                timeout=(CONNECT_TIMEOUT_S, DEADLINE_S),
             )
             answer.close()
-        except urllib3.exceptions.HTTPError as error:
+        except requests.RequestException as error:
             return type(error).__name__
-        return "" if 200 <= answer.status < 300 else f"status {answer.status}"
+        return "" if 200 <= answer.status_code < 300 else f"status {answer.status_code}"
 
     def close(self) -> None:
         """Forget what is known of the receivers."""
-        self._http.clear()
+        self._session.close()
 
 
 class _Reading(io.RawIOBase):
@@ -98,3 +107,9 @@ class _Pool(HTTPConnectionPool):
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
+
+
+class _InTimeAdapter(HTTPAdapter):
+    def init_poolmanager(self, *words: Any, **options: Any) -> None:
+        super().init_poolmanager(*words, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}

@@ -64,12 +64,12 @@ TABLE = (
 )  # fmt: skip
 
 
-def _open(world: World, line: Line) -> list[AccountView]:
+def open_business(world: World, line: Line, **options: str) -> list[AccountView]:
     world.sells(
         Rate("420", first_price_micros=60_000, next_price_micros=60_000),
         Rate("44", first_price_micros=120_000, next_price_micros=120_000),
     )
-    world.access_number(**line.options)
+    world.access_number(**line.options | options)
     accounts = [world.account(number, **values) for number, values in line.accounts]
     if ANI in dict(line.accounts):
         world.stores.accounts.change(ANI, password="1ak45")
@@ -78,7 +78,7 @@ def _open(world: World, line: Line) -> list[AccountView]:
 
 @pytest.mark.parametrize("line", TABLE, ids=lambda line: line.name)
 def test_a_line_of_the_table(world: World, line: Line) -> None:
-    accounts = _open(world, line)
+    accounts = open_business(world, line)
     subscriber = world.phone(line.leg_a_number).answers()
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1.5)
     with world.running():

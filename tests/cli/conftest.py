@@ -11,7 +11,7 @@ from databases import Databases, migrated, server
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
@@ -127,7 +127,7 @@ def _open_leg(stores: Stores, request_id: str, side: str) -> str:
     rate = stores.tariffs.match(account.tariff_id, SUBSCRIBER)
     assert rate
     leg_id = f"{request_id}-{side}1"
-    assert stores.calls.open_leg(leg_id, request_id, side, SUBSCRIBER, account, rate, 200_000)  # type: ignore[arg-type]
+    assert stores.calls.open_leg(leg_id, request_id, side, Fare(account, SUBSCRIBER, rate), 200_000)  # type: ignore[arg-type]
     return leg_id
 
 

@@ -14,6 +14,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import Rate
 from stasis_callback.engine.ending import take_back
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Requests
 from stasis_callback.store.database.database import Database
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
@@ -75,7 +76,7 @@ def test_a_database_that_fails_at_the_commit_of_leg_b_leaves_no_leg_behind(world
         account = stores.accounts.named(ANI)
         rate = stores.tariffs.match(account.tariff_id, FRIEND)
         assert rate is not None
-        assert stores.calls.open_leg(f"{request.id}-b1", request.id, "b", FRIEND, account, rate, 1000)
+        assert stores.calls.open_leg(f"{request.id}-b1", request.id, "b", Fare(account, FRIEND, rate), 1000)
         subscriber.hang_up()
         world.finished()
         world.nothing_left()

@@ -14,6 +14,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.stores import open_stores
 
@@ -29,7 +30,7 @@ def take_holds(number: int, url: str, account: AccountView, request: RequestView
     assert rate is not None
     start.wait(60)
     granted = [
-        stores.calls.open_leg(f"{number}-{n}", request.id, "b", "44207", account, rate, 10)
+        stores.calls.open_leg(f"{number}-{n}", request.id, "b", Fare(account, "44207", rate), 10)
         for n in range(TRIES)
     ]
     stores.database.close()

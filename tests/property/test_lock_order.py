@@ -14,6 +14,7 @@ from stasis_callback.clock import wait_until
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.database.tables import bound_database
 
 pytestmark = pytest.mark.postgres
@@ -45,7 +46,9 @@ def talk(shop: Shop, n: int, payers: list[AccountView]) -> tuple[str, str]:
     rate = shop.stores.tariffs.find("standard", "44")
     assert rate is not None
     for leg_id, side, payer in ((f"{request_id}-a1", "a", payer_a), (f"{request_id}-b1", "b", payer_b)):
-        assert shop.stores.calls.open_leg(leg_id, request_id, side, "447700900123", payer, rate, 100_000)  # type: ignore[arg-type]
+        assert shop.stores.calls.open_leg(
+            leg_id, request_id, side, Fare(payer, "447700900123", rate), 100_000
+        )  # type: ignore[arg-type]
     return f"{request_id}-a1", f"{request_id}-b1"
 
 

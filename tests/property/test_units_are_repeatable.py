@@ -22,6 +22,7 @@ from stasis_callback.core.rating import Terms
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
@@ -73,7 +74,7 @@ def leg(shop: Shop, key: str, side: Any = "b") -> Callable[[], bool]:
     rate = shop.stores.tariffs.find("standard", "44")
     assert rate is not None
     return lambda: shop.stores.calls.open_leg(
-        f"leg-{key}", request.id, side, "447700900123", payer, rate, 2_000_000
+        f"leg-{key}", request.id, side, Fare(payer, "447700900123", rate), 2_000_000
     )
 
 
@@ -656,10 +657,10 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.trunks.change("trunk-1", preference=7)
 
 
-@case("Trunks.take")
+@case("Trunks.has_room")
 def _(shop: Shop) -> Act:
     trunk = shop.stores.trunks.change("trunk-1", calls_per_s=1)
-    return lambda: shop.stores.database.unit(lambda: shop.stores.trunks.take(trunk, ""))
+    return lambda: shop.stores.database.unit(lambda: shop.stores.trunks.has_room(trunk, ""))
 
 
 @case("Trunks.add_route")

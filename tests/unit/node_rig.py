@@ -12,7 +12,7 @@ from stasis_callback.ari.client import AriClient, AsteriskInfo
 from stasis_callback.clock import US_PER_S, Clock, wait_until
 from stasis_callback.core.errors import NotOurs
 from stasis_callback.engine.nodes import NodeKeeper
-from stasis_callback.store.calls.legs import Calls
+from stasis_callback.store.calls.legs import Calls, Fare
 from stasis_callback.store.calls.requests import Requests, RequestView
 from stasis_callback.store.node.nodes import Nodes
 
@@ -110,7 +110,7 @@ class Process:
         rate = self.stores.tariffs.match(account.tariff_id, number)
         assert rate is not None
         try:
-            assert self.stores.calls.open_leg(leg_id, request_id, "a", number, account, rate, 10_000)
+            assert self.stores.calls.open_leg(leg_id, request_id, "a", Fare(account, number, rate), 10_000)
         except NotOurs:
             return False
         return True

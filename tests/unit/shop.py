@@ -16,7 +16,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store import models
 from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.rates.tariffs import NewRate
@@ -91,7 +91,7 @@ class Shop:
         rate = self.stores.tariffs.match(account.tariff_id, "442071234567")
         assert rate is not None
         return self.stores.calls.open_leg(
-            leg_id, request.id, "b", "442071234567", account, rate, parse_amount(hold)
+            leg_id, request.id, "b", Fare(account, "442071234567", rate), parse_amount(hold)
         )
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:

@@ -22,6 +22,7 @@ from stasis_callback.clock import iso
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.money.chain import lines_hash
 from stasis_callback.store.rates.tariffs import NewRate
@@ -61,7 +62,7 @@ def do_business(shop: Shop) -> None:
     assert cost
     assert rate
     carrier = Carrier(trunk, cost)
-    assert stores.calls.open_leg("t1", request.id, "b", "442071234567", account, rate, 500_000, carrier)
+    assert stores.calls.open_leg("t1", request.id, "b", Fare(account, "442071234567", rate, carrier), 500_000)
     stores.calls.settle("t1", talked(20))
     stores.requests.answered(other_request)
     stores.requests.finish(other_request.id, "completed")

@@ -16,7 +16,7 @@ from shop import NOON_US, Shop
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput, NodeAlive, NotOurs, StoreUnavailable
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.calls.legs import Calls
+from stasis_callback.store.calls.legs import Calls, Fare
 from stasis_callback.store.calls.requests import Again, Requests
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.name_locks import NameLock, SessionLock, name_lock, taken_names
@@ -303,7 +303,7 @@ def test_a_call_of_another_node_is_changed_by_nobody_else(shop: Shop, node: Call
         lambda: other.requests.retry(request, Again(1), outcome="busy"),
         lambda: other.requests.put_back(request),
         lambda: other.requests.finish(request.id, "completed"),
-        lambda: other.calls.open_leg("leg", request.id, "a", "442071234567", account, rate, 100),
+        lambda: other.calls.open_leg("leg", request.id, "a", Fare(account, "442071234567", rate), 100),
     ]
     for act in acts:
         with pytest.raises(NotOurs):

@@ -16,6 +16,7 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, Rate, Terms, cost_micros
 from stasis_callback.core.routing import COMPARED_TALK_S, Margin, Offer, rank
 from stasis_callback.engine.routing import Router
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.rates.trunks import Carrier, TrunkView
 
@@ -120,7 +121,7 @@ def ways(shop: Shop, number: str = NUMBER, **options: str) -> list[str]:
     assert rate is not None
     router = Router(shop.stores.trunks, shop.stores.tariffs, SetClock(), "settings")
     found = router.ways(number, rate, "USD", CallOptions.parse(options))
-    return [way.trunk.name if way else "settings" for way in found]
+    return [way.endpoint for way in found]
 
 
 def test_without_trunks_the_one_of_the_settings_carries_everything(shop: Shop) -> None:
@@ -162,11 +163,11 @@ def leg(shop: Shop, leg_id: str, trunk: TrunkView) -> bool:
     assert rate is not None
     assert cost is not None
     with shop.stores.database.transaction():
-        if not shop.stores.trunks.take(trunk, leg_id):
+        if not shop.stores.trunks.has_room(trunk, leg_id):
             return False
         (request,) = shop.stores.requests.newest()
         return shop.stores.calls.open_leg(
-            leg_id, request.id, "b", NUMBER, account, rate, 1, Carrier(trunk, cost)
+            leg_id, request.id, "b", Fare(account, NUMBER, rate, Carrier(trunk, cost)), 1
         )
 
 

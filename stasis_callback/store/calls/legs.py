@@ -34,6 +34,19 @@ Source = Literal["events", "cel", "estimated"]
 
 
 @dataclass(frozen=True, slots=True)
+class Fare:
+    """On what a leg is called: who pays, where to, at what price, and over whose trunk.
+
+    `carrier` is the trunk and what we pay for it; None for the trunk of the settings.
+    """
+
+    account: AccountView
+    number: str
+    rate: RateView
+    carrier: Carrier | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LegView:
     """A leg that is not settled yet."""
 
@@ -101,18 +114,18 @@ _OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_
 _ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
 _OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
 _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
-    RETURNING account_id, side, request_id"""
+    RETURNING account_id, side, request_id, (SELECT triggered_by FROM request WHERE request.id = leg.request_id)"""
 _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
     leg.dialed_at_us, leg.answered_at_us, account.number, book.currency,
-    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency
-    FROM leg JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.triggered_by
+    FROM leg JOIN request ON request.id = leg.request_id
+    JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
     WHERE leg.id = ? FOR NO KEY UPDATE OF leg"""
 
-_KNOWN_LEG = (
-    """SELECT leg.request_id, hold.state FROM leg LEFT JOIN hold ON hold.leg_id = leg.id WHERE leg.id = ?"""
-)
-_MINE = "SELECT triggered_by FROM request WHERE id = ? AND incarnation = ? FOR NO KEY UPDATE"
+_MINE = """SELECT request.triggered_by, leg.request_id, hold.state FROM request
+    LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
+    WHERE request.id = ? AND request.incarnation = ? FOR NO KEY UPDATE OF request"""
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
 _USED = (
     "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
@@ -138,6 +151,7 @@ class _LockedLeg(NamedTuple):
     cost_terms_id: int | None
     trunk: str | None
     cost_currency: str | None
+    trigger: str
 
 
 _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account", "trunk"))
@@ -176,29 +190,24 @@ class Calls:
         leg_id: str,
         request_id: str,
         side: Side,
-        number: str,
-        payer: AccountView,
-        rate: RateView,
+        fare: Fare,
         hold_micros: int,
-        carrier: Carrier | None = None,
         *,
         dialed_at_us: int | None = None,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
 
         Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
-        `carrier` is the trunk it goes over and what we pay for it; None for the trunk of the settings.
         `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
         another node has taken the call over.
         """
-        # Locked, so that it is not taken over before the commit. What it says is read below: it travels along.
-        mine = run(_MINE, request_id, self._me.incarnation)
-        known = run(_KNOWN_LEG, leg_id).fetchone()
-        trigger = mine.fetchone()
-        if trigger is None:
+        # Locked, so that it is not taken over before the commit.
+        mine = one(_MINE, leg_id, request_id, self._me.incarnation)
+        if mine is None:
             raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
-        if known is not None:
-            require(known[0] == request_id and known[1] == HoldState.OPEN, f"leg {leg_id} was used before")
+        trigger, known_of, hold_state = mine
+        if known_of is not None:
+            require(known_of == request_id and hold_state == HoldState.OPEN, f"leg {leg_id} was used before")
             return True
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
         insert(
@@ -206,18 +215,18 @@ class Calls:
             id=leg_id,
             request_id=request_id,
             side=side,
-            number=number,
-            account_id=payer.id,
-            rate_id=rate.id,
-            terms_id=rate.terms_id,
+            number=fare.number,
+            account_id=fare.account.id,
+            rate_id=fare.rate.id,
+            terms_id=fare.rate.terms_id,
             state=LegState.DIALING.value,
             dialed_at_us=now_us,
-            **_carried(carrier),
+            **_carried(fare.carrier),
         )
-        held = self._ledger.hold(leg_id, payer.book_id, hold_micros)
+        held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
-        elif side == "b" and trigger[0] == "web":
+        elif side == "b" and trigger == "web":
             note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
@@ -227,9 +236,9 @@ class Calls:
         leg = one(_ANSWERED, answered_at_us, leg_id)
         if leg is None:
             return
-        account_id, side, request_id = leg
+        account_id, side, request_id, trigger = leg
         self._used(account_id, answered_at_us)
-        if side == "b":
+        if side == "b" and trigger == "web":
             note_step(request_id, Step.CONNECTED, self._clock.now_us())
 
     @staticmethod
@@ -255,7 +264,7 @@ class Calls:
         """Note a leg as settled."""
         now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
         run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
-        if leg.side == "b":
+        if leg.side == "b" and leg.trigger == "web":
             note_step(leg.request_id, Step.SECOND_ENDED, now_us)
 
     def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:

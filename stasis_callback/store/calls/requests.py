@@ -47,7 +47,8 @@ _ANSWERED = """UPDATE request SET state = 'talking'
     WHERE id = ? AND claims = ? AND incarnation = ? AND state = 'dialing' RETURNING 1"""
 _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
     WHERE id = ? AND claims = ? AND incarnation = ? AND state IN ('dialing', 'talking')
-    AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled') RETURNING 1"""
+    AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
+    RETURNING triggered_by"""
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
 _RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?"
 _TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing', 'talking')"
@@ -389,9 +390,12 @@ class Requests:
         With `claims` nothing happens when it was claimed anew since.
         """
         now_us = self._clock.now_us()
-        if claims is not None and changed(_DONE, outcome, now_us, request_id, claims, self._me.incarnation):
-            note_step(request_id, Step.ENDED, now_us)
-            return
+        if claims is not None:
+            done = one(_DONE, outcome, now_us, request_id, claims, self._me.incarnation)
+            if done is not None:
+                if done[0] == "web":
+                    note_step(request_id, Step.ENDED, now_us)
+                return
         if claims not in (None, request_now(request_id).claims):
             return
         open_legs = Leg.select().where(Leg.request == request_id, Leg.state != LegState.SETTLED)

@@ -28,7 +28,10 @@ from stasis_callback.store.money.views import LockedHold, Record, Settlement, St
 DAY_US = 86_400 * US_PER_S
 
 _FREE = """SELECT balance_micros - held_micros + credit_limit_micros,
-    daily_cap_micros, held_micros, spent_day, spent_micros FROM book WHERE id = ?"""
+    daily_cap_micros, held_micros, spent_day, spent_micros,
+    (SELECT COALESCE(SUM(hold.amount_micros), 0) FROM hold
+     WHERE hold.leg_id IN (?, ?) AND hold.book_id = book.id AND hold.state = 'open')
+    FROM book WHERE id = ?"""
 _RESERVE = """UPDATE book SET held_micros = held_micros + ?
     WHERE id = ? AND balance_micros - held_micros + credit_limit_micros >= ?
     AND (daily_cap_micros IS NULL
@@ -48,8 +51,6 @@ _CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
 _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us,
     book_id, link, balance_micros, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ENTRY = "SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT) FROM transfer WHERE key = ?"
-_HELD = """SELECT COALESCE(SUM(amount_micros), 0) FROM hold
-    WHERE leg_id IN (?, ?) AND book_id = ? AND state = 'open'"""
 _OPEN_HOLD = "SELECT amount_micros, state, book_id FROM hold WHERE leg_id = ? FOR NO KEY UPDATE"
 
 
@@ -64,18 +65,26 @@ class Ledger:
 
     def available_micros(self, book_id: int) -> int:
         """What can still be held: the free funds, or what today's cap leaves. Certain only inside a transaction."""
-        free, left_today = self._free(book_id)
-        return free if left_today is None else min(free, left_today)
+        return self.funds_micros(book_id)
 
     def capped(self, book_id: int) -> bool:
         """Whether it is today's cap, and not the funds, that limits what can be held."""
-        free, left_today = self._free(book_id)
+        free, left_today, _ = self._free(book_id)
         return left_today is not None and left_today < free
 
-    def _free(self, book_id: int) -> tuple[int, int | None]:
-        """The free funds, and what today's cap leaves (None without one)."""
-        free, cap, held, day, spent = self._database.read(lambda: one(_FREE, book_id))
-        return free, None if cap is None else cap - held - (spent if day == self._today() else 0)
+    @read
+    def funds_micros(self, book_id: int, *leg_ids: str) -> int:
+        """What can be spent on up to two legs: what can still be held of a book, and what is held of it for them."""
+        free, left_today, held = self._free(book_id, *leg_ids)
+        return (free if left_today is None else min(free, left_today)) + held
+
+    def _free(self, book_id: int, *leg_ids: str) -> tuple[int, int | None, int]:
+        """The free funds, what today's cap leaves (None without one), and what is held of the book for these legs."""
+        first, last = (leg_ids[0], leg_ids[-1]) if leg_ids else ("", "")
+        row = self._database.read(lambda: one(_FREE, first, last, book_id))
+        free, cap, held, day, spent, for_these = row
+        left_today = None if cap is None else cap - held - (spent if day == self._today() else 0)
+        return free, left_today, int(for_these)
 
     @unit
     def hold(self, leg_id: str, book_id: int, amount_micros: int) -> bool:
@@ -118,12 +127,6 @@ class Ledger:
         """The amount of a leg's open hold; 0 when it has none."""
         row = one("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id)
         return int(row[0]) if row else 0
-
-    @read
-    def funds_micros(self, book_id: int, *leg_ids: str) -> int:
-        """What can be spent on up to two legs: what can still be held of a book, and what is held of it for them."""
-        (held_micros,) = one(_HELD, leg_ids[0], leg_ids[-1], book_id)
-        return self.available_micros(book_id) + int(held_micros)
 
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back

@@ -158,7 +158,7 @@ class Trunks:
         by_name(Trunk, name, "trunk")
         return next(trunk for trunk in self.all() if trunk.name == name)
 
-    def take(self, trunk: TrunkView, leg_id: str) -> bool:
+    def has_room(self, trunk: TrunkView, leg_id: str) -> bool:
         """Within the transaction that notes a leg: whether the trunk can carry it beside all others.
 
         Asked under a lock of the trunk's name, so that any number of processes stay within its limits.
