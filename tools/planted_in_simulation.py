@@ -40,11 +40,17 @@ PUT_BACK = (
                 "            a.funded_s = held_s\n            a.try_arm()",
                 "            a.funded_s = held_s\n            a.arm()",
             ),
+            ("ari/rest.py", "again = error.untouched or (", "again = False and ("),
             (
                 "engine/conversation.py",
-                "                self._call.drop(leg)\n                continue\n",
-                "                self._call.drop(leg)\n                continue\n"
-                "            except Exception:\n                self._call.drop(leg)\n                raise\n",
+                "        except TrunkFull:\n            self._call.drop(leg)\n            raise\n",
+                "        except Exception:\n            self._call.drop(leg)\n            raise\n",
+            ),
+            (
+                "store/calls/requests.py",
+                "    AND NOT EXISTS (SELECT 1 FROM leg"
+                " WHERE leg.request_id = request.id AND leg.state <> 'settled')\n",
+                "",
             ),
             ("engine/closing.py", "        _compare(services, call, request.id)\n", ""),
             (
