@@ -174,7 +174,10 @@ class Session:
             if a is None:
                 return Ending.of_trouble(funds_trouble(self._s.stores, account.book_id))
             leg, tried = a.leg, tried + 1
-            self._originate(a, way)
+            if not self._originate(a, way):
+                # As if it had not begun. It is claimed again when the link is back; nobody has seen an attempt.
+                self._again = Again(None, uncounted=tried == 1)
+                return Ending.NOT_DIALED
             if self._answered(leg):
                 return self._converse(a)
             if _outcome_of(leg) not in FAILS_OVER or self._taken_back():
@@ -217,14 +220,21 @@ class Session:
             return None
         return PaidLeg(leg, rate, account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
-    def _originate(self, a: PaidLeg, way: Way) -> None:
-        """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then."""
+    def _originate(self, a: PaidLeg, way: Way) -> bool:
+        """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
+
+        False when it was not asked, because the link is down: who answers would be dropped.
+        """
         number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = True
         started = self._ask_to_originate(a, way)
+        if started is Started.UNHEARD:
+            a.leg.requested = False
+            return False
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            started = self._ask_to_originate(a, way)
+            again = self._ask_to_originate(a, way)
+            started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
         elif started is Started.UNKNOWN and not self._is_known(a.leg):
@@ -232,6 +242,7 @@ class Session:
         if self._taken_back():
             # Whoever took it back found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
+        return True
 
     def _ask_to_originate(self, a: PaidLeg, way: Way) -> Started:
         options = self.request.options
@@ -243,6 +254,7 @@ class Session:
             # With few funds the ringing must not outlast the timer, which counts from now.
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
+            heard=lambda: self._s.watcher.connected,
         )
 
     def _is_known(self, leg: Leg) -> bool:

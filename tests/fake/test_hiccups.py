@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from world import ANI, CHEAP, FRIEND, SECOND_TRUNK, World
 
+from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import Rate
@@ -339,6 +340,26 @@ def test_asterisk_dies_while_leg_a_rings_and_the_subscriber_is_called_again(
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
+
+
+def test_nobody_is_called_while_the_link_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asterisk may be back from a restart before the link is: who answered then would be dropped."""
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    deaf = threading.Event()
+    monkeypatch.setattr(
+        AriLink, "connected", property(lambda link: bool(link.connection) and not deaf.is_set())
+    )
+    with world.running():
+        deaf.set()
+        world.rings()
+        world.until(lambda: bool(world.events("call.ended")))
+        assert not subscriber.calls
+        deaf.clear()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 1, 1)
+    assert {xdr.outcome for xdr in world.xdrs().values()} == {"not_dialed", "answered"}
 
 
 # --- the queue -----------------------------------------------------------------------------------------------------
