@@ -163,6 +163,24 @@ def test_an_originate_slower_than_our_patience_calls_once(world: World, fake: Fa
     assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 1, 1)
 
 
+def test_an_originate_done_when_its_call_is_over_rings_nobody_for_long(
+    world: World, fake: FakeAsterisk
+) -> None:
+    """Asterisk holds it back while it does what is asked later. Nobody would talk to who answers."""
+    object.__setattr__(world.settings.ari, "request_timeout_s", 1.0)
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=0.5)
+    fake.faults.delay(r"^/channels/[0-9a-f]+-a1$", 6.0, count=1)
+    with world.running():
+        world.rings()
+        (request,) = world.finished()
+        subscriber.forget()
+        stray = subscriber.wait_for("ended", call=2)
+        world.nothing_left()
+    assert (request.outcome, request.attempts, stray.answered_at_us) == ("hung_up", 1, None)
+    assert len(world.xdrs()) == 1
+
+
 @pytest.mark.parametrize("path", [r"/play/.*-p2", r"/play/.*-p3"])
 @pytest.mark.parametrize("hiccup", ["503", "answer lost"])
 def test_a_prompt_that_fails_once_does_not_end_the_conversation(
