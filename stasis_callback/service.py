@@ -12,7 +12,7 @@ from stasis_callback import process
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
-from stasis_callback.ari.events import ChannelSnapshot, Event, StasisStart
+from stasis_callback.ari.events import ChannelSnapshot, ChannelStateChange, Dial, Event, StasisStart
 from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
@@ -249,19 +249,32 @@ class Service:
     # --- called by the link ------------------------------------------------------------------------------------
 
     def _on_unwatched(self, event: Event) -> None:
-        if not isinstance(event, StasisStart):
-            return
-        if event.args[:1] == (INCOMING,):
+        if isinstance(event, StasisStart) and event.args[:1] == (INCOMING,):
             self._triggers.submit(partial(self._missed_calls.handle, event.channel, event.args))
-        elif self.reconciled and not self.dialer.works_on(event.args[-1] if event.args else ""):
-            # A leg of ours that answers after its call was given up: nobody would talk to it. One of before a
-            # restart is not stray: recovery is about to take it over.
-            self._triggers.submit(partial(self._hang_up_stray, event.channel.id))
+        elif not self.reconciled or event.channel_id is None:
+            pass  # a leg of before a restart is not stray: recovery is about to take it over
+        elif isinstance(event, StasisStart) and not self.dialer.works_on(
+            event.args[-1] if event.args else ""
+        ):
+            # A leg of ours that answers after its call was given up: nobody would talk to it.
+            self._triggers.submit(partial(self._hang_up_stray, event.channel_id))
+        elif isinstance(event, StasisStart | ChannelStateChange | Dial) and "-" in event.channel_id:
+            self._triggers.submit(partial(self._hang_up_settled, event.channel_id))
+
+    def _hang_up_settled(self, channel_id: str) -> None:
+        """End a leg that lives although it is settled: Asterisk called it when nobody waited for that any more."""
+        try:
+            is_over = bool(self.stores.calls.settled([channel_id]))
+        except StoreUnavailable as error:
+            log.warning("leg.stray_not_ended", leg=channel_id, error=str(error))
+            return
+        if is_over:
+            self._hang_up_stray(channel_id)
 
     def _hang_up_stray(self, channel_id: str) -> None:
-        log.warning("leg.stray", leg=channel_id)
         try:
-            self.client.channel(channel_id).hang_up()
+            if self.client.channel(channel_id).hang_up():
+                log.warning("leg.stray", leg=channel_id)
         except AriError as error:
             log.warning("leg.stray_not_ended", leg=channel_id, error=str(error))
 
@@ -292,11 +305,17 @@ class Service:
         """Recover calls that nobody works on, end legs and bridges of ours that belong to none; the channels."""
         channels = self.client.channels.list()
         self.dialer.recover_orphans({channel.id: channel for channel in channels})
-        for channel in channels:
-            if channel.app == self.client.app and channel.app_args[:1] in (("leg-a",), ("leg-b",)):
-                request_id = channel.app_args[-1]
-                if not self.dialer.works_on(request_id) and not self._is_open(request_id):
-                    self._hang_up_stray(channel.id)
+        legs = [
+            channel
+            for channel in channels
+            if channel.app == self.client.app and channel.app_args[:1] in (("leg-a",), ("leg-b",))
+        ]
+        settled = self.stores.calls.settled([leg.id for leg in legs]) if legs else ()
+        for leg in legs:
+            request_id = leg.app_args[-1]
+            is_ours = self.dialer.works_on(request_id) or self._is_open(request_id)
+            if leg.id in settled or not is_ours:
+                self._hang_up_stray(leg.id)
         return channels
 
     def _is_open(self, request_id: str) -> bool:

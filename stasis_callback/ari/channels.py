@@ -47,8 +47,14 @@ class Started(Enum):
     """A channel with this id is alive: an earlier request with the same id was carried out."""
     REFUSED = "refused"
     """No such endpoint, the trunk is known to be unreachable, or Asterisk is away: no channel came into being."""
+    UNHEARD = "unheard"
+    """Nothing was asked: there is no link, so nobody would hear who answers."""
     UNKNOWN = "unknown"
     """Asterisk was asked and did not answer: it may do it yet. Whoever asked looks for the channel, then decides."""
+
+
+class _NobodyHears(AriUnavailable):
+    """Nothing was asked, because the answer to the call would go unheard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +205,27 @@ class Channels:
         caller_id: str,
         ring_timeout_s: int,
         variables: Mapping[str, str],
+        heard: Callable[[], bool] = lambda: True,
     ) -> Started:
         """Call `endpoint`; when it answers, the channel enters our application with `app_args`.
 
         Answered while the application is away it is hung up again (it fails closed). `variables` are in force
-        while it rings: `{"TIMEOUT(absolute)": "60"}` includes the ringing. ValueError for unsafe arguments.
+        while it rings: `{"TIMEOUT(absolute)": "60"}` includes the ringing. Asterisk is asked only while `heard` says
+        that events come in. ValueError for unsafe arguments.
         """
         if not caller_id.isprintable():
             raise ValueError("a caller id must be printable")
         body = self._new(endpoint, app_args, {**variables, **NO_FORWARD})
         body |= {"callerId": caller_id, "timeout": ring_timeout_s}
+
+        def if_heard() -> dict[str, Any]:
+            # At each try: Asterisk may be back from a restart before the link is.
+            if not heard():
+                raise _NobodyHears(0, "there is no link to Asterisk", untouched=True)
+            return body
+
         # Not again by itself: an Asterisk that was restarted meanwhile would ring the phone a second time.
-        return self._start((channel_id,), body, channel_id, repeatable=False)
+        return self._start((channel_id,), if_heard, channel_id, repeatable=False)
 
     def create(
         self,
@@ -233,10 +248,17 @@ class Channels:
         return self._start(("create",), body, channel_id, repeatable=True)
 
     def _start(
-        self, path: Sequence[str], body: dict[str, Any], channel_id: str, *, repeatable: bool
+        self,
+        path: Sequence[str],
+        body: dict[str, Any] | Callable[[], dict[str, Any]],
+        channel_id: str,
+        *,
+        repeatable: bool,
     ) -> Started:
         try:
             reply = self.rest.send("POST", "channels", *path, content=body, repeatable=repeatable)
+        except _NobodyHears:
+            return Started.UNHEARD
         except AriUnavailable as error:
             if error.untouched:
                 return Started.REFUSED

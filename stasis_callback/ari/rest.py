@@ -111,7 +111,8 @@ class Rest:
 
         A `repeatable` request is also sent again when the connection broke under it (Asterisk closes idle ones
         after 15 s). By default that is everything but POST; a POST must only say so when a second one is harmless.
-        `params` may be a function, for what must be right at the moment it is sent.
+        `params` and `content` may be functions, for what must be right at the moment it is sent; one that raises
+        `AriUnavailable` keeps it from being sent now.
         Raises `AriUnavailable` when there was no answer.
         """
         url = "/".join([self.base, *(part if _PLAIN(part) else quote(part, safe="") for part in path)])
@@ -121,7 +122,7 @@ class Rest:
         broken_once = False
         for pause_s in (*PAUSES_S, PAUSES_S[-1], PAUSES_S[-1]):
             try:
-                return self._once(method, url, params() if callable(params) else params, content)
+                return self._once(method, url, _now(params), _now(content))
             except AriUnavailable as error:
                 again = error.untouched or (repeatable and not broken_once and isinstance(error, _Broken))
                 broken_once = broken_once or isinstance(error, _Broken)
@@ -129,7 +130,7 @@ class Rest:
                     raise
                 if error.untouched:
                     self._clock.inbox().get(pause_s)
-        return self._once(method, url, params() if callable(params) else params, content)
+        return self._once(method, url, _now(params), _now(content))
 
     def _once(self, method: str, url: str, params: Mapping[str, str] | None, content: object) -> Reply:
         free = self._free_for_ends if method == "DELETE" else self._free_connections
@@ -198,6 +199,10 @@ class Rest:
     def close(self) -> None:
         """Close the idle connections."""
         self._http.close()
+
+
+def _now(value: Any) -> Any:
+    return value() if callable(value) else value
 
 
 def checked(value: str, pattern: re.Pattern[str], what: str) -> str:

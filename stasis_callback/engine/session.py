@@ -38,6 +38,10 @@ START_REPORT_S = 1.0
 ADOPT_AGAIN_S = 2.0
 
 
+class NobodyHears(Exception):
+    """Asterisk was not asked to call: there is no link to it, and nobody would hear who answers."""
+
+
 class Session:
     """The callback of one request."""
 
@@ -175,14 +179,20 @@ class Session:
             self._originate(a)
             return self._answered(a.leg)
 
-        tried = over_trunks(
-            ways,
-            self.request.options.trunk_attempts,
-            open_leg=lambda way, number: self._open(fare, way, number),
-            dial=dial,
-            leg_of=lambda a: a.leg,
-            may_go_on=lambda a: self._may_go_on(a.leg),
-        )
+        try:
+            tried = over_trunks(
+                ways,
+                self.request.options.trunk_attempts,
+                open_leg=lambda way, number: self._open(fare, way, number),
+                dial=dial,
+                leg_of=lambda a: a.leg,
+                may_go_on=lambda a: self._may_go_on(a.leg),
+            )
+        except NobodyHears:
+            # As if it had not begun. It is claimed again when the link is back; nobody has seen an attempt.
+            only = all(self.request.leg_number(leg.id) == 1 for leg in self._call.legs)
+            self._again = Again(None, uncounted=only)
+            return Ending.NOT_DIALED
         if tried.answered and tried.last:
             return self._converse(tried.last)
         if tried.why_not == "no_funds":
@@ -228,13 +238,20 @@ class Session:
         return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
     def _originate(self, a: PaidLeg) -> None:
-        """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then."""
+        """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
+
+        Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
+        """
         number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = True
         started = self._ask_to_originate(a)
+        if started is Started.UNHEARD:
+            a.leg.requested = False
+            raise NobodyHears
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            started = self._ask_to_originate(a)
+            again = self._ask_to_originate(a)
+            started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
         elif started is Started.UNKNOWN and not self._is_known(a.leg):
@@ -253,6 +270,7 @@ class Session:
             # With few funds the ringing must not outlast the timer, which counts from now.
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
+            heard=lambda: self._s.watcher.connected,
         )
 
     def _is_known(self, leg: Leg) -> bool:

@@ -72,6 +72,10 @@ class LinkRestored:
 class Watcher(Protocol):
     """Routes the events of a channel (`AriLink`)."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether events are coming in now."""
+
     def watch(self, channel_id: str, put: Callable[[Event], None]) -> None:
         """Send every event of this channel to `put` from now on."""
 

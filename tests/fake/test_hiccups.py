@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from world import ANI, CHEAP, FRIEND, SECOND_TRUNK, World
 
+from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import Rate
@@ -161,6 +162,24 @@ def test_an_originate_slower_than_our_patience_calls_once(world: World, fake: Fa
         (request,) = world.finished()
         world.nothing_left()
     assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 1, 1)
+
+
+def test_an_originate_done_when_its_call_is_over_rings_nobody_for_long(
+    world: World, fake: FakeAsterisk
+) -> None:
+    """Asterisk holds it back while it does what is asked later. Nobody would talk to who answers."""
+    object.__setattr__(world.settings.ari, "request_timeout_s", 1.0)
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=0.5)
+    fake.faults.delay(r"^/channels/[0-9a-f]+-a1$", 6.0, count=1)
+    with world.running():
+        world.rings()
+        (request,) = world.finished()
+        subscriber.forget()
+        stray = subscriber.wait_for("ended", call=2)
+        world.nothing_left()
+    assert (request.outcome, request.attempts, stray.answered_at_us) == ("hung_up", 1, None)
+    assert len(world.xdrs()) == 1
 
 
 @pytest.mark.parametrize("path", [r"/play/.*-p2", r"/play/.*-p3"])
@@ -340,6 +359,26 @@ def test_asterisk_dies_while_leg_a_rings_and_the_subscriber_is_called_again(
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
+
+
+def test_nobody_is_called_while_the_link_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asterisk may be back from a restart before the link is: who answered then would be dropped."""
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    deaf = threading.Event()
+    monkeypatch.setattr(
+        AriLink, "connected", property(lambda link: bool(link.connection) and not deaf.is_set())
+    )
+    with world.running():
+        deaf.set()
+        world.rings()
+        world.until(lambda: bool(world.events("call.ended")))
+        assert not subscriber.calls
+        deaf.clear()
+        (request,) = world.finished()
+        world.nothing_left()
+    assert (request.outcome, request.attempts, len(subscriber.calls)) == ("hung_up", 1, 1)
+    assert {xdr.outcome for xdr in world.xdrs().values()} == {"not_dialed", "answered"}
 
 
 # --- the queue -----------------------------------------------------------------------------------------------------

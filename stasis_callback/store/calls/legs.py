@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, NamedTuple
 
@@ -338,6 +338,12 @@ class Calls:
         """Legs that are not settled, of one request or of all."""
         rows = every(_OPEN_OF, request_id) if request_id else every(_ALL_OPEN)
         return [LegView(*row) for row in rows]
+
+    @read
+    def settled(self, ids: Sequence[str]) -> set[str]:
+        """Which of these legs are settled: whatever lives of one is nobody's, and nobody pays for it."""
+        rows = Leg.select(Leg.id).where(Leg.id.in_(list(ids)), Leg.state == LegState.SETTLED)
+        return {row.id for row in rows} if ids else set()
 
     @read
     def xdrs(

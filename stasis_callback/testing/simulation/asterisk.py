@@ -53,6 +53,10 @@ class Life:
     """Asterisk's clock was moved while it was up."""
     journal_lost: bool = False
     """Its end is not in the journal: Asterisk died."""
+    before: Life | None = None
+    """The earlier life under the same id."""
+    stray: bool = False
+    """It began when its call was over: what is charged is not for this one."""
 
 
 class WallClock(Clock):
@@ -87,8 +91,8 @@ class SimCel(Cel):
 class Observer(Protocol):
     """Who looks on at the moment something takes effect."""
 
-    def leg_made(self, channel: Channel) -> None:
-        """A channel to call out with has come into being; its timer is set."""
+    def leg_made(self, channel: Channel, params: Json) -> None:
+        """A channel to call out with has come into being, of a request with these `params`; its timer is set."""
 
     def timer_set(self, channel: Channel, after_s: float) -> None:
         """The timer of a channel counts from now."""
@@ -121,7 +125,7 @@ class SimSwitch(Switch):
         """A channel to call out with."""
         channel = super().new_outgoing(channel_id, kind, params)
         if self.observer is not None:
-            self.observer.leg_made(channel)
+            self.observer.leg_made(channel, params)
         return channel
 
     def set_variable(self, channel: Channel, name: str, value: str) -> None:
@@ -262,6 +266,7 @@ class SimAsterisk(Core):
         if event == "CHAN_START":
             before = self.lives.get(channel.id)
             life = self.lives[channel.id] = Life(channel.id, channel.kind, channel.exten, now_us)
+            life.before = before
             life.rang_before = before is not None and (before.offered or before.rang_before)
             return
         life = self.lives[channel.id]
@@ -280,6 +285,10 @@ class SimAsterisk(Core):
         if self.switch.observer is not None:
             self.switch.observer.gone(channel)
         life.how = "crash" if self._crashing else channel.ended_by
+        if life.stray and life.before is not None:
+            self.lives[channel.id] = life.before
+        elif life.stray:
+            del self.lives[channel.id]
 
     def snapshot(self) -> list[Json]:
         """The channels that live now."""

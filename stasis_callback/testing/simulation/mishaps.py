@@ -137,6 +137,10 @@ class Mishaps:
             begin < until_us and end > from_us and kind.startswith(kinds) for begin, end, kind in self._times
         )
 
+    def struck_since(self, since_us: int) -> bool:
+        """Whether anything has begun to go wrong, or did so once more, since then."""
+        return any(begin >= since_us for begin, _, _ in self._times)
+
     def _lasts(self, kind: str, seconds: float) -> tuple[int, int]:
         """Something goes wrong from now on for so long, and what it left behind for a while more."""
         now_us = self._world.scheduler.now_us

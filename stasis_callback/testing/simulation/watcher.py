@@ -15,6 +15,7 @@ from .asterisk import TRUNK
 from .complaints import Complaints
 from .fuses import Fuses
 from .scheduler import US_PER_S
+from .strays import Strays
 
 if TYPE_CHECKING:
     from .world import SimWorld
@@ -37,17 +38,21 @@ class Watcher:
     """When leg A last keyed a star."""
     complaints: Complaints = field(init=False)
     fuses: Fuses = field(init=False)
+    strays: Strays = field(init=False)
 
     def __post_init__(self) -> None:
         """They look on too."""
         self.complaints = Complaints(self.world)
         self.fuses = Fuses(self.world)
+        self.strays = Strays(self.world)
 
     # --- what Asterisk is asked to do ----------------------------------------------------------------------------
 
-    def leg_made(self, channel: Channel) -> None:
+    def leg_made(self, channel: Channel, params: Json) -> None:
         """I10, I15: noted and paid for, for the first time, and nobody else calls there."""
         world = self.world
+        if self.strays.made(channel, params):
+            return
         if world.asterisk.lives[channel.id].rang_before:
             world.broken(f"{channel.id} is called a second time under the same id")
         rows = world.rows(
@@ -106,6 +111,7 @@ class Watcher:
         """Nobody's writing waits for Asterisk; timers are paid for; what the service knew when it hung up."""
         if method == "POST":
             self.fuses.asked(path, params)
+            self.strays.asked(path, params)
         if path not in ("/asterisk/ping", "/asterisk/info", "/channels"):
             self.world.mishaps.moment("request")
         if within:

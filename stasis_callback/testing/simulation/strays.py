@@ -1,0 +1,83 @@
+"""Legs that Asterisk calls when nobody waits for them any more, and what is demanded of the service then.
+
+Asterisk may hold a request back for longer than anybody waits for its answer, do others meanwhile, and carry it out
+at last. If its call is over by then, nobody could have known better. Allowed is no more than that: the request was in
+order when it was sent, and was given up; and whoever is called is left in peace as soon as the service hears of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stasis_callback.testing.fake.model import Channel, Json
+
+from .scheduler import US_PER_S
+from .wire import REQUEST_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from .world import SimWorld
+
+ENDED_WITHIN_S = 0.1
+"""A stray leg is ended within this by a service that is well: it hears of it, looks and asks for its end."""
+
+
+@dataclass
+class Strays:
+    """The requests for legs of one simulation, until they are carried out."""
+
+    world: SimWorld
+    in_order: dict[int, tuple[Json, int]] = field(default_factory=dict)
+    """By their identity: requests for a leg that was open and not called yet, and when each was sent."""
+
+    def asked(self, path: str, params: Json) -> None:
+        """The service sends a request; if it is for a leg A, it is noted whether that is in order now."""
+        leg_id = path.removeprefix("/channels/")
+        life = self.world.asterisk.lives.get(leg_id)
+        called = life is not None and (life.offered or life.rang_before)
+        if params.get("endpoint") and "-a" in leg_id and not called and not self._is_over(leg_id):
+            self.in_order[id(params)] = params, self.world.scheduler.now_us
+
+    def made(self, channel: Channel, params: Json) -> bool:
+        """Whether a leg that has come into being is such a one; then it must soon be no more."""
+        world = self.world
+        _, sent_us = self.in_order.pop(id(params), (params, None))
+        if sent_us is None or world.scheduler.now_us - sent_us < REQUEST_TIMEOUT_S * US_PER_S:
+            return False
+        if not self._is_over(channel.id):
+            return False
+        world.asterisk.lives[channel.id].stray = True
+        world.note("auditor", f"{channel.id} is called so late that its call is over")
+        self._look_again(channel, world.scheduler.now_us)
+        return True
+
+    def _is_over(self, leg_id: str) -> bool:
+        """Whether a leg is settled, or not even noted."""
+        rows = self.world.rows("SELECT 1 FROM leg WHERE id = ? AND state != 'settled'", leg_id)
+        return not rows
+
+    def _look_again(self, channel: Channel, since_us: int) -> None:
+        """It is gone as soon as the service could end it."""
+        world = self.world
+
+        def look() -> None:
+            if channel.gone:
+                return
+            if self._is_well() and not world.mishaps.struck_since(since_us):
+                world.broken(f"{channel.id} is called after its end, and is left to it")
+                return
+            self._look_again(channel, world.scheduler.now_us)
+
+        world.scheduler.call_in(ENDED_WITHIN_S, look)
+
+    def _is_well(self) -> bool:
+        """Whether the service runs, hears of what happens and can use its database."""
+        world = self.world
+        now_us = world.scheduler.now_us
+        return (
+            world.node.running
+            and world.watcher.complaints.link_lost_us is None
+            and not world.asterisk.loop.frozen
+            and not world.shape.late_s
+            and not any(world.store_faults.active(kind, now_us) for kind in ("locked", "full", "away"))
+        )
