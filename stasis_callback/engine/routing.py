@@ -45,7 +45,7 @@ class Considered:
 
 
 class Router:
-    """Chooses trunks."""
+    """Selects the trunks for a leg."""
 
     def __init__(
         self, trunks: Trunks, tariffs: Tariffs, clock: Clock, trunk: str, number_rules: tuple[Rule, ...] = ()
@@ -103,12 +103,12 @@ class Router:
 
     def endpoint(self, number: str, way: Way = None) -> str:
         """The dial string for a number: `+?[0-9]{3,15}`, one trunk, nothing a caller could add to."""
-        require(is_dialable(number), "only 3 to 15 digits are ever dialled")
+        require(is_dialable(number), "only numbers of 3 to 15 digits can be dialled")
         trunk, rules = self._trunk, self._number_rules
         if way is not None:
             trunk, rules = way.trunk.name, parse_rules(way.trunk.number_rules)
         dialled = _dial_string(rules, number)
-        require(bool(dialled), "the trunk's number_rules leave nothing that can be dialled")
+        require(bool(dialled), "the result of the trunk's number_rules cannot be dialled")
         return f"PJSIP/{dialled}@{trunk}"
 
 
