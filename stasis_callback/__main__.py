@@ -1,4 +1,4 @@
-"""The program: the commands of `admin` and the one that runs the service. `stasis-callback` starts here."""
+"""Entry point of `stasis-callback`: the commands of `admin`, and `run`, which runs the service."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from stasis_callback.core.errors import InvalidInput
 @app.command("run")
 def run(
     only: Annotated[
-        str, typer.Option(help="Serve the web alone; other nodes make the calls.", metavar="web")
+        str, typer.Option(help="Run only the web server; other nodes make the calls.", metavar="web")
     ] = "",
     take_over: Annotated[
         bool,
-        typer.Option("--take-over", help="Run even where another process is connected: that one stops."),
+        typer.Option("--take-over", help="Start even if another process is connected; that process stops."),
     ] = False,
 ) -> None:
     """Run the service in the foreground until SIGTERM or Ctrl-C.
 
-    Ports are had first; a database that is away is waited for. The exit code is 2 when something is wrong with the
-    settings or a port is in use, 3 when another process took over, 4 when another one is connected already.
+    The service first opens its ports, then waits for the database if it is unavailable. Exit codes: 2 if the settings
+    are invalid or a port is in use, 3 if another process took over, 4 if another process is already connected.
     """
     from stasis_callback import service
 
     if only not in ("", "web"):
-        raise InvalidInput(f"--only {only!r}: the one part that can run alone is web")
+        raise InvalidInput(f"--only {only!r} is not supported: the only part that can run alone is web")
 
-    existing_database()  # says what is missing, where the service would make an empty one
+    existing_database()  # reports a missing database, which the service would otherwise create
     raise typer.Exit(service.run(settings(), only_web=only == "web", take_over=take_over))
 
 
 def main() -> int:
-    """The console script: its exit code."""
+    """The console script. Returns the exit code."""
     return execute(sys.argv[1:])
 
 

@@ -1,4 +1,4 @@
-"""How much room there is on a disk."""
+"""The check for free disk space."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ MB = 1_000_000
 
 
 def disk_trouble(folder: Path, limit_mb: int) -> str:
-    """What is wrong with the disk of a folder, "" when `limit_mb` megabytes are free there."""
+    """What is wrong with the disk of a folder; "" if at least `limit_mb` megabytes are free."""
     try:
         free_mb = shutil.disk_usage(folder).free // MB
     except OSError as error:
-        return f"the folder {folder} cannot be looked at: {error.strerror}"
-    return "" if free_mb >= limit_mb else f"the disk of {folder} has {free_mb} MB left"
+        return f"cannot check the disk of {folder}: {error.strerror}"
+    return "" if free_mb >= limit_mb else f"the disk of {folder} has only {free_mb} MB free"

@@ -1,4 +1,4 @@
-"""Ports that the process listens on: had before anything else is begun, and kept until its end."""
+"""Ports that the process listens on: opened before anything else is started, closed at the end."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 class Port:
-    """An address and port that connections come in at. Those that come before somebody serves them wait.
+    """A listening address and port. Connections wait until a server accepts them.
 
-    Whoever serves it takes `copies` of its sockets and may close them: a server that begins again finds the port as
-    it was, with what waits there.
+    A server uses `copies` of its sockets and may close them: when it is restarted, the port is still open and keeps
+    its waiting connections.
     """
 
     def __init__(self, host: str, port: int, *, what: str, settings: str) -> None:
-        """Listen, for `what`, as `settings` say. Raises CallbackError, which names both, when it cannot be had."""
+        """Listen for `what`. Raises CallbackError, which names `what` and `settings`, if that is not possible."""
         try:
             self._sockets = _listening(host, port)
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
             taken = (
-                f"; see what has it: ss -ltnp 'sport = :{port}'" if error.errno == errno.EADDRINUSE else ""
+                f"; to see which program uses it: ss -ltnp 'sport = :{port}'"
+                if error.errno == errno.EADDRINUSE
+                else ""
             )
             raise CallbackError(
-                f"{what} cannot listen on {host}:{port}: {reason}: look at {settings}{taken}"
+                f"{what} cannot listen on {host}:{port}: {reason}: check {settings}{taken}"
             ) from None
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port; the one it got, where the settings leave it open."""
+        """Host and port; the actual port if the setting is 0."""
         host, port = self._sockets[0].getsockname()[:2]
         return str(host), int(port)
 
     def copies(self) -> list[socket.socket]:
-        """Sockets to serve it with, for whoever closes them."""
+        """Duplicates of the sockets; the caller closes them."""
         return [one.dup() for one in self._sockets]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         for one in self._sockets:
             one.close()
 
@@ -60,13 +62,13 @@ def mail_port(email: EmailSettings) -> Port:
 
 
 def _listening(host: str, port: int) -> list[socket.socket]:
-    """A name may stand for several addresses: all of them that this machine has."""
+    """All addresses of a host name that this machine has."""
     found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     made: list[socket.socket] = []
     missing = OSError(errno.EADDRNOTAVAIL, "")
     try:
         for family, _, _, _, (name, number, *scope) in found:
-            # Where any port will do, it is the same one for all addresses.
+            # If any free port will do, all addresses use the same one.
             address = (name, made[0].getsockname()[1] if made else number, *scope)
             try:
                 made.append(socket.create_server(address, family=family, backlog=BACKLOG))

@@ -31,8 +31,8 @@ T = TypeVar("T")
 WRONG_SETTINGS, REPLACED, TAKEN = 2, 3, 4
 """Exit codes; deploy/stasis-callback.service knows them, docs/operations.md explains them."""
 TAKEN_REASON = (
-    "another process is connected to Asterisk under this application's name (ari.app): stop that one first, "
-    "or run with --take-over, which ends it"
+    "another process is connected to Asterisk with the same application name (ari.app): stop it first, "
+    "or use --take-over, which ends it"
 )
 TAKEN_S = 3.0
 """A process that is just ending gets so long to disconnect."""
@@ -183,7 +183,7 @@ class Process:
 
     @contextmanager
     def _answering(self, ports: Ports) -> Iterator[None]:
-        """The web says why there is nothing to be had."""
+        """Serve an explanation on the web until the database is available."""
         if ports.web is None:
             yield
             return

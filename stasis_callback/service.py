@@ -331,7 +331,8 @@ class Service:
 
     def _on_replaced(self) -> None:
         log.error(
-            "asterisk.replaced", hint="another process uses the same Stasis application: this one stops"
+            "asterisk.replaced",
+            hint="another process connected with the same Stasis application: this one stops",
         )
         self.stop(REPLACED)
 

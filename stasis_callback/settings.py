@@ -41,18 +41,18 @@ Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 
 
 def host_name() -> str:
-    """The machine's name, in the letters of a node's."""
+    """The host name, reduced to the characters allowed in a node name."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", socket.gethostname()).strip("-")[:40] or "node"
 
 
 class Section(BaseModel):
-    """A table of the file. An unknown name is an error: it is a typing mistake."""
+    """A table of the file. Unknown names are errors, to detect typing mistakes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class DatabaseSettings(Section):
-    """Where the state is kept."""
+    """The database."""
 
     url: str = Field(
         "sqlite:///stasis-callback.db",
@@ -62,152 +62,172 @@ class DatabaseSettings(Section):
         100,
         ge=0,
         le=1_000_000,
-        description="`/readyz` and `doctor` say so when less is left on the disk of an SQLite file.",
+        description="`/readyz` and `doctor` report a problem if the disk of an SQLite file has less free space (MB).",
     )
 
     @property
     def folder(self) -> Path | None:
-        """Where the file is; None for a server, whose disk is its own."""
+        """The folder of the SQLite file; None for a server."""
         file = self.url.removeprefix("sqlite:///")
         return Path(file).parent if file != self.url else None
 
 
 class AriSettings(Section):
-    """How Asterisk is reached."""
+    """The connection to Asterisk."""
 
-    url: str = Field("http://127.0.0.1:8088", pattern=r"^https?://", description="Asterisk's HTTP server.")
-    username: Word = Field("stasis-callback", description="The user in ari.conf.")
-    password: SecretStr = Field(SecretStr(""), description="Its password.")
-    app: Word = Field("stasis-callback", description="The Stasis application the dialplan names.")
-    request_timeout_s: float = Field(5.0, gt=0, le=60, description="Longest wait for an answer of Asterisk.")
+    url: str = Field(
+        "http://127.0.0.1:8088", pattern=r"^https?://", description="URL of Asterisk's HTTP server."
+    )
+    username: Word = Field("stasis-callback", description="User in ari.conf.")
+    password: SecretStr = Field(SecretStr(""), description="Password of this user.")
+    app: Word = Field("stasis-callback", description="Stasis application, as in the dialplan.")
+    request_timeout_s: float = Field(5.0, gt=0, le=60, description="Timeout of ARI requests, in seconds.")
 
 
 class AsteriskSettings(Section):
-    """Facts about Asterisk's own configuration."""
+    """Names and paths in Asterisk's configuration."""
 
-    trunk: Word = Field("trunk", description="The PJSIP endpoint that carries both legs.")
+    trunk: Word = Field(
+        "trunk", description="PJSIP endpoint that carries both legs, if there are no trunks in the database."
+    )
     number_rules: str = Field(
         "",
-        description="Translation rules from E.164 digits to what the trunk wants to be dialled, like s/^/+/.",
+        description="Translation rules from E.164 digits to the trunk's format, for example s/^/+/.",
     )
     cel_path: Path = Field(
         Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
-        description="The journal that cel_custom.conf writes; recovery settles from it.",
+        description="CEL journal written by cel_custom.conf; recovery charges calls from it.",
     )
 
 
 class LimitSettings(Section):
-    """What protects the node from too much at once, and when others look after its calls."""
+    """Limits that protect the node from overload, and the time after which it counts as dead."""
 
-    queue: int = Field(1000, ge=1, le=100_000, description="Callbacks waiting; more are refused.")
-    live_calls: int = Field(200, ge=1, le=10_000, description="Callbacks under way at once; more wait.")
+    queue: int = Field(
+        1000, ge=1, le=100_000, description="Maximum number of queued callbacks; further ones are refused."
+    )
+    live_calls: int = Field(
+        200, ge=1, le=10_000, description="Maximum number of live callbacks; further ones stay queued."
+    )
     node_dead_after_s: int = Field(
         300,
         ge=1,
         le=86_400,
-        description="What a dead node has left under way is ended by another after so long without a sign of life.",
+        description="Seconds after which a node that is not seen counts as dead: another node then ends its calls.",
     )
 
 
 class WebSettings(Section):
     """The web server: forms, status pages, JSON API."""
 
-    enabled: bool = Field(False, description="Whether `run` serves the web.")
-    host: str = Field("127.0.0.1", description="The address it listens on.")
-    port: int = Field(8080, ge=0, le=65_535, description="The port; 0 takes any that is free.")
+    enabled: bool = Field(False, description="Start the web server in `run`.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     public_url: str = Field(
         "",
         pattern=r"^(https?://[^/?#\s@]+)?$",
-        description="How browsers reach it, like https://callback.example.com; empty for host and port.",
+        description="Public URL, for example https://callback.example.com; empty: host and port.",
     )
     secret: SecretStr = Field(
         SecretStr(""),
-        description="Signs links, forms and webhooks: 32 random characters or more; the same on every node.",
+        description="Secret that signs links, forms and webhooks: 32 or more random characters, equal on all nodes.",
     )
     trusted_proxies: str = Field(
         "",
-        description="Addresses of reverse proxies whose X-Forwarded-For is believed, separated by commas.",
+        description="Addresses of reverse proxies whose X-Forwarded-For is trusted, separated by commas.",
     )
-    tls_certificate: str = Field(
-        "", description="A PEM file with the certificate chain; empty for plain HTTP."
-    )
-    tls_key: str = Field("", description="A PEM file with its key.")
-    brand_dir: str = Field(
-        "", description="A folder with default.css, NAME.css and logos, served at /brand/."
-    )
+    tls_certificate: str = Field("", description="PEM file with the certificate chain; empty: plain HTTP.")
+    tls_key: str = Field("", description="PEM file with the private key of the certificate.")
+    brand_dir: str = Field("", description="Folder with default.css, NAME.css and logos, served at /brand/.")
     metrics_addresses: str = Field(
-        "127.0.0.1, ::1", description="Who may read /metrics, separated by commas."
+        "127.0.0.1, ::1", description="Addresses that may read /metrics, separated by commas."
     )
-    body_limit_bytes: int = Field(16_384, ge=1024, le=1_048_576, description="Longest body of a request.")
-    connections_limit: int = Field(500, ge=10, le=10_000, description="Connections at once; more get 503.")
+    body_limit_bytes: int = Field(
+        16_384, ge=1024, le=1_048_576, description="Maximum size of a request body."
+    )
+    connections_limit: int = Field(
+        500, ge=10, le=10_000, description="Maximum number of connections; further ones get 503."
+    )
     streams_limit: int = Field(
-        200, ge=1, le=10_000, description="Status pages that follow a call live at once."
+        200, ge=1, le=10_000, description="Maximum number of status pages with live updates."
     )
     threads: int = Field(
-        8, ge=1, le=64, description="Requests worked on at once; each may need 20 MB (Argon2)."
+        8, ge=1, le=64, description="Number of requests processed concurrently; each may need 20 MB (Argon2)."
     )
     request_timeout_s: float = Field(
-        10.0, gt=0, le=120, description="Longest wait for the rest of a request."
+        10.0, gt=0, le=120, description="Timeout for receiving the rest of a request, in seconds."
     )
 
     @property
     def origin(self) -> str:
-        """Where browsers find it: scheme, host and port, as they write it into `Origin`."""
+        """Its public origin (scheme, host and port), in the form of the `Origin` header."""
         return self.public_url or f"http{'s' if self.tls_certificate else ''}://{self.host}:{self.port}"
 
 
 class EmailSettings(Section):
-    """E-mail callback: how mails come in, and how answers go out."""
+    """E-mail callback: incoming mails and replies."""
 
-    enabled: bool = Field(False, description="Whether `run` takes mails and sends answers.")
+    enabled: bool = Field(False, description="Receive mails and send replies in `run`.")
     listener: Literal["lmtp", "smtp", "off"] = Field(
-        "lmtp", description="What the mail server speaks to us: lmtp, smtp, or off where it pipes mails."
+        "lmtp",
+        description="Protocol of the mail server's deliveries: lmtp, smtp, or off (piped or fetched mails).",
     )
-    host: str = Field("127.0.0.1", description="The address it listens on.")
-    port: int = Field(8024, ge=0, le=65_535, description="The port; 0 takes any that is free.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8024, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
     authserv_id: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]*$",
-        description="Our own mail server's name in Authentication-Results; nobody else's are believed.",
+        description="Name of our own mail server in Authentication-Results headers; only its results are trusted.",
     )
     size_limit_bytes: int = Field(
         10_485_760,
         ge=4096,
         le=50_000_000,
-        description="Longest mail taken in; more than the mail server's own limit, which refuses without a bounce.",
+        description="Maximum size of a mail. Set it above the mail server's limit, which rejects without bounce.",
     )
-    connections_limit: int = Field(20, ge=1, le=1000, description="Connections at once; more get 421.")
-    threads: int = Field(4, ge=1, le=64, description="Mails worked on at once; each may need 20 MB (Argon2).")
-    timeout_s: float = Field(60.0, gt=0, le=600, description="Longest time for one command or one mail.")
+    connections_limit: int = Field(
+        20, ge=1, le=1000, description="Maximum number of connections; further ones get 421."
+    )
+    threads: int = Field(
+        4, ge=1, le=64, description="Number of mails processed concurrently; each may need 20 MB (Argon2)."
+    )
+    timeout_s: float = Field(
+        60.0, gt=0, le=600, description="Timeout for one command or one mail, in seconds."
+    )
     dns_server: str = Field(
         "",
         pattern=r"^([0-9.]+(:[0-9]+)?)?$",
-        description="Asked for DKIM keys, like 127.0.0.1:53; empty for the system's.",
+        description="DNS server for DKIM keys, for example 127.0.0.1:53; empty: the system's.",
     )
-    smtp_host: str = Field("127.0.0.1", description="The mail server that sends answers.")
-    smtp_port: int = Field(25, ge=1, le=65_535, description="Its port.")
-    imap_host: str = Field("", description="Where the mailbox is that is read; empty for none.")
-    imap_port: int = Field(993, ge=1, le=65_535, description="Its port.")
-    imap_tls: bool = Field(True, description="TLS from the first byte; without it only on the same machine.")
-    imap_user: str = Field("", description="Who logs in there.")
-    imap_password: SecretStr = Field(SecretStr(""), description="The password.")
-    imap_folder: str = Field("INBOX", description="The folder.")
-    imap_address: str = Field("", description="The e-mail instance its mails are for.")
+    smtp_host: str = Field("127.0.0.1", description="Mail server that sends replies.")
+    smtp_port: int = Field(25, ge=1, le=65_535, description="Port of this mail server.")
+    imap_host: str = Field("", description="IMAP server of the mailbox to read; empty: none.")
+    imap_port: int = Field(993, ge=1, le=65_535, description="Port of the IMAP server.")
+    imap_tls: bool = Field(
+        True, description="Use implicit TLS; disable it only for a server on the same machine."
+    )
+    imap_user: str = Field("", description="User of the mailbox.")
+    imap_password: SecretStr = Field(SecretStr(""), description="Password of the mailbox.")
+    imap_folder: str = Field("INBOX", description="Folder of the mailbox.")
+    imap_address: str = Field("", description="E-mail instance that gets its mails.")
     imap_keep: bool = Field(
-        False, description="Keep mails that were read, marked as seen, instead of deleting them."
+        False, description="Keep processed mails and mark them as seen, instead of deleting them."
     )
 
 
 def _days(name: str) -> Any:
-    """The setting of a kind of row."""
+    """The setting for a kind of data."""
     kept = KINDS[name]
     return Field(
-        kept.days, ge=0, le=DAYS_LIMIT, description=f"{kept.meaning} {kept.least} or more; 0: for ever."
+        kept.days,
+        ge=0,
+        le=DAYS_LIMIT,
+        description=f"{kept.meaning} Days, at least {kept.least}; 0: for ever.",
     )
 
 
 class RetentionSettings(Section):
-    """For how many days what is over is kept, by kind; then the service removes it, some rows at a time."""
+    """Retention periods in days, by kind of data. The service removes older data in small batches."""
 
     steps_days: int = _days("steps")
     refused_days: int = _days("refused")
@@ -228,7 +248,7 @@ class RetentionSettings(Section):
 
     @property
     def days(self) -> dict[str, int]:
-        """The days of each kind by its name."""
+        """Retention in days by name of the kind."""
         return {name: getattr(self, f"{name}_days") for name in KINDS}
 
 
@@ -241,10 +261,10 @@ class Settings(BaseSettings):
 
     node: Word = Field(
         default_factory=host_name,
-        description="This node's name, which no other has; each Asterisk has its own node.",
+        description="Unique name of this node; each Asterisk has its own node.",
     )
     log_format: Annotated[str, StringConstraints(pattern="^(text|json)$")] = Field(
-        "text", description="text for people, json for programs."
+        "text", description="Log format: text (for reading) or json (for programs)."
     )
     database: DatabaseSettings = DatabaseSettings()
     ari: AriSettings = AriSettings()
@@ -263,12 +283,12 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over what was read from the file."""
+        """The environment takes precedence over the file."""
         return env_settings, init_settings
 
 
 def load_settings(path: Path | None = None) -> Settings:
-    """Settings from a file and the environment. Raises InvalidInput that names the setting at fault."""
+    """Settings from a file and the environment. Raises InvalidInput, which names the invalid setting."""
     found = find_config(path)
     content: dict[str, Any] = {}
     if found is not None:
@@ -286,7 +306,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def find_config(path: Path | None = None) -> Path | None:
-    """The configuration file in use; None when there is none. Raises InvalidInput when a named one is missing."""
+    """The settings file in use; None if there is none. Raises InvalidInput if an explicitly given one is missing."""
     named = path or (
         Path(os.environ[f"{ENVIRONMENT_PREFIX}CONFIG"])
         if f"{ENVIRONMENT_PREFIX}CONFIG" in os.environ
@@ -294,7 +314,9 @@ def find_config(path: Path | None = None) -> Path | None:
     )
     if named is not None:
         if not named.is_file():
-            raise InvalidInput(f"there is no configuration file {named}: `stasis-callback init` writes one")
+            raise InvalidInput(
+                f"settings file {named} does not exist: create one with `stasis-callback init`"
+            )
         return named
     return next((place for place in PLACES if place.is_file()), None)
 

@@ -84,7 +84,7 @@ class Worker:
         if self._stopping:
             return ""
         if not self._alive:
-            return f"{self.name} does not run"
+            return f"{self.name} is not running"
         return f"{self.name} failed: {self._error}" if self._error and not self._well_again() else ""
 
     def _well_again(self) -> bool:

@@ -1,4 +1,4 @@
-"""Makes the pages of docs/reference but cli.md from the code; a test fails when they are out of date.
+"""Generates the pages of docs/reference, except cli.md, from the code; a test fails if they are out of date.
 
 .venv/bin/python tools/generate_reference.py
 """
@@ -26,13 +26,13 @@ SETTINGS_HEAD = f"""\
 
 {MADE_BY}
 
-What one node needs to know before it can open its database: a TOML file, overridden by environment variables.
-Everything else (accounts, tariffs, access numbers) is in the database and is changed by commands.
+What a node needs to know before it can open its database: a TOML file, overridden by environment variables.
+Everything else (accounts, tariffs, access numbers) is in the database and is changed with commands.
 
 The file is the first of: `--config FILE`, `${ENVIRONMENT_PREFIX}CONFIG`, `./stasis-callback.toml`,
-`/etc/stasis-callback/stasis-callback.toml`. `stasis-callback init` writes one, `stasis-callback config check` checks
-it, `stasis-callback config show` shows what is in force. A setting in a table, like `url` in `[ari]`, stands here as
-`ari.url`. An unknown name is an error.
+`/etc/stasis-callback/stasis-callback.toml`. `stasis-callback init` creates one, `stasis-callback config check`
+checks it, `stasis-callback config show` shows the effective settings. A setting in a table, like `url` in `[ari]`,
+is listed as `ari.url`. An unknown name is an error.
 
 | Setting | Default | Values | Environment variable | Meaning |
 |---|---|---|---|---|
@@ -43,9 +43,9 @@ OPTIONS_HEAD = f"""\
 
 {MADE_BY}
 
-Set with `stasis-callback access-number set NUMBER --set name=value`; `name=` restores the default. A name that ends
-in `_s` is in seconds. A request keeps the options it was accepted with, so a change counts from the next call on.
-[The guide](../guides/access-numbers.md) says which ones to think about.
+Set with `stasis-callback access-number set NUMBER --set name=value`; `name=` restores the default. Options whose
+names end in `_s` are in seconds. A request keeps the options with which it was accepted, so a change takes effect
+from the next call. [The guide](../guides/access-numbers.md) explains the most important ones.
 
 | Option | Default | Values | Meaning |
 |---|---|---|---|
@@ -57,9 +57,9 @@ WEB_OPTIONS_HEAD = f"""\
 
 {MADE_BY}
 
-Set with `stasis-callback web set NAME --set name=value`; `name=` restores the default. Beside these, the options of
-the call itself ([options.md](options.md)) can be set here as on an access number, but for those about a missed call
-and the PIN login. [The guide](../guides/web-callback.md) says which ones to think about.
+Set with `stasis-callback web set NAME --set name=value`; `name=` restores the default. The options of the call
+itself ([options.md](options.md)) can also be set here, as on an access number, except those for missed calls and
+PIN login. [The guide](../guides/web-callback.md) explains the most important ones.
 
 | Option | Default | Values | Meaning |
 |---|---|---|---|
@@ -71,9 +71,9 @@ EMAIL_OPTIONS_HEAD = f"""\
 
 {MADE_BY}
 
-Set with `stasis-callback email set ADDRESS --set name=value`; `name=` restores the default. Beside these, the options
-of the call itself ([options.md](options.md)) can be set here as on an access number, but for those about a missed
-call and the PIN login. [The guide](../guides/email.md) says which ones to think about.
+Set with `stasis-callback email set ADDRESS --set name=value`; `name=` restores the default. The options of the call
+itself ([options.md](options.md)) can also be set here, as on an access number, except those for missed calls and
+PIN login. [The guide](../guides/email.md) explains the most important ones.
 
 | Option | Default | Values | Meaning |
 |---|---|---|---|
@@ -81,13 +81,13 @@ call and the PIN login. [The guide](../guides/email.md) says which ones to think
 
 
 WORDS_HEAD = f"""\
-# Words for refusals and endings
+# Codes for refusals and endings
 
 {MADE_BY}
 
-`stasis-callback request list` shows them as `outcome`, the log and reports as `reason`; the web API has refusals as
-`code`. They stay as they are from release to release. What subscribers are told is in their own words:
-[the form and the status page](../guides/web-callback.md), [e-mail](../guides/email.md).
+`stasis-callback request list` shows them as `outcome`, the log and reports as `reason`; the web API returns refusals
+as `code`. Codes do not change between releases. For the texts that subscribers see, refer to
+[the form and the status page](../guides/web-callback.md) and [e-mail](../guides/email.md).
 
 """
 REFUSALS_HEAD = """\
@@ -101,7 +101,7 @@ Why a request did not become a callback. Nothing was dialled.
 ENDINGS_HEAD = """
 ## Endings
 
-How a callback ended that was accepted; of one that waits, how its last attempt did.
+How an accepted callback ended; for a queued one, how its last attempt ended.
 
 | Ending | Meaning | At | What to do |
 |---|---|---|---|

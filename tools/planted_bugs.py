@@ -41,7 +41,7 @@ BUGS = (
             ("store/money/ledger.py", "if hold.state == HoldState.POSTED:", "if False:"),
             (
                 "store/money/ledger.py",
-                'require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")',
+                'require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was already closed")',
                 "pass",
             ),
             ("store/calls/legs.py", "if leg.state == LegState.SETTLED:", "if False:"),

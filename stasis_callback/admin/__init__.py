@@ -1,1 +1,1 @@
-"""The operator's commands. One module per noun; what is heavy is imported when a command runs, not before."""
+"""The operator's commands, one module per noun. Heavy modules are imported only when a command runs."""

@@ -1,4 +1,4 @@
-"""The command line: `stasis-callback <noun> <verb>`. Puts the nouns together and turns errors into one sentence."""
+"""The command line: `stasis-callback <noun> <verb>`. Registers all nouns and turns errors into one sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from stasis_callback.core.errors import CallbackError, StoreUnavailable
 
 NAME = "stasis-callback"
 
-# Plain help instead of boxes: `--help` needs no rich, so it starts in half the time.
+# Plain help instead of boxes: `--help` then does not import rich and starts in half the time.
 app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
@@ -51,28 +51,28 @@ def root(
         Path | None,
         typer.Option(
             "--config",
-            help="The settings file (else $STASIS_CALLBACK_CONFIG, ./stasis-callback.toml, "
-            "/etc/stasis-callback/stasis-callback.toml).",
+            help="Settings file [default: $STASIS_CALLBACK_CONFIG, ./stasis-callback.toml, "
+            "/etc/stasis-callback/stasis-callback.toml; the first one found].",
             metavar="FILE",
         ),
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error came from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Print a traceback on unexpected errors.")] = False,
     _version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True),
+        typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Callback calling on Asterisk: a missed call is called back, connected, and every second charged once."""
+    """Callback calling on Asterisk: missed calls are called back, connected and charged."""
     invocation.config, invocation.debug = config_file, debug
 
 
 @app.command("demo")
 def demo(
     simulated: Annotated[
-        bool, typer.Option("--simulated", help="On the shipped fake Asterisk instead of a real one.")
+        bool, typer.Option("--simulated", help="Use the included simulated Asterisk instead of a real one.")
     ] = False,
 ) -> None:
-    """Show one callback from missed call to call records, live."""
+    """Run a demonstration: one callback, from the missed call to the call records."""
     from stasis_callback.admin.node.demo import run_demo
 
     raise typer.Exit(run_demo(simulated))
@@ -87,10 +87,10 @@ def docs() -> None:
 
 
 def execute(arguments: Sequence[str]) -> int:
-    """Run one command; its exit code: 0 done, 1 findings or a fault, 2 wrong input (nothing changed), 130 Ctrl-C.
+    """Run one command. Exit code: 0 done, 1 findings or a failure, 2 invalid input (nothing changed), 130 Ctrl-C.
 
-    Taking a mail has one code for all that can go wrong, a mistyped option too: for that one a mail server keeps the
-    mail, for any other it sends it back.
+    `email receive` exits with EX_TEMPFAIL on every failure, even a mistyped option: on this code the mail server
+    keeps the mail and retries, on any other it bounces the mail.
     """
     code = _executed(arguments)
     return email.TEMPORARY_FAILURE if code and ("email", "receive") in pairwise(arguments) else code
@@ -117,16 +117,16 @@ def _executed(arguments: Sequence[str]) -> int:
         if invocation.debug:
             traceback.print_exc()
         complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except Exception as error:  # noqa: BLE001  the last resort: a sentence instead of a stack trace
+    except Exception as error:  # noqa: BLE001  last resort: one sentence instead of a stack trace
         if invocation.debug:
             traceback.print_exc()
-        complain(f"unexpected {type(error).__name__}: {error} (more with {NAME} --debug ...)")
+        complain(f"unexpected {type(error).__name__}: {error} (for a traceback run {NAME} --debug ...)")
         return 1
     return 2
 
 
 def _is_text(argument: str) -> bool:
-    """False for what Python makes of bytes that are no UTF-8: it can be neither stored nor shown."""
+    """False if `argument` came from bytes that are not UTF-8; such text can be neither stored nor printed."""
     return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
@@ -136,6 +136,6 @@ def _help_hint(error: typer.TyperException) -> str:
 
 
 def _silence_stdout() -> int:
-    """Whoever read our output has gone (`| head`): nothing to say, and nothing to say it to."""
+    """Standard output was closed by its reader (`| head`): exit without a message."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

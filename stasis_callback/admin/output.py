@@ -1,8 +1,8 @@
-"""What commands print: tables for people, JSON for programs.
+"""Output of commands: tables for people, JSON for programs.
 
 A record is a dict of raw values. Its JSON form keeps `balance_micros` and adds `balance` as text ("1.50"); a time
-`ended_at_us` becomes `ended_at` in ISO 8601. Piped tables are plain columns that are never cut; on a terminal they
-fold to its width.
+`ended_at_us` becomes `ended_at` in ISO 8601. Piped tables are plain columns that are never truncated; on a terminal
+they are folded to its width.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from stasis_callback.core.money import format_amount
 Record = Mapping[str, object]
 
 FOLDED_ROWS_LIMIT = 500
-"""Above this, folding a table to the terminal takes longer than reading it would."""
+"""Larger tables are not folded to the terminal, because that takes too long."""
 
 
 def published(record: Record) -> dict[str, object]:
-    """A record as programs get it: the field names here are an interface."""
+    """A record in its public form, as in JSON output. The field names are a public interface."""
     result: dict[str, object] = {}
     for name, value in record.items():
         if name.endswith("_micros"):
@@ -41,12 +41,12 @@ def published(record: Record) -> dict[str, object]:
 
 
 def print_json(value: object) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document to standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bool) -> None:
-    """All records: as JSON with every field, or as a table of `columns`."""
+    """Print records as JSON with all fields, or as a table of `columns`."""
     rows = [published(record) for record in records]
     if as_json:
         print_json(rows)
@@ -57,7 +57,7 @@ def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bo
 
 
 def print_one(record: Record, *, as_json: bool) -> None:
-    """One record: as a JSON object, or a line for each field."""
+    """Print one record as a JSON object, or with one field per line."""
     fields = published(record)
     if as_json:
         print_json(fields)
@@ -70,7 +70,7 @@ def print_one(record: Record, *, as_json: bool) -> None:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, for people at a terminal; it is told how much of how much is done."""
+    """A progress bar on standard error, if that is a terminal. Yields a function of (done, total)."""
     if not sys.stderr.isatty():
         yield lambda _done, _total: None
         return
@@ -83,15 +83,15 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def must_be_new(path: Path) -> None:
-    """Raises InvalidInput when there is a file of this name, or no folder for it."""
+    """Raises InvalidInput if the file exists or its folder does not."""
     if path.exists():
-        raise InvalidInput(f"{path} exists already: name a new file")
+        raise InvalidInput(f"{path} already exists: choose a new file name")
     if not path.parent.is_dir():
-        raise InvalidInput(f"{path} cannot be written: there is no folder {path.parent}")
+        raise InvalidInput(f"{path} cannot be written: folder {path.parent} does not exist")
 
 
 def write_private(path: Path, text: str) -> None:
-    """A new file that nobody else can read, on the disk when this returns."""
+    """Create a file readable only by its owner, and sync it to disk."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
         file.write(text)
         file.flush()
@@ -99,13 +99,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def complain(message: str) -> None:
-    """A sentence on standard error: one line, no control characters, and never a screen full."""
+    """Print an error to standard error: one line of limited length, without control characters."""
     text = one_line(message)
     typer.echo("error: " + (text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"), err=True)
 
 
 def one_line(text: str) -> str:
-    """`text` without anything that could move a terminal's cursor."""
+    """`text` with whitespace and control characters replaced, safe to print on a terminal."""
     return "".join(c if c.isprintable() else ("?", " ")[c.isspace()] for c in text)
 
 

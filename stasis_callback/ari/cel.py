@@ -93,7 +93,7 @@ class CelJournal:
                     continue
                 if not _rotated(files, files_of(self._path)):
                     return found
-        raise JournalUnreadable(f"the billing journal {self._path} is rotated again and again")
+        raise JournalUnreadable(f"the CEL journal {self._path} is rotated too often to be read")
 
     def wait_for_end(
         self, channel_id: str, timeout_s: float, *, not_before_us: int | None = None
@@ -219,7 +219,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or str(error)
-        raise JournalUnreadable(f"the billing journal {path} cannot be read: {reason}") from error
+        raise JournalUnreadable(f"the CEL journal {path} cannot be read: {reason}") from error
 
 
 def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:

@@ -106,7 +106,7 @@ class AriClient:
         """Version, start time and identity of the Asterisk at the other end. Raises `AriError`."""
         body = self.rest.fetch("asterisk", "info", patience_s=patience_s)
         if body is None:
-            raise AriError(0, "what answers at this address is no Asterisk")
+            raise AriError(0, "the server at this address is not Asterisk")
         system, status = body.get("system", {}), body.get("status", {})
         return AsteriskInfo(
             str(system.get("version", "")),

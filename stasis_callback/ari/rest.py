@@ -76,7 +76,7 @@ class Rest:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise ValueError(
-                "the ARI address must look like http://127.0.0.1:8088, without user and password"
+                "invalid ARI url: write, for example, http://127.0.0.1:8088, without user and password"
             )
         self.base = url.rstrip("/").removesuffix("/ari") + "/ari"
         self.request_timeout_s = request_timeout_s

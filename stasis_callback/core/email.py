@@ -1,4 +1,4 @@
-"""What an operator can set on an e-mail instance, which is an address, and what it makes of a call."""
+"""The settings of an e-mail instance (an address), and the call options that follow from them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Policy = Literal["authenticated", "dkim", "none"]
 Credential = Literal["either", "password", "token"]
 
 ACCESS_CODE = "EMAILCALLBACK"
-"""Calls are rated by the product's tariff for this access code, where it has one, and by its usual one otherwise."""
+"""Calls use the product's tariff for this access code if it has one, otherwise its standard tariff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,56 +24,58 @@ class EmailSettings:
 
     policy: Policy = option(
         "authenticated",
-        "authenticated: our own mail server found the sender's domain proven (RFC 8601: DMARC, or aligned DKIM or "
-        "SPF). dkim: we verify the signature ourselves. none: anybody can write in anybody's name.",
+        "Sender authentication. authenticated: by our mail server (RFC 8601: DMARC, or aligned DKIM or SPF). dkim: "
+        "by the service itself, from the DKIM signature. none: senders can be forged.",
     )
     require_registered: bool = option(
-        False, "Only from an address that is registered for the account: `email add-sender`."
+        False, "Accept mails only from addresses registered for the account with `email add-sender`."
     )
     credential: Credential = option(
-        "either", "What proves the account: its service password, a one-time token, or either."
+        "either", "Credential required in the mail: service password, one-time token, or either."
     )
-    reply: bool = option(False, "Answer with the outcome; never where the sender is not proven.")
-    replies_per_hour: int = option(10, "Answers to one sender; more are not sent.", least=1, most=1000)
+    reply: bool = option(False, "Reply with the outcome, only to authenticated senders.")
+    replies_per_hour: int = option(
+        10, "Maximum number of replies per hour to one sender.", least=1, most=1000
+    )
 
     def __post_init__(self) -> None:
-        """Check what goes together. Raises InvalidInput."""
+        """Check combinations of settings. Raises InvalidInput."""
         if self.reply and self.policy == "none":
             raise InvalidInput(
-                "reply=on needs a policy: with none, the answer would go to whoever somebody else wrote as the sender"
+                "reply=on needs policy=authenticated or dkim: with policy=none replies would go to forged senders"
             )
 
     @property
     def reply_limit(self) -> Limit:
-        """How many answers one sender gets."""
+        """The limit of replies to one sender."""
         return Limit(self.replies_per_hour, 3600)
 
 
 _, EMAIL_NAMES = names_of(EmailSettings)
-"""Everything that can be set on an e-mail instance."""
+"""The names of all options of an e-mail instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmailConfiguration:
-    """An e-mail instance's settings, limits and the options of its calls, all checked."""
+    """The checked settings, limits and call options of an e-mail instance."""
 
     settings: EmailSettings
     limits: RequestLimits
     options: Mapping[str, str]
-    """Options of the call that are set here."""
+    """Call options that are set on the instance."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> EmailConfiguration:
-        """From texts as entered or stored. Raises InvalidInput that names what is wrong."""
+        """From text values, as entered or stored. Raises InvalidInput, which names the invalid option."""
         configuration = cls(*parse_parts(EmailSettings, stored, "email"))
         CallOptions.parse(configuration.call_options())
         return configuration
 
     @property
     def language(self) -> str:
-        """The language of answers: the first."""
+        """The language of replies: the first of the option `languages`."""
         return CallOptions.parse(self.options).language_list[0]
 
     def call_options(self) -> dict[str, str]:
-        """The options a request is queued with."""
+        """The call options with which a request is queued."""
         return {"access_code": ACCESS_CODE, **self.options}

@@ -1,4 +1,4 @@
-"""What instances of web and e-mail have in common: their own settings, limits, and the options of their calls."""
+"""What web and e-mail instances have in common: own settings, limits and call options."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NOT_FOR_INSTANCES = frozenset(
         "lockout_failures", "lockout_s",
     )
 )  # fmt: skip
-"""Options of a call that begins with a missed call."""
+"""Call options that only apply to missed calls."""
 
 
 def names_of(settings: type[Any]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of an instance's own settings, and of everything that can be set on it."""
+    """The names of an instance's own settings, and of all its options."""
     own = frozenset(f.name for f in fields(settings))
     return own, own | LIMIT_NAMES | (OPTION_NAMES - NOT_FOR_INSTANCES)
 
@@ -30,11 +30,13 @@ def names_of(settings: type[Any]) -> tuple[frozenset[str], frozenset[str]]:
 def parse_parts(
     settings: type[S], stored: Mapping[str, str], noun: str
 ) -> tuple[S, RequestLimits, dict[str, str]]:
-    """Texts as entered or stored, sorted and checked; `noun` is `web` or `email`. Raises InvalidInput."""
+    """Split text values into settings, limits and call options, and check them; `noun` is `web` or `email`.
+    Raises InvalidInput.
+    """
     own, every = names_of(settings)
     unknown = stored.keys() - every
     if unknown:
-        raise InvalidInput(f"there is no option {min(unknown)!r} of such an instance: see `{noun} options`")
+        raise InvalidInput(f"unknown option {min(unknown)!r}: see `stasis-callback {noun} options`")
 
     def part(names: frozenset[str]) -> dict[str, str]:
         return {name: text for name, text in stored.items() if name in names}

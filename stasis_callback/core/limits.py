@@ -1,4 +1,4 @@
-"""How often something may be done: so many times within a window of time that begins with the first of them."""
+"""Rate limits: a maximum number of times within a window that begins with the first one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """A limit from `10/3600`: ten times an hour. Raises InvalidInput."""
+        """Parse a limit, for example `10/3600`: ten times an hour. Raises InvalidInput."""
         match = _TEXT.fullmatch(text)
         count, period_s = (int(part) for part in match.groups()) if match else (0, 0)
         if not (1 <= count <= COUNT_LIMIT and 1 <= period_s <= PERIOD_LIMIT_S):
@@ -42,26 +42,29 @@ def _limit(default: str, meaning: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What an instance takes from one side before it refuses for a while."""
+    """The rate limits of an instance. Further requests are refused until the window has passed."""
 
-    limit_source: Limit = _limit("60/3600", "Requests from one source: an address, a sender.")
+    limit_source: Limit = _limit("60/3600", "Requests from one source: an IP address, an e-mail sender.")
     limit_account: Limit = _limit("30/3600", "Callbacks for one account.")
-    limit_number: Limit = _limit("10/3600", "Callbacks to one number, whoever asks: nobody's phone is a toy.")
-    limit_instance: Limit = _limit("1000/3600", "Callbacks through this instance altogether.")
+    limit_number: Limit = _limit(
+        "10/3600", "Callbacks to one number, from all sources: protects its owner from nuisance calls."
+    )
+    limit_instance: Limit = _limit("1000/3600", "Total callbacks through this instance.")
     limit_logins: Limit = _limit(
-        "5/900", "Wrong logins with one account id; then this id is refused until the time has passed."
+        "5/900",
+        "Failed logins for one account id; further logins are then refused until the time has passed.",
     )
     limit_source_logins: Limit = _limit(
-        "20/900", "Wrong logins from one source; then this source is refused until the time has passed."
+        "20/900", "Failed logins from one source; further logins are then refused until the time has passed."
     )
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> RequestLimits:
-        """Limits from texts; what is not named has its default. Raises InvalidInput that names the limit."""
+        """Limits from text values; missing ones get defaults. Raises InvalidInput, which names the limit."""
         values = {}
         for name, text in stored.items():
             if name not in LIMIT_NAMES:
-                raise InvalidInput(f"there is no limit {name!r}: there are {', '.join(sorted(LIMIT_NAMES))}")
+                raise InvalidInput(f"unknown limit {name!r}: use one of {', '.join(sorted(LIMIT_NAMES))}")
             try:
                 values[name] = Limit.parse(text)
             except InvalidInput as error:
@@ -73,5 +76,5 @@ LIMIT_NAMES = frozenset(f.name for f in fields(RequestLimits))
 
 
 def describe_limits() -> list[tuple[str, str, str]]:
-    """Every limit: name, default, meaning."""
+    """Name, default and meaning of all limits."""
     return [(f.name, str(f.default), f.metadata["meaning"]) for f in fields(RequestLimits)]

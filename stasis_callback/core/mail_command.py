@@ -1,7 +1,7 @@
 """The command of an e-mail callback: `P ACCOUNT SECRET SN NUMBER DN NUMBER`.
 
-The grammar, with examples, is docs/reference/email-command.md. What is not clearly one command is refused: a call
-that is not placed costs nothing.
+For the grammar and examples see docs/reference/email-command.md. Ambiguous commands are refused: a call that is
+not placed costs nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Literal
 from stasis_callback.core.numbers import clean, is_dialable
 
 TEXT_LIMIT = 200_000
-"""Longest text looked at, in characters."""
+"""Maximum length of the text, in characters."""
 WORD_LIMIT = 128
-"""Longest secret or number, in characters."""
+"""Maximum length of a secret or number, in characters."""
 
 Reason = Literal["no_command", "several_commands", "malformed", "too_long"]
 
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """What a mail asks for. The numbers are 3 to 15 ASCII digits; the secret is a password or a one-time token."""
+    """The command of a mail. Numbers have 3 to 15 ASCII digits; the secret is a password or a one-time token."""
 
     account: str
     secret: str = field(repr=False)
@@ -32,10 +32,10 @@ class MailCommand:
 
 
 class Unreadable(Exception):
-    """The text holds no usable command; `reason` says why.
+    """The text has no valid command; `reason` says why.
 
-    `no_command`: nothing looks like one. `several_commands`: two that differ. `malformed`: something begins like a
-    command and is not one, or a number may be cut short. `too_long`: more text than is looked at.
+    `no_command`: nothing resembles a command. `several_commands`: two different commands. `malformed`: something
+    begins like a command but is not one, or a number may be truncated. `too_long`: the text exceeds the maximum.
     """
 
     def __init__(self, reason: Reason) -> None:
@@ -54,7 +54,7 @@ _OPENING = "\"'“”„«‹*•([<`"
 _CLOSING = ".,;:!?\"'”“»›)]>*`"
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
-"""What is written stands below it, and above the signature."""
+"""The signed text is below this line and above the signature."""
 _ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
 _BELOW = re.compile(
@@ -66,10 +66,10 @@ _BELOW = re.compile(
 
 
 def find_command(text: str) -> MailCommand:
-    """The one command of `text`. Raises Unreadable.
+    """The only command in `text`. Raises Unreadable.
 
-    Quoted lines (`>`) and everything below a signature or a reply separator do not count. The same command twice is
-    one command.
+    Quoted lines (`>`) and everything below a signature or reply separator are ignored. The same command twice counts
+    as one.
     """
     if len(text) > TEXT_LIMIT:
         raise Unreadable("too_long")
@@ -78,7 +78,7 @@ def find_command(text: str) -> MailCommand:
     before: list[_Word] = []
     for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words)
-        # Also behind an empty line, digits alone may be the rest of a number.
+        # Even after an empty line, digits alone may be the rest of a number.
         goes_on = _ascii(words[0].text)[:1].isnumeric() and _command(before[-_SHAPE:]) is not None
         fine, before = fine and not goes_on, words
         found |= commands
@@ -93,11 +93,11 @@ def find_command(text: str) -> MailCommand:
 
 
 def _commands(words: list[_Word]) -> tuple[set[MailCommand], bool]:
-    """The commands among `words`, and whether nothing among them is half a command."""
+    """The commands in `words`, and whether there is no incomplete command among them."""
     found: set[MailCommand] = set()
     fine = True
     at = 0
-    behind = False  # a command stands before this word: on its line, or at the end of the line above
+    behind = False  # a command precedes this word: on the same line, or at the end of the line above
     while at < len(words):
         word = words[at]
         if (word.starts_line or behind) and _is_keyword(_opened(word.text), "P"):
@@ -108,7 +108,7 @@ def _commands(words: list[_Word]) -> tuple[set[MailCommand], bool]:
                 behind = True
                 continue
             fine = fine and not _is_attempt(words[at + 1 : at + 2 * _SHAPE])
-        # Digits behind a command could be the rest of a number that was written with spaces, or wrapped.
+        # Digits after a command could be the rest of a number that was written with spaces, or wrapped.
         fine = fine and not (behind and _has_digit(word.text))
         behind = behind and not word.starts_line
         at += 1
@@ -116,7 +116,7 @@ def _commands(words: list[_Word]) -> tuple[set[MailCommand], bool]:
 
 
 def _paragraphs(text: str) -> list[list[_Word]]:
-    """The words of what counts, a list for each run of lines without an empty one between."""
+    """The words of the lines that count, one list per paragraph."""
     paragraphs: list[list[_Word]] = [[]]
     for raw in text.splitlines():
         line = "".join(c for c in raw if unicodedata.category(c) != "Cf").strip()
@@ -145,14 +145,14 @@ def _command(words: list[_Word]) -> MailCommand | None:
 
 
 def _number(word: str) -> str | None:
-    """The digits of a number written without spaces; None when it is none that can be dialled."""
+    """The digits of a number written without spaces; None if it cannot be dialled."""
     bare = clean(_ascii(word)) if len(word) <= WORD_LIMIT else None
     digits = bare.removeprefix("+") if bare else ""
     return digits if is_dialable(digits) else None
 
 
 def _ascii(word: str) -> str:
-    """Full-width letters and digits as ASCII, every dash as `-`; digits of other scripts stay and are refused."""
+    """Convert full-width characters to ASCII and all dashes to `-`; digits of other scripts are later refused."""
     folded = (unicodedata.normalize("NFKC", c) if "！" <= c <= "～" else c for c in word)
     return "".join(folded).translate(_DASHES)
 

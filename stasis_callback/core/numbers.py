@@ -1,7 +1,6 @@
-"""Telephone numbers: cleaning what networks and people write, translation rules, and what may be dialled at all.
+"""Phone numbers: normalization, translation rules, and the check of what may be dialled.
 
-Nothing but 3 to 15 ASCII digits ever reaches a dial string: everything here either returns such digits or says why
-it cannot.
+Only 3 to 15 ASCII digits ever reach a dial string: functions here return such digits, None, or an error.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from stasis_callback.core.errors import InvalidInput
 
 NUMBER_LIMIT = 32
-"""Longest text looked at. E.164 ends at 15 digits; anything much longer is not a number."""
+"""Maximum length of a text. E.164 numbers have at most 15 digits; a much longer text is not a number."""
 
 _DIALABLE = re.compile(r"[0-9]{3,15}", re.ASCII)
 _SEPARATORS = re.compile(r"[ \-./()]")
@@ -21,12 +20,12 @@ _ACCOUNT_PREFIX = re.compile(r"[A-Za-z]*")
 
 
 def is_dialable(text: str) -> bool:
-    """Whether `text` may be put into a dial string as it is: 3 to 15 ASCII digits."""
+    """Whether `text` may be used in a dial string: 3 to 15 ASCII digits."""
     return _DIALABLE.fullmatch(text) is not None
 
 
 def clean(text: str) -> str | None:
-    """Digits with an optional leading `+`, separators removed; None when it is not a number.
+    """Digits with an optional leading `+`, without separators; None if it is not a number.
 
     `anonymous`, an empty caller id, letters, digits of other scripts and over-long strings give None.
     """
@@ -37,7 +36,7 @@ def clean(text: str) -> str | None:
 
 
 def dialable(text: str) -> str | None:
-    """The digits to dial for `+420212345678` or an account id like `ani420212345678`; None when there are none.
+    """The digits to dial for `+420212345678` or an account id like `ani420212345678`; None if there are none.
 
     An account id may carry a non-numeric prefix, the number dialled may not (PRODUCT.md).
     """
@@ -47,14 +46,14 @@ def dialable(text: str) -> str | None:
 
 COUNTRY_CODE_DIGITS = 3
 NATIONAL_DIGITS = 7
-"""A national number has at least so many digits; fewer at the end of two numbers may be alike by chance."""
+"""Minimum length of a national number in digits; fewer equal digits at the end may be a coincidence."""
 
 
 def may_be_same(own: str, number: str) -> bool:
-    """Whether `number` may be our own number `own`, written with or without its country code or leading zeros.
+    """Whether `number` may be our own number `own`, with or without country code or leading zeros.
 
-    Trunks deliver a called number in national form as well as in E.164's. The guard against calling ourselves looks
-    at both: of two numbers that end alike one may be the other without its country code.
+    Trunks deliver called numbers in national or E.164 form. To prevent calls to ourselves, two numbers are considered
+    equal if one may be the other without its country code.
     """
     short, long = sorted((own.lstrip("+0"), number.lstrip("+0")), key=len)
     more = len(long) - len(short)
@@ -66,8 +65,8 @@ def may_be_same(own: str, number: str) -> bool:
 # --- translation rules ---------------------------------------------------------------------------------------
 
 _RULE = re.compile(r"s/((?:[^/\\]|\\.)+)/((?:[^/\\]|\\.)*)/")
-# No two of these alternatives can match the same text, so that neither can this grammar run away: a bare + is always
-# a repeat, and a set holds no --, which Python reserves.
+# No two of these alternatives match the same text, so this pattern cannot backtrack catastrophically either: a bare
+# + is always a repeat, and a set has no --, which Python reserves.
 _ATOM = r"(?:\\[d+*#./]|[0-9A-Za-z#]|\.|\[\^?(?:(?!--)[0-9A-Za-z+#*\-])+\])"
 _PATTERN = re.compile(rf"\^?(?:\(?{_ATOM}(?:[?*+]|\{{[0-9]{{1,2}}(?:,[0-9]{{0,2}})?\}})?\)?)+\$?")
 _REPLACEMENT = re.compile(r"(?:[0-9A-Za-z+]|\\[1-9]|\$[1-9])*")
@@ -86,33 +85,33 @@ class Rule:
     replacement: str
 
     def apply(self, number: str) -> str:
-        """`number` with the first match replaced."""
+        """`number` with the first match substituted."""
         return self.pattern.sub(self.replacement, number, count=1)
 
 
 def parse_rules(text: str) -> tuple[Rule, ...]:
-    """Rules from text: one after another, separated by `;` or line ends. Empty text means no rules.
+    """Parse rules separated by `;` or line ends. An empty text means no rules.
 
-    Only what numbers need is allowed in a pattern (digits, letters, `\\d`, sets, anchors, `? * + {m,n}` on one
-    character, plain groups), so that no pattern can run away. Raises InvalidInput and names the rule at fault.
+    Patterns may only contain what numbers need (digits, letters, `\\d`, sets, anchors, `? * + {m,n}` on one
+    character, plain groups), so that none backtracks catastrophically. Raises InvalidInput, which names the rule.
     """
     rules = [_parse_rule(part.strip()) for part in re.split(r"[;\n]", text) if part.strip()]
     if len(rules) > RULES_LIMIT:
-        raise InvalidInput(f"{len(rules)} translation rules: at most {RULES_LIMIT} are allowed")
+        raise InvalidInput(f"too many translation rules ({len(rules)}): at most {RULES_LIMIT} are allowed")
     return tuple(rules)
 
 
 def _parse_rule(text: str) -> Rule:
     match = _RULE.fullmatch(text) if len(text) <= RULE_LENGTH_LIMIT else None
     if not match:
-        raise InvalidInput(f"{text!r} is not a translation rule: write it like s/^0/44/")
+        raise InvalidInput(f"{text!r} is not a translation rule: write, for example, s/^0/44/")
     pattern, replacement = match.groups()
     if not (pattern == "^" or _PATTERN.fullmatch(pattern)) or not _REPLACEMENT.fullmatch(replacement):
         raise InvalidInput(
             f"translation rule {text!r}: only digits, letters, \\d, [..], ^, $, groups and ? * + {{m,n}} after one "
             "character are allowed on the left, digits, letters, + and $1 on the right"
         )
-    # Every repeat of variable length multiplies the ways a pattern can be tried: a?a?a?... doubles them each time.
+    # Every repeat of variable length multiplies the number of ways to match: a?a?a?... doubles it each time.
     if len(_REPEAT.findall(re.sub(r"\\.|\[[^\]]*\]", "x", pattern))) > _REPEATS_LIMIT:
         raise InvalidInput(f"translation rule {text!r}: at most {_REPEATS_LIMIT} repeats (? * + {{m,n}})")
     try:
@@ -123,19 +122,19 @@ def _parse_rule(text: str) -> Rule:
         raise InvalidInput(f"translation rule {text!r}: {error}") from None
     groups_used = [int(n) for n in re.findall(r"[\\$]([1-9])", replacement)]
     if any(n > compiled.groups for n in groups_used):
-        raise InvalidInput(f"translation rule {text!r}: it uses a group that the pattern does not have")
+        raise InvalidInput(f"translation rule {text!r}: it refers to a group that the pattern does not have")
     return Rule(text, compiled, template)
 
 
 def translate(rules: tuple[Rule, ...], number: str) -> str:
-    """`number` after every rule in order, each on the result of the one before it; never longer than 64."""
+    """Apply all rules in order, each to the result of the previous one. Returns at most 64 characters."""
     for rule in rules:
         number = rule.apply(number)[: 2 * NUMBER_LIMIT]
     return number
 
 
 def mask(number: str) -> str:
-    """A number for a log line: enough to recognise one's own (`42021xxxxx78`), never the whole of it."""
+    """A number masked for logs (`42021xxxxx78`): recognisable, but never complete."""
     if len(number) < 9:
         shown = 2 if len(number) > 2 else 0
         return number[:shown] + "x" * (len(number) - shown)

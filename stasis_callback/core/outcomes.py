@@ -1,4 +1,4 @@
-"""How a leg ended, read from Asterisk's cause and the SIP status, and whether another attempt makes sense."""
+"""The outcome of a leg, from Asterisk's cause and the SIP status, and whether a retry makes sense."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """The end of one leg, as xDRs, prompts and retries need it."""
+    """The outcome of one leg, for xDRs, prompts and retries."""
 
     ANSWERED = "answered"
     BUSY = "busy"
@@ -14,12 +14,12 @@ class Outcome(StrEnum):
     CONGESTION = "congestion"
     REJECTED = "rejected"
     UNALLOCATED = "unallocated"
-    CANCELLED = "cancelled"  # we ended it before the answer: the other side went away
+    CANCELLED = "cancelled"  # we ended it before the answer, because the other party hung up
     NOT_DIALED = "not_dialed"  # it never reached the network
     FAILED = "failed"
 
 
-# Q.850 causes as Asterisk 22 shows them in ChannelDestroyed (measured: 486->17, 404->1, 403 and 603->21, 480->19,
+# Q.850 causes as reported by Asterisk 22 in ChannelDestroyed (measured: 486->17, 404->1, 403 and 603->21, 480->19,
 # 503->34; an originate that timed out ->19). 0 comes from a leg that was never up on older versions.
 _BY_CAUSE = {
     **dict.fromkeys((0, 18, 19, 20), Outcome.NO_ANSWER),
@@ -33,7 +33,7 @@ _BY_SIP_STATUS = {486: Outcome.BUSY, 600: Outcome.BUSY, 408: Outcome.NO_ANSWER, 
 
 
 def unanswered(cause: int, sip_status: int | None = None) -> Outcome:
-    """Why a leg was never answered, from the Q.850 cause of ChannelDestroyed and `tech_cause` where it is given."""
+    """Why a leg was not answered, from the Q.850 cause of ChannelDestroyed and `tech_cause`, if given."""
     if sip_status in _BY_SIP_STATUS:
         return _BY_SIP_STATUS[sip_status]
     return _BY_CAUSE.get(cause, Outcome.FAILED)

@@ -1,7 +1,7 @@
-"""Off-peak periods: times of the day and days of the week by the clock on a tariff's wall, summer time included.
+"""Off-peak periods: times of day and days of the week in a tariff's time zone, with daylight saving time.
 
-Written like `mon-fri 19:00-07:00; sat; sun`: alternatives separated by `;`, each with days, a time span, or both. A
-span that passes midnight belongs to the day it begins on. Source of the idea: PortaBilling's off-peak periods.
+Example: `mon-fri 19:00-07:00; sat; sun`. Alternatives are separated by `;`; each has days, a time span, or both. A
+span that passes midnight belongs to the day on which it begins. Modelled on PortaBilling's off-peak periods.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _TIME = r"([01][0-9]|2[0-4]):([0-5][0-9])"
 _PERIOD = re.compile(
     rf"(?P<days>(?:{_DAY})(?:-(?:{_DAY}))?(?:,(?:{_DAY})(?:-(?:{_DAY}))?)*)?(?:^| |$)(?P<span>{_TIME}-{_TIME})?"
 )
-_HOW = "write periods like mon-fri 19:00-07:00; sat; sun"
+_HOW = "write, for example, mon-fri 19:00-07:00; sat; sun"
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Minutes of the local day on some weekdays (0 is Monday). `until_minute` is above 1440 when it passes
+    """A span in minutes of the local day, on some weekdays (0 is Monday). `until_minute` is above 1440 if it passes
     midnight.
     """
 
@@ -40,15 +40,15 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class OffPeak:
-    """The off-peak periods of a tariff and the time zone they are read in."""
+    """The off-peak periods of a tariff and their time zone."""
 
     periods: tuple[Period, ...]
     zone: str
 
     def spans(self, from_us: int, until_us: int) -> list[tuple[int, int]]:
-        """The off-peak spans that touch `from_us..until_us`, in order and apart, in microseconds since the epoch."""
+        """The off-peak spans that overlap `from_us..until_us`, sorted and disjoint, in epoch microseconds."""
         zone = time_zone(self.zone)
-        # A period of the day before may reach into the first day.
+        # A period of the previous day may extend into the first day.
         first = datetime.fromtimestamp(from_us // US_PER_S, zone).date() - timedelta(days=1)
         last = datetime.fromtimestamp(until_us // US_PER_S, zone).date()
         merged: list[tuple[int, int]] = []
@@ -63,30 +63,30 @@ class OffPeak:
 
 @lru_cache(maxsize=4096)
 def _spans_of_day(off_peak: OffPeak, ordinal: int) -> tuple[tuple[int, int], ...]:
-    """The spans that begin on one local day, by their beginning."""
+    """The spans that begin on one local day, sorted by start."""
     day, zone = date.fromordinal(ordinal), time_zone(off_peak.zone)
     spans = [
         (_utc_us(day, period.from_minute, zone), _utc_us(day, period.until_minute, zone))
         for period in off_peak.periods
         if day.weekday() in period.weekdays
     ]
-    # When the clock goes forward a span may vanish.
+    # When the clock goes forward, a span may become empty.
     return tuple(sorted((begin, end) for begin, end in spans if begin < end))
 
 
 def _utc_us(day: date, minute: int, zone: ZoneInfo) -> int:
-    """When a local clock shows this minute of the day (the first time, when it does so twice)."""
+    """When the local clock shows this minute of the day; the first time, if it does so twice."""
     wall = datetime.combine(day, datetime.min.time()) + timedelta(minutes=minute)
     return int(wall.replace(tzinfo=zone).astimezone(UTC).timestamp()) * US_PER_S
 
 
 @lru_cache(maxsize=256)
 def parse_off_peak(text: str, zone: str) -> OffPeak | None:
-    """The periods of `text`, None for no text. Raises InvalidInput that names the part at fault."""
+    """Parse periods; None for an empty text. Raises InvalidInput, which names the invalid part."""
     time_zone(zone)
     parts = [part.strip() for part in text.split(";") if part.strip()]
     if len(parts) > PERIODS_LIMIT:
-        raise InvalidInput(f"{len(parts)} off-peak periods: at most {PERIODS_LIMIT} are allowed")
+        raise InvalidInput(f"too many off-peak periods ({len(parts)}): at most {PERIODS_LIMIT} are allowed")
     return OffPeak(tuple(_period(part) for part in parts), zone) if parts else None
 
 
@@ -100,7 +100,9 @@ def _period(text: str) -> Period:
     hour, minute, until_hour, until_minute = (int(part) for part in re.findall("[0-9]+", match["span"]))
     begin, end = hour * 60 + minute, until_hour * 60 + until_minute
     if begin >= 24 * 60 or end > 24 * 60 or begin == end:
-        raise InvalidInput(f"{text!r} is not a period: times are 00:00 to 24:00 and differ; {_HOW}")
+        raise InvalidInput(
+            f"{text!r} is not a period: times must be between 00:00 and 24:00 and differ; {_HOW}"
+        )
     return Period(weekdays, begin, end if end > begin else end + 24 * 60)
 
 
@@ -113,8 +115,8 @@ def _weekdays(text: str) -> Iterator[int]:
 
 @lru_cache(maxsize=256)
 def time_zone(name: str) -> ZoneInfo:
-    """The time zone of a name like `Europe/Prague`. Raises InvalidInput when there is none."""
+    """The time zone with a name like `Europe/Prague`. Raises InvalidInput if it does not exist."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise InvalidInput(f"{name!r} is not a time zone: write one like UTC or Europe/Prague") from None
+        raise InvalidInput(f"{name!r} is not a time zone: write, for example, UTC or Europe/Prague") from None

@@ -1,4 +1,4 @@
-"""How far a callback is, in the words that status pages, programs and webhooks use."""
+"""The progress of a callback, as shown by status pages, the API and webhooks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """What has just happened to a callback. Names are an interface: webhooks and the API carry them."""
+    """The last step of a callback. Names are a public interface, used by webhooks and the API."""
 
     QUEUED = "queued"
     CALLING_FIRST = "calling_first"
@@ -14,8 +14,8 @@ class Step(StrEnum):
     CALLING_SECOND = "calling_second"
     CONNECTED = "connected"
     SECOND_ENDED = "second_ended"
-    RETRYING = "retrying"  # the first was not reached: another attempt follows
-    CANCELLING = "cancelling"  # whoever asked for it takes it back while it is under way
+    RETRYING = "retrying"  # the first party was not reached: another attempt follows
+    CANCELLING = "cancelling"  # the requester cancels it while it is live
     CANCELLED = "cancelled"
     ENDED = "ended"
 

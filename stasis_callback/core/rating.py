@@ -1,9 +1,9 @@
-"""What a duration costs, and how long some funds last. Pure; whole seconds in, micros out.
+"""The cost of a duration, and how long funds last. Pure functions of whole seconds and micros.
 
-A price is a rate (what calls to a prefix cost) under the terms of its tariff (what goes for every call). The cost
-of an answered call of `seconds` charged seconds is computed in this order:
+A price is a rate (for calls to a prefix) with the terms of its tariff (for all calls). The cost of an answered call
+of `seconds` charged seconds is calculated in this order:
 
-1. grace: a call of at most `grace_s` seconds costs nothing;
+1. grace period: a call of at most `grace_s` seconds is free;
 2. free seconds: the first `free_s` seconds are not counted in the intervals (the connect fee is still due);
 3. the first interval in full, then every started next interval, each at its own price per minute prorated by the
    interval (PortaBilling: "first interval" and "next interval"); an interval is off-peak when it *begins* off-peak;
@@ -11,7 +11,7 @@ of an answered call of `seconds` charged seconds is computed in this order:
 5. at least the minimum charge;
 6. the sum is rounded once, to the tariff's unit; without one, up to a micro.
 
-A started second counts as a whole one.
+Every started second counts in full.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ Rounding = Literal["up", "nearest", "down"]
 class Rate:
     """The price of calls to one prefix. Amounts in micros, prices per minute, intervals in seconds.
 
-    Off-peak prices are None where they are the same as the others. `forbidden`: never dialled, and no shorter
-    prefix is used instead. `discontinued`: as if the prefix were not in the tariff any more.
+    Off-peak prices are None if they equal the peak prices. `forbidden`: never dialled, and no shorter prefix is used
+    instead. `discontinued`: the prefix is no longer in the tariff.
     """
 
     prefix: str
@@ -51,12 +51,14 @@ class Rate:
     discontinued: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what no tariff means. Raises InvalidInput."""
+        """Check the ranges. Raises InvalidInput."""
         if not (self.prefix.isascii() and self.prefix.isdigit() and len(self.prefix) <= 15):
-            raise InvalidInput(f"{self.prefix!r} is not a prefix: write 1 to 15 digits, without + or 00")
+            raise InvalidInput(f"{self.prefix!r} is not a prefix: write 1 to 15 digits without + or 00")
         for name, interval_s in (("first", self.first_interval_s), ("next", self.next_interval_s)):
             if not 1 <= interval_s <= INTERVAL_LIMIT_S:
-                raise InvalidInput(f"{name} interval {interval_s} s: must be 1 to {INTERVAL_LIMIT_S} seconds")
+                raise InvalidInput(
+                    f"{name} interval of {interval_s} s is invalid: write 1 to {INTERVAL_LIMIT_S} seconds"
+                )
         for name, micros in (
             ("connect fee", self.connect_fee_micros),
             ("first price", self.first_price_micros),
@@ -70,7 +72,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a tariff adds to each of its rates. Surcharge in basis points (hundredths of a percent)."""
+    """The terms of a tariff that apply to all its rates. Surcharge in basis points (hundredths of a percent)."""
 
     free_s: int = 0
     grace_s: int = 0
@@ -82,10 +84,10 @@ class Terms:
     time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
-        """Refuse what no tariff means. Raises InvalidInput."""
+        """Check the ranges. Raises InvalidInput."""
         for name, seconds in (("free seconds", self.free_s), ("grace period", self.grace_s)):
             if not 0 <= seconds <= INTERVAL_LIMIT_S:
-                raise InvalidInput(f"{name} {seconds}: must be 0 to {INTERVAL_LIMIT_S}")
+                raise InvalidInput(f"{name} of {seconds} s is invalid: write 0 to {INTERVAL_LIMIT_S} seconds")
         if not 0 <= self.surcharge_bp <= SURCHARGE_LIMIT_BP:
             raise InvalidInput(f"the surcharge must be 0 to {SURCHARGE_LIMIT_BP // 100} percent")
         if not 0 <= self.minimum_micros <= AMOUNT_LIMIT_MICROS:
@@ -93,31 +95,31 @@ class Terms:
         if not 1 <= self.rounding_micros <= 1000 * MICROS:
             raise InvalidInput("the rounding unit must be 0.000001 to 1000.00")
         if self.rounding not in ("up", "nearest", "down"):
-            raise InvalidInput(f"rounding {self.rounding!r}: write up, nearest or down")
+            raise InvalidInput(f"rounding {self.rounding!r} is invalid: write up, nearest or down")
         parse_off_peak(self.off_peak, self.time_zone)
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A rate under its tariff's terms: all that the cost of a call depends on, but its start and its length."""
+    """A rate with its tariff's terms: with start and duration, it determines the cost of a call."""
 
     rate: Rate
     terms: Terms = Terms()
 
     @property
     def shortest_paid_s(self) -> int:
-        """The length of the shortest call that can cost something; who cannot pay for it cannot call."""
+        """The duration of the shortest call that is charged; a call is only made if the funds cover it."""
         return self.terms.grace_s + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The steps of one cost, for `rate explain`. Intervals are whole, amounts exact in sixtieths of a micro."""
+    """The steps of a cost calculation, for `rate explain`. Whole intervals; amounts in sixtieths of a micro."""
 
     counted_s: int
-    """Seconds left after the free ones."""
+    """Seconds after the free ones."""
     first: int
-    """1, or 0 where the free seconds cover the whole call."""
+    """1, or 0 if the free seconds cover the whole call."""
     first_off_peak: bool
     following: int
     following_off_peak: int
@@ -125,12 +127,12 @@ class Charge:
 
 
 def charged_seconds(duration_us: int) -> int:
-    """Seconds to charge for a talk of `duration_us` microseconds: every started one."""
+    """Seconds to charge for a duration in microseconds: every started second counts in full."""
     return divide_up(max(duration_us, 0), US_PER_S)
 
 
 def intervals(price: Price, seconds: int) -> tuple[int, int]:
-    """How many first and next intervals `seconds` charged seconds are: (0, 0) for a leg that costs none."""
+    """The number of first and next intervals in `seconds` charged seconds; (0, 0) if nothing is charged."""
     if seconds <= price.terms.grace_s or seconds <= price.terms.free_s:
         return 0, 0
     rest_s = seconds - price.terms.free_s - price.rate.first_interval_s
@@ -138,31 +140,31 @@ def intervals(price: Price, seconds: int) -> tuple[int, int]:
 
 
 def billed_seconds(price: Price, seconds: int) -> int:
-    """The seconds that `seconds` charged seconds are billed as: whole intervals; 0 for an unanswered leg."""
+    """The billed seconds for `seconds` charged seconds: whole intervals; 0 for an unanswered leg."""
     first, following = intervals(price, seconds)
     return first * price.rate.first_interval_s + following * price.rate.next_interval_s
 
 
 def cost_micros(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> int:
-    """What `seconds` charged seconds cost that begin at `start_us`. Never falls as time goes on.
+    """The cost in micros of `seconds` charged seconds from `start_us`. It never decreases with the duration.
 
     0 for an unanswered leg (`seconds` = 0). The start may be up to `slack_s` later than `start_us`, as for a leg that
-    still rings: then every interval that may fall into the dearer period is charged so. The cost for the real start
-    is never more than that.
+    is still ringing: then every interval that may fall into the more expensive period is charged as such, so the cost
+    for the actual start is never higher.
     """
     terms = price.terms
     if seconds <= terms.grace_s:
         return 0
     steps = charge(price, seconds, start_us, slack_s)
     sixtieths = 60 * price.rate.connect_fee_micros + steps.intervals_sixtieths
-    # One fraction up to here, so that it is rounded once.
+    # Kept as one fraction up to here, so that it is rounded only once.
     over = 60 * 10_000
     sum_over = max(sixtieths * (10_000 + terms.surcharge_bp), terms.minimum_micros * over)
     return _rounded(sum_over, over * terms.rounding_micros, terms.rounding) * terms.rounding_micros
 
 
 def least_micros(price: Price, start_us: int) -> int:
-    """The cost of the shortest call that costs something: who has less cannot call."""
+    """The cost of the shortest call that is charged: with less funds no call is made."""
     return cost_micros(price, price.shortest_paid_s, start_us)
 
 
@@ -187,7 +189,7 @@ def charge(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> C
 
 
 def _prices(rate: Rate) -> tuple[tuple[int, int], tuple[int, int]]:
-    """First and next price, peak and off-peak."""
+    """The first and next price, for peak and off-peak."""
     off_first, off_next = rate.off_peak_first_price_micros, rate.off_peak_next_price_micros
     peak = (rate.first_price_micros, rate.next_price_micros)
     return peak, (peak[0] if off_first is None else off_first, peak[1] if off_next is None else off_next)
@@ -196,9 +198,9 @@ def _prices(rate: Rate) -> tuple[tuple[int, int], tuple[int, int]]:
 def _off_peak_starts(
     off_peak: OffPeak, begin_us: int, count: int, every_s: int, slack_s: int, *, dearer_off: bool
 ) -> int:
-    """How many of `count` starts, `every_s` apart from `begin_us` on, count as off-peak.
+    """How many of `count` interval starts, `every_s` apart from `begin_us`, count as off-peak.
 
-    A start that may be up to `slack_s` later counts as the dearer of the two where it could be either.
+    A start that may be up to `slack_s` later, and so could be either, counts as the more expensive of the two.
     """
     if not count:
         return 0
@@ -206,7 +208,8 @@ def _off_peak_starts(
     last_us = begin_us + (count - 1) * every_us
     found, done = 0, begin_us  # starts before `done` are counted already
     for off_us, peak_us in off_peak.spans(begin_us, last_us + slack_us):
-        # Dearer off-peak: a start counts from `slack_s` before the span. Else it must be inside up to its latest.
+        # If off-peak is more expensive, a start counts from `slack_s` before the span; otherwise even the latest
+        # possible start must be inside the span.
         first_us = max(off_us - slack_us if dearer_off else off_us, done)
         until_us = min(peak_us if dearer_off else peak_us - slack_us, last_us + 1)
         if first_us >= until_us:
@@ -223,9 +226,9 @@ def _rounded(amount: int, unit: int, rounding: Rounding) -> int:
 
 
 def longest_s(cost_of: Callable[[int], int], funds_micros: int, limit_s: int) -> int:
-    """The largest T in 0..limit_s with `cost_of(T) <= funds_micros`; -1 when even T = 0 is too dear.
+    """The largest T in 0..limit_s with `cost_of(T) <= funds_micros`; -1 if even T = 0 costs too much.
 
-    Exact for any cost that never falls with T: a binary search over whole seconds.
+    Exact for any cost that never decreases with T: a binary search over whole seconds.
     """
     if cost_of(0) > funds_micros:
         return -1
@@ -250,10 +253,10 @@ def joint_longest_s(
 ) -> int:
     """How long both legs can talk: the largest T with `charge_A(elapsed + ring + T) + charge_B(T) <= funds`.
 
-    Leg A was answered at `start_a_us`, has run `elapsed_a_s` seconds and goes on during the ringing of leg B (at most
-    `ring_s`), in which B begins somewhere. `funds_micros` are all funds for both legs, what is held for A included. 0
-    when not one second is paid for. Source: PortaSwitch, "Call authorization" of the callback chapter (both legs
-    together never exceed the funds), with leg A's running time settled in PRODUCT.md.
+    Leg A was answered at `start_a_us`, has run for `elapsed_a_s` seconds and continues while leg B rings (at most
+    `ring_s`). `funds_micros` are all funds for both legs, including those held for leg A. 0 if they do not cover one
+    second. Source: PortaSwitch, "Call authorization" of the callback chapter (both legs together never exceed the
+    funds), with leg A's running time settled in PRODUCT.md.
     """
     now_us = start_a_us + elapsed_a_s * US_PER_S
 

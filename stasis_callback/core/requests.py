@@ -1,4 +1,4 @@
-"""What every trigger produces: one frozen request for a callback."""
+"""The request for a callback, in the same form for all triggers."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Literal
 
 Trigger = Literal["ani", "dnis", "pin", "web", "email", "cli"]
 MISSED_CALL = ("ani", "dnis", "pin")
-"""The triggers that are a missed call."""
+"""The triggers that are missed calls."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallbackRequest:
-    """A callback somebody asked for, before it is accepted or refused.
+    """A request for a callback, before it is accepted or refused.
 
-    `key` makes it happen once: the same key never leads to a second callback. `ani` and `dnis` are as the network
-    delivered them. `destination` is the number leg B will call when the request brings it along ("": it is asked for
-    in the conversation), `instance` the web or e-mail instance it came through.
+    `key` makes it idempotent: the same key never causes a second callback. `ani` and `dnis` are as delivered by the
+    network. `destination` is the number of leg B if the request has one ("": it is asked for in the conversation);
+    `instance` is the web or e-mail instance through which it came.
     """
 
     key: str

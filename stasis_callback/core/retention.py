@@ -1,4 +1,4 @@
-"""How long what is no longer needed is kept: each kind with its default, and the least that the product needs."""
+"""Retention periods: the kinds of data, each with its default and minimum in days."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DAYS_LIMIT = 36_500
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One kind of row. Days count from when it was over; 0 keeps it for ever."""
+    """One kind of data. Days count from when it is no longer in use; 0 keeps it for ever."""
 
     name: str
     days: int
@@ -23,31 +23,36 @@ class Kept:
 KINDS: Mapping[str, Kept] = {
     kept.name: kept
     for kept in (
-        Kept("steps", 90, 31, "Steps of web callbacks that are over, for status pages and webhooks."),
-        Kept("refused", 90, 30, "Requests that were refused; a mail that comes again must find its own."),
-        Kept("idempotency", 1, 1, "Answers to requests that may be repeated with the same Idempotency-Key."),
-        Kept("logins", 30, 1, "Wrong logins that count towards a lock."),
-        Kept("replies", 30, 30, "That a mail was answered; mail servers deliver again for days."),
-        Kept("tokens", 30, 1, "One-time tokens for mails that are used or have expired."),
+        Kept("steps", 90, 31, "Steps of ended web callbacks, for status pages and webhooks."),
+        Kept("refused", 90, 30, "Refused requests, by which repeated mails are recognized."),
+        Kept(
+            "idempotency",
+            1,
+            1,
+            "Responses to API requests that may be repeated with the same Idempotency-Key.",
+        ),
+        Kept("logins", 30, 1, "Failed logins that count towards a lockout."),
+        Kept("replies", 30, 30, "Records of sent replies: mail servers may redeliver for days."),
+        Kept("tokens", 30, 1, "One-time tokens that are used or expired."),
         Kept(
             "rates",
             0,
             2,
-            "Prices that others have replaced and no call was charged by; then no way back to them.",
+            "Replaced rates that no call was charged by; `rate rollback` cannot restore them afterwards.",
         ),
         Kept(
             "numbers",
             0,
             1,
-            "Telephone numbers in call records, legs and requests; then only the country is left.",
+            "Phone numbers in call records, legs and requests; afterwards only the country remains.",
         ),
     )
 }
 
 
 def checked_days(name: str, days: int) -> int:
-    """`days` when a kind may be kept so long. Raises InvalidInput that names the least."""
+    """Returns `days`. Raises InvalidInput, which names the minimum, if it is too short for the kind."""
     least = KINDS[name].least
     if days and not least <= days <= DAYS_LIMIT:
-        raise InvalidInput(f"{days} days: {name} are kept for {least} days or longer, or 0 for ever")
+        raise InvalidInput(f"{days} days are too short for {name}: write {least} or more, or 0 for ever")
     return days

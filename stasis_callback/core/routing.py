@@ -1,8 +1,8 @@
-"""In which order trunks are tried for a call, and which of them would carry it at a loss. Pure.
+"""The order in which trunks are tried for a call, and which are skipped because of their cost. Pure functions.
 
-A trunk's price is compared with what the subscriber pays for one talk of a defined length, because two tariffs with
-different intervals and fees cannot be compared otherwise. Higher preference goes first, then lower cost (least cost
-routing), then the name, so that the order is always the same.
+Cost and revenue are compared for a call of a fixed duration, because tariffs with different intervals and fees
+cannot be compared otherwise. Order: higher preference, then lower cost (least cost routing), then name, so that the
+order is deterministic.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Literal
 from stasis_callback.core.rating import Price, cost_micros
 
 COMPARED_TALK_S = 180
-"""The talk by which prices are compared: about what a call lasts (an ACD of three minutes is usual)."""
+"""The duration for which costs are compared: a typical ACD of three minutes."""
 
 PassedOver = Literal["", "below_cost", "other_currency"]
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A trunk that can carry a call, and the price we pay for it."""
+    """A trunk that can carry a call, and its cost."""
 
     trunk: str
     preference: int
@@ -31,7 +31,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """What a trunk must leave of the price: `guard` off lets calls be sold below cost."""
+    """The required margin. With `guard` off, calls may be sold below cost."""
 
     guard: bool = True
     min_percent: int = 0
@@ -39,7 +39,7 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An offer, what the compared talk costs and earns, and why it is passed over ("" when it is not)."""
+    """An offer with cost and revenue of the compared call, and why it is skipped ("" if it is not)."""
 
     offer: Offer
     cost_micros: int
@@ -48,7 +48,7 @@ class Ranked:
 
 
 def rank(offers: Iterable[Offer], price: Price, currency: str, margin: Margin, at_us: int) -> list[Ranked]:
-    """All offers, those that may be used first and in their order. `price` is what the subscriber pays."""
+    """All offers: usable ones first, in order, then skipped ones. `price` is what the subscriber pays."""
     earned = cost_micros(price, COMPARED_TALK_S, at_us)
     ranked = [_ranked(offer, earned, currency, margin, at_us) for offer in offers]
     return sorted(

@@ -1,4 +1,4 @@
-"""The states of a request, a leg and a hold, and every move that is legal. Code asks, tests enumerate."""
+"""The states of requests, legs and holds, and all legal transitions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from stasis_callback.core.errors import require
 
 
 class RequestState(StrEnum):
-    """A callback from the moment it was asked for."""
+    """The states of a callback request."""
 
-    REFUSED = "refused"  # not accepted; the reason is on the row
+    REFUSED = "refused"  # not accepted; the reason is in its row
     QUEUED = "queued"  # waiting for its time, or for the next attempt
     DIALING = "dialing"  # leg A is being called
-    TALKING = "talking"  # leg A has answered: conversation and calls
-    DONE = "done"  # over; the outcome is on the row
-    CANCELLED = "cancelled"  # taken back before leg A answered
+    TALKING = "talking"  # leg A has answered: conversation and leg B
+    DONE = "done"  # ended; the outcome is in its row
+    CANCELLED = "cancelled"  # cancelled before leg A answered
 
 
 class LegState(StrEnum):
-    """One attempt to reach one number."""
+    """The states of a leg: one attempt to reach one number."""
 
     DIALING = "dialing"
     ANSWERED = "answered"
@@ -27,7 +27,7 @@ class LegState(StrEnum):
 
 
 class HoldState(StrEnum):
-    """Funds set aside for one leg; leaves `open` exactly once."""
+    """The states of a hold, the funds reserved for one leg. It leaves `open` exactly once."""
 
     OPEN = "open"
     POSTED = "posted"
@@ -35,10 +35,10 @@ class HoldState(StrEnum):
 
 
 LIVE = (RequestState.QUEUED, RequestState.DIALING, RequestState.TALKING)
-"""States in which a callback of an account is under way: one at a time by default."""
+"""States that count towards an account's simultaneous calls (one by default)."""
 
 UNDER_WAY = (RequestState.DIALING, RequestState.TALKING)
-"""States in which a node works on a callback."""
+"""States of live callbacks: a node works on them."""
 
 _MOVES: dict[RequestState, tuple[RequestState, ...]] = {
     RequestState.REFUSED: (),
@@ -49,7 +49,7 @@ _MOVES: dict[RequestState, tuple[RequestState, ...]] = {
         RequestState.DONE,
         RequestState.CANCELLED,
     ),
-    # Back into the queue: it was our fault that the conversation came to nothing.
+    # Back to the queue: the conversation failed because of us.
     RequestState.TALKING: (RequestState.QUEUED, RequestState.DONE),
     RequestState.DONE: (),
     RequestState.CANCELLED: (),
@@ -62,5 +62,5 @@ def may_move(old: RequestState, new: RequestState) -> bool:
 
 
 def require_move(old: RequestState, new: RequestState) -> None:
-    """Stop with InvariantBroken when a request may not go from `old` to `new`."""
+    """Raise InvariantBroken if a request may not go from `old` to `new`."""
     require(may_move(old, new), f"a request cannot go from {old} to {new}")

@@ -1,7 +1,7 @@
-"""What an operator can set on a web instance, and what it makes of a call.
+"""The settings of a web instance, and the call options that follow from them.
 
-The names of three things are set in one place: those of the instance (here), its limits (`core.limits`) and the
-options of the call (`core.options`). Only what differs from the defaults is stored, as text.
+An instance has three kinds of options: its own settings (here), limits (`core.limits`) and call options
+(`core.options`). Only values that differ from the defaults are stored, as text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stasis_callback.core.options import CallOptions, option
 Kind = Literal["simple", "extended", "hosted"]
 
 ACCESS_CODE = "WEBCALLBACK"
-"""Calls are rated by the product's tariff for this access code, where it has one, and by its usual one otherwise."""
+"""Calls use the product's tariff for this access code if it has one, otherwise its standard tariff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +31,48 @@ class WebSettings:
 
     type: Kind = option(
         "simple",
-        "simple: account id and one number, the second is fixed. extended: account id, service password and two "
-        "numbers. hosted: one number, the internal account pays; only for allowed clients.",
+        "Type of form. simple: account id and one number; the second number is fixed. extended: account id, service "
+        "password and two numbers. hosted: one number; the internal account pays; for allowed clients only.",
     )
     second_number: str = option(
-        "", "simple, hosted: who is called second, in E.164 digits; hosted without one asks for a number."
+        "",
+        "simple, hosted: number called second, in E.164 digits. hosted: if empty, it is asked for during the call.",
     )
-    internal_account: str = option("", "hosted: the account that pays for both legs.")
-    require_password: bool = option(False, "simple: ask for the service password too (extended always does).")
+    internal_account: str = option("", "hosted: account that pays for both legs.")
+    require_password: bool = option(
+        False, "simple: also require the service password (extended always does)."
+    )
     allowed_origins: str = option(
-        "", "Other web sites whose form may post here, like https://www.example.com; separated by commas."
+        "",
+        "Other web sites whose forms may post here, for example https://www.example.com; separated by commas.",
     )
     allowed_addresses: str = option(
         "",
-        "hosted: addresses of clients that need no link and no key, like 192.0.2.0/24; separated by commas.",
+        "hosted: addresses of clients that need neither link nor key, for example 192.0.2.0/24; separated by commas.",
     )
     region: str = option(
         "",
-        "Numbers without a country code are of this country, like GB; empty takes international ones only.",
+        "Country of numbers without a country code, for example GB; empty: only international numbers are accepted.",
     )
-    title: str = option("", "The headline of the page; empty for the usual words.")
-    show_cost: bool = option(False, "Show on the status page what the call has cost.")
+    title: str = option("", "Page heading; empty: the standard heading.")
+    show_cost: bool = option(False, "Show the cost of the call on the status page.")
     link_lifetime_s: int = option(
-        86_400, "How long the link to a status page works.", least=60, most=2_592_000
+        86_400, "Validity of status page links, in seconds.", least=60, most=2_592_000
     )
-    webhook_url: str = option("", "Where every state of a callback is reported, signed.")
+    webhook_url: str = option("", "URL that receives signed webhooks for every step of a callback.")
 
     def __post_init__(self) -> None:
-        """Check what a type alone cannot say. Raises InvalidInput."""
+        """Check what types cannot express. Raises InvalidInput."""
         if self.second_number and not is_dialable(self.second_number):
-            raise InvalidInput(f"second_number {self.second_number!r}: write 3 to 15 digits, without + or 00")
+            raise InvalidInput(
+                f"second_number {self.second_number!r} is invalid: write 3 to 15 digits without + or 00"
+            )
         if self.region and not re.fullmatch(r"[A-Z]{2}", self.region):
-            raise InvalidInput(f"region {self.region!r}: write two capitals, like GB")
+            raise InvalidInput(
+                f"region {self.region!r} is invalid: write a two-letter country code in capitals, for example GB"
+            )
         if len(self.title) > 80 or not self.title.isprintable():
-            raise InvalidInput("title: at most 80 printable characters")
+            raise InvalidInput("title is invalid: write at most 80 printable characters")
         for origin in self.origins:
             _check_origin(origin)
         if self.webhook_url:
@@ -76,13 +84,17 @@ class WebSettings:
         if self.type == "simple" and not self.second_number:
             raise InvalidInput("type simple needs a second_number")
         if self.type == "extended" and self.second_number:
-            raise InvalidInput("type extended takes the second_number from the form: leave it out")
+            raise InvalidInput(
+                "type extended takes the second number from the form: do not set second_number"
+            )
         if (self.type == "hosted") != bool(self.internal_account):
-            raise InvalidInput("type hosted, and no other, needs an internal_account that pays for both legs")
+            raise InvalidInput(
+                "internal_account is required for type hosted, and not allowed for other types"
+            )
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """The other sites, as browsers write them into `Origin`."""
+        """The allowed sites, in the form of the `Origin` header."""
         return _listed(self.allowed_origins)
 
     @property
@@ -92,26 +104,26 @@ class WebSettings:
 
     @property
     def asks_password(self) -> bool:
-        """Whether the form has a password."""
+        """Whether the form has a password field."""
         return self.type == "extended" or (self.type == "simple" and self.require_password)
 
 
 SETTING_NAMES, WEB_NAMES = names_of(WebSettings)
-"""Everything that can be set on a web instance."""
+"""The names of all options of a web instance."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebConfiguration:
-    """A web instance's settings, limits and the options of its calls, all checked."""
+    """The checked settings, limits and call options of a web instance."""
 
     settings: WebSettings
     limits: RequestLimits
     options: Mapping[str, str]
-    """Options of the call that are set here."""
+    """Call options that are set on the instance."""
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> WebConfiguration:
-        """From texts as entered or stored. Raises InvalidInput that names what is wrong."""
+        """From text values, as entered or stored. Raises InvalidInput, which names the invalid option."""
         configuration = cls(*parse_parts(WebSettings, stored, "web"))
         CallOptions.parse(configuration.call_options("en"))
         return configuration
@@ -122,7 +134,7 @@ class WebConfiguration:
         return CallOptions.parse(self.options).language_list
 
     def call_options(self, language: str) -> dict[str, str]:
-        """The options a request is queued with, for somebody who reads this language."""
+        """The call options with which a request is queued, for the given language."""
         settings = self.settings
         usual = {"access_code": ACCESS_CODE}
         if settings.type != "extended":
@@ -131,16 +143,16 @@ class WebConfiguration:
             usual["caller_id_a"] = settings.second_number
         options: dict[str, str] = {**usual, **self.options, "languages": language}
         if settings.type == "hosted":
-            options["announce_balance"] = "off"  # what an internal account has is nobody's business
+            options["announce_balance"] = "off"  # the balance of an internal account is confidential
         return options
 
 
 def parse_networks(name: str, text: str) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
-    """Addresses and networks, separated by commas. Raises InvalidInput."""
+    """Parse addresses and networks, separated by commas. Raises InvalidInput."""
     try:
         return tuple(ipaddress.ip_network(part) for part in _listed(text))
     except ValueError as error:
-        raise InvalidInput(f"{name}: {error}: write addresses like 192.0.2.7 or 192.0.2.0/24") from None
+        raise InvalidInput(f"{name}: {error}: write, for example, 192.0.2.7 or 192.0.2.0/24") from None
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -151,7 +163,7 @@ def _check_origin(text: str) -> None:
     parts = _check_url("allowed_origins", text)
     if text != f"{parts[0]}://{parts[1]}" or text != text.lower():
         raise InvalidInput(
-            f"allowed_origins {text!r}: write scheme and host only, like https://www.example.com"
+            f"allowed_origins {text!r} is invalid: write only scheme and host, for example https://www.example.com"
         )
 
 
@@ -163,5 +175,5 @@ def _check_url(name: str, text: str) -> tuple[str, str]:
     except ValueError:
         good = False
     if not good or not re.fullmatch(r"[!-~]+", text):
-        raise InvalidInput(f"{name} {text!r}: write an address like https://www.example.com")
+        raise InvalidInput(f"{name} {text!r} is invalid: write a URL, for example https://www.example.com")
     return parts.scheme, parts.netloc

@@ -51,7 +51,7 @@ _ACCOUNT_TROUBLE: dict[AccountTrouble, Prompt] = {
 
 
 def apologise(services: Services, call: Call, request: RequestView, leg: Leg) -> None:
-    """Say to whoever is on a leg that it is our fault. Raises HungUp, AriError."""
+    """Play an apology for an internal failure on a leg. Raises HungUp, AriError."""
     said_by = voice(services.sounds, request.options.language_list[0], request.options.brand)
     Dialog(call, leg, "sorry").tell(said_by.say(Prompt.APOLOGY))
 
@@ -81,7 +81,7 @@ class Conversation:
         self._voice = voice(services.sounds, self._options.language_list[0], self._options.brand)
 
     def hold(self) -> Ending:
-        """The whole conversation; how it ended."""
+        """Run the whole conversation. Returns its ending."""
         if not self._request.destination:
             self._dialog.say(self._voice.say(Prompt.SILENCE))
         if not login.accepted(self._dialog, self._voice, self._options):

@@ -48,7 +48,7 @@ class Dialer:
         """How far the wall clock was before the steady one at the last look; None before the first."""
 
     def start(self) -> None:
-        """Begin to dial."""
+        """Start dialling due callbacks."""
         self.worker.start()
 
     def stop(self) -> None:
@@ -58,12 +58,12 @@ class Dialer:
             session.abandon()
 
     def wake(self) -> None:
-        """Something may be due now."""
+        """Check the queue now."""
         self.worker.wake()
 
     @property
     def sessions(self) -> list[Session]:
-        """The calls under way."""
+        """The sessions of live calls."""
         with self._register:
             return list(self._sessions.values())
 

@@ -18,7 +18,7 @@ def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str
 
 
 def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
-    """End a callback, waiting or under way, for whoever asked for it; False when it is over. Raises AriError."""
+    """End a queued or live callback on request; False if it has already ended. Raises AriError."""
     if not stores.requests.cancel(request_id):
         return False
     # Marked first: a leg that is about to be called is not found here, and its session looks for the mark.

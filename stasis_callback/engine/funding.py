@@ -64,7 +64,7 @@ class PaidLeg:
     """As far as the timer reaches, in the same seconds; None when it is not known to stand anywhere."""
 
     def cost_micros(self, seconds: int) -> int:
-        """What so many seconds from the answer on cost."""
+        """The cost in micros of this many seconds after the answer."""
         if self.leg.answered_at_us is not None:
             return cost_micros(self.rate.price, seconds, self.leg.answered_at_us)
         return cost_micros(self.rate.price, seconds, self.opened_at_us, self.slack_s)
@@ -370,7 +370,7 @@ class Funding:
         self._change(paid, max(paid.cost_micros(funded_s), self._stores.ledger.held_micros(paid.leg.id)))
 
     def _change(self, paid: PaidLeg, amount_micros: int) -> None:
-        """Make a leg's hold so much in all."""
+        """Change a leg's hold to this total amount."""
         if not self._stores.ledger.change_hold(paid.leg.id, amount_micros):
             raise _TakenMeanwhile
 

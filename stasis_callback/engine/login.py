@@ -24,7 +24,7 @@ MENU_TRIES = 2
 
 
 def accepted(dialog: Dialog, said_by: Voice, options: CallOptions) -> bool:
-    """Whether whoever answered pressed 1, where that is asked for. A voicemail does not."""
+    """Whether the person who answered pressed 1, if that is required. A voicemail does not."""
     if not options.press_one:
         return True
     prompt = said_by.say(Prompt.PRESS_ONE)
@@ -121,7 +121,7 @@ def _entry(dialog: Dialog, said_by: Voice, prompt: Prompt, options: CallOptions)
 
 
 def _key(dialog: Dialog, words: Utterance, options: CallOptions) -> str:
-    """One key."""
+    """Wait for one digit."""
     return dialog.ask(
         words,
         digits_limit=1,

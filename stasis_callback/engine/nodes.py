@@ -40,7 +40,7 @@ LATEST_START_S = 60
 
 
 class NodeKeeper:
-    """The one of a running node."""
+    """Holds the node name of a running service, and reports that it is alive."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class NodeKeeper:
         self.worker.start()
 
     def stop(self) -> None:
-        """Give the name up."""
+        """Release the node name."""
         self._may_dial = False
         self.worker.stop()
         try:
@@ -151,7 +151,7 @@ class NodeKeeper:
         log.error(
             "node.replaced",
             node=self._nodes.me.name,
-            hint="another process has this name, or it was removed: this one stops",
+            hint="another process has this node name, or the node was removed: this process stops",
         )
         self.worker.ask_to_stop()
         self._on_replaced()

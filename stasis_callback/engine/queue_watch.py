@@ -17,7 +17,7 @@ AGAIN_S = 2.0
 
 
 class QueueWatch:
-    """A worker that listens to the database."""
+    """A worker that listens for new callbacks in the database."""
 
     def __init__(self, stores: Stores, clock: Clock, on_change: Callable[[], None]) -> None:
         self._database = stores.database
@@ -27,11 +27,11 @@ class QueueWatch:
         self.worker = Worker("queue-watch", self._work, clock)
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start listening."""
         self.worker.start()
 
     def stop(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self.worker.ask_to_stop()
         self._pause.put(None)
         self.worker.stop(AGAIN_S)

@@ -37,7 +37,7 @@ class Trouble:
 
 
 class Repair:
-    """Lists what is left, and mends it."""
+    """Lists and repairs legs and callbacks that were left open."""
 
     def __init__(self, stores: Stores, journal: CelJournal, clock: Clock) -> None:
         self._stores = stores
@@ -48,7 +48,7 @@ class Repair:
     # --- what there is -------------------------------------------------------------------------------------------
 
     def troubles(self) -> list[Trouble]:
-        """Everything that is left open, legs first."""
+        """All legs and callbacks that were left open, legs first."""
         legs = [_leg_trouble(left) for left in self._repairs.left_legs()]
         return legs + [_call_trouble(request) for request in self._left_calls()]
 
@@ -77,7 +77,9 @@ class Repair:
         for request in self._left_calls():
             if request.id == subject:
                 return self._mend_call(request, operator, reason)
-        raise InvalidInput(f"nothing of {subject!r} is left open: see `stasis-callback ledger repair`")
+        raise InvalidInput(
+            f"{subject!r} is not a leg or callback that needs repair: see `stasis-callback ledger repair`"
+        )
 
     def _mend_leg(self, left: LeftLeg, records: dict[str, CelRecord], operator: str, reason: str) -> str:
         leg_id = left.leg.id
@@ -85,7 +87,7 @@ class Repair:
         mended = self._stores.database.noted(f"mended:{leg_id}")
         if not self._repairs.left_legs(leg_id):
             if mended is None:
-                raise InvalidInput(f"leg {leg_id} was brought to its end meanwhile")
+                raise InvalidInput(f"leg {leg_id} was settled in the meantime")
             return str(mended)
         if left.settled:
             self._repairs.reopen(leg_id)
@@ -98,18 +100,20 @@ class Repair:
         node = request.claimed_by
         with self._stores.nodes.standing_in(node) as alone:
             if not alone:
-                raise InvalidInput(f"node {node} is alive and looks after request {request.id} itself")
+                raise InvalidInput(f"node {node} is alive and handles request {request.id} itself")
             if not end_left_call(self._stores, self._journal, request):
-                raise InvalidInput(f"request {request.id} was taken by another meanwhile: look at it again")
+                raise InvalidInput(
+                    f"request {request.id} was taken over by another node in the meantime: list it again"
+                )
         ended = self._stores.requests.get(request.id)
         waits = ended.finished_at_us is None
-        done = f"request {request.id} {'waits for another attempt' if waits else 'is over: ' + ended.outcome}"
+        done = f"request {request.id} {'is queued for another attempt' if waits else 'has ended: ' + ended.outcome}"
         self._repairs.note(request.id, done, operator=operator, reason=reason)
         self._stores.nodes.note(node, "repaired", operator, f"{request.id}: {reason}")
         return done
 
     def history(self, limit: int) -> list[dict[str, object]]:
-        """What was mended, the newest first."""
+        """Past repairs, newest first."""
         return [
             {"at_us": r.at_us, "id": r.subject, "done": r.done, "operator": r.operator, "reason": r.reason}
             for r in self._repairs.history(limit)
@@ -126,9 +130,9 @@ def _end(left: LeftLeg, record: CelRecord | None) -> LegEnd:
 def _leg_trouble(left: LeftLeg) -> Trouble:
     leg, request = left.leg, left.request
     if left.settled:
-        why = "the leg counts as settled, but was never charged"
+        why = "the leg is marked as settled, but was never charged"
     else:
-        why = f"the leg is open, though its callback is {request.state}"
+        why = f"the leg is open, although its callback is {request.state}"
     answered = "it was never answered" if leg.answered_at_us is None else "it was answered"
     return Trouble(
         leg.id,
@@ -142,12 +146,14 @@ def _leg_trouble(left: LeftLeg) -> Trouble:
 
 
 def _call_trouble(request: RequestView) -> Trouble:
-    what = f"the callback is {request.state} at a node that is dead"
+    what = f"the callback is {request.state} on a dead node"
     return Trouble(request.id, what, request.claimed_by, request.last_alive_us)
 
 
 def _charged(xdr: XdrView) -> str:
     amount = format_amount(xdr.amount_micros, xdr.currency)
     if xdr.answered_at_us is None:
-        return f"leg {xdr.leg_id} is settled for {amount}: it was never answered"
-    return f"leg {xdr.leg_id} is settled for {amount}: {xdr.duration_us / US_PER_S:.3f} s, by {xdr.source}"
+        return f"leg {xdr.leg_id} is settled with {amount}: it was never answered"
+    return (
+        f"leg {xdr.leg_id} is settled with {amount}: {xdr.duration_us / US_PER_S:.3f} s, source {xdr.source}"
+    )

@@ -55,7 +55,7 @@ class Considered:
 
 
 class Router:
-    """Chooses trunks."""
+    """Selects the trunks for a leg."""
 
     def __init__(
         self, trunks: Trunks, tariffs: Tariffs, clock: Clock, trunk: str, number_rules: tuple[Rule, ...] = ()

@@ -43,7 +43,7 @@ class NobodyHears(Exception):
 
 
 class Session:
-    """The callback of one request."""
+    """The execution of one callback request."""
 
     def __init__(self, services: Services, request: RequestView, *, found_open: bool = False) -> None:
         """`found_open`: not claimed from the queue, but left behind by a service that died."""
@@ -68,7 +68,7 @@ class Session:
     # --- the ways in -----------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """A claimed request, from the beginning."""
+        """Execute a claimed request from the beginning."""
         self._guarded(self._call_back)
 
     def resume_ringing(self, leg_a: LegView) -> None:
@@ -133,7 +133,7 @@ class Session:
         self.close(outcome, self._again)
 
     def _our_fault(self) -> None:
-        """Say sorry to whoever is there, and call again where nobody has talked yet."""
+        """Apologize to the parties on the line, and retry if nobody has been connected yet."""
         if not self._call.talked and self._attempts < attempts_for(Outcome.FAILED, self.request):
             self._again = Again(self.request.options.retry_interval_s)
         a = next((leg for leg in self._call.legs if leg.up), None)
@@ -173,7 +173,7 @@ class Session:
         return self._try(ways, Fare(account, request.leg_a_number, rate)) if ways else Ending.NO_ROUTE
 
     def _try(self, ways: Sequence[Way], fare: Fare) -> Ending:
-        """Call leg A over one trunk after another, and talk to whoever answers."""
+        """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
         def dial(a: PaidLeg) -> bool:
             self._originate(a)
@@ -200,13 +200,13 @@ class Session:
         return self._not_reached(outcome_of(tried.last.leg)) if tried.last else self._all_full()
 
     def _may_go_on(self, leg: Leg) -> bool:
-        """Whether another trunk may be tried: not for who takes it back, nor while nobody would hear who answers."""
+        """Whether another trunk may be tried: not after a cancellation, nor while the link to Asterisk is lost."""
         if self._taken_back() or self._call.lost is not None:
             return False
         return finish_leg(self._s, self._call, leg)
 
     def _all_full(self) -> Ending:
-        """No trunk has room: that is no attempt, so it is tried again until it would be too late to begin."""
+        """All trunks are full: this does not count as an attempt, and is retried until the start limit."""
         options = self.request.options
         pause_s = max(options.retry_interval_s, LONGEST_PAUSE_S)
         rounds = self.request.claims - self.request.attempts
@@ -257,7 +257,7 @@ class Session:
         elif started is Started.UNKNOWN and not self._is_known(a.leg):
             recheck(self._s, self._call, a.leg)
         if self._taken_back():
-            # Whoever took it back found no channel to end; from here on there is one, and it is found.
+            # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
     def _ask_to_originate(self, a: PaidLeg) -> Started:
@@ -282,14 +282,14 @@ class Session:
         return leg.seen or journal_record(self._s, leg.id, leg.dialed_at_us) is not None
 
     def _taken_back(self) -> bool:
-        """Whether whoever asked for it takes it back. A database that cannot say so now says so at the end."""
+        """Whether the requester has cancelled it. If the database is unavailable, it is checked again at the end."""
         try:
             return self._s.stores.requests.cancel_wanted(self.request.id)
         except StoreUnavailable:
             return False
 
     def _answered(self, leg: Leg) -> bool:
-        """Wait for leg A's answer; when there is none, it has ended."""
+        """Wait for the answer of leg A, or for its end."""
         limit_s = self.request.options.ring_timeout_a_s + RINGING_MARGIN_S
         self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
         if leg.answered_at_us is None and leg.ended is None:

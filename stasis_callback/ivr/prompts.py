@@ -96,9 +96,11 @@ class Prompts:
             self.nouns: dict[str, dict[str, str]] = manifest["nouns"]
             self.currencies: dict[str, dict[str, str]] = manifest["currencies"]
         except OSError as error:
-            raise CallbackError(f"no prompts for language {language!r}: {path}: {error.strerror}") from error
+            raise CallbackError(
+                f"there are no prompts in language {language!r}: {path}: {error.strerror}"
+            ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CallbackError(f"{path} is damaged ({error!r}): restore it") from error
+            raise CallbackError(f"{path} is damaged ({error!r}): restore the file") from error
         self.language = language
         self.phrases = frozenset(manifest["prompts"])
         self._brand = brand
@@ -108,7 +110,9 @@ class Prompts:
     def say(self, name: str) -> Utterance:
         """A prompt or word of the manifest. Raises CallbackError for a name it does not have."""
         if name not in self.texts:
-            raise CallbackError(f"the {self.language!r} prompts have no {name!r}: add it to {MANIFEST}")
+            raise CallbackError(
+                f"prompt {name!r} is missing in language {self.language!r}: add it to {MANIFEST}"
+            )
         sounds = self.core.get(name, [f"stasis-callback/{name}"])
         if name in self._branded:
             sounds = [f"stasis-callback/{BRANDS}/{self._brand}/{name}"]

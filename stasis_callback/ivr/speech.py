@@ -37,7 +37,7 @@ class Speech:
     def __init__(self, prompts: Prompts) -> None:
         if prompts.language not in GRAMMARS:
             raise CallbackError(
-                f"language {prompts.language!r} has no grammar: use one of {', '.join(GRAMMARS)}"
+                f"language {prompts.language!r} is not supported: use one of {', '.join(GRAMMARS)}"
             )
         self._prompts = prompts
         self._grammar = GRAMMARS[prompts.language]
@@ -64,7 +64,7 @@ class Speech:
 
     def duration(self, seconds: int, rounding: Rounding = "exact") -> Utterance:
         """A time: "one hour two minutes and five seconds". "minutes" rounds up to the minute from one minute on."""
-        require(seconds >= 0, f"a time of {seconds} s cannot be said")
+        require(seconds >= 0, f"a negative duration of {seconds} s cannot be announced")
         if rounding == "minutes" and seconds >= 60:
             seconds += -seconds % 60
         minutes, second = divmod(seconds, 60)
@@ -76,7 +76,7 @@ class Speech:
     def digits(self, text: str) -> Utterance:
         """Keys one by one: digits, star, pound and a leading plus. Raises InvalidInput for anything else."""
         if not all(key in "0123456789" or key in _KEYS for key in text):
-            raise InvalidInput(f"{text!r} cannot be said: only digits, *, # and + have a sound")
+            raise InvalidInput(f"{text!r} cannot be announced: only digits, *, # and + have sounds")
         return self._words(_KEYS.get(key, key) for key in text)
 
     def _words(self, names: Iterable[str]) -> Utterance:

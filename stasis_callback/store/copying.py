@@ -35,7 +35,7 @@ def copy_database(source_url: str, target_url: str, progress: Callable[[int, int
     Raises InvalidInput when a call is under way, the source is not up to date, or the target is not empty.
     """
     if source_url == target_url:
-        raise InvalidInput("that is the database itself: name another one")
+        raise InvalidInput("source and target are the same database: choose another target")
     source = Database(source_url)
     try:
         if source.pending_migrations():
@@ -55,7 +55,7 @@ def _target(url: str) -> Iterator[Engine]:
         migrate(engine)
         for model in ALL:
             if database.execute_sql(f"SELECT 1 FROM {_name(model)} LIMIT 1").fetchone():
-                raise InvalidInput(f"the other database is not empty: there are rows in {_name(model)}")
+                raise InvalidInput(f"the target database is not empty: there are rows in {_name(model)}")
         yield engine
     finally:
         database.close_all()
@@ -83,8 +83,8 @@ def _copy(looks: Snapshots, target: Engine, progress: Callable[[int, int], None]
             changed = [m for m in ALL if _Content.of(_batches(looks, m)) != copied[_name(m)]]
         if changed:
             raise CallbackError(
-                f"{_name(changed[0])} was changed while it was copied, so nothing was: stop every service and "
-                "command that uses the database, and copy again"
+                f"{_name(changed[0])} was changed during the copy, so nothing was copied: stop all services and "
+                "commands that use the database, and copy again"
             )
     return {name: content.rows for name, content in copied.items()}
 
@@ -93,7 +93,9 @@ def _require_quiet(looks: Snapshots) -> None:
     """Raises InvalidInput while a call is under way."""
     under_way = [RequestState.DIALING.value, RequestState.TALKING.value]
     if looks.rows(f"SELECT 1 FROM {_name(Request)} WHERE state IN (?, ?) LIMIT 1", under_way):
-        raise InvalidInput("calls are under way: stop the service and let them end, then start it once")
+        raise InvalidInput(
+            "there are live calls: stop the service, let them end, then start it once and stop it again"
+        )
 
 
 class _Content:

@@ -156,7 +156,7 @@ class AsteriskInstance:
 
     @property
     def cel_path(self) -> Path:
-        """The billing journal."""
+        """The CEL journal."""
         return self._work_dir / "log" / "cel-custom" / "stasis-callback.csv"
 
     @property

@@ -128,7 +128,7 @@ class RealNetwork(Network):
 
     @property
     def cel_path(self) -> Path:
-        """The billing journal of the product's Asterisk."""
+        """The CEL journal of the product's Asterisk."""
         return self.product.cel_path
 
     def sounds(self, language: str) -> dict[str, Path]:

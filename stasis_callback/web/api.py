@@ -1,4 +1,4 @@
-"""The JSON API: ask for a callback, see how far it is, take it back, list. Its description is OpenAPI 3.1."""
+"""The JSON API: request, show, cancel and list callbacks. Described by OpenAPI 3.1."""
 
 from __future__ import annotations
 
@@ -36,66 +36,71 @@ Text = Annotated[str, Field(min_length=1, max_length=FIELD_LIMIT, pattern=TEXT_P
 
 
 class CallbackRequestBody(BaseModel):
-    """A callback to ask for. The instance says which fields it needs; those it does not need are ignored."""
+    """A request for a callback. Required fields depend on the instance; other fields are ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
-    instance: Annotated[str, Field(pattern=NAME_PATTERN, description="The web instance.")]
-    first_number: Annotated[Text, Field(description="Who is called first: national or international form.")]
-    second_number: Annotated[Text | None, Field(description="Who is called then (extended).")] = None
-    account: Annotated[Text | None, Field(description="Who pays (simple, extended).")] = None
+    instance: Annotated[str, Field(pattern=NAME_PATTERN, description="Web instance.")]
+    first_number: Annotated[Text, Field(description="Number called first, national or international.")]
+    second_number: Annotated[Text | None, Field(description="Number called second (extended).")] = None
+    account: Annotated[Text | None, Field(description="Account id that pays (simple, extended).")] = None
     password: Annotated[
-        Text | None, Field(description="The account's service password; not with the scope any-account.")
+        Text | None,
+        Field(description="Service password of the account; not needed with the scope any-account."),
     ] = None
     language: Annotated[
-        str | None, Field(pattern="^[a-z]{2}$", description="One of the instance's; else its first.")
+        str | None, Field(pattern="^[a-z]{2}$", description="Language of the instance; default: its first.")
     ] = None
 
 
 class StepBody(BaseModel):
-    """One thing that happened."""
+    """A step of a callback."""
 
     step: Step
-    at: Annotated[str, Field(description="ISO 8601, UTC.")]
+    at: Annotated[str, Field(description="Time, ISO 8601, UTC.")]
 
 
 class CostBody(BaseModel):
-    """What both legs have cost."""
+    """The cost of both legs."""
 
-    amount: Annotated[str, Field(description="Like 0.25.")]
+    amount: Annotated[str, Field(description="Amount, for example 0.25.")]
     currency: str
 
 
 class CallbackBody(BaseModel):
-    """A callback as it is now."""
+    """The current state of a callback."""
 
     id: str
     instance: str
-    step: Annotated[Step, Field(description="What happened last.")]
-    over: Annotated[bool, Field(description="Whether nothing more will happen.")]
-    reason: Annotated[str, Field(description="Why it ended as it did; empty before.")]
+    step: Annotated[Step, Field(description="Last step.")]
+    over: Annotated[bool, Field(description="Whether the callback has ended.")]
+    reason: Annotated[str, Field(description="Reason of the ending; empty before.")]
     first_number: Annotated[str, Field(description="E.164 digits.")]
-    second_number: Annotated[str, Field(description="E.164 digits; empty when it is keyed in the call.")]
+    second_number: Annotated[str, Field(description="E.164 digits; empty if it is dialled during the call.")]
     created_at: str
     steps: list[StepBody]
-    talk_s: Annotated[int, Field(description="How long the two were connected, in whole seconds, up to now.")]
-    cost: Annotated[CostBody | None, Field(description="Where the instance shows it, at the end.")]
-    status_url: Annotated[str, Field(description="The page to show to who asked for it.")]
+    talk_s: Annotated[int, Field(description="Seconds for which the parties have been connected.")]
+    cost: Annotated[
+        CostBody | None, Field(description="Cost, after the end and if enabled for the instance.")
+    ]
+    status_url: Annotated[str, Field(description="URL of the status page for the user.")]
 
 
 class ListBody(BaseModel):
-    """Callbacks, the newest first."""
+    """Callbacks, newest first."""
 
     callbacks: list[CallbackBody]
-    next: Annotated[str | None, Field(description="`after` of the next page; null on the last one.")]
+    next: Annotated[
+        str | None, Field(description="Value of `after` for the next page; null on the last page.")
+    ]
 
 
 class ProblemBody(BaseModel):
-    """What is wrong."""
+    """The details of an error."""
 
-    code: Annotated[str, Field(description="For programs.")]
-    message: Annotated[str, Field(description="For people; may be empty.")]
-    fields: Annotated[dict[str, str], Field(description="Codes of problems by field.")]
+    code: Annotated[str, Field(description="Error code.")]
+    message: Annotated[str, Field(description="Message; may be empty.")]
+    fields: Annotated[dict[str, str], Field(description="Error codes by field.")]
 
 
 class ErrorBody(BaseModel):
@@ -112,28 +117,28 @@ class ApiError(Exception):
         self.status, self.code, self.message, self.headers = status, code, message, headers or {}
 
     def response(self) -> JSONResponse:
-        """The answer that says so."""
+        """The HTTP response for this error."""
         return JSONResponse(error_body(self.code, self.message), self.status, headers=self.headers)
 
 
 def error_body(code: str, message: str, fields: dict[str, str] | None = None) -> dict[str, object]:
-    """The body of every error."""
+    """The body of error responses."""
     return {"error": {"code": code, "message": message, "fields": fields or {}}}
 
 
 _WORDS = {
-    400: "The request is no JSON that can be read.",
-    401: "There is no API key, or it is not in force.",
-    402: "The account cannot pay for the call.",
-    403: "The key may not do this, or the login is wrong.",
-    404: "There is no such thing, or the key is for another instance.",
-    408: "The rest of the request did not come in time.",
-    409: "A callback for this account or number is under way or was a moment ago; or it is over already.",
+    400: "The request is not valid JSON.",
+    401: "The API key is missing, unknown or revoked.",
+    402: "The account has insufficient funds for the call.",
+    403: "The key does not have the required scope, or the login is wrong.",
+    404: "Not found, or the key is for another instance.",
+    408: "The request was not received completely in time.",
+    409: "A callback for this account or number is in progress or was requested a moment ago, or has already ended.",
     413: "The body is too long.",
-    422: "Something in the request cannot be used; `fields` says what.",
-    429: "Too many requests or wrong logins; `Retry-After` says how long to wait.",
-    500: "A fault of ours.",
-    503: "Too much is going on; try again.",
+    422: "The request is invalid; see `fields`.",
+    429: "Too many requests or failed logins; see `Retry-After`.",
+    500: "Internal error.",
+    503: "The service is overloaded; retry later.",
 }
 
 
@@ -143,7 +148,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 _ANY = (401, 403, 422, 503)
 _bearer = HTTPBearer(
-    auto_error=False, scheme_name="ApiKey", description="A key of `stasis-callback api-key add`."
+    auto_error=False, scheme_name="ApiKey", description="API key created with `stasis-callback api-key add`."
 )
 
 
@@ -152,7 +157,7 @@ def key_in_force(
     scopes: SecurityScopes,
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
 ) -> ApiKeyView:
-    """The key a request comes with. Raises ApiError when there is none, or it does not have the scope."""
+    """The API key of a request. Raises ApiError if it is missing or does not have the scope."""
     text = credentials.credentials if credentials else ""
     keys: ApiKeys = request.app.state.api_keys
     key = keys.find(text) if 0 < len(text) <= KEY_LIMIT else None
@@ -167,11 +172,11 @@ CreateKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["create"])]
 ListKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["list"])]
 StatusKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["status"])]
 CancelKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["cancel"])]
-RequestId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="The callback's id.")]
+RequestId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="Callback id.")]
 
 
 class Api:
-    """The endpoints. `end_call` ends a callback that waits or is under way; False when it is over."""
+    """The endpoints. `end_call` ends a queued or live callback; False if the callback has already ended."""
 
     def __init__(self, desk: Desk, settings: WebSettings, end_call: Callable[[str], bool]) -> None:
         self._desk = desk
@@ -180,20 +185,20 @@ class Api:
         self._end_call = end_call
 
     def router(self) -> APIRouter:
-        """Where they are."""
+        """The router with all endpoints."""
         router = APIRouter(prefix=PREFIX, tags=["callbacks"])
         add = router.add_api_route
         add("/callbacks", self._create, methods=["POST"], status_code=201,
-            response_model=CallbackBody, operation_id="createCallback", summary="Ask for a callback",
+            response_model=CallbackBody, operation_id="createCallback", summary="Request a callback",
             responses=_errors(400, *_ANY, 402, 404, 408, 409, 413, 429)
             | {201: {"headers": {"Location": {"schema": {"type": "string"}}}}})  # fmt: skip
         add("/callbacks", self._list, methods=["GET"], response_model=ListBody,
             operation_id="listCallbacks", summary="List callbacks", responses=_errors(*_ANY, 404))  # fmt: skip
         add("/callbacks/{callback_id}", self._show, methods=["GET"],
-            response_model=CallbackBody, operation_id="getCallback", summary="See how far a callback is",
+            response_model=CallbackBody, operation_id="getCallback", summary="Show a callback",
             responses=_errors(*_ANY, 404))  # fmt: skip
         add("/callbacks/{callback_id}/cancel", self._cancel, methods=["POST"],
-            response_model=CallbackBody, operation_id="cancelCallback", summary="Take a callback back",
+            response_model=CallbackBody, operation_id="cancelCallback", summary="Cancel a callback",
             responses=_errors(*_ANY, 404, 409))  # fmt: skip
         return router
 
@@ -208,15 +213,13 @@ class Api:
             Header(
                 max_length=200,
                 pattern=r"^[!-~]+$",
-                description="The same key with the same body makes one callback, however often it is sent.",
+                description="Repeated requests with the same key and body make only one callback.",
             ),
         ] = None,
     ) -> Response:
         instance = self._desk.find(body.instance) if key.reaches(body.instance) else None
         if instance is None:
-            raise ApiError(
-                404, "unknown_instance", "There is no such web instance, or the key is for another."
-            )
+            raise ApiError(404, "unknown_instance", "Unknown web instance, or this key is for another one.")
         values = {name: text for name, text in body.model_dump().items() if text is not None}
         languages = instance.configuration.languages
         language = body.language if body.language in languages else languages[0]
@@ -246,14 +249,14 @@ class Api:
         self,
         key: ListKey,
         instance: Annotated[
-            str | None, Query(pattern=NAME_PATTERN, description="Only those of this one.")
+            str | None, Query(pattern=NAME_PATTERN, description="Only callbacks of this instance.")
         ] = None,
-        state: Annotated[RequestState | None, Query(description="Only those in this state.")] = None,
-        limit: Annotated[int, Query(ge=1, le=LIST_LIMIT, description="At most so many.")] = 50,
-        after: Annotated[str | None, Query(max_length=64, description="`next` of the page before.")] = None,
+        state: Annotated[RequestState | None, Query(description="Only callbacks in this state.")] = None,
+        limit: Annotated[int, Query(ge=1, le=LIST_LIMIT, description="Maximum number of callbacks.")] = 50,
+        after: Annotated[str | None, Query(max_length=64, description="`next` of the previous page.")] = None,
     ) -> ListBody:
         if instance and not key.reaches(instance):
-            raise ApiError(404, "unknown_instance", "The key is for another instance.")
+            raise ApiError(404, "unknown_instance", "This key is for another instance.")
         views = self._stores.requests.of_instances(
             instance or key.instance, state=state, before_us=_read_cursor(after), limit=limit + 1
         )
@@ -266,7 +269,7 @@ class Api:
     def _cancel(self, callback_id: RequestId, key: CancelKey) -> CallbackBody:
         view = self._found(callback_id, key)
         if not self._end_call(view.id):
-            raise ApiError(409, "over", "This callback is over already.")
+            raise ApiError(409, "over", "This callback has already ended.")
         return self._body(self._stores.requests.get(view.id))
 
     # --- help --------------------------------------------------------------------------------------------------
@@ -274,7 +277,7 @@ class Api:
     def _found(self, callback_id: str, key: ApiKeyView) -> RequestView:
         view = self._stores.requests.get(callback_id) if self._stores.requests.exists(callback_id) else None
         if view is None or view.triggered_by != "web" or not key.reaches(view.instance):
-            raise ApiError(404, "unknown_callback", "There is no such callback.")
+            raise ApiError(404, "unknown_callback", "Unknown callback.")
         return view
 
     def _body(self, view: RequestView) -> CallbackBody:
@@ -287,7 +290,7 @@ class Api:
 
 
 def callback_body(progress: Progress, *, show_cost: bool, status_url: str = "") -> CallbackBody:
-    """A callback as programs get it."""
+    """The API representation of a callback."""
     view, shown = progress.request, show_cost and progress.over and progress.currency
     return CallbackBody(
         id=view.id,
@@ -320,11 +323,13 @@ def _read_cursor(text: str | None) -> int | None:
             raise ValueError
         return int(decoded)
     except (ValueError, binascii.Error):
-        raise ApiError(422, "bad_cursor", "`after` is no cursor: take `next` of the page before.") from None
+        raise ApiError(
+            422, "bad_cursor", "`after` is not a valid cursor: use `next` of the previous page."
+        ) from None
 
 
 def describe_validation(request: Request, errors: list[Any]) -> JSONResponse:
-    """What FastAPI finds wrong with a request, in the form of all errors."""
+    """Validation errors of FastAPI in the format of all errors."""
     broken = any(error["type"] == "json_invalid" for error in errors)
     fields = {str(error["loc"][-1]): str(error["msg"])[:200] for error in errors if len(error["loc"]) > 1}
     if broken:

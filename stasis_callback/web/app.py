@@ -133,7 +133,7 @@ class WebApp:
             raise error
         log.error("web.fault", route=self._route_of(request.scope), exc_info=error)
         if request.url.path.startswith(PREFIX):
-            return JSONResponse(error_body("fault", "A fault of ours: it has been noted."), 500)
+            return JSONResponse(error_body("fault", "Internal error. It has been logged."), 500)
         return self._pages.message(request, "trouble", 500)
 
     def _route_of(self, scope: Scope) -> str:

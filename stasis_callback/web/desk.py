@@ -117,7 +117,7 @@ class Desk:
     ) -> Asked:
         """Ask for a callback. `values` are texts by field; `any_account` spares the account's password.
 
-        Whether whoever asks may use a hosted instance has been decided before.
+        The caller has already checked whether the requester may use a hosted instance.
         """
         settings = instance.configuration.settings
         wanted = [name for name in wanted_fields(instance) if not (any_account and name == "password")]

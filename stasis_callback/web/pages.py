@@ -46,7 +46,7 @@ def template_environment() -> Environment:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One instance for one visitor."""
+    """The context of one instance for one visitor."""
 
     instance: WebInstanceView
     language: str
@@ -61,7 +61,7 @@ class Page:
 
 
 class Pages:
-    """The forms."""
+    """The form pages."""
 
     def __init__(self, desk: Desk, settings: WebSettings) -> None:
         self._desk = desk
@@ -69,7 +69,7 @@ class Pages:
         self._templates = template_environment()
 
     def routes(self) -> list[Route]:
-        """Where they are."""
+        """The routes of the form pages."""
         return [
             Route("/web/{name}", self._get, methods=["GET"], name="form"),
             Route("/web/{name}", self._post, methods=["POST"], name="submit"),
@@ -282,7 +282,7 @@ def _wants_json(request: Request) -> bool:
 
 
 def _parse(body: bytes) -> dict[str, str] | None:
-    """The fields of a form; None when it is none, or one names a field twice."""
+    """The fields of a form; None if it is not a form, or has a field twice."""
     try:
         pairs = parse_qsl(
             body.decode("utf-8"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",

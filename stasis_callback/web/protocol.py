@@ -35,7 +35,7 @@ class PatientProtocol(H11Protocol):
             self._stop_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
+        """The connection was closed."""
         self._stop_timer()
         super().connection_lost(exc)
 

@@ -15,7 +15,9 @@ def sample_form(instance: WebInstanceView, origin: str, language: str | None = N
     offered = [one for one in instance.configuration.languages if one in LANGUAGES]
     chosen = language or offered[0]
     if chosen not in offered:
-        raise InvalidInput(f"language {chosen!r}: {instance.name} has {', '.join(offered)}")
+        raise InvalidInput(
+            f"language {chosen!r} is not enabled for {instance.name}: use one of {', '.join(offered)}"
+        )
     settings, words = instance.configuration.settings, texts(chosen)
     return (
         template_environment()

@@ -80,7 +80,7 @@ class WebServer:
 
     @property
     def app_address(self) -> str:
-        """Where it listens, once it does."""
+        """The address on which it listens, once it does."""
         assert self._port is not None
         return ":".join(map(str, self._port.address))
 

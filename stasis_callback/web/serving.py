@@ -54,7 +54,7 @@ class Serving:
         except SystemExit as error:  # uvicorn's word for an application that does not start
             raise RuntimeError("the application did not start") from error
         if worker.goes_on:
-            raise RuntimeError("it ended by itself")
+            raise RuntimeError("the server stopped unexpectedly")
 
 
 def _config(app: ASGIApp, web: WebSettings) -> uvicorn.Config:
@@ -79,7 +79,7 @@ def _config(app: ASGIApp, web: WebSettings) -> uvicorn.Config:
         config.load()
     except OSError as error:  # what is wrong with a certificate is one too
         raise CallbackError(
-            f"the certificate of the web server cannot be used: {error.strerror or error}: "
-            "look at web.tls_certificate and web.tls_key"
+            f"the certificate of the web server cannot be loaded: {error.strerror or error}: "
+            "check web.tls_certificate and web.tls_key"
         ) from None
     return config

@@ -29,10 +29,12 @@ class Signer:
 
     @classmethod
     def of(cls, settings: WebSettings) -> Signer:
-        """The signer of this installation. Raises CallbackError when there is no secret to speak of."""
+        """The signer of this installation. Raises CallbackError if the secret is missing or too short."""
         secret = settings.secret.get_secret_value()
         if len(secret) < SECRET_LEAST:
-            raise CallbackError(f"setting web.secret: write {SECRET_LEAST} random characters or more")
+            raise CallbackError(
+                f"setting web.secret is too short: write {SECRET_LEAST} random characters or more"
+            )
         return cls(secret)
 
     def status_token(self, request_id: str, until_us: int) -> str:
@@ -41,7 +43,7 @@ class Signer:
         return f"{request_id}.{until_s}.{self._mac('status', request_id, str(until_s))}"
 
     def read_status(self, token: str, now_us: int) -> str | None:
-        """The request behind a token; None when it is none of ours or its time is over."""
+        """The request id in a token; None if the token is invalid or expired."""
         match = _STATUS.fullmatch(token)
         if match is None:
             return None
@@ -50,7 +52,7 @@ class Signer:
         return request_id if good and now_us < int(until_s) * US_PER_S else None
 
     def client_token(self, instance: str, until_us: int) -> str:
-        """What makes whoever has it an allowed client of a hosted instance for a time."""
+        """A token that makes its holder an allowed client of a hosted instance for a limited time."""
         until_s = until_us // US_PER_S
         return f"{until_s}.{self._mac('client', instance, str(until_s))}"
 

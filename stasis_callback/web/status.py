@@ -44,7 +44,7 @@ REASON_OF: Mapping[Ending, str] = {
     Ending.NOT_DIALED: "first_failed",
     Ending.FAILED: "first_failed",
 }
-"""What whoever asked is told of each ending, where nothing else that happened says more."""
+"""The reason shown to the requester for each ending, unless the steps say more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Texts:
         return self._sections[section]
 
     def problem(self, code: str, *, retry_after_s: int = 0, example: str = "") -> str:
-        """What is wrong, in a sentence for whoever filled in the form."""
+        """The message about a problem, for the user of the form."""
         problems: dict[str, str] = self._sections["problems"]
         minutes = -(-retry_after_s // 60)
         wait = problems["wait_minutes"].format(minutes=minutes) if minutes > 0 else problems["wait_seconds"]

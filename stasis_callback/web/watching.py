@@ -56,7 +56,7 @@ class Watching:
         self._pollers: CapacityLimiter | None = None
 
     def routes(self) -> list[Route]:
-        """Where they are."""
+        """The routes of the status pages."""
         return [
             Route("/status/{token}", self._get, methods=["GET"], name="status"),
             Route("/status/{token}/events", self._events, methods=["GET"], name="events"),

@@ -74,11 +74,11 @@ class Webhooks:
 
     @property
     def workers(self) -> list[Worker]:
-        """Its threads."""
+        """The worker threads."""
         return [self._finder, *self._senders.workers]
 
     def start(self) -> None:
-        """Begin to tell."""
+        """Start the delivery of webhooks."""
         self._senders.start()
         self._finder.start()
 

@@ -44,8 +44,8 @@ def test_a_call_is_shown_leg_by_leg_and_hung_up(
         (over,) = world.finished()
         world.nothing_left()
         assert (over.outcome, set(world.xdrs())) == ("completed", {"a1", "b1"})
-        assert _run(config, "call", "hangup", call) == f"call {call} is over already (completed)\n"
-        assert _run(config, "call", "hangup", "--all") == "no call is under way\n"
+        assert _run(config, "call", "hangup", call) == f"call {call} has already ended (completed)\n"
+        assert _run(config, "call", "hangup", "--all") == "there are no live calls\n"
 
 
 @pytest.mark.parametrize("network", ["fake", pytest.param("real", marks=pytest.mark.real)])
@@ -98,7 +98,7 @@ def test_a_call_shows_since_when_it_talks_and_how_long_it_is_paid_for(
     assert (leg["side"], leg["account"], leg["funded_s"]) == ("a", SUBSCRIBER, 100)
     assert 90 <= leg["seconds"] <= 100
     assert shop.ok("call", "show", dialing, "--json").json["open_legs"][0]["funded_s"] == 100
-    assert "legs under way" in shop.ok("request", "show", dialing).out
+    assert "live legs" in shop.ok("request", "show", dialing).out
 
 
 def test_a_call_between_two_legs_is_shown_too(shop: CommandLine, queued: str) -> None:
@@ -111,9 +111,9 @@ def test_a_call_between_two_legs_is_shown_too(shop: CommandLine, queued: str) ->
 def test_a_leg_that_asterisk_has_no_more_is_left_to_the_service(
     shop: CommandLine, asterisk: FakeNetwork, dialing: str
 ) -> None:
-    assert "no leg in this Asterisk any more" in shop.ok("call", "hangup", dialing).out
+    assert "no more legs in this Asterisk" in shop.ok("call", "hangup", dialing).out
     before = shop.dump()
-    assert "no leg in this Asterisk any more" in shop.ok("call", "hangup", "--all").out
+    assert "no more legs in this Asterisk" in shop.ok("call", "hangup", "--all").out
     assert shop.dump() == before
     with shop.stores() as stores:
         assert stores.requests.cancel_wanted(dialing)
@@ -126,8 +126,8 @@ def test_a_callback_that_waits_is_no_call(shop: CommandLine, asterisk: FakeNetwo
 def test_what_cannot_be_hung_up(shop: CommandLine, dialing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--all" in shop.refused("call", "hangup")
     assert "--all" in shop.refused("call", "hangup", dialing, "--all")
-    assert "no request" in shop.refused("call", "hangup", "nothing")
-    assert "no request" in shop.refused("call", "show", "nothing")
+    assert "unknown request" in shop.refused("call", "hangup", "nothing")
+    assert "unknown request" in shop.refused("call", "show", "nothing")
     monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", "http://127.0.0.1:1")
     assert "ARI" in shop.refused("call", "hangup", dialing)
     monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", "http://user:word@127.0.0.1")
@@ -144,14 +144,14 @@ def state(shop: CommandLine, request_id: str) -> Any:
 def test_a_callback_that_waits_is_taken_back_once(shop: CommandLine, queued: str) -> None:
     shop.ok("request", "cancel", queued)
     assert state(shop, queued) == "cancelled"
-    assert "is cancelled: it is over" in shop.refused("request", "cancel", queued)
+    assert "has already ended (cancelled)" in shop.refused("request", "cancel", queued)
 
 
 def test_a_call_under_way_is_hung_up_instead(shop: CommandLine, dialing: str) -> None:
-    assert f"is dialing: `stasis-callback call hangup {dialing}`" in shop.refused(
+    assert f"is dialing: end it with `stasis-callback call hangup {dialing}`" in shop.refused(
         "request", "cancel", dialing
     )
-    assert "no request" in shop.refused("request", "cancel", "nothing")
+    assert "unknown request" in shop.refused("request", "cancel", "nothing")
 
 
 def test_a_callback_is_asked_for_again_with_the_same_options(shop: CommandLine, called: str) -> None:
@@ -192,8 +192,8 @@ def test_a_retry_is_refused_like_any_request_and_says_why(
             queue_limit=10,
         )
         other = stores.requests.newest()[0].id
-    assert "too many callbacks wait" in shop.refused("request", "retry", called)
-    assert "waits or is under way" in shop.refused("request", "retry", other)
+    assert "too many callbacks are queued" in shop.refused("request", "retry", called)
+    assert "is queued or live" in shop.refused("request", "retry", other)
     shop.ok("request", "cancel", other)
     assert "a moment ago" in shop.refused("request", "retry", other)
 
@@ -203,4 +203,4 @@ def test_what_never_had_a_number_to_call_is_not_asked_for_again(shop: CommandLin
         stores.requests.refuse(CallbackRequest("call-3", "ani", "", ACCESS_NUMBER), "no_ani")
         refused = stores.requests.newest()[0].id
     assert "was refused (no_ani)" in shop.refused("request", "retry", refused)
-    assert "no request" in shop.refused("request", "retry", "nothing")
+    assert "unknown request" in shop.refused("request", "retry", "nothing")

@@ -39,7 +39,7 @@ def test_a_business_moves_and_goes_on(
     before = shop.dump() if shop.url.startswith("postgresql") == other.startswith("postgresql") else None
     shown = [shop.ok(*words).out for words in QUESTIONS]
     said = shop.ok("db", "copy", "--to", other).out
-    assert "every row is the same, the ledger is in order" in said
+    assert "all rows are identical and the ledger is consistent" in said
     assert "xdr: 2\n" in said
     old = shop.url
     use(shop, other, monkeypatch)
@@ -49,7 +49,7 @@ def test_a_business_moves_and_goes_on(
         # New rows get new numbers, and the journal is still closed to changes.
         shop.ok("account", "add", "1001", "--customer", "Acme", "--product", "callback")
         shop.ok("account", "topup", "1001", "5", "--key", "after the move")
-        assert shop.ok("ledger", "verify").out == "the ledger is in order: every sum agrees\n"
+        assert shop.ok("ledger", "verify").out == "the ledger is consistent: no discrepancies\n"
         with pytest.raises(Exception, match="append-only"):
             shop.sql("DELETE FROM entry")
     finally:
@@ -67,12 +67,12 @@ QUESTIONS = (
 
 def test_a_database_that_has_something_in_it_is_not_written_to(shop: CommandLine, other: str) -> None:
     shop.ok("db", "copy", "--to", other)
-    assert "the other database is not empty" in shop.refused("db", "copy", "--to", other)
-    assert "the database itself" in shop.refused("db", "copy", "--to", shop.url)
+    assert "the target database is not empty" in shop.refused("db", "copy", "--to", other)
+    assert "the same database" in shop.refused("db", "copy", "--to", shop.url)
 
 
 def test_while_calls_are_under_way_nothing_moves(shop: CommandLine, dialing: str, other: str) -> None:
-    assert "calls are under way: stop the service" in shop.refused("db", "copy", "--to", other)
+    assert "there are live calls: stop the service" in shop.refused("db", "copy", "--to", other)
 
 
 def test_a_copy_that_cannot_be_finished_leaves_nothing_behind(shop: CommandLine, called: str) -> None:
@@ -136,10 +136,10 @@ def test_numbers_of_call_records_are_made_unreadable_by_command(shop: CommandLin
 @pytest.mark.parametrize(
     ("words",                                       "why"),
     [
-        (("--kind", "everything"),                      "'everything' is not a kind of row: write one of steps"),
-        (("--older-than", "90"),                        "--older-than is for a kind of row: name it with --kind"),
-        (("--kind", "refused", "--older-than", "7"),    "refused are kept for 30 days or longer"),
-        (("--kind", "steps", "--older-than", "0"),      "is not a whole number from 1 to"),
+        (("--kind", "everything"),                      "unknown kind 'everything': use one of steps"),
+        (("--older-than", "90"),                        "--older-than needs --kind: give the kind of data it is for"),
+        (("--kind", "refused", "--older-than", "7"),    "too short for refused: write 30"),
+        (("--kind", "steps", "--older-than", "0"),      "is not a whole number between 1 and"),
     ],
 )  # fmt: skip
 def test_a_purge_that_cannot_be_is_refused(shop: CommandLine, words: tuple[str, ...], why: str) -> None:

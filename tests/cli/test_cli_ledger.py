@@ -15,7 +15,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.settings import host_name
 
 HERE = host_name()
-IN_ORDER = "the ledger is in order: every sum agrees\n"
+IN_ORDER = "the ledger is consistent: no discrepancies\n"
 LONG_AGO = f"lease_until_us = {(1_700_000_100 + 30) * US_PER_S}"
 
 
@@ -38,7 +38,7 @@ def test_the_books_are_proven_in_part_and_whole(shop: CommandLine, called: str) 
 def test_what_was_changed_by_hand_is_told(shop: CommandLine, called: str) -> None:
     unlock(shop, "xdr")
     shop.sql(f"UPDATE xdr SET outcome = 'busy' WHERE leg_id = '{called}-b1'")
-    sentence = f"leg {called}-b1: its xDR, the leg or its hold is not what was sealed"
+    sentence = f"leg {called}-b1: its xDR, the leg or its hold does not match its seal"
     result = shop("ledger", "verify", "--whole")
     assert (result.code, result.out) == (1, sentence + "\n")
     assert shop("ledger", "verify", "--json").json == {"ok": False, "findings": [sentence]}
@@ -80,21 +80,21 @@ def test_of_books_that_are_not_in_order_there_is_no_checkpoint(shop: CommandLine
 def test_what_is_no_checkpoint_is_refused(shop: CommandLine, tmp_path: Path, text: str) -> None:
     file = tmp_path / "kept.json"
     file.write_text(text)
-    assert "that is no checkpoint" in shop.refused("ledger", "verify", "--checkpoint", file)
+    assert "not a checkpoint" in shop.refused("ledger", "verify", "--checkpoint", file)
 
 
 def test_a_checkpoint_that_was_changed_is_refused(shop: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "kept.json"
     shop.ok("ledger", "checkpoint", "--out", file)
     file.write_text(file.read_text().replace("10.00 USD", "11.00 USD"))
-    assert "that checkpoint is damaged" in shop.refused("ledger", "verify", "--checkpoint", file)
+    assert "the checkpoint is damaged" in shop.refused("ledger", "verify", "--checkpoint", file)
 
 
 def test_a_checkpoint_that_cannot_be_read_or_written_is_refused(shop: CommandLine, tmp_path: Path) -> None:
     assert "cannot be read" in shop.refused("ledger", "verify", "--checkpoint", tmp_path / "nothing.json")
     assert "cannot be read" in shop.refused("ledger", "verify", "--checkpoint", tmp_path)
     (tmp_path / "there.json").write_text("")
-    assert "exists already" in shop.refused("ledger", "checkpoint", "--out", tmp_path / "there.json")
+    assert "already exists" in shop.refused("ledger", "checkpoint", "--out", tmp_path / "there.json")
     assert "cannot be written" in shop.refused(
         "ledger", "checkpoint", "--out", tmp_path / "no" / "where.json"
     )
@@ -143,12 +143,12 @@ def test_a_leg_that_was_left_open_is_listed_and_settled_for_nothing(shop: Comman
         "0.20",
         "USD",
     )
-    assert row["what"] == "the leg is open, though its callback is done; it was never answered"
+    assert row["what"] == "the leg is open, although its callback is done; it was never answered"
     assert f"{over}-a1" in shop.ok("ledger", "repair").out
-    assert shop("ledger", "verify").out == f"leg {over}-a1 is not settled though its callback is over\n"
+    assert shop("ledger", "verify").out == f"leg {over}-a1 is not settled although its callback has ended\n"
 
     said = repair(shop, f"{over}-a1", "the call of Monday")
-    assert said == f"leg {over}-a1 is settled for 0.00 USD: it was never answered\n"
+    assert said == f"leg {over}-a1 is settled with 0.00 USD: it was never answered\n"
     assert (held(shop), listed(shop)) == ("0.00", [])
     assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
     (done,) = shop.ok("ledger", "repair", "--done", "--json").json
@@ -160,7 +160,7 @@ def test_a_leg_that_was_left_open_is_listed_and_settled_for_nothing(shop: Comman
 def test_to_mend_again_changes_nothing(shop: CommandLine, over: str) -> None:
     repair(shop, f"{over}-a1")
     words = ("ledger", "repair", "--fix", f"{over}-a1", "--reason", "again")
-    assert "nothing of" in shop.refused(*words)
+    assert "not a leg or callback" in shop.refused(*words)
     assert repair(shop, "all") == ""
 
 
@@ -171,7 +171,7 @@ def test_an_answered_leg_is_charged_until_its_node_was_last_known_to_live(
     shop.sql(f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered'")
     shop.sql(f"UPDATE request SET finished_at_us = {1_700_000_900 * US_PER_S}")
     assert "it was answered" in str(listed(shop)[0]["what"])
-    assert repair(shop, "all") == f"leg {over}-a1 is settled for 0.12 USD: 60.000 s, by estimated\n"
+    assert repair(shop, "all") == f"leg {over}-a1 is settled with 0.12 USD: 60.000 s, source estimated\n"
     assert (xdr(shop, f"{over}-a1")["source"], held(shop)) == ("estimated", "0.00")
     assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
 
@@ -181,7 +181,7 @@ def test_an_answered_leg_is_not_charged_for_the_time_after_its_callback_was_over
 ) -> None:
     shop.sql(f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered'")
     shop.sql(f"UPDATE request SET finished_at_us = {1_700_000_050 * US_PER_S}")
-    assert "10.000 s, by estimated" in repair(shop, "all")
+    assert "10.000 s, source estimated" in repair(shop, "all")
 
 
 def test_what_the_billing_journal_knows_is_charged_exactly(
@@ -194,15 +194,16 @@ def test_what_the_billing_journal_knows_is_charged_exactly(
     journal.write_text(
         "".join(f'"{kind}","{at}.000000","{leg}","{leg}","{extra}"\n' for kind, at, extra in lines)
     )
-    assert repair(shop, "all") == f"leg {leg} is settled for 0.014 USD: 7.000 s, by cel\n"
+    assert repair(shop, "all") == f"leg {leg} is settled with 0.014 USD: 7.000 s, source cel\n"
 
 
 def test_a_leg_that_counts_as_settled_but_was_never_charged_is_charged(shop: CommandLine, over: str) -> None:
     shop.sql("UPDATE leg SET state = 'settled'")
     assert (
-        listed(shop)[0]["what"] == "the leg counts as settled, but was never charged; it was never answered"
+        listed(shop)[0]["what"]
+        == "the leg is marked as settled, but was never charged; it was never answered"
     )
-    assert "settled for 0.00 USD" in repair(shop, f"{over}-a1")
+    assert "settled with 0.00 USD" in repair(shop, f"{over}-a1")
     assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
 
 
@@ -212,8 +213,8 @@ def test_a_callback_of_a_node_that_is_long_dead_is_ended(shop: CommandLine, dial
     shop.sql("UPDATE node SET seen_at_us = 5")
     (row,) = listed(shop)
     assert (row["id"], row["node"]) == (dialing, HERE)
-    assert row["what"] == "the callback is dialing at a node that is dead"
-    assert repair(shop, dialing) == f"request {dialing} is over: interrupted\n"
+    assert row["what"] == "the callback is dialing on a dead node"
+    assert repair(shop, dialing) == f"request {dialing} has ended: interrupted\n"
     assert (held(shop), listed(shop)) == ("0.00", [])
     assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
     assert shop.ok("node", "history", "--json").json[0]["event"] == "repaired"
@@ -239,7 +240,7 @@ def test_a_call_that_a_living_node_works_on_is_never_touched(
     assert listed(shop) == []
     assert repair(shop, "all") == ""
     for what in (dialing, f"{dialing}-a1"):
-        assert "nothing of" in shop.refused("ledger", "repair", "--fix", what, "--reason", "x")
+        assert "not a leg or callback" in shop.refused("ledger", "repair", "--fix", what, "--reason", "x")
 
 
 def test_what_cannot_be_mended_stops_nothing_else(shop: CommandLine, over: str) -> None:
@@ -248,7 +249,7 @@ def test_what_cannot_be_mended_stops_nothing_else(shop: CommandLine, over: str) 
     words = ("ledger", "repair", "--fix", "all", "--reason", "x")
     result = shop(*words)
     assert result.code == 1
-    assert "cannot be mended" in result.err
+    assert "cannot be repaired" in result.err
     assert "Traceback" not in result.err
     assert "ledger verify" in result.err
 
@@ -256,16 +257,16 @@ def test_what_cannot_be_mended_stops_nothing_else(shop: CommandLine, over: str) 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--fix", "all"],                                      "say what and why"),
-        (["--reason", "x"],                                     "say what and why"),
-        (["--fix", "all", "--reason", "x", "--done"],           "say what and why"),
-        (["--fix", "all", "--reason", ""],                      "a repair needs a reason"),
-        (["--fix", "all", "--reason", "   "],                   "a repair needs a reason"),
+        (["--fix", "all"],                                      "needs both --fix ID"),
+        (["--reason", "x"],                                     "needs both --fix ID"),
+        (["--fix", "all", "--reason", "x", "--done"],           "needs both --fix ID"),
+        (["--fix", "all", "--reason", ""],                      "the reason is empty"),
+        (["--fix", "all", "--reason", "   "],                   "the reason is empty"),
         (["--fix", "all", "--reason", CONTROL],                 "printable"),
         (["--fix", "all", "--reason", LONG],                    "printable"),
-        (["--fix", "nothing", "--reason", "x"],                 "nothing of 'nothing' is left open"),
-        (["--fix", "", "--reason", "x"],                        "nothing of '' is left open"),
-        (["--fix", "'; DROP TABLE leg", "--reason", "x"],       "is left open"),
+        (["--fix", "nothing", "--reason", "x"],                 "'nothing' is not a leg or callback that needs"),
+        (["--fix", "", "--reason", "x"],                        "'' is not a leg or callback that needs"),
+        (["--fix", "'; DROP TABLE leg", "--reason", "x"],       "needs repair"),
     ],
 )  # fmt: skip
 def test_a_repair_that_is_not_clear_is_refused(

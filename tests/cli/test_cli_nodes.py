@@ -51,13 +51,13 @@ def test_a_dead_node_is_shown_with_its_calls_and_what_is_held_for_them(
 def test_a_node_is_drained_and_resumed(shop: CommandLine, alive: None) -> None:
     said = shop.ok("node", "drain", "far", "--reason", "new disk").out
     assert said.splitlines() == [
-        "node far begins no new callbacks",
-        "0 of its calls are under way",
-        "no other node is alive: callbacks wait until `stasis-callback node resume far`",
+        "node far starts no new callbacks",
+        "it has 0 live calls",
+        "no other node is alive: callbacks stay queued until `stasis-callback node resume far`",
     ]
     assert shop.ok("node", "list", "--json").json[0]["state"] == "draining"
-    assert "drains already" in shop.ok("node", "drain", "far").out
-    assert shop.ok("node", "resume", "far").out == "node far begins callbacks again\n"
+    assert "is already draining" in shop.ok("node", "drain", "far").out
+    assert shop.ok("node", "resume", "far").out == "node far starts callbacks again\n"
     assert shop.ok("node", "resume", "far").out == "node far was not drained\n"
     assert shop.ok("node", "list", "--json").json[0]["state"] == "alive"
     history = shop.ok("node", "history", "far", "--json").json
@@ -76,10 +76,8 @@ def test_what_a_dead_node_has_left_is_ended_by_command(shop: CommandLine, dialin
     assert (xdr["source"], xdr["outcome"]) == ("estimated", "answered")
     # Until it was last known to live: 90 s ago it was answered, 40 s ago it lived.
     assert 49 <= xdr["charged_s"] <= 51
-    assert shop.ok("ledger", "verify").out == "the ledger is in order: every sum agrees\n"
-    assert (
-        shop.ok("node", "take-over", HERE, "--reason", "again").out == f"node {HERE} has nothing under way\n"
-    )
+    assert shop.ok("ledger", "verify").out == "the ledger is consistent: no discrepancies\n"
+    assert shop.ok("node", "take-over", HERE, "--reason", "again").out == f"node {HERE} has no live calls\n"
     (event,) = shop.ok("node", "history", "--json").json
     assert (event["event"], event["reason"]) == ("taken over", "the machine burnt down")
     assert shop.ok("node", "remove", HERE).out == f"node {HERE} is removed\n"
@@ -92,7 +90,7 @@ def test_a_callback_for_which_no_phone_has_rung_waits_again(shop: CommandLine, q
         stores.nodes.enter()
         stores.requests.claim(1)
     said = shop.ok("node", "take-over", HERE, "--reason", "no more").out
-    assert said == f"request {queued} waits for another node\n"
+    assert said == f"request {queued} is queued again\n"
     request = shop.ok("request", "show", queued, "--json").json
     assert (request["state"], request["attempts"], request["xdrs"]) == ("queued", 0, [])
 
@@ -130,15 +128,20 @@ def test_a_call_of_another_node_is_ended_by_that_node(
     shop: CommandLine, asterisk: FakeNetwork, dialing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STASIS_CALLBACK_NODE", "elsewhere")
-    assert f"`stasis-callback call hangup {dialing}` ends it" in shop.refused("request", "cancel", dialing)
+    assert f"end it with `stasis-callback call hangup {dialing}`" in shop.refused(
+        "request", "cancel", dialing
+    )
     for hangup in (("call", "hangup", dialing), ("call", "hangup", "--all")):
-        assert f"call {dialing} is on node {HERE}, which ends it within some seconds" in shop.ok(*hangup).out
+        assert (
+            f"call {dialing} is on node {HERE}, which will end it within a few seconds"
+            in shop.ok(*hangup).out
+        )
     with shop.stores() as stores:
         assert stores.requests.taken_back([dialing]) == [dialing]
 
 
 def test_doctor_sees_calls_that_nobody_looks_after(shop: CommandLine, dialing: str) -> None:
-    assert f"node {HERE} is dead and has 1 call(s) under way" in shop("doctor").out
+    assert f"node {HERE} is dead and has 1 live call(s)" in shop("doctor").out
     shop.ok("node", "take-over", HERE, "--reason", "no more")
     assert "under way" not in shop("doctor").out
 
@@ -146,9 +149,9 @@ def test_doctor_sees_calls_that_nobody_looks_after(shop: CommandLine, dialing: s
 def test_doctor_sees_a_node_that_does_nothing(shop: CommandLine, alive: None) -> None:
     assert "node far" not in shop("doctor").out
     shop.ok("node", "drain", "far")
-    assert "node far begins no callbacks: it was drained" in shop("doctor").out
+    assert "node far is drained and starts no callbacks" in shop("doctor").out
     shop.sql("UPDATE node SET seen_at_us = seen_at_us - 90000000")
-    assert "node far runs but gives no sign of life for 9" in shop("doctor").out
+    assert "node far is running but has not been seen for 9" in shop("doctor").out
 
 
 def test_a_call_that_cannot_be_ended_is_named(shop: CommandLine, dialing: str) -> None:

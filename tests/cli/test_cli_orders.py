@@ -45,15 +45,15 @@ def test_retry_keeps_the_destination(shop: CommandLine) -> None:
 @pytest.mark.parametrize(
     ("words",                                                             "says"),
     [
-        (("--account", "nobody", "--from", SUBSCRIBER),                   "there is no account 'nobody'"),
-        ((*_add("--to", "12")[2:],),                                      "second number is none"),
-        (("--account", SUBSCRIBER, "--from", "x"),                        "number to call first is none"),
+        (("--account", "nobody", "--from", SUBSCRIBER),                   "unknown account 'nobody'"),
+        ((*_add("--to", "12")[2:],),                                      "second number is not a phone number"),
+        (("--account", SUBSCRIBER, "--from", "x"),                        "first is not a phone number"),
         ((*_add("--to", SUBSCRIBER)[2:],),                                "the same"),
         ((*_add("--to", "33123456789")[2:],),                             "no rate for the second number"),
         (("--account", SUBSCRIBER, "--from", "33123456789"),              "no rate for the number to call first"),
-        ((*_add("--to", "420800123456")[2:],),                            "access number itself"),
-        ((*_add("--to", OTHER, "--set", "moon=1")[2:],),                  "no option 'moon'"),
-        ((*_add("--to", OTHER, "--set", "languages=xx")[2:],),            "no prompts in 'xx'"),
+        ((*_add("--to", "420800123456")[2:],),                            "itself an access number"),
+        ((*_add("--to", OTHER, "--set", "moon=1")[2:],),                  "unknown option 'moon'"),
+        ((*_add("--to", OTHER, "--set", "languages=xx")[2:],),            "no prompts in language 'xx'"),
         ((*_add("--to", OTHER, "--set", "talk_limit_s=1")[2:],),          "10 to 86400"),
     ],
 )  # fmt: skip

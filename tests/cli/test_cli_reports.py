@@ -60,8 +60,8 @@ def test_refusals_say_how_many_for_each_reason(shop: CommandLine, called: str) -
     [
         (("--by", "colour"),               "one of day, account"),
         (("--account", "nobody"),          "nobody"),
-        (("--trunk", "none"),              "no trunk 'none'"),
-        (("--from", "1.11.2026"),          "not a day"),
+        (("--trunk", "none"),              "unknown trunk 'none'"),
+        (("--from", "1.11.2026"),          "not a date"),
         (("--time-zone", "Mars"),          "not a time zone"),
     ],
 )  # fmt: skip

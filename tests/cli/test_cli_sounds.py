@@ -29,7 +29,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_all_languages_are_complete(cli: CommandLine) -> None:
-    assert cli.ok("sounds", "check").out == "all prompts are there, in en, es, fr, it, ru\n"
+    assert cli.ok("sounds", "check").out == "all prompts are complete, in en, es, fr, it, ru\n"
     assert cli.ok("sounds", "check", "--json").json == {
         "ok": True,
         "languages": ["en", "es", "fr", "it", "ru"],
@@ -48,8 +48,8 @@ def test_whatever_is_missing_is_named(cli: CommandLine, copy: Path) -> None:
         "en: welcome is not rendered from its present text: run `stasis-callback sounds build`",
         "es: hour.g722 belongs to nothing in manifest.toml: delete it",
         "es: hour.ulaw belongs to nothing in manifest.toml: delete it",
-        "es: the 'es' prompts have no 'hour': add it to manifest.toml",
-        "no prompts for language 'it'",
+        "es: prompt 'hour' is missing in language 'es': add it to manifest.toml",
+        "there are no prompts in language 'it'",
     ]
     assert cli("sounds", "check", "--json").json["ok"] is False
 
@@ -57,8 +57,8 @@ def test_whatever_is_missing_is_named(cli: CommandLine, copy: Path) -> None:
 def test_what_asterisk_lacks_is_named(cli: CommandLine, tmp_path: Path) -> None:
     result = cli("sounds", "check", "--asterisk", tmp_path)
     assert result.code == 1
-    assert f"{tmp_path}: no ru/digits/20" in result.out.splitlines()
-    assert f"{tmp_path}: no en/stasis-callback/welcome" in result.out.splitlines()
+    assert f"{tmp_path}: ru/digits/20 is missing" in result.out.splitlines()
+    assert f"{tmp_path}: en/stasis-callback/welcome is missing" in result.out.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -102,14 +102,14 @@ def test_a_brands_own_prompt_is_shown(cli: CommandLine, copy: Path) -> None:
     [
         ("balance 21.50", "write an amount and a currency"),
         ("balance x USD", "'x'"),
-        ("balance 1 dollars", "'dollars' is no currency"),
+        ("balance 1 dollars", "'dollars' is not a currency code"),
         ("balance 9999999999 USD", "too large"),
         ("duration soon", "'soon' is not a whole number"),
         ("duration 1 2", "write seconds"),
         ("number 1e3", "'1e3' is not a whole number"),
         ("digits 12a", "only digits"),
-        ("prompt nonsense", "have no 'nonsense'"),
-        ("--language xx number 1", "no prompts for language 'xx'"),
+        ("prompt nonsense", "prompt 'nonsense' is missing"),
+        ("--language xx number 1", "no prompts in language 'xx'"),
         ("weather today", "weather"),
     ],
 )
@@ -131,7 +131,7 @@ def test_what_is_missing_is_built(cli: CommandLine, copy: Path) -> None:
 
 def test_a_failed_build_is_a_failure(cli: CommandLine, copy: Path) -> None:
     (copy / "en/welcome.text").touch()
-    assert "not everything could be built" in cli.refused("sounds", "build")
+    assert "some prompts could not be built" in cli.refused("sounds", "build")
 
 
 def test_an_installation_says_that_it_cannot_build(cli: CommandLine, copy: Path) -> None:

@@ -23,7 +23,7 @@ def test_a_call_that_would_be_called_back_is_explained(shop: CommandLine) -> Non
     assert told.splitlines() == [
         "the caller's number +420212345678 is translated to 420212345678",
         "420212345678 is account 420212345678",
-        "leg A to 420212345678 costs 420212345678 by the rate of prefix 420",
+        "leg A to 420212345678 is charged to 420212345678 at the rate of prefix 420",
         "420212345678 would be called back",
     ]
     same = shop.ok("access-number", "test", "--dnis", ACCESS_NUMBER, "--ani", SUBSCRIBER, "--json").json
@@ -75,7 +75,7 @@ def test_a_pin_access_number_asks_whoever_answers(shop: CommandLine) -> None:
         f"internal_account={HOUSE}",
     )
     told = shop.ok("access-number", "test", "420800777", "--ani", "420603111222").out
-    assert "420603111222 would be called back, and whoever answers is asked for a PIN" in told
+    assert "420603111222 would be called back, and asked for a PIN" in told
     found = shop.ok("access-number", "test", "420800777", "--ani", "420603111222", "--json").json
     assert (found["trigger"], found["payer"], found["subscriber"]) == ("pin", HOUSE, "")
 
@@ -93,8 +93,7 @@ def test_a_caller_who_was_locked_out_is_let_in_again(shop: CommandLine) -> None:
     with shop.stores() as stores:
         assert stores.throttles.failed(login_key(SUBSCRIBER), limit=1, lock_s=900)
     assert (
-        shop.ok("access-number", "unlock", "+" + SUBSCRIBER).out
-        == f"{SUBSCRIBER} is not locked out any more\n"
+        shop.ok("access-number", "unlock", "+" + SUBSCRIBER).out == f"{SUBSCRIBER} is no longer locked out\n"
     )
     with shop.stores() as stores:
         assert not stores.throttles.locked(login_key(SUBSCRIBER))
@@ -120,8 +119,10 @@ def test_options_that_need_each_other_are_set_together(shop: CommandLine) -> Non
 def test_an_option_names_only_what_is_there(shop: CommandLine) -> None:
     for verb, number in (("add", "420800"), ("set", ACCESS_NUMBER)):
         said = shop.refused("access-number", verb, number, "--set", "internal_account=nobody")
-        assert "no account 'nobody'" in said
-        assert "no prompts in 'xx'" in shop.refused("access-number", verb, number, "--set", "languages=en,xx")
+        assert "unknown account 'nobody'" in said
+        assert "no prompts in language 'xx'" in shop.refused(
+            "access-number", verb, number, "--set", "languages=en,xx"
+        )
     shop.ok("access-number", "set", ACCESS_NUMBER, "--set", "languages=en")
     shop.ok("access-number", "set", ACCESS_NUMBER, "--set", "languages=")
 
@@ -143,11 +144,11 @@ def test_rules_are_shown_one_by_one(shop: CommandLine) -> None:
   s/^0(2)/ani442/  ani442071234567
   = ani442071234567, dialled as 442071234567
 x
-  is not a telephone number
+  is not a phone number
 0
   s/^00//          (does not match)
   s/^0(2)/ani442/  (does not match)
-  = 0, which cannot be dialled: that takes 3 to 15 digits
+  = 0, which cannot be dialled: it needs 3 to 15 digits
 """
     )
 

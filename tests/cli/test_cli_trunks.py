@@ -21,7 +21,7 @@ def test_the_first_trunk_takes_over_from_the_settings(shop: CommandLine) -> None
     assert "of the settings" in shop.ok("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER).out
     shop.ok("vendor", "add", "carrier", "--currency", "USD")
     added = shop.ok("trunk", "add", "first", "--vendor", "carrier", "--tariff", "retail").out
-    assert "go over the trunks listed here from now on" in added
+    assert "from now on calls use the trunks in `trunk list`" in added
     assert shop.ok("vendor", "list", "--json").json == [{"name": "carrier", "currency": "USD", "trunks": 1}]
 
 
@@ -58,7 +58,7 @@ def test_explain_says_in_which_order_trunks_are_tried_and_why_others_are_not(car
     ]
     assert rows[0]["cost"] == "0.06"
     carried.ok("route", "remove", "44", "first")
-    assert "a talk of 180 seconds" in carried.ok("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER).out
+    assert "a call of 180 seconds" in carried.ok("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER).out
     assert carried.ok("route", "list", "--json").json == [
         {"prefix": "420", "trunk": "second", "preference": 80}
     ]
@@ -81,11 +81,11 @@ def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -
         (("route", "explain", "+420", "--account", SUBSCRIBER),            "3 to 15 digits"),
         (("route", "explain", "33123456", "--account", SUBSCRIBER),        "has no rate for 33123456"),
         (("route", "explain", SUBSCRIBER, "--account", "nobody"),          "nobody"),
-        (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "no access number '1'"),
+        (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "access number '1'"),
         (("route", "remove", "44", "first"),                               "no route for prefix '44'"),
-        (("route", "add", "44", "third"),                                  "no trunk 'third'"),
+        (("route", "add", "44", "third"),                                  "unknown trunk 'third'"),
         (("trunk", "set", "first", "--tariff", "euros"),                   "bills in USD"),
-        (("vendor", "add", "carrier", "--currency", "USD"),                "exists already"),
+        (("vendor", "add", "carrier", "--currency", "USD"),                "already exists"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(carried: CommandLine, words: tuple[str, ...], why: str) -> None:

@@ -33,5 +33,5 @@ def test_every_command_argument_and_option_has_help() -> None:
 
 def test_the_guide_says_what_every_option_is_for() -> None:
     guide = (DOCS / "guides" / "access-numbers.md").read_text()
-    _, _, explained = guide.partition("## All options, by what they do")
+    _, _, explained = guide.partition("## All options by purpose")
     assert {name for name in OPTION_NAMES if f"`{name}`" not in explained} == set()

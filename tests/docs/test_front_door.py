@@ -47,7 +47,7 @@ def test_the_readme_begins_with_what_it_is_a_picture_two_commands_and_the_words(
         "<!-- demo output -->",
         "## Words",
         "## Installation",
-        "## What it promises",
+        "## Guarantees",
     ]
     places = [README.index(text) for text in order]
     assert places == sorted(places)

@@ -104,7 +104,7 @@ def test_a_second_process_with_the_same_application_ends_the_first(world: World,
         assert first.wait(timeout=10) == 3
         assert second.poll() is None
         log = (tmp_path / "service-0.log").read_text()
-    assert "another process uses the same Stasis application" in log
+    assert "another process connected with the same Stasis application" in log
     assert "Traceback" not in log
 
 

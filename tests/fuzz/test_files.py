@@ -157,7 +157,7 @@ def test_any_settings_are_taken_or_refused_in_one_sentence(cli: CommandLine) -> 
     read()
 
 
-# --- the billing journal -----------------------------------------------------------------------------------------
+# --- the CEL journal ---------------------------------------------------------------------------------------------
 
 CALL = (
     b'"CHAN_START","1790000000.000001","s1-a1","s1-a1",""\n'

@@ -195,7 +195,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.history[1])
     @rule(which=st.integers(0, 50))
     def take_back(self, which: int) -> None:
-        """Any posting, once; its mirror image is no posting that could be taken back."""
+        """Any posting, once; a reversal itself cannot be reversed."""
         transfers = self.shop.rows()["Transfer"]
         transfer = transfers[which % len(transfers)]
         lines = [e for e in self.shop.rows()["Entry"] if e["transfer"] == transfer["id"]]

@@ -859,13 +859,13 @@ def test_a_database_that_does_nothing_but_hiccup_is_given_up_when_the_patience_i
     with hiccups(shop.stores.database, always):
         with (
             shop.stores.database.patience(0),
-            pytest.raises(StoreUnavailable, match="cannot be used now: a hiccup"),
+            pytest.raises(StoreUnavailable, match="unavailable: a hiccup"),
         ):
             shop.stores.tariffs.add("second", "EUR")
         assert len(tries) == 1
         with (
             shop.stores.database.patience(0.5),
-            pytest.raises(StoreUnavailable, match="cannot be used now: a hiccup"),
+            pytest.raises(StoreUnavailable, match="unavailable: a hiccup"),
         ):
             shop.stores.tariffs.add("second", "EUR")
         assert len(tries) > 4

@@ -30,7 +30,7 @@ def test_a_prefixed_account_id_is_dialled_without_its_prefix(shop: Shop) -> None
 
 def test_the_rate_that_leg_a_would_be_charged_by_is_named(shop: Shop) -> None:
     shop.account("44207123456")
-    assert "by the rate of prefix 44" in _examine(shop, "44207123456")[2][-1]
+    assert "at the rate of prefix 44" in _examine(shop, "44207123456")[2][-1]
 
 
 def test_looking_changes_nothing(shop: Shop) -> None:

@@ -104,7 +104,7 @@ def test_the_password_is_in_the_header_and_nowhere_else(client, asterisk):
     "url", ["127.0.0.1:8088", "ftp://x", "http://u:p@127.0.0.1", "http://x/?api_key=u:p", ""]
 )
 def test_an_address_that_cannot_work_or_carries_a_password_is_refused(url):
-    with pytest.raises(ValueError, match="ARI address"):
+    with pytest.raises(ValueError, match="invalid ARI url"):
         AriClient(url, "u", "p", "cb")
 
 

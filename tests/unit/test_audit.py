@@ -45,8 +45,8 @@ SWAPPED = f"""
     UPDATE book SET balance_micros = balance_micros - 600000 WHERE name = 'account:200'"""
 
 
-NOT_SEALED_A1 = "leg a1: its xDR, the leg or its hold is not what was sealed"
-OTHER_ENTRIES = "transfer 3: the hash of what was entered is not that of its entries"
+NOT_SEALED_A1 = "leg a1: its xDR, the leg or its hold does not match its seal"
+OTHER_ENTRIES = "transfer 3: the hash of its content does not match its entries"
 
 
 def planted(what: str, change: str, *sentences: str, tables: str = "") -> object:
@@ -79,7 +79,7 @@ def planted(what: str, change: str, *sentences: str, tables: str = "") -> object
         planted("more paid than held", "UPDATE hold SET amount_micros = 1 WHERE leg_id = 'a1'",
             NOT_SEALED_A1, "leg a1: the account paid 0.60, only 0.000001 were held"),
         planted("a callback ended by hand", "UPDATE request SET state = 'done', finished_at_us = 1 WHERE ani = '100'",
-            "leg b3 is not settled though its callback is over"),
+            "leg b3 is not settled although its callback has ended"),
         planted("a currency", "UPDATE book SET currency = 'EUR' WHERE name = 'house:cash:USD'",
             "transfer 1 sums to -10.00 EUR, not to 0", "transfer 1 sums to 10.00 USD, not to 0",
             "transfer 1: a topup is booked to house:cash:USD",
@@ -108,7 +108,7 @@ def planted(what: str, change: str, *sentences: str, tables: str = "") -> object
             "leg a1: the xDR says 0.60 and 0.00 overrun, the account paid 1.20", tables="entry"),
         planted("charged to another account", SWAPPED,
             OTHER_ENTRIES, "transfer 3 leaves 10.00 in account:100 by its entries, 9.40 by its word",
-            "transfer 3 moves account:200, and stands in the chain of another book",
+            "transfer 3 moves account:200 but is in the chain of another book",
             # By what was proven of them before:
             "account:100: the balance is 7.00, its entries sum to 6.40",
             "account:200: the balance is 4.33, its entries sum to 4.93",
@@ -119,7 +119,7 @@ def planted(what: str, change: str, *sentences: str, tables: str = "") -> object
             "leg a1: the xDR says 0.000001, 0.60 were posted",
             "leg a1: the xDR says 0.000001 and 0.00 overrun, the account paid 0.60", tables="xdr"),
         planted("an xDR's overrun", "UPDATE xdr SET overrun_micros = 0 WHERE leg_id = 'b1'",
-            "leg b1: its xDR, the leg or its hold is not what was sealed",
+            "leg b1: its xDR, the leg or its hold does not match its seal",
             "leg b1: the xDR says 3.01 and 0.00 overrun, the account paid 3.00", tables="xdr"),
         planted("an xDR's duration", "UPDATE xdr SET duration_us = 61000000 WHERE leg_id = 'a1'", NOT_SEALED_A1,
             "leg a1 lasted 60000000 microseconds by its times, the xDR says 61000000",
@@ -129,12 +129,12 @@ def planted(what: str, change: str, *sentences: str, tables: str = "") -> object
             "leg a1: the xDR says 59 s, its rate bills 60 s", tables="xdr"),
         planted("an answer taken back", "UPDATE xdr SET answered_at_us = NULL WHERE leg_id = 'a1'", NOT_SEALED_A1,
             "leg a1 lasted 0 microseconds by its times, the xDR says 60000000",
-            "leg a1: the xDR stands answered at another time than the leg",
+            "leg a1: the xDR is answered at another time than the leg",
             "leg a1: the xDR says 0.60, its rate gives 0.00 for 0 s",
             "leg a1: the xDR says 60 s, its rate bills 0 s", tables="xdr"),
         planted("an xDR's account", "UPDATE xdr SET account_id = 2 WHERE leg_id = 'a1'", NOT_SEALED_A1,
             "leg a1: the xDR is in the chain of account:100, its account spends from another book",
-            "leg a1: the xDR stands on another account than the leg", tables="xdr"),
+            "leg a1: the xDR is on another account than the leg", tables="xdr"),
         planted("a cost", "UPDATE leg SET cost_rate_id = rate_id, cost_terms_id = terms_id WHERE id = 'a1'",
             NOT_SEALED_A1, "leg a1: the xDR says a cost of 0.00, the trunk's rate gives 0.60"),
         planted("an xDR deleted", "DELETE FROM xdr WHERE leg_id = 'a1'",

@@ -165,7 +165,7 @@ EDITS = {
     # transfers
     "the key of a charge": "UPDATE transfer SET key = 'settle:zz' WHERE key = 'settle:a1'",
     "the key of a top-up": "UPDATE transfer SET key = 'topup:other' WHERE key = 'topup:first-100'",
-    "the hash of what was entered": "UPDATE transfer SET input_hash = 'f' WHERE key = 'settle:a1'",
+    "the hash of its content": "UPDATE transfer SET input_hash = 'f' WHERE key = 'settle:a1'",
     "the kind of a transfer": "UPDATE transfer SET kind = 'adjustment' WHERE key = 'topup:first-100'",
     "a kind that is none": "UPDATE transfer SET kind = 'gift' WHERE key = 'topup:first-100'",
     "the reason of an adjustment": "UPDATE transfer SET note = 'a present' WHERE key = 'adjust:k'",

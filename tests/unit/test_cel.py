@@ -157,7 +157,7 @@ def test_waiting_for_the_end_of_a_call(path):
 
 def test_a_journal_that_cannot_be_read_is_no_journal_without_the_channel(path):
     path.mkdir()  # one of the ways that work for root too, whom no mode stops
-    with pytest.raises(JournalUnreadable, match=r"the billing journal \S+ cannot be read: Is a directory"):
+    with pytest.raises(JournalUnreadable, match=r"the CEL journal \S+ cannot be read: Is a directory"):
         CelJournal(path).records(["s1-a"])
     with pytest.raises(JournalUnreadable):
         CelJournal(path).wait_for_end("s1-a", 0.1)

@@ -121,6 +121,6 @@ def test_what_is_written_to_meanwhile_is_not_copied(tmp_path: Path) -> None:
                 connection.execute("UPDATE request SET ani = 'x' || ani WHERE id = 'request id 1 č'")
             written = True
 
-    with pytest.raises(CallbackError, match="request was changed while it was copied, so nothing was"):
+    with pytest.raises(CallbackError, match="request was changed during the copy, so nothing was copied"):
         copy_database(f"sqlite:///{source}", f"sqlite:///{target}", meanwhile)
     assert not any(rows for _, rows in content(target))

@@ -82,7 +82,7 @@ def test_a_part_that_failed_undoes_everything_also_where_somebody_would_go_on(sh
                 shop.stores.tariffs.add("third", "EUR")
 
     before = shop.rows()
-    with pytest.raises(InvariantBroken, match="a part of this transaction failed"):
+    with pytest.raises(InvariantBroken, match="a part of this transaction has failed"):
         goes_on()
     assert shop.rows() == before
     shop.stores.tariffs.add("second", "EUR")

@@ -91,7 +91,7 @@ def nobody_waits_long(stores: Stores) -> None:
 
     began_s = Clock().monotonic_s()
     errors = at_once(work)
-    assert all("the database cannot be used now" in error for error in errors)
+    assert all("the database is unavailable" in error for error in errors)
     assert Clock().monotonic_s() - began_s < IN_TURN_S
 
 

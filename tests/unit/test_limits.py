@@ -62,5 +62,5 @@ def test_limits_have_defaults_and_names() -> None:
     assert RequestLimits.parse({"limit_number": "2/60"}).limit_number == Limit(2, 60)
     assert RequestLimits.parse({}) == RequestLimits()
     assert len(describe_limits()) == 6
-    with pytest.raises(InvalidInput, match="there is no limit 'limit_moon'"):
+    with pytest.raises(InvalidInput, match="unknown limit 'limit_moon'"):
         RequestLimits.parse({"limit_moon": "1/1"})

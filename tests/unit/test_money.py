@@ -37,7 +37,7 @@ def test_an_amount_is_read_and_shown(text: str, micros: int, shown: str) -> None
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_in_words(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"is not an amount: write it like 12\.50"):
+    with pytest.raises(InvalidInput, match=r"is not an amount: write, for example, 12\.50"):
         parse_amount(text)
 
 

@@ -302,7 +302,7 @@ def test_a_database_that_is_away_ends_nothing(
     process = start("n")
 
     def away() -> str:
-        raise StoreUnavailable("the database cannot be used now: away")
+        raise StoreUnavailable("the database is unavailable: away")
 
     with monkeypatch.context() as patched:
         patched.setattr(process.stores.nodes, "beat", away)

@@ -196,7 +196,7 @@ def test_a_name_is_one_process_and_each_start_another_incarnation(
     shop: Shop, node: Callable[..., OtherNode]
 ) -> None:
     first, second = node("n").starts(), node("n")
-    with pytest.raises(NodeAlive, match="a node named n runs already: stop it first"):
+    with pytest.raises(NodeAlive, match="a node named n is already running: stop it first"):
         second.starts()
     incarnation = first.nodes.me.incarnation
     first.leaves()
@@ -281,9 +281,9 @@ def test_a_node_that_lives_or_has_calls_is_not_removed(shop: Shop, node: Callabl
     shop.missed_call(shop.account())
     one.requests.claim(1)
     one.dies()
-    with pytest.raises(InvalidInput, match=r"1 call\(s\) under way: start it again, or .*take-over n"):
+    with pytest.raises(InvalidInput, match=r"1 live call\(s\): restart it, or run .*take-over n"):
         shop.stores.nodes.remove("n", operator="jan", reason="")
-    with pytest.raises(InvalidInput, match="there is no node 'm'"):
+    with pytest.raises(InvalidInput, match="unknown node 'm'"):
         shop.stores.nodes.remove("m", operator="jan", reason="")
     assert shop.stores.nodes.history() == []
 

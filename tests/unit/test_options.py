@@ -63,14 +63,14 @@ def test_a_number_that_is_none_is_refused(option: Any, text: str) -> None:
 @pytest.mark.parametrize(
     ("name",              "text",              "why"),
     [
-        ("wellcome",          "on",                "there is no option 'wellcome'"),
-        ("__init__",          "on",                "there is no option"),
+        ("wellcome",          "on",                "unknown option 'wellcome'"),
+        ("__init__",          "on",                "unknown option"),
         ("welcome",           "yes",               "write on or off"),
         ("welcome",           "",                  "write on or off"),
         ("announce_balance",  "on",                "write one of funds, balance, off"),
         ("welcome",           "ON",                "write on or off"),
-        ("languages",         "english",           "languages of two letters"),
-        ("authentication",    "pin",               "needs an internal_account"),
+        ("languages",         "english",           "two-letter language codes"),
+        ("authentication",    "pin",               "internal_account is required"),
         ("low_balance_amount", "1,5",              "is not an amount"),
         ("lockout_failures",  "1_0",               "a whole number"),
         ("reject_cause",      "486",               "write one of busy, congestion, rejected, no_answer"),

@@ -148,12 +148,12 @@ def test_a_prompt_without_entry_is_noticed(copy: Path) -> None:
 
 def test_a_damaged_manifest_says_what_to_do(copy: Path) -> None:
     (copy / "en/manifest.toml").write_text("[prompts]\n")
-    with pytest.raises(CallbackError, match=r"manifest.toml is damaged .*: restore it"):
+    with pytest.raises(CallbackError, match=r"manifest.toml is damaged .*: restore the file"):
         Prompts(copy)
 
 
 def test_a_language_without_manifest_is_refused() -> None:
-    with pytest.raises(CallbackError, match="no prompts for language 'xx'"):
+    with pytest.raises(CallbackError, match="no prompts in language 'xx'"):
         Prompts(SOUNDS, "xx")
 
 

@@ -288,7 +288,7 @@ def test_both_legs_share_the_funds(
         ({"prefix": "٤٤"},                         "is not a prefix"),
         ({"prefix": "²"},                          "is not a prefix"),
         ({"prefix": "1234567890123456"},           "write 1 to 15 digits"),
-        ({"first_interval_s": 0},                  "first interval 0 s: must be 1 to 3600"),
+        ({"first_interval_s": 0},                  "first interval of 0 s is invalid: write 1 to 3600"),
         ({"first_interval_s": 3601},               "first interval 3601 s"),
         ({"next_interval_s": -1},                  "next interval -1 s"),
         ({"connect_fee_micros": -1},               "connect fee must be 0 to"),

@@ -30,7 +30,7 @@ def left(shop: Shop) -> Shop:
     shop.stores.calls.settle("a1", talked(20))
     shop.sql(f"UPDATE request SET state = 'done', finished_at_us = {NOON_US + 60 * US_PER_S}")
     assert verify(shop.stores.database, shop.stores.tariffs) == [
-        "leg b1 is not settled though its callback is over"
+        "leg b1 is not settled although its callback has ended"
     ]
     return shop
 
@@ -42,7 +42,7 @@ def test_a_hiccup_of_the_database_mends_once_and_says_the_same(
     mending = repair(left, tmp_path)
     with hiccups(left.stores.database, once(moment)):
         said = mending.mend("b1", operator="anna", reason="row 1")
-    assert said == "leg b1 is settled for 0.00 USD: it was never answered"
+    assert said == "leg b1 is settled with 0.00 USD: it was never answered"
     assert left.money(left.stores.accounts.named("100")) == (980, 0)
     assert [(row["id"], row["operator"], row["reason"]) for row in mending.history(10)] == [
         ("b1", "anna", "row 1")
@@ -78,7 +78,7 @@ def test_an_answered_leg_costs_no_more_than_was_held_for_it(left: Shop, tmp_path
         f"finished_at_us = {NOON_US + 900 * US_PER_S}",
     )
     said = repair(left, tmp_path).mend("b1", operator="anna", reason="row 1")
-    assert said == "leg b1 is settled for 9.00 USD: 900.000 s, by estimated"
+    assert said == "leg b1 is settled with 9.00 USD: 900.000 s, source estimated"
     xdr = left.stores.calls.xdrs()[-1]
     assert (xdr.amount_micros, xdr.overrun_micros, xdr.source) == (9_000_000, 6_000_000, "estimated")
     assert left.money(left.stores.accounts.named("100")) == (680, 0)
@@ -100,6 +100,6 @@ def test_calls_under_way_of_this_node_and_of_one_that_was_seen_lately_are_left_a
     shop.clock.passes(10 * GONE_S)
     mending = repair(shop, tmp_path)
     assert mending.troubles() == []
-    with pytest.raises(InvalidInput, match="nothing of 'a1' is left open"):
+    with pytest.raises(InvalidInput, match="'a1' is not a leg or callback that needs repair"):
         mending.mend("a1", operator="anna", reason="x")
     assert len(shop.stores.calls.open_legs()) == 1

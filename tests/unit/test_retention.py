@@ -184,7 +184,7 @@ def test_the_least_that_recognising_a_repeated_request_needs_cannot_be_undercut(
     assert checked_days("refused", 0) == 0
     assert checked_days("refused", 30) == 30
     for name, days in (("refused", 29), ("replies", 7), ("rates", 1), ("steps", 40_000)):
-        with pytest.raises(InvalidInput, match=f"{name} are kept for"):
+        with pytest.raises(InvalidInput, match=f"too short for {name}"):
             checked_days(name, days)
 
 

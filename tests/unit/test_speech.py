@@ -331,5 +331,5 @@ def test_a_language_menu_speaks_several_languages_in_one_breath() -> None:
 
 def test_a_language_without_grammar_is_refused(tmp_path: Path) -> None:
     (tmp_path / "xx").symlink_to(SOUNDS / "en")
-    with pytest.raises(CallbackError, match="language 'xx' has no grammar: use one of en, es"):
+    with pytest.raises(CallbackError, match="language 'xx' is not supported: use one of en, es"):
         Speech(Prompts(tmp_path, "xx"))

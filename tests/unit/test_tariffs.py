@@ -131,7 +131,7 @@ def test_an_import_that_fails_half_way_leaves_everything_as_it_was(shop: Shop) -
         )
     with pytest.raises(InvalidInput, match="prefix 1 stands twice"):
         shop.stores.tariffs.put_rates("standard", [priced("44"), priced("1"), priced("1")])
-    with pytest.raises(InvalidInput, match="there is no tariff 'none'"):
+    with pytest.raises(InvalidInput, match="unknown tariff 'none'"):
         shop.stores.tariffs.put_rates("none", [priced("1")])
     assert shop.rows() == before
 
@@ -211,7 +211,7 @@ def test_a_rate_can_be_discontinued_at_a_later_time_and_then_the_shorter_prefix_
 
 def test_a_time_in_the_past_is_refused(shop: Shop) -> None:
     before = shop.rows()
-    with pytest.raises(InvalidInput, match="prefix 1 is to begin in the past"):
+    with pytest.raises(InvalidInput, match="prefix 1 starts in the past"):
         shop.stores.tariffs.put_rates("standard", [replace(priced("1"), from_us=shop.clock.now_us() - 1)])
     assert shop.rows() == before
 
@@ -308,14 +308,14 @@ def test_what_was_rolled_back_by_the_database_is_not_remembered(shop: Shop) -> N
 def test_bad_tariffs_are_refused(shop: Shop) -> None:
     before = shop.rows()
     for name, currency, why in [
-        ("standard", "USD",    "exists already"),
-        ("",         "USD",    "is not a name"),
+        ("standard", "USD",    "already exists"),
+        ("",         "USD",    "is not a valid name"),
         ("new",      "dollar", "is not a currency"),
     ]:  # fmt: skip
         with pytest.raises(InvalidInput, match=why):
             shop.stores.tariffs.add(name, currency)
     for ask in (shop.stores.tariffs.named, shop.stores.tariffs.rates):
-        with pytest.raises(InvalidInput, match="there is no tariff"):
+        with pytest.raises(InvalidInput, match="unknown tariff"):
             ask("none")
     assert shop.stores.tariffs.named("standard").currency == "USD"
     assert shop.rows() == before

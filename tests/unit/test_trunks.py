@@ -214,8 +214,8 @@ def test_the_cost_is_that_of_the_rate_at_the_time_of_dialling(trunked: Shop) -> 
 @pytest.mark.parametrize(
     ("values", "why"),
     [
-        ({"name": "cheap"},                   "exists already"),
-        ({"name": "a@b"},                     "not the name of a PJSIP endpoint"),
+        ({"name": "cheap"},                   "already exists"),
+        ({"name": "a@b"},                     "not a valid name of a PJSIP endpoint"),
         ({"vendor": "nobody"},                "no vendor 'nobody'"),
         ({"tariff": "nothing"},               "no tariff 'nothing'"),
         ({"tariff": "euros"},                 "bills in USD, tariff 'euros' is in EUR"),

@@ -168,7 +168,7 @@ def test_only_what_is_new_is_proven_and_the_rest_in_turn(three_accounts: Shop) -
     three_accounts.unlock("transfer")
     three_accounts.sql("UPDATE transfer SET note = 'x' WHERE key = 'settle:300-2'")
     number = next(row["id"] for row in three_accounts.rows()["Transfer"] if row["key"] == "settle:300-2")
-    sentence = f"transfer {number} is not what was sealed"
+    sentence = f"transfer {number} does not match its seal"
     runs = [findings(three_accounts) for _ in range(8)]
     assert {sentence for run in runs for sentence in run} == {sentence}
     assert [] in runs
@@ -181,7 +181,7 @@ def test_a_new_edit_is_found_at_once_in_a_large_book(three_accounts: Shop) -> No
     three_accounts.unlock("transfer")
     three_accounts.sql("UPDATE transfer SET operator = 'x' WHERE key = 'topup:new'")
     for _ in range(3):
-        assert any("is not what was sealed" in sentence for sentence in findings(three_accounts))
+        assert any("does not match its seal" in sentence for sentence in findings(three_accounts))
 
 
 def test_a_balance_is_compared_whether_the_book_was_used_or_not(three_accounts: Shop) -> None:
@@ -201,7 +201,7 @@ def test_what_is_noted_of_the_rounds_can_be_nonsense(three_accounts: Shop) -> No
 def test_a_database_that_is_away_is_said_to_be(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     url = {"sqlite": "sqlite:////nowhere/shop.db", "postgresql": "postgresql://postgres@127.0.0.1:1/nothing"}
     monkeypatch.setattr(shop.stores.database, "url", url[shop.stores.database.kind])
-    with pytest.raises(StoreUnavailable, match="the database cannot be read now"):
+    with pytest.raises(StoreUnavailable, match="the database cannot be read"):
         findings(shop)
 
 

@@ -86,7 +86,7 @@ def test_extended_each_error_and_each_state_of_a_call(world: World, browser: Bro
         now_reads(page, "The call has ended. You were connected.")
         expect(page.get_by_text("USD")).to_be_visible()
         expect(page.get_by_role("button")).to_have_count(0)
-        expect(page.get_by_role("link", name="Ask for another call")).to_be_visible()
+        expect(page.get_by_role("link", name="Request another call")).to_be_visible()
         accessible(page)
         picture(page, f"{kind}-extended-6-ended")
         world.finished(2)  # the wrong password, and this one
@@ -115,7 +115,7 @@ def _fill_in_wrongly(world: World, page: Page) -> None:
     page.get_by_label("Your phone number").fill(f"+{ANI}")
     page.get_by_label("Number you want to reach").fill("020 7123 4567")
     page.get_by_label("Number you want to reach").press("Enter")  # told by the server
-    expect(page.locator("#account-problem")).to_contain_text("not right")
+    expect(page.locator("#account-problem")).to_contain_text("is wrong")
     expect(page.locator("#problems")).to_be_focused()
     expect(page.get_by_label("Service password")).to_have_value("")
     expect(page.get_by_label("Your phone number")).to_have_value(f"+{ANI}")

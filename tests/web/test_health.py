@@ -55,7 +55,7 @@ def test_a_web_server_that_ends_by_itself_begins_again_on_its_port(tmp_path: Pat
 
         def said() -> bool:
             site.http.close()
-            return "web failed: it ended by itself" in site.get("/readyz").text
+            return "web failed: the server stopped unexpectedly" in site.get("/readyz").text
 
         # Who connects meanwhile waits for the next beginning, and is answered.
         assert wait_until(said, timeout_s=20)

@@ -1,4 +1,4 @@
-"""`account`: a subscriber's money and what they may do with it."""
+"""`account`: subscriber accounts, with their balances, limits and settings."""
 
 from __future__ import annotations
 
@@ -27,28 +27,31 @@ if TYPE_CHECKING:
     from stasis_callback.store.accounts.accounts import AccountView
     from stasis_callback.store.stores import Stores
 
-app = typer.Typer(name="account", help="A subscriber's money and what they may do with it.")
+app = typer.Typer(name="account", help="Subscriber accounts: balances, limits and settings.")
 
 LAST_YEAR = 2999
 
 Number = Annotated[
     str,
     typer.Argument(
-        metavar="NUMBER", help="The account's id: for callers known by their number, that number."
+        metavar="NUMBER", help="Account id. For callers identified by their number (ANI), this number."
     ),
 ]
-Product = Annotated[str, typer.Option(help="What the account buys.", metavar="NAME")]
+Product = Annotated[str, typer.Option(help="Product, which sets the tariff.", metavar="NAME")]
 CreditLimit = Annotated[
-    str | None, typer.Option(help="How far below zero the balance may go.", metavar="AMOUNT")
+    str | None, typer.Option(help="Credit limit: how far the balance may go below zero.", metavar="AMOUNT")
 ]
 CallbackNumber = Annotated[
     str | None,
-    typer.Option(help="Call this number back instead of the caller's; '' for none.", metavar="DIGITS"),
+    typer.Option(
+        help="Call this number back instead of the caller's number; '' removes it.", metavar="DIGITS"
+    ),
 ]
 Expires = Annotated[
     str | None,
     typer.Option(
-        help="The last day (UTC) the account can be used, like 2027-12-31; or never.", metavar="DATE"
+        help="Last day (UTC) on which the account can be used, for example 2027-12-31, or never.",
+        metavar="DATE",
     ),
 ]
 
@@ -56,29 +59,38 @@ Expires = Annotated[
 Kind = Annotated[
     str,
     typer.Option(
-        help="debit: prepaid; credit: up to its credit limit; subordinate: spends its customer's funds "
+        help="debit: prepaid; credit: postpaid up to its credit limit; subordinate: spends its customer's funds "
         "[default: debit, or credit with a credit limit].",
         metavar="debit|credit|subordinate",
     ),
 ]
-OpeningBalance = Annotated[str | None, typer.Option(help="Put so much in at once.", metavar="AMOUNT")]
+OpeningBalance = Annotated[
+    str | None,
+    typer.Option(help="Opening balance: amount credited when the account is opened.", metavar="AMOUNT"),
+]
 SimultaneousCalls = Annotated[
     int | None,
-    typer.Option(help="Callbacks under way at once [default: 1].", metavar="N", parser=whole(1, 1000)),
+    typer.Option(
+        help="Maximum number of simultaneous callbacks [default: 1].", metavar="N", parser=whole(1, 1000)
+    ),
 ]
 DailyCap = Annotated[
-    str | None, typer.Option(help="Most that can be spent in a day (UTC); none for no cap.", metavar="AMOUNT")
+    str | None, typer.Option(help="Maximum amount spent per day (UTC), or none for no cap.", metavar="AMOUNT")
 ]
 DaysAfterFirstUse = Annotated[
     int | None,
     typer.Option(
-        help="Expires so many days after its first use; 0 for never.", metavar="N", parser=whole(0, 36_500)
+        help="Days after the first use when the account expires; 0: never.",
+        metavar="N",
+        parser=whole(0, 36_500),
     ),
 ]
 DaysAfterLastUse = Annotated[
     int | None,
     typer.Option(
-        help="Expires so many days after its last use; 0 for never.", metavar="N", parser=whole(0, 36_500)
+        help="Days after the last use when the account expires; 0: never.",
+        metavar="N",
+        parser=whole(0, 36_500),
     ),
 ]
 
@@ -86,7 +98,7 @@ DaysAfterLastUse = Annotated[
 @app.command()
 def add(
     number: Number,
-    customer: Annotated[str, typer.Option(help="Who is billed.", metavar="NAME")],
+    customer: Annotated[str, typer.Option(help="Customer who is billed.", metavar="NAME")],
     product: Product,
     credit_limit: CreditLimit = None,
     callback_number: CallbackNumber = None,
@@ -98,10 +110,11 @@ def add(
     days_after_first_use: DaysAfterFirstUse = None,
     days_after_last_use: DaysAfterLastUse = None,
     alias: Annotated[
-        list[str] | None, typer.Option(help="A further id, as of a second phone; repeatable.", metavar="ID")
+        list[str] | None,
+        typer.Option(help="Additional id, for example a second phone number; repeatable.", metavar="ID"),
     ] = None,
 ) -> None:
-    """Open an account, with nothing in it or with an opening balance."""
+    """Open an account, optionally with an opening balance."""
     limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
     opening_micros = parse_amount(opening_balance) if opening_balance is not None else 0
     cap_micros, _ = _daily_cap(daily_cap)
@@ -135,31 +148,38 @@ def add(
 
 
 Status = Annotated[
-    str | None, typer.Option(help="Only an active account can call.", metavar="active|blocked")
+    str | None,
+    typer.Option(help="New status; only active accounts can make calls.", metavar="active|blocked"),
 ]
-Bought = Annotated[str | None, typer.Option(help="What the account buys.", metavar="NAME")]
+Bought = Annotated[str | None, typer.Option(help="New product, which sets the tariff.", metavar="NAME")]
 FurtherIds = Annotated[
     list[str] | None,
-    typer.Option(help="A further id; repeatable, replaces all there were; '' for none.", metavar="ID"),
+    typer.Option(
+        help="Additional id; repeatable; replaces all existing aliases; '' removes them.", metavar="ID"
+    ),
 ]
 Language = Annotated[
     str | None,
-    typer.Option(help="Two letters, like en; '' for the language of the access number.", metavar="LANGUAGE"),
+    typer.Option(
+        help="Two-letter language code, for example en; '' uses the language of the access number.",
+        metavar="LANGUAGE",
+    ),
 ]
 ServicePassword = Annotated[
     bool | None,
     typer.Option(
         "--service-password/--no-service-password",
-        help="Ask for a new service password, twice, or take it from standard input; or remove it.",
+        help="Set the service password (prompted twice, or read from standard input), or remove it.",
     ),
 ]
 SpeedDials = Annotated[
     list[str] | None,
     typer.Option(
-        help="A number behind one or two keys; repeatable, replaces all there were.", metavar="KEY=NUMBER"
+        help="Speed dial: one or two keys and the number they call; repeatable; replaces all existing ones.",
+        metavar="KEY=NUMBER",
     ),
 ]
-NoSpeedDials = Annotated[bool, typer.Option("--no-speed-dials", help="Remove every speed dial.")]
+NoSpeedDials = Annotated[bool, typer.Option("--no-speed-dials", help="Remove all speed dials.")]
 
 
 @app.command("set")
@@ -180,15 +200,17 @@ def change(
     days_after_first_use: DaysAfterFirstUse = None,
     days_after_last_use: DaysAfterLastUse = None,
 ) -> None:
-    """Change what is given, all or nothing, from the next call on."""
+    """Change the given settings, all or none of them. Changes take effect from the next call."""
     speed_dials = {} if no_speed_dials else _speed_dials(speed_dial)
     rules = (simultaneous_calls, daily_cap, days_after_first_use, days_after_last_use)
     texts = (status, product, credit_limit, callback_number, expires, alias, language)
     require_change(*texts, service_password, speed_dials, *rules)
     if status == "closed":
-        raise InvalidInput(f"`account close {number}` closes it: that asks about what is left on it")
+        raise InvalidInput(
+            f"to close an account use `account close {number}`, which checks its balance first"
+        )
     if no_speed_dials and speed_dial:
-        raise InvalidInput("write either --speed-dial or --no-speed-dials")
+        raise InvalidInput("--speed-dial and --no-speed-dials cannot be used together")
     limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
     cap_micros, no_daily_cap = _daily_cap(daily_cap)
     if language:
@@ -218,13 +240,13 @@ def change(
 
 @app.command()
 def block(number: Number) -> None:
-    """Let an account call no more; a call under way ends with what is held for it."""
+    """Block an account from making calls. A live call ends when the funds held for it are used up."""
     _set_status(number, "blocked")
 
 
 @app.command()
 def unblock(number: Number) -> None:
-    """Let a blocked account call again."""
+    """Unblock an account, so that it can make calls again."""
     _set_status(number, "active")
 
 
@@ -232,10 +254,10 @@ def unblock(number: Number) -> None:
 def close(
     number: Number,
     write_off: Annotated[
-        bool, typer.Option("--write-off", help="Book what is left, or owed, to the house.")
+        bool, typer.Option("--write-off", help="Write off the remaining balance or debt to the house.")
     ] = False,
 ) -> None:
-    """Close an account for good; what is left must have been paid out, or is written off."""
+    """Close an account. Its balance must be zero, or be written off with --write-off."""
     with store() as s:
         account = s.accounts.close(number, write_off=write_off, operator=operator())
     typer.echo(f"account {account.number} is closed")
@@ -246,7 +268,7 @@ def _set_status(number: str, status: str) -> None:
         account = s.accounts.named(number)
         if account.status == "closed":
             raise InvalidInput(
-                f"account {account.number} is closed: `account set --status active` opens it again"
+                f"account {account.number} is closed: reopen it with `account set --status active`"
             )
         s.accounts.change(account.number, status=status)
     typer.echo(f"account {account.number} is {status}")
@@ -268,7 +290,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
 
 def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
-    """An account as it is shown; the field names are an interface."""
+    """The fields that commands show for an account. Their names are a public interface."""
     return {
         "number": account.number,
         "aliases": stores.accounts.aliases(account.id),
@@ -297,18 +319,18 @@ def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
 
 
 def _new_password() -> str:
-    """Typed twice, unseen, or the first line of standard input; never an argument, which everybody can see."""
+    """Prompt twice without echo, or read a line of standard input. Arguments would be visible to all users."""
     if sys.stdin.isatty():
         typed: str = typer.prompt("service password", hide_input=True, confirmation_prompt=True, err=True)
         return typed
     password = typer.get_text_stream("stdin", errors="replace").readline().rstrip("\r\n")
     if not password:
-        raise InvalidInput("there is no password on standard input: --no-service-password removes one")
+        raise InvalidInput("no password on standard input: to remove the password use --no-service-password")
     return password
 
 
 def _speed_dials(words: Iterable[str] | None) -> dict[str, str] | None:
-    """`KEY=NUMBER` words as a dict. Raises InvalidInput for a repeated key; the store checks the rest."""
+    """Parse `KEY=NUMBER` arguments. Raises InvalidInput for a repeated key; the store checks the rest."""
     if words is None:
         return None
     given: dict[str, str] = {}
@@ -324,21 +346,21 @@ def _credit_limit(text: str | None) -> int | None:
     micros = None if text is None else parse_amount(text)
     if micros is not None and micros < 0:
         raise InvalidInput(
-            f"credit limit {text}: write how far below zero the balance may go, without a minus"
+            f"credit limit {text} is negative: write a positive amount, by which the balance may go below zero"
         )
     return micros
 
 
 def _daily_cap(text: str | None) -> tuple[int | None, bool]:
-    """The cap, and whether there is to be none."""
+    """The daily cap in micros (None: unchanged), and whether it is to be removed."""
     return (None, text == "none") if text in (None, "none") else (parse_amount(str(text)), False)
 
 
 def expiry_us(text: str | None) -> int | None:
-    """The end of a day in UTC; None for `never` or nothing. Raises InvalidInput."""
+    """The end of the given day in UTC, in microseconds; None for `never` or None. Raises InvalidInput."""
     if text is None or text == "never":
         return None
-    problem = f"{text!r} is not a date: write it like 2027-12-31, or never"
+    problem = f"{text!r} is not a date: write, for example, 2027-12-31, or never"
     if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII) or int(text[:4]) > LAST_YEAR:
         raise InvalidInput(problem)
     try:

@@ -1,4 +1,4 @@
-"""`customer`: who is billed."""
+"""`customer`: the people and companies who are billed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount
 
-app = typer.Typer(name="customer", help="Who is billed: a person or a company.")
+app = typer.Typer(name="customer", help="Customers: the people and companies who are billed.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The customer's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Customer name.")]
 
 
 @app.command()
 def add(
     name: Name,
-    currency: Annotated[str, typer.Option(help="Three letters, like USD.", metavar="CODE")],
+    currency: Annotated[str, typer.Option(help="Currency code, for example USD.", metavar="CODE")],
 ) -> None:
     """Add a customer."""
     with store() as s:
@@ -32,14 +32,18 @@ def add(
 def change(
     name: Name,
     credit_limit: Annotated[
-        str | None, typer.Option(help="How far below zero the shared balance may go.", metavar="AMOUNT")
+        str | None,
+        typer.Option(help="Credit limit: how far the shared balance may go below zero.", metavar="AMOUNT"),
     ] = None,
     daily_cap: Annotated[
         str | None,
-        typer.Option(help="Most that all may spend in a day (UTC); none for no cap.", metavar="AMOUNT"),
+        typer.Option(
+            help="Maximum amount that all accounts together spend per day (UTC), or none for no cap.",
+            metavar="AMOUNT",
+        ),
     ] = None,
 ) -> None:
-    """Change the funds that a customer's subordinate accounts share, from the next call on."""
+    """Change the limits of the funds shared by a customer's subordinate accounts, from the next call on."""
     require_change(credit_limit, daily_cap)
     no_cap = daily_cap == "none"
     with store() as s:
@@ -55,14 +59,16 @@ def change(
 @app.command()
 def topup(
     name: Name,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="How much, like 10 or 12.50.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Amount, for example 10 or 12.50.")],
     key: Annotated[
         str | None,
-        typer.Option(help="A word for this payment: used twice, it tops up once.", metavar="WORD"),
+        typer.Option(
+            help="Idempotency key: repeating the command with the same key tops up only once.", metavar="WORD"
+        ),
     ] = None,
-    note: Annotated[str, typer.Option(help="Kept with the payment.", metavar="TEXT")] = "",
+    note: Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")] = "",
 ) -> None:
-    """Add money to the funds that a customer's subordinate accounts share."""
+    """Top up the funds shared by a customer's subordinate accounts."""
     amount_micros = parse_amount(amount)
     printable(note, "note")
     printable(key or "", "key")
@@ -73,8 +79,10 @@ def topup(
                 book_id, amount_micros, key=key or secrets.token_hex(8), note=note, operator=operator()
             )
         except InvariantBroken:
-            raise InvalidInput(f"key {key!r} was used before, for another account or amount") from None
-    what = "topped up by" if done else f"was topped up before with key {key} by"
+            raise InvalidInput(
+                f"key {key!r} was already used for another account or amount: use a new key"
+            ) from None
+    what = "topped up by" if done else f"was already topped up with key {key} by"
     typer.echo(f"customer {name} {what} {format_amount(amount_micros)}")
 
 
@@ -88,10 +96,10 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a customer and their accounts."""
+    """Show a customer and the customer's accounts."""
     with store() as s:
         customer = next((c for c in s.accounts.customers() if c["name"] == name), None)
         if customer is None:
-            raise InvalidInput(f"there is no customer {name!r}: see `stasis-callback customer list`")
+            raise InvalidInput(f"unknown customer {name!r}: see `stasis-callback customer list`")
         accounts = [a.number for a in s.accounts.all() if a.customer == name]
         print_one(customer | {"accounts": accounts}, as_json=as_json)

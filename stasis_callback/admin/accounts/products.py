@@ -1,4 +1,4 @@
-"""`product`: what an account buys."""
+"""`product`: what accounts are sold, each with the tariff that rates its calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from stasis_callback.core.options import CallOptions
 if TYPE_CHECKING:
     pass
 
-app = typer.Typer(name="product", help="What an account buys: the tariff its calls are rated by.")
+app = typer.Typer(
+    name="product", help="Products: what accounts are sold, with the tariff that rates their calls."
+)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The product's name.")]
-Tariff = Annotated[str, typer.Option(help="The tariff calls are rated by.", metavar="NAME")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Product name.")]
+Tariff = Annotated[str, typer.Option(help="Tariff that rates the calls.", metavar="NAME")]
 
 
 @app.command()
@@ -34,10 +36,10 @@ def change(
     tariff: Tariff,
     access_code: Annotated[
         str,
-        typer.Option(help="Only for access numbers with this access_code.", metavar="CODE"),
+        typer.Option(help="Only for calls with this access code (option access_code).", metavar="CODE"),
     ] = "",
 ) -> None:
-    """Give a product another tariff of the same currency, from the next call on."""
+    """Change the tariff of a product from the next call on. Its currency must stay the same."""
     CallOptions.parse({"access_code": access_code})
     with store() as s:
         s.accounts.set_product(name, tariff, access_code)
@@ -54,10 +56,10 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a product and the accounts that have it."""
+    """Show a product and its accounts."""
     with store() as s:
         product = next((p for p in s.accounts.products() if p["name"] == name), None)
         if product is None:
-            raise InvalidInput(f"there is no product {name!r}: see `stasis-callback product list`")
+            raise InvalidInput(f"unknown product {name!r}: see `stasis-callback product list`")
         accounts = [a.number for a in s.accounts.all() if a.product == name]
         print_one(product | {"accounts": accounts}, as_json=as_json)

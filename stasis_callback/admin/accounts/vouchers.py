@@ -1,4 +1,4 @@
-"""`voucher`: money on paper."""
+"""`voucher`: prepaid vouchers, whose codes top up an account once."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from stasis_callback.admin.output import print_list, progress_bar
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 
-app = typer.Typer(name="voucher", help="Money on paper: whoever knows the code adds it to an account, once.")
+app = typer.Typer(name="voucher", help="Vouchers: each code tops up one account, once.")
 
-Batch = Annotated[str, typer.Argument(metavar="BATCH", help="The batch's name.")]
+Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Batch name.")]
 
 
 @app.command()
 def generate(
     batch: Batch,
-    count: Annotated[int, typer.Option(help="How many.", metavar="N", parser=whole(1, 100_000))],
-    amount: Annotated[str, typer.Option(help="What each is worth.", metavar="AMOUNT")],
-    currency: Annotated[str, typer.Option(help="Three letters, like USD.", metavar="CODE")],
+    count: Annotated[int, typer.Option(help="Number of vouchers.", metavar="N", parser=whole(1, 100_000))],
+    amount: Annotated[str, typer.Option(help="Value of each voucher.", metavar="AMOUNT")],
+    currency: Annotated[str, typer.Option(help="Currency code, for example USD.", metavar="CODE")],
     out: OutFile,
     length: Length = 14,
     alphabet: Annotated[
         str,
         typer.Option(
-            help="Characters of the codes [default: capitals and digits that are not mistaken for others].",
+            help="Characters used in codes [default: capitals and digits that are not easily confused].",
             metavar="CHARACTERS",
         ),
     ] = "",
     expires: Annotated[
         str | None,
-        typer.Option(help="The last day (UTC) they can be redeemed, like 2027-12-31.", metavar="DATE"),
+        typer.Option(
+            help="Last day (UTC) on which they can be redeemed, for example 2027-12-31.", metavar="DATE"
+        ),
     ] = None,
 ) -> None:
-    """Make a batch of vouchers, all or nothing."""
+    """Generate a batch of vouchers, all or none of them."""
     from stasis_callback.store.accounts.codes import READABLE
 
     if out.exists():
-        raise InvalidInput(f"{out} exists already: name a new file")
+        raise InvalidInput(f"{out} already exists: choose a new file name")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
     with store() as s, progress_bar("vouchers") as progress:
         s.vouchers.generate(
@@ -59,19 +61,21 @@ def generate(
             hand_over=lambda codes: write_codes(out, "code", codes),
         )
     typer.echo(
-        f"{count} vouchers of {format_amount(amount_micros, currency.upper())} made; their codes are in {out}"
+        f"{count} vouchers of {format_amount(amount_micros, currency.upper())} generated; their codes are in {out}"
     )
 
 
 @app.command()
 def redeem(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id or an alias.")],
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id or alias.")],
     code: Annotated[
         str | None,
-        typer.Option(help="The code; else it is asked for, or read from standard input.", metavar="CODE"),
+        typer.Option(
+            help="Voucher code; if omitted, it is prompted for or read from standard input.", metavar="CODE"
+        ),
     ] = None,
 ) -> None:
-    """Add a voucher's money to an account."""
+    """Redeem a voucher: credit its value to an account."""
     typed = code if code is not None else _code()
     with store() as s:
         number = s.accounts.named(account).number
@@ -79,24 +83,24 @@ def redeem(
         now = s.accounts.named(number)
     paid = format_amount(voucher.amount_micros, voucher.currency)
     balance = format_amount(now.balance_micros, now.currency)
-    typer.echo(f"account {number} has {paid} more: the balance is {balance}")
+    typer.echo(f"{paid} credited to account {number}: the balance is {balance}")
 
 
 @app.command()
 def block(batch: Batch) -> None:
-    """Make the unused vouchers of a batch worthless: they were lost, or stolen."""
+    """Block the unused vouchers of a batch, for example because they were lost or stolen."""
     _block(batch, True)
 
 
 @app.command()
 def unblock(batch: Batch) -> None:
-    """Let blocked vouchers of a batch be redeemed again."""
+    """Unblock the blocked vouchers of a batch, so that they can be redeemed again."""
     _block(batch, False)
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List the batches and what has become of their vouchers."""
+    """List all batches with the number of new, redeemed and blocked vouchers."""
     with store() as s:
         columns = ("batch", "amount", "currency", "new", "redeemed", "blocked")
         print_list(s.vouchers.batches(), columns, as_json=as_json)
@@ -104,11 +108,11 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(batch: Batch, as_json: AsJson = False) -> None:
-    """List the vouchers of a batch; their codes are known to nobody but their holders."""
+    """List the vouchers of a batch. Codes are not shown: only their hashes are stored."""
     with store() as s:
         rows = [asdict(voucher) for voucher in s.vouchers.of_batch(batch)]
     if not rows:
-        raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
+        raise InvalidInput(f"unknown batch {batch!r}: see `stasis-callback voucher list`")
     columns = ("id", "state", "amount", "currency", "expires_at", "redeemed_by", "redeemed_at")
     print_list(rows, columns, as_json=as_json)
 

@@ -1,4 +1,4 @@
-"""`call`: the callbacks under way."""
+"""`call`: live callbacks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from stasis_callback.store.calls.requests import RequestView
     from stasis_callback.store.stores import Stores
 
-app = typer.Typer(name="call", help="The callbacks under way.")
+app = typer.Typer(name="call", help="Live callbacks.")
 app.command("show")(requests.show)
 
 ALL_CALLS = 1_000_000
@@ -25,9 +25,9 @@ ALL_CALLS = 1_000_000
 
 @app.command()
 def live(as_json: AsJson = False) -> None:
-    """List the callbacks under way, leg by leg, the newest first.
+    """List live callbacks, leg by leg, newest first.
 
-    `seconds` are since the answer; `funded s` are the seconds from the answer that are paid for.
+    `seconds` is the time since the leg was answered; `funded s` is the time that the held funds cover.
     """
     columns = ("call", "state", "side", "account", "number", "answered_at", "seconds", "funded_s")
     with store() as s:
@@ -39,7 +39,7 @@ def live(as_json: AsJson = False) -> None:
     if as_json:
         print_json([published(call) | {"legs": [published(leg) for leg in legs]} for call, legs in calls])
         return
-    between = dict.fromkeys(columns)  # a call that is about to have a leg, or to end
+    between = dict.fromkeys(columns)  # a call with no leg: it is about to start or to end
     rows = [
         between | leg | {"call": call["id"], "state": call["state"]}
         for call, legs in calls
@@ -51,22 +51,22 @@ def live(as_json: AsJson = False) -> None:
 @app.command()
 def hangup(
     request_id: Annotated[
-        str | None, typer.Argument(metavar="ID", help="The call's id, as in `call live`.")
+        str | None, typer.Argument(metavar="ID", help="Call id, as in `call live`.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every call under way.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="End all live calls.")] = False,
 ) -> None:
-    """End a call: the service sees the hang-up, charges the legs and ends the callback.
+    """Hang up a call: the service then charges the legs and ends the callback.
 
-    A call of another node is ended by that node, within some seconds.
+    A call on another node is ended by that node within a few seconds.
     """
     if every == (request_id is not None):
-        raise InvalidInput("write the id of one call, or --all: see `stasis-callback call live`")
+        raise InvalidInput("give either a call id or --all: see `stasis-callback call live`")
     with store() as s, asterisk(settings()) as client:
         views = _under_way(s) if request_id is None else [find_request(s, request_id)]
         for view in views:
             typer.echo(_end(s, client, view))
     if not views:
-        typer.echo("no call is under way")
+        typer.echo("there are no live calls")
 
 
 def _under_way(s: Stores) -> list[RequestView]:
@@ -75,17 +75,19 @@ def _under_way(s: Stores) -> list[RequestView]:
 
 
 def _end(s: Stores, client: AriClient, view: RequestView) -> str:
-    """End the legs of a call in Asterisk; a sentence that says what came of it."""
+    """Hang up the legs of a call in Asterisk. Returns a sentence about the result."""
     if view.state is RequestState.QUEUED:
-        raise InvalidInput(f"request {view.id} still waits: `stasis-callback request cancel {view.id}`")
+        raise InvalidInput(
+            f"request {view.id} is still queued: use `stasis-callback request cancel {view.id}`"
+        )
     if view.state not in UNDER_WAY:
-        return f"call {view.id} is over already ({view.outcome or view.state})"
+        return f"call {view.id} has already ended ({view.outcome or view.state})"
     from stasis_callback.engine.ending import hang_up_legs
 
     ended = hang_up_legs(s, client, view.id)
-    s.requests.cancel(view.id)  # so that nobody tries again, and its node ends what we cannot see
+    s.requests.cancel(view.id)  # prevents a retry, and lets its node end legs in another Asterisk
     if ended:
         return f"call {view.id}: {' and '.join(ended)} hung up"
     if view.claimed_by != settings().node:
-        return f"call {view.id} is on node {view.claimed_by}, which ends it within some seconds"
-    return f"call {view.id} has no leg in this Asterisk any more: the service is about to end it"
+        return f"call {view.id} is on node {view.claimed_by}, which will end it within a few seconds"
+    return f"call {view.id} has no more legs in this Asterisk: the service is about to end it"

@@ -1,7 +1,7 @@
-"""The reports as one HTML file with plots in it: no script, no font, no picture from elsewhere.
+"""The reports as one self-contained HTML file with plots: no scripts, no external fonts or images.
 
-Plots are SVG by matplotlib, an extra of the package (`stasis-callback[reports]`); names that people chose are escaped
-by the template, and a plot's text by matplotlib.
+Plots are SVG, made by matplotlib (the extra `stasis-callback[reports]`). User-chosen names are escaped by the
+template, and by matplotlib in plots.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ th:first-child, td:first-child { text-align: left }
 <body>
 <main>
 <h1>{{ title }}</h1>
-<p>{{ first }} to {{ last }}, days of {{ time_zone }}.</p>
+<p>{{ first }} to {{ last }}, time zone {{ time_zone }}.</p>
 {% for section in sections %}
 <section>
 <h2>{{ section.caption }}</h2>
@@ -63,8 +63,8 @@ th:first-child, td:first-child { text-align: left }
 {% endfor %}
 <div class="wide" tabindex="0" role="region" aria-label="{{ section.caption }}: table">
 <table>
-<caption>{{ section.caption }}{% if section.left_out %} (the first {{ section.rows | length }}, {{ section.left_out }}
-more are left out){% endif %}</caption>
+<caption>{{ section.caption }}{% if section.left_out %} (the first {{ section.rows | length }};
+{{ section.left_out }} more not shown){% endif %}</caption>
 <thead>
 <tr>{% for name in section.columns %}<th scope="col">{{ name | replace("_", " ") }}</th>{% endfor %}</tr>
 </thead>
@@ -76,7 +76,7 @@ more are left out){% endif %}</caption>
 </table>
 </div>
 {% else %}
-<p>None in this time.</p>
+<p>No data for this period.</p>
 {% endif %}
 </section>
 {% endfor %}
@@ -87,7 +87,7 @@ more are left out){% endif %}</caption>
 
 
 def render(title: str, spans: Sequence[Span], tables: Mapping[str, Sequence[Record]], time_zone: str) -> str:
-    """The page. `tables` are records by what they are added up by; `refusals` too."""
+    """The HTML page. `tables` maps each grouping (and `refusals`) to its records."""
     sections = [_section(by, rows) for by, rows in tables.items()]
     template = Environment(autoescape=True).from_string(_TEMPLATE)
     first, last = spans[0].name, spans[-1].name
@@ -124,7 +124,7 @@ def _plots(by: str, rows: Sequence[Record]) -> list[dict[str, str]]:
 
 
 def _plot(label: str, figure: Figure) -> dict[str, str]:
-    """An SVG that stands within a page. Text stays text; the same report makes the same file."""
+    """An SVG to embed in a page. Text stays text, and output is reproducible: no date, no random ids."""
     file = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": label}):
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, bbox_inches="tight")
@@ -162,13 +162,13 @@ def _calls_by_day(rows: Sequence[Record]) -> Figure:
 
 
 def _bars(named: Sequence[tuple[str, float]], unit: str) -> Figure:
-    """The greatest first, at the top."""
+    """A horizontal bar chart, largest value at the top, at most BARS_LIMIT bars."""
     shown = sorted(named, key=lambda pair: -pair[1])[:BARS_LIMIT]
     figure = Figure(figsize=(10, 0.8 + 0.3 * len(shown)))
     axes = figure.subplots()
     places = range(len(shown))
     axes.barh(places, [value for _, value in shown], color="#2f6f9f")
-    # A name is text and nothing else: without the mark matplotlib would take $...$ for a formula.
+    # Escaped, because matplotlib would render $...$ in a name as a formula.
     axes.set_yticks(places, [name.replace("$", r"\$") for name, _ in shown])
     axes.invert_yaxis()
     axes.set_xlabel(unit)
@@ -176,11 +176,11 @@ def _bars(named: Sequence[tuple[str, float]], unit: str) -> Figure:
 
 
 def _thin(axes: object, days: Sequence[str]) -> None:
-    """A dozen dates can be read, hundreds cannot."""
+    """Label about twelve dates at most, so that they stay readable."""
     step = max(len(days) // 12, 1)
     axes.set_xticks(range(0, len(days), step), days[::step], rotation=30, ha="right")  # type: ignore[attr-defined]
 
 
 def _number(value: object) -> float:
-    """For a plot: what is not known leaves a gap."""
+    """A number for a plot; NaN (a gap) where the value is unknown."""
     return float(value) if isinstance(value, int | float) else float("nan")

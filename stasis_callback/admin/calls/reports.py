@@ -1,4 +1,4 @@
-"""`report`: what was called, earned and paid, for people, programs and spreadsheets, and as a page with plots."""
+"""`report`: traffic, revenue and cost as tables, JSON, CSV, or an HTML page with plots."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stasis_callback.store.calls.reports import CallsLine, Span
     from stasis_callback.store.stores import Stores
 
-app = typer.Typer(name="report", help="What was called, earned and paid.")
+app = typer.Typer(name="report", help="Reports on traffic, revenue and cost.")
 
 DAYS_LIMIT = 3660
 USUAL_DAYS = 30
@@ -35,18 +35,25 @@ CALLS_COLUMNS = (
 )  # fmt: skip
 REFUSALS_COLUMNS = ("reason", "trigger", "count")
 
-From = Annotated[str, typer.Option("--from", help="First day, like 2026-11-01 (30 days ago).", metavar="DAY")]
-To = Annotated[str, typer.Option("--to", help="Last day, like 2026-11-30 (today).", metavar="DAY")]
-Zone = Annotated[str, typer.Option("--time-zone", help="Where days begin, like Europe/Rome.", metavar="NAME")]
+From = Annotated[
+    str,
+    typer.Option("--from", help="First day, for example 2026-11-01 [default: 30 days ago].", metavar="DAY"),
+]
+To = Annotated[
+    str, typer.Option("--to", help="Last day, for example 2026-11-30 [default: today].", metavar="DAY")
+]
+Zone = Annotated[
+    str, typer.Option("--time-zone", help="Time zone of the days, for example Europe/Rome.", metavar="NAME")
+]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
-Account = Annotated[str, typer.Option(help="Only of this account.", metavar="ID")]
-Prefix = Annotated[str, typer.Option(help="Only to numbers that begin so.", metavar="DIGITS")]
-Trunk = Annotated[str, typer.Option(help="Only over this trunk.", metavar="NAME")]
+Account = Annotated[str, typer.Option(help="Only this account.", metavar="ID")]
+Prefix = Annotated[str, typer.Option(help="Only numbers with this prefix.", metavar="DIGITS")]
+Trunk = Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")]
 
 
 @app.command()
 def calls(
-    by: Annotated[str, typer.Option(help=f"Add up by: {', '.join(GROUPS)}.", metavar="GROUP")] = "day",
+    by: Annotated[str, typer.Option(help=f"Group by: {', '.join(GROUPS)}.", metavar="GROUP")] = "day",
     first: From = "",
     last: To = "",
     time_zone: Zone = "UTC",
@@ -56,11 +63,11 @@ def calls(
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Legs by day, account, prefix or trunk: attempts, ASR, ACD, minutes, revenue, cost, margin."""
+    """Report legs by day, account, prefix, trunk etc.: attempts, ASR, ACD, minutes, revenue, cost, margin."""
     from stasis_callback.store.calls.reports import CallsFilter
 
     if by not in GROUPS:
-        raise InvalidInput(f"{by!r}: add up by one of {', '.join(GROUPS)}")
+        raise InvalidInput(f"--by {by!r} is unknown: use one of {', '.join(GROUPS)}")
     spans = days(first, last, time_zone)
     with store() as s:
         only = CallsFilter(
@@ -80,7 +87,7 @@ def refusals(
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Refused requests by reason. Those over a limit are only in the log."""
+    """Report refused requests by reason. Requests over a rate limit are only in the log."""
     spans = days(first, last, time_zone)
     with store() as s:
         rows = [asdict(line) for line in s.reports.refusals(whole(spans))]
@@ -89,18 +96,18 @@ def refusals(
 
 @app.command()
 def page(
-    output: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it, like report.html.")],
+    output: Annotated[Path, typer.Argument(metavar="FILE", help="Output file, for example report.html.")],
     first: From = "",
     last: To = "",
     time_zone: Zone = "UTC",
-    title: Annotated[str, typer.Option(help="The headline.", metavar="TEXT")] = "Calls",
+    title: Annotated[str, typer.Option(help="Page title.", metavar="TEXT")] = "Calls",
 ) -> None:
-    """Write all reports with plots as one HTML file that needs nothing else."""
+    """Write all reports, with plots, to one self-contained HTML file."""
     try:
         from stasis_callback.admin.calls.report_page import render
     except ImportError:
         raise InvalidInput(
-            "plots need matplotlib: install it with `pip install 'stasis-callback[reports]'`"
+            "plots require matplotlib: install it with `pip install 'stasis-callback[reports]'`"
         ) from None
     spans = days(first, last, time_zone)
     with store() as s:
@@ -110,7 +117,7 @@ def page(
 
 
 def tables(s: Stores, spans: Sequence[Span]) -> dict[str, list[Record]]:
-    """The records of every table of the page, by what they are added up by; `refusals` too."""
+    """The records of each table of the page, keyed by grouping (and `refusals`)."""
     found: dict[str, list[Record]] = {
         by: [calls_record(by, line) for line in s.reports.calls(by, spans)]
         for by in ("day", "account", "prefix", "trunk")
@@ -119,7 +126,7 @@ def tables(s: Stores, spans: Sequence[Span]) -> dict[str, list[Record]]:
 
 
 def calls_record(by: str, line: CallsLine) -> Record:
-    """A line as commands show it; what is not known is None. A trunk without a name is that of the settings."""
+    """The fields that commands show for a line; None if unknown. The trunk of the settings has no name."""
     group = line.group or ("(settings)" if by == "trunk" else "(unknown)")
     return {
         by: group,
@@ -139,9 +146,9 @@ def calls_record(by: str, line: CallsLine) -> Record:
 
 
 def days(first: str, last: str, time_zone: str) -> list[Span]:
-    """The days from `first` to `last`, both included, as the time zone has them. Raises InvalidInput.
+    """The days from `first` to `last` inclusive, in the given time zone. Raises InvalidInput.
 
-    A day is as long as it is: 23 or 25 hours where the clocks change.
+    A day has 23 or 25 hours when the clocks change.
     """
     from stasis_callback.store.calls.reports import Span
 
@@ -150,7 +157,9 @@ def days(first: str, last: str, time_zone: str) -> list[Span]:
     end = _day(last) if last else today
     begin = _day(first) if first else end - timedelta(days=USUAL_DAYS)
     if not 0 <= (end - begin).days < DAYS_LIMIT:
-        raise InvalidInput(f"from {begin} to {end}: write the first day first, {DAYS_LIMIT} days at most")
+        raise InvalidInput(
+            f"from {begin} to {end}: --from must not be after --to, and the period is limited to {DAYS_LIMIT} days"
+        )
     starts = [begin + timedelta(days=n) for n in range((end - begin).days + 2)]
     return [
         Span(day.isoformat(), _start_us(day, zone), _start_us(following, zone))
@@ -159,7 +168,7 @@ def days(first: str, last: str, time_zone: str) -> list[Span]:
 
 
 def whole(spans: Sequence[Span]) -> Span:
-    """The time from the first to the last of `spans`."""
+    """One span from the beginning of the first to the end of the last of `spans`."""
     from stasis_callback.store.calls.reports import Span
 
     return Span("", spans[0].from_us, spans[-1].to_us)
@@ -169,7 +178,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise InvalidInput(f"{text[:40]!r} is not a day: write it like 2026-11-30") from None
+        raise InvalidInput(f"{text[:40]!r} is not a date: write, for example, 2026-11-30") from None
 
 
 def _start_us(day: date, zone: ZoneInfo) -> int:
@@ -189,5 +198,5 @@ def _print(rows: Sequence[Record], columns: Sequence[str], *, as_csv: bool, as_j
 
 
 def _cell(value: object) -> object:
-    """A spreadsheet takes text that begins so for a formula: a name may come from a stranger."""
+    """Escape text that a spreadsheet would execute as a formula: names may come from strangers."""
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value

@@ -1,4 +1,4 @@
-"""`request`: the callbacks that were asked for, and what became of them."""
+"""`request`: callback requests and their outcome."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from stasis_callback.store.calls.requests import RequestView
     from stasis_callback.store.stores import Stores
 
-app = typer.Typer(name="request", help="The callbacks that were asked for.")
+app = typer.Typer(name="request", help="Callback requests and their outcome.")
 
 STATES = "|".join(RequestState)
 LEG_COLUMNS = ("id", "side", "account", "number", "dialed_at", "answered_at", "seconds", "funded_s")
 
-RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id, as in `request list`.")]
+RequestId = Annotated[str, typer.Argument(metavar="ID", help="Request id, as in `request list`.")]
 
 
 @app.command("list")
 def list_newest(
-    state: Annotated[str | None, typer.Option(help="Only those in this state.", metavar=STATES)] = None,
+    state: Annotated[str | None, typer.Option(help="Only requests in this state.", metavar=STATES)] = None,
     limit: Annotated[
-        int, typer.Option(help="At most so many.", metavar="N", parser=whole(1, 1_000_000))
+        int, typer.Option(help="Maximum number of rows.", metavar="N", parser=whole(1, 1_000_000))
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List callbacks, the newest first."""
+    """List callback requests, newest first."""
     if state is not None and state not in tuple(RequestState):
-        raise InvalidInput(f"{state!r} is not a state: write one of {', '.join(RequestState)}")
+        raise InvalidInput(f"{state!r} is not a request state: use one of {', '.join(RequestState)}")
     columns = ("id", "created_at", "state", "outcome", "account", "ani", "dnis", "attempts")
     with store() as s:
         number_of = account_numbers(s)
@@ -54,7 +54,7 @@ def list_newest(
 
 @app.command()
 def show(request_id: RequestId, as_json: AsJson = False) -> None:
-    """Show a callback with its legs, those under way and those that have ended."""
+    """Show a callback request with its live and ended legs."""
     with store() as s:
         view = find_request(s, request_id)
         record = request_record(view, account_numbers(s))
@@ -67,7 +67,7 @@ def show(request_id: RequestId, as_json: AsJson = False) -> None:
         return
     print_one(record, as_json=False)
     if legs:
-        typer.echo("\nlegs under way")
+        typer.echo("\nlive legs")
         print_list(legs, LEG_COLUMNS, as_json=False)
     if xdrs:
         typer.echo("\nxDRs")
@@ -76,23 +76,28 @@ def show(request_id: RequestId, as_json: AsJson = False) -> None:
 
 @app.command()
 def add(
-    account: Annotated[str, typer.Option(help="The account that pays for both legs.", metavar="ID")],
+    account: Annotated[str, typer.Option(help="Account that pays for both legs.", metavar="ID")],
     number_a: Annotated[
-        str, typer.Option("--from", help="Who is called first, in E.164 digits.", metavar="NUMBER")
+        str, typer.Option("--from", help="Number called first (leg A), in E.164 digits.", metavar="NUMBER")
     ],
     number_b: Annotated[
         str,
         typer.Option(
-            "--to", help="Who is called then; without it the first is asked for a number.", metavar="NUMBER"
+            "--to",
+            help="Number called second (leg B); if omitted, the first party is asked for it.",
+            metavar="NUMBER",
         ),
     ] = "",
     key: Annotated[
         str,
-        typer.Option(help="A name for this request: the same one makes no second callback.", metavar="TEXT"),
+        typer.Option(
+            help="Idempotency key: repeating the command with the same key makes no second callback.",
+            metavar="TEXT",
+        ),
     ] = "",
     options: SetOption = None,
 ) -> None:
-    """Ask for a callback between two numbers at an account's expense."""
+    """Request a callback between two numbers, charged to an account."""
     from stasis_callback.engine.admission.orders import Order, Orders
 
     given = {name: text for name, text in parse_options(options or ()).items() if text}
@@ -111,28 +116,28 @@ def add(
         )
         answer = Orders(s, Clock(), settings().limits.queue).admit(order)
     if answer.reason:
-        raise InvalidInput(f"the callback is refused: {answer.reason.sentence}")
+        raise InvalidInput(f"callback refused: {answer.reason.sentence}")
     typer.echo(f"request {answer.request_id} is queued")
 
 
 @app.command()
 def cancel(request_id: RequestId) -> None:
-    """Take back a callback that still waits."""
+    """Cancel a callback that is still queued."""
     with store() as s:
         state = find_request(s, request_id).state
         if state in UNDER_WAY:
-            remedy = f"`stasis-callback call hangup {request_id}` ends it"
+            remedy = f"end it with `stasis-callback call hangup {request_id}`"
             raise InvalidInput(f"request {request_id} is {state}: {remedy}")
         if not s.requests.cancel(request_id):
-            raise InvalidInput(f"request {request_id} is {state}: it is over")
+            raise InvalidInput(f"request {request_id} has already ended ({state})")
         state = s.requests.get(request_id).state
-    # It may have been claimed in this very moment: then it is ended, and not tried again.
+    # A node may have claimed it at this moment: then it is ended, and not retried.
     typer.echo(f"request {request_id} is {'cancelled' if state is RequestState.CANCELLED else 'being ended'}")
 
 
 @app.command()
 def retry(request_id: RequestId) -> None:
-    """Ask for the same callback once more: the same account, number and options."""
+    """Repeat a callback request with the same account, number and options."""
     with store() as s:
         view = find_request(s, request_id)
         if not view.leg_a_number:
@@ -142,12 +147,12 @@ def retry(request_id: RequestId) -> None:
             )
         refusal, new_id = _ask_again(s, view)
     if refusal:
-        raise InvalidInput(f"the callback is refused: {refusal.sentence}")
+        raise InvalidInput(f"callback refused: {refusal.sentence}")
     typer.echo(f"request {new_id} is queued")
 
 
 def _ask_again(s: Stores, view: RequestView) -> tuple[Objection, str]:
-    """The reason for a refusal and "", or "" and the id of the new request."""
+    """Returns the reason for a refusal and "", or "" and the id of the new request."""
     with s.database.transaction():
         key = s.requests.again_key(view.id, s.requests.times_asked_again(view.id) + 1)
         refusal = s.requests.accept(
@@ -155,7 +160,7 @@ def _ask_again(s: Stores, view: RequestView) -> tuple[Objection, str]:
                 key, cast(Trigger, view.triggered_by), view.ani, view.dnis, view.destination, view.instance
             ),
             account_id=view.account_id,
-            # Whoever answers has to log in again.
+            # The person who answers must log in again.
             subscriber_id=None if view.triggered_by == "pin" else view.subscriber_id,
             leg_a_number=view.leg_a_number,
             stored_options=json.loads(view.stored_options),
@@ -169,12 +174,12 @@ def _ask_again(s: Stores, view: RequestView) -> tuple[Objection, str]:
 
 
 def account_numbers(s: Stores) -> Callable[[int | None], str]:
-    """A lookup of the id of an account by its row; each is read once."""
+    """A function that returns an account's id for its row id, with a cache."""
     return cache(lambda account_id: s.accounts.get(account_id).number if account_id else "")
 
 
 def request_record(view: RequestView, number_of: Callable[[int | None], str]) -> dict[str, object]:
-    """A request as commands show it."""
+    """The fields that commands show for a request."""
     return {
         "id": view.id,
         "state": str(view.state),
@@ -196,11 +201,11 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
 
 
 LONGEST_FUNDED_S = 86_400
-"""Where a call costs nothing, its hold pays for ever: a day is shown."""
+"""The funded seconds to show: at most a day, since the hold of a free call never runs out."""
 
 
 def open_legs(s: Stores, request_id: str) -> list[dict[str, object]]:
-    """The legs under way: `seconds` since the answer, and the seconds from the answer that are paid for."""
+    """The live legs, with the seconds since the answer and the seconds that the held funds cover."""
     from stasis_callback.core.rating import cost_micros, longest_s
 
     now_us, number_of = Clock().now_us(), account_numbers(s)

@@ -1,4 +1,4 @@
-"""`xdr`: the call records, one per leg and attempt."""
+"""`xdr`: call records, one per leg and attempt."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from stasis_callback.clock import US_PER_S
 if TYPE_CHECKING:
     from stasis_callback.store.calls.legs import XdrView
 
-app = typer.Typer(name="xdr", help="The call records: one per leg and attempt.")
+app = typer.Typer(name="xdr", help="Call records (xDRs), one per leg and attempt.")
 
 COLUMNS = (
     "leg_id", "account", "side", "number", "outcome", "answered_at", "duration_s", "charged_s", "amount", "currency",
@@ -24,14 +24,17 @@ COLUMNS = (
 
 @app.command("list")
 def list_newest(
-    account: Annotated[str | None, typer.Option(help="Only of this account.", metavar="ID")] = None,
-    request: Annotated[str | None, typer.Option(help="Only of this callback.", metavar="ID")] = None,
+    account: Annotated[str | None, typer.Option(help="Only this account.", metavar="ID")] = None,
+    request: Annotated[str | None, typer.Option(help="Only this callback request.", metavar="ID")] = None,
     limit: Annotated[
-        int, typer.Option(help="Only the newest so many.", metavar="N", parser=whole(1, 1_000_000))
+        int,
+        typer.Option(
+            help="Maximum number of records; the newest are listed.", metavar="N", parser=whole(1, 1_000_000)
+        ),
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List call records in the order the legs ended."""
+    """List call records in the order in which the legs ended."""
     with store() as s:
         number = None if account is None else s.accounts.named(account).number
         if request is not None:
@@ -41,9 +44,9 @@ def list_newest(
 
 
 def xdr_record(xdr: XdrView) -> dict[str, object]:
-    """A call record as commands show it; `duration_s` is exact to the millisecond, as text like an amount.
+    """The fields that commands show for a call record. `duration_s` is text with millisecond precision.
 
-    A cost that is not known (the trunk of the settings) is None, not nothing.
+    An unknown cost (the trunk of the settings) is None, not 0.
     """
     return asdict(xdr) | {
         "duration_s": f"{xdr.duration_us / US_PER_S:.3f}",

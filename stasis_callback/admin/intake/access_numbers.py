@@ -1,4 +1,4 @@
-"""`access-number`: the numbers subscribers ring, and what happens behind each."""
+"""`access-number`: the numbers that subscribers call, and their options."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from stasis_callback.engine.admission.missed_calls import Examination
     from stasis_callback.store.intake.access_numbers import AccessNumberView
 
-app = typer.Typer(name="access-number", help="The numbers subscribers ring, and their options.")
+app = typer.Typer(name="access-number", help="Access numbers, which subscribers call, and their options.")
 
 Number = Annotated[
-    str, typer.Argument(metavar="NUMBER", help="The number as the trunk delivers it: 3 to 15 digits.")
+    str, typer.Argument(metavar="NUMBER", help="Access number as the trunk delivers it, 3 to 15 digits.")
 ]
 
 
@@ -41,10 +41,11 @@ def change(
     number: Number,
     options: SetOption = None,
     enabled: Annotated[
-        bool | None, typer.Option("--enabled/--disabled", help="Whether missed calls to it are called back.")
+        bool | None,
+        typer.Option("--enabled/--disabled", help="Enable or disable callbacks for missed calls to it."),
     ] = None,
 ) -> None:
-    """Change what is given, all or nothing, from the next call on."""
+    """Change the given options, all or none of them. Changes take effect from the next call."""
     require_change(options, enabled)
     given = parse_options(options or ())
     with store() as s:
@@ -55,7 +56,7 @@ def change(
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all access numbers with the options that differ from the defaults."""
+    """List all access numbers with their non-default options."""
     with store() as s:
         found = s.access_numbers.all()
     rows = [{"number": view.number, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
@@ -64,7 +65,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(number: Number, as_json: AsJson = False) -> None:
-    """Show every option of an access number."""
+    """Show all options of an access number."""
     with store() as s:
         view = s.access_numbers.named(number)
     if as_json:
@@ -76,7 +77,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
-    """List every option with its default, allowed values and meaning."""
+    """List all options with default, allowed values and meaning."""
     rows = [asdict(info) for info in describe_options()]
     print_list(rows, ("name", "default", "values", "meaning"), as_json=as_json)
 
@@ -84,26 +85,28 @@ def list_options(as_json: AsJson = False) -> None:
 @app.command("test")
 def try_out(
     number: Annotated[
-        str | None, typer.Argument(metavar="NUMBER", help="The access number that is called.")
+        str | None, typer.Argument(metavar="NUMBER", help="Access number that is called.")
     ] = None,
     ani: Annotated[
         str,
-        typer.Option(help="The caller's number as the trunk delivers it; none: withheld.", metavar="NUMBER"),
+        typer.Option(
+            help="Caller's number (ANI) as the trunk delivers it; omit it for a withheld number.",
+            metavar="NUMBER",
+        ),
     ] = "",
     dnis: Annotated[
-        str | None, typer.Option(help="Another way to write the access number.", metavar="NUMBER")
+        str | None, typer.Option(help="The access number, instead of NUMBER.", metavar="NUMBER")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a missed call would lead to and why; nothing is changed or dialled.
+    """Test what a missed call would lead to, and why. Nothing is changed or dialled.
 
-    The exit code is 0 when it would be called back, 1 when it would be refused. Callbacks that wait or are under way
-    do not count.
+    The exit code is 0 if it would be called back and 1 if it would be refused. Queued and live callbacks are ignored.
     """
     called = number if dnis is None else dnis
     if called is None or None not in (number, dnis):
-        raise InvalidInput("write the access number once: as NUMBER or with --dnis")
-    printable(ani, "the caller's number")
+        raise InvalidInput("give the access number either as NUMBER or with --dnis")
+    printable(ani, "caller's number")
     printable(called, "access number")
     with store() as s:
         from stasis_callback.engine.admission.missed_calls import Admission
@@ -119,18 +122,20 @@ def try_out(
 
 @app.command()
 def unlock(
-    caller: Annotated[str, typer.Argument(metavar="CALLER_NUMBER", help="The number that was called back.")],
+    caller: Annotated[str, typer.Argument(metavar="CALLER_NUMBER", help="Number that was called back.")],
 ) -> None:
-    """Let a caller who was locked out after wrong PINs try again."""
+    """End the lockout of a caller who entered wrong PINs."""
     digits = dialable(caller)
     if digits is None:
-        raise InvalidInput(f"{caller!r} is not a number: write 3 to 15 digits, like 420212345678")
+        raise InvalidInput(
+            f"{caller!r} is not a phone number: write 3 to 15 digits, for example 420212345678"
+        )
     with store() as s:
         from stasis_callback.engine.admission.checks import login_key
 
         locked = s.throttles.locked(login_key(digits))
         s.throttles.succeeded(login_key(digits))
-    typer.echo(f"{digits} is not locked out any more" if locked else f"{digits} was not locked out")
+    typer.echo(f"{digits} is no longer locked out" if locked else f"{digits} was not locked out")
 
 
 def _examined(found: Examination) -> dict[str, object]:
@@ -148,7 +153,7 @@ def _examined(found: Examination) -> dict[str, object]:
 def _verdict(found: Examination) -> str:
     if found.reason:
         return f"the call would be refused: {found.reason}"
-    asked = "" if found.subscriber else ", and whoever answers is asked for a PIN"
+    asked = "" if found.subscriber else ", and asked for a PIN"
     return f"{found.number} would be called back{asked}"
 
 

@@ -1,4 +1,4 @@
-"""`api-key`: programs that may use the JSON API."""
+"""`api-key`: keys for programs that use the JSON API."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import typer
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list
 
-app = typer.Typer(name="api-key", help="Keys of programs that use the JSON API.")
+app = typer.Typer(name="api-key", help="Keys for programs that use the JSON API.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Who has the key.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the key, for example of the program that uses it.")
+]
 
 
 @app.command()
@@ -20,14 +22,14 @@ def add(
     scopes: Annotated[
         list[str],
         typer.Option(
-            "--scope", help="What it may do; repeatable.", metavar="create|any-account|status|cancel|list"
+            "--scope", help="Permission; repeatable.", metavar="create|any-account|status|cancel|list"
         ),
     ],
     instance: Annotated[
-        str, typer.Option(help="Only for this web instance; without it for all.", metavar="NAME")
+        str, typer.Option(help="Only for this web instance; if omitted, for all.", metavar="NAME")
     ] = "",
 ) -> None:
-    """Make a key and print it: this once, for it is not kept."""
+    """Create a key and print it. It is shown only once: only its hash is stored."""
     with store() as s:
         key = s.api_keys.add(name, scopes, instance)
     typer.echo(key)
@@ -35,7 +37,7 @@ def add(
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all keys with what they may do; the keys themselves are not kept."""
+    """List all keys with their permissions. The keys themselves are not stored."""
     with store() as s:
         rows = [
             {
@@ -52,7 +54,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def revoke(name: Name) -> None:
-    """Make a key useless at once."""
+    """Revoke a key with immediate effect."""
     with store() as s:
         done = s.api_keys.revoke(name)
-    typer.echo(f"API key {name} is revoked" if done else f"API key {name} was revoked already")
+    typer.echo(f"API key {name} is revoked" if done else f"API key {name} was already revoked")

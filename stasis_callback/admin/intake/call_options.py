@@ -1,4 +1,4 @@
-"""Options of a callback as people write them on the command line: `--set name=value`."""
+"""Options of a callback on the command line: `--set name=value`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="An option, see `access-number options`; repeatable; `name=` restores its default.",
+        help="Set an option (see `access-number options`); repeatable; `name=` restores the default.",
     ),
 ]
 
@@ -27,14 +27,14 @@ SetOption = Annotated[
 def parse_options(
     words: Iterable[str], names: frozenset[str] = OPTION_NAMES, see: str = "access-number options"
 ) -> dict[str, str]:
-    """`name=value` words as a dict. Raises InvalidInput for an unknown or repeated name; the store checks values."""
+    """Parse `name=value` arguments. Raises InvalidInput for unknown or repeated names; the store checks values."""
     given: dict[str, str] = {}
     for word in words:
         name, sign, text = word.partition("=")
         if not sign:
-            raise InvalidInput(f"{word!r}: write an option as name=value")
+            raise InvalidInput(f"{word!r} is not an option: write name=value")
         if name not in names:
-            raise InvalidInput(f"there is no option {name!r}: see `stasis-callback {see}`")
+            raise InvalidInput(f"unknown option {name!r}: see `stasis-callback {see}`")
         if name in given:
             raise InvalidInput(f"option {name!r} is given twice")
         given[name] = text
@@ -42,7 +42,7 @@ def parse_options(
 
 
 def require_what_is_named(s: Stores, given: Mapping[str, str]) -> None:
-    """Raises InvalidInput for an account or a language that is not there: a call would find out too late."""
+    """Raises InvalidInput for an account or language that does not exist, before a call depends on it."""
     if account := given.get("internal_account"):
         s.accounts.named(account)
     if languages := given.get("languages"):

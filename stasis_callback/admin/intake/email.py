@@ -1,4 +1,4 @@
-"""`email`: the addresses that take callbacks by mail, who may write to them, and the mail server's pipe."""
+"""`email`: e-mail instances, registered senders, one-time tokens, and delivery through a pipe."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from stasis_callback.core.errors import CallbackError, InvalidInput
 if TYPE_CHECKING:
     from stasis_callback.store.intake.email_instances import EmailInstanceView
 
-app = typer.Typer(name="email", help="E-mail instances: addresses that take callbacks by mail.")
+app = typer.Typer(name="email", help="E-mail instances: addresses that accept callback requests by e-mail.")
 
 TEMPORARY_FAILURE = 75
-"""EX_TEMPFAIL of sysexits.h: the mail server keeps the mail and tries again. `execute` gives it for any failure."""
+"""EX_TEMPFAIL of sysexits.h: the mail server keeps the mail and retries. `execute` returns it for any failure."""
 
-Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The instance's address.")]
-Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's number.")]
-Sender = Annotated[str, typer.Argument(metavar="SENDER", help="The address of who writes.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="E-mail address of the instance.")]
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id (not an alias).")]
+Sender = Annotated[str, typer.Argument(metavar="SENDER", help="E-mail address of the sender.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="An option, see `email options`; repeatable; `name=` restores its default.",
+        help="Set an option (see `email options`); repeatable; `name=` restores the default.",
     ),
 ]
 
 
 @app.command()
 def add(address: Address, options: Set = None) -> None:
-    """Add an e-mail instance: an address that takes callbacks by mail."""
+    """Add an e-mail instance."""
     address = address.lower()
     given = {option: text for option, text in _parsed(options).items() if text}
     with store() as s:
@@ -53,10 +53,10 @@ def change(
     address: Address,
     options: Set = None,
     enabled: Annotated[
-        bool | None, typer.Option("--enabled/--disabled", help="Whether it takes mails.")
+        bool | None, typer.Option("--enabled/--disabled", help="Accept or reject mails.")
     ] = None,
 ) -> None:
-    """Change what is given, all or nothing, from the next mail on."""
+    """Change the given options, all or none of them. Changes take effect from the next mail."""
     require_change(options, enabled)
     address = address.lower()
     given = _parsed(options)
@@ -70,7 +70,7 @@ def change(
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all e-mail instances with the options that differ from the defaults."""
+    """List all e-mail instances with their non-default options."""
     with store() as s:
         found = s.email_instances.all()
     rows = [{"address": view.name, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
@@ -79,7 +79,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(address: Address, as_json: AsJson = False) -> None:
-    """Show every option of an e-mail instance."""
+    """Show all options of an e-mail instance."""
     with store() as s:
         view = s.email_instances.named(address.lower())
     rows = options_in_words(EmailSettings, view.stored, view.configuration.call_options())
@@ -93,7 +93,7 @@ def show(address: Address, as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(address: Address) -> None:
-    """Take an e-mail instance away; its callbacks and call records stay."""
+    """Remove an e-mail instance. Its callbacks and call records are kept."""
     with store() as s:
         s.email_instances.remove(address.lower())
     typer.echo(f"e-mail instance {address.lower()} removed")
@@ -101,22 +101,22 @@ def remove(address: Address) -> None:
 
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
-    """List every option with its default, allowed values and meaning."""
+    """List all options with default, allowed values and meaning."""
     print_list(described(EmailSettings), ("name", "default", "values", "meaning"), as_json=as_json)
 
 
 @app.command("add-sender")
 def add_sender(account: Account, sender: Sender) -> None:
-    """Register an address that may write for an account, where an instance has require_registered=on."""
+    """Register a sender address for an account, required by instances with require_registered=on."""
     with store() as s:
         added = s.email_senders.add(account, sender)
-    state = "registered" if added else "registered already"
+    state = "registered" if added else "already registered"
     typer.echo(f"{sender.lower()} is {state} for account {account}")
 
 
 @app.command("remove-sender")
 def remove_sender(account: Account, sender: Sender) -> None:
-    """Take a registered address away."""
+    """Remove a registered sender address."""
     with store() as s:
         s.email_senders.remove(account, sender)
     typer.echo(f"{sender.lower()} is no longer registered for account {account}")
@@ -124,7 +124,7 @@ def remove_sender(account: Account, sender: Sender) -> None:
 
 @app.command("senders")
 def list_senders(as_json: AsJson = False) -> None:
-    """List all registered addresses with their accounts."""
+    """List all registered sender addresses with their accounts."""
     with store() as s:
         rows = s.email_senders.all()
     print_list(rows, ("account", "address", "created_at"), as_json=as_json)
@@ -133,10 +133,10 @@ def list_senders(as_json: AsJson = False) -> None:
 @app.command("token")
 def token(
     account: Account,
-    count: Annotated[int, typer.Option(help="How many.", metavar="N", parser=whole(1, 1000))] = 1,
-    days: Annotated[int, typer.Option(help="How long they work.", metavar="N", parser=whole(1, 3650))] = 365,
+    count: Annotated[int, typer.Option(help="Number of tokens.", metavar="N", parser=whole(1, 1000))] = 1,
+    days: Annotated[int, typer.Option(help="Validity in days.", metavar="N", parser=whole(1, 3650))] = 365,
 ) -> None:
-    """Print one-time tokens, each good in place of the password for one callback; they are kept nowhere."""
+    """Generate one-time tokens. Each replaces the password for one callback. Only their hashes are stored."""
     with store() as s:
         for code in s.email_senders.give_out(account, count, days):
             typer.echo(code)
@@ -144,7 +144,7 @@ def token(
 
 @app.command("withdraw-tokens")
 def withdraw_tokens(account: Account) -> None:
-    """Make all unused one-time tokens of an account useless."""
+    """Withdraw all unused one-time tokens of an account."""
     with store() as s:
         count = s.email_senders.withdraw(account)
     typer.echo(f"{count} unused tokens of account {account} are withdrawn")
@@ -156,23 +156,23 @@ def receive(
         str,
         typer.Option(
             "--to",
-            help="The instance it is for; with one instance only, that one.",
+            help="E-mail instance of the mail; not needed if there is only one.",
             metavar="ADDRESS",
             envvar=["ORIGINAL_RECIPIENT", "RECIPIENT"],
         ),
     ] = "",
 ) -> None:
-    """Take one mail from standard input, for a mail server's pipe.
+    """Read one mail from standard input, for delivery through a mail server's pipe.
 
-    The exit code is 0 when the mail is decided on, whatever was decided, and 75 when the mail server has to keep it
-    and try again, whatever the reason.
+    The exit code is 0 when the mail was processed, whether accepted or refused, and 75 on any failure: the mail
+    server must then keep the mail and retry.
     """
     try:
         _receive(to.lower())
     except CallbackError:
         raise
-    except Exception as error:  # noqa: BLE001  the words of an error may be those of the mail
-        raise CallbackError(f"the mail cannot be taken now: {type(error).__name__}") from None
+    except Exception as error:  # noqa: BLE001  an error message may contain text of the mail
+        raise CallbackError(f"the mail cannot be processed now: {type(error).__name__}") from None
 
 
 def _receive(address: str) -> None:
@@ -192,7 +192,7 @@ def _receive(address: str) -> None:
         instance = desk.find(address)
         if instance is None:
             raise InvalidInput(
-                f"there is no enabled e-mail instance {address!r}: see `stasis-callback email list`"
+                f"{address!r} is not an enabled e-mail instance: see `stasis-callback email list`"
             )
         logs.configure(config.log_format)
         desk.receive(instance, raw)
@@ -203,11 +203,11 @@ def _parsed(options: list[str] | None) -> dict[str, str]:
 
 
 def _warn(view: EmailInstanceView) -> None:
-    """What an operator should hear when setting it up."""
+    """Print warnings about insecure or incomplete settings."""
     own = view.configuration.settings
     if own.policy == "none":
-        typer.echo(
-            "warning: with policy=none anybody can write in anybody's name; the password alone protects calls"
-        )
+        typer.echo("warning: with policy=none senders can be forged; only the password protects the account")
     elif own.policy == "authenticated" and not settings().email.authserv_id:
-        typer.echo("warning: set email.authserv_id in the settings; until then no mail is believed")
+        typer.echo(
+            "warning: email.authserv_id is not set: until it is, all mails are refused as unauthenticated"
+        )

@@ -1,4 +1,4 @@
-"""What `web` and `email` say about the options of their instances."""
+"""Descriptions of instance options, shared by `web` and `email`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stasis_callback.core.options import CallOptions, describe_options
 
 
 def described(settings: type[Any]) -> list[dict[str, str]]:
-    """Every option of an instance: its own settings, the limits, and the options of its calls."""
+    """All options of an instance: its own settings, the limits, and the options of its calls."""
     own_names, _ = names_of(settings)
     own = [asdict(info) for info in describe_options(settings)]
     limits = [
@@ -30,7 +30,7 @@ def described(settings: type[Any]) -> list[dict[str, str]]:
 def options_in_words(
     settings: type[Any], stored: Mapping[str, str], in_force: Mapping[str, str]
 ) -> list[dict[str, object]]:
-    """Every option of one instance with its value and where it comes from; `in_force` are those of its calls."""
+    """All options of one instance with value and origin; `in_force` are the effective options of its calls."""
     return [
         {
             "option": info["name"],

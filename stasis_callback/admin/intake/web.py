@@ -1,4 +1,4 @@
-"""`web`: the ways to ask for callbacks over the web."""
+"""`web`: web instances, through which callbacks are requested."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="web", help="Web instances: forms, links and the JSON API for callbacks.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The instance's name, part of its address.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Instance name, part of its URL.")]
 Set = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="An option, see `web options`; repeatable; `name=` restores its default.",
+        help="Set an option (see `web options`); repeatable; `name=` restores the default.",
     ),
 ]
 TYPES = "simple|extended|hosted"
@@ -33,7 +33,7 @@ TYPES = "simple|extended|hosted"
 @app.command()
 def add(
     name: Name,
-    kind: Annotated[str, typer.Option("--type", help="What the form asks for.", metavar=TYPES)],
+    kind: Annotated[str, typer.Option("--type", help="Type of the form, see option `type`.", metavar=TYPES)],
     options: Set = None,
 ) -> None:
     """Add a web instance."""
@@ -49,10 +49,10 @@ def change(
     name: Name,
     options: Set = None,
     enabled: Annotated[
-        bool | None, typer.Option("--enabled/--disabled", help="Whether it takes requests.")
+        bool | None, typer.Option("--enabled/--disabled", help="Accept or reject requests.")
     ] = None,
 ) -> None:
-    """Change what is given, all or nothing, from the next request on."""
+    """Change the given options, all or none of them. Changes take effect from the next request."""
     require_change(options, enabled)
     given = _parsed(options)
     with store() as s:
@@ -63,7 +63,7 @@ def change(
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all web instances with the options that differ from the defaults."""
+    """List all web instances with their non-default options."""
     with store() as s:
         found = s.web_instances.all()
     rows = [{"name": view.name, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
@@ -72,7 +72,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show every option of a web instance, and the API keys for it."""
+    """Show all options of a web instance and its API keys."""
     with store() as s:
         view = s.web_instances.named(name)
         keys = [k.name for k in s.api_keys.all() if k.reaches(name) and k.revoked_at_us is None]
@@ -90,7 +90,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(name: Name) -> None:
-    """Take a web instance away; its callbacks and call records stay."""
+    """Remove a web instance. Its callbacks and call records are kept."""
     with store() as s:
         s.web_instances.remove(name)
     typer.echo(f"web instance {name} removed")
@@ -98,7 +98,7 @@ def remove(name: Name) -> None:
 
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
-    """List every option with its default, allowed values and meaning."""
+    """List all options with default, allowed values and meaning."""
     print_list(described(WebSettings), ("name", "default", "values", "meaning"), as_json=as_json)
 
 
@@ -106,10 +106,10 @@ def list_options(as_json: AsJson = False) -> None:
 def form(
     name: Name,
     language: Annotated[
-        str | None, typer.Option(help="One of the instance's languages.", metavar="en|es|fr|it|ru")
+        str | None, typer.Option(help="Language, one of those of the instance.", metavar="en|es|fr|it|ru")
     ] = None,
 ) -> None:
-    """Print a sample form to restyle or to put into a page of your own; its field names must stay."""
+    """Print a sample HTML form to restyle or embed in another page. Keep its field names."""
     from stasis_callback.web.sample import sample_form
 
     with store() as s:
@@ -121,23 +121,23 @@ def form(
 def link(
     name: Name,
     valid_s: Annotated[
-        int, typer.Option(help="How long it works, in seconds.", metavar="N", parser=whole(60, 31_536_000))
+        int, typer.Option(help="Validity in seconds.", metavar="N", parser=whole(60, 31_536_000))
     ] = 3600,
 ) -> None:
-    """Print a signed link to the form of a hosted instance: whoever has it is an allowed client until it expires."""
+    """Print a signed link to the form of a hosted instance. Anyone with the link may use it until it expires."""
     from stasis_callback.clock import US_PER_S, Clock
     from stasis_callback.web.signing import Signer
 
     with store() as s:
         if s.web_instances.named(name).configuration.settings.type != "hosted":
-            raise InvalidInput(f"web instance {name} is not hosted: its form needs no link")
+            raise InvalidInput(f"web instance {name} is not of type hosted: its form needs no link")
     signer = Signer.of(settings().web)
     typer.echo(f"{_address(name)}?client={signer.client_token(name, Clock().now_us() + valid_s * US_PER_S)}")
 
 
 @app.command("webhook-secret")
 def webhook_secret(name: Name) -> None:
-    """Print the secret that signs an instance's webhooks, for whoever receives them."""
+    """Print the signing secret of an instance's webhooks, for the webhook receiver."""
     from stasis_callback.web.signing import Signer
 
     with store() as s:
@@ -159,4 +159,6 @@ def _require(s: Stores, given: dict[str, str]) -> None:
     require_what_is_named(s, given)
     region = given.get("region", "")
     if region and not known_region(region):
-        raise InvalidInput(f"region {region!r}: write the two capitals of a country, like GB")
+        raise InvalidInput(
+            f"region {region!r} is unknown: write a two-letter country code in capitals, for example GB"
+        )

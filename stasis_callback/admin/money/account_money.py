@@ -1,4 +1,4 @@
-"""`account topup`, `account adjust`, `account generate`: money in, money put right, many accounts at once."""
+"""`account topup`, `account adjust` and `account generate`."""
 
 from __future__ import annotations
 
@@ -21,27 +21,31 @@ OutFile = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="A new CSV file only you can read: the codes are nowhere else.",
+        help="New CSV file for the codes, readable only by you. They cannot be retrieved later.",
     ),
 ]
-Length = Annotated[int, typer.Option(help="Characters of a code.", metavar="N", parser=whole(1, 32))]
+Length = Annotated[
+    int, typer.Option(help="Length of a code in characters.", metavar="N", parser=whole(1, 32))
+]
 
 
 @app.command()
 def topup(
     number: Number,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="How much, like 10 or 12.50.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Amount, for example 10 or 12.50.")],
     key: Annotated[
         str | None,
-        typer.Option(help="A word for this payment: used twice, it tops up once.", metavar="WORD"),
+        typer.Option(
+            help="Idempotency key: repeating the command with the same key tops up only once.", metavar="WORD"
+        ),
     ] = None,
-    note: Annotated[str, typer.Option(help="Kept with the payment.", metavar="TEXT")] = "",
+    note: Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Add money to an account."""
+    """Top up an account."""
     amount_micros = parse_amount(amount)
     if key is not None and not printable(key, "key"):
-        raise InvalidInput("the key must not be empty: leave --key out to top up without one")
+        raise InvalidInput("the key is empty: to top up without a key, omit --key")
     printable(note, "note")
     with store() as s:
         book_id = s.accounts.named(number).book_id
@@ -50,13 +54,15 @@ def topup(
                 book_id, amount_micros, key=key or secrets.token_hex(8), note=note, operator=operator()
             )
         except InvariantBroken:
-            raise InvalidInput(f"key {key!r} was used before, for another account or amount") from None
+            raise InvalidInput(
+                f"key {key!r} was already used for another account or amount: use a new key"
+            ) from None
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:
         print_one({"done": done, "amount_micros": amount_micros} | record, as_json=True)
         return
-    what = "topped up by" if done else f"was topped up before with key {key} by"
+    what = "topped up by" if done else f"was already topped up with key {key} by"
     balance = format_amount(account.balance_micros, account.currency)
     typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
 
@@ -65,15 +71,18 @@ def topup(
 def adjust(
     number: Number,
     amount: Annotated[
-        str, typer.Option("--by", metavar="AMOUNT", help="How much more, or with a minus less, like -1.50.")
+        str,
+        typer.Option("--by", metavar="AMOUNT", help="Amount to add; negative to deduct, for example -1.50."),
     ],
-    reason: Annotated[str, typer.Option(help="Why: kept with the entry.", metavar="TEXT")],
+    reason: Annotated[str, typer.Option(help="Reason, stored with the entry.", metavar="TEXT")],
     key: Annotated[
         str | None,
-        typer.Option(help="A word for this adjustment: used twice, it happens once.", metavar="WORD"),
+        typer.Option(
+            help="Idempotency key: repeating the command with the same key adjusts only once.", metavar="WORD"
+        ),
     ] = None,
 ) -> None:
-    """Put a balance right, upwards or downwards; not below what is held and the credit limit."""
+    """Correct a balance up or down. A deduction cannot exceed the available funds."""
     amount_micros = parse_amount(amount)
     printable(reason, "reason")
     printable(key or "", "key")
@@ -88,35 +97,41 @@ def adjust(
                 operator=operator(),
             )
         except InvariantBroken:
-            raise InvalidInput(f"key {key!r} was used before, for another account or amount") from None
+            raise InvalidInput(
+                f"key {key!r} was already used for another account or amount: use a new key"
+            ) from None
         account = s.accounts.named(number)
-    what = "adjusted by" if done else f"was adjusted before with key {key} by"
+    what = "adjusted by" if done else f"was already adjusted with key {key} by"
     balance = format_amount(account.balance_micros, account.currency)
     typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
 
 
 @app.command()
 def generate(
-    count: Annotated[int, typer.Argument(metavar="COUNT", help="How many.", parser=whole(1, 100_000))],
-    customer: Annotated[str, typer.Option(help="Who is billed.", metavar="NAME")],
-    product: Annotated[str, typer.Option(help="What the accounts buy.", metavar="NAME")],
-    batch: Annotated[str, typer.Option(help="A name for them all.", metavar="NAME")],
+    count: Annotated[
+        int, typer.Argument(metavar="COUNT", help="Number of accounts.", parser=whole(1, 100_000))
+    ],
+    customer: Annotated[str, typer.Option(help="Customer who is billed.", metavar="NAME")],
+    product: Annotated[str, typer.Option(help="Product of the accounts.", metavar="NAME")],
+    batch: Annotated[str, typer.Option(help="Batch name.", metavar="NAME")],
     out: OutFile,
     length: Length = 12,
     alphabet: Annotated[
         str,
         typer.Option(
-            help="Characters of the ids; a PIN that is keyed has digits only.", metavar="CHARACTERS"
+            help="Characters used in ids. PINs entered on a keypad need digits only.", metavar="CHARACTERS"
         ),
     ] = "0123456789",
-    opening_balance: Annotated[str, typer.Option(help="Put so much into each.", metavar="AMOUNT")] = "0",
+    opening_balance: Annotated[
+        str, typer.Option(help="Opening balance of each account.", metavar="AMOUNT")
+    ] = "0",
 ) -> None:
-    """Open many accounts with ids that cannot be guessed (PINs), all or nothing."""
+    """Open many accounts with random ids (PINs), all or none of them."""
     from stasis_callback.store.accounts.codes import random_codes
 
     amount_micros = parse_amount(opening_balance)
     if amount_micros < 0:
-        raise InvalidInput("an opening balance must not be negative")
+        raise InvalidInput("the opening balance is negative: write 0 or more")
     must_be_new(out)
     with store() as s, progress_bar("accounts") as progress, s.database.transaction():
         taken = frozenset(account.number for account in s.accounts.all())
@@ -134,13 +149,13 @@ def generate(
                     operator=operator(),
                 )
             progress(done, count)
-        # Within the transaction: without the file nobody knows the ids, so there are to be no accounts.
+        # Within the transaction: if the file cannot be written, nobody knows the ids, so no accounts are opened.
         write_codes(out, "number", numbers)
     typer.echo(f"{count} accounts opened; their ids are in {out}")
 
 
 def write_codes(path: Path, column: str, codes: list[str]) -> None:
-    """A CSV file with one code on a line that nobody else can read. Raises InvalidInput if it exists."""
+    """Write a CSV file, readable only by its owner, one code per line. Raises InvalidInput if the file exists."""
     must_be_new(path)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""`ledger`: the proof that every sum agrees."""
+"""`ledger`: entries, verification and repair of the books."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stasis_callback.engine.repair import Repair
     from stasis_callback.store.audit.rows import Mark
 
-app = typer.Typer(name="ledger", help="The books: every amount that moved.")
+app = typer.Typer(name="ledger", help="The ledger: its entries, verification and repair.")
 
 
 @app.command()
@@ -26,22 +26,22 @@ def verify(
     whole_books: Annotated[
         bool,
         typer.Option(
-            "--whole", help="Prove everything at once, not only what is new and a part of the rest."
+            "--whole", help="Verify everything now, not only new entries and a part of the older ones."
         ),
     ] = False,
     checkpoint: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Prove everything, and that it follows from what `ledger checkpoint` wrote into this file before.",
+            help="Verify everything, and that it continues from this file, written earlier by `ledger checkpoint`.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove the books; exit code 1 when something differs.
+    """Verify the ledger; exit code 1 if there is a discrepancy.
 
-    Every seal, balance, hold and charge. May be used while the service runs, which it keeps from nothing. It goes on
-    where it proved each book last, and proves a part of the rest again, another one each time.
+    Checks every seal, balance, hold and charge. It can run while the service is running and does not block it. By
+    default it verifies the entries since the last run, and each time re-verifies a different part of the older ones.
     """
     from stasis_callback.store.audit import verify as audit
 
@@ -51,13 +51,13 @@ def verify(
     if as_json:
         print_json({"ok": not wrong, "findings": wrong})
     else:
-        for sentence in wrong or ["the ledger is in order: every sum agrees"]:
+        for sentence in wrong or ["the ledger is consistent: no discrepancies"]:
             typer.echo(sentence)
     raise typer.Exit(1 if wrong else 0)
 
 
 def _marks(path: Path) -> dict[str, Mark]:
-    """What a checkpoint says. Raises InvalidInput that names the file."""
+    """The marks in a checkpoint file. Raises InvalidInput, which names the file."""
     from stasis_callback.store.audit.proofs import marks_of
 
     try:
@@ -72,13 +72,16 @@ def _marks(path: Path) -> dict[str, Mark]:
 def checkpoint(
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A new file only you can read, in place of standard output."),
+        typer.Option(
+            metavar="FILE", help="Write to this new file, readable only by you, instead of standard output."
+        ),
     ] = None,
 ) -> None:
-    """Print how far the books are proven, as JSON: to be kept elsewhere.
+    """Print a checkpoint of the verified ledger as JSON, to be stored on another system.
 
-    What is new is proven first. Nothing that lies before a checkpoint can be changed any more without `ledger verify
-    --checkpoint` seeing it, whoever may write to the database. Prints none when something differs, and exits with 1.
+    New entries are verified first. Any later change to entries before the checkpoint is detected by `ledger verify
+    --checkpoint`, even one made directly in the database. If there is a discrepancy, no checkpoint is printed and the
+    exit code is 1.
     """
     from stasis_callback.store.audit import verify as audit
     from stasis_callback.store.audit.proofs import checkpoint as made
@@ -106,28 +109,31 @@ def repair(
     fix: Annotated[
         str | None,
         typer.Option(
-            metavar="ID|all", help="End the leg or callback of this id, as in the list; or all of them."
+            metavar="ID|all", help="Repair the leg or callback with this id (see the list), or all of them."
         ),
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why: kept with your name, see --done.")
+        str | None, typer.Option(metavar="TEXT", help="Reason, stored with your user name; see --done.")
     ] = None,
-    done: Annotated[bool, typer.Option("--done", help="List what was mended, by whom and why.")] = False,
+    done: Annotated[bool, typer.Option("--done", help="List past repairs with operator and reason.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List what is left open and nobody ends any more; with --fix, end it and charge it.
+    """List legs and callbacks that were left open; with --fix, end and charge them.
 
-    Legs with funds held whose callback is over, and callbacks of nodes that were not seen for ten minutes. A call of
-    a living node is never touched. A leg that was never answered costs nothing; an answered one is charged by this
-    machine's billing journal where that has it, else to when its node was last known to live (source `estimated`).
+    These are legs with funds held although their callback is over, and callbacks of nodes not seen for ten minutes.
+    Calls of a live node are never touched. An unanswered leg costs nothing. An answered leg is charged according to
+    this machine's CEL journal if the leg is in it, otherwise up to the time its node was last seen (source
+    `estimated`).
     """
     from stasis_callback.ari.cel import CelJournal
     from stasis_callback.engine.repair import Repair
 
     if (fix is None) != (reason is None) or (fix is not None and done):
-        raise InvalidInput("to mend something, say what and why: --fix ID (or all) and --reason TEXT")
+        raise InvalidInput(
+            "a repair needs both --fix ID (or all) and --reason TEXT, and does not go with --done"
+        )
     if reason is not None and not printable(reason, "reason").strip():
-        raise InvalidInput("a repair needs a reason: somebody will ask for it")
+        raise InvalidInput("the reason is empty: write why this repair is made")
     with store() as s:
         mending = Repair(s, CelJournal(settings().asterisk.cel_path), Clock())
         if done:
@@ -141,13 +147,13 @@ def repair(
 
 
 def _mend(mending: Repair, fix: str, reason: str) -> None:
-    """Mend one thing, or each; one that cannot be mended stops no other."""
+    """Repair one item or all of them. A failed repair does not stop the others."""
     failed = ""
     for subject in [trouble.id for trouble in mending.troubles()] if fix == "all" else [fix]:
         try:
             typer.echo(mending.mend(subject, operator=operator(), reason=reason))
         except InvariantBroken as error:
-            failed = f"{subject} cannot be mended: {error}; see `stasis-callback ledger verify`"
+            failed = f"{subject} cannot be repaired: {error}; see `stasis-callback ledger verify`"
             typer.echo(failed, err=True)
     if failed:
         raise typer.Exit(1)
@@ -155,13 +161,16 @@ def _mend(mending: Repair, fix: str, reason: str) -> None:
 
 @app.command()
 def entries(
-    account: Annotated[str, typer.Option(help="Whose: the account's id or an alias.", metavar="ID")],
+    account: Annotated[str, typer.Option(help="Account id or alias.", metavar="ID")],
     limit: Annotated[
-        int, typer.Option(help="The newest so many.", metavar="N", parser=whole(1, 100_000))
+        int,
+        typer.Option(
+            help="Maximum number of entries; the newest are listed.", metavar="N", parser=whole(1, 100_000)
+        ),
     ] = 1000,
     as_json: AsJson = False,
 ) -> None:
-    """List what moved an account's balance, with the balance after each entry."""
+    """List the ledger entries of an account, with the balance after each entry."""
     with store() as s:
         rows = [asdict(line) for line in s.ledger.statement(s.accounts.named(account).book_id, limit)]
     columns = ("transfer", "created_at", "kind", "amount", "balance", "note", "operator", "reversed_by")
@@ -171,12 +180,15 @@ def entries(
 @app.command()
 def reverse(
     transfer: Annotated[
-        int, typer.Argument(metavar="TRANSFER", help="Its number.", parser=whole(1, 10**12 - 1))
+        int,
+        typer.Argument(
+            metavar="TRANSFER", help="Transfer number, as in `ledger entries`.", parser=whole(1, 10**12 - 1)
+        ),
     ],
-    reason: Annotated[str, typer.Option(help="Why: kept with the entry.", metavar="TEXT")],
+    reason: Annotated[str, typer.Option(help="Reason, stored with the entry.", metavar="TEXT")],
 ) -> None:
-    """Take a posting back by its mirror image, once. The posting stays, and so does a call's xDR."""
+    """Reverse a transfer with an opposite one. The original transfer, and the xDR of a call, are kept."""
     printable(reason, "reason")
     with store() as s:
         number = s.ledger.reverse(transfer, reason=reason, operator=operator())
-    typer.echo(f"transfer {transfer} is taken back by transfer {number}")
+    typer.echo(f"transfer {transfer} is reversed by transfer {number}")

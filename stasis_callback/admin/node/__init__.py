@@ -1,1 +1,1 @@
-"""Commands about this node: settings, database, health, prompts, the demo."""
+"""Commands for this node: settings, database, health checks, prompts, the demo."""

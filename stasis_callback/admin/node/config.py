@@ -7,15 +7,15 @@ import typer
 from stasis_callback.admin.context import AsJson, database_file, invocation, settings, shown_url
 from stasis_callback.admin.output import print_json
 
-app = typer.Typer(name="config", help="The settings of this node.")
+app = typer.Typer(name="config", help="Settings of this node.")
 
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """Show every setting in force; secrets are hidden."""
+    """Show all effective settings. Secrets are hidden."""
     from stasis_callback.settings import find_config
 
-    # Pydantic writes a SecretStr as asterisks.
+    # Pydantic serializes a SecretStr as asterisks.
     values = settings().model_dump(mode="json")
     if not database_file(values["database"]["url"]):
         values["database"]["url"] = shown_url(values["database"]["url"])
@@ -23,7 +23,7 @@ def show(as_json: AsJson = False) -> None:
     if as_json:
         print_json({"file": source or None, "settings": values})
         return
-    typer.echo(f"# from {source or 'the defaults: there is no file'}")
+    typer.echo(f"# from {source or 'the defaults (no settings file)'}")
     for name, value in values.items():
         if not isinstance(value, dict):
             typer.echo(f"{name} = {value}")
@@ -35,8 +35,8 @@ def show(as_json: AsJson = False) -> None:
 
 @app.command()
 def check() -> None:
-    """Check the settings; exit code 2 and the name of the first one that cannot be used."""
+    """Check the settings. On an invalid setting, its name is printed and the exit code is 2."""
     from stasis_callback.settings import find_config
 
     settings()
-    typer.echo(f"{find_config(invocation.config) or 'no file, only defaults'}: every setting can be used")
+    typer.echo(f"{find_config(invocation.config) or 'defaults (no settings file)'}: all settings are valid")

@@ -21,12 +21,12 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.retention import DAYS_LIMIT, checked_days
 
-app = typer.Typer(name="db", help="The database and its tables.")
+app = typer.Typer(name="db", help="Database administration: migrations, copying, purging.")
 
 
 @app.command()
 def upgrade() -> None:
-    """Bring the tables up to date; makes the file when there is none."""
+    """Apply pending migrations; creates an SQLite file if it does not exist."""
     url = settings().database.url
     applied = create_or_upgrade(url)
     for name in applied:
@@ -36,11 +36,11 @@ def upgrade() -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show which database is used and what `db upgrade` would do to it; exit code 1 when it is not up to date."""
+    """Show the database in use and its pending migrations; exit code 1 if there are any."""
     url = settings().database.url
     file = database_file(url)
     if file and not file.is_file():
-        raise CallbackError(f"there is no database {file}: `stasis-callback db upgrade` makes it")
+        raise CallbackError(f"database {file} does not exist: create it with `stasis-callback db upgrade`")
     with open_database(url) as s:
         pending = s.database.pending_migrations()
     shown = url if file else shown_url(url)
@@ -53,13 +53,13 @@ def copy(
     to: Annotated[
         str,
         typer.Option(
-            help="The other database, empty: postgresql://user@host/name or sqlite:///file.", metavar="URL"
+            help="Target database, empty: postgresql://user@host/name or sqlite:///file.", metavar="URL"
         ),
     ],
 ) -> None:
-    """Copy everything into another, empty database, and compare every row. The service must be stopped.
+    """Copy all data into another, empty database and compare every row. The service must be stopped.
 
-    All or nothing. Afterwards put the new address into the settings.
+    Either everything is copied or nothing. Afterwards, set database.url in the settings to the new database.
     """
     from stasis_callback.store.copying import copy_database
 
@@ -79,10 +79,10 @@ def copy(
         typer.echo(sentence)
     if wrong:
         raise CallbackError(
-            "the copy is complete, but the ledger in it is not in order: keep the old database"
+            "the copy is complete, but the ledger in it has discrepancies: keep using the old database"
         )
     typer.echo(
-        f"{sum(copied.values())} rows are in {shown_url(to)}; every row is the same, the ledger is in order"
+        f"{sum(copied.values())} rows copied to {shown_url(to)}: all rows are identical and the ledger is consistent"
     )
 
 
@@ -90,40 +90,39 @@ def copy(
 def purge(
     kind: Annotated[
         list[str] | None,
-        typer.Option(help="Only this kind of row; may be given several times.", metavar="KIND"),
+        typer.Option(help="Only this kind of data; repeatable.", metavar="KIND"),
     ] = None,
     older_than: Annotated[
         int | None,
         typer.Option(
-            help="For how many days it has been over, in place of the setting.",
+            help="Age in days, instead of the setting.",
             metavar="DAYS",
             parser=whole(1, DAYS_LIMIT),
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would be removed and change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what is over for longer than the settings keep it, beside a running service, which does so too.
+    """Remove data older than its retention period, see [retention] in the settings.
 
-    Kinds: steps, refused, idempotency, logins, replies, tokens, rates, numbers (which are made unreadable, and call
-    records stay), windows of limits that are over, drafts of changes that were never finished.
+    A running service does this by itself; the command can run at the same time. Kinds: steps, refused, idempotency,
+    logins, replies, tokens, rates, numbers (phone numbers are masked, the call records are kept), windows (expired
+    rate limit windows), drafts (changes that were never completed).
     """
     from stasis_callback.store.retention import ALL_KINDS, Retention
 
     kinds = list(dict.fromkeys(kind or ALL_KINDS))
     unknown = [name for name in kinds if name not in ALL_KINDS]
     if unknown:
-        raise InvalidInput(f"{unknown[0]!r} is not a kind of row: write one of {', '.join(ALL_KINDS)}")
+        raise InvalidInput(f"unknown kind {unknown[0]!r}: use one of {', '.join(ALL_KINDS)}")
     days = settings().retention.days
     if older_than is not None:
         if not kind:
-            raise InvalidInput("--older-than is for a kind of row: name it with --kind")
+            raise InvalidInput("--older-than needs --kind: give the kind of data it is for")
         days |= {name: checked_days(name, older_than) for name in kinds if name in days}
     for_ever = [name for name in kind or () if days.get(name) == 0]
     if for_ever:
-        raise InvalidInput(f"the settings keep {for_ever[0]} for ever: say how long with --older-than")
+        raise InvalidInput(f"the settings keep {for_ever[0]} for ever: give their age with --older-than")
     with store() as s:
         retention = Retention(s.database, Clock(), days)
         rows = [asdict(p) for p in (retention.count if dry_run else retention.purge)(kinds)]
@@ -136,7 +135,7 @@ def purge(
 
 
 def create_or_upgrade(url: str) -> list[str]:
-    """Migrate, on a new file that only its owner can read when there is none; the migrations applied."""
+    """Apply pending migrations; a missing SQLite file is created, readable only by its owner. Returns their names."""
     file = database_file(url)
     if file and file.parent.is_dir():
         file.touch(mode=0o600)

@@ -1,8 +1,8 @@
 """`stasis-callback demo`: one callback from missed call to call records, shown as it happens.
 
-It does what an operator would do (the commands are run and shown), on two Asterisks it starts itself: one with the
-project's own configuration, one that plays the telephone network. Nothing is pretended: every line comes from the
-service's log or from the phones, and the demo fails with one sentence when an expected step did not happen.
+It runs and shows the commands of an operator, on two Asterisks that it starts itself: one with the project's
+configuration, one as the telephone network. Nothing is scripted output: every line comes from the service's log or
+from the phones, and if an expected step does not happen the demo fails and names it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class StepMissing(CallbackError):
 
 
 class ReachableNetwork(Protocol):
-    """What a network tells about the Asterisk it belongs to."""
+    """The connection details of the Asterisk behind a network."""
 
     ari_url: str
     ari_username: str
@@ -61,7 +61,7 @@ class ReachableNetwork(Protocol):
 
 
 def run_demo(simulated: bool) -> int:
-    """Run the demo; 0 when every step really happened, 1 otherwise (one sentence says which did not)."""
+    """Run the demo. Returns 0 if every step happened, otherwise 1, after one sentence that names the missing step."""
     logs.silence()
     folder = Path(tempfile.mkdtemp(prefix="stasis-callback-demo-"))
     try:
@@ -81,7 +81,7 @@ def _network(simulated: bool, folder: Path) -> Iterator[Any]:
     if simulated:
         from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
-        typer.echo("A simulated Asterisk (no real calls): the shipped fake, on the real wire.\n")
+        typer.echo("Simulated Asterisk: real ARI requests, but no real calls.\n")
         folder.mkdir(parents=True)
         with FakeAsterisk(cel_dir=folder) as fake:
             yield FakeNetwork(fake)
@@ -132,41 +132,42 @@ class _Demo:
         self._check_sums()
 
     def _check_sums(self) -> None:
-        """The call records must be those of the two legs, and the balance must be what they leave."""
+        """There must be one answered call record per leg, and the balance must match their charges."""
         xdrs = json.loads(self._command("xdr list --json", shown=""))
         account = json.loads(self._command(f"account show {SUBSCRIBER} --json", shown=""))
         charged = sum(xdr["amount_micros"] for xdr in xdrs)
         if [xdr["outcome"] for xdr in xdrs] != ["answered", "answered"]:
-            raise StepMissing("there are not two call records of answered legs")
+            raise StepMissing("there should be two call records of answered legs")
         if account["balance_micros"] != 10 * MICROS - charged or account["held_micros"]:
-            raise StepMissing("the balance is not what the call records leave")
+            raise StepMissing("the balance does not match the call records")
 
-    # --- the call, as the two people live it -------------------------------------------------------------------
+    # --- the call, as the two parties see it -------------------------------------------------------------------
 
     def _callback(self) -> None:
         subscriber, friend = self._network.phone(SUBSCRIBER), self._network.phone(FRIEND)
         self._began_us = self._clock.now_us()
-        self._tell("subscriber", f"rings {ACCESS}")
+        self._tell("subscriber", f"calls {ACCESS}")
         refusal = self._network.missed_call(ani=SUBSCRIBER, dnis=ACCESS)
         if refusal.answered or refusal.cause != 17:
             raise StepMissing(f"the access number did not refuse the call as busy (cause {refusal.cause})")
         self._tell(
-            "subscriber", f"hears busy: refused unanswered after {refusal.took_s * 1000:.0f} ms, for free"
+            "subscriber",
+            f"hears busy: refused unanswered after {refusal.took_s * 1000:.0f} ms, free of charge",
         )
         ringing = self._reached(subscriber, "ringing")
         rang_after_ms = ((ringing.ringing_at_us or 0) - self._began_us) / 1000
         self._tell(
-            "subscriber", f"is called back: the phone rings {rang_after_ms:.0f} ms after the first ring"
+            "subscriber", f"is called back: the phone rings {rang_after_ms:.0f} ms after the missed call"
         )
         self._person(subscriber, "subscriber", "answers", subscriber.answer, "answered")
         self._said("balance")
         self._said("enter the number")
-        self._tell("subscriber", f"keys {FRIEND}#")
+        self._tell("subscriber", f"dials {FRIEND}#")
         subscriber.dial(f"{FRIEND}#")
         self._said("You can talk for")
         self._reached(friend, "ringing")
         self._tell("friend", "the phone rings")
-        self._person(friend, "friend", "answers: the two talk", friend.answer, "answered")
+        self._person(friend, "friend", "answers: the two are connected", friend.answer, "answered")
         self._logged("leg.answered", 2)
         wait_until(lambda: False, timeout_s=TALK_S)
         self._person(friend, "friend", f"hangs up after {TALK_S:.0f} s of talk", friend.hang_up, "ended")
@@ -202,7 +203,7 @@ class _Demo:
     # --- the operator's side -----------------------------------------------------------------------------------
 
     def _command(self, arguments: str, *, shown: str | None = None, quiet: bool = False) -> str:
-        """Run a command as an operator would, and show it (`shown` in its place, "" to keep it to ourselves)."""
+        """Run a command and show it (or `shown` instead; "" hides it)."""
         words = arguments if shown is None else shown
         if words:
             typer.echo(f"$ stasis-callback {words}")
@@ -239,7 +240,7 @@ class _Demo:
             reader.join(5)
 
     def _follow(self, service: subprocess.Popen[str]) -> None:
-        """Read the service's log: keep it, and show what a person should see of it."""
+        """Read and keep the service's log, and show the lines that `_sentence` has words for."""
         assert service.stderr is not None
         with (self._folder / "service.log").open("w") as log:
             for line in service.stderr:
@@ -260,11 +261,11 @@ class _Demo:
 
 
 def _sentence(event: dict[str, Any]) -> str:
-    """A line of the service's log in words; "" for lines the demo leaves out."""
+    """A log line in words; "" for lines that the demo does not show."""
     leg = f"leg {event['leg'].rsplit('-', 1)[1][0].upper()}" if "leg" in event else ""
     match event["event"]:
         case "request.accepted":
-            return "knows the caller and has noted the callback"
+            return "recognizes the caller and stores the callback"
         case "leg.dialing":
             return f"calls {leg}"
         case "say" if event["words"]:

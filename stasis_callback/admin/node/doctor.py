@@ -1,4 +1,4 @@
-"""`doctor`: looks at a whole installation and says what to do about each thing that is wrong."""
+"""`doctor`: checks an installation and gives advice on each problem found."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from stasis_callback.core.errors import CallbackError
 
 def doctor(
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing: only the exit code counts.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; only set the exit code.")] = False,
 ) -> None:
-    """Check this installation and say what to do.
+    """Run health checks on this installation, with advice on each problem found.
 
-    Looks at settings, database, ledger and Asterisk. The exit code is 1 when there is a problem; warnings do not
-    count.
+    Checks the settings, database, ledger, CEL journal, prompts, service and Asterisk. The exit code is 1 if there is
+    a problem; warnings do not affect it.
     """
     findings = list(examine())
     problems = [f for f in findings if f.level == "problem"]
@@ -40,11 +40,11 @@ def doctor(
 
 
 def examine() -> Iterator[Finding]:
-    """Every finding, in the order in which things have to be put right."""
+    """All findings, in the order in which they should be fixed."""
     try:
         config = settings()
     except CallbackError as error:
-        yield Finding("problem", str(error), "correct it, then run `stasis-callback config check`")
+        yield Finding("problem", str(error), "correct the setting, then run `stasis-callback config check`")
         return
     yield settings_finding(config)
     known = yield from database_findings(config)

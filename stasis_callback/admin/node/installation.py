@@ -1,4 +1,4 @@
-"""`init`: a settings file and a database to begin with."""
+"""`init`: create a settings file and a database."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 CONFIG_NAME, DATABASE_NAME = "stasis-callback.toml", "stasis-callback.db"
 
 TEMPLATE = """\
-# Settings of one stasis-callback node. An environment variable overrides each, named after it:
+# Settings of one stasis-callback node. Each can be overridden by an environment variable, for example
 # STASIS_CALLBACK_ARI__PASSWORD for `password` in [ari]. Check with `stasis-callback config check`.
 # Accounts, tariffs and access numbers are in the database: see `stasis-callback --help`.
 
-# This node's name, which no other has; each Asterisk has its own node.
+# Unique name of this node. Each Asterisk has its own node.
 node = "{node}"
-# text for people, json for programs.
+# text: for reading; json: for programs.
 log_format = "text"
 
 [database]
-# A file, or a server: postgresql://user@host/name.
+# An SQLite file, or a server: postgresql://user@host/name.
 url = {url}
-# `/readyz` and `doctor` say so when less is left on the disk of an SQLite file.
+# `/readyz` and `doctor` report a problem when the disk of an SQLite file has less free space.
 free_limit_mb = 100
 
 [ari]
@@ -35,61 +35,61 @@ free_limit_mb = 100
 url = "http://127.0.0.1:8088"
 username = "stasis-callback"
 password = "{password}"
-# The Stasis application that extensions.conf names.
+# Stasis application, as in extensions.conf.
 app = "stasis-callback"
 request_timeout_s = 5.0
 
 [asterisk]
-# The PJSIP endpoint of local/pjsip.conf that carries both legs.
+# PJSIP endpoint in local/pjsip.conf that carries both legs.
 trunk = "trunk"
-# The billing journal that cel_custom.conf writes.
+# CEL journal written by cel_custom.conf.
 cel_path = "/var/log/asterisk/cel-custom/stasis-callback.csv"
 
 [limits]
-# Callbacks waiting; more are refused.
+# Maximum number of queued callbacks; further ones are refused.
 queue = 1000
-# Callbacks under way at once; more wait.
+# Maximum number of live callbacks; further ones stay queued.
 live_calls = 200
-# What a dead node has left under way is ended by another after so long without a sign of life.
+# Seconds after which a node that is not seen counts as dead: another node then ends its calls.
 node_dead_after_s = 300
 
 [web]
-# Forms, status pages and the JSON API; `stasis-callback web add` makes an instance.
+# Forms, status pages and the JSON API. Add an instance with `stasis-callback web add`.
 enabled = false
 host = "127.0.0.1"
 port = 8080
-# How browsers reach it, like "https://callback.example.com"; empty for host and port.
+# Public URL, for example "https://callback.example.com"; empty: host and port.
 public_url = ""
-# Signs links, forms and webhooks; the same on every node.
+# Secret that signs links, forms and webhooks. It must be the same on all nodes.
 secret = "{web_secret}"
-# Reverse proxies whose X-Forwarded-For is believed, like "127.0.0.1".
+# Reverse proxies whose X-Forwarded-For is trusted, for example "127.0.0.1".
 trusted_proxies = ""
 
 [email]
-# Callbacks by e-mail; `stasis-callback email add` makes an instance, docs/guides/email.md says how mails get here.
+# Callbacks by e-mail. Add an instance with `stasis-callback email add`; see docs/guides/email.md.
 enabled = false
-# What the mail server speaks to us on host and port: lmtp, smtp, or off.
+# Protocol that the mail server uses to deliver to host and port: lmtp, smtp, or off.
 listener = "lmtp"
 host = "127.0.0.1"
 port = 8024
-# Our own mail server's name in Authentication-Results.
+# Name of our own mail server in Authentication-Results headers.
 authserv_id = ""
 
 [retention]
-# Days that what is over is kept, by kind; 0: for ever. `stasis-callback db purge --dry-run` counts what would go.
+# Retention in days, by kind of data; 0: for ever. Preview with `stasis-callback db purge --dry-run`.
 steps_days = 90
 refused_days = 90
-# Telephone numbers in old call records are made unreadable; 0: never.
+# Phone numbers in call records are masked after this many days; 0: never.
 numbers_days = 0
 """
 
 
 def init(
     folder: Annotated[
-        Path, typer.Option("--dir", help="Where both go; made when it is missing.", metavar="DIR")
+        Path, typer.Option("--dir", help="Target folder; created if missing.", metavar="DIR")
     ] = Path(),
 ) -> None:
-    """Write a settings file and a database to begin with."""
+    """Create a settings file and a database."""
     from stasis_callback.admin.node.databases import create_or_upgrade
     from stasis_callback.settings import host_name
 
@@ -97,7 +97,7 @@ def init(
     config, database = folder / CONFIG_NAME, folder / DATABASE_NAME
     for path in (config, database):
         if path.exists():
-            raise InvalidInput(f"{path} exists already: nothing was changed")
+            raise InvalidInput(f"{path} already exists: nothing was changed")
     folder.mkdir(exist_ok=True)
     password, web_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
     url = _toml_text(f"sqlite:///{database}")
@@ -109,27 +109,27 @@ def init(
 {config} written
 {database} created
 
-Now Asterisk. Its configuration is in {asterisk_conf_dir()}: copy it to /etc/asterisk, and make there
+Next, configure Asterisk. Copy the configuration in {asterisk_conf_dir()} to /etc/asterisk, and create there:
 
   local/ari.conf (mode 640, group asterisk):
     [stasis-callback](ari-user)
     password = {password}
 
-  local/pjsip.conf: your carrier; pjsip.conf says how.
+  local/pjsip.conf: your carrier, as described in pjsip.conf.
 
-The prompts are in {sounds_dir()}: link each language you use, as
+The prompts are in {sounds_dir()}. Link each language you use, for example:
   ln -s {sounds_dir() / "en"} /usr/share/asterisk/sounds/en/stasis-callback
 
-Then restart Asterisk, start `stasis-callback run`, and let `stasis-callback doctor` look at it.""")
+Then restart Asterisk, start `stasis-callback run`, and run `stasis-callback doctor`.""")
 
 
 def _write_private(path: Path, text: str) -> None:
-    """A new file that nobody else can read, at no moment."""
+    """Create a file that is readable only by its owner from the beginning."""
     with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
         file.write(text)
 
 
 def _toml_text(text: str) -> str:
     if not text.isprintable():
-        raise InvalidInput(f"{text!r}: the folder's name has characters that cannot be used")
+        raise InvalidInput(f"{text!r}: the folder name has characters that are not supported")
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,4 +1,4 @@
-"""`node`: the services that share this database, one for each Asterisk."""
+"""`node`: the nodes that share this database, one for each Asterisk."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from stasis_callback.core.states import RequestState
 if TYPE_CHECKING:
     from stasis_callback.store.node.nodes import NodeView
 
-app = typer.Typer(name="node", help="The services that share this database, one for each Asterisk.")
+app = typer.Typer(name="node", help="Nodes: the services that share this database, one for each Asterisk.")
 
 COLUMNS = ("name", "state", "calls", "holds", "held", "incarnation", "started_at", "seen_at")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The node's name, as in `node list`.")]
-Reason = Annotated[str, typer.Option(help="Why: kept in `node history`.", metavar="TEXT")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Node name, as in `node list`.")]
+Reason = Annotated[str, typer.Option(help="Reason, shown in `node history`.", metavar="TEXT")]
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all nodes with what they have under way.
+    """List all nodes with their state and live calls.
 
-    `draining` ones begin no new callbacks. `stopped` ones were stopped by somebody, `dead` ones were not; calls of
-    either may go on in their Asterisk.
+    A `draining` node starts no new callbacks. A `stopped` node was shut down; a `dead` node disappeared without being
+    shut down. Their calls may continue in their Asterisk.
     """
     with store() as s:
         print_list([_record(node) for node in s.nodes.all()], COLUMNS, as_json=as_json)
@@ -37,43 +37,45 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def drain(name: Name, reason: Reason = "") -> None:
-    """Let a node begin no new callbacks, also after a restart. Its calls go on; other nodes take what waits."""
+    """Drain a node: it starts no new callbacks, even after a restart. Its calls continue."""
     printable(reason, "reason")
     with store() as s:
         changed = s.nodes.set_draining(name, True, operator=operator(), reason=reason)
         nodes = s.nodes.all()
     calls = next(node.calls for node in nodes if node.name == name)
-    typer.echo(f"node {name} {'begins' if changed else 'drains already: it begins'} no new callbacks")
-    typer.echo(f"{calls} of its calls {'is' if calls == 1 else 'are'} under way")
+    typer.echo(f"node {name} {'starts' if changed else 'is already draining and starts'} no new callbacks")
+    typer.echo(f"it has {calls} live {'call' if calls == 1 else 'calls'}")
     if not any(node.state == "alive" for node in nodes):
-        typer.echo(f"no other node is alive: callbacks wait until `stasis-callback node resume {name}`")
+        typer.echo(
+            f"no other node is alive: callbacks stay queued until `stasis-callback node resume {name}`"
+        )
 
 
 @app.command()
 def resume(name: Name, reason: Reason = "") -> None:
-    """Let a drained node begin callbacks again."""
+    """Resume a drained node, so that it starts callbacks again."""
     printable(reason, "reason")
     with store() as s:
         changed = s.nodes.set_draining(name, False, operator=operator(), reason=reason)
-    typer.echo(f"node {name} {'begins callbacks again' if changed else 'was not drained'}")
+    typer.echo(f"node {name} {'starts callbacks again' if changed else 'was not drained'}")
 
 
 @app.command("take-over")
 def take_over(name: Name, reason: Reason) -> None:
-    """End what a dead node has left under way, without waiting for `limits.node_dead_after_s`.
+    """End the calls that a dead node left behind, without waiting for `limits.node_dead_after_s`.
 
-    Better: start that node again, and it takes its calls up where they are. What is ended here is charged from this
-    machine's billing journal where that has the call, else until the node was last known to live; the call itself may
-    go on in its Asterisk for as long as is paid for. Where no phone has rung, the callback goes back into the queue.
+    It is better to restart that node: it then resumes its calls. A call ended here is charged according to this
+    machine's CEL journal if the call is in it, otherwise up to the time the node was last seen; the call itself may
+    continue in its Asterisk as long as its funds last. If no phone has rung yet, the callback is queued again.
     """
     if not printable(reason, "reason").strip():
-        raise InvalidInput("taking over needs a reason: somebody will ask for it")
+        raise InvalidInput("the reason is empty: write why this node is taken over")
     with store() as s:
         node = s.nodes.named(name)
         if node.alive:
             raise InvalidInput(
-                f"node {name} is alive and looks after its calls itself: `stasis-callback node drain {name}` "
-                "lets it begin no new ones"
+                f"node {name} is alive and handles its calls itself: to prevent new ones, run "
+                f"`stasis-callback node drain {name}`"
             )
         from stasis_callback.ari.cel import CelJournal
         from stasis_callback.engine.nodes import take_over as take
@@ -81,7 +83,7 @@ def take_over(name: Name, reason: Reason) -> None:
         done, failed = take(s, CelJournal(settings().asterisk.cel_path), name, operator(), reason)
         for request_id in done:
             waits = s.requests.get(request_id).state == RequestState.QUEUED
-            typer.echo(f"request {request_id} {'waits for another node' if waits else 'is ended'}")
+            typer.echo(f"request {request_id} {'is queued again' if waits else 'is ended'}")
         left = s.nodes.named(name).calls
     if failed:
         raise CallbackError(
@@ -91,15 +93,15 @@ def take_over(name: Name, reason: Reason) -> None:
         )
     if left:
         raise InvalidInput(
-            f"{left} call(s) of node {name} are left: is it alive again? see `stasis-callback node list`"
+            f"{left} call(s) of node {name} remain: check with `stasis-callback node list` whether it is alive again"
         )
     if not done:
-        typer.echo(f"node {name} has nothing under way")
+        typer.echo(f"node {name} has no live calls")
 
 
 @app.command()
 def remove(name: Name, reason: Reason = "") -> None:
-    """Forget a node that is no more; what it did stays."""
+    """Remove a node that no longer exists. Its history and call records are kept."""
     printable(reason, "reason")
     with store() as s:
         s.nodes.remove(name, operator=operator(), reason=reason)
@@ -108,11 +110,13 @@ def remove(name: Name, reason: Reason = "") -> None:
 
 @app.command()
 def history(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only of this node.")] = None,
-    limit: Annotated[int, typer.Option(help="At most so many.", metavar="N", parser=whole(1, 100_000))] = 100,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Only this node.")] = None,
+    limit: Annotated[
+        int, typer.Option(help="Maximum number of rows.", metavar="N", parser=whole(1, 100_000))
+    ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List what was done to nodes, by whom and why, the newest first; of removed ones too."""
+    """List administrative events of nodes with operator and reason, newest first, including removed nodes."""
     with store() as s:
         events = [asdict(event) for event in s.nodes.history(name, limit)]
     print_list(events, ("at", "node", "event", "operator", "reason"), as_json=as_json)

@@ -1,4 +1,4 @@
-"""Makes docs/reference/cli.md from the commands themselves; a test fails when it is out of date.
+"""Generates docs/reference/cli.md from the commands; a test fails if the page is out of date.
 
 stasis-callback docs > docs/reference/cli.md
 """
@@ -17,21 +17,21 @@ HEAD = """\
 
 <!-- Made by `stasis-callback docs > docs/reference/cli.md`: do not edit. -->
 
-`stasis-callback <noun> <verb>`; `python -m stasis_callback` is the same. Every listing has `--json` for
+Usage: `stasis-callback <noun> <verb>`, or `python -m stasis_callback <noun> <verb>`. All listings have `--json` for
 programs: amounts are given as text (`"balance": "1.50"`) and in millionths (`"balance_micros": 1500000`), times
-in ISO 8601, UTC. [Options of an access number](options.md) are on a page of their own.
+in ISO 8601, UTC. The [options of an access number](options.md) have their own page.
 
 | Exit code | Meaning |
 |---|---|
 | 0 | Done. |
-| 1 | `doctor`, `ledger verify` or `db status` found something, `access-number test` says no, or a fault. |
-| 2 | What was entered cannot be used, or something is not set up: one sentence says what; nothing was changed. |
-| 130 | Ended with Ctrl-C. |
+| 1 | `doctor`, `ledger verify` or `db status` found a problem, `access-number test` refused, or the command failed. |
+| 2 | Invalid input or incomplete setup. An error message says what is wrong; nothing was changed. |
+| 130 | Interrupted with Ctrl-C. |
 """
 
 
 def commands(command: Any, context: typer.Context | None = None) -> Iterator[tuple[Any, Any]]:
-    """Every command and group below `command` with its context, hidden ones left out."""
+    """All commands and groups below `command`, each with its context; hidden ones are omitted."""
     name = "stasis-callback" if context is None else command.name
     own = command.context_class(command, info_name=name, parent=context, terminal_width=WIDTH)
     yield command, own
@@ -41,7 +41,7 @@ def commands(command: Any, context: typer.Context | None = None) -> Iterator[tup
 
 
 def cli_reference(root: Any) -> str:
-    """The whole page."""
+    """The page in Markdown."""
     parts = [HEAD]
     for command, context in commands(root):
         level = "##" if hasattr(command, "commands") else "###"

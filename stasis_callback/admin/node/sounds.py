@@ -1,4 +1,4 @@
-"""`sounds`: what subscribers hear, in every language."""
+"""`sounds`: the prompts that subscribers hear."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from stasis_callback.resources import sounds_dir
 if TYPE_CHECKING:
     from stasis_callback.ivr.prompts import Prompts, Utterance
 
-app = typer.Typer(name="sounds", help="The prompts: what subscribers hear, in every language.")
+app = typer.Typer(name="sounds", help="Voice prompts in all languages.")
 
 
 class Kind(StrEnum):
-    """What can be said."""
+    """What `sounds say` can say."""
 
     BALANCE = "balance"
     DURATION = "duration"
@@ -36,7 +36,7 @@ _WANTED = {
     Kind.BALANCE: "an amount and a currency",
     Kind.DURATION: "seconds",
     Kind.NUMBER: "one whole number",
-    Kind.DIGITS: "keys in one word",
+    Kind.DIGITS: "keys without spaces, for example 12#",
     Kind.PROMPT: "a prompt's name",
 }
 
@@ -45,11 +45,11 @@ _WANTED = {
 def check(
     asterisk: Annotated[
         Path | None,
-        typer.Option(help="Also look for every sound in this folder of Asterisk's.", metavar="FOLDER"),
+        typer.Option(help="Also check that this Asterisk sounds folder has every sound.", metavar="FOLDER"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that every language is complete; exit code 1 when something is missing or out of date.
+    """Check that all languages are complete; exit code 1 if a prompt is missing or out of date.
 
     Example: `stasis-callback sounds check --asterisk /usr/share/asterisk/sounds`.
     """
@@ -59,7 +59,7 @@ def check(
     if as_json:
         print_json({"ok": not problems, "languages": present, "findings": problems})
     else:
-        for sentence in problems or [f"all prompts are there, in {', '.join(present)}"]:
+        for sentence in problems or [f"all prompts are complete, in {', '.join(present)}"]:
             typer.echo(sentence)
     raise typer.Exit(1 if problems else 0)
 
@@ -79,33 +79,33 @@ def _problems(asterisk: Path | None) -> Iterator[str]:
             yield str(error)
             continue
         if asterisk is not None:
-            yield from (f"{asterisk}: no {sound}" for sound in missing_sounds(prompts, asterisk))
+            yield from (f"{asterisk}: {sound} is missing" for sound in missing_sounds(prompts, asterisk))
 
 
 @app.command()
 def build(
     everything: Annotated[
-        bool, typer.Option("--all", help="Render everything anew, changed or not.")
+        bool, typer.Option("--all", help="Render all prompts, even unchanged ones.")
     ] = False,
 ) -> None:
-    """Render the prompts that are missing or whose text has changed, in a checkout of the repository.
+    """Render missing and changed prompts. Works only in a checkout of the repository.
 
-    The first time, about 400 MB of speech synthesis are fetched into the checkout's `.cache`.
+    The first run downloads about 400 MB of speech synthesis into the checkout's `.cache`.
     """
     import subprocess
 
     from stasis_callback.ivr.prompts import check_sounds
 
     if not everything and not check_sounds(sounds_dir()):
-        typer.echo("nothing to build: every prompt is rendered from its present text")
+        typer.echo("nothing to build: all prompts are up to date")
         return
     tool = sounds_dir().parent / "tools" / "render-prompts"
     if not tool.is_file():
         raise CallbackError(
-            "prompts are built in a checkout of the repository: an installation has no tool for it"
+            "prompts can only be built in a checkout of the repository, not in an installation"
         )
     if subprocess.run([tool, *["--all"][: int(everything)]], check=False).returncode:
-        raise CallbackError(f"not everything could be built: {tool} says why, above")
+        raise CallbackError(f"some prompts could not be built: see the output of {tool} above")
 
 
 @app.command()
@@ -114,12 +114,12 @@ def say(
     values: Annotated[
         list[str], typer.Argument(help="AMOUNT CURRENCY, SECONDS, NUMBER, KEYS or the NAME of a prompt.")
     ],
-    language: Annotated[str, typer.Option(help="The language's code, like en or ru.")] = "en",
-    brand: Annotated[str, typer.Option(help="With this brand's own prompts.")] = "",
-    rounded: Annotated[bool, typer.Option("--minutes", help="A duration rounded up to minutes.")] = False,
+    language: Annotated[str, typer.Option(help="Language code, for example en or ru.")] = "en",
+    brand: Annotated[str, typer.Option(help="Use the prompts of this brand.")] = "",
+    rounded: Annotated[bool, typer.Option("--minutes", help="Round a duration up to minutes.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a subscriber would hear: the words, and the sounds that say them.
+    """Show what a subscriber would hear: the text and the sound files.
 
     Example: `stasis-callback sounds say --language ru balance 21.50 USD`.
     """
@@ -135,7 +135,7 @@ def say(
 
 
 def _said(prompts: Prompts, kind: Kind, values: list[str], rounded: bool) -> Utterance:
-    """Raises InvalidInput for values that do not belong to the kind, CallbackError for an unknown prompt."""
+    """Raises InvalidInput for values that do not fit the kind, CallbackError for an unknown prompt."""
     from stasis_callback.ivr.grammar import LARGEST_READ
     from stasis_callback.ivr.prompts import Prompt
     from stasis_callback.ivr.speech import Speech
@@ -144,7 +144,9 @@ def _said(prompts: Prompts, kind: Kind, values: list[str], rounded: bool) -> Utt
     match kind, values:
         case Kind.BALANCE, [amount, currency]:
             if not re.fullmatch("[A-Z]{3}", currency):
-                raise InvalidInput(f"{currency!r} is no currency: write its code, like USD")
+                raise InvalidInput(
+                    f"{currency!r} is not a currency code: write three letters, for example USD"
+                )
             return prompts.say(Prompt.BALANCE_IS) + speech.money(parse_amount(amount), currency)
         case Kind.DURATION, [seconds]:
             time = speech.duration(whole_number(seconds), "minutes" if rounded else "exact")
@@ -155,4 +157,4 @@ def _said(prompts: Prompts, kind: Kind, values: list[str], rounded: bool) -> Utt
             return speech.digits(keys)
         case Kind.PROMPT, [name]:
             return prompts.say(name)
-    raise InvalidInput(f"{kind} with {' '.join(values)!r}: write {_WANTED[kind]}")
+    raise InvalidInput(f"invalid values {' '.join(values)!r} for {kind}: write {_WANTED[kind]}")

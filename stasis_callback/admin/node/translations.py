@@ -1,4 +1,4 @@
-"""`translation`: rules tried out before a call depends on them."""
+"""`translation`: test translation rules before calls depend on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(name="translation", help="Translation rules of access numbers.
 
 
 class Step(TypedDict):
-    """What one rule made of a number."""
+    """The result of one rule."""
 
     rule: str
     matched: bool
@@ -23,7 +23,7 @@ class Step(TypedDict):
 
 
 class Translation(TypedDict):
-    """What all rules made of it. `result` is None for what is no telephone number, `dialed` where it cannot be."""
+    """The result of all rules. `result` is None if the input is not a number, `dialed` if it cannot be dialled."""
 
     given: str
     steps: list[Step]
@@ -34,14 +34,20 @@ class Translation(TypedDict):
 @app.command("test")
 def try_out(
     rules: Annotated[
-        str, typer.Argument(metavar="RULES", help="The rules, like 's/^00//; s/^0/420/'; '' for none.")
+        str,
+        typer.Argument(
+            metavar="RULES", help="Translation rules, for example 's/^00//; s/^0/420/'; '' for no rules."
+        ),
     ],
     given: Annotated[
-        list[str], typer.Argument(metavar="NUMBER...", help="Numbers as a trunk delivers or people key them.")
+        list[str],
+        typer.Argument(
+            metavar="NUMBER...", help="Numbers as a trunk delivers them or subscribers dial them."
+        ),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Show what each rule makes of a number, and whether the result can be dialled."""
+    """Show the result of each rule for a number, and whether the result can be dialled."""
     parsed = parse_rules(rules)
     results = [_translated(parsed, number) for number in given]
     if as_json:
@@ -68,12 +74,12 @@ def _in_words(translation: Translation) -> Iterator[str]:
     result, dialed = translation["result"], translation["dialed"]
     yield translation["given"]
     if result is None:
-        yield "  is not a telephone number"
+        yield "  is not a phone number"
         return
     width = max((len(step["rule"]) for step in translation["steps"]), default=0)
     for step in translation["steps"]:
         yield f"  {step['rule']:<{width}}  {step['result'] if step['matched'] else '(does not match)'}"
     if dialed is None:
-        yield f"  = {result}, which cannot be dialled: that takes 3 to 15 digits"
+        yield f"  = {result}, which cannot be dialled: it needs 3 to 15 digits"
     else:
         yield f"  = {result}, " + ("which can be dialled" if dialed == result else f"dialled as {dialed}")

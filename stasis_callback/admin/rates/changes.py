@@ -1,4 +1,4 @@
-"""Changes of many rates at once: files, differences, the history of a tariff and the way back in it."""
+"""Bulk changes of rates: import, export, diff, history and rollback of a tariff."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ COLUMNS = (
     "off_peak_first_price", "off_peak_next_price", "forbidden",
 )  # fmt: skip
 
-Tariff = Annotated[str, typer.Argument(metavar="TARIFF", help="The tariff's name.")]
+Tariff = Annotated[str, typer.Argument(metavar="TARIFF", help="Tariff name.")]
 From = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="When it begins, in ISO 8601 and UTC where no zone is named, like 2027-01-31T18:00+01:00 "
+        help="Effective from this ISO 8601 time (UTC if no zone is given), for example 2027-01-31T18:00+01:00 "
         "[default: the next call].",
         metavar="TIME",
     ),
@@ -40,12 +40,12 @@ At = Annotated[
     str | None,
     typer.Option(
         "--at",
-        help="As of this time, in ISO 8601 and UTC where no zone is named [default: now].",
+        help="As of this ISO 8601 time, UTC if no zone is given [default: now].",
         metavar="TIME",
     ),
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be different and change nothing.")]
-Note = Annotated[str, typer.Option(help="For `rate history`.", metavar="TEXT")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change without changing anything.")]
+Note = Annotated[str, typer.Option(help="Note shown in `rate history`.", metavar="TEXT")]
 
 
 def import_file(
@@ -54,10 +54,10 @@ def import_file(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="CSV in UTF-8. Its first line names the columns, in any order: prefix and first_price, and any of "
-            "description, connect_fee, first_interval, next_interval, next_price, off_peak_first_price, "
-            "off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a time). An empty field has "
-            "the same default as in `rate add`.",
+            help="CSV file in UTF-8. Its first line names the columns in any order. Required: prefix, first_price. "
+            "Optional: description, connect_fee, first_interval, next_interval, next_price, off_peak_first_price, "
+            "off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a time). Empty fields have "
+            "the same defaults as in `rate add`.",
         ),
     ],
     begins: From = None,
@@ -65,7 +65,7 @@ def import_file(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add or change many rates at once, all or nothing; rates that are not in the file stay."""
+    """Add or change many rates from a file, all or none of them. Rates that are not in the file are kept."""
     from stasis_callback.admin.rates.file import BadLines, read_rates
 
     from_us, note = maybe_instant(begins), printable(note, "note")
@@ -83,11 +83,11 @@ def import_file(
         return
     if dry_run:
         _print_changes(diff.changes)
-    typer.echo(f"{_counts(diff.changes, 'would be' if dry_run else 'were')}, {diff.same} are the same")
+    typer.echo(f"{_counts(diff.changes, 'would be' if dry_run else 'were')}, {diff.same} unchanged")
 
 
 def export(tariff: Tariff, at: At = None) -> None:
-    """Print the rates in force as a CSV file that `rate import` reads; for JSON there is `rate list --json`."""
+    """Print the effective rates as CSV for `rate import`. For JSON use `rate list --json`."""
     from stasis_callback.admin.rates.file import write_rates
 
     with store() as s:
@@ -100,13 +100,13 @@ def diff(
     old: Annotated[
         str,
         typer.Argument(
-            metavar="OLD", help="`now`, a time, or a revision: as if nothing had changed after it."
+            metavar="OLD", help="`now`, a time, or a revision number (the rates without any later change)."
         ),
     ],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="What to compare it with, written like OLD.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What to compare with, in the same form as OLD.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show what is different between the rates in force at two times, or with and without later changes."""
+    """Show the differences between the rates effective at two times, or at two revisions."""
     with store() as s:
         before, after = _rates_of(s, tariff, old), _rates_of(s, tariff, new)
     changes = _between(before, after)
@@ -115,15 +115,17 @@ def diff(
         print_json(_json(changes) | {"same": same})
         return
     _print_changes(changes)
-    typer.echo(f"{_counts(changes, 'are')}, {same} are the same")
+    typer.echo(f"{_counts(changes, 'are')}, {same} unchanged")
 
 
 def history(
     tariff: Tariff,
-    limit: Annotated[int, typer.Option(help="How many at most.", metavar="N", parser=whole(1, 10_000))] = 100,
+    limit: Annotated[
+        int, typer.Option(help="Maximum number of rows.", metavar="N", parser=whole(1, 10_000))
+    ] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the revisions of a tariff, newest first: what was changed, and when."""
+    """List the revisions of a tariff, newest first."""
     with store() as s:
         rows = [asdict(revision) for revision in s.tariffs.history(tariff, limit)]
     print_list(rows, ("number", "created_at", "kind", "rates", "note"), as_json=as_json)
@@ -134,14 +136,16 @@ def roll_back(
     revision: Annotated[
         int,
         typer.Argument(
-            metavar="REVISION", help="A number of `rate history`; 0: no rates at all.", parser=whole(0, 10**9)
+            metavar="REVISION",
+            help="Revision number, as in `rate history`; 0: without any rates.",
+            parser=whole(0, 10**9),
         ),
     ],
     note: Note = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the rates what they were after a revision, scheduled ones too: a new revision, so it can be undone."""
+    """Restore all rates, including scheduled ones, to a revision. This makes a new revision and can be undone."""
     note = printable(note, "note")
     with store() as s:
         changes = s.tariffs.roll_back(tariff, revision, note, dry_run=dry_run)
@@ -153,17 +157,17 @@ def roll_back(
     typer.echo(_counts(changes, "would be" if dry_run else "were"))
 
 
-# --- what is shown ------------------------------------------------------------------------------------------------
+# --- output ------------------------------------------------------------------------------------------------
 
 
 def record(view: RateView | NewRate) -> dict[str, object]:
-    """A rate as a record to print; `from` is when it began or begins, None for the next call."""
+    """The fields that commands show for a rate. `from` is its start; None means the next call."""
     begins = {"from": None if view.from_us is None else iso(view.from_us)}
     return {"description": view.description} | asdict(view.rate) | begins
 
 
 def maybe_instant(text: str | None) -> int | None:
-    """The time an option says, None when it was not given."""
+    """The time given in an option in microseconds, None if it was not given. Raises InvalidInput."""
     return None if text is None else instant_us(text)
 
 
@@ -225,7 +229,7 @@ def _between(before: dict[str, NewRate], after: dict[str, NewRate]) -> list[Chan
 
 @contextmanager
 def _progress(doing: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, for people at a terminal."""
+    """A progress bar on standard error, if that is a terminal. Yields a function of the number done."""
     if not sys.stderr.isatty():
         yield lambda _done: None
         return

@@ -1,4 +1,4 @@
-"""The arithmetic of one charge, in words and figures: for operators, and for subscribers who ask."""
+"""The calculation of one charge, step by step, to explain it to operators and subscribers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Explanation(TypedDict):
-    """What a talk costs and why. `parts` has exact micros, as fractions where they are not whole; they sum up to
+    """The cost of a call and its calculation. `parts` are exact micros, as fractions if not whole; their sum is
     `amount_micros`.
     """
 
@@ -40,7 +40,7 @@ class Explanation(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a charge: exact micros, and what to say about it."""
+    """One part of a charge: exact micros and its explanation."""
 
     name: str
     micros: Fraction
@@ -49,7 +49,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Which rate goes for a number, and in words why."""
+    """The rate that applies to a number, and why."""
 
     number: str
     tariff: TariffView
@@ -58,11 +58,14 @@ class Decision:
 
 
 def explain_rate(s: Stores, tariff: TariffView, number: str, seconds: int, start_us: int) -> Explanation:
-    """Why `seconds` of talk with a number cost what they do. Raises InvalidInput when it cannot be dialled."""
+    """Explain the cost of `seconds` of talk. Raises InvalidInput if the number cannot be dialled."""
     found = decide(s, tariff, number, start_us)
     price, rate = found.view.price, found.view.rate
     amount_micros, parts = cost_micros(price, seconds, start_us), cost_parts(price, seconds, start_us)
-    require(sum(part.micros for part in parts) == amount_micros, "an explanation that does not sum up")
+    require(
+        sum(part.micros for part in parts) == amount_micros,
+        "the parts of an explanation do not sum up to the amount",
+    )
     start = [_start(price, start_us)] if _has_off_peak(price) else []
     total = f"{seconds} s of talk cost {format_amount(amount_micros, tariff.currency)}"
     return Explanation(
@@ -80,46 +83,46 @@ def explain_rate(s: Stores, tariff: TariffView, number: str, seconds: int, start
 
 
 def tariff_of(s: Stores, account: str | None, tariff: str | None, access_code: str) -> TariffView:
-    """The tariff that counts: by its name, or the one of an account's calls with an access code.
+    """The tariff to use: the named one, or that of an account's calls with an access code.
 
-    Raises InvalidInput when not exactly one of the two is given, or there is none.
+    Raises InvalidInput unless exactly one of the two is given and exists.
     """
     if (account is None) == (tariff is None) or (access_code and tariff):
-        raise InvalidInput(
-            "say whose tariff counts: --account ID, with or without --access-code, or --tariff NAME"
-        )
+        raise InvalidInput("give either --account ID, optionally with --access-code, or --tariff NAME")
     if tariff is not None:
         return s.tariffs.named(tariff)
     return s.tariffs.get(s.accounts.tariff_for(s.accounts.named(account or ""), access_code))
 
 
 def decide(s: Stores, tariff: TariffView, number: str, at_us: int) -> Decision:
-    """The rate that goes for a number at some time. Raises InvalidInput when it cannot be dialled, and says why."""
+    """The rate that applies to a number at a time. Raises InvalidInput if the number cannot be dialled."""
     digits = dialable(number)
     if digits is None:
-        raise InvalidInput(f"{number!r} is not a number to dial: write 3 to 15 digits, like 420212345678")
+        raise InvalidInput(
+            f"{number!r} is not a phone number: write 3 to 15 digits, for example 420212345678"
+        )
     fitting = s.tariffs.fitting(tariff.id, digits, at_us)
     if not fitting:
-        raise InvalidInput(f"tariff {tariff.name!r} has no rate for {digits}: such a call is never dialled")
+        raise InvalidInput(f"tariff {tariff.name!r} has no rate for {digits}: the number cannot be called")
     best, *shorter = fitting
     if best.rate.forbidden:
         raise InvalidInput(
-            f"tariff {tariff.name!r} forbids prefix {best.rate.prefix}, the longest that fits {digits}: such a call "
-            "is never dialled"
+            f"tariff {tariff.name!r} forbids prefix {best.rate.prefix}, the longest match for {digits}: the number "
+            "cannot be called"
         )
     name = f" ({best.description})" if best.description else ""
     rivals = ", ".join(view.rate.prefix for view in shorter)
     text = f"{digits} is rated by tariff {tariff.name}, prefix {best.rate.prefix}{name}"
-    return Decision(digits, tariff, best, f"{text}, longer than {rivals}" if rivals else text)
+    return Decision(digits, tariff, best, f"{text}, a longer match than {rivals}" if rivals else text)
 
 
 def cost_parts(price: Price, seconds: int, start_us: int) -> list[Part]:
-    """The parts of what `cost_micros` says, in the order in which they are computed; each exact."""
+    """The exact parts of `cost_micros`, in the order of calculation."""
     terms = price.terms
     if not seconds:
-        return [Part("call", Fraction(0), "a call that is not answered costs nothing")]
+        return [Part("call", Fraction(0), "an unanswered call is free")]
     if seconds <= terms.grace_s:
-        return [Part("grace", Fraction(0), f"grace: a talk of at most {terms.grace_s} s costs nothing")]
+        return [Part("grace", Fraction(0), f"grace period: a call of up to {terms.grace_s} s is free")]
     fee = price.rate.connect_fee_micros
     parts = [Part("connect_fee", Fraction(fee), f"connect fee: {format_amount(fee)}")]
     parts += _interval_parts(price, seconds, start_us)
@@ -131,22 +134,22 @@ def cost_parts(price: Price, seconds: int, start_us: int) -> list[Part]:
         )
     if (more := terms.minimum_micros - _sum(parts)) > 0:
         minimum = format_amount(terms.minimum_micros)
-        parts.append(Part("minimum", more, f"minimum charge: {minimum}, {_exact(more)} more"))
+        parts.append(Part("minimum", more, f"minimum charge: {minimum}, adds {_exact(more)}"))
     exact, unit = _sum(parts), terms.rounding_micros
     units = {"up": math.ceil, "down": math.floor, "nearest": lambda x: math.floor(x + Fraction(1, 2))}
     if more := units[terms.rounding](exact / unit) * unit - exact:
         how = "to the nearest" if terms.rounding == "nearest" else f"{terms.rounding} to a"
-        text = f"rounding: {_exact(exact)} {how} whole {format_amount(unit)}, {_exact(more)}"
+        text = f"rounding: {_exact(exact)} {how} multiple of {format_amount(unit)}, adds {_exact(more)}"
         parts.append(Part("rounding", more, text))
     return parts
 
 
 def _interval_parts(price: Price, seconds: int, start_us: int) -> list[Part]:
-    """The free seconds, the first interval and the next ones; peak and off-peak ones apart."""
+    """The free seconds, the first interval and the next intervals, peak and off-peak separately."""
     rate, terms, counted = price.rate, price.terms, charge(price, seconds, start_us)
     parts: list[Part] = []
     if terms.free_s:
-        text = f"free seconds: the first {terms.free_s} s are not counted, {counted.counted_s} s are left"
+        text = f"free seconds: the first {terms.free_s} s are not charged, {counted.counted_s} s remain"
         parts.append(Part("free_seconds", Fraction(0), text))
     if not counted.first:
         return parts
@@ -179,7 +182,7 @@ def _interval_parts(price: Price, seconds: int, start_us: int) -> list[Part]:
 
 
 def _has_off_peak(price: Price) -> bool:
-    """Whether the time of the call changes its cost at all."""
+    """Whether the cost depends on the time of the call."""
     rate = price.rate
     return bool(price.terms.off_peak) and (
         rate.off_peak_first_price_micros is not None or rate.off_peak_next_price_micros is not None
@@ -189,7 +192,9 @@ def _has_off_peak(price: Price) -> bool:
 def _start(price: Price, start_us: int) -> str:
     zone = price.terms.time_zone
     local = datetime.fromtimestamp(start_us // US_PER_S, time_zone(zone))
-    return f"the talk begins {iso(start_us)}, {local:%a %H:%M} in {zone}; off-peak is {price.terms.off_peak}"
+    return (
+        f"the call starts at {iso(start_us)}, {local:%a %H:%M} in {zone}; off-peak is {price.terms.off_peak}"
+    )
 
 
 def _sum(parts: list[Part]) -> Fraction:
@@ -197,7 +202,7 @@ def _sum(parts: list[Part]) -> Fraction:
 
 
 def _exact(micros: Fraction) -> str:
-    """An amount exactly where it is whole micros, else with two more digits to show that it goes on."""
+    """An exact amount for whole micros; otherwise cut after two more digits, with "..."."""
     if micros.denominator == 1:
         return format_amount(int(micros))
     sign, hundredths = ("-" if micros < 0 else ""), int(abs(micros) * 100)

@@ -1,7 +1,7 @@
-"""Rates from a CSV file, and to one: every line is checked before any is used, and every bad one is named.
+"""Reads and writes rates as CSV files. All lines are checked before any is used, and all invalid ones are reported.
 
-The first line names the columns, in any order. UTF-8, with or without a byte order mark; any line ends; quotes as
-spreadsheets write them; empty lines are skipped.
+The first line names the columns in any order. UTF-8 with or without a byte order mark, any line endings, quoting
+as in spreadsheets; empty lines are skipped.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ OPTIONAL = (
     "off_peak_next_price", "forbidden", "discontinued", "from",
 )  # fmt: skip
 UNWRITTEN = ("discontinued", "from")
-"""What a rate in force has none of."""
+"""Columns that effective rates do not have, and exports therefore omit."""
 
 SIZE_LIMIT = 64 * 1024 * 1024
 _YES, _NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 
 
 class BadLines(InvalidInput):
-    """Some lines cannot be used; `lines` has a sentence for each, with its number."""
+    """Some lines are invalid; `lines` has one sentence for each, with its number."""
 
     def __init__(self, path: Path, lines: list[str], read: int) -> None:
-        super().__init__(f"{path}: {len(lines)} of {read} lines cannot be used, so nothing was changed")
+        super().__init__(f"{path}: {len(lines)} of {read} lines are invalid, so nothing was changed")
         self.lines = lines
 
 
 def read_rates(
     path: Path, from_us: int | None = None, progress: Callable[[int], None] = lambda _done: None
 ) -> list[NewRate]:
-    """All rates of a file; `from_us` is when those begin that say no time of their own.
+    """All rates in a file; `from_us` is the start of rates that give no time.
 
-    `progress` is called with the number of rates read so far. Raises BadLines, or InvalidInput when it is no such
-    file at all.
+    `progress` is called with the number of rates read so far. Raises BadLines, or InvalidInput if it is not a rate
+    file.
     """
     from stasis_callback.store.rates.tariffs import NewRate
 
@@ -66,7 +66,7 @@ def read_rates(
                 raise InvalidInput(row)
             rate = rate_of(row | {"prefix": row["prefix"].strip()})
             if (first := line_of.setdefault(rate.prefix, line)) != line:
-                raise InvalidInput(f"prefix {rate.prefix} stands on line {first} already")
+                raise InvalidInput(f"prefix {rate.prefix} is already on line {first}")
             own_us = _column(row, "from", instant_us, from_us)
             rates.append(NewRate(rate, printable(row.get("description", ""), "description"), own_us))
         except InvalidInput as error:
@@ -75,21 +75,21 @@ def read_rates(
     if bad:
         raise BadLines(path, bad, read)
     if not rates:
-        raise InvalidInput(f"{path} has no rates: write a line for each below the names of the columns")
+        raise InvalidInput(f"{path} has no rates: write one line per rate below the column names")
     return rates
 
 
 def rate_of(fields: Mapping[str, str]) -> Rate:
-    """A rate from texts; what is missing or empty gets its default. Raises InvalidInput that names the column.
+    """A rate from text fields; missing or empty ones get defaults. Raises InvalidInput, which names the column.
 
-    Defaults: no connect fee, intervals of 1 second, the next price equal to the first, off-peak prices equal to the
-    others, not forbidden. A discontinued rate needs no price.
+    Defaults: no connect fee, intervals of 1 second, next price equal to the first price, off-peak prices equal to
+    peak prices, not forbidden. A discontinued rate needs no price.
     """
     discontinued = _column(fields, "discontinued", _yes_or_no, False)
     if discontinued or fields.get("first_price", "").strip():
         first_price_micros = _column(fields, "first_price", parse_amount, 0)
     else:
-        raise InvalidInput("first_price is missing: write an amount like 0.12")
+        raise InvalidInput("first_price is missing: write an amount, for example 0.12")
     return Rate(
         prefix=fields["prefix"],
         connect_fee_micros=_column(fields, "connect_fee", parse_amount, 0),
@@ -105,7 +105,7 @@ def rate_of(fields: Mapping[str, str]) -> Rate:
 
 
 def texts_of(rate: Rate) -> dict[str, str]:
-    """What `rate_of` makes the same rate from."""
+    """The text fields of a rate; the inverse of `rate_of`."""
     return {
         "prefix": rate.prefix,
         "connect_fee": format_amount(rate.connect_fee_micros),
@@ -120,7 +120,7 @@ def texts_of(rate: Rate) -> dict[str, str]:
 
 
 def write_rates(rates: Iterable[RateView], file: TextIO) -> None:
-    """A file that `read_rates` makes the same rates from."""
+    """Write a CSV file of rates; the inverse of `read_rates`."""
     names = [
         name for name in REQUIRED[:1] + OPTIONAL[:1] + REQUIRED[1:] + OPTIONAL[1:] if name not in UNWRITTEN
     ]
@@ -150,12 +150,12 @@ def _seconds(text: str) -> int:
 
 def _yes_or_no(text: str) -> bool:
     if text.lower() not in _YES + _NO:
-        raise InvalidInput(f"{text!r}: write yes or no")
+        raise InvalidInput(f"{text!r} is invalid: write yes or no")
     return text.lower() in _YES
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
-    """Line number and fields of each line below the header, or the number and what is wrong with it."""
+    """The number of each line below the header, with its fields or with what is wrong with it."""
     reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     header: list[str] | None = None
     while True:
@@ -165,14 +165,14 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str] | str]]:
         except StopIteration:
             break
         except csv.Error as error:
-            yield line, f"{error}; what follows was not read"
+            yield line, f"{error}; the lines after it were not read"
             return
         if not any(cell.strip() for cell in row):
             continue
         if header is None:
             header = _header(path, row)
         elif len(row) != len(header):
-            yield line, f"it has {len(row)} fields, the first line names {len(header)}"
+            yield line, f"it has {len(row)} fields, but the first line names {len(header)} columns"
         else:
             yield line, dict(zip(header, row, strict=True))
     if header is None:
@@ -185,7 +185,7 @@ def _header(path: Path, row: list[str]) -> list[str]:
     if unknown or len(set(names)) != len(names) or not set(REQUIRED) <= set(names):
         raise InvalidInput(
             f"{path}: the first line must name the columns, separated by commas: {', '.join(REQUIRED)}, and any of "
-            f"{', '.join(OPTIONAL)}, each once; it says {','.join(names)[:80]!r}"
+            f"{', '.join(OPTIONAL)}, each once; it is {','.join(names)[:80]!r}"
         )
     return names
 

@@ -1,4 +1,4 @@
-"""`rate`: the price of calls to a prefix; the longest prefix of the number dialled counts."""
+"""`rate`: prices of calls by prefix; the longest matching prefix applies."""
 
 from __future__ import annotations
 
@@ -17,42 +17,60 @@ from stasis_callback.core.money import parse_amount
 if TYPE_CHECKING:
     from stasis_callback.store.rates.tariffs import NewRate
 
-Account = Annotated[str | None, typer.Option(help="Whose tariff counts.", metavar="ID")]
-AccessCode = Annotated[str, typer.Option(help="Of the account's product, for calls with it.", metavar="CODE")]
-OtherTariff = Annotated[str | None, typer.Option(help="In place of --account.", metavar="NAME")]
+Account = Annotated[str | None, typer.Option(help="Use the tariff of this account.", metavar="ID")]
+AccessCode = Annotated[
+    str, typer.Option(help="With --account: use the product's tariff for this access code.", metavar="CODE")
+]
+OtherTariff = Annotated[
+    str | None, typer.Option(help="Use this tariff, instead of --account.", metavar="NAME")
+]
 Start = Annotated[
     str | None,
-    typer.Option("--at", help="When it begins, in ISO 8601 [default: now].", metavar="TIME"),
+    typer.Option("--at", help="Start of the call, in ISO 8601 [default: now].", metavar="TIME"),
 ]
 
-app = typer.Typer(name="rate", help="The price of calls, by the longest prefix that fits.")
+app = typer.Typer(name="rate", help="Rates: prices of calls by prefix; the longest matching prefix applies.")
 
-Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="1 to 15 digits, without + or 00.")]
+Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="Prefix, 1 to 15 digits without + or 00.")]
 ConnectFee = Annotated[
-    str | None, typer.Option(help="Charged once, when answered [default: 0].", metavar="AMOUNT")
+    str | None,
+    typer.Option(help="Connect fee, charged once per answered call [default: 0].", metavar="AMOUNT"),
 ]
 FirstInterval = Annotated[
-    str | None, typer.Option(help="Charged in full when answered [default: 1].", metavar="SECONDS")
+    str | None,
+    typer.Option(
+        help="Length of the first interval, always charged in full [default: 1].", metavar="SECONDS"
+    ),
 ]
 NextInterval = Annotated[
-    str | None, typer.Option(help="Charged in full once started [default: 1].", metavar="SECONDS")
+    str | None,
+    typer.Option(
+        help="Length of the next intervals, each charged in full once started [default: 1].",
+        metavar="SECONDS",
+    ),
 ]
 NextPrice = Annotated[
     str | None,
-    typer.Option(help="Per minute after the first interval [default: the first price].", metavar="AMOUNT"),
+    typer.Option(help="Price per minute after the first interval [default: PRICE].", metavar="AMOUNT"),
 ]
 OffPeakFirstPrice = Annotated[
     str | None,
     typer.Option(
-        help='In the off-peak periods of the tariff; "" as in the others [default: ""].', metavar="AMOUNT"
+        help='Off-peak price per minute in the first interval; "": the same as peak [default: ""].',
+        metavar="AMOUNT",
     ),
 ]
 OffPeakNextPrice = Annotated[
-    str | None, typer.Option(help='The same, after the first interval [default: ""].', metavar="AMOUNT")
+    str | None,
+    typer.Option(
+        help='Off-peak price per minute after the first interval; "": the same as peak [default: ""].',
+        metavar="AMOUNT",
+    ),
 ]
-Description = Annotated[str | None, typer.Option(help="Where the prefix leads.", metavar="TEXT")]
+Description = Annotated[str | None, typer.Option(help="Description of the destination.", metavar="TEXT")]
 Forbidden = Annotated[
-    bool | None, typer.Option("--forbidden/--allowed", help="Never dial it [default: allowed].")
+    bool | None,
+    typer.Option("--forbidden/--allowed", help="Forbid or allow calls to this prefix [default: allowed]."),
 ]
 
 
@@ -60,7 +78,7 @@ Forbidden = Annotated[
 def add(
     tariff: Tariff,
     prefix: Prefix,
-    first_price: Annotated[str, typer.Argument(metavar="PRICE", help="Per minute, like 0.12.")],
+    first_price: Annotated[str, typer.Argument(metavar="PRICE", help="Price per minute, for example 0.12.")],
     next_price: NextPrice = None,
     connect_fee: ConnectFee = None,
     first_interval: FirstInterval = None,
@@ -71,7 +89,7 @@ def add(
     forbidden: Forbidden = None,
     begins: From = None,
 ) -> None:
-    """Add a rate to a tariff, from the next call or a later time on."""
+    """Add a rate to a tariff, effective from the next call or a later time."""
     fields = _given(
         prefix=prefix, first_price=first_price, next_price=next_price, connect_fee=connect_fee,
         first_interval=first_interval, next_interval=next_interval, off_peak_first_price=off_peak_first_price,
@@ -81,7 +99,7 @@ def add(
     with store() as s, s.database.transaction():
         if s.tariffs.find(tariff, prefix, new.from_us):
             raise InvalidInput(
-                f"tariff {tariff!r} has a rate for {prefix} already: change it with `rate set`"
+                f"tariff {tariff!r} already has a rate for {prefix}: change it with `rate set`"
             )
         s.tariffs.put_rates(tariff, [new], kind="add")
     typer.echo(f"rate {prefix} added to {tariff}{_from(new.from_us)}")
@@ -92,7 +110,7 @@ def change(
     tariff: Tariff,
     prefix: Prefix,
     first_price: Annotated[
-        str | None, typer.Option(help="Per minute, in the first interval.", metavar="AMOUNT")
+        str | None, typer.Option(help="Price per minute in the first interval.", metavar="AMOUNT")
     ] = None,
     next_price: NextPrice = None,
     connect_fee: ConnectFee = None,
@@ -104,7 +122,7 @@ def change(
     forbidden: Forbidden = None,
     begins: From = None,
 ) -> None:
-    """Change what is given of a rate, from the next call or a later time on; the rest stays as it is then."""
+    """Change the given fields of a rate, effective from the next call or a later time."""
     from stasis_callback.admin.rates.file import texts_of
 
     fields = _given(
@@ -126,7 +144,7 @@ def change(
 
 @app.command()
 def remove(tariff: Tariff, prefix: Prefix, begins: From = None) -> None:
-    """Take a rate out of a tariff, from the next call or a later time on: then a shorter prefix counts, or none."""
+    """Remove a rate from a tariff, effective from the next call or a later time. A shorter prefix may then apply."""
     from_us = maybe_instant(begins)
     with store() as s:
         s.tariffs.remove_rate(tariff, prefix, from_us)
@@ -136,25 +154,25 @@ def remove(tariff: Tariff, prefix: Prefix, begins: From = None) -> None:
 @app.command("list")
 def list_all(
     tariff: Tariff,
-    prefix: Annotated[str, typer.Option(help="Only prefixes that begin so.", metavar="DIGITS")] = "",
+    prefix: Annotated[
+        str, typer.Option(help="Only prefixes that begin with these digits.", metavar="DIGITS")
+    ] = "",
     at: At = None,
     scheduled: Annotated[
         bool,
-        typer.Option(
-            "--scheduled", help="Those that begin later, by their time, in place of those in force."
-        ),
+        typer.Option("--scheduled", help="List scheduled rates, by start time, instead of effective ones."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the rates of a tariff that are in force."""
+    """List the effective rates of a tariff."""
     if scheduled and at is not None:
         raise InvalidInput(
-            "--at and --scheduled cannot be used together: what is scheduled has its own times"
+            "--at and --scheduled cannot be used together: scheduled rates have their own start times"
         )
     with store() as s:
         views = s.tariffs.scheduled(tariff) if scheduled else s.tariffs.rates(tariff, maybe_instant(at))
     rows = [record(view) for view in views if view.rate.prefix.startswith(prefix)]
-    # Most tariffs have no off-peak prices, and a line is long enough without them.
+    # Most tariffs have no off-peak prices, so these columns are shown only if used: rows are long without them.
     unused = {
         n for n in COLUMNS if n.startswith("off_peak") and all(row[f"{n}_micros"] is None for row in rows)
     }
@@ -171,9 +189,11 @@ app.command("rollback")(rate_changes.roll_back)
 
 @app.command()
 def explain(
-    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The number dialled, like 420212345678.")],
+    number: Annotated[
+        str, typer.Argument(metavar="NUMBER", help="Number dialled, for example 420212345678.")
+    ],
     seconds: Annotated[
-        int, typer.Option(help="How long the talk is.", metavar="N", parser=whole(0, 1_000_000))
+        int, typer.Option(help="Duration of the call.", metavar="N", parser=whole(0, 1_000_000))
     ],
     account: Account = None,
     access_code: AccessCode = "",
@@ -181,7 +201,7 @@ def explain(
     at: Start = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show each step of what a talk with a number costs, and which prefix decides."""
+    """Explain the cost of a call step by step, including the matching prefix."""
     from stasis_callback.admin.rates.explanation import explain_rate, tariff_of
 
     start_us = maybe_instant(at) or Clock().now_us()
@@ -193,9 +213,9 @@ def explain(
 
 @app.command("simulate")
 def simulate_talk(
-    funds: Annotated[str, typer.Option(help="What there is to spend, like 10.", metavar="AMOUNT")],
-    number_a: Annotated[str, typer.Option("--from", help="The number of leg A.", metavar="NUMBER")],
-    number_b: Annotated[str, typer.Option("--to", help="The number of leg B.", metavar="NUMBER")],
+    funds: Annotated[str, typer.Option(help="Available funds, for example 10.", metavar="AMOUNT")],
+    number_a: Annotated[str, typer.Option("--from", help="Number of leg A.", metavar="NUMBER")],
+    number_b: Annotated[str, typer.Option("--to", help="Number of leg B.", metavar="NUMBER")],
     account: Account = None,
     access_code: AccessCode = "",
     tariff: OtherTariff = None,
@@ -203,25 +223,27 @@ def simulate_talk(
     ring: Annotated[
         int,
         typer.Option(
-            help="From leg A's answer to leg B's; 55 is what a call holds for: 45 s of ringing and 10 s of saying "
-            "how long it can last.",
+            help="Time from the answer of leg A to the answer of leg B. The default is what a call holds funds for: "
+            "45 s of ringing and 10 s of announcements.",
             metavar="SECONDS",
             parser=whole(0, 3600),
         ),
     ] = 55,
     limit: Annotated[
         int,
-        typer.Option(help="Longest talk, whatever the funds.", metavar="SECONDS", parser=whole(1, 86_400)),
+        typer.Option(
+            help="Maximum talk time, regardless of funds.", metavar="SECONDS", parser=whole(1, 86_400)
+        ),
     ] = 7200,
     as_json: AsJson = False,
 ) -> None:
-    """Show what some funds buy: the longest talk of both legs together, and leg A alone."""
+    """Show what funds buy: the maximum talk time of both legs together, and of leg A alone."""
     from stasis_callback.admin.rates.explanation import tariff_of
     from stasis_callback.admin.rates.simulation import simulate
 
     funds_micros = parse_amount(funds)
     if funds_micros < 0:
-        raise InvalidInput(f"funds {funds}: write an amount of 0 or more")
+        raise InvalidInput(f"funds {funds} are negative: write an amount of 0 or more")
     start_us = maybe_instant(at) or Clock().now_us()
     with store() as s:
         counts = tariff_of(s, account, tariff, access_code)
@@ -237,11 +259,11 @@ def _show(result: Record, steps: list[str], *, as_json: bool) -> None:
         typer.echo(one_line(step))
 
 
-# --- rates as texts -----------------------------------------------------------------------------------------------
+# --- rates as text fields ------------------------------------------------------------------------------------------
 
 
 def _given(**options: str | bool | None) -> dict[str, str]:
-    """What was written on the command line, as a line of a CSV file would have it."""
+    """The given options as text fields, as in a line of a CSV file."""
     words = {True: "yes", False: "no"}
     return {
         name: words[value] if isinstance(value, bool) else value

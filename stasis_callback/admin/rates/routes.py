@@ -1,4 +1,4 @@
-"""`route`: where trunks lead, and why a call goes over which of them."""
+"""`route`: prefixes that trunks carry, and the trunk selection for a call."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from stasis_callback.engine.routing import Considered
     from stasis_callback.store.stores import Stores
 
-app = typer.Typer(name="route", help="Where trunks lead, and why a call goes over which of them.")
+app = typer.Typer(
+    name="route", help="Routes: prefixes that trunks carry, and the trunk selection for a call."
+)
 
 COLUMNS = ("order", "trunk", "preference", "prefix", "cost", "margin", "currency", "why_not")
 
-Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="The first digits of numbers, like 44.")]
-TrunkName = Annotated[str, typer.Argument(metavar="TRUNK", help="The trunk's name.")]
+Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="Prefix, for example 44.")]
+TrunkName = Annotated[str, typer.Argument(metavar="TRUNK", help="Trunk name.")]
 
 
 @app.command()
@@ -33,11 +35,13 @@ def add(
     preference: Annotated[
         int | None,
         typer.Option(
-            help="The higher the sooner, before cost (the trunk's own).", metavar="N", parser=whole(0, 100)
+            help="Preference, 0 to 100; higher is tried first, before cost [default: that of the trunk].",
+            metavar="N",
+            parser=whole(0, 100),
         ),
     ] = None,
 ) -> None:
-    """Let a trunk carry calls to a prefix. A trunk with routes carries no others."""
+    """Add a route: a prefix that a trunk carries. A trunk with routes carries no other prefixes."""
     with store() as s:
         s.trunks.add_route(trunk, prefix, preference)
     typer.echo(f"trunk {trunk} carries calls to {prefix}")
@@ -45,12 +49,16 @@ def add(
 
 @app.command()
 def remove(prefix: Prefix, trunk: TrunkName) -> None:
-    """Take a route away. A trunk whose last route goes carries everything that its tariff has a rate for."""
+    """Remove a route. A trunk without routes carries all destinations that its tariff has a rate for."""
     with store() as s:
         s.trunks.remove_route(trunk, prefix)
         left = s.trunks.named(trunk).routes
-    rest = "" if left else ": it has no routes left, so it carries all that its tariff has a rate for"
-    typer.echo(f"trunk {trunk} has no route for {prefix}{rest}")
+    rest = (
+        ""
+        if left
+        else ": it has no routes left, so it carries all destinations that its tariff has a rate for"
+    )
+    typer.echo(f"route {prefix} removed from trunk {trunk}{rest}")
 
 
 @app.command("list")
@@ -68,28 +76,28 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def explain(
-    number: Annotated[str, typer.Argument(metavar="NUMBER", help="Who is called, in E.164 digits.")],
-    account: Annotated[str, typer.Option(help="Who pays.", metavar="ID")],
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="Number called, in E.164 digits.")],
+    account: Annotated[str, typer.Option(help="Account that pays.", metavar="ID")],
     access_number: Annotated[
-        str, typer.Option(help="With the options of this access number.", metavar="NUMBER")
+        str, typer.Option(help="Use the options of this access number.", metavar="NUMBER")
     ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show the trunks a call would be tried on, in their order, and why others are not. Nothing is called."""
+    """Explain the trunk selection for a call: trunks in order, and why others are skipped. Nothing is dialled."""
     if not is_dialable(number):
-        raise InvalidInput(f"{number!r} is not a number: write 3 to 15 digits, without + or 00")
+        raise InvalidInput(f"{number!r} is not a phone number: write 3 to 15 digits without + or 00")
     with store() as s:
         rows = [
             _record(n, one) for n, one in enumerate(_considered(s, number, account, access_number), start=1)
         ]
     if not rows and not as_json:
         typer.echo(
-            f"no trunk is in the database: all calls go over {settings().asterisk.trunk} of the settings"
+            f"there are no trunks in the database: all calls use trunk {settings().asterisk.trunk} of the settings"
         )
         return
     print_list(rows, COLUMNS, as_json=as_json)
     if not as_json:
-        typer.echo(f"cost and margin are those of a talk of {COMPARED_TALK_S} seconds")
+        typer.echo(f"cost and margin are for a call of {COMPARED_TALK_S} seconds")
 
 
 def _considered(s: Stores, number: str, account_id: str, access_number: str) -> list[Considered]:
@@ -100,14 +108,14 @@ def _considered(s: Stores, number: str, account_id: str, access_number: str) -> 
     rate = s.tariffs.match(s.accounts.tariff_for(account, options.access_code), number)
     if rate is None:
         raise InvalidInput(
-            f"the tariff of account {account.number} has no rate for {number}: nobody can call it"
+            f"the tariff of account {account.number} has no rate for {number}: the number cannot be called"
         )
     router = Router(s.trunks, s.tariffs, Clock(), settings().asterisk.trunk)
     return router.consider(s.trunks.all(), number, rate, account.currency, options)
 
 
 def _record(order: int, one: Considered) -> dict[str, object]:
-    """A trunk as commands show it; `order` is None and `why_not` says why where it is not tried."""
+    """The fields that commands show for a trunk. If it is skipped, `order` is None and `why_not` the reason."""
     ranked = one.ranked
     return {
         "order": None if one.why_not else order,
@@ -124,7 +132,7 @@ def _record(order: int, one: Considered) -> dict[str, object]:
 
 
 def _margin(one: Considered) -> int | None:
-    """Earned less cost; None where they are in different currencies."""
+    """Revenue minus cost in micros; None if their currencies differ."""
     if one.ranked is None or one.why_not == "other_currency":
         return None
     return one.ranked.earned_micros - one.ranked.cost_micros

@@ -1,4 +1,4 @@
-"""What some funds buy: how long both legs of a callback can talk, and what that costs."""
+"""What funds buy: the maximum talk time of both legs of a callback, and its cost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Simulation(TypedDict):
-    """What funds buy. Leg A begins with its answer, leg B `ring_s` later; costs are those of the longest talk."""
+    """What funds buy. Leg B is answered `ring_s` after leg A; costs are for the maximum talk time."""
 
     tariff: str
     currency: str
@@ -46,7 +46,7 @@ def simulate(
     ring_s: int,
     limit_s: int,
 ) -> Simulation:
-    """The longest talk that `funds_micros` pay for on both legs. Raises InvalidInput when one cannot be dialled."""
+    """The maximum talk time that `funds_micros` pay for. Raises InvalidInput if a number cannot be dialled."""
     a, b = decide(s, tariff, number_a, start_us), decide(s, tariff, number_b, start_us)
     price_a, price_b = a.view.price, b.view.price
     talk_s = joint_longest_s(price_a, 0, ring_s, price_b, funds_micros, limit_s, start_us)
@@ -65,17 +65,19 @@ def simulate(
     steps = [f"leg A: {a.text}", f"leg B: {b.text}"]
     if talk_s:
         steps += [
-            f"the longest talk is {talk_s} s ({_clock(talk_s)})",
-            f"leg A: {leg_a_s} s, from its answer over {ring_s} s until leg B's: {money(leg_a)}",
+            f"maximum talk time: {talk_s} s ({_clock(talk_s)})",
+            f"leg A: {leg_a_s} s, including {ring_s} s before the answer of leg B: {money(leg_a)}",
             f"leg B: {talk_s} s: {money(leg_b)}",
-            f"together {money(leg_a + leg_b)} of {money(funds_micros)}",
-            f"one second more would cost {money(sum(both(talk_s + 1)))}"
+            f"total: {money(leg_a + leg_b)} of {money(funds_micros)}",
+            f"one more second would cost {money(sum(both(talk_s + 1)))}"
             if talk_s < limit_s
-            else f"the limit of {limit_s} s ends it, not the funds",
+            else f"limited to {limit_s} s by --limit, not by funds",
         ]
     else:
         cost = money(sum(both(price_b.shortest_paid_s)))
-        steps.append(f"no talk: {money(funds_micros)} do not pay for the shortest on both legs, {cost}")
+        steps.append(
+            f"no call: {money(funds_micros)} is less than the cost of the shortest call on both legs, {cost}"
+        )
     steps.append(f"leg A alone: {alone_s} s ({_clock(alone_s)}) for {money(alone)}")
     return Simulation(
         tariff=tariff.name,

@@ -1,4 +1,4 @@
-"""`tariff`: a set of rates in one currency."""
+"""`tariff`: sets of rates in one currency."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 
-app = typer.Typer(name="tariff", help="A set of rates in one currency.")
+app = typer.Typer(name="tariff", help="Tariffs: sets of rates in one currency.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The tariff's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Tariff name.")]
 
 
 @app.command()
 def add(
     name: Name,
-    currency: Annotated[str, typer.Option(help="Three letters, like USD.", metavar="CODE")],
+    currency: Annotated[str, typer.Option(help="Currency code, for example USD.", metavar="CODE")],
 ) -> None:
-    """Add a tariff without rates."""
+    """Add an empty tariff."""
     with store() as s:
         s.tariffs.add(name, currency)
     typer.echo(f"tariff {name} added")
@@ -35,10 +35,10 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a tariff and the products rated by it; `rate list` shows its rates."""
+    """Show a tariff and the products that use it. For its rates see `rate list`."""
     with store() as s:
         tariff = next((t for t in s.tariffs.all() if t["name"] == name), None)
         if tariff is None:
-            raise InvalidInput(f"there is no tariff {name!r}: see `stasis-callback tariff list`")
+            raise InvalidInput(f"unknown tariff {name!r}: see `stasis-callback tariff list`")
         products = [p["name"] for p in s.accounts.products() if p["tariff"] == name]
         print_one(tariff | {"products": products}, as_json=as_json)

@@ -1,4 +1,4 @@
-"""`trunk`: the ways into the network, what each costs, and how much it carries."""
+"""`trunk`: trunks to carriers, with tariff, preference and capacity."""
 
 from __future__ import annotations
 
@@ -13,30 +13,41 @@ from stasis_callback.admin.output import print_list, print_one
 if TYPE_CHECKING:
     from stasis_callback.store.rates.trunks import TrunkView
 
-app = typer.Typer(name="trunk", help="The ways into the network, what each costs, and how much it carries.")
+app = typer.Typer(name="trunk", help="Trunks to carriers, with tariff, preference and capacity.")
 
 COLUMNS = ("name", "vendor", "tariff", "enabled", "preference", "calls_limit", "calls_per_s", "routes")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the PJSIP endpoint in Asterisk.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="Trunk name: that of its PJSIP endpoint in Asterisk.")
+]
 Preference = Annotated[
     int | None,
     typer.Option(
-        help="The higher the sooner, before cost: 0 to 100 (50).", metavar="N", parser=whole(0, 100)
+        help="Preference, 0 to 100; higher is tried first, before cost [default: 50].",
+        metavar="N",
+        parser=whole(0, 100),
     ),
 ]
 CallsLimit = Annotated[
-    int | None, typer.Option(help="Calls at once; 0 for no limit.", metavar="N", parser=whole(0, 100_000))
+    int | None,
+    typer.Option(
+        help="Maximum number of simultaneous calls; 0: no limit.", metavar="N", parser=whole(0, 100_000)
+    ),
 ]
 CallsPerS = Annotated[
     int | None,
     typer.Option(
-        "--calls-per-s", help="New calls a second; 0 for no limit.", metavar="N", parser=whole(0, 100_000)
+        "--calls-per-s",
+        help="Maximum number of new calls per second; 0: no limit.",
+        metavar="N",
+        parser=whole(0, 100_000),
     ),
 ]
 Rules = Annotated[
     str | None,
     typer.Option(
-        help="From E.164 digits to what the trunk wants, like s/^/+/; several by ;", metavar="RULES"
+        help="Translation rules from E.164 digits to the trunk's format, for example s/^/+/; separated by ;",
+        metavar="RULES",
     ),
 ]
 
@@ -44,16 +55,16 @@ Rules = Annotated[
 @app.command()
 def add(
     name: Name,
-    vendor: Annotated[str, typer.Option(help="Whose trunk it is.", metavar="NAME")],
+    vendor: Annotated[str, typer.Option(help="Vendor of the trunk.", metavar="NAME")],
     tariff: Annotated[
-        str, typer.Option(help="The tariff we pay by, in the vendor's currency.", metavar="NAME")
+        str, typer.Option(help="Tariff with our costs, in the vendor's currency.", metavar="NAME")
     ],
     preference: Preference = None,
     calls_limit: CallsLimit = None,
     calls_per_s: CallsPerS = None,
     number_rules: Rules = None,
 ) -> None:
-    """Add a trunk. From the first one on, calls go over these trunks and no longer over that of the settings."""
+    """Add a trunk. Once there is one, calls use these trunks instead of the trunk of the settings."""
     with store() as s:
         first = not s.trunks.all()
         s.trunks.add(
@@ -66,14 +77,19 @@ def add(
             number_rules=number_rules,
         )
     typer.echo(
-        f"trunk {name} added" + (": calls go over the trunks listed here from now on" if first else "")
+        f"trunk {name} added"
+        + (
+            ": from now on calls use the trunks in `trunk list`, not the trunk of the settings"
+            if first
+            else ""
+        )
     )
 
 
 @app.command("set")
 def change(
     name: Name,
-    tariff: Annotated[str | None, typer.Option(help="The tariff we pay by.", metavar="NAME")] = None,
+    tariff: Annotated[str | None, typer.Option(help="Tariff with our costs.", metavar="NAME")] = None,
     preference: Preference = None,
     calls_limit: CallsLimit = None,
     calls_per_s: CallsPerS = None,
@@ -94,18 +110,18 @@ def change(
 
 @app.command()
 def enable(name: Name) -> None:
-    """Let a trunk carry calls."""
+    """Enable a trunk, so that it carries calls."""
     with store() as s:
         s.trunks.change(name, enabled=True)
-    typer.echo(f"trunk {name} carries calls")
+    typer.echo(f"trunk {name} is enabled")
 
 
 @app.command()
 def disable(name: Name) -> None:
-    """Let a trunk carry no new calls; those under way go on."""
+    """Disable a trunk: it carries no new calls. Live calls continue."""
     with store() as s:
         s.trunks.change(name, enabled=False)
-    typer.echo(f"trunk {name} carries no new calls")
+    typer.echo(f"trunk {name} is disabled: it carries no new calls")
 
 
 @app.command("list")
@@ -123,5 +139,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 def _record(trunk: TrunkView) -> dict[str, object]:
-    """A trunk as commands show it; `routes` are preferences by prefix."""
+    """The fields that commands show for a trunk; `routes` maps prefixes to preferences."""
     return {name: value for name, value in asdict(trunk).items() if name not in ("id", "tariff_id")}

@@ -1,4 +1,4 @@
-"""`vendor`: who carries calls for us."""
+"""`vendor`: carriers from whom we buy termination."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list
 
-app = typer.Typer(name="vendor", help="Who carries calls for us, over trunks.")
+app = typer.Typer(name="vendor", help="Vendors: carriers from whom we buy termination.")
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The vendor's name.")],
-    currency: Annotated[str, typer.Option(help="What it bills in, like USD.", metavar="CODE")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Vendor name.")],
+    currency: Annotated[str, typer.Option(help="Currency of its invoices, for example USD.", metavar="CODE")],
 ) -> None:
     """Add a vendor."""
     with store() as s:

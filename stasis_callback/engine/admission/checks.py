@@ -1,4 +1,4 @@
-"""What is asked before every call, whatever triggers it: the account, the number, the funds."""
+"""The checks before every call, for all triggers: account, number, funds."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ def account_trouble(account: AccountView, now_us: int) -> AccountTrouble | Liter
 
 
 def login_key(number: str) -> str:
-    """The counter of wrong PINs of whoever answers at `number`."""
+    """The key of the counter of wrong PINs for the called-back `number`."""
     return f"login:{number}"

@@ -59,7 +59,7 @@ class Examination:
     notes: list[str] = field(default_factory=list)
 
     def refuse(self, reason: Refusal, note: str) -> None:
-        """Nothing will be called."""
+        """Refuse the call for this reason."""
         self.reason = reason
         self.notes.append(note)
 
@@ -110,7 +110,7 @@ class Admission:
             self._stores.requests.refuse(request, decision.reason, decision.account_id)
 
     def examine(self, ani: str, dnis: str) -> Examination:
-        """What a call from `ani` on `dnis` would lead to. Changes nothing.
+        """Examine what a call from `ani` to `dnis` would lead to. Changes nothing.
 
         Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `no_associated_number`,
         `no_internal_account`, `locked_out`, `account_blocked`, `account_expired`, `bad_callback_number`,
@@ -119,7 +119,7 @@ class Admission:
         found = Examination()
         access = self._stores.access_numbers.find(dnis)
         if access is None or not access.enabled:
-            found.refuse(Refusal.UNKNOWN_ACCESS_NUMBER, f"{dnis} is not an access number that is switched on")
+            found.refuse(Refusal.UNKNOWN_ACCESS_NUMBER, f"{dnis} is not an enabled access number")
             return found
         found.access = access
         mode = access.options.authentication
@@ -158,9 +158,7 @@ class Admission:
         if account is None:
             found.refuse(Refusal.UNKNOWN_ACCOUNT, f"no account has the id {dnis}")
         elif not account.callback_number:
-            found.refuse(
-                Refusal.NO_ASSOCIATED_NUMBER, f"account {account.number} has no number to be called back on"
-            )
+            found.refuse(Refusal.NO_ASSOCIATED_NUMBER, f"account {account.number} has no number to call back")
         else:
             found.notes.append(f"{dnis} is account {account.number}")
             self._take(found, account, account.callback_number)
@@ -175,7 +173,7 @@ class Admission:
         if payer is None:
             found.refuse(
                 Refusal.NO_INTERNAL_ACCOUNT,
-                f"there is no account {options.internal_account!r} to pay for leg A",
+                f"internal account {options.internal_account!r}, which pays for leg A, does not exist",
             )
             return
         found.notes.append(f"account {payer.number} pays for leg A")
@@ -188,18 +186,20 @@ class Admission:
     def _take(found: Examination, account: AccountView, number: str | None) -> None:
         found.payer = found.subscriber = account
         if number is None:
-            found.refuse(Refusal.BAD_CALLBACK_NUMBER, "that is no number that can be called back")
+            found.refuse(
+                Refusal.BAD_CALLBACK_NUMBER, "this number cannot be called back: it is not a phone number"
+            )
         else:
             found.number = number
 
     @staticmethod
     def _translated(found: Examination, ani: str, options: CallOptions) -> str | None:
         if ani.lower() in WITHHELD:
-            found.refuse(Refusal.NO_ANI, "the caller shows no number")
+            found.refuse(Refusal.NO_ANI, "the caller's number is withheld")
             return None
         cleaned = numbers.clean(ani)
         if cleaned is None or len(cleaned.removeprefix("+")) < 3:
-            found.refuse(Refusal.BAD_ANI, f"{ani!r} is not a telephone number")
+            found.refuse(Refusal.BAD_ANI, f"{ani!r} is not a phone number")
             return None
         translated = numbers.translate(numbers.parse_rules(options.ani_rules), cleaned).removeprefix("+")
         found.notes.append(f"the caller's number {cleaned} is translated to {translated}")
@@ -217,18 +217,18 @@ class Admission:
         if rate is None:
             trouble = trouble or Refusal.DESTINATION_NOT_IN_TARIFF
             notes = {
-                Refusal.OWN_NUMBER: f"{found.number} is an access number itself",
+                Refusal.OWN_NUMBER: f"{found.number} is itself an access number",
                 Refusal.DESTINATION_NOT_IN_TARIFF: f"the tariff of {payer.number} has no rate for {found.number}",
             }
             found.refuse(trouble, notes[trouble])
             return
         found.notes.append(
-            f"leg A to {found.number} costs {payer.number} by the rate of prefix {rate.rate.prefix}"
+            f"leg A to {found.number} is charged to {payer.number} at the rate of prefix {rate.rate.prefix}"
         )
         if least_micros(rate.price, self._clock.now_us()) > self._stores.ledger.available_micros(
             payer.book_id
         ):
             found.refuse(
                 funds_trouble(self._stores, payer.book_id),
-                f"account {payer.number} cannot pay for the first interval of leg A",
+                f"account {payer.number} has insufficient funds for the first interval of leg A",
             )

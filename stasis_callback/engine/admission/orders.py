@@ -29,7 +29,7 @@ from stasis_callback.store.stores import Stores
 log = structlog.get_logger()
 
 THROTTLED = (Refusal.TOO_MANY_REQUESTS, Refusal.LOCKED_OUT)
-"""Reasons that come from a limit: they are logged and not kept, or whoever hammers fills the database."""
+"""Refusals by a rate limit: only logged, not stored, so that an attacker cannot fill the database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Answer:
 
 
 class Orders:
-    """Checks orders and queues the good ones."""
+    """Checks orders (requests with given numbers) and queues the accepted ones."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Orders:
         self._on_decided = on_decided
 
     def admit(self, order: Order) -> Answer:
-        """Refuse an order, or queue its callback."""
+        """Refuse an order, or accept it and queue its callback."""
         request = CallbackRequest(
             order.key, order.trigger, order.number_a, "", order.number_b, order.instance
         )
@@ -249,7 +249,7 @@ class Orders:
 
 
 def log_answer(order: Order, answer: Answer) -> None:
-    """One line about what became of an order."""
+    """Log the result of an order."""
     log.info(
         "request.refused" if answer.reason else "request.accepted",
         **({"reason": answer.reason} if answer.reason else {"call": answer.request_id}),

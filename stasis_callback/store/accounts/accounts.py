@@ -123,7 +123,9 @@ class Accounts:
         product = by_name(Product, name, "product")
         new = by_name(Tariff, tariff, "tariff")
         if product.tariff.currency != new.currency:
-            raise InvalidInput(f"tariff {tariff!r} is in {new.currency}, the product's accounts are not")
+            raise InvalidInput(
+                f"tariff {tariff!r} is in {new.currency}, but the product's accounts have another currency"
+            )
         if not access_code:
             Product.update(tariff=new).where(Product.id == product.id).execute()
             return
@@ -168,16 +170,18 @@ class Accounts:
         """
         kind = kind or ("credit" if credit_limit_micros else "debit")
         if kind not in KINDS:
-            raise InvalidInput(f"{kind!r} is not a kind of account: write one of {', '.join(KINDS)}")
+            raise InvalidInput(f"{kind!r} is not a kind of account: use one of {', '.join(KINDS)}")
         if credit_limit_micros and kind != "credit":
-            raise InvalidInput(f"a {kind} account has no credit limit of its own: leave one of the two out")
+            raise InvalidInput(
+                f"a {kind} account cannot have a credit limit: omit --credit-limit or use --kind credit"
+            )
         self._one_by_one()
         owner = by_name(Customer, customer, "customer")
         bought = by_name(Product, product, "product")
         if owner.currency != bought.tariff.currency:
             raise InvalidInput(
-                f"customer {customer!r} pays in {owner.currency}, product {product!r} is rated in "
-                f"{bought.tariff.currency}: they must agree"
+                f"customer {customer!r} pays in {owner.currency}, but product {product!r} is rated in "
+                f"{bought.tariff.currency}: use the same currency"
             )
         known = (
             Account.get_or_none(Account.number == number)
@@ -232,7 +236,7 @@ class Accounts:
         self._one_by_one()
         account = Account.get_or_none(Account.number == number)
         if account is None:
-            raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
+            raise InvalidInput(f"unknown account {number!r}: see `stasis-callback account list`")
         texts = (
             ("status", checks.status, status),
             ("callback_number", checks.callback_number, callback_number),
@@ -272,7 +276,7 @@ class Accounts:
         if credit_limit_micros is None and daily_cap_micros is None and not no_daily_cap:
             return
         if account.kind == "subordinate":
-            raise InvalidInput("a subordinate account spends its customer's funds: see `customer set`")
+            raise InvalidInput("a subordinate account spends its customer's funds: use `customer set`")
         if credit_limit_micros is not None:
             self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
         if daily_cap_micros is not None or no_daily_cap:
@@ -287,11 +291,13 @@ class Accounts:
         self._one_by_one()
         account = self.named(number)
         if self._has_calls(account.id):
-            raise InvalidInput(f"a call of account {account.number} is under way: close it afterwards")
+            raise InvalidInput(f"account {account.number} has a live call: close the account after the call")
         left = 0 if account.kind == "subordinate" else account.balance_micros
         if left and not write_off:
             amount = format_amount(left, account.currency)
-            raise InvalidInput(f"account {account.number} has {amount} left: pay it out, or --write-off")
+            raise InvalidInput(
+                f"account {account.number} has a balance of {amount}: pay it out, or use --write-off"
+            )
         self.change(account.number, status="closed")  # the account before its book
         if left:
             key = f"close:{account.number}:{self._clock.now_us()}"
@@ -330,7 +336,7 @@ class Accounts:
         """The account with this id or alias. Raises InvalidInput when there is none."""
         account = self.find(number)
         if account is None:
-            raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
+            raise InvalidInput(f"unknown account {number!r}: see `stasis-callback account list`")
         return account
 
     @read
@@ -362,18 +368,20 @@ class Accounts:
     def _same_currency(account: Account, product: str) -> Product:
         new = by_name(Product, product, "product")
         if new.tariff.currency != account.book.currency:
-            raise InvalidInput(f"product {product!r} is rated in {new.tariff.currency}, the account is not")
+            raise InvalidInput(
+                f"product {product!r} is rated in {new.tariff.currency}, but the account has another currency"
+            )
         return new
 
     @staticmethod
     def _free_number(number: str) -> None:
         if not _ACCOUNT_ID.fullmatch(number):
             raise InvalidInput(
-                f"{number!r} is not an account id: use 1 to 64 letters, digits, dots, dashes, underscores or @"
+                f"{number!r} is not a valid account id: use 1 to 64 letters, digits, dots, dashes, underscores or @"
             )
         taken = Account.get_or_none(Account.number == number) or Alias.get_or_none(Alias.number == number)
         if taken:
-            raise InvalidInput(f"{number!r} is an account or an alias already")
+            raise InvalidInput(f"{number!r} is already an account or an alias")
 
     def _set_aliases(self, account_id: int, aliases: Iterable[str]) -> None:
         Alias.delete().where(Alias.account == account_id).execute()
@@ -386,6 +394,6 @@ class Accounts:
         for key, number in speed_dials.items():
             if not _SPEED_KEY.fullmatch(key) or not is_dialable(number):
                 raise InvalidInput(
-                    f"speed dial {key}={number}: write one or two digits, = and 3 to 15 digits"
+                    f"speed dial {key}={number} is invalid: write one or two digits, =, and 3 to 15 digits"
                 )
             SpeedDial.create(account=account_id, key=key, number=number)

@@ -25,13 +25,13 @@ def random_codes(count: int, length: int, alphabet: str, taken: frozenset[str] =
     """`count` different codes, none of them in `taken`. Raises InvalidInput when they could be guessed."""
     letters = "".join(sorted(set(alphabet)))
     if not (2 <= len(letters) <= 64 and letters.isascii() and letters.isalnum()):
-        raise InvalidInput("an alphabet has 2 to 64 letters or digits")
+        raise InvalidInput("invalid alphabet: use 2 to 64 letters or digits")
     if not 1 <= length <= LENGTH_LIMIT:
-        raise InvalidInput(f"codes of {length} characters: write 1 to {LENGTH_LIMIT}")
+        raise InvalidInput(f"invalid code length {length}: write 1 to {LENGTH_LIMIT}")
     if len(letters) ** length < CODES_PER_ONE * (count + len(taken)):
         raise InvalidInput(
-            f"{count} codes of {length} characters can be guessed: make them longer, so that there are "
-            f"{CODES_PER_ONE} times as many as are given out"
+            f"{count} codes of {length} characters are too easy to guess: make them longer, so that there are "
+            f"{CODES_PER_ONE} times as many possible codes as issued ones"
         )
     codes: set[str] = set()
     while len(codes) < count:

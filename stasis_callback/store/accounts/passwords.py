@@ -17,7 +17,9 @@ PASSWORD_LIMIT = 64
 def hash_password(password: str) -> str:
     """The hash to keep; "" for "", which means that the account has no password and matches none."""
     if len(password) > PASSWORD_LIMIT or not (password.isprintable() and password.isascii()):
-        raise InvalidInput(f"a service password has at most {PASSWORD_LIMIT} printable ASCII characters")
+        raise InvalidInput(
+            f"invalid service password: use at most {PASSWORD_LIMIT} printable ASCII characters"
+        )
     return _HASHER.hash(password) if password else ""
 
 

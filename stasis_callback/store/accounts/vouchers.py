@@ -73,10 +73,10 @@ class Vouchers:
         fails there are none.
         """
         if not 1 <= count <= BATCH_LIMIT:
-            raise InvalidInput(f"{count} vouchers: make 1 to {BATCH_LIMIT} at a time")
+            raise InvalidInput(f"invalid number of vouchers ({count}): generate 1 to {BATCH_LIMIT} at a time")
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
-                f"a voucher is worth more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+                f"invalid voucher value: it must be more than 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
             )
         codes = random_codes(count, length, alphabet)
         hashes = []
@@ -110,15 +110,15 @@ class Vouchers:
         now_us = self._database.noted("redeemed") or self._clock.now_us()
         account = Account.get_or_none(Account.number == account_number)
         if account is None or account.status == "closed":
-            raise InvalidInput(f"there is no account {account_number!r} that can take a voucher")
+            raise InvalidInput(f"account {account_number!r} is unknown or closed")
         voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
         if voucher is not None and self._database.noted("redeemed") and voucher.redeemed_by_id == account.id:
             return _view(_select().where(Voucher.id == voucher.id).get())
         if voucher is None or not self._take(voucher, account, now_us):
-            raise InvalidInput("that code is not one of a voucher that can be used")
+            raise InvalidInput("this voucher code is unknown, used, blocked or expired")
         self._database.note("redeemed", now_us)
         if voucher.currency != account.book.currency:
-            raise InvalidInput(f"the voucher is in {voucher.currency}, the account is not")
+            raise InvalidInput(f"the voucher is in {voucher.currency}, but the account has another currency")
         # Paying in is a use: the days after the first and the last one count from now. The account before its book.
         Account.update(
             first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
@@ -142,7 +142,7 @@ class Vouchers:
         """Make the unused vouchers of a batch unusable, or usable again; how many were changed."""
         old, new = ("new", "blocked") if blocked else ("blocked", "new")
         if batch not in {record["batch"] for record in self.batches()}:
-            raise InvalidInput(f"there is no batch {batch!r}: see `stasis-callback voucher list`")
+            raise InvalidInput(f"unknown batch {batch!r}: see `stasis-callback voucher list`")
         some = Voucher.select(Voucher.id).where(Voucher.batch == batch, Voucher.state == old)
         pace, changed = Pace(self._clock), 0
         while rows := self._change(some.limit(ROWS_AT_ONCE), new):
@@ -199,7 +199,7 @@ def _unfinished() -> list[str]:
 
 def _require_new(batch: str) -> None:
     if Voucher.get_or_none(Voucher.batch == batch) is not None:
-        raise InvalidInput(f"batch {batch!r} exists already: give this one another name")
+        raise InvalidInput(f"batch {batch!r} already exists: choose another name")
 
 
 def remove_drafted_vouchers(batch: str) -> int:

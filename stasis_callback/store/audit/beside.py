@@ -1,4 +1,4 @@
-"""What is looked at beside the chains: what is open, what stands in no chain, and tables row by row."""
+"""What is looked at beside the chains: what is open, what is in no chain, and tables row by row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPEN = (
         "SELECT h.leg_id FROM hold h JOIN leg l ON l.id = h.leg_id WHERE h.state = 'open' AND l.state = 'settled'",
     ),
     (
-        "leg {} is not settled though its callback is over",
+        "leg {} is not settled although its callback has ended",
         """SELECT l.id FROM leg l JOIN request r ON r.id = l.request_id
             WHERE l.state <> 'settled' AND r.finished_at_us IS NOT NULL""",
     ),
@@ -33,18 +33,18 @@ _OPEN = (
         "leg {} has an xDR but is not settled",
         "SELECT l.id FROM leg l JOIN xdr x ON x.leg_id = l.id WHERE l.state <> 'settled'",
     ),
-    ("transfer {} stands in no chain", "SELECT id FROM transfer WHERE book_id IS NULL"),
-    ("leg {}: its xDR stands in no chain", "SELECT leg_id FROM xdr WHERE book_id IS NULL"),
+    ("transfer {} is in no chain", "SELECT id FROM transfer WHERE book_id IS NULL"),
+    ("leg {}: its xDR is in no chain", "SELECT leg_id FROM xdr WHERE book_id IS NULL"),
     (
-        "transfer {} stands in the chain of a book of the house",
+        "transfer {} is in the chain of a house book",
         "SELECT t.id FROM book b JOIN transfer t ON t.book_id = b.id WHERE b.house",
     ),
     (
-        "leg {}: its xDR stands in the chain of a book of the house",
+        "leg {}: its xDR is in the chain of a house book",
         "SELECT x.leg_id FROM book b JOIN xdr x ON x.book_id = b.id WHERE b.house",
     ),
     (
-        "{} is a book of the house, and keeps a balance",
+        "{} is a house book but has a balance",
         "SELECT name FROM book WHERE house AND (balance_micros <> 0 OR held_micros <> 0 OR links <> 0)",
     ),
 )
@@ -52,7 +52,7 @@ _OPEN = (
 
 
 def standing(looks: Snapshots) -> Iterator[str]:
-    """What is wrong at this moment with what is open, and what stands in no chain."""
+    """What is wrong at this moment with what is open, and what is in no chain."""
     with looks.look():
         for sentence, select in _OPEN:
             for (name,) in looks.rows(select):
@@ -99,7 +99,7 @@ def _vouchers(looks: Snapshots, after: Key, last: Key) -> Iterator[str]:
         FROM voucher v LEFT JOIN transfer t ON t.key = 'voucher:' || v.id WHERE v.id > ? AND v.id <= ?"""
     for voucher_id, state, owner_id, at_us, paid_in, sealed, *said in looks.rows(select, (after, last)):
         if sealed != seal("", voucher_content(*said)):
-            yield f"voucher {voucher_id} is not what was sealed when it was made"
+            yield f"voucher {voucher_id} does not match its seal"
         if state == "redeemed" and paid_in is None:
             yield f"voucher {voucher_id} is redeemed but was not paid in"
         if state != "redeemed" and (owner_id is not None or at_us is not None):

@@ -154,7 +154,7 @@ class _Part:
             return False
         self._anchor()
         if row.link < due:
-            self.wrong.append(f"{self.book.name}: link {row.link} of its chain is there twice")
+            self.wrong.append(f"{self.book.name}: link {row.link} of its chain exists twice")
             return False
         if row.link > due:
             self._missing(due, row.link - 1)
@@ -175,7 +175,7 @@ class _Part:
 
     def add_transfer(self, row: TransferRow) -> None:
         """Take in a transfer: its seal, and what it makes of the balance."""
-        self._sealed(row, transfers.content(row), f"transfer {row.id} is not what was sealed")
+        self._sealed(row, transfers.content(row), f"transfer {row.id} does not match its seal")
         own = transfers.moved(row, self.book.id)
         if self._noted is not None and row.balance_micros != self._noted + own:
             says, sums = format_amount(row.balance_micros), format_amount(self._noted + own)
@@ -193,7 +193,7 @@ class _Part:
         """Take in a call record."""
         said = xdrs.content(row)
         if said is not None:
-            words = f"leg {row.xdr['leg_id']}: its xDR, the leg or its hold is not what was sealed"
+            words = f"leg {row.xdr['leg_id']}: its xDR, the leg or its hold does not match its seal"
             self._sealed(row, said, words)
         self._before = row.seal
         self.place = self.place._replace(link=row.link, seal=row.seal)
@@ -210,7 +210,7 @@ class _Part:
         if place.link < book.end.link:
             self._missing(place.link + 1, book.end.link)
         elif (place.link, place.seal) != (book.end.link, book.end.seal):
-            self.wrong.append(f"{named}: its chain ends with another link than the book says")
+            self.wrong.append(f"{named}: its chain ends with another link than the book records")
         for mark, how in marks:
             if mark.link > max(place.link, book.end.link):
                 self.wrong.append(

@@ -107,11 +107,9 @@ def marks_of(text: str) -> dict[str, Mark]:
         known = whole = False
         marks = {}
     if not known:
-        raise InvalidInput(
-            "that is no checkpoint: name a file that `stasis-callback ledger checkpoint` wrote"
-        )
+        raise InvalidInput("not a checkpoint: use a file written by `stasis-callback ledger checkpoint`")
     if not whole:
-        raise InvalidInput("that checkpoint is damaged: its digest is not that of what it says")
+        raise InvalidInput("the checkpoint is damaged: its digest does not match its contents")
     return marks
 
 

@@ -43,7 +43,7 @@ def examine(row: TransferRow, book_id: int) -> Iterator[str]:
     """What is wrong with a transfer of this book, but for its seal."""
     yield from _entries(row)
     if row.kind not in _KINDS:
-        yield f"transfer {row.id} is of no known kind: {row.kind}"
+        yield f"transfer {row.id} has an unknown kind: {row.kind}"
         return
     yield from _kind(row, book_id)
     if row.kind == "settle" and row.xdr_id is None:
@@ -63,7 +63,7 @@ def _entries(row: TransferRow) -> Iterator[str]:
         if total:
             yield f"transfer {row.id} sums to {format_amount(total, currency)}, not to 0"
     if row.input_hash != lines_hash(row.kind, _moved(row.lines)):
-        yield f"transfer {row.id}: the hash of what was entered is not that of its entries"
+        yield f"transfer {row.id}: the hash of its content does not match its entries"
 
 
 def _kind(row: TransferRow, book_id: int) -> Iterator[str]:
@@ -76,21 +76,21 @@ def _kind(row: TransferRow, book_id: int) -> Iterator[str]:
             if houses is not None and line.book not in [f"house:{name}:{line.currency}" for name in houses]:
                 yield f"transfer {row.id}: a {row.kind} is booked to {line.book}"
         elif line.book_id != book_id:
-            yield f"transfer {row.id} moves {line.book}, and stands in the chain of another book"
+            yield f"transfer {row.id} moves {line.book} but is in the chain of another book"
 
 
 def _reversal(row: TransferRow) -> Iterator[str]:
     """A reversal is the mirror image of what it takes back."""
     mirrored = sorted((book, -amount) for book, amount in _moved(row.original_lines))
     if row.key != f"reverse:{row.original_id}" or sorted(_moved(row.lines)) != mirrored:
-        yield f"transfer {row.id} does not take back transfer {row.original_id}"
+        yield f"transfer {row.id} does not reverse transfer {row.original_id}"
 
 
 def _voucher(row: TransferRow, book_id: int) -> Iterator[str]:
     """What was paid in is what the voucher is worth, to whoever had it."""
     voucher, named = row.voucher, row.key.replace(":", " ")
     if voucher is None:
-        yield f"{named} was paid in but is not there"
+        yield f"{named} was paid in but does not exist"
         return
     if voucher.state != "redeemed":
         yield f"{named} was paid in but is not redeemed"

@@ -48,13 +48,13 @@ def examine(row: XdrRow, book: BookRow, price_of: PriceOf) -> Iterator[str]:
     xdr, leg, hold = row.xdr, row.leg, row.hold
     named = f"leg {xdr['leg_id']}"
     if leg is None or hold is None:
-        yield f"{named} has an xDR, but {'its hold' if leg else 'the leg'} is not there"
+        yield f"{named} has an xDR, but {'its hold' if leg else 'the leg'} is missing"
         return
     if leg["state"] != "settled":
         yield f"{named} has an xDR but is not settled"
     for column, words in _SAME.items():
         if xdr[column] != leg[column]:
-            yield f"{named}: the xDR stands {words} than the leg"
+            yield f"{named}: the xDR is {words} than the leg"
     if row.account_book_id != book.id:
         yield f"{named}: the xDR is in the chain of {book.name}, its account spends from another book"
     if xdr["currency"] != book.currency:
@@ -78,7 +78,7 @@ def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: Price
         yield f"{named} lasted {lasted_us} microseconds by its times, the xDR says {duration_us}"
     price = price_of(leg["rate_id"], leg["terms_id"])
     if price is None:
-        yield f"{named}: what it was rated by is not there"
+        yield f"{named}: the rate it was charged by is missing"
         return
     seconds = charged_seconds(duration_us) if answered_at_us is not None else 0
     rated, billed = cost_micros(price, seconds, answered_at_us or 0), billed_seconds(price, seconds)

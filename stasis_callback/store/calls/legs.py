@@ -204,10 +204,12 @@ class Calls:
         # Locked, so that it is not taken over before the commit.
         mine = one(_MINE, leg_id, request_id, self._me.incarnation)
         if mine is None:
-            raise NotOurs(f"leg {leg_id}: request {request_id} is not this node's")
+            raise NotOurs(f"leg {leg_id}: request {request_id} does not belong to this node")
         trigger, known_of, hold_state = mine
         if known_of is not None:
-            require(known_of == request_id and hold_state == HoldState.OPEN, f"leg {leg_id} was used before")
+            require(
+                known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
+            )
             return True
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
         insert(
@@ -250,7 +252,7 @@ class Calls:
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
         row = run(_LOCK_LEG, leg_id).fetchone()
-        require(row is not None, f"there is no leg {leg_id}")
+        require(row is not None, f"unknown leg {leg_id}")
         leg = _LockedLeg(*row)
         if leg.state == LegState.SETTLED:
             return _xdr(Xdr.get(Xdr.leg == leg_id))

@@ -88,7 +88,7 @@ class Repairs:
         try:
             return self._database.unit(work)
         except IntegrityError as error:
-            raise InvariantBroken(f"the books refuse it: {words_of(error)}") from error
+            raise InvariantBroken(f"the ledger rejects it: {words_of(error)}") from error
 
     def lock(self, request_id: str) -> None:
         """Within a transaction: let no node work on this request meanwhile."""
@@ -97,7 +97,7 @@ class Repairs:
     @unit
     def reopen(self, leg_id: str) -> None:
         """Let a leg that counts as settled, and has no xDR, be settled after all."""
-        require(not Xdr.select().where(Xdr.leg == leg_id).exists(), f"leg {leg_id} has an xDR: it is settled")
+        require(not Xdr.select().where(Xdr.leg == leg_id).exists(), f"leg {leg_id} already has an xDR")
         Leg.update(state=LegState.DIALING).where(Leg.id == leg_id, Leg.state == LegState.SETTLED).execute()
 
     @unit

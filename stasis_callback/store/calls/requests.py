@@ -415,7 +415,7 @@ class Requests:
         moved = Request.update(state=state, **values).where(
             Request.id == request_id, Request.state == row.state, self._is_mine()
         )
-        require(moved.execute() == 1, f"request {request_id} was moved by another at the same time")
+        require(moved.execute() == 1, f"request {request_id} was changed by another process at the same time")
         note_step(request_id, _STEPS[state], self._clock.now_us())
 
     # --- whose it is -----------------------------------------------------------------------------------------------
@@ -478,7 +478,7 @@ class Requests:
         For whoever ends it, or puts it back, in the same transaction: no call on another Asterisk is ours for longer.
         """
         require(
-            request.state in UNDER_WAY, f"request {request.id} is {request.state}: there is nothing to take"
+            request.state in UNDER_WAY, f"request {request.id} is {request.state} and cannot be taken over"
         )
         as_read = Request.update(incarnation=self._me.incarnation).where(
             Request.id == request.id,
@@ -507,7 +507,7 @@ class Requests:
 
     def _require_mine(self, row: Request) -> None:
         if row.incarnation != self._me.incarnation:
-            raise NotOurs(f"request {row.id} is not ours: another node has taken it over")
+            raise NotOurs(f"request {row.id} does not belong to this node: another node has taken it over")
 
     # --- out -------------------------------------------------------------------------------------------------------
 

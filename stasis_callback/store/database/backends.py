@@ -195,7 +195,7 @@ class Sqlite(Engine):
         """The one writer of this process."""
         turn = self._turn.take()
         if turn is None:
-            raise Busy("others were writing all the time")
+            raise Busy("other processes were writing for too long")
         try:
             yield
         finally:
@@ -238,7 +238,7 @@ class Postgresql(Engine):
             from stasis_callback.store.database.postgres_pool import PostgresPool, is_away, trouble_of
         except ImportError:
             raise CallbackError(
-                "PostgreSQL needs psycopg: install it with `pip install 'stasis-callback[postgres]'`"
+                "PostgreSQL requires psycopg: install it with `pip install 'stasis-callback[postgres]'`"
             ) from None
         self._url = url
         self.peewee = PostgresPool(
@@ -324,5 +324,5 @@ def open_engine(url: str, patience: Patience | None = None) -> Engine:
     if url.startswith("postgresql://"):
         return Postgresql(url, patience)
     raise CallbackError(
-        "the database url cannot be used: write sqlite:///path/to/file.db or postgresql://user@host/name"
+        "invalid database url: write sqlite:///path/to/file.db or postgresql://user@host/name"
     )

@@ -57,7 +57,7 @@ class Database:
         One at a time in a process: the models know one database only, and a transaction on another would not
         hold theirs together.
         """
-        require(bound_database.obj is None, "a database is open in this process already: close it first")
+        require(bound_database.obj is None, "a database is already open in this process: close it first")
         self.url = url
         self._patience = Patience(clock or Clock())
         self._engine = open_engine(url, self._patience)
@@ -171,7 +171,7 @@ class Database:
 
         For what is decided by looking first. All names at once, so that two can never wait for each other.
         """
-        require(self._peewee.in_transaction(), "a lock is for a transaction")
+        require(self._peewee.in_transaction(), "a lock can only be taken within a transaction")
         for name in sorted(names):
             self._engine.lock(name)
 
@@ -232,7 +232,7 @@ class Database:
             return work()
 
     def _require_whole(self) -> None:
-        require(not self._here.failed, "a part of this transaction failed: nothing of it can be kept")
+        require(not self._here.failed, "a part of this transaction has failed: it cannot be committed")
 
     def _begun(self) -> ExitStack:
         """A transaction that has begun; it is committed when the stack is left."""
@@ -270,7 +270,7 @@ class Database:
         except Exception as error:
             if self._here.asking or self._peewee.in_transaction() or self._engine.trouble(error) is None:
                 raise
-            raise StoreUnavailable(f"the database cannot be used now: {words_of(error)}") from error
+            raise StoreUnavailable(f"the database is unavailable: {words_of(error)}") from error
 
 
 class _Store(Protocol):

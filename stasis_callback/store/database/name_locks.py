@@ -127,9 +127,7 @@ class SessionLock(NameLock):
                 self._ask()
         except psycopg.Error as error:
             self.release()
-            raise StoreUnavailable(
-                f"the database cannot be used now: {' '.join(str(error).split())}"
-            ) from error
+            raise StoreUnavailable(f"the database is unavailable: {' '.join(str(error).split())}") from error
         return self._is_ours
 
     def held(self) -> bool:

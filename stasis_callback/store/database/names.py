@@ -18,14 +18,16 @@ def by_name(model: type[Named], name: str, noun: str) -> Named:
     """The row of a table with a column `name`. Raises InvalidInput that says where to look."""
     row = model.get_or_none(model.name == name)  # type: ignore[attr-defined]
     if row is None:
-        raise InvalidInput(f"there is no {noun} {name!r}: see `stasis-callback {noun} list`")
+        raise InvalidInput(f"unknown {noun} {name!r}: see `stasis-callback {noun} list`")
     return row
 
 
 def checked_name(name: str) -> str:
     """A name for people, 1 to 64 printable characters. Raises InvalidInput otherwise."""
     if not (0 < len(name) <= 64 and name.isprintable() and name.strip() == name):
-        raise InvalidInput(f"{name!r} is not a name: use 1 to 64 printable characters, no spaces around them")
+        raise InvalidInput(
+            f"{name!r} is not a valid name: use 1 to 64 printable characters without surrounding spaces"
+        )
     return name
 
 
@@ -33,7 +35,7 @@ def checked_word(name: str, what: str) -> str:
     """A name for Asterisk's configuration files. Raises InvalidInput otherwise."""
     if not _WORD.fullmatch(name):
         raise InvalidInput(
-            f"{name!r} is not the name of {what}: use 1 to 40 letters, digits, dashes, underscores"
+            f"{name!r} is not a valid name of {what}: use 1 to 40 letters, digits, dashes or underscores"
         )
     return name
 
@@ -43,5 +45,5 @@ def is_new(database: Database, model: Any, name: str, noun: str) -> bool:
     again = database.repeated(f"{noun}:{name}")
     taken = model.get_or_none(model.name == name) is not None
     if taken and not again:
-        raise InvalidInput(f"{noun} {name!r} exists already")
+        raise InvalidInput(f"{noun} {name!r} already exists")
     return not taken

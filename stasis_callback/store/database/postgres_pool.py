@@ -100,7 +100,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         if not self._state.closed:
             if reuse_if_open:
                 return False
-            raise OperationalError("this thread has a connection already")
+            raise OperationalError("this thread already has a connection")
         with __exception_wrapper__:
             line = self._take()
         self._state.reset()
@@ -143,7 +143,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         while not self._shut:
             line = self._lending.take(self._make_more)
             if line is None:
-                raise Busy("no connection to the server was to be had")
+                raise Busy("no connection to the server was available")
             if not self._is_dead(line):
                 return line
             self._drop(line)

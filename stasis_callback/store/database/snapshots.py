@@ -45,7 +45,7 @@ class SqliteSnapshots(Snapshots):
             self._connection = sqlite3.connect(sqlite_path(url), timeout=BUSY_TIMEOUT_S, isolation_level=None)
             self._connection.execute("PRAGMA query_only = 1")
         except sqlite3.Error as error:
-            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+            raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
     @contextmanager
     def look(self) -> Iterator[None]:
@@ -57,7 +57,7 @@ class SqliteSnapshots(Snapshots):
             finally:
                 self._connection.execute("ROLLBACK")
         except sqlite3.OperationalError as error:
-            raise StoreUnavailable(f"the database cannot be read now: {error}") from error
+            raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """As they are."""
@@ -85,7 +85,7 @@ class PostgresqlSnapshots(Snapshots):
                 **LINK_OPTIONS,
             )
         except self._unavailable as error:
-            raise StoreUnavailable(f"the database cannot be read now: {_line(error)}") from error
+            raise StoreUnavailable(f"the database cannot be read: {_line(error)}") from error
 
     @contextmanager
     def look(self) -> Iterator[None]:
@@ -95,7 +95,7 @@ class PostgresqlSnapshots(Snapshots):
             yield
             self._connection.execute("ROLLBACK")
         except self._unavailable as error:
-            raise StoreUnavailable(f"the database cannot be read now: {_line(error)}") from error
+            raise StoreUnavailable(f"the database cannot be read: {_line(error)}") from error
         except BaseException:
             self._connection.rollback()
             raise

@@ -36,7 +36,7 @@ class SqlitePool(PooledSqliteDatabase):  # type: ignore[misc]  # the stubs do no
         """Run a statement."""
         transaction = self.top_transaction()
         if transaction is not None and getattr(transaction, "failed", False):
-            raise OperationalError("this transaction has failed: nothing more is done in it")
+            raise OperationalError("this transaction has failed and accepts no further statements")
         try:
             return super().execute_sql(sql, params)
         except DatabaseError:

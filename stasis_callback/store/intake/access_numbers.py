@@ -44,14 +44,16 @@ class AccessNumbers:
     def add(self, number: str, stored: Mapping[str, str]) -> None:
         """Raises InvalidInput when the number is taken or no number, or an option cannot be used."""
         if not is_dialable(number):
-            raise InvalidInput(f"access number {number!r}: write 3 to 15 digits, as the trunk delivers it")
+            raise InvalidInput(
+                f"access number {number!r} is invalid: write 3 to 15 digits, as the trunk delivers it"
+            )
         CallOptions.parse(stored)
         self._database.lock("access_numbers")
         again = self._database.repeated(f"access number:{number}")
         if AccessNumber.get_or_none(AccessNumber.number == number) is not None:
             if again:
                 return
-            raise InvalidInput(f"access number {number} exists already")
+            raise InvalidInput(f"access number {number} already exists")
         AccessNumber.create(
             number=number,
             enabled=True,
@@ -85,9 +87,7 @@ class AccessNumbers:
         """The access number. Raises InvalidInput when there is none."""
         view = self.find(number)
         if view is None:
-            raise InvalidInput(
-                f"there is no access number {number!r}: see `stasis-callback access-number list`"
-            )
+            raise InvalidInput(f"unknown access number {number!r}: see `stasis-callback access-number list`")
         return view
 
     @read

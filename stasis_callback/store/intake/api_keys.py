@@ -49,7 +49,9 @@ class ApiKeys:
         """A new key, which cannot be read again later. Raises InvalidInput."""
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
-            raise InvalidInput(f"scope {''.join(unknown[:1])!r}: write some of {', '.join(SCOPES)}")
+            raise InvalidInput(
+                f"invalid scope {''.join(unknown[:1])!r}: use one or more of {', '.join(SCOPES)}"
+            )
         key = PREFIX + secrets.token_urlsafe(32)
 
         def once() -> None:
@@ -57,9 +59,9 @@ class ApiKeys:
             if known is not None and known.key_hash == _hash(key):
                 return
             if known is not None:
-                raise InvalidInput(f"API key {name!r} exists already, maybe revoked: take another name")
+                raise InvalidInput(f"API key {name!r} already exists or was revoked: choose another name")
             if instance and WebInstance.get_or_none(WebInstance.name == instance) is None:
-                raise InvalidInput(f"there is no web instance {instance!r}: see `stasis-callback web list`")
+                raise InvalidInput(f"unknown web instance {instance!r}: see `stasis-callback web list`")
             ApiKey.create(
                 name=checked_name(name),
                 key_hash=_hash(key),
@@ -75,7 +77,7 @@ class ApiKeys:
     def revoke(self, name: str) -> bool:
         """Make a key useless at once; False when it was so already. Raises InvalidInput when there is none."""
         if ApiKey.get_or_none(ApiKey.name == name) is None:
-            raise InvalidInput(f"there is no API key {name!r}: see `stasis-callback api-key list`")
+            raise InvalidInput(f"unknown API key {name!r}: see `stasis-callback api-key list`")
         changed = (
             ApiKey.update(revoked_at_us=self._clock.now_us())
             .where(ApiKey.name == name, ApiKey.revoked_at_us.is_null())

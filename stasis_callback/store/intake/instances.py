@@ -95,7 +95,7 @@ class Instances(Generic[C]):
         key = ApiKey.get_or_none(ApiKey.instance == name, ApiKey.revoked_at_us.is_null())
         if key is not None:
             raise InvalidInput(
-                f"API key {key.name!r} is for {name}: `stasis-callback api-key revoke {key.name}` first"
+                f"API key {key.name!r} is for {name}: first run `stasis-callback api-key revoke {key.name}`"
             )
         self._model.delete().where(self._model.id == row.id).execute()
 
@@ -125,7 +125,7 @@ class Instances(Generic[C]):
 
     def _unknown(self, name: str) -> str:
         noun = self._kind.noun
-        return f"there is no {noun} instance {name!r}: see `stasis-callback {noun} list`"
+        return f"unknown {noun} instance {name!r}: see `stasis-callback {noun} list`"
 
     def _view(self, row: WebInstance | EmailInstance) -> InstanceView[C]:
         return InstanceView(row.name, bool(row.enabled), json.loads(row.options), self._kind)

@@ -132,7 +132,7 @@ class EmailSenders:
 def _account(number: str) -> Account:
     account = Account.get_or_none(Account.number == number)
     if account is None:
-        raise InvalidInput(f"there is no account {number!r}: see `stasis-callback account list`")
+        raise InvalidInput(f"unknown account {number!r}: see `stasis-callback account list`")
     return account
 
 
@@ -146,7 +146,7 @@ def _bare(address: str) -> str:
         and address.isprintable()
         and " " not in address
     ):
-        raise InvalidInput(f"{address[:80]!r} is not an e-mail address: write it like ann@example.com")
+        raise InvalidInput(f"{address[:80]!r} is not an e-mail address: write, for example, ann@example.com")
     return address.strip().lower()
 
 

@@ -121,7 +121,7 @@ def hidden_number(number: str) -> tuple[str, str]:
 
 def number_hash(salt: str, number: str) -> str:
     """The hash that stands for a number in a seal."""
-    require(salt != "", "a number is hidden behind a salt")
+    require(salt != "", "a number must be hashed with a salt")
     return hashlib.sha256(f"{salt}{number}".encode()).hexdigest()
 
 

@@ -107,7 +107,7 @@ class Ledger:
         hold = one(_OPEN_HOLD, leg_id)
         require(hold is not None, f"leg {leg_id} has no hold")
         held_micros, state, book_id = hold
-        require(state == HoldState.OPEN, f"the hold of leg {leg_id} is closed: it cannot change")
+        require(state == HoldState.OPEN, f"the hold of leg {leg_id} is closed and cannot be changed")
         if amount_micros == held_micros:
             return True
         if not self._reserve(book_id, amount_micros - held_micros):
@@ -155,9 +155,12 @@ class Ledger:
             lines[self._house("overrun", currency)] = -overrun
         key, now_us = f"settle:{leg_id}", self._clock.now_us()
         if hold.state == HoldState.POSTED:
-            require(self._posted(key, "settle", lines), f"leg {leg_id}: its hold was posted, its charge not")
+            require(
+                self._posted(key, "settle", lines),
+                f"leg {leg_id}: its hold is closed but its charge was not posted",
+            )
         else:
-            require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was closed before")
+            require(hold.state == HoldState.OPEN, f"the hold of leg {leg_id} was already closed")
             self._write(hold.chain, key, "settle", "", lines, now_us)
         self._close(hold, HoldState.POSTED, now_us, settlement, record)
         return settlement
@@ -203,14 +206,16 @@ class Ledger:
     ) -> bool:
         """Add money to a book; False when this key has done so already. Raises InvalidInput for nothing or less."""
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
-            raise InvalidInput(f"a top-up must be more than 0, at most {format_amount(AMOUNT_LIMIT_MICROS)}")
+            raise InvalidInput(
+                f"invalid top-up: the amount must be more than 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+            )
         return self._pay_in("cash", book_id, amount_micros, f"topup:{key}", "topup", note, operator)
 
     def voucher(self, book_id: int, amount_micros: int, voucher_id: int, about: Sequence[object]) -> None:
         """Add a voucher's money to a book: once for each voucher. `about` says which it was, and who had it."""
         key = f"voucher:{voucher_id}"
         done = self._pay_in("vouchers", book_id, amount_micros, key, "voucher", "", "", about)
-        require(done, f"voucher {voucher_id} was paid in before")
+        require(done, f"voucher {voucher_id} was already paid in")
 
     def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
         """Put a balance right by an amount of either sign; False when this key has done so already.
@@ -219,10 +224,10 @@ class Ledger:
         """
         if not 0 < abs(amount_micros) <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
-                f"an adjustment must not be 0, and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+                f"invalid adjustment: the amount must not be 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
             )
         if not reason.strip():
-            raise InvalidInput("an adjustment needs a reason: somebody will ask for it")
+            raise InvalidInput("the reason is empty: write why this adjustment is made")
         return self._pay_in(
             "adjustments", book_id, amount_micros, f"adjust:{key}", "adjustment", reason, operator
         )
@@ -235,20 +240,20 @@ class Ledger:
         taken that are not there any more.
         """
         if not reason.strip():
-            raise InvalidInput("a reversal needs a reason: somebody will ask for it")
+            raise InvalidInput("the reason is empty: write why this transfer is reversed")
         self._database.lock(f"reversal:{transfer_id}")
         original = Transfer.get_or_none(Transfer.id == transfer_id)
         if original is None:
-            raise InvalidInput(f"there is no posting {transfer_id}: see `stasis-callback ledger entries`")
+            raise InvalidInput(f"unknown transfer {transfer_id}: see `stasis-callback ledger entries`")
         if original.reverses_id is not None:
-            raise InvalidInput(f"posting {transfer_id} is a reversal itself: make an adjustment instead")
+            raise InvalidInput(f"transfer {transfer_id} is itself a reversal: make an adjustment instead")
         key = f"reverse:{transfer_id}"
         again = self._database.repeated(key)
         before = Transfer.get_or_none(Transfer.reverses == transfer_id)
         if before is not None and again:
             return int(before.id)
         if before is not None:
-            raise InvalidInput(f"posting {transfer_id} was reversed before")
+            raise InvalidInput(f"transfer {transfer_id} was already reversed")
         rows = Entry.select().where(Entry.transfer == transfer_id)
         lines = {row.book_id: -row.amount_micros for row in rows}
         chain = self._chain(original.book_id)
@@ -300,13 +305,15 @@ class Ledger:
             .execute()
         )
         if not changed:
-            raise InvalidInput("the account has used more than that credit limit: it must be topped up first")
+            raise InvalidInput("the account has already used more than this credit limit: top it up first")
 
     @unit
     def set_daily_cap(self, book_id: int, cap_micros: int | None) -> None:
         """Let no more be spent in a day (UTC) from the next hold on; None for no cap."""
         if cap_micros is not None and not 0 <= cap_micros <= AMOUNT_LIMIT_MICROS:
-            raise InvalidInput(f"a daily cap must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+            raise InvalidInput(
+                f"invalid daily cap: the amount must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}"
+            )
         Book.update(daily_cap_micros=cap_micros).where(Book.id == book_id).execute()
 
     def _house(self, purpose: str, currency: str) -> int:
@@ -349,7 +356,7 @@ class Ledger:
         before = Transfer.get_or_none(Transfer.key == key)
         if before is not None:
             same = before.input_hash == chains.lines_hash(kind, lines.items())
-            require(same, f"transfer {key} was posted before with other amounts")
+            require(same, f"transfer {key} was already posted with other amounts")
         return before is not None
 
     @staticmethod
@@ -396,7 +403,9 @@ class Ledger:
             possible &= free + amount_micros >= 0
         moved = Book.update(balance_micros=Book.balance_micros + amount_micros).where(possible).execute()
         if not moved and not Book.get_by_id(book_id).house:
-            raise InvalidInput("the account has not so much left: some is held for calls, or was spent")
+            raise InvalidInput(
+                "insufficient funds: part of the balance is held for live calls or already spent"
+            )
 
 
 @cache
@@ -407,7 +416,9 @@ def _insertion(entries: int) -> str:
 
 def _check_credit_limit(micros: int) -> None:
     if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
-        raise InvalidInput(f"a credit limit must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+        raise InvalidInput(
+            f"invalid credit limit: the amount must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}"
+        )
 
 
 def _book(name: str, currency: str, *, house: bool, credit_limit_micros: int = 0) -> Book:

@@ -94,7 +94,7 @@ class Nodes:
         name, now_us = self.me.name, self._clock.now_us()
         if not self._lock.take():
             raise NodeAlive(
-                f"a node named {name} runs already: stop it first, or give this one a name of its own "
+                f"a node named {name} is already running: stop it first, or give this node another name "
                 "(`node` in the settings)"
             )
         incarnation = new_incarnation()
@@ -158,7 +158,7 @@ class Nodes:
         for node in self.all():
             if node.name == name:
                 return node
-        raise InvalidInput(f"there is no node {name!r}: see `stasis-callback node list`")
+        raise InvalidInput(f"unknown node {name!r}: see `stasis-callback node list`")
 
     @read
     def last_seen_us(self, name: str) -> int:
@@ -194,7 +194,7 @@ class Nodes:
         calls = _calls_by_node().get(name, 0)
         if calls:
             raise InvalidInput(
-                f"node {name} has {calls} call(s) under way: start it again, or "
+                f"node {name} has {calls} live call(s): restart it, or run "
                 f"`stasis-callback node take-over {name}`"
             )
         if Node.delete().where(Node.name == name).execute():

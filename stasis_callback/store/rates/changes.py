@@ -118,7 +118,9 @@ def _known_at(tariff: Tariff, rates: Sequence[NewRate], now_us: int) -> dict[str
     for new in rates:
         wanted.setdefault(max(new.from_us or 0, now_us), set()).add(new.rate.prefix)
     if len(wanted) > TIMES_LIMIT:
-        raise InvalidInput(f"{len(wanted)} different times: at most {TIMES_LIMIT} in one import")
+        raise InvalidInput(
+            f"too many different start times ({len(wanted)}): at most {TIMES_LIMIT} are allowed in one import"
+        )
     known: dict[str, NewRate] = {}
     for at_us, prefixes in wanted.items():
         rows = in_force(tariff.id, at_us, tariff.revision).where(~RateRow.discontinued)
@@ -159,7 +161,9 @@ def _restored(versions: list[_Version], number: int, now_us: int) -> Iterator[Ch
 def _check(rates: Sequence[NewRate], now_us: int) -> None:
     (prefix, times), *_ = Counter(new.rate.prefix for new in rates).most_common(1) or [("", 0)]
     if times > 1:
-        raise InvalidInput(f"prefix {prefix} stands twice: each prefix can have one rate")
+        raise InvalidInput(f"prefix {prefix} is given twice: each prefix can have only one rate")
     past = next((new.rate.prefix for new in rates if new.from_us is not None and new.from_us < now_us), "")
     if past:
-        raise InvalidInput(f"prefix {past} is to begin in the past: leave its time out for now")
+        raise InvalidInput(
+            f"the rate for prefix {past} starts in the past: omit its time to start it with the next call"
+        )

@@ -232,7 +232,7 @@ class Tariffs:
     def _changing(self, name: str, kind: str, note: str) -> Iterator[TariffChange]:
         """A tariff that nobody else changes until the block is left."""
         if len(note) > NOTE_LIMIT:
-            raise InvalidInput(f"a note has at most {NOTE_LIMIT} characters")
+            raise InvalidInput(f"the note is too long: write at most {NOTE_LIMIT} characters")
         tariff_id = self.named(name).id
         with drafting(
             self._database,

@@ -179,7 +179,7 @@ class Trunks:
         """Let a trunk carry calls to a prefix, or change the preference it has there. Raises InvalidInput."""
         if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_LIMIT):
             raise InvalidInput(
-                f"{prefix!r} is not a prefix: write 1 to {PREFIX_LIMIT} digits, without + or 00"
+                f"{prefix!r} is not a prefix: write 1 to {PREFIX_LIMIT} digits without + or 00"
             )
         row = by_name(Trunk, trunk, "trunk")
         value = row.preference if preference is None else _checked_preference(preference)
@@ -201,20 +201,22 @@ def _cost_tariff(vendor: str, tariff: str) -> Tariff:
     row, currency = by_name(Tariff, tariff, "tariff"), by_name(Vendor, vendor, "vendor").currency
     if row.currency != currency:
         raise InvalidInput(
-            f"vendor {vendor!r} bills in {currency}, tariff {tariff!r} is in {row.currency}: make one in {currency}"
+            f"vendor {vendor!r} bills in {currency}, tariff {tariff!r} is in {row.currency}: use one in {currency}"
         )
     return row
 
 
 def _checked_preference(preference: int) -> int:
     if not 0 <= preference <= PREFERENCE_LIMIT:
-        raise InvalidInput(f"preference {preference}: write 0 to {PREFERENCE_LIMIT}, the higher the sooner")
+        raise InvalidInput(f"preference {preference} is invalid: write 0 to {PREFERENCE_LIMIT}")
     return preference
 
 
 def _checked_limit(count: int) -> int | None:
     if not 0 <= count <= CALLS_LIMIT:
-        raise InvalidInput(f"{count} calls: write 1 to {CALLS_LIMIT}, or 0 for no limit")
+        raise InvalidInput(
+            f"a limit of {count} calls is invalid: write 1 to {CALLS_LIMIT}, or 0 for no limit"
+        )
     return count or None
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` looks at, a module for each part of an installation."""
+"""The health checks of `doctor`, one module for each part of an installation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. A warning does not stop calls; a problem does, or puts money or secrets at risk."""
+    """The result of one check. A problem stops calls or puts money or secrets at risk; a warning does not."""
 
     level: Literal["ok", "warning", "problem"]
     what: str

@@ -1,4 +1,4 @@
-"""Asterisk: its version, modules and trunks, whether the service is connected, and whose clock is wrong."""
+"""Checks of Asterisk: version, modules, trunks, clock, and whether the service is connected."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
     from stasis_callback.settings import Settings
 
-# The first releases without the known ARI security holes and deadlocks, by release series.
+# First release without the known ARI vulnerabilities and deadlocks, by release series.
 ADVISED = {20: (20, 20, 1), 22: (22, 10, 1), 23: (23, 4, 1)}
 OLDEST_SERIES = 20
 
-# Modules without which a callback fails, some of them in silence; all of them are in asterisk-conf/modules.conf.
+# Without these modules callbacks fail, in some cases silently. All are in asterisk-conf/modules.conf.
 NEEDED_MODULES = {
-    "app_stasis.so": "hands missed calls over",
+    "app_stasis.so": "passes missed calls to the service",
     "bridge_simple.so": "connects two legs",
-    "cel_custom.so": "writes the billing journal",
+    "cel_custom.so": "writes the CEL journal",
     "chan_pjsip.so": "carries the calls",
     "format_pcm.so": "plays prompts",
-    "func_timeout.so": "ends a call when its funds are used up",
+    "func_timeout.so": "ends calls when their funds are used up",
     "res_ari_applications.so": "filters events",
     "res_ari_bridges.so": "connects two legs",
     "res_ari_channels.so": "places calls",
     "res_ari_events.so": "reports what happens",
     "res_ari_playbacks.so": "plays prompts",
-    "res_rtp_asterisk.so": "carries speech",
+    "res_rtp_asterisk.so": "carries audio",
     "res_stasis_playback.so": "plays prompts",
 }
 UNWANTED_MODULES = {
     "app_system.so": "runs programs from the dialplan",
     "func_shell.so": "runs programs from the dialplan",
-    "bridge_native_rtp.so": "takes the keys a subscriber presses away from ordinary bridges",
+    "bridge_native_rtp.so": "prevents DTMF detection in bridges",
 }
 CLOCKS_LIMIT_S = 2.0
-"""Clocks of service and Asterisk that are further apart have been set, or are not kept in step."""
+"""A larger difference between the clocks of service and Asterisk means that they are not synchronized."""
 
 
 def asterisk_findings(config: Settings, trunks: Collection[str]) -> Iterator[Finding]:
-    """What is wrong with Asterisk, or with the way to it; `trunks` are those in use."""
+    """The checks of Asterisk and of the connection to it; `trunks` are those in use."""
     from stasis_callback.ari.errors import AriError
 
     try:
@@ -57,22 +57,20 @@ def asterisk_findings(config: Settings, trunks: Collection[str]) -> Iterator[Fin
             yield _clocks(client)
             yield _application(client)
     except InvalidInput as error:
-        yield Finding("problem", str(error), "see [ari] in the settings")
+        yield Finding("problem", str(error), "check [ari] in the settings")
     except AriError as error:
         if error.status == 401:
-            advice = "user and password must be the same in [ari] and in Asterisk's local/ari.conf"
+            advice = "set the same user and password in [ari] and in Asterisk's local/ari.conf"
         else:
-            advice = "is Asterisk running, with http.conf and ari.conf of asterisk-conf, and is ari.url its address?"
+            advice = "check that Asterisk runs with http.conf and ari.conf of asterisk-conf; check ari.url"
         yield Finding("problem", f"Asterisk at {config.ari.url}: {error}", advice)
 
 
 def version_finding(text: str) -> Finding:
-    """Whether this release of Asterisk is one to rely on."""
+    """Whether this release of Asterisk is recommended."""
     numbers = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     if numbers is None:
-        return Finding(
-            "warning", f"Asterisk {text!r}: this version is not known", "22.10.1 or newer is advised"
-        )
+        return Finding("warning", f"unknown Asterisk version {text!r}", "22.10.1 or newer is recommended")
     found = tuple(int(part or 0) for part in numbers.groups())
     if found[0] < OLDEST_SERIES:
         return Finding("problem", f"Asterisk {text} is too old", "install 22.10.1 or newer")
@@ -80,7 +78,9 @@ def version_finding(text: str) -> Finding:
     if found < advised:
         wanted = ".".join(map(str, advised))
         return Finding(
-            "warning", f"Asterisk {text} has known holes and deadlocks", f"install {wanted} or newer"
+            "warning",
+            f"Asterisk {text} has known vulnerabilities and deadlocks",
+            f"install {wanted} or newer",
         )
     return Finding("ok", f"Asterisk {text} answers")
 
@@ -95,9 +95,9 @@ def _modules(client: AriClient) -> Iterator[Finding]:
         )
     for name, harm in UNWANTED_MODULES.items():
         if client.module_running(name):
-            yield Finding("warning", f"module {name} is running: it {harm}", "do not load it in modules.conf")
+            yield Finding("warning", f"module {name} is running: it {harm}", "remove it from modules.conf")
     if not missing:
-        yield Finding("ok", f"all {len(NEEDED_MODULES)} modules that callbacks need are running")
+        yield Finding("ok", f"all {len(NEEDED_MODULES)} required modules are running")
 
 
 def _trunk(client: AriClient, trunk: str) -> Finding:
@@ -107,31 +107,31 @@ def _trunk(client: AriClient, trunk: str) -> Finding:
     try:
         reply = client.rest.send("GET", "asterisk", "config", "dynamic", "res_pjsip", "endpoint", trunk)
     except AriUnavailable:
-        return Finding("warning", f"whether there is a PJSIP endpoint {trunk} could not be seen")
+        return Finding("warning", f"could not check whether PJSIP endpoint {trunk} exists")
     if not reply.ok or not isinstance(reply.body, list):
         return Finding(
-            "problem", f"there is no PJSIP endpoint {trunk}", "make it in Asterisk's local/pjsip.conf"
+            "problem", f"PJSIP endpoint {trunk} does not exist", "create it in Asterisk's local/pjsip.conf"
         )
     if {"attribute": "direct_media", "value": "false"} not in reply.body:
         return Finding(
             "problem",
-            f"PJSIP endpoint {trunk} lets speech go around Asterisk: the keys pressed would be lost",
-            "make it from the template (carrier) of pjsip.conf, or set direct_media = no",
+            f"PJSIP endpoint {trunk} has direct_media: audio bypasses Asterisk and DTMF digits are lost",
+            "create it from the template (carrier) of pjsip.conf, or set direct_media = no",
         )
-    return Finding("ok", f"PJSIP endpoint {trunk} is there")
+    return Finding("ok", f"PJSIP endpoint {trunk} exists")
 
 
 def _clocks(client: AriClient) -> Finding:
     if not client.time.measure():
-        return Finding("warning", "Asterisk does not say what time it is")
+        return Finding("warning", "could not read Asterisk's clock")
     apart_s = (client.time.now_us() - Clock().now_us()) / US_PER_S
     if abs(apart_s) > CLOCKS_LIMIT_S:
         return Finding(
             "problem",
-            f"Asterisk's clock is {abs(apart_s):.1f} s {'ahead of' if apart_s > 0 else 'behind'} ours",
-            "have both machines' clocks kept in step (chrony, systemd-timesyncd): calls are charged by them",
+            f"Asterisk's clock is {abs(apart_s):.1f} s {'ahead of' if apart_s > 0 else 'behind'} this machine's",
+            "synchronize the clocks of both machines (chrony, systemd-timesyncd): call charges depend on them",
         )
-    return Finding("ok", "Asterisk's clock and ours agree")
+    return Finding("ok", "Asterisk's clock agrees with the clock of this machine")
 
 
 def _application(client: AriClient) -> Finding:

@@ -1,4 +1,4 @@
-"""The database: whether it can be read and written, what the ledger says, and what is in doubt."""
+"""Checks of the database: access, migrations, ledger, doubtful call records, e-mail instances, nodes."""
 
 from __future__ import annotations
 
@@ -19,47 +19,49 @@ if TYPE_CHECKING:
 
 SILENT_LIMIT_S = 30
 DOUBT_S = 86_400
-"""So far back is looked for call records that are in doubt."""
+"""Doubtful call records are searched for this far back, in seconds."""
 
 
 @dataclass
 class Known:
-    """What the database says for the other checks; where it cannot be read, what the settings say."""
+    """What the other checks need to know from the database, or from the settings if it cannot be read."""
 
     languages: set[str]
     trunks: list[str]
     last_answered: tuple[str, int, int] | None = None
-    """The last leg of this node that was answered and has ended: its id, when it was dialled, when it ended."""
+    """The last answered and ended leg of this node: its id, dialled at, ended at (in microseconds)."""
 
 
 def database_findings(config: Settings) -> Generator[Finding, None, Known]:
-    """What is wrong with it; returns what is known from it."""
+    """The checks of the database; returns what the other checks need."""
     known = Known({CallOptions().languages}, [config.asterisk.trunk])
     if (folder := config.database.folder) and (
         trouble := disk_trouble(folder, config.database.free_limit_mb)
     ):
         yield Finding(
-            "problem", trouble, "make room: without it no callback can be accepted and no call charged"
+            "problem", trouble, "free disk space: without it no callback can be accepted and no call charged"
         )
     name, file = shown_url(config.database.url), database_file(config.database.url)
     if file and not file.is_file():
-        yield Finding("problem", f"there is no database {file}", "run `stasis-callback db upgrade`")
+        yield Finding("problem", f"database {file} does not exist", "run `stasis-callback db upgrade`")
         return known
     try:
         with open_database(config.database.url) as s:
             if s.database.pending_migrations():
-                yield Finding("problem", f"{name} is not up to date", "run `stasis-callback db upgrade`")
+                yield Finding(
+                    "problem", f"database {name} is not up to date", "run `stasis-callback db upgrade`"
+                )
                 return known
             _learn(s, config, known)
             yield from _of_stores(config, s)
             wrong = _ledger(s)
     except CallbackError as error:
-        yield Finding("problem", str(error), "see [database] in the settings")
+        yield Finding("problem", str(error), "check [database] in the settings")
         return known
     for sentence in wrong:
         yield Finding("problem", f"ledger: {sentence}", "stop the service and keep a copy of the database")
     if not wrong:
-        yield Finding("ok", f"database {name}: up to date, every sum of the ledger agrees")
+        yield Finding("ok", f"database {name}: up to date, the ledger is consistent")
     return known
 
 
@@ -84,8 +86,8 @@ def _of_stores(config: Settings, s: Stores) -> Iterator[Finding]:
     if reason := why_not_writable(s.database):
         yield Finding(
             "problem",
-            f"the database can be read, not written: {reason}",
-            "no callback can be accepted and no call charged until it can",
+            f"the database is read-only: {reason}",
+            "make it writable: until then no callback can be accepted and no call charged",
         )
     yield from _email(config, s)
     yield from _nodes(s)
@@ -93,21 +95,23 @@ def _of_stores(config: Settings, s: Stores) -> Iterator[Finding]:
     if estimated:
         yield Finding(
             "warning",
-            f"{estimated} call record(s) of the last day are estimated: nobody saw how the leg ended",
-            "did Asterisk die, or can the journal not be read? See xdr list",
+            f"{estimated} call record(s) of the last day are estimated: the end of the leg was not recorded",
+            "see `stasis-callback xdr list`; check whether Asterisk crashed and whether the CEL journal can be read",
         )
     if suspect:
         yield Finding(
             "warning",
-            f"{suspect} call record(s) of the last day were charged while a clock was being set",
-            "have the machine's clock kept in step, not set (chrony, systemd-timesyncd)",
+            f"{suspect} call record(s) of the last day were charged while a clock was stepped",
+            "slew the machine's clock instead of stepping it (chrony, systemd-timesyncd)",
         )
     if not any(number.enabled for number in s.access_numbers.all()):
-        yield Finding("warning", "no access number is enabled", "see `stasis-callback access-number add`")
+        yield Finding(
+            "warning", "no access number is enabled", "add one with `stasis-callback access-number add`"
+        )
 
 
 def _email(config: Settings, s: Stores) -> Iterator[Finding]:
-    """What lets strangers in by mail, or mails wait for ever."""
+    """E-mail settings that admit forged senders, or that leave mails unprocessed."""
     email = config.email
     instances = [view for view in s.email_instances.all() if view.enabled]
     for view in instances:
@@ -115,13 +119,13 @@ def _email(config: Settings, s: Stores) -> Iterator[Finding]:
         if policy == "none":
             yield Finding(
                 "warning",
-                f"e-mail instance {view.name}: anybody can write in anybody's name",
-                f"stasis-callback email set {view.name} --set policy=authenticated",
+                f"e-mail instance {view.name}: senders can be forged (policy=none)",
+                f"run `stasis-callback email set {view.name} --set policy=authenticated`",
             )
         if policy == "authenticated" and not email.authserv_id:
             yield Finding(
                 "problem",
-                f"e-mail instance {view.name}: no mail is believed without the name of your mail server",
+                f"e-mail instance {view.name} refuses every mail: the name of your mail server is not set",
                 "set email.authserv_id",
             )
     if not email.enabled:
@@ -129,40 +133,42 @@ def _email(config: Settings, s: Stores) -> Iterator[Finding]:
     if email.listener != "off" and email.host not in LOOPBACK:
         yield Finding(
             "warning",
-            f"whoever reaches {email.host}:{email.port} can write Authentication-Results of their own",
-            "set email.host to 127.0.0.1, or let a firewall admit your mail server only",
+            f"anyone who can connect to {email.host}:{email.port} can forge Authentication-Results",
+            "set email.host to 127.0.0.1, or use a firewall to admit only your mail server",
         )
     if email.imap_host and not email.imap_tls and email.imap_host not in LOOPBACK:
-        yield Finding("problem", "the password of the mailbox travels in clear", "set email.imap_tls to true")
+        yield Finding(
+            "problem", "the password of the mailbox is sent in clear text", "set email.imap_tls to true"
+        )
     if email.imap_host and email.imap_address not in [view.name for view in instances]:
         yield Finding(
             "problem",
-            f"the mailbox is for {email.imap_address!r}, which is no enabled e-mail instance",
+            f"the mailbox is for {email.imap_address!r}, which is not an enabled e-mail instance",
             "set email.imap_address, see `stasis-callback email list`",
         )
 
 
 def _nodes(s: Stores) -> Iterator[Finding]:
-    """Calls that nobody looks after, and nodes that do nothing."""
+    """Dead nodes with live calls, nodes that do not respond, and drained nodes."""
     for node in s.nodes.all():
         silent_s = (Clock().now_us() - node.seen_at_us) // US_PER_S
         if node.calls and not node.alive:
             yield Finding(
                 "problem",
-                f"node {node.name} is {node.state} and has {node.calls} call(s) under way",
-                f"start it again, or `stasis-callback node take-over {node.name} --reason TEXT`",
+                f"node {node.name} is {node.state} and has {node.calls} live call(s)",
+                f"restart it, or run `stasis-callback node take-over {node.name} --reason TEXT`",
             )
         elif node.alive and silent_s > SILENT_LIMIT_S:
             yield Finding(
                 "problem",
-                f"node {node.name} runs but gives no sign of life for {silent_s} s",
-                "is its process frozen, or cut off from the database?",
+                f"node {node.name} is running but has not been seen for {silent_s} s",
+                "check whether its process is frozen or cannot reach the database",
             )
         elif node.state == "draining":
             yield Finding(
                 "warning",
-                f"node {node.name} begins no callbacks: it was drained",
-                f"stasis-callback node resume {node.name}",
+                f"node {node.name} is drained and starts no callbacks",
+                f"run `stasis-callback node resume {node.name}` when it may start callbacks again",
             )
 
 

@@ -1,4 +1,4 @@
-"""This machine: the settings file, the billing journal and its disk, the prompts."""
+"""Checks of this machine: the settings file, the CEL journal and its disk, the prompts."""
 
 from __future__ import annotations
 
@@ -19,37 +19,35 @@ if TYPE_CHECKING:
 
 SOUND_FOLDERS = (Path("/usr/share/asterisk/sounds"), Path("/var/lib/asterisk/sounds"))
 WRITTEN_S = 10
-"""Asterisk writes the journal a moment after a leg has ended."""
+"""Time allowed for Asterisk to write the journal after a leg has ended, in seconds."""
 BEFORE_US = 60 * US_PER_S
-"""How long before a leg was noted its journal lines may be searched: clocks are never quite equal."""
+"""Journal lines are searched from this long before the leg was stored, because clocks differ slightly."""
 
 
 def settings_finding(config: Settings) -> Finding:
-    """Whether there is a password, and who can read it."""
+    """Whether an ARI password is set and the settings file is private."""
     from stasis_callback.settings import find_config
 
     path = find_config(invocation.config)
     if not config.ari.password.get_secret_value():
-        return Finding(
-            "problem", "there is no ARI password", "set ari.password, or run `stasis-callback init`"
-        )
+        return Finding("problem", "no ARI password is set", "set ari.password, or run `stasis-callback init`")
     if path is None:
-        return Finding("ok", "no settings file: the environment and the defaults count")
+        return Finding("ok", "no settings file: the environment and the defaults apply")
     if path.stat().st_mode & 0o007:
-        return Finding("problem", f"everybody can read the password in {path}", f"chmod 600 {path}")
-    return Finding("ok", f"settings of {path}")
+        return Finding("problem", f"all users can read the password in {path}", f"run `chmod 600 {path}`")
+    return Finding("ok", f"settings file {path}")
 
 
 def journal_findings(config: Settings, last_answered: tuple[str, int, int] | None) -> Iterator[Finding]:
-    """Whether the journal can be read, and has what it should have: the last leg that was answered here."""
+    """Whether the CEL journal can be read and contains the last leg that was answered here."""
     from stasis_callback.ari.cel import CelJournal, JournalUnreadable
 
     path = config.asterisk.cel_path
     if trouble := _folder_trouble(path, config.database.free_limit_mb):
-        yield Finding("problem", trouble, "Asterisk could not write down when calls end")
+        yield Finding("problem", trouble, "free disk space: without it Asterisk cannot record when calls end")
     if not path.exists() and os.access(path.parent, os.R_OK | os.X_OK) and last_answered is None:
         yield Finding(
-            "warning", f"there is no billing journal {path} yet", "Asterisk makes it at the first call"
+            "warning", f"the CEL journal {path} does not exist yet", "Asterisk creates it at the first call"
         )
         return
     try:
@@ -57,30 +55,30 @@ def journal_findings(config: Settings, last_answered: tuple[str, int, int] | Non
     except JournalUnreadable as error:
         yield Finding(
             "problem",
-            f"{error}: after a crash, calls could not be charged",
+            f"{error}: after a crash, calls could not be charged exactly",
             "compare asterisk.cel_path with cel_custom.conf, and let this user read the file",
         )
         return
     if missing:
         yield Finding(
             "problem",
-            f"the billing journal {path} does not have {missing}: after a crash, calls could not be charged",
-            "does Asterisk write it? See cel.conf and cel_custom.conf, and compare asterisk.cel_path",
+            f"the CEL journal {path} does not contain {missing}: after a crash, calls could not be charged exactly",
+            "check that Asterisk writes it (cel.conf, cel_custom.conf) and that asterisk.cel_path is correct",
         )
     else:
-        yield Finding("ok", f"billing journal {path} can be read")
+        yield Finding("ok", f"CEL journal {path} can be read")
 
 
 def _missing(journal: CelJournal, path: Path, last_answered: tuple[str, int, int] | None) -> str:
-    """What the journal should have and has not, in words. Raises JournalUnreadable."""
+    """The leg that is missing in the journal, in words, or "". Raises JournalUnreadable."""
     leg_id, dialed_at_us, ended_at_us = last_answered or ("", Clock().now_us(), Clock().now_us())
     found = journal.records([leg_id], not_before_us=dialed_at_us - BEFORE_US)
     just_ended = Clock().now_us() < ended_at_us + WRITTEN_S * US_PER_S
-    # One that was begun after the call, or was deleted, says nothing about it.
+    # A journal that was started after the call, or was deleted, proves nothing.
     says_nothing = path.exists() and path.stat().st_size > 0 and not found.reaches_back
     if leg_id in found or just_ended or says_nothing:
         return ""
-    return f"the leg {leg_id}, which ended at {iso(ended_at_us)}"
+    return f"leg {leg_id}, which ended at {iso(ended_at_us)}"
 
 
 def _folder_trouble(path: Path, limit_mb: int) -> str:
@@ -92,12 +90,12 @@ def _is_local(config: Settings) -> bool:
 
 
 def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
-    """Whether Asterisk has the prompts in these languages."""
+    """Whether Asterisk's sounds contain the prompts in these languages."""
     from stasis_callback.resources import sounds_dir
 
     folders = [folder for folder in SOUND_FOLDERS if folder.is_dir()]
     if not _is_local(config) or not folders:
-        return Finding("warning", "whether Asterisk has the prompts cannot be seen from this machine")
+        return Finding("warning", "cannot check from this machine whether Asterisk has the prompts")
     missing = [
         name
         for name in sorted(languages)
@@ -108,6 +106,6 @@ def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
         return Finding(
             "problem",
             f"Asterisk has no prompts in {', '.join(missing)}",
-            f"ln -s {sounds_dir() / missing[0]} {where}",
+            f"run `ln -s {sounds_dir() / missing[0]} {where}`",
         )
     return Finding("ok", f"prompts in {', '.join(sorted(languages))}")

@@ -1,4 +1,4 @@
-"""The running service: what it says about itself."""
+"""The check of the running service, through its /readyz."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S1
 
 
 def service_findings(config: Settings) -> Iterator[Finding]:
-    """What `/readyz` says, where this node has a web server."""
+    """The answer of `/readyz`, if this node has a web server."""
     web = config.web
     if not web.enabled or not web.port:
         return
@@ -28,7 +28,7 @@ def service_findings(config: Settings) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"the service does not answer at {where} within {PATIENCE_S:.0f} s",
-            "is its process frozen? Restart it: live calls go on",
+            "its process may be frozen: restart it; live calls continue",
         )
     except (OSError, http.client.HTTPException) as error:
         reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
@@ -40,10 +40,10 @@ def service_findings(config: Settings) -> Iterator[Finding]:
             yield Finding("ok", f"the service at {where} is ready")
         elif status == 503:
             for line in text.splitlines():
-                yield Finding("problem", f"the service says: {line}", "its log says more")
+                yield Finding("problem", f"the service reports: {line}", "see its log")
         else:
             yield Finding(
-                "problem", f"what answers at {where} is not the service (status {status})", "see web.port"
+                "problem", f"another program answers at {where} (status {status})", "check web.port"
             )
 
 
@@ -51,7 +51,7 @@ def _readyz(web: WebSettings) -> tuple[int, str]:
     host = _EVERYWHERE.get(web.host, web.host)
     connection: http.client.HTTPConnection
     if web.tls_certificate:
-        # Not who it is, which its own certificate need not say of this address: only whether it is well.
+        # A health check, not authentication: the certificate need not be valid for this address.
         context = ssl._create_unverified_context()  # noqa: S323
         connection = http.client.HTTPSConnection(host, web.port, timeout=PATIENCE_S, context=context)
     else:
