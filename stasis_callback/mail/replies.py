@@ -7,6 +7,7 @@ import smtplib
 import structlog
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.backoff import BackOff
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.replies import ReplyView
 from stasis_callback.store.stores import Stores
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 IDLE_S = 1.0
 BATCH = 20
 TIMEOUT_S = 10.0
-FIRST_RETRY_S, LONGEST_RETRY_S, ATTEMPTS = 10.0, 1800.0, 10
+AGAIN = BackOff(first_s=10.0, longest_s=1800.0, attempts=10)
 """10 s, 20 s ... half an hour: given up after some two hours; an old answer is worth nothing."""
 
 
@@ -50,7 +51,6 @@ class ReplySender:
         return len(due)
 
     def _send(self, reply: ReplyView) -> None:
-        final = reply.attempts >= ATTEMPTS
         try:
             with smtplib.SMTP(
                 self._settings.smtp_host, self._settings.smtp_port, timeout=TIMEOUT_S
@@ -59,20 +59,19 @@ class ReplySender:
                 server.sendmail("", [reply.recipient], reply.content.encode("ascii"))
         except smtplib.SMTPRecipientsRefused as refused:
             code = next(iter(refused.recipients.values()))[0]
-            self._failed(reply, f"status {code}", final or code >= 500)
+            self._failed(reply, f"status {code}", code >= 500)
         except smtplib.SMTPResponseException as error:
-            self._failed(reply, f"status {error.smtp_code}", final or error.smtp_code >= 500)
+            self._failed(reply, f"status {error.smtp_code}", error.smtp_code >= 500)
         except (OSError, smtplib.SMTPException) as error:
-            self._failed(reply, type(error).__name__, final)
+            self._failed(reply, type(error).__name__, for_good=False)
         else:
             self._stores.replies.close(reply.id, "sent")
             log.info("mail.answered", reply=reply.id)
 
-    def _failed(self, reply: ReplyView, error: str, final: bool) -> None:
-        log.warning("mail.answer_not_taken", reply=reply.id, error=error, given_up=final)
-        if final:
+    def _failed(self, reply: ReplyView, error: str, for_good: bool) -> None:
+        pause_s = None if for_good else AGAIN.pause_s(reply.attempts)
+        if pause_s is None:
             self._stores.replies.close(reply.id, "failed")
         else:
-            self._stores.replies.retry(
-                reply.id, min(FIRST_RETRY_S * 2 ** (reply.attempts - 1), LONGEST_RETRY_S)
-            )
+            self._stores.replies.retry(reply.id, pause_s)
+        log.warning("mail.answer_not_taken", reply=reply.id, error=error, given_up=pause_s is None)

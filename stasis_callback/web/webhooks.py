@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from stasis_callback.clock import US_PER_S, Clock, iso
+from stasis_callback.core.backoff import BackOff
 from stasis_callback.store.calls.steps import EventView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import callback_body
@@ -34,7 +35,7 @@ SENDERS, OF_ONE_RECEIVER = 16, 4
 """Deliveries at once: in all, and to one receiver that takes them."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Between two deliveries to a receiver that fails: 1 s, 2 s, 4 s ... a minute."""
-FIRST_RETRY_S, LONGEST_RETRY_S, ATTEMPTS = 5.0, 3600.0, 14
+AGAIN = BackOff(first_s=5.0, longest_s=3600.0, attempts=14)
 """The same step again: 5 s, 10 s, 20 s ... an hour; given up after some six hours."""
 GRACE_S = 2.0
 OLDEST_S = 6 * 3600
@@ -163,11 +164,12 @@ class Webhooks:
         if not error:
             self._stores.events.close(event, "sent")
             return
-        final = event.attempts + 1 >= ATTEMPTS
-        if final:
+        pause_s = AGAIN.pause_s(event.attempts + 1)
+        final = pause_s is None
+        if pause_s is None:
             self._stores.events.close(event, "failed")
         else:
-            self._stores.events.retry(event, min(FIRST_RETRY_S * 2**event.attempts, LONGEST_RETRY_S))
+            self._stores.events.retry(event, pause_s)
         log.warning("webhook.not_taken", call=event.request_id, step=event.step, error=error, given_up=final)
 
     def _judge(self, receiver: Receiver, error: str) -> None:

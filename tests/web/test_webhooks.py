@@ -23,10 +23,8 @@ from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.webhooks import (
-    ATTEMPTS,
-    FIRST_RETRY_S,
+    AGAIN,
     LONGEST_PAUSE_S,
-    LONGEST_RETRY_S,
     OF_ONE_RECEIVER,
     OLDEST_S,
     Webhooks,
@@ -162,11 +160,11 @@ def test_a_receiver_that_is_gone_is_given_up_in_the_end(site: Site) -> None:
     site.usual(webhook_url="http://127.0.0.1:1/nobody")
     with capture_logs() as log:
         site.send()
-        for tries in range(1, ATTEMPTS + 1):
+        for tries in range(1, AGAIN.attempts + 1):
             until(lambda tries=tries: len(not_taken(log)) == tries)
-            site.shop.clock.passes(min(FIRST_RETRY_S * 2 ** (tries - 1), LONGEST_RETRY_S))
+            site.shop.clock.passes(AGAIN.pause_s(tries) or 0)
         until(lambda: site.stores.events.undelivered() == 0)
-    assert [line["given_up"] for line in not_taken(log)] == [False] * (ATTEMPTS - 1) + [True]
+    assert [line["given_up"] for line in not_taken(log)] == [False] * (AGAIN.attempts - 1) + [True]
 
 
 def test_what_waits_behind_a_receiver_that_fails_for_hours_is_given_up_untried(site: Site) -> None:

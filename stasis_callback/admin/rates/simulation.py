@@ -53,6 +53,7 @@ def simulate(
     if talk_s < price_b.shortest_paid_s:
         talk_s = 0  # leg B would not be dialled
     leg_a_s = ring_s + talk_s if talk_s else 0
+    money = partial(format_amount, currency=tariff.currency)
 
     def both(seconds: int) -> tuple[int, int]:
         leg_a = cost_micros(price_a, ring_s + seconds, start_us)
@@ -61,7 +62,6 @@ def simulate(
     leg_a, leg_b = both(talk_s) if talk_s else (0, 0)
     alone_s = max(longest_s(lambda t: cost_micros(price_a, t, start_us), funds_micros, limit_s), 0)
     alone = cost_micros(price_a, alone_s, start_us)
-    money = partial(format_amount, currency=tariff.currency)
     steps = [f"leg A: {a.text}", f"leg B: {b.text}"]
     if talk_s:
         steps += [
@@ -75,9 +75,7 @@ def simulate(
         ]
     else:
         cost = money(sum(both(price_b.shortest_paid_s)))
-        steps.append(
-            f"no call: {money(funds_micros)} is less than the cost of the shortest call on both legs, {cost}"
-        )
+        steps.append(f"no call: {money(funds_micros)} is less than {cost}, the cost of the shortest call")
     steps.append(f"leg A alone: {alone_s} s ({_clock(alone_s)}) for {money(alone)}")
     return Simulation(
         tariff=tariff.name,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import NotRequired, TypedDict, Unpack
+from dataclasses import replace
+from typing import Unpack
 
 from peewee import SQL, Expression, ModelSelect
 
@@ -14,7 +13,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
-from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
+from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import LIVE, UNDER_WAY, LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
@@ -23,6 +22,10 @@ from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
 from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import Leg, Request
+from stasis_callback.store.calls.wishes import CALLS_OF, too_much
+from stasis_callback.store.calls.wishes import Accepted as Accepted
+from stasis_callback.store.calls.wishes import Wish as Wish
+from stasis_callback.store.calls.wishes import new_request_id as new_request_id
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import ACTIVE, Identity
 from stasis_callback.store.database.statements import changed, every, insert, one, run, run_many
@@ -54,17 +57,6 @@ _RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?
 _TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing', 'talking')"
 _CLAIMED_HERE = f"""{SELECT_REQUEST} WHERE state IN ('dialing', 'talking')
     AND (claimed_by = ? OR incarnation = ?)"""
-_LIVE = "state IN ('queued', 'dialing', 'talking')"
-_ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
-    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_LIVE}),
-    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {_LIVE}),
-    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
-            AND state <> 'refused' AND state <> ?),
-    EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
-            AND state <> 'refused' AND state <> ?),
-    (SELECT COUNT(*) FROM request WHERE state = 'queued')"""
-_CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
-    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {_LIVE})"""
 
 _STEPS = {
     RequestState.TALKING: Step.FIRST_ANSWERED,
@@ -73,34 +65,6 @@ _STEPS = {
     RequestState.CANCELLED: Step.CANCELLED,
 }
 """What it means to whoever asked that a request moves on to a state."""
-
-
-class Wish(TypedDict):
-    """What a callback is to be. `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a
-    hosted web callback); `request_id` is the id that it gets.
-    """
-
-    account_id: int
-    subscriber_id: int | None
-    leg_a_number: str
-    stored_options: dict[str, str]
-    queue_limit: int
-    request_id: NotRequired[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """What became of a wish for a callback."""
-
-    reason: Objection
-    """Why it was refused; "" when it was accepted."""
-    begun: RequestView | None = None
-    """It, when it is claimed already: for the dialler to begin at once."""
-
-
-def new_request_id() -> str:
-    """An id that no request has."""
-    return secrets.token_hex(8)
 
 
 class Requests:
@@ -149,7 +113,7 @@ class Requests:
                     return Accepted(Refusal.REPEATED)
                 mine = view.state is RequestState.DIALING and view.incarnation == self._me.incarnation
                 return Accepted("", view if begin and mine else None)
-            reason = _too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
+            reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
             if reason:
                 return Accepted(reason)
             if begin and values["due_at_us"] == now_us and self._node_state() == ACTIVE:
@@ -289,7 +253,7 @@ class Requests:
     def log_in(self, request_id: str, subscriber_id: int) -> bool:
         """Note who logged in with a PIN; False when as many calls of this account are under way as it may have."""
         self._database.lock(f"subscriber:{subscriber_id}")
-        at_once, live = one(_CALLS_OF, subscriber_id, subscriber_id, request_id)
+        at_once, live = one(CALLS_OF, subscriber_id, subscriber_id, request_id)
         if live >= at_once:
             return False
         Request.update(subscriber=subscriber_id).where(Request.id == request_id).execute()
@@ -576,27 +540,3 @@ def _note(request: RequestView, step: Step, at_us: int) -> None:
     """Note a step, where somebody is told of it."""
     if request.triggered_by == "web":
         note_step(request.id, step, at_us)
-
-
-def _too_much(
-    request: CallbackRequest,
-    leg_a_number: str,
-    subscriber_id: int | None,
-    window_start_us: int,
-    queue_limit: int,
-) -> Objection:
-    """Why there are enough callbacks already; "" when one more is welcome."""
-    # Who took back what was asked for on a form asks again for something better.
-    free = (RequestState.REFUSED if request.trigger in MISSED_CALL else RequestState.CANCELLED).value
-    again = request.destination, window_start_us, free
-    at_once, number_live, live, number_repeated, subscriber_repeated, queued = one(
-        _ENOUGH,
-        *(subscriber_id, leg_a_number, subscriber_id),
-        *(leg_a_number, *again),
-        *(subscriber_id, *again),
-    )
-    if number_live or (at_once is not None and live >= at_once):
-        return Refusal.IN_PROGRESS
-    if number_repeated or (at_once == 1 and subscriber_repeated):
-        return Refusal.REPEATED
-    return Refusal.QUEUE_FULL if queued >= queue_limit else ""

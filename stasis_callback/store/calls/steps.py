@@ -16,6 +16,7 @@ from peewee import ModelSelect
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.progress import Step
 from stasis_callback.store.calls.tables import RequestEvent
+from stasis_callback.store.database import outbox
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.statements import run
@@ -102,36 +103,28 @@ class Events:
         return [_view(row) for request_id in callbacks[:limit] if (row := self._take_first(request_id))]
 
     def _due(self, instance: str) -> ModelSelect[RequestEvent]:
-        return RequestEvent.select().where(
-            RequestEvent.delivery == "due",
-            RequestEvent.instance == instance,
-            RequestEvent.due_at_us <= self._clock.now_us(),
-        )
+        return outbox.due(RequestEvent, self._clock.now_us()).where(RequestEvent.instance == instance)
 
     def _take_first(self, request_id: str) -> RequestEvent | None:
         """The first step of a callback that is not told, for a minute; None when its time has not come."""
         now_us = self._clock.now_us()
-        first: RequestEvent | None = _waiting_of(request_id).order_by(RequestEvent.id).first()
+        waits = outbox.waiting(RequestEvent).where(RequestEvent.request == request_id)
+        first: RequestEvent | None = waits.order_by(RequestEvent.id).first()
         if first is None:
             return None
         if first.due_at_us > now_us:  # a later step was noted meanwhile
             _postpone(request_id, first.due_at_us)
             return None
         lease_us = now_us + LEASE_S * US_PER_S
-        taken = RequestEvent.update(attempts=first.attempts + 1, due_at_us=lease_us).where(
-            RequestEvent.id == first.id,
-            RequestEvent.delivery == "due",
-            RequestEvent.due_at_us == first.due_at_us,
-        )
-        if not taken.execute():
-            return None  # another process was faster
+        if not outbox.claim(first, lease_us):
+            return None
         _postpone(request_id, lease_us)
         return first
 
     @unit
     def close(self, event: EventView, delivery: str) -> None:
         """It is `sent`, `failed` for good, or `unwanted`; what comes after it in its callback is due now."""
-        RequestEvent.update(delivery=delivery).where(RequestEvent.id == event.id).execute()
+        outbox.close(RequestEvent, RequestEvent.id == event.id, delivery)
         _postpone(event.request_id, self._clock.now_us())
 
     @unit
@@ -148,24 +141,17 @@ class Events:
 
     @unit
     def _close_all(self, ids: Sequence[int], delivery: str) -> int:
-        waits = RequestEvent.id.in_(ids) & (RequestEvent.delivery == "due")
-        return int(RequestEvent.update(delivery=delivery).where(waits).execute())
+        return outbox.close(RequestEvent, RequestEvent.id.in_(ids), delivery)
 
     @read
     def undelivered(self) -> int:
         """How many wait for their delivery."""
-        return int(RequestEvent.select().where(RequestEvent.delivery == "due").count())
-
-
-def _waiting_of(request_id: str) -> ModelSelect[RequestEvent]:
-    return RequestEvent.select().where(RequestEvent.request == request_id, RequestEvent.delivery == "due")
+        return int(outbox.waiting(RequestEvent).count())
 
 
 def _postpone(request_id: str, due_at_us: int) -> None:
     """Let all that wait of a callback be due at a time."""
-    RequestEvent.update(due_at_us=due_at_us).where(
-        RequestEvent.request == request_id, RequestEvent.delivery == "due"
-    ).execute()
+    outbox.postpone(RequestEvent, RequestEvent.request == request_id, due_at_us)
 
 
 def _view(row: RequestEvent) -> EventView:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from peewee import ModelSelect
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.store.database import outbox
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.intake.tables import EmailReply
 
@@ -53,35 +54,28 @@ class Replies:
         return self._claim(limit) if some else []
 
     def _due(self) -> ModelSelect[EmailReply]:
-        due = EmailReply.due_at_us <= self._clock.now_us()
-        return EmailReply.select().where(EmailReply.delivery == "due", due)
+        return outbox.due(EmailReply, self._clock.now_us())
 
     @unit
     def _claim(self, limit: int) -> list[ReplyView]:
-        now_us = self._clock.now_us()
-        lease_us, known = self._database.noted("claimed") or (now_us + LEASE_S * US_PER_S, [])
-        ours = EmailReply.id.in_(known) & (EmailReply.delivery == "due") & (EmailReply.due_at_us == lease_us)
-        taken = list(EmailReply.select().where(ours).order_by(EmailReply.id)) if known else []
-        rows = list(
-            self._database.taking(self._due().order_by(EmailReply.due_at_us).limit(limit - len(taken)))
-        )
-        self._database.note("claimed", (lease_us, [*known, *(row.id for row in rows)]))
-        for row in rows:
-            row.attempts += 1
-            values = {"attempts": row.attempts, "due_at_us": lease_us}
-            EmailReply.update(values).where(EmailReply.id == row.id).execute()
-        return [ReplyView(row.id, row.recipient, row.content, row.attempts) for row in (*taken, *rows)]
+        lease_us = self._clock.now_us() + LEASE_S * US_PER_S
+        rows = list(self._due().order_by(EmailReply.due_at_us, EmailReply.id).limit(limit))
+        return [
+            ReplyView(row.id, row.recipient, row.content, row.attempts + 1)
+            for row in rows
+            if outbox.claim(row, lease_us)
+        ]
 
     @unit
     def close(self, reply_id: int, delivery: str) -> None:
         """It is `sent`, or `failed` for good; its text is forgotten."""
-        EmailReply.update(delivery=delivery, content="").where(EmailReply.id == reply_id).execute()
+        outbox.close(EmailReply, EmailReply.id == reply_id, delivery, content="")
 
     @unit
     def retry(self, reply_id: int, after_s: float) -> None:
         """It could not be sent: again later."""
         due_at_us = self._clock.now_us() + int(after_s * US_PER_S)
-        EmailReply.update(due_at_us=due_at_us).where(EmailReply.id == reply_id).execute()
+        outbox.postpone(EmailReply, EmailReply.id == reply_id, due_at_us)
 
     @unit
     def forget_old(self) -> None:

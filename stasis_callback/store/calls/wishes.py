@@ -1,0 +1,78 @@
+"""What a callback is to be when it is asked for, and whether there are enough already."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import NotRequired, TypedDict
+
+from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
+from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Objection, Refusal
+from stasis_callback.store.calls.request_view import RequestView
+from stasis_callback.store.database.statements import one
+
+_LIVE = "state IN ('queued', 'dialing', 'talking')"
+_ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
+    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_LIVE}),
+    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {_LIVE}),
+    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
+            AND state <> 'refused' AND state <> ?),
+    EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
+            AND state <> 'refused' AND state <> ?),
+    (SELECT COUNT(*) FROM request WHERE state = 'queued')"""
+CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
+    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {_LIVE})"""
+"""How many callbacks an account may have at a time, and how many it has beside one."""
+
+
+class Wish(TypedDict):
+    """What a callback is to be. `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a
+    hosted web callback); `request_id` is the id that it gets.
+    """
+
+    account_id: int
+    subscriber_id: int | None
+    leg_a_number: str
+    stored_options: dict[str, str]
+    queue_limit: int
+    request_id: NotRequired[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What became of a wish for a callback."""
+
+    reason: Objection
+    """Why it was refused; "" when it was accepted."""
+    begun: RequestView | None = None
+    """It, when it is claimed already: for the dialler to begin at once."""
+
+
+def new_request_id() -> str:
+    """An id that no request has."""
+    return secrets.token_hex(8)
+
+
+def too_much(
+    request: CallbackRequest,
+    leg_a_number: str,
+    subscriber_id: int | None,
+    window_start_us: int,
+    queue_limit: int,
+) -> Objection:
+    """Why there are enough callbacks already; "" when one more is welcome."""
+    # Who took back what was asked for on a form asks again for something better.
+    free = (RequestState.REFUSED if request.trigger in MISSED_CALL else RequestState.CANCELLED).value
+    again = request.destination, window_start_us, free
+    at_once, number_live, live, number_repeated, subscriber_repeated, queued = one(
+        _ENOUGH,
+        *(subscriber_id, leg_a_number, subscriber_id),
+        *(leg_a_number, *again),
+        *(subscriber_id, *again),
+    )
+    if number_live or (at_once is not None and live >= at_once):
+        return Refusal.IN_PROGRESS
+    if number_repeated or (at_once == 1 and subscriber_repeated):
+        return Refusal.REPEATED
+    return Refusal.QUEUE_FULL if queued >= queue_limit else ""

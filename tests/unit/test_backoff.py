@@ -1,0 +1,14 @@
+"""Pauses between attempts."""
+
+from __future__ import annotations
+
+import pytest
+
+from stasis_callback.core.backoff import BackOff
+
+
+@pytest.mark.parametrize(
+    ("attempts", "pause_s"), [(1, 5.0), (2, 10.0), (3, 20.0), (4, 30.0), (5, None), (9, None)]
+)
+def test_pauses_double_up_to_the_longest_until_it_is_given_up(attempts: int, pause_s: float | None) -> None:
+    assert BackOff(first_s=5.0, longest_s=30.0, attempts=5).pause_s(attempts) == pause_s
