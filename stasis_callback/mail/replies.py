@@ -22,7 +22,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S, ATTEMPTS = 10.0, 1800.0, 10
 
 
 class ReplySender:
-    """The thread that sends."""
+    """The thread that sends replies."""
 
     def __init__(self, settings: EmailSettings, stores: Stores, clock: Clock) -> None:
         self._settings = settings
@@ -30,7 +30,7 @@ class ReplySender:
         self.worker = Worker("mail-replies", self._work, clock)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self.worker.start()
 
     def stop(self) -> None:
@@ -43,7 +43,7 @@ class ReplySender:
                 worker.pause(IDLE_S)
 
     def send_due(self) -> int:
-        """Send what is due; how many were tried."""
+        """Send the due replies. Returns the number of attempts."""
         due = self._stores.replies.claim_due(BATCH)
         for reply in due:
             self._send(reply)

@@ -75,9 +75,7 @@ def simulate(
         ]
     else:
         cost = money(sum(both(price_b.shortest_paid_s)))
-        steps.append(
-            f"no call: {money(funds_micros)} is less than the cost of the shortest call on both legs, {cost}"
-        )
+        steps.append(f"no call: {money(funds_micros)} do not cover the shortest one on both legs, {cost}")
     steps.append(f"leg A alone: {alone_s} s ({_clock(alone_s)}) for {money(alone)}")
     return Simulation(
         tariff=tariff.name,
