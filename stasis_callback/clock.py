@@ -43,7 +43,7 @@ class Clock:
         return threading.RLock()
 
     def start_thread(self, work: Callable[[], None], name: str) -> None:
-        """Run `work` in a thread of its own. RuntimeError when the machine has no thread left."""
+        """Run `work` in a new thread. Raises RuntimeError if no more threads can be started."""
         threading.Thread(target=work, name=name, daemon=True).start()
 
 

@@ -12,6 +12,6 @@ _CRASH_AT = os.environ.get("STASIS_CALLBACK_CRASH_AT", "")
 
 
 def crashpoint(name: str) -> None:
-    """Die here when the environment says so."""
+    """Kill the process here if the environment variable names this point."""
     if _CRASH_AT and name == _CRASH_AT:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,8 +1,8 @@
 """Logging: one event name and its ids per line, for people or as JSON. Numbers are masked where they are logged.
 
-Logging never stops work. A line is written at once where there is room for it; where there is none (the reader of
-the pipe is stopped or gone, the disk is full) it waits, up to a limit, for a thread that tries again. What is over
-the limit is dropped, counted, and said once writing works again.
+Logging never blocks. A line is written immediately if possible; otherwise (the reader of the pipe is stopped or gone,
+the disk is full) it is buffered, up to a limit, for a thread that retries. Lines above the limit are dropped and
+counted; their number is logged once writing works again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ log = structlog.get_logger()
 
 WAITING_LIMIT_BYTES = 1 << 20
 AGAIN_S = 0.2
-"""So often what waits is tried again."""
+"""Interval of retries for buffered lines, in seconds."""
 AT_EXIT_S = 2.0
-"""So long the end of the process waits for lines that are not written yet."""
+"""Maximum wait for buffered lines at the end of the process, in seconds."""
 
 
 class Outlet:
-    """Where lines go: a descriptor that may be full, slow, or closed at the other end. `write` waits for nobody.
+    """Writes lines to a descriptor that may be full, slow, or closed at the other end. `write` never blocks.
 
     One thread writes at a time, and only as much as there is room for (a pipe that polls as writable takes PIPE_BUF
     bytes without waiting). Lines that find another one waiting, or being written, queue behind it.
@@ -59,7 +59,7 @@ class Outlet:
         self.worker = Worker("log", self._work, clock)
 
     def write(self, line: str) -> None:
-        """Take a line, with its end; at once, whatever the other side does, and whatever the line is."""
+        """Accept a line including its line end, without blocking."""
         data = line.encode(errors="backslashreplace")
         with self._lock:
             at_once = not self._writing and not self._waiting
@@ -73,11 +73,11 @@ class Outlet:
             self.worker.wake()
 
     def drain(self, timeout_s: float) -> bool:
-        """Write what waits; False when the other side did not take it within `timeout_s`."""
+        """Write the buffered lines; False if that was not possible within `timeout_s`."""
         return wait_until(self._drained, timeout_s=timeout_s)
 
     def _queue(self, data: bytes) -> None:
-        # Once something was dropped, all is until nothing waits any more: one gap, not a line here and there.
+        # After a dropped line, all lines are dropped until the buffer is empty: one gap instead of scattered losses.
         if self._gap or self._waiting_bytes + len(data) > WAITING_LIMIT_BYTES:
             self._gap += 1
             self.dropped += 1
@@ -86,8 +86,8 @@ class Outlet:
             self._waiting_bytes += len(data)
 
     def _wrote(self, data: bytes) -> bool:
-        """Write as much as there is room for, the rest is the next to be written; whether there was no rest."""
-        with suppress(OSError):  # no reader (EPIPE), no space (ENOSPC): it is tried again
+        """Write as much as possible and keep the rest. Returns whether everything was written."""
+        with suppress(OSError):  # no reader (EPIPE), no space (ENOSPC): retried
             while data and self._room.poll(0):
                 data = data[os.write(self._descriptor, data[: select.PIPE_BUF]) :]
         with self._lock:
@@ -98,7 +98,7 @@ class Outlet:
         return not data
 
     def _drained(self) -> bool:
-        """Write what waits, as far as there is room; whether nothing is left, neither a line nor a gap to tell of."""
+        """Write buffered lines as far as possible. Returns whether neither lines nor an unreported gap remain."""
         while True:
             with self._lock:
                 if self._writing:
@@ -121,7 +121,7 @@ class Outlet:
 
 
 class _Lines:
-    """What structlog hands a rendered line to, whatever its level."""
+    """The logger that gets rendered lines of any level from structlog."""
 
     def __init__(self, outlet: Outlet) -> None:
         self._outlet = outlet
@@ -133,7 +133,7 @@ class _Lines:
 
 
 class _Stray(io.TextIOBase):
-    """In place of `sys.stderr`: what is printed there becomes a line of the log."""
+    """A replacement for `sys.stderr`: output becomes log lines."""
 
     def __init__(self) -> None:
         self._lock = Clock().lock()
@@ -186,20 +186,20 @@ def configure(log_format: str) -> Outlet:
 
 
 def lines_dropped() -> int:
-    """How many lines of this process were lost."""
+    """The number of lost lines of this process."""
     return _outlet.dropped if _outlet else 0
 
 
 def silence() -> None:
-    """Log nothing: for commands that tell what happens in their own words."""
+    """Disable logging, for commands that print their own messages."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 @contextmanager
 def nothing_beside() -> Iterator[None]:
-    """Log what would be printed on standard error: tracebacks of threads, and whatever a library prints.
+    """Log everything that would be printed to standard error: tracebacks of threads, output of libraries.
 
-    It could block or fail there as a line of the log could, and would be no JSON.
+    Printing could block or fail there, and would not be JSON.
     """
     before = sys.stderr, sys.excepthook, threading.excepthook, sys.unraisablehook
     sys.stderr = cast(TextIO, _Stray())
@@ -233,9 +233,9 @@ def _fault(
 
 
 def _standard_error() -> int:
-    """A descriptor of our own for standard error; the null device where the process was started without one.
+    """A duplicate descriptor for standard error; the null device if the process was started without one.
 
-    Whatever is opened next would else get the number 2, and the lines meant for standard error.
+    Otherwise the next opened file would get number 2, and the lines meant for standard error.
     """
     if sys.stderr is not None:
         with suppress(OSError):
@@ -249,13 +249,13 @@ def _standard_error() -> int:
 
 
 def _surely(render: structlog.types.Processor) -> structlog.types.Processor:
-    """What cannot be rendered becomes a line that says so: a value may have no text."""
+    """Render a line; if that fails, because a value cannot be converted to text, render a line that says so."""
 
     def rendered(logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         safe = {name: str(event.get(name, "")) for name in ("event", "level", "timestamp")}
         try:
             return render(logger, method, event)
-        except Exception as error:  # noqa: BLE001  whatever the value's own code raises
+        except Exception as error:  # noqa: BLE001  anything that the value's own code raises
             return render(logger, method, safe | {"not_shown": type(error).__name__})
 
     return rendered

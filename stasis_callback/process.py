@@ -1,7 +1,7 @@
-"""What is around a service: its log, signals and ports, and what is waited for before anything begins.
+"""The environment of a service: log, signals, ports, and waiting for the database before anything starts.
 
-The order matters. Ports are had first: a process that cannot listen must not have touched a call. The database is
-waited for; until it is there the web says so. Last, Asterisk is asked whether another process is connected.
+The order matters. Ports are opened first: a process that cannot listen must not have touched a call. Then it waits
+for the database, and the web server reports this. Last, it asks Asterisk whether another process is connected.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ TAKEN_REASON = (
     "or use --take-over, which ends it"
 )
 TAKEN_S = 3.0
-"""A process that is just ending gets so long to disconnect."""
+"""Time for an ending process to disconnect, in seconds."""
 TAKE_OVER_S = 30.0
-"""A process that was replaced gets so long to end."""
+"""Time for a replaced process to end, in seconds."""
 AGAIN_S = 1.0
-"""So often what is not to be had is tried again: a database that is away, a port of a process that ends."""
+"""Interval of retries for an unavailable database, or the port of a process that is ending, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What this process listens on; None for what is switched off."""
+    """The ports of this process; None for those that are disabled."""
 
     web: Port | None
     mail: Port | None
 
     @classmethod
     def of(cls, settings: Settings, *, only_web: bool) -> Ports:
-        """Have them. Raises CallbackError when one cannot be had; the others are given back."""
+        """Open the ports. Raises CallbackError if one cannot be opened; the others are closed again."""
         web = web_port(settings.web) if settings.web.enabled or only_web else None
         try:
             takes_mails = settings.email.enabled and settings.email.listener != "off" and not only_web
@@ -62,7 +62,7 @@ class Ports:
             raise
 
     def close(self) -> None:
-        """Give them back."""
+        """Close the ports."""
         for port in (self.web, self.mail):
             if port:
                 port.close()
@@ -72,20 +72,20 @@ NO_PORTS = Ports(None, None)
 
 
 class Runnable(Protocol):
-    """What runs in the foreground."""
+    """A service that runs in the foreground."""
 
     def run(self) -> int:
-        """Work until stopped; the exit code."""
+        """Run until stopped. Returns the exit code."""
 
     def stop(self) -> None:
         """Make `run` return."""
 
     def taken(self) -> bool:
-        """Whether another process does its work already."""
+        """Whether another process already does its work."""
 
 
 class Process:
-    """One run of a service, from its ports to its exit code."""
+    """One run of a service, from opening its ports to its exit code."""
 
     def __init__(self, settings: Settings, make: Callable[[Stores, Clock, Ports], Runnable]) -> None:
         self._settings = settings
@@ -96,7 +96,7 @@ class Process:
         self._away = ""
 
     def run(self, *, only_web: bool, take_over: bool) -> int:
-        """Run it until SIGTERM or SIGINT; the exit code. Raises CallbackError when it cannot begin."""
+        """Run it until SIGTERM or SIGINT. Returns the exit code. Raises CallbackError if it cannot start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         if take_over:
@@ -114,12 +114,12 @@ class Process:
         try:
             client.replace_others()
         except AriError as error:
-            log.warning("service.no_other", reason=str(error))  # it is Asterisk that is away
+            log.warning("service.no_other", reason=str(error))  # Asterisk is not available
         finally:
             client.close()
 
     def _again(self, once: Callable[[], T], error_type: type[Exception], patience_s: float) -> T:
-        """What `once` gives; within the patience it is tried again: another process is ending."""
+        """The result of `once`, retried within the time limit, because another process may be ending."""
         until_s = self._clock.monotonic_s() + patience_s
         while True:
             try:
@@ -138,11 +138,11 @@ class Process:
             log.error("service.not_started", reason=TAKEN_REASON)
             return TAKEN
         self._service = service
-        if len(self._stopped):  # before there was anything to stop
+        if len(self._stopped):  # before the service was created
             return 0
         log.info("service.started", node=self._settings.node)
         try:
-            code = self._again(service.run, NodeAlive, patience_s)  # raised with nothing begun
+            code = self._again(service.run, NodeAlive, patience_s)  # raised before anything was started
         except NodeAlive as error:
             log.error("service.not_started", reason=str(error))
             return TAKEN
@@ -151,7 +151,7 @@ class Process:
 
     @contextmanager
     def _made(self, ports: Ports) -> Iterator[Runnable | None]:
-        """The service over its database, as soon as that can be used; None when the process was stopped before."""
+        """The service, as soon as its database is available; None if the process was stopped before."""
         with ExitStack() as opened:
             try:
                 service: Runnable | None = self._tried(ports, opened)
@@ -204,7 +204,7 @@ def run(
     only_web: bool = False,
     take_over: bool = False,
 ) -> int:
-    """Run a service in the foreground until SIGTERM or SIGINT; the exit code."""
+    """Run a service in the foreground until SIGTERM or SIGINT. Returns the exit code."""
     logs.configure(settings.log_format)
     with logs.nothing_beside():
         try:

@@ -103,7 +103,7 @@ class Service:
         self._exit_code = 0
 
     def _services(self, settings: Settings) -> Services:
-        """What every call works with."""
+        """The services shared by all calls."""
         return Services(
             stores=self.stores,
             client=self.client,
@@ -190,7 +190,7 @@ class Service:
             log.warning("prices.not_read", error=str(error))  # their worker goes on trying
 
     def stop(self, exit_code: int = 0) -> None:
-        """Make `run` return. Calls under way go on in Asterisk, within their timers."""
+        """Make `run` return. Live calls continue in Asterisk, within their timers."""
         self._exit_code = self._exit_code or exit_code
         self.stores.database.hurry()
         self._wake.put("stop")
@@ -204,7 +204,7 @@ class Service:
         return self._exit_code
 
     def close(self) -> None:
-        """Stop taking calls and close everything but the database."""
+        """Stop accepting calls and close everything except the database."""
         if self.mail:
             self.mail.stop()
         if self.web:
@@ -224,11 +224,11 @@ class Service:
         return self._reconciled_connection == self.link.connection != 0
 
     def trouble(self) -> str:
-        """Why no callback can be made now, whatever the workers say; "" when all is well."""
+        """Why no callbacks can be made now, apart from the state of the workers; "" if there is no problem."""
         return "" if self.reconciled else "not connected to Asterisk"
 
     def keep_house(self) -> None:
-        """What is done every few seconds."""
+        """Run the periodic tasks; the failure of one does not affect the others."""
         for duty in self._duties():
             try:
                 duty()
@@ -236,7 +236,7 @@ class Service:
                 log.exception("housekeeping.failed", duty=duty.__name__)
 
     def _duties(self) -> list[Callable[[], object]]:
-        """What is done every few seconds; one that fails leaves the others alone."""
+        """The periodic tasks."""
         duties: list[Callable[[], object]] = [
             self.workers.revive,
             self.dialer.renew_leases,
@@ -359,7 +359,7 @@ class WebOnly:
         )
 
     def taken(self) -> bool:
-        """Never: any number of web servers may stand beside the nodes."""
+        """Always False: there may be any number of web servers."""
         return False
 
     def stop(self) -> None:

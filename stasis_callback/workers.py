@@ -1,7 +1,7 @@
-"""Background threads: started, stopped, started again after a crash, and asked whether they are well.
+"""Background threads: started, stopped, restarted after a failure, and monitored.
 
-Every thread of the product but those of calls is a `Worker`. One that fails says so in the log, waits a little and
-begins again; what it was at is in the database or in Asterisk, never in its memory alone.
+Every thread of the product, except those of calls, is a `Worker`. If it fails, it logs this, pauses and restarts; its
+state is in the database or in Asterisk, never only in memory.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ log = structlog.get_logger()
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 WELL_AGAIN_S = 60.0
-"""A worker that has run so long after a failure is well again."""
+"""After running this long since a failure, a worker counts as healthy again, in seconds."""
 
 
 class Worker:
-    """One background thread, over and over: `work` runs until it returns or fails, and is then begun again.
+    """One background thread: `work` runs until it returns or fails, and is then restarted.
 
-    `work` gets the worker: it asks `goes_on`, and waits with `pause`. It may be anything that returns soon after the
-    worker is stopped.
+    `work` gets the worker, checks `goes_on`, and waits with `pause`. It must return soon after the worker is stopped.
     """
 
     def __init__(self, name: str, work: Callable[[Worker], None], clock: Clock) -> None:
@@ -42,7 +41,7 @@ class Worker:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin; nothing happens when it runs already. RuntimeError when the machine has no thread left."""
+        """Start, unless it is already running. Raises RuntimeError if no more threads can be started."""
         if self._alive:
             return
         self._alive = True
@@ -53,34 +52,34 @@ class Worker:
             raise
 
     def stop(self, timeout_s: float = 5.0) -> bool:
-        """Have it return, and wait for that; False when it had not within `timeout_s`. It may stop itself."""
+        """Stop it and wait for its end; False if it did not end within `timeout_s`. It may stop itself."""
         self.ask_to_stop()
         if self._thread == threading.get_ident():
             return True
         return not self._alive or self._over.get(timeout_s) is not None
 
     def ask_to_stop(self) -> None:
-        """Have it return when it can."""
+        """Ask it to stop, without waiting."""
         self._stopping = True
         self.wake()
 
     @property
     def goes_on(self) -> bool:
-        """Whether it is to go on: nobody has stopped it."""
+        """Whether it has not been stopped."""
         return not self._stopping
 
     def wake(self) -> None:
-        """End its pause, or the next one if it is at work."""
+        """End its current pause, or the next one if it is working."""
         self._inbox.put("wake")
 
     def pause(self, seconds: float | None) -> None:
-        """Wait so long, or until somebody wakes it (several calls are one). For the worker's own thread."""
+        """Wait for a time, or until it is woken (several wake-ups count as one). Only for the worker's own thread."""
         if self._inbox.get(seconds) is not None:
             while len(self._inbox):
                 self._inbox.get(0)
 
     def trouble(self) -> str:
-        """What is wrong with it, in words for people; "" when it is well, or was stopped."""
+        """A message about its problem; "" if it is healthy, or was stopped."""
         if self._stopping:
             return ""
         if not self._alive:
@@ -112,7 +111,7 @@ class Worker:
 
 
 def regularly(seconds: float, task: Callable[[], object]) -> Callable[[Worker], None]:
-    """The work of a worker that does `task` at once, and again after each pause of so many seconds."""
+    """The work of a worker that runs `task` immediately, and again after each pause of `seconds`."""
 
     def work(worker: Worker) -> None:
         while worker.goes_on:
@@ -123,7 +122,7 @@ def regularly(seconds: float, task: Callable[[], object]) -> Callable[[Worker], 
 
 
 class Pool:
-    """Some threads for short tasks that come from outside. A task that fails is logged; the thread goes on."""
+    """A pool of threads for short tasks. A failed task is logged; the thread continues."""
 
     def __init__(self, name: str, threads: int, clock: Clock) -> None:
         self._clock = clock
@@ -131,16 +130,16 @@ class Pool:
         self.workers = [Worker(f"{name}-{n}", self._work, clock) for n in range(1, threads + 1)]
 
     def start(self) -> None:
-        """Begin to take tasks; those given before wait."""
+        """Start processing tasks; tasks submitted before are waiting."""
         for worker in self.workers:
             worker.start()
 
     def submit(self, task: Callable[[], None]) -> None:
-        """Have a task done, as soon as a thread is free."""
+        """Submit a task; it runs as soon as a thread is free."""
         self._tasks.put(task)
 
     def stop(self, timeout_s: float = 5.0) -> None:
-        """Take no more; what is being done is waited for, `timeout_s` in all."""
+        """Stop accepting tasks, and wait for running ones, `timeout_s` in total."""
         until_s = self._clock.monotonic_s() + timeout_s
         for worker in self.workers:
             worker.ask_to_stop()
@@ -161,31 +160,31 @@ class Pool:
 
 
 class Workers:
-    """All workers of a process: what `/readyz`, `doctor` and the metrics ask."""
+    """All workers of a process, for `/readyz`, `doctor` and the metrics."""
 
     def __init__(self) -> None:
         self._all: list[Worker] = []
 
     def add(self, *workers: Worker) -> None:
-        """Look after these too."""
+        """Add these workers."""
         self._all.extend(workers)
 
     def revive(self) -> None:
-        """Start those whose thread is gone though nobody stopped them."""
+        """Restart workers whose thread has ended without being stopped."""
         for worker in self._all:
             if worker.goes_on:
                 worker.start()
 
     def troubles(self) -> list[str]:
-        """What is wrong with any of them, a sentence each."""
+        """Messages about the problems of all workers."""
         return [trouble for worker in self._all if (trouble := worker.trouble())]
 
     @property
     def well(self) -> dict[str, bool]:
-        """Whether nothing is wrong with each."""
+        """Whether each worker is healthy, by name."""
         return {worker.name: not worker.trouble() for worker in self._all}
 
     @property
     def restarts(self) -> dict[str, int]:
-        """How often each was begun again after a failure."""
+        """How often each worker was restarted after a failure."""
         return {worker.name: worker.restarts for worker in self._all}

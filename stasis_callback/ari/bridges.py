@@ -1,4 +1,4 @@
-"""Bridges: two legs that hear each other. A bridge never dissolves by itself; whoever made it destroys it."""
+"""Bridges: two legs that hear each other. A bridge is never removed automatically; its creator must destroy it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIXING = "mixing,dtmf_events"
 
 @dataclass(frozen=True, slots=True)
 class BridgeSnapshot:
-    """A bridge and who is in it."""
+    """A bridge and its channels."""
 
     id: str
     channel_ids: tuple[str, ...]
@@ -43,7 +43,7 @@ class Bridge:
         return Playback(self.rest, playback_id) if start_playback(self.rest, path, media) else None
 
     def destroy(self) -> bool:
-        """Dissolve it; the channels in it stay up."""
+        """Destroy the bridge; its channels stay up."""
         return self.rest.command("DELETE", "bridges", self.id)
 
     def _members(self, action: str, params: dict[str, str]) -> bool:

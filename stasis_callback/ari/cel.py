@@ -1,4 +1,4 @@
-"""The billing journal: Asterisk's channel event log, as `cel_custom` writes it (asterisk-conf/cel_custom.conf).
+"""The CEL journal: Asterisk's channel event log, as `cel_custom` writes it (asterisk-conf/cel_custom.conf).
 
 It goes on while the service is down, per channel id and in microseconds, so it says what a leg whose events were
 missed really cost. One line per event: eventtype, eventtime (epoch seconds), uniqueid, linkedid, and for HANGUP
@@ -24,9 +24,9 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
 
 ALWAYS_BYTES = 1 << 20
-"""So much of the end is looked at whatever the times in it say: a clock that was set back makes old what is new."""
+"""This many bytes at the end are always read: after a clock was set back, new lines have old times."""
 LONGEST_S = 26 * 3600
-"""How far back is looked for whoever does not say since when: no leg lasts longer."""
+"""Default of how far back to read: no leg lasts longer."""
 _POLL_S = 0.05
 _TRIES = 5
 # Events are written in order per channel but only nearly so over all channels.
@@ -132,7 +132,7 @@ class _Look:
         self._looked_at = 0
 
     def over(self, files: list[JournalFile]) -> Records:
-        """What they say."""
+        """The records found in the given files."""
         for file in files:
             if self._has_gone_back(file.modified_us) or self._over(file):
                 break

@@ -24,7 +24,7 @@ _NUMBER = re.compile(r"\.([0-9]{1,5})(\.[a-z0-9]+)?")
 
 @dataclass(frozen=True, slots=True)
 class JournalFile:
-    """One file as it was when it was looked at."""
+    """One file, as it was when it was opened."""
 
     path: Path
     inode: int
@@ -48,7 +48,7 @@ class JournalFile:
 
 
 def files_of(path: Path) -> list[JournalFile]:
-    """The journal at `path` and those it was rotated to, under whatever names, the newest first. Raises OSError."""
+    """The journal at `path` and its rotated files, under any names, newest first. Raises OSError."""
     found: list[tuple[tuple[int, int], JournalFile]] = []
     for file in path.parent.iterdir():
         if file.name.startswith(path.name):
@@ -78,7 +78,9 @@ def _backwards(file: IO[bytes], size: int) -> Iterator[bytes]:
         position -= length
         file.seek(position)
         block = file.read(length)
-        if len(block) < length:  # cut meanwhile: whoever looks sees that afterwards, and looks again
+        if (
+            len(block) < length
+        ):  # truncated in the meantime: the reader detects this afterwards, and reads again
             return
         block += later
         start = block.find(b"\n") + 1 if position else 0

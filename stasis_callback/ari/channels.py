@@ -50,7 +50,7 @@ class Started(Enum):
     UNHEARD = "unheard"
     """Nothing was asked: there is no link, so nobody would hear who answers."""
     UNKNOWN = "unknown"
-    """Asterisk was asked and did not answer: it may do it yet. Whoever asked looks for the channel, then decides."""
+    """Asterisk did not respond and may still execute the request. The caller must look for the channel."""
 
 
 class _NobodyHears(AriUnavailable):
@@ -59,7 +59,7 @@ class _NobodyHears(AriUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """A playback under way."""
+    """A running playback."""
 
     rest: Rest = field(repr=False)
     id: str
@@ -131,7 +131,7 @@ class Channel:
         return None if body is None else str(body.get("value", ""))
 
     def set_fuse(self, after_s: float) -> bool:
-        """Have Asterisk itself end this channel `after_s` seconds from now, whatever becomes of this service.
+        """Let Asterisk itself end this channel `after_s` seconds from now, even if this service is not running.
 
         Asterisk counts from when it carries the request out; on a slow one it is asked again for what is too much.
         The value is read back, because Asterisk answers "done" also when it refused; `AriError` when it did not

@@ -140,7 +140,9 @@ class AriClient:
         return body is not None and not any(body.get(kind) for kind in SUBSCRIPTIONS)
 
     def replace_others(self) -> None:
-        """Have whoever is connected under our application's name stop: it is told of another. Raises AriError."""
+        """End the process that is connected with our application name: Asterisk tells it that it is replaced.
+        Raises AriError.
+        """
         self._connect_for_a_moment(self.app)
 
     def _connect_for_a_moment(self, app: str) -> None:

@@ -30,7 +30,7 @@ class AriUnavailable(AriError):
 
 
 class BadEvent(AriError):
-    """A websocket message that is no event (not a JSON object, or one without a type)."""
+    """A websocket message that is not an event (not a JSON object, or without a type)."""
 
     def __init__(self, message: str) -> None:
         super().__init__(0, message)

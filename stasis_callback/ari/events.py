@@ -36,7 +36,7 @@ class ChannelSnapshot:
     app: str = ""
     """The Stasis application that holds the channel; empty when none does."""
     app_args: tuple[str, ...] = ()
-    """What the channel entered the application with; it survives a restart of ours, not one of Asterisk."""
+    """The arguments with which the channel entered the application; they survive a restart of the service only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Event:
     type: str
     at_us: int
     channel_id: str | None
-    """The channel it is about: the peer of a Dial, the playing channel of a playback; None when there is none."""
+    """The channel of the event: the peer of a Dial, the playing channel of a playback; None if there is none."""
     raw: Json = field(repr=False, compare=False)
 
 
@@ -125,7 +125,7 @@ class ApplicationReplaced(Event):
 
 
 def parse_event(text: str) -> Event:
-    """The event in one websocket message. Raises `BadEvent`, and nothing else, when there is none in it."""
+    """Parse the event in one websocket message. Raises only `BadEvent`."""
     try:
         raw = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -1,8 +1,8 @@
 """The event websocket: one reader thread that parses, hands over, and never waits for anybody.
 
 Asterisk closes the socket of a slow reader, so a handler may only put into an inbox. A dead or frozen Asterisk is
-noticed within `silence_limit_s`, reconnecting never gives up, and events of the time in between are lost: whoever
-owns the calls compares them with `Channels.list` in `on_connected`.
+detected within `silence_limit_s`, reconnecting never gives up, and events in between are lost: the owner of the
+calls compares them with `Channels.list` in `on_connected`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class AriLink:
         self.bad_events = 0
 
     def start(self) -> None:
-        """Connect, and keep connected until `stop`."""
+        """Connect, and reconnect until `stop`."""
         for worker in self.workers:
             worker.start()
 
@@ -151,7 +151,7 @@ class AriLink:
         self._watched.pop(channel_id, None)
 
     def on_event(self, event_type: str, handler: Handler) -> None:
-        """Also hand every event of one type to `handler`, of whatever channel, before it goes its usual way."""
+        """Also pass every event of one type, of any channel, to `handler`, before the usual delivery."""
         self._by_type[event_type] = (*self._by_type.get(event_type, ()), handler)
 
     # The reader thread from here on.

@@ -3,10 +3,10 @@
 Commands go over HTTP and not over the event websocket: there, one command that waits for a playback to end
 would hold up every other one.
 
-Asking again is decided here and nowhere else. What Asterisk certainly did not do (it refused the connection, or
-answered that it is not ready) is asked again after a pause, for `PATIENCE_S` in all. What it may have done (the
-connection broke before the answer) is asked again at once, and only where twice is as good as once. What took longer
-than the limit is not asked again: whoever asked looks for the channel.
+All retries are decided here. Requests that were certainly not executed (connection refused, Asterisk not ready) are
+retried after pauses, for `PATIENCE_S` in total. Requests that may have been executed (the connection broke before the
+response) are retried immediately, but only if they are idempotent. Requests that exceeded the time limit are not
+retried: the caller must look for the channel.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOT_NOW = frozenset({404, 409, 412, 422})
 Params = Mapping[str, str] | Callable[[], Mapping[str, str]] | None
 
 PATIENCE_S = 2.5
-"""A conversation bears so long a silence; by then Asterisk is back from whatever it was, or it is away for longer."""
+"""Maximum silence in a conversation: after that Asterisk has either recovered, or is unavailable for longer."""
 ENDS_POOL_SIZE = 8
 """Connections for what ends something, and for nothing else: a missed call is not refused later, nor a leg ended,
 because two hundred calls that are taken over ask for something. As many as missed calls are worked on at once."""
@@ -181,7 +181,7 @@ class Rest:
     def fetch(
         self, *path: str, params: Mapping[str, str] | None = None, patience_s: float = PATIENCE_S
     ) -> dict[str, Any] | None:
-        """GET of one object; None when it is gone. Raises `AriError`, also for an answer that is no object."""
+        """GET one object; None if it does not exist. Raises `AriError`, also if the response is not an object."""
         reply = self.send("GET", *path, params=params, patience_s=patience_s)
         if reply.status in NOT_NOW:
             return None

@@ -26,12 +26,12 @@ STEP_S = 2.0
 PRECISION_S = 0.01
 """Asterisk's times have milliseconds."""
 DRIFT = 0.0005
-"""What is known of a clock gets less sure by so many seconds each second: no clock of a machine is worse."""
+"""Drift by which a measured clock becomes less certain, in seconds per second: an upper bound for machine clocks."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Asterisk's clock at one moment of ours."""
+    """A measurement of Asterisk's clock at one moment of our clock."""
 
     asterisk_us: int
     wall_us: int

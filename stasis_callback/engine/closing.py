@@ -1,9 +1,9 @@
-"""The end of a call: every leg hung up, settled, and the request finished or queued again; whatever fails meanwhile.
+"""The end of a call: all legs hung up and settled, and the request finished or queued again, despite failures.
 
-The database says which legs a request has, not the memory of its thread: a leg that was noted in the instant in which
-something failed is ended and settled as well. Hanging up comes first and depends on nothing: while the database is
-away nobody listens to silence that costs money. What cannot be done now is done later by the same thread, which owns
-the legs until then; after a crash recovery does it.
+The legs of a request are read from the database, not from the memory of its thread: so a leg that was stored just
+when something failed is also ended and settled. Hanging up comes first and does not need the database, so that nobody
+listens to charged silence while it is unavailable. Failed steps are retried by the same thread, which owns the legs
+until then; after a crash recovery does it.
 """
 
 from __future__ import annotations

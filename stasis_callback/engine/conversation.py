@@ -1,4 +1,4 @@
-"""What the subscriber goes through once leg A is up: login, greeting, destination, talk, another one, goodbye."""
+"""The conversation after leg A is answered: login, greeting, destination, connected call, next one, goodbye."""
 
 from __future__ import annotations
 

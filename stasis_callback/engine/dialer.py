@@ -1,4 +1,4 @@
-"""From the queue to calls: claims requests when they are due and gives each a thread."""
+"""The dialler: claims due requests from the queue and starts a thread for each."""
 
 from __future__ import annotations
 

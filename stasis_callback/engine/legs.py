@@ -1,4 +1,4 @@
-"""Ending legs for certain, and finding out what became of those whose events were lost."""
+"""Reliably ends legs, and determines the state of legs whose events were lost."""
 
 from __future__ import annotations
 

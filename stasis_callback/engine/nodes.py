@@ -1,7 +1,7 @@
-"""This node among others: it keeps its name, gives signs of life, and looks after what dead nodes have left.
+"""This node among others: it keeps its name, reports that it is alive, and handles the calls of dead nodes.
 
-What a dead node left under way is ended once, from what is known here. Its phones may ring or talk on, but nobody
-here can reach its Asterisk; what may have rung is never rung again.
+The calls of a dead node are ended once, with the information available here. They may continue in its Asterisk, which
+cannot be reached from here; a phone that may have rung is never called again.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class NodeKeeper:
     # --- the name ------------------------------------------------------------------------------------------------
 
     def _enter(self) -> None:
-        """Wait for the name while it may be a dead process's; not once whoever has it gives a sign of life."""
+        """Wait for the name while its owner may be a dead process; stop when the owner shows a sign of life."""
         name, pause = self._nodes.me.name, self._clock.inbox()
         deadline_s = self._clock.monotonic_s() + NAME_PATIENCE_S
         seen_us: int | None = None
@@ -139,7 +139,7 @@ class NodeKeeper:
             self._lost, self._may_dial = True, False
             log.error("node.name_lost", node=self._nodes.me.name)
         if not self._nodes.retake_name():
-            # Somebody has it: another start of this node, which says so in the node's row, or whoever stands in.
+            # Another process has the name: another start of this node (see the node's row), or one that acts for it.
             if self._nodes.beat() is None:
                 self._replaced()
             return False
@@ -231,7 +231,7 @@ class TakenOver(NamedTuple):
 def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> TakenOver:
     """End what a dead node has left under way, or put it back into the queue where no phone has rung.
 
-    Nothing while the node lives. Each callback is one transaction, so it is done once, whoever else does the same.
+    Nothing while the node is alive. Each callback is one transaction, so it happens once, even if others try too.
     One that fails stops no other.
     """
     taken = TakenOver([], {})
@@ -242,7 +242,7 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
                     taken.done.append(request.id)
             except StoreUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 - whoever asked tells
+            except Exception as error:  # noqa: BLE001 - reported by the caller
                 taken.failed[request.id] = error
         if taken.done:
             stores.nodes.note(node, "taken over", operator, reason)

@@ -1,7 +1,7 @@
 """After a crash: every request left open is compared with Asterisk's live channels and the CEL journal.
 
-It runs when the link comes up and whenever a request is found open that no thread works on. Nothing is remembered
-from before: the database says what was begun, Asterisk what is still there, the journal what has ended.
+It runs after every connect, and whenever an open request without a thread is found. It needs no earlier state: the
+database has what was started, Asterisk what still exists, and the CEL journal what has ended.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _settle_gone(services: Services, leg: LegView, request: RequestView) -> XdrV
     record = journal_record(services, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
     if record is None and leg.answered_at_us is None:
         return settle(services.stores, leg.id, never_dialed(time.now_us()))
-    # As it was when the request was found open: whoever works on it now has renewed nothing yet.
+    # As it was when the request was found open, before anybody renewed it.
     last_seen_us = time.from_wall_us(request.last_alive_us)
     return settle(services.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
 

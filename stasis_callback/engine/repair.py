@@ -1,7 +1,7 @@
-"""Repair by command: what is left open that neither its node nor recovery brings to an end is ended, and charged.
+"""Repair by command: ends and charges legs and callbacks that neither their node nor recovery ends.
 
-By the same code that ends calls, so everything is keyed and a leg is charged once. A call that a living node works on
-is never touched: a leg is left only when its callback is over or waits, a callback only when its node is dead.
+It uses the code that ends calls, so everything is keyed and a leg is charged once. Calls of a live node are never
+touched: a leg needs repair only if its callback has ended or is queued, a callback only if its node is dead.
 """
 
 from __future__ import annotations

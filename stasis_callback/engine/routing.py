@@ -1,6 +1,6 @@
-"""Which trunks a call is tried on, one after another, and the dial string for each.
+"""The trunks on which a call is tried, one after another, and the dial string for each.
 
-Where no trunk is in the database, the one of the settings carries everything, and what it costs is not known.
+If there are no trunks in the database, the trunk of the settings carries everything, and its cost is unknown.
 """
 
 from __future__ import annotations

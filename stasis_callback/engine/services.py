@@ -1,4 +1,4 @@
-"""What every call works with, handed in from the composition root."""
+"""The services shared by all calls, passed in from the composition root."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One callback in a thread of its own: leg A, the conversation, and the end of everything that was begun.
+"""One callback in its own thread: leg A, the conversation, and the end of everything that was started.
 
-Whatever happens, `closing` ends the legs, settles them and finishes the request; what it cannot do now it does as
-soon as Asterisk and the database answer again.
+In any case, `closing` ends and settles the legs and finishes the request; failed steps are retried until Asterisk and
+the database respond again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From the end of a leg to its charge: once, from Asterisk's own times."""
+"""Charges a leg after its end: once, from Asterisk's own times."""
 
 from __future__ import annotations
 

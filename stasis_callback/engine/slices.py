@@ -1,7 +1,7 @@
-"""Keeping a talk paid for: the next slice is held before this one ends, and only then are the timers moved.
+"""Extends the hold of a connected call: the next slice is held before this one ends, then the timers are moved.
 
-One person of two may be talking on each of several calls of an account; each asks here for its own next slice, and
-finds there what the others have left, what was topped up, and whether the account was blocked meanwhile.
+An account may have several calls; each one asks here for its own next slice, which takes into account the funds left
+by the others, top-ups, and a block of the account in the meantime.
 """
 
 from __future__ import annotations

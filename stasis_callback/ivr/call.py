@@ -44,11 +44,11 @@ _NOT_OVER_US = 1 << 62
 
 
 class HungUp(Exception):
-    """Leg A is gone: the conversation is over."""
+    """Leg A has ended, and with it the conversation."""
 
 
 class Abandoned(BaseException):
-    """The service stops: the call goes on in Asterisk, and whatever this thread had in mind stays undone.
+    """The service is stopping: the call continues in Asterisk, and this thread does nothing more.
 
     No `Exception`: nobody may take it for a failure of the call, and end that.
     """
@@ -80,7 +80,7 @@ class Watcher(Protocol):
         """Send every event of this channel to `put` from now on."""
 
     def unwatch(self, channel_id: str) -> None:
-        """Stop doing so."""
+        """Stop watching its events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,12 +128,12 @@ class Leg:
 
     @property
     def up(self) -> bool:
-        """Answered and not ended."""
+        """Whether it is answered and has not ended."""
         return self.answered_at_us is not None and self.ended is None
 
     @property
     def hung_up_by_us(self) -> bool:
-        """Whether we asked for its end."""
+        """Whether the service requested the hang-up."""
         return self.hung_up_at_us is not None
 
     @property
@@ -153,7 +153,7 @@ class Leg:
         self._answered_alone = True
 
     def end_seen(self, end: End) -> None:
-        """It has ended. The first report counts."""
+        """Note that it has ended. Only the first report counts."""
         if self.ended is None:
             self.ended = end
             self._ended_s = self.time.steady_s(end.at_us)
@@ -174,7 +174,7 @@ class Leg:
         return max(self._ended_s - self._answered_s, 0.0)
 
     def pay_until(self, left_s: float) -> None:
-        """Its hold pays for so many seconds from now."""
+        """Its hold covers this many more seconds."""
         self.paid_until_s = self._clock.monotonic_s() + left_s
 
     def hang_up(self) -> None:
@@ -246,12 +246,12 @@ class Call:
 
     @property
     def legs(self) -> list[Leg]:
-        """All legs so far, the oldest first."""
+        """All legs so far, oldest first."""
         return list(self._legs.values())
 
     @property
     def a_up(self) -> bool:
-        """Whether somebody is on leg A."""
+        """Whether leg A is up."""
         return self._a is not None and self._a.up
 
     def add(self, leg_id: str, *, is_a: bool) -> Leg:

@@ -15,7 +15,7 @@ LARGEST_READ = 10**12 - 1
 
 @dataclass(frozen=True)
 class Grammar:
-    """How one language counts."""
+    """The number grammar of one language."""
 
     cardinal: Callable[[int, str], Iterator[str]]
     """Words of a number from 0 to `LARGEST_READ` that counts a noun of the given gender: m, f, n, or "" for none."""

@@ -3,7 +3,7 @@
 The texts stand in `sounds/LANGUAGE/manifest.toml`. An entry is either a list of recorded Asterisk core sounds or
 one of our own, rendered beside the manifest. Asterisk finds ours as `LANGUAGE/stasis-callback/NAME`: the folder
 `sounds/LANGUAGE` is linked as `LANGUAGE/stasis-callback` into Asterisk's sounds folder. The language is named in
-every sound, so that one call can be spoken to in several, whatever the language of its channel.
+every sound, so that one call can use several languages, regardless of the language of its channel.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class Prompts:
         return list(self.say(name).media)
 
     def text(self, name: str) -> str:
-        """What a prompt says, in words."""
+        """The text of a prompt."""
         return self.say(name).text
 
 

@@ -10,7 +10,7 @@ from stasis_callback.ivr.speech import Rounding, Speech
 
 
 class Voice:
-    """What a conversation says things with."""
+    """Composes and plays what a conversation announces."""
 
     def __init__(self, sounds: Path, language: str, brand: str) -> None:
         """Raises CallbackError when the language is not installed."""
@@ -18,7 +18,7 @@ class Voice:
         self._speech = Speech(self._prompts)
 
     def say(self, prompt: str) -> Utterance:
-        """A whole prompt."""
+        """A complete prompt."""
         return self._prompts.say(prompt)
 
     def money(self, amount_micros: int, currency: str) -> Utterance:
@@ -26,11 +26,11 @@ class Voice:
         return self._speech.money(amount_micros, currency)
 
     def duration(self, seconds: int, rounding: Rounding = "exact") -> Utterance:
-        """A time."""
+        """A duration."""
         return self._speech.duration(seconds, rounding)
 
     def digits(self, digits: str) -> Utterance:
-        """Keys one by one."""
+        """Digits, one by one."""
         return self._speech.digits(digits)
 
 

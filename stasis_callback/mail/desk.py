@@ -1,6 +1,6 @@
 """The front desk: a mail becomes an order of the engine, or is dropped. Listener, pipe and mailbox share it.
 
-When `receive` returns, whatever comes of the mail is committed. It may then be called again with the same mail: a
+When `receive` returns, the result of the mail is committed. It may be called again with the same mail: a
 mail server that has not seen our answer does so.
 """
 
@@ -36,7 +36,7 @@ ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@<>\"(),:;\\\[\
 
 
 class MailDesk:
-    """Decides on mails."""
+    """Processes mails: accepts, refuses or drops them."""
 
     def __init__(self, settings: EmailSettings, stores: Stores, orders: Orders, clock: Clock) -> None:
         self._settings = settings
@@ -124,7 +124,7 @@ class MailDesk:
         return answer.reason
 
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
-        """Queue the answer, once for each mail."""
+        """Queue the reply, once for each mail."""
         settings = instance.configuration.settings
         if not settings.reply or self._stores.replies.known(key):
             return

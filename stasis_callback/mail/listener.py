@@ -1,7 +1,7 @@
 """The listener behind the operator's mail server: LMTP (RFC 2033) or SMTP, one recipient for each mail.
 
 A mail is committed before it gets its 250. What is wrong with a mail's content never gets a 5xx: the mail server
-would send that on to whoever is written in the envelope, who may have nothing to do with it.
+would bounce it to the envelope sender, who may be forged.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class _Handler:
             return "452 4.5.3 One recipient for each mail"
         try:
             found = await self._in_thread(self._desk.find, address)
-        except Exception as error:  # noqa: BLE001  whatever it is: the mail server keeps the mail
+        except Exception as error:  # noqa: BLE001  on any error the mail server keeps the mail
             log.error("mail.put_off", error=type(error).__name__)
             return LATER
         if found is None:
@@ -65,7 +65,7 @@ class _Handler:
             if envelope.mail_from in (None, "", "<>"):  # a notification: only the envelope says so
                 raw = b"Return-Path: <>\r\n" + raw
             return str(await self._in_thread(self._take, envelope.rcpt_tos[0], raw))
-        except Exception as error:  # noqa: BLE001  whatever it is: the mail server keeps the mail
+        except Exception as error:  # noqa: BLE001  on any error the mail server keeps the mail
             log.error("mail.put_off", error=type(error).__name__)
             return LATER
 
@@ -110,7 +110,7 @@ def _tell(loop: asyncio.AbstractEventLoop, *call: Any) -> None:
 
 
 class Listener:
-    """Listens in a thread of its own."""
+    """The mail listener, in its own thread."""
 
     def __init__(
         self, settings: EmailSettings, desk: MailDesk, clock: Clock, port: Port | None = None
@@ -124,12 +124,12 @@ class Listener:
         self._open: set[asyncio.BaseTransport] = set()
         self._worker = Worker("mail-listener", self._work, clock)
         self.workers = [self._worker, *self._pool.workers]
-        # Its lines have addresses in them, and one for everything that is no SMTP.
+        # Its log lines contain addresses, and there is one for everything that is not SMTP.
         logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port, once it listens."""
+        """Host and port, once it is listening."""
         assert self._port is not None
         return self._port.address
 

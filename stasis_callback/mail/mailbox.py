@@ -19,7 +19,7 @@ RETRY_S = 10.0
 LOOK_S = 1
 """How soon it stops when it is told to."""
 IDLE_S = 10.0
-"""So often the folder is looked at whatever IDLE says, and what waits is tried.
+"""Interval in seconds at which the folder is read even without IDLE notifications, and failed mails are retried.
 
 A mail can come with the very answer to IDLE: imapclient reads both, then polls the socket for what it has already.
 """
@@ -28,7 +28,7 @@ PUT_OFF_S = 86_400
 
 
 class Mailbox:
-    """The thread that reads it."""
+    """The thread that reads the mailbox."""
 
     def __init__(self, settings: EmailSettings, desk: MailDesk, clock: Clock) -> None:
         self._settings = settings
@@ -37,7 +37,7 @@ class Mailbox:
         self.worker = Worker("mailbox", self._work, clock)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start reading."""
         self.worker.start()
 
     def stop(self) -> None:
@@ -118,7 +118,7 @@ class Mailbox:
             return False
         try:
             self._desk.receive(instance, body[b"BODY[]"])
-        except Exception as error:  # noqa: BLE001  whatever it is: the mail stays, and the next one is not held up
+        except Exception as error:  # noqa: BLE001  on any error the mail stays, and does not delay the next one
             log.error("mail.put_off", error=type(error).__name__)
             return self._too_old(facts[b"INTERNALDATE"])
         return True

@@ -102,7 +102,7 @@ def _verifies(raw: bytes, at: int, domain: str, dns_server: str) -> bool:
         return bool(checker.verify(at, dnsfunc=lambda name, timeout: _txt(name, timeout, dns_server)))
     except KeyLookupFailed:
         raise
-    except Exception:  # noqa: BLE001  a signature that cannot be read proves nothing, whatever it does to the library
+    except Exception:  # noqa: BLE001  an unreadable signature proves nothing, whatever error the library raises
         return False
 
 
@@ -130,7 +130,7 @@ def _resolver(dns_server: str) -> dns.resolver.Resolver:
 
 
 def domain_of(address: str) -> str:
-    """The domain of an address as ASCII, in small letters; "" when there is none."""
+    """The domain of an address as ASCII, in lower case; "" if there is none."""
     return _ascii(address.rpartition("@")[2])
 
 

@@ -1,6 +1,6 @@
 """A mail as bytes, from a stranger, made into what the mail trigger decides on.
 
-Nothing of a mail is believed. Whatever a mail holds, `read_mail` returns, or raises MailRefused. Headers are read
+Nothing in a mail is trusted. For any content, `read_mail` returns or raises MailRefused. Headers are read
 under the policy `compat32`, which decodes nothing by itself: the newer policies raise on some malformed headers.
 """
 

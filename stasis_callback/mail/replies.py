@@ -23,7 +23,7 @@ AGAIN = BackOff(first_s=10.0, longest_s=1800.0, attempts=10)
 
 
 class ReplySender:
-    """The thread that sends."""
+    """The thread that sends replies."""
 
     def __init__(self, settings: EmailSettings, stores: Stores, clock: Clock) -> None:
         self._settings = settings
@@ -31,7 +31,7 @@ class ReplySender:
         self.worker = Worker("mail-replies", self._work, clock)
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start sending."""
         self.worker.start()
 
     def stop(self) -> None:
@@ -44,7 +44,7 @@ class ReplySender:
                 worker.pause(IDLE_S)
 
     def send_due(self) -> int:
-        """Send what is due; how many were tried."""
+        """Send the due replies. Returns the number of attempts."""
         due = self._stores.replies.claim_due(BATCH)
         for reply in due:
             self._send(reply)

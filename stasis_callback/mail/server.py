@@ -66,12 +66,12 @@ class MailServer:
                 part.start()
 
     def stop(self) -> None:
-        """Take no more."""
+        """Stop receiving mails."""
         for part in (self._tidying, self.listener, self.mailbox, self.replies):
             if part is not None:
                 part.stop()
 
     def tidy(self) -> None:
-        """Remove what is out of date."""
+        """Remove outdated data."""
         self._stores.replies.forget_old()
         self._stores.limits.forget_old()

@@ -1,8 +1,8 @@
-"""`db copy`: a running business moves from one database to another, of either kind, all or nothing.
+"""`db copy`: copies all data to another database of either kind, everything or nothing.
 
-Calls must not be under way. The source is read at one moment and nobody is kept from writing to it. The target's rows
-are inserted in one transaction, on which nobody waits; before it commits, every table has the same rows at both ends,
-and the source the same as when the copy began.
+There must be no live calls. The source is read from one snapshot, without blocking writers. The rows are inserted in
+one transaction; before it commits, every table must be identical in both databases, and the source unchanged since
+the start of the copy.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _require_quiet(looks: Snapshots) -> None:
 
 
 class _Content:
-    """What is in a table, whatever the order of its rows: how many, and a sum of their hashes."""
+    """The content of a table, independent of the row order: the number of rows, and a sum of their hashes."""
 
     def __init__(self) -> None:
         self.rows = 0

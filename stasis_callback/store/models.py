@@ -1,9 +1,8 @@
-"""Every table, in the order in which rows can be put in: for copying, and for comparing with the migrations.
+"""All tables, in the order in which rows can be inserted: for copying, and for comparison with the migrations.
 
-Whoever opens the database imports this: foreign keys from one room to another are tied together here.
+It must be imported before the database is opened: foreign keys between subpackages are connected here.
 
-The schema itself, with its constraints, is made by the numbered files in `database/migrations/`; a test holds the two
-together.
+The schema with its constraints is created by the numbered files in `database/migrations/`; a test compares the two.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What is no longer needed is removed: some hundred rows in a transaction, with rests, beside a running service.
+"""Removes old data, a few hundred rows per transaction, with pauses, while the service is running.
 
-Nothing that is open goes, no transfer or entry, no row that another refers to, and nothing that a request which comes
-again is recognised by within the time that whoever sends it goes on trying. Call records lose their numbers, and
-nothing else: the seal over them stands for the number by a hash.
+It never removes anything that is open, transfers, entries, rows that others refer to, or rows by which a repeated
+request is recognized as long as its sender may retry. In call records only the phone numbers are masked: their seals
+contain a hash of the number.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ DAY_US = 86_400 * US_PER_S
 FIRST_AFTER_S, EVERY_S = 60.0, 3600.0
 NUMBERS, WINDOWS, DRAFTS = "numbers", "windows", "drafts"
 ALL_KINDS = (*KINDS, WINDOWS, DRAFTS)
-"""Those with a setting, windows of limits that are over, and what changes left behind that were never finished."""
+"""The kinds with a setting, expired rate limit windows, and drafts of changes that were never completed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """What was removed of one kind, or would be: what was over for longer than `days`."""
+    """The number of rows of one kind older than `days` that were removed, or would be."""
 
     kind: str
     days: int
@@ -54,7 +54,7 @@ class Purged:
 
 
 class Retention:
-    """Removes what is over. `days` says for each kind how long it is kept, 0 for ever."""
+    """Removes old data. `days` is the retention period of each kind; 0 keeps it for ever."""
 
     def __init__(self, database: Database, clock: Clock, days: Mapping[str, int]) -> None:
         self._database = database
@@ -62,7 +62,7 @@ class Retention:
         self._days = dict(days) | {WINDOWS: 0, DRAFTS: 0}
 
     def worker(self) -> Worker:
-        """What removes, every hour."""
+        """The worker that purges every hour."""
         return Worker("retention", self._work, self._clock)
 
     def _work(self, worker: Worker) -> None:
@@ -76,7 +76,7 @@ class Retention:
     def purge(
         self, kinds: Sequence[str] = ALL_KINDS, *, goes_on: Callable[[], bool] = lambda: True
     ) -> Iterator[Purged]:
-        """Remove what is over of some kinds, one kind after the other, while it `goes_on`."""
+        """Remove old data of the given kinds, one after another, while `goes_on()` is true."""
         for kind in self._limited(kinds):
             removed = self._remove(kind, goes_on)
             if kind == DRAFTS:
@@ -86,7 +86,7 @@ class Retention:
             yield Purged(kind, self._days[kind], removed)
 
     def count(self, kinds: Sequence[str] = ALL_KINDS) -> Iterator[Purged]:
-        """What `purge` would remove."""
+        """Count what `purge` would remove."""
         for kind in self._limited(kinds):
             rows = self._count(kind)
             if kind == DRAFTS:

@@ -1,4 +1,4 @@
-"""All stores of one open database, in one value: what the rest of the product is given."""
+"""All stores of one open database in one object, which the rest of the product uses."""
 
 from __future__ import annotations
 

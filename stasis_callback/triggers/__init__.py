@@ -1,1 +1,1 @@
-"""The ways a callback is asked for. A trigger reads its request, has it admitted, and answers who asked."""
+"""Triggers of callbacks. A trigger reads its request, has it admitted, and answers the requester."""

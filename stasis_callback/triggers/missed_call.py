@@ -1,6 +1,6 @@
-"""The missed call: note who rings, refuse the call unanswered, call back.
+"""The missed call: store the caller's number, refuse the call unanswered, call back.
 
-The incoming call is never answered and gets neither ringing nor early media, so it costs the caller nothing. An
+The incoming call is never answered and gets neither ringing nor early media, so it is free for the caller. An
 accepted request is committed before the call is refused: once the caller hears "busy", the callback is certain.
 Source: the specification, "ANI (missed call) callback trigger".
 """

@@ -94,7 +94,7 @@ class WebApp:
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        # Each request may run Argon2: so many at once, and no more memory than that.
+        # Each request may run Argon2: the number of threads limits the memory.
         anyio.to_thread.current_default_thread_limiter().total_tokens = self._settings.threads
         yield
 

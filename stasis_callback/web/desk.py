@@ -1,4 +1,4 @@
-"""The front desk: what was asked for over the web becomes an order of the engine. Pages and API share it."""
+"""Turns web requests into orders of the engine. Used by pages and API."""
 
 from __future__ import annotations
 

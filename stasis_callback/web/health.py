@@ -1,4 +1,4 @@
-"""Whether this process can do its work: what `/readyz` says."""
+"""The health of this process, for `/readyz`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Health:
         while worker.goes_on:
             try:
                 self._stores.requests.next_due_us()
-            except Exception as error:  # noqa: BLE001  whatever it is, the database cannot be read
+            except Exception as error:  # noqa: BLE001  on any error the database cannot be read
                 self._error = " ".join(str(error).split())
             else:
                 self._answered_s, self._error = self._clock.monotonic_s(), ""

@@ -1,4 +1,4 @@
-"""A request that may come twice, or twenty times at once, is carried out once; each time it gets the first answer."""
+"""Executes a repeated or concurrent request with the same key once; all repetitions get the first answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what is counted as it happens, and what the database says when it is asked."""
+"""Prometheus metrics: counters of events, and values read from the database on request."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class _FromDatabase(Collector):
         if up:
             try:
                 read = list(self._read())
-            except Exception:  # noqa: BLE001  whatever it is, the other figures are needed all the more
+            except Exception:  # noqa: BLE001  on any error the other metrics are still needed
                 up = False
         yield from read
         yield GaugeMetricFamily("stasis_callback_database_up", "Whether it answers.", value=up)

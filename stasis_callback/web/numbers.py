@@ -1,4 +1,4 @@
-"""What people write into a number field, in national or international form, as E.164 digits."""
+"""Parses national or international phone numbers from forms to E.164 digits."""
 
 from __future__ import annotations
 

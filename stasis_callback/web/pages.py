@@ -1,4 +1,4 @@
-"""The form of each instance, and what happens when it is sent."""
+"""The form of each instance, and its submission."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A POST that ends in time, whatever the receiver does.
+"""A POST with a deadline, whatever the receiver does.
 
 A time-out of requests is for each read: a receiver that sends a byte now and then holds its sender for ever. Here all
 reading of an answer ends at a deadline, which runs from when the connection was begun.

@@ -1,6 +1,6 @@
-"""What every answer carries and every request must keep to, whichever page it is for.
+"""Security headers of all responses, and limits of all requests.
 
-Plain ASGI, outside FastAPI: it holds for errors and for what no route takes, too.
+Plain ASGI, outside FastAPI: it also applies to errors and unknown routes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The web server of a process, and the webhooks beside it."""
+"""The web server of a process, with its webhooks."""
 
 from __future__ import annotations
 
@@ -94,6 +94,6 @@ class WebServer:
             self._port.close()
 
     def tidy(self) -> None:
-        """Remove what is out of date."""
+        """Remove outdated data."""
         self._stores.limits.forget_old()
         self._stores.idempotency.forget_old()

@@ -1,4 +1,4 @@
-"""An application on a port: uvicorn, in a background thread that begins again when it fails."""
+"""Serves an application on a port: uvicorn in a background thread that restarts after a failure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Serving:
         self._server = uvicorn.Server(self._config)
         self._port: Port | None = None
         self.worker = Worker("web", self._work, clock)
-        # A line for everything that is no HTTP is what whoever sends it would like.
+        # No log line for each invalid HTTP request: an attacker could fill the log.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
     def start(self, port: Port) -> None:

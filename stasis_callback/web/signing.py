@@ -1,7 +1,7 @@
-"""What the web room signs with the one secret of `[web] secret`: links, forms, webhooks.
+"""Signatures of links, forms and webhooks with the secret `[web] secret`.
 
-Each purpose has its own key, so that nothing signed for one is good for another. A token names what it is for and
-until when, so nothing about it is stored.
+Each purpose has its own key, so that a signature for one is not valid for another. A token contains its subject and
+expiry, so nothing is stored.
 """
 
 from __future__ import annotations

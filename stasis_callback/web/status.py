@@ -1,4 +1,4 @@
-"""How far a callback is: for status pages, for programs, for webhooks."""
+"""The progress of a callback, for status pages, the API and webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of the pages in each language, from the files in `texts/`."""
+"""The texts of the pages in each language, from the files in `texts/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is at the door: the address a request comes from, and whether it may use a hosted instance."""
+"""The client of a request: its address, and whether it may use a hosted instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the web answers while the process waits for its database: not now, and why."""
+"""The responses of the web server (503 with the reason) while the process waits for its database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status page: how far the call is, live by server-sent events, and a button to take it back."""
+"""The status page: progress of the call with live updates by server-sent events, and a button to cancel."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Webhooks: every step of a callback is told to the address its instance names, signed, until it is taken.
+"""Webhooks: every step of a callback is sent, signed, to the URL of its instance, until it is accepted.
 
-The steps are in the database (`store.events`) since the moment they were taken, so none is lost by a crash; one may
-be told twice. Steps of one callback are told in their order.
+The steps are stored in the database (`store.events`) when they happen, so a crash loses none; a step may be sent
+twice. Steps of one callback are sent in order.
 
-Each receiver, which is a host and a port, has its own place: a few deliveries at once, one while it fails, and pauses
-between those. So one that is slow, silent or away keeps nobody else waiting.
+Each receiver (host and port) is handled separately: a few simultaneous deliveries, or one at a time with pauses while
+it fails. So a slow, silent or unavailable receiver does not delay others.
 """
 
 from __future__ import annotations

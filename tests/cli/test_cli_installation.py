@@ -307,15 +307,15 @@ def test_the_doctor_on_a_real_asterisk(
         assert result.code == 0, result.out
         assert "PJSIP endpoint trunk exists" in result.out
         monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__TRUNK", "nowhere")
-        assert levels(shop("doctor", "--json").json, "no PJSIP endpoint nowhere") == ["problem"]
+        assert levels(shop("doctor", "--json").json, "PJSIP endpoint nowhere does not exist") == ["problem"]
         with shop.stores() as stores:
             stores.trunks.add_vendor("carrier", "USD")
             for name in (SECOND_TRUNK, "missing", "switched-off"):
                 stores.trunks.add(name, vendor="carrier", tariff="retail")
             stores.trunks.change("switched-off", enabled=False)
         found = shop("doctor", "--json").json
-        assert levels(found, f"PJSIP endpoint {SECOND_TRUNK} is there") == ["ok"]
-        assert levels(found, "no PJSIP endpoint missing") == ["problem"]
+        assert levels(found, f"PJSIP endpoint {SECOND_TRUNK} exists") == ["ok"]
+        assert levels(found, "PJSIP endpoint missing does not exist") == ["problem"]
         assert levels(found, "nowhere") == levels(found, "switched-off") == []
     finally:
         link.stop()

@@ -209,7 +209,7 @@ def test_an_account_that_pays_for_a_call_of_somebody_unknown_is_not_closed(shop:
         hosted, account_id=house.id, subscriber_id=None, leg_a_number="4420", stored_options={}, queue_limit=9
     )
     (request,) = shop.stores.requests.claim(1)
-    with pytest.raises(InvalidInput, match="is under way"):
+    with pytest.raises(InvalidInput, match="has a live call"):
         shop.stores.accounts.close("house", write_off=True, operator="anna")
     shop.stores.requests.finish(request.id, "no_answer")
     assert shop.stores.accounts.close("house", write_off=True, operator="anna").status == "closed"
@@ -217,10 +217,10 @@ def test_an_account_that_pays_for_a_call_of_somebody_unknown_is_not_closed(shop:
 
 def test_closing_needs_an_empty_account_or_a_write_off(shop: Shop) -> None:
     account = shop.account("100", funds="5.00")
-    with pytest.raises(InvalidInput, match=r"has 5.00 USD left"):
+    with pytest.raises(InvalidInput, match=r"has a balance of 5.00 USD"):
         shop.stores.accounts.close("100", write_off=False, operator="anna")
     shop.missed_call(account)
-    with pytest.raises(InvalidInput, match="is under way"):
+    with pytest.raises(InvalidInput, match="has a live call"):
         shop.stores.accounts.close("100", write_off=True, operator="anna")
     shop.stores.requests.cancel(shop.stores.requests.newest()[0].id)
     assert shop.stores.accounts.close("100", write_off=True, operator="anna").status == "closed"

@@ -122,7 +122,7 @@ REFUSED: list[tuple[str, str, Callable[[Accounts], object]]] = [
     ("nobody",            "unknown account",     change("999")),
     ("status",            "is not a status",         change(status="open")),
     ("change product",    "unknown product",     change(product="none")),
-    ("change currency",   "the account is not",      change(product="in euros")),
+    ("change currency",   "the account has another currency",      change(product="in euros")),
     ("change number",     "write 3 to 15 digits",    change(callback_number="12")),
     ("change alias",      "is already an account or an",     change(aliases=["1002", "200"])),
     ("change credit",     "invalid credit limit: the amount must be",  change(credit_limit_micros=-1)),

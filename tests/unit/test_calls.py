@@ -55,7 +55,7 @@ def test_a_leg_id_is_used_once(shop: Shop, call: Any) -> None:
         shop.leg("b1", account, replace(request, id="another"), hold="1.00")
     shop.stores.calls.settle("b1", talked(1))
     before = shop.rows()
-    with pytest.raises(InvariantBroken, match="leg b1 was used before"):
+    with pytest.raises(InvariantBroken, match="leg id b1 was already used"):
         shop.leg("b1", account, request, hold="1.00")
     assert shop.rows() == before
 

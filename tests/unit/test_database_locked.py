@@ -42,7 +42,7 @@ def refused(shop: Shop, number: int, patience_s: float = PATIENCE_S) -> float:
     began_s = Clock().monotonic_s()
     with (
         shop.stores.database.patience(patience_s),
-        pytest.raises(StoreUnavailable, match="cannot be used now"),
+        pytest.raises(StoreUnavailable, match="the database is unavailable"),
     ):
         shop.stores.tariffs.add(f"never-{number}", "USD")
     return Clock().monotonic_s() - began_s

@@ -87,7 +87,7 @@ def refused_until_there_is_room(url: str, disk: Path) -> None:
                 top_up()
 
         with filled(disk):
-            with pytest.raises(StoreUnavailable, match="cannot be used now"):
+            with pytest.raises(StoreUnavailable, match="the database is unavailable"):
                 until_refused()
             assert stores.accounts.get(account.id).balance_micros == sum(made)
         assert top_up()

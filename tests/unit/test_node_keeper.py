@@ -256,7 +256,7 @@ def test_a_second_start_is_refused_once_the_first_gives_a_sign_of_life(
         shop.clock.passes(6)
         first.keeper.look()
         trying.join(0.2)
-    assert "a node named n runs already" in str(refused[0])
+    assert "a node named n is already running" in str(refused[0])
     assert not second.keeper.may_dial()
 
 

@@ -70,7 +70,7 @@ def test_a_number_that_is_none_is_refused(option: Any, text: str) -> None:
         ("announce_balance",  "on",                "write one of funds, balance, off"),
         ("welcome",           "ON",                "write on or off"),
         ("languages",         "english",           "two-letter language codes"),
-        ("authentication",    "pin",               "internal_account is required"),
+        ("authentication",    "pin",               "needs an internal_account"),
         ("low_balance_amount", "1,5",              "is not an amount"),
         ("lockout_failures",  "1_0",               "a whole number"),
         ("reject_cause",      "486",               "write one of busy, congestion, rejected, no_answer"),

@@ -87,12 +87,12 @@ def test_every_number_currency_and_key_can_be_said(language: str) -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ('million-few = { text = "миллиона", core = "digits/h-million" }', "no 'million-few'"),
+        ('million-few = { text = "миллиона", core = "digits/h-million" }', "prompt 'million-few' is missing"),
         ('KZT = { main = "tenge", minor = "tiyn" }', "no words for KZT"),
-        ('tiyn-few = { text = "тиына" }', "no 'tiyn-few'"),
+        ('tiyn-few = { text = "тиына" }', "prompt 'tiyn-few' is missing"),
         ('minute = { gender = "f", one = "minute", few = "minute-few", other = "minute-many" }', "'minute'"),
-        ('pound-key = { text = "решётка" }', "no 'pound-key'"),
-        ('Q = { text = "Q", core = "letters/q" }', "no 'Q'"),
+        ('pound-key = { text = "решётка" }', "prompt 'pound-key' is missing"),
+        ('Q = { text = "Q", core = "letters/q" }', "prompt 'Q' is missing"),
     ],
 )
 def test_a_word_that_is_wanting_is_noticed(copy: Path, line: str, problem: str) -> None:
@@ -158,7 +158,7 @@ def test_a_language_without_manifest_is_refused() -> None:
 
 
 def test_a_name_without_entry_is_refused() -> None:
-    with pytest.raises(CallbackError, match="have no 'nonsense'"):
+    with pytest.raises(CallbackError, match="prompt 'nonsense' is missing"):
         Prompts(SOUNDS).say("nonsense")
 
 

@@ -187,7 +187,7 @@ def test_days_are_those_of_the_time_zone_also_where_the_clocks_change() -> None:
     [
         ("yesterday",  "",           "UTC",       "not a date"),
         ("2026-11-02", "2026-11-01", "UTC",       "must not be after --to"),
-        ("1990-01-01", "2026-11-01", "UTC",       "3660 days at most"),
+        ("1990-01-01", "2026-11-01", "UTC",       "limited to 3660 days"),
         ("",           "",           "Mars/Base", "not a time zone"),
     ],
 )  # fmt: skip

@@ -89,7 +89,7 @@ def test_a_named_file_comes_first_then_the_one_in_the_environment(monkeypatch: p
 
 def test_a_named_file_that_is_missing_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     config('node = "here"')
-    with pytest.raises(InvalidInput, match=r"no configuration file nowhere.toml: `stasis-callback init`"):
+    with pytest.raises(InvalidInput, match=r"settings file nowhere.toml does not exist: create one"):
         load_settings(Path("nowhere.toml"))
     monkeypatch.setenv("STASIS_CALLBACK_CONFIG", "lost.toml")
     with pytest.raises(InvalidInput, match=r"no configuration file lost.toml"):

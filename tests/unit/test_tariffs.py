@@ -129,7 +129,7 @@ def test_an_import_that_fails_half_way_leaves_everything_as_it_was(shop: Shop) -
         shop.stores.tariffs.put_rates(
             "standard", [priced("44"), priced("1"), priced("2")], progress=cancelled
         )
-    with pytest.raises(InvalidInput, match="prefix 1 stands twice"):
+    with pytest.raises(InvalidInput, match="prefix 1 is given twice"):
         shop.stores.tariffs.put_rates("standard", [priced("44"), priced("1"), priced("1")])
     with pytest.raises(InvalidInput, match="unknown tariff 'none'"):
         shop.stores.tariffs.put_rates("none", [priced("1")])

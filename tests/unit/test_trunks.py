@@ -216,8 +216,8 @@ def test_the_cost_is_that_of_the_rate_at_the_time_of_dialling(trunked: Shop) -> 
     [
         ({"name": "cheap"},                   "already exists"),
         ({"name": "a@b"},                     "not a valid name of a PJSIP endpoint"),
-        ({"vendor": "nobody"},                "no vendor 'nobody'"),
-        ({"tariff": "nothing"},               "no tariff 'nothing'"),
+        ({"vendor": "nobody"},                "unknown vendor 'nobody'"),
+        ({"tariff": "nothing"},               "unknown tariff 'nothing'"),
         ({"tariff": "euros"},                 "bills in USD, tariff 'euros' is in EUR"),
         ({"preference": 101},                 "0 to 100"),
         ({"calls_limit": -1},                 "0 for no limit"),

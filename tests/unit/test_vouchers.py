@@ -73,7 +73,7 @@ def test_another_currency_and_a_closed_account_take_none(shop: Shop) -> None:
     code = make(shop)[0]
     before = shop.rows()
     for account, words in (
-        ("200", "in USD, the account is not"),
+        ("200", "in USD, but the account has another currency"),
         ("300", "unknown or closed"),
         ("999", "unknown or closed"),
     ):

@@ -65,7 +65,7 @@ def test_a_thread_that_could_not_be_started_is_reported_and_started_later() -> N
     workers.add(worker)
     with pytest.raises(RuntimeError, match="thread"):
         worker.start()
-    assert workers.troubles() == ["errand does not run"]
+    assert workers.troubles() == ["errand is not running"]
     clock.threads_left = 1
     workers.revive()
     assert workers.troubles() == []

@@ -1,4 +1,4 @@
-"""`product`: what accounts are sold, each with the tariff that rates its calls."""
+"""`product`: products of accounts, which set their tariff."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from stasis_callback.core.options import CallOptions
 if TYPE_CHECKING:
     pass
 
-app = typer.Typer(
-    name="product", help="Products: what accounts are sold, with the tariff that rates their calls."
-)
+app = typer.Typer(name="product", help="Products of accounts, which set their tariff.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Product name.")]
 Tariff = Annotated[str, typer.Option(help="Tariff that rates the calls.", metavar="NAME")]

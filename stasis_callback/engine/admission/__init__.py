@@ -1,1 +1,1 @@
-"""Whether a callback is made: missed calls, orders, and the checks they share."""
+"""Admission: missed calls, orders, and their common checks."""

@@ -1,4 +1,4 @@
-"""Whether a request becomes a callback: who asks, where to call, whether it is paid for. Refusals cost nothing.
+"""Admission of missed calls: which account, which number to call, whether the funds suffice. Refusals are free.
 
 `examine` decides without changing anything (`access-number test` shows its notes); `missed_call` also queues.
 """

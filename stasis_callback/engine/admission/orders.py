@@ -1,8 +1,8 @@
-"""Admission of requests that bring their numbers with them: web, e-mail, shell.
+"""Admission of orders, requests with given numbers: web, e-mail, shell.
 
-A missed call is believed by the number it comes from; here somebody names an account, and often proves it by its
-service password. Both legs are known, so both are checked before anything is dialled. What is accepted is committed
-when `Orders.admit` returns.
+A missed call is authenticated by its caller's number; an order names an account, usually with its service password.
+Both legs are known, so both are checked before anything is dialled. When `Orders.admit` returns, an accepted order is
+committed.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class Orders:
     # --- who it is -----------------------------------------------------------------------------------------------
 
     def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
-        """The account, when whoever asks may use it, and the token that says so. Counted first and checked then, so
+        """The account, if the requester may use it, and the token used. Counted first and checked then, so
         that parallel guesses are no more than the limit; a right login takes its count back.
         """
         accounts = self._stores.accounts

@@ -57,7 +57,7 @@ class Accounts:
 
     @unit
     def add_customer(self, name: str, currency: str) -> None:
-        """Raises InvalidInput when the name is taken or the currency is none."""
+        """Add a customer. Raises InvalidInput if the name is taken or the currency code is invalid."""
         self._one_by_one()
         if is_new(self._database, Customer, name, "customer"):
             Customer.create(
@@ -107,7 +107,7 @@ class Accounts:
 
     @unit
     def add_product(self, name: str, tariff: str) -> None:
-        """Raises InvalidInput when the name is taken or there is no such tariff."""
+        """Add a product. Raises InvalidInput if the name is taken or the tariff does not exist."""
         self._one_by_one()
         if is_new(self._database, Product, name, "product"):
             Product.create(
@@ -333,7 +333,7 @@ class Accounts:
         return int(row[0]) if row else account.tariff_id
 
     def named(self, number: str) -> AccountView:
-        """The account with this id or alias. Raises InvalidInput when there is none."""
+        """The account with this id or alias. Raises InvalidInput if it does not exist."""
         account = self.find(number)
         if account is None:
             raise InvalidInput(f"unknown account {number!r}: see `stasis-callback account list`")

@@ -21,21 +21,21 @@ def days(count: int) -> int | None:
 
 
 def simultaneous_calls(count: int) -> int:
-    """How many calls at once."""
+    """Check a number of simultaneous calls. Raises InvalidInput."""
     if not 1 <= count <= SIMULTANEOUS_LIMIT:
         raise InvalidInput(f"invalid number of simultaneous calls ({count}): write 1 to {SIMULTANEOUS_LIMIT}")
     return count
 
 
 def status(text: str) -> str:
-    """A status of an account."""
+    """Check an account status. Raises InvalidInput."""
     if text not in STATUSES:
         raise InvalidInput(f"{text!r} is not a status: use one of {', '.join(STATUSES)}")
     return text
 
 
 def language(text: str) -> str:
-    """Two letters, or nothing."""
+    """Check a language code; "" is allowed. Raises InvalidInput."""
     if text and not _LANGUAGE.fullmatch(text):
         raise InvalidInput(
             f"language {text!r} is invalid: write a two-letter code, for example en, or nothing"
@@ -44,7 +44,7 @@ def language(text: str) -> str:
 
 
 def callback_number(number: str) -> str:
-    """Digits to dial, or nothing."""
+    """Check a callback number; "" is allowed. Raises InvalidInput."""
     if number and not is_dialable(number):
         raise InvalidInput(
             f"callback number {number!r} is not a phone number: write 3 to 15 digits without + or 00"

@@ -11,7 +11,7 @@ DIGITS = "0123456789"
 READABLE = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Capitals and digits without those that are mistaken for one another."""
 CODES_PER_ONE = 10_000
-"""So many codes must be possible for each one that is given out: a guess then finds one in ten thousand tries."""
+"""Required number of possible codes per issued code: a random guess then hits one in ten thousand tries."""
 LENGTH_LIMIT = 32
 
 

@@ -80,7 +80,7 @@ class SpeedDial(Table):
 
 
 class Voucher(Table):
-    """Money on paper: whoever knows the code, of which only a hash is kept, adds it to an account, once."""
+    """A voucher. Its code, of which only a hash is stored, tops up one account, once."""
 
     code_hash = TextField(unique=True)
     batch = TextField()

@@ -1,4 +1,4 @@
-"""Vouchers: money on paper. Whoever knows the code adds it to an account, once.
+"""Vouchers: each code tops up one account, once.
 
 A code is shown when it is made and never again: the database keeps a slow hash (scrypt), so that who reads the
 database cannot spend what is in it. The hash has no salt of its own, because a voucher is found by it; that is why
@@ -99,7 +99,7 @@ class Vouchers:
         return codes
 
     def redeem(self, code: str, account_number: str) -> VoucherView:
-        """Add a voucher's money to an account: once, whoever tries at the same time.
+        """Redeem a voucher: credit its value to an account, once, even with concurrent attempts.
 
         Raises InvalidInput: the same words for a code that is unknown, used, blocked or expired.
         """
@@ -161,7 +161,7 @@ class Vouchers:
 
     @read
     def batches(self) -> list[dict[str, object]]:
-        """Every batch with what has become of it."""
+        """All batches with the number of vouchers in each state."""
         rows = (
             Voucher.select(
                 Voucher.batch,

@@ -28,7 +28,7 @@ from stasis_callback.store.rates.tariffs import Tariffs
 
 AGAIN_LINKS = 5000
 AGAIN_ROWS = 10_000
-"""So much of what is proven already, and so many rows of each other table, one run proves again."""
+"""The number of verified links, and of rows of each other table, that one run verifies again."""
 PRICES_LIMIT = 10_000
 
 Progress = Callable[[int, int], None]
@@ -54,7 +54,7 @@ def verify(
 
 
 class _Audit:
-    """One run."""
+    """One run of the verification."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _Audit:
         self._walk = Walk(looks, price_of, kept)
 
     def everything(self) -> Iterator[str]:
-        """Prove all there is."""
+        """Verify everything."""
         yield from standing(self._looks)
         with self._looks.look():
             [(total,)] = self._looks.rows("SELECT COALESCE(SUM(links), 0) FROM book")

@@ -31,7 +31,7 @@ BOOKS_AT_A_LOOK = 500
 
 @dataclass
 class Step:
-    """What one look has shown."""
+    """The result of one read."""
 
     goes_on_at: Position | None
     """None: every book has been looked at."""
@@ -55,7 +55,7 @@ class Walk:
         return self._steps(Position(), changed=True)
 
     def whole(self, position: Position) -> Iterator[Step]:
-        """Along everything, from a position on."""
+        """The links of all books, from a position on."""
         return self._steps(position, changed=False)
 
     def _steps(self, position: Position, *, changed: bool) -> Iterator[Step]:

@@ -1,7 +1,7 @@
-"""How far the books are proven: noted in the database, where `ledger verify` goes on, and in a file kept elsewhere.
+"""How far the books are verified: stored in the database, where `ledger verify` continues, and in checkpoint files.
 
-What the database says of itself, whoever writes to it can make it say. A checkpoint says the same in a file: of each
-book the seal of its last link, which is over all that lies before. Whoever rewrites that needs the file too.
+Anyone who can write to the database can forge what is stored in it. A checkpoint stores the same in a file: for each
+book the seal of its last link, which covers everything before. To rewrite history, the file must be changed too.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def checkpoint(database: Database, made_at: str) -> dict[str, object]:
 
 
 def marks_of(text: str) -> dict[str, Mark]:
-    """What a checkpoint says, by the names of books. Raises InvalidInput when it is none, or was changed."""
+    """The marks of a checkpoint by book name. Raises InvalidInput if it is not a checkpoint, or was changed."""
     try:
         kept = json.loads(text)
         books = kept["books"]

@@ -1,6 +1,6 @@
-"""What the audit reads: books, and the rows of their chains with everything that belongs to these.
+"""What the audit reads: books, and the rows of their chains with everything related.
 
-By SQL of its own, so that it shares nothing with the code that writes these rows but the names of their columns.
+It uses separate SQL, so that it only shares the column names with the code that writes these rows.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class TransferRow:
 
 
 class VoucherRow(NamedTuple):
-    """A voucher, and the book of whoever redeemed it."""
+    """A voucher, and the book of the account that redeemed it."""
 
     id: int
     seal: str
@@ -107,7 +107,7 @@ class VoucherRow(NamedTuple):
 
 @dataclass(slots=True)
 class XdrRow:
-    """A call record; its leg and its hold by their columns (None where there is none), the lines of its charge."""
+    """A call record; its leg and its hold by their columns (None if missing), the lines of its charge."""
 
     link: int
     seal: str

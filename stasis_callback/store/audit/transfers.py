@@ -1,4 +1,4 @@
-"""What must hold of one transfer."""
+"""The rules for one transfer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = {
 
 
 def content(row: TransferRow) -> tuple[object, ...]:
-    """What its seal is over."""
+    """The content covered by the seal."""
     voucher = row.voucher
     return transfer_content(
         key=row.key,
@@ -35,7 +35,7 @@ def content(row: TransferRow) -> tuple[object, ...]:
 
 
 def moved(row: TransferRow, book_id: int) -> int:
-    """What it moved in a book."""
+    """The amount it moved in a book."""
     return sum(line.amount_micros for line in row.lines if line.book_id == book_id)
 
 
@@ -67,7 +67,7 @@ def _entries(row: TransferRow) -> Iterator[str]:
 
 
 def _kind(row: TransferRow, book_id: int) -> Iterator[str]:
-    """Key and books are those of its kind."""
+    """Key and books must fit the kind of the transfer."""
     prefix, houses = _KINDS[row.kind]
     if not row.key.startswith(prefix):
         yield f"transfer {row.id}: {row.key} is not the key of a {row.kind}"
@@ -87,7 +87,7 @@ def _reversal(row: TransferRow) -> Iterator[str]:
 
 
 def _voucher(row: TransferRow, book_id: int) -> Iterator[str]:
-    """What was paid in is what the voucher is worth, to whoever had it."""
+    """The amount paid in must be the value of the voucher, into the book of the account that redeemed it."""
     voucher, named = row.voucher, row.key.replace(":", " ")
     if voucher is None:
         yield f"{named} was paid in but does not exist"

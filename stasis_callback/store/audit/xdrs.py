@@ -1,4 +1,4 @@
-"""What must hold of one call record, and of the leg, the hold and the charge that belong to it."""
+"""The rules for one call record with its leg, hold and charge."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def examine(row: XdrRow, book: BookRow, price_of: PriceOf) -> Iterator[str]:
 
 
 def _number(row: XdrRow) -> str:
-    """What stands for the number in the seal."""
+    """The hash that represents the number in the seal."""
     return number_hash(row.number_salt, row.number) if row.number_salt else str(row.xdr["number_hash"])
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` asks about the database itself: quick, and in nobody's way."""
+"""Quick, non-blocking checks of the database for `doctor`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stasis_callback.store.database.tables import bound_database
 
 PATIENCE_S = 2.0
 LATEST = 5000
-"""So many of the newest call records are looked at: what a question costs does not grow with their number."""
+"""Only this many of the newest call records are examined, so that the cost does not grow with their number."""
 
 
 def why_not_writable(database: Database) -> str:

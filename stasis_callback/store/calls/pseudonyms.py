@@ -1,8 +1,8 @@
-"""Numbers of old calls are forgotten, and the books stay proven.
+"""Masks phone numbers of old calls, while the ledger remains verifiable.
 
-What stands for a number in the seal of its xDR is a hash over the number and a salt that only this row has. Taking
-both away leaves the hash, from which nobody gets the number back, not by trying all numbers either; and the seal is
-as right as before. This is the one change that the append-only table of xDRs takes.
+The seal of an xDR contains a hash of the number and a salt that is only in this row. When both are removed, the hash
+remains, from which the number cannot be recovered, not even by trying all numbers; and the seal is still valid. This
+is the only change allowed in the append-only table of xDRs.
 """
 
 from __future__ import annotations

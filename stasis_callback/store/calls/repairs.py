@@ -1,4 +1,4 @@
-"""What neither a call's thread nor recovery brings to an end any more, and what was done about it by an operator."""
+"""Legs and callbacks that neither their thread nor recovery ends, and past repairs by operators."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LeftLeg:
 
 @dataclass(frozen=True, slots=True)
 class RepairView:
-    """A repair: of what, by whom, and why."""
+    """A past repair: its subject, operator and reason."""
 
     subject: str
     done: str
@@ -109,6 +109,6 @@ class Repairs:
 
     @read
     def history(self, limit: int = 100) -> list[RepairView]:
-        """What was done, the newest first."""
+        """Past repairs, newest first."""
         rows = Repair.select().order_by(Repair.id.desc()).limit(limit)
         return [RepairView(row.subject, row.done, row.operator, row.reason, row.at_us) for row in rows]

@@ -91,7 +91,7 @@ class CallsLine:
 
     @property
     def margin_percent(self) -> float | None:
-        """The margin in percent of the revenue; None where there is none to speak of."""
+        """The margin in percent of the revenue; None if it is undefined."""
         if self.margin_micros is None or not self.revenue_micros:
             return None
         return 100 * self.margin_micros / self.revenue_micros

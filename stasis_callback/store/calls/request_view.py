@@ -1,4 +1,4 @@
-"""A request as it was when it was read."""
+"""A read-only view of a request."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
 LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
 """As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
 LONGEST_PAUSE_S = 5
-"""The longest that the dialler itself has a callback wait, whatever its options say: all trunks are full."""
+"""The longest delay that the dialler itself imposes on a callback, when all trunks are full."""
 
 _VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
 _BY_ID = f"{SELECT_REQUEST} WHERE id = ?"
@@ -64,7 +64,7 @@ _STEPS = {
     RequestState.DONE: Step.ENDED,
     RequestState.CANCELLED: Step.CANCELLED,
 }
-"""What it means to whoever asked that a request moves on to a state."""
+"""The step that is reported to the requester when a request enters a state."""
 
 
 class Requests:
@@ -431,7 +431,7 @@ class Requests:
     def _node_state(self) -> str | None:
         """Within a transaction: `active` or `draining`; None for a process that is not the node of its name.
 
-        The node's row stays locked until the commit: whoever takes the name over finds what was done.
+        The node's row stays locked until the commit, so that a process that takes the name over sees the result.
         """
         row = run(_MY_NODE, self._me.name, self._me.incarnation).fetchone()
         return str(row[0]) if row else None
@@ -439,7 +439,7 @@ class Requests:
     def take(self, request: RequestView) -> bool:
         """Within a transaction: make a call that a dead node has left ours; False when it is not as it was read.
 
-        For whoever ends it, or puts it back, in the same transaction: no call on another Asterisk is ours for longer.
+        Only for a transaction that also ends the request or queues it again: its Asterisk is not ours.
         """
         require(
             request.state in UNDER_WAY, f"request {request.id} is {request.state} and cannot be taken over"
@@ -482,7 +482,7 @@ class Requests:
 
     @read
     def state(self, request_id: str) -> RequestState | None:
-        """The state of a request; None when there is none of this id."""
+        """The state of a request; None if it does not exist."""
         row = one(_BY_ID, request_id)
         return view_of(row).state if row else None
 

@@ -1,9 +1,9 @@
-"""What happened to each web callback, step by step; also the outbox of its webhooks.
+"""The steps of web callbacks; also the outbox of their webhooks.
 
-A step is noted in the transaction that makes it true, so none is lost and none is told that did not happen.
+A step is stored in the transaction that makes it true, so none is lost and none is reported that did not happen.
 
-Steps of one callback are told in their order: only the first that is not told yet may be. All that wait of a callback
-are due together, when that first one is; so what waits for its turn is not looked at again and again.
+Steps of one callback are delivered in order: only the first undelivered one may be delivered. All waiting steps of a
+callback are due together with the first one, so that the others are not polled repeatedly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.statements import run
 
 LEASE_S = 60
-"""Whoever delivers an event has this long before another process may try."""
+"""The time that a process has to deliver an event before another one may try."""
 
 
 _NOTE_STEP = """INSERT INTO request_event (request_id, step, at_us, delivery, attempts, due_at_us, instance)
@@ -98,7 +98,7 @@ class Events:
     @unit
     def _claim(self, instance: str, limit: int) -> list[EventView]:
         rows = self._due(instance).order_by(RequestEvent.due_at_us, RequestEvent.id)
-        # In one order, whoever claims: so that two never wait for each other.
+        # Always in the same order, so that two processes never wait for each other.
         callbacks = sorted({row.request_id for row in rows.limit(limit * 2)})
         return [_view(row) for request_id in callbacks[:limit] if (row := self._take_first(request_id))]
 
@@ -145,7 +145,7 @@ class Events:
 
     @read
     def undelivered(self) -> int:
-        """How many wait for their delivery."""
+        """The number of undelivered steps."""
         return int(outbox.waiting(RequestEvent).count())
 
 

@@ -36,7 +36,7 @@ OLDEST_POSTGRESQL = 130_000
 LOCK_TIMEOUT = "4s"
 """Less than a thread waits for an answer: one that waits for a lock is told so, and its connection lives."""
 _SERVER_SETTINGS = {
-    # A commit is on the disk when it returns, whatever the server's default is.
+    # A commit is on disk when it returns, regardless of the server's default.
     "synchronous_commit": "on",
     "timezone": "UTC",
     "statement_timeout": "60s",
@@ -53,7 +53,7 @@ class Wakeups(ABC):
 
     @abstractmethod
     def wait(self, pause: Callable[[float], object]) -> bool:
-        """Wait a little; whether something may have changed. `pause` waits so many seconds."""
+        """Wait briefly. Returns whether something may have changed. `pause` waits for a number of seconds."""
 
     @abstractmethod
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Wakeups(ABC):
 
 
 class Engine(ABC):
-    """One open database."""
+    """What differs between the kinds of databases, for one open database."""
 
     kind: str
     peewee: Any
@@ -81,7 +81,7 @@ class Engine(ABC):
 
     @abstractmethod
     def migrating(self) -> AbstractContextManager[object]:
-        """Let no other process migrate meanwhile."""
+        """Prevent other processes from migrating at the same time."""
 
     @abstractmethod
     def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
@@ -93,7 +93,7 @@ class Engine(ABC):
 
     @abstractmethod
     def wakeups(self) -> Wakeups:
-        """What hears of it."""
+        """The wakeups for `notify`."""
 
     def close(self) -> None:
         """Close what is not in use. One in use is not closed under its thread: SQLite does not survive that."""
@@ -102,7 +102,7 @@ class Engine(ABC):
 
     @abstractmethod
     def trouble(self, error: Exception) -> Trouble | None:
-        """What kind of trouble of the database an error is; None when it is none."""
+        """The kind of database failure of an error; None if the error is not a database failure."""
 
     def go_on_after(self, table: str, has_counter: bool) -> None:  # noqa: B027 - SQLite's counter follows by itself
         """Rows with ids were put into `table`: the ids of new ones begin after them."""
@@ -115,12 +115,12 @@ class SqliteWakeups(Wakeups):
     """SQLite counts the commits of others on every connection; asking costs some microseconds."""
 
     def __init__(self, path: Path) -> None:
-        # A connection of its own: its counter would not move with commits through itself.
+        # A separate connection, because the counter does not change with commits on its own connection.
         self._connection = sqlite3.connect(path, check_same_thread=False)
         self._seen = self._version()
 
     def wait(self, pause: Callable[[float], object]) -> bool:
-        """Ask again after a fifth of a second."""
+        """Wait a fifth of a second, then check for commits of other processes."""
         pause(POLL_S)
         before, self._seen = self._seen, self._version()
         return self._seen != before
@@ -134,7 +134,7 @@ class SqliteWakeups(Wakeups):
 
 
 class PostgresqlWakeups(Wakeups):
-    """LISTEN on a connection of its own."""
+    """Wakeups by LISTEN on a separate connection."""
 
     def __init__(self, url: str) -> None:
         import psycopg
@@ -145,7 +145,7 @@ class PostgresqlWakeups(Wakeups):
         self._connection.execute(f"LISTEN {_CHANNEL}")
 
     def wait(self, pause: Callable[[float], object]) -> bool:
-        """Until the server says something, for a second at most, so that whoever waits can be stopped."""
+        """Wait for a notification, at most a second, so that the waiting thread can be stopped."""
         return any(True for _ in self._connection.notifies(timeout=1.0, stop_after=1))
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class PostgresqlWakeups(Wakeups):
 
 
 class Sqlite(Engine):
-    """A file."""
+    """An SQLite file."""
 
     kind = "sqlite"
 
@@ -192,7 +192,7 @@ class Sqlite(Engine):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """The one writer of this process."""
+        """Admit only one writer in this process at a time."""
         turn = self._turn.take()
         if turn is None:
             raise Busy("other processes were writing for too long")
@@ -202,11 +202,11 @@ class Sqlite(Engine):
             self._turn.give(turn)
 
     def trouble(self, error: Exception) -> Trouble | None:
-        """By SQLite's error code."""
+        """Classify an error by SQLite's error code."""
         return sqlite_trouble(error)
 
     def pipelined(self) -> AbstractContextManager[object]:
-        """They are done at once."""
+        """Without a pipeline: statements are executed immediately."""
         return nullcontext()
 
     def lock(self, name: str) -> None:
@@ -217,19 +217,19 @@ class Sqlite(Engine):
         return self.writing()
 
     def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
-        """As they are: nobody else takes any."""
+        """No row locks: there is only one writer."""
         return rows
 
     def notify(self) -> None:
-        """Nothing to do: the commit itself is seen."""
+        """Nothing to do: other processes detect the commit itself."""
 
     def wakeups(self) -> Wakeups:
-        """Polls."""
+        """Wakeups by polling."""
         return SqliteWakeups(self._path)
 
 
 class Postgresql(Engine):
-    """A server."""
+    """A PostgreSQL server."""
 
     kind = "postgresql"
 
@@ -257,15 +257,15 @@ class Postgresql(Engine):
             raise CallbackError("this PostgreSQL is too old: install version 13 or newer")
 
     def writing(self) -> AbstractContextManager[object]:
-        """Everybody at once."""
+        """Admit any number of concurrent writers."""
         return nullcontext()
 
     def trouble(self, error: Exception) -> Trouble | None:
-        """By PostgreSQL's error code."""
+        """Classify an error by PostgreSQL's error code."""
         return self._trouble_of(error)
 
     def pipelined(self) -> AbstractContextManager[object]:
-        """A pipeline of psycopg's."""
+        """A psycopg pipeline: statements are sent without waiting for each result."""
         return self.peewee.pipelined()  # type: ignore[no-any-return]
 
     def lock(self, name: str) -> None:
@@ -274,8 +274,8 @@ class Postgresql(Engine):
 
     @contextmanager
     def migrating(self) -> Iterator[None]:
-        """An advisory lock of the connection."""
-        self.peewee.execute_sql("SET lock_timeout = 0")  # whoever is at it may need a while
+        """Hold an advisory lock of the session."""
+        self.peewee.execute_sql("SET lock_timeout = 0")  # the process that is migrating may need a while
         self.peewee.execute_sql("SELECT pg_advisory_lock(%s)", (_MIGRATION_LOCK,))
         self.peewee.execute_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
         try:
@@ -292,11 +292,11 @@ class Postgresql(Engine):
         self.peewee.execute_sql(f"NOTIFY {_CHANNEL}")
 
     def wakeups(self) -> Wakeups:
-        """Listens."""
+        """Wakeups by LISTEN."""
         return PostgresqlWakeups(self._url)
 
     def go_on_after(self, table: str, has_counter: bool) -> None:
-        """Move the identity's sequence."""
+        """Advance the identity sequence of a table."""
         if has_counter:
             highest = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM {table})"
             sequence = f"pg_get_serial_sequence('{table}', 'id')"

@@ -33,7 +33,7 @@ P = ParamSpec("P")
 
 
 class _Here(threading.local):
-    """What a thread is at."""
+    """The state of the current thread's transaction."""
 
     failed = False
     """A part of its transaction has failed."""
@@ -215,7 +215,7 @@ class Database:
                 here.asking, here.known, here.noted = before
 
     def _once(self, work: Callable[[], T]) -> T:
-        """One run of a unit."""
+        """Run a unit once, in one transaction."""
         noted: dict[str, Any] = {}
         self._here.noted = noted
         try:
@@ -227,7 +227,7 @@ class Database:
             self._here.known = (self._here.known or {}) | noted
 
     def _looked(self, work: Callable[[], T]) -> T:
-        """One run of a read."""
+        """Run a read once."""
         with self._connected():
             return work()
 

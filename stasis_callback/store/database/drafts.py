@@ -1,9 +1,9 @@
-"""Changes of many rows beside a running service: written in small transactions, counting with the last of them.
+"""Large changes while the service is running: written in small transactions, effective with the last one.
 
-What a draft has written is seen by nobody but its writer while the row in `draft` stands; its removal, in the
-transaction that publishes, lets all of it count at once. A process that dies half way leaves rows that never count;
-the next draft of the same key clears them away. Each transaction says which rows of the draft are written with it, so
-one that is done again, because nobody knows whether it was committed, does nothing twice.
+The rows of a draft are ignored while its row in `draft` exists; deleting it, in the transaction that publishes, makes
+all of them effective together. A process that dies half way leaves rows without effect; the next draft with the same
+key removes them. Each transaction records which rows of the draft it has written, so that repeating one of unknown
+result has no further effect.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Writing:
             raise self._lost()
 
     def _clear(self, remove_some: Callable[[], int]) -> None:
-        """Remove what was written."""
+        """Remove the rows written by an unfinished draft."""
         pace = Pace(self._clock)
         while self._clear_some(remove_some):
             pace.rest()

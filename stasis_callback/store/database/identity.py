@@ -1,4 +1,4 @@
-"""Who this process is to the others that use the database."""
+"""The identity of this process among those that use the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Things that threads borrow, one thread one thing: the turn to write, a connection."""
+"""Lends things to threads, one per thread: the turn to write, a connection."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ T = TypeVar("T")
 LOOK_AGAIN_S = 0.5
 """The patience of a thread that waits may end before its time."""
 FIRST_IN_A_ROW = 4
-"""After so many that went first one of the others has its turn: a crowd of callers delays calls, and stops none."""
+"""After this many preferred threads, one of the others gets its turn, so that none waits for ever."""
 
 
 class Lending(Generic[T]):
-    """Whoever asked first gets what is given back next, and nobody waits longer than their patience.
+    """Lends items in the order of requests; nobody waits longer than the patience of their thread.
 
     Threads that somebody waits for (`Patience.first`) go before all others, four times of five.
     """
@@ -76,12 +76,12 @@ class Lending(Generic[T]):
                     queue.popleft().put(error)
 
     def take_all_free(self) -> list[T]:
-        """All that nobody has."""
+        """Take all items that are not lent."""
         with self._lock:
             free, self._free = self._free, []
             return free
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting threads."""
         return len(self._first) + len(self._waiting)

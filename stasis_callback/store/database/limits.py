@@ -1,4 +1,4 @@
-"""Counters of what was done how often, kept in the database: they hold across processes and restarts."""
+"""Rate limit counters in the database, valid across processes and restarts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Limits:
 
     @unit
     def give_back(self, key: str) -> None:
-        """It did not count after all."""
+        """Undo the last count."""
         self._counted(_GIVE_BACK, key, _stored(key))
 
     def _counted(self, statement: str, key: str, *values: object) -> bool:
@@ -62,7 +62,7 @@ class Limits:
 
     @unit
     def clear(self, key: str) -> None:
-        """Count from the beginning again."""
+        """Reset the counter."""
         Allowance.delete().where(Allowance.key == key).execute()
 
     @read
@@ -74,7 +74,7 @@ class Limits:
 
     @unit
     def forget_old(self) -> None:
-        """Remove the windows that are over."""
+        """Remove expired windows."""
         Allowance.delete().where(Allowance.until_us <= self._clock.now_us()).execute()
 
 

@@ -1,4 +1,4 @@
-"""Locks on names that die with whoever has them: whether a node lives is a fact, and no clock is asked.
+"""Locks on names that are released when their process dies: whether a node is alive does not depend on a clock.
 
 On SQLite a lock is the kernel's, on a file beside the database; on PostgreSQL it is an advisory lock of a connection
 of its own. Both are free again the moment their process is gone, however it went.
@@ -41,7 +41,7 @@ _END_FORMER = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_ac
 
 
 class NameLock(ABC):
-    """One name, for one thread at a time."""
+    """The lock of one name, used by one thread at a time."""
 
     @abstractmethod
     def take(self) -> bool:
@@ -61,14 +61,14 @@ class NameLock(ABC):
 
 
 class FileLock(NameLock):
-    """`flock` on an empty file."""
+    """A name lock by `flock` on an empty file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Lock the file, which is made where there is none."""
+        """Lock the file; it is created if it does not exist."""
         if self.held():
             return True
         self.release()
@@ -78,7 +78,7 @@ class FileLock(NameLock):
             return False
         self._file = file
         self._closing = weakref.finalize(self, os.close, file)
-        # Whoever gives a name up removes the file: then what we have locked is nothing any more.
+        # The file may have been removed in the meantime by the previous owner of the name: then the lock is void.
         return self.held()
 
     def held(self) -> bool:
@@ -104,7 +104,7 @@ class FileLock(NameLock):
 
 
 class SessionLock(NameLock):
-    """`pg_advisory_lock` on a connection of its own, which is made anew when it has gone."""
+    """A name lock by `pg_advisory_lock` on a separate connection, which is re-established if it is lost."""
 
     def __init__(self, url: str, name: str, owner: str) -> None:
         """`owner` marks our connections, so that a former one, which the server still believes in, can be ended."""

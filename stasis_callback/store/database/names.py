@@ -1,4 +1,4 @@
-"""Rows that people call by a name: found, and names that may be given. What is wrong raises InvalidInput."""
+"""Rows with names: lookup by name, and validation of new names. Raises InvalidInput."""
 
 from __future__ import annotations
 

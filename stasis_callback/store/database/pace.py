@@ -1,7 +1,7 @@
-"""Much work beside a running service: in small steps, with as long a rest after each as the step took.
+"""Large work while the service is running: in small steps, each followed by a pause as long as the step.
 
-SQLite has one writer, and a process that waits for its turn asks again and again, with pauses of up to 100 ms. Who
-writes without a rest is hardly ever met between two transactions; with rests others come in every other time.
+SQLite has one writer, and a waiting process polls with pauses of up to 100 ms. Between transactions without pauses it
+hardly ever gets its turn; with pauses, it does every other time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SHORTEST_REST_S, LONGEST_REST_S = 0.005, 0.1
 
 
 class Pace:
-    """Rests of one large change."""
+    """The pauses between the transactions of a large change."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

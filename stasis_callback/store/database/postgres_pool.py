@@ -1,8 +1,8 @@
 """A pool of psycopg connections for peewee: nobody waits in it longer than they like. Imported with PostgreSQL only.
 
-A server may be gone, frozen or unreachable, and a connection may be dead without anybody having said so. So an answer
-is waited for only so long; and connections are made by threads of the pool's own, while those who want one wait for
-whatever comes first. Once the server is in doubt, one attempt is made at a time and all share its result.
+A server may be gone, frozen or unreachable, and a connection may be dead without notice. So waiting for an answer is
+limited, and connections are opened by threads of the pool, while callers wait for the first one available. After a
+failure, one attempt is made at a time and all callers share its result.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         self._lending.give(line)
 
     def close_idle(self) -> None:
-        """Close what nobody uses."""
+        """Close the idle connections."""
         for line in self._lending.take_all_free():
             self._drop(line)
 
@@ -243,7 +243,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
             self.connection().rollback()
 
     def arrive(self) -> None:
-        """Wait for all that was sent."""
+        """Wait for the results of all statements sent."""
         pipeline = getattr(self._here, "pipeline", None)
         if pipeline is not None:
             with __exception_wrapper__:

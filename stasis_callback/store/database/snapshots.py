@@ -1,8 +1,8 @@
-"""Long reading beside a running service: one consistent look after the other, and nobody is kept from writing.
+"""Long reads while the service is running: one consistent snapshot after another, without blocking writers.
 
-On SQLite a look is a read transaction of the write-ahead log, on a connection of its own; on PostgreSQL one at
-REPEATABLE READ, READ ONLY. A look should be short: while it lasts, SQLite's log cannot begin anew and grows with
-whatever is written, and PostgreSQL cannot clean up.
+On SQLite a look (snapshot) is a read transaction of the write-ahead log, on a separate connection; on PostgreSQL one
+with REPEATABLE READ, READ ONLY. It should be short: while it lasts, SQLite's log cannot be reset and grows with every
+write, and PostgreSQL cannot vacuum.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Snapshots(ABC):
 
 
 class SqliteSnapshots(Snapshots):
-    """A connection of its own, that cannot write."""
+    """Reads on a separate read-only connection."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -60,16 +60,14 @@ class SqliteSnapshots(Snapshots):
             raise StoreUnavailable(f"the database cannot be read: {error}") from error
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        """As they are."""
         return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
 
 class PostgresqlSnapshots(Snapshots):
-    """A connection of its own."""
+    """Reads on a separate connection, in a REPEATABLE READ transaction."""
 
     def __init__(self, url: str) -> None:
         import psycopg
@@ -101,16 +99,14 @@ class PostgresqlSnapshots(Snapshots):
             raise
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        """As they are."""
         return self._connection.execute(statement.replace("?", "%s"), values).fetchall()
 
     def close(self) -> None:
-        """Close the connection."""
         self._connection.close()
 
 
 def open_snapshots(database: Database) -> Snapshots:
-    """A connection for reading the database that is open. Raises StoreUnavailable when there is none."""
+    """A separate connection for reading the open database. Raises StoreUnavailable if it cannot be opened."""
     return (SqliteSnapshots if database.kind == "sqlite" else PostgresqlSnapshots)(database.url)
 
 

@@ -52,7 +52,7 @@ class SqlitePool(PooledSqliteDatabase):  # type: ignore[misc]  # the stubs do no
 
 
 def trouble_of(error: Exception) -> Trouble | None:
-    """What kind of trouble an error is."""
+    """The kind of database failure of an error."""
     if isinstance(error, Busy | MaxConnectionsExceeded):
         return Trouble.PASSING
     cause = cause_of(error)

@@ -49,7 +49,7 @@ def changed(statement: str, *values: object) -> bool:
 
 @cache
 def _dialect(statement: str, param: str) -> str:
-    """A statement as the database wants it. SQLite knows no FOR UPDATE: whoever writes is alone."""
+    """Adapt a statement to the database. SQLite has no FOR UPDATE, because there is only one writer."""
     return _LOCKING.sub("", statement) if param == "?" else statement.replace("?", param)
 
 

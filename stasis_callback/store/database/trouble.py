@@ -1,4 +1,4 @@
-"""What kind of trouble an error of the database is."""
+"""Classification of database errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Trouble(Enum):
-    """A database that cannot be used now. What else an error may be (a constraint, a mistake) is none."""
+    """Kinds of database unavailability. Constraint violations and bugs are not among them."""
 
     PASSING = "locked, in a deadlock: the same may work soon"
     BROKEN = (
@@ -16,7 +16,7 @@ class Trouble(Enum):
 
     @property
     def passes(self) -> bool:
-        """Whether to try again soon."""
+        """Whether the failure is temporary, so that a retry makes sense."""
         return self is not Trouble.LASTING
 
 
@@ -32,5 +32,5 @@ def cause_of(error: BaseException) -> BaseException:
 
 
 def words_of(error: BaseException) -> str:
-    """What the driver says, on one line."""
+    """The driver's error message on one line."""
     return " ".join(str(cause_of(error)).split())

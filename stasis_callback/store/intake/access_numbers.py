@@ -1,4 +1,4 @@
-"""Access numbers: the numbers subscribers ring, and the options of the callback behind each."""
+"""Access numbers: the numbers that subscribers call, with the options of their callbacks."""
 
 from __future__ import annotations
 
@@ -80,11 +80,11 @@ class AccessNumbers:
 
     @read
     def owns(self, number: str) -> bool:
-        """Whether a number may be one of ours, in whatever form: calling it would call ourselves."""
+        """Whether a number may be one of our access numbers, in any form: calling it would call ourselves."""
         return any(may_be_same(own, number) for own, _, _ in every(_ALL))
 
     def named(self, number: str) -> AccessNumberView:
-        """The access number. Raises InvalidInput when there is none."""
+        """The access number. Raises InvalidInput if it does not exist."""
         view = self.find(number)
         if view is None:
             raise InvalidInput(f"unknown access number {number!r}: see `stasis-callback access-number list`")

@@ -1,4 +1,4 @@
-"""API keys: programs that may use the JSON API, and for what. A key is shown once; only a hash of it is kept."""
+"""API keys for programs, with their scopes. A key is shown once; only its hash is stored."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ApiKeys:
 
     @unit
     def revoke(self, name: str) -> bool:
-        """Make a key useless at once; False when it was so already. Raises InvalidInput when there is none."""
+        """Revoke a key; False if it was already revoked. Raises InvalidInput if it does not exist."""
         if ApiKey.get_or_none(ApiKey.name == name) is None:
             raise InvalidInput(f"unknown API key {name!r}: see `stasis-callback api-key list`")
         changed = (

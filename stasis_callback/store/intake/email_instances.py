@@ -1,4 +1,4 @@
-"""E-mail instances: the addresses that take mails. The name of one is its address, in small letters."""
+"""E-mail instances: the addresses that accept mails. The name of an instance is its address in lower case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same request twice: the first answer again. Several at once: one is carried out, the others wait for it."""
+"""Idempotency keys: a repeated request gets the first answer; of concurrent ones, one is executed, others wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stasis_callback.store.intake.tables import Idempotency
 KEPT_S = 86_400
 """A key is remembered for a day."""
 UNFINISHED_S = 60
-"""Whoever took a key and has not answered by then died: the next one may take it."""
+"""A process that took a key and has not stored an answer by then has died: another one may take the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +56,12 @@ class IdempotencyKeys:
 
     @unit
     def answer(self, key: str, answer: str) -> None:
-        """Keep the answer for those who ask again."""
+        """Store the answer for repeated requests."""
         Idempotency.update(answer=answer).where(Idempotency.key == key).execute()
 
     @unit
     def release(self, key: str) -> None:
-        """There is no answer worth keeping: the key is new again."""
+        """Discard the key, because the answer must not be stored."""
         Idempotency.delete().where(Idempotency.key == key).execute()
 
     @unit

@@ -1,4 +1,4 @@
-"""Instances: the ways to ask for callbacks over the web or by e-mail, any number of them. One code for both."""
+"""Web and e-mail instances: common code for both."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Instances(Generic[C]):
         return [self._view(row) for row in self._model.select().order_by(self._model.name)]
 
     def named(self, name: str) -> InstanceView[C]:
-        """The instance, enabled or not. Raises InvalidInput when there is none."""
+        """The instance, enabled or not. Raises InvalidInput if it does not exist."""
         view = self.find(name)
         if view is None:
             raise InvalidInput(self._unknown(name))

@@ -1,4 +1,4 @@
-"""The outbox of answers to mails: written before the mail is taken, so a crash loses none and doubles none."""
+"""The outbox of replies to mails: written before the mail is acknowledged, so a crash loses and repeats none."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.intake.tables import EmailReply
 
 LEASE_S = 120
-"""Whoever sends an answer has this long before another process may try."""
+"""The time that a process has to send a reply before another one may try."""
 KEPT_S = 30 * 86_400
 """That a mail was answered is remembered longer than any mail server tries to deliver it again."""
 
@@ -73,7 +73,7 @@ class Replies:
 
     @unit
     def retry(self, reply_id: int, after_s: float) -> None:
-        """It could not be sent: again later."""
+        """Schedule a retry after a failed delivery."""
         due_at_us = self._clock.now_us() + int(after_s * US_PER_S)
         outbox.postpone(EmailReply, EmailReply.id == reply_id, due_at_us)
 

@@ -1,7 +1,7 @@
-"""Who may write for an account: addresses, and one-time tokens that stand for its service password.
+"""Registered sender addresses of accounts, and one-time tokens that replace the service password.
 
-A token is shown when it is made and never again: the database keeps a slow hash (scrypt), salted with the account's
-number, so that who reads the database cannot use what is in it.
+A token is only shown when it is generated: the database stores a slow hash (scrypt), salted with the account id, so
+that a copy of the database cannot be used.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class EmailSenders:
         return int(count)
 
     def usable_token(self, account_number: str, code: str) -> int | None:
-        """The id of the token when the code is one; takes as long where there is no such account."""
+        """The id of a valid token with this code. Takes the same time if the account does not exist."""
         rows = (
             EmailToken.select()
             .join(Account)

@@ -50,7 +50,7 @@ class Idempotency(Table):
 
 
 class Throttle(Table):
-    """Wrong logins by whoever tried them; survives a restart."""
+    """Consecutive failed logins by key, for lockouts; they survive a restart."""
 
     key = TextField(primary_key=True)
     failures = IntegerField()

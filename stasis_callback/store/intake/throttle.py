@@ -1,4 +1,4 @@
-"""Wrong logins, counted by who tried: so many in a row lock that caller out for a while, restart or not."""
+"""Counters of failed logins: too many consecutive ones lock the key out for a time, even across restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Web instances: the ways to ask for callbacks over the web."""
+"""Web instances."""
 
 from __future__ import annotations
 

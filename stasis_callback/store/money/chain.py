@@ -1,11 +1,11 @@
 """The chain of a book: each transfer and each xDR that it pays for carries a seal over itself and the seal before it.
 
 A seal is SHA-256 over the seal before (of the book itself for the first one) and over what the row says, as JSON. So
-whoever changes, moves, puts in or takes out a row by hand breaks the chain at that place, and whoever mends the chain
-changes every seal after it, the book's `head` too: that is what a checkpoint kept elsewhere tells
+changing, moving, inserting or deleting a row directly breaks the chain at that place, and recalculating the chain
+changes all seals after it, including the book's `head`: a checkpoint stored elsewhere reveals this
 (docs/decisions/0017-books-that-prove-themselves.md).
 
-The recipes here are for ever: old rows are proven by them. A row that has more to say gets a word more.
+The contents defined here must never change, because old rows are verified with them. New columns are appended.
 """
 
 from __future__ import annotations

@@ -196,7 +196,7 @@ class Ledger:
             run(_RELEASE, hold.amount_micros, chain.links, chain.head, chain.book_id)
 
     def _today(self) -> int:
-        """The day of a daily cap, in UTC."""
+        """The current day in UTC, for daily caps."""
         return self._clock.now_us() // DAY_US
 
     # --- other money -------------------------------------------------------------------------------------------
@@ -218,9 +218,9 @@ class Ledger:
         require(done, f"voucher {voucher_id} was already paid in")
 
     def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
-        """Put a balance right by an amount of either sign; False when this key has done so already.
+        """Adjust a balance by a positive or negative amount; False if this key was already used.
 
-        Raises InvalidInput for nothing, for no reason, or when funds are taken that are not there.
+        Raises InvalidInput for an amount of 0, an empty reason, or a deduction above the available funds.
         """
         if not 0 < abs(amount_micros) <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
@@ -234,10 +234,10 @@ class Ledger:
 
     @unit
     def reverse(self, transfer_id: int, *, reason: str, operator: str) -> int:
-        """Take a posting back by its mirror image; the id of that. The posting itself stays.
+        """Reverse a transfer with the opposite transfer; returns its id. The original transfer is kept.
 
-        Raises InvalidInput when there is none, it was taken back already or is a reversal, or when funds would be
-        taken that are not there any more.
+        Raises InvalidInput if it does not exist, was already reversed, or is itself a reversal, or if the deduction
+        exceeds the available funds.
         """
         if not reason.strip():
             raise InvalidInput("the reason is empty: write why this transfer is reversed")
@@ -288,7 +288,7 @@ class Ledger:
 
     @unit
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
-        """A new, empty book for an account; its id. Raises InvalidInput for a credit limit that is none."""
+        """Create an empty book for an account; returns its id. Raises InvalidInput for an invalid credit limit."""
         _check_credit_limit(credit_limit_micros)
         again = self._database.repeated(f"book:{name}")
         book = Book.get_or_none(Book.name == name) if again else None

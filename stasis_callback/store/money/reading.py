@@ -1,4 +1,4 @@
-"""What other rooms may read of the books: they never see the tables."""
+"""What other subpackages may read from the books: they never access the tables."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class OpenHold:
 
 
 def with_books(rows: ModelSelect[Row], model: type[Row]) -> ModelSelect[Row]:
-    """Select the book (attribute `book`, None where there is none) of each row too, for showing what is in it."""
+    """Also select the book of each row (attribute `book`, None if there is none), to show its funds."""
     joined: ModelSelect[Row] = rows.select_extend(Book).switch(model).join(Book, JOIN.LEFT_OUTER)
     return joined
 
 
 def amounts(book: Any) -> dict[str, object]:
-    """What a book holds, as a record; None throughout where there is no book."""
+    """The funds of a book as a record; all values are None if there is no book."""
     names = ("balance_micros", "held_micros", "credit_limit_micros", "daily_cap_micros")
     return {name: getattr(book, name, None) for name in names}
 

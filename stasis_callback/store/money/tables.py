@@ -1,4 +1,4 @@
-"""The tables of the books: nobody but this room writes or reads them by name. No behaviour here.
+"""The tables of the books: only this subpackage accesses them. No behaviour here.
 
 Amounts are micros, times microseconds since the epoch (UTC).
 """

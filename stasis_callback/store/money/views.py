@@ -1,4 +1,4 @@
-"""What the ledger answers: a hold while it is being closed, what a leg was charged, a book's statement."""
+"""Results of the ledger: a hold that is being closed, the charge of a leg, the statement of a book."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The nodes of a business: who has which name, whether they live, and what they have under way.
+"""The nodes that share a database: their names, whether they are alive, and their calls.
 
-A node is a name and, for each start, an incarnation. While it lives it has the lock of its name (`name_locks`).
-Whoever does something in a dead node's place takes that lock first, so the node cannot come back in the middle of it.
+A node is a name and, for each start, an incarnation. While it is alive it has the lock of its name (`name_locks`).
+A process that acts for a dead node takes that lock first, so that the node cannot come back at the same time.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class NodeEventView:
-    """What was done to a node."""
+    """An administrative event of a node."""
 
     node: str
     event: str
@@ -154,7 +154,7 @@ class Nodes:
         ]
 
     def named(self, name: str) -> NodeView:
-        """One node. Raises InvalidInput when there is none of this name."""
+        """The node with this name. Raises InvalidInput if it does not exist."""
         for node in self.all():
             if node.name == name:
                 return node
@@ -168,7 +168,7 @@ class Nodes:
 
     @unit
     def set_draining(self, name: str, draining: bool, *, operator: str, reason: str) -> bool:
-        """Let a node begin no new callbacks, or let it again; False when it is so already. Raises InvalidInput."""
+        """Drain or resume a node; False if that changes nothing. Raises InvalidInput."""
         state = DRAINING if draining else ACTIVE
         self.named(name)
         changed = Node.update(state=state).where(Node.name == name, Node.state != state).execute()

@@ -55,7 +55,7 @@ class RateView:
 
     @property
     def price(self) -> Price:
-        """What the cost of a call is computed from."""
+        """The price: the rate with the terms of its tariff."""
         return Price(self.rate, self.terms)
 
 
@@ -120,7 +120,7 @@ class RateBook:
         self._fresh_for_s = CHECK_EVERY_S
 
     def match(self, tariff_id: int, number: str) -> RateView | None:
-        """The rate in force with the longest prefix of `number`; None when there is none or it is forbidden."""
+        """The effective rate with the longest prefix of `number`; None if there is none or it is forbidden."""
         now_us = self._clock.now_us()
         index = self._current(tariff_id, now_us, self._fresh_for_s)
         rate_id = index.find(number, now_us)
@@ -130,7 +130,7 @@ class RateBook:
         return None if view.rate.forbidden else view
 
     def version(self, rate_id: int, terms_id: int) -> RateView:
-        """A rate under some terms of its tariff, whatever the tariff says today."""
+        """A rate with given terms of its tariff, even if the tariff has changed since."""
         known = self._views.get((rate_id, terms_id))
         if known is None:
             known = self._database.read(
@@ -254,5 +254,5 @@ def terms_of(row: TariffTerms) -> Terms:
 
 
 def view(row: RateRow, terms: TariffTerms) -> RateView:
-    """A row of each, read."""
+    """The view of a rate row with its terms row."""
     return RateView(row.id, row.description, rate_of(row), terms.id, terms_of(terms), row.from_us)

@@ -1,4 +1,4 @@
-"""What an import, or taking a change back, makes different in a tariff: computed by reading, without a lock."""
+"""The differences that an import or rollback makes in a tariff, computed without locks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Change:
 
     @property
     def prefix(self) -> str:
-        """The prefix it is about."""
+        """The prefix that is changed."""
         return self.new.rate.prefix
 
 
@@ -51,17 +51,17 @@ class ImportDiff:
 
     @property
     def added(self) -> tuple[Change, ...]:
-        """Rates of prefixes that had none."""
+        """Changes that add a rate."""
         return tuple(change for change in self.changes if change.old is None)
 
     @property
     def changed(self) -> tuple[Change, ...]:
-        """Rates in place of others."""
+        """Changes that replace a rate."""
         return tuple(c for c in self.changes if c.old is not None and not c.new.rate.discontinued)
 
     @property
     def removed(self) -> tuple[Change, ...]:
-        """Rates that end."""
+        """Changes that remove a rate."""
         return tuple(change for change in self.changes if change.new.rate.discontinued)
 
 
@@ -104,7 +104,7 @@ def restoring(tariff: Tariff, number: int, now_us: int) -> tuple[Change, ...]:
 
 
 class _Version(NamedTuple):
-    """One row of a prefix."""
+    """One version of the rate of a prefix."""
 
     revision: int
     from_us: int

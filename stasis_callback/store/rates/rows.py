@@ -1,4 +1,4 @@
-"""Reading the rows of the rate book: which are in force at some time, and under which terms."""
+"""Reads the rate rows that are effective at a given time, with their terms."""
 
 from __future__ import annotations
 
@@ -55,5 +55,5 @@ def newest_terms(tariff_id: int, at_us: int | None = None) -> TariffTerms:
     rows = TariffTerms.select().where(TariffTerms.tariff == tariff_id).order_by(TariffTerms.id.desc())
     if at_us is not None:
         rows = rows.where(TariffTerms.created_at_us <= at_us)
-    # Before the first terms there were no calls; whoever asks for then gets those.
+    # Before the first terms there were no calls; for earlier times the first terms are returned.
     return rows.first() or TariffTerms.select().where(TariffTerms.tariff == tariff_id).get()

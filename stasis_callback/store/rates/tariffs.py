@@ -1,8 +1,7 @@
-"""Tariffs: what calls cost, now and later. Nothing is ever changed in place.
+"""Tariffs: effective and scheduled rates. Nothing is ever changed in place.
 
-A new price, a prefix that ends, new terms and a change taken back are all new rows (`rate`, `tariff_terms`), in a
-numbered revision of the tariff. So a call is rated for ever by what it was authorised with, and a change can be
-undone.
+New rates, discontinued prefixes, new terms and rollbacks are all new rows (`rate`, `tariff_terms`), in a numbered
+revision of the tariff. So a call is always rated by what it was authorised with, and a change can be undone.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class TariffView:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One change of a tariff."""
+    """A revision: one change of a tariff."""
 
     number: int
     kind: str
@@ -111,7 +110,7 @@ class Tariffs:
 
     @unit
     def add(self, name: str, currency: str, terms: Terms | None = None) -> None:
-        """Raises InvalidInput when the name is taken or the currency is none."""
+        """Add a tariff. Raises InvalidInput if the name is taken or the currency code is invalid."""
         self._database.lock("tariffs")
         if is_new(self._database, Tariff, name, "tariff"):
             now_us = self._clock.now_us()
@@ -136,7 +135,7 @@ class Tariffs:
 
     @read
     def named(self, name: str) -> TariffView:
-        """The tariff of this name. Raises InvalidInput when there is none."""
+        """The tariff with this name. Raises InvalidInput if it does not exist."""
         return self._view(by_name(Tariff, name, "tariff"))
 
     @read
@@ -150,7 +149,7 @@ class Tariffs:
 
     @read
     def terms(self, name: str) -> Terms:
-        """The terms that go for new calls. Raises InvalidInput when there is no such tariff."""
+        """The terms that apply to new calls. Raises InvalidInput if the tariff does not exist."""
         return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
 
     def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
@@ -321,7 +320,7 @@ class Tariffs:
         return views(rows.order_by(fn.LENGTH(RateRow.prefix).desc()), tariff_id, at_us)
 
     def version(self, rate_id: int, terms_id: int) -> RateView:
-        """The rate and the terms a leg was authorised with, whatever the tariff says today."""
+        """The rate and the terms with which a leg was authorised, even if the tariff has changed since."""
         return self._book.version(rate_id, terms_id)
 
     @read

@@ -1,4 +1,4 @@
-"""Vendors, their trunks and routes: who carries calls for us, where to, at what price, and how many at once."""
+"""Vendors, their trunks and routes: destinations, costs and capacity."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled'
 
 @dataclass(frozen=True, slots=True)
 class VendorView:
-    """Who carries calls for us."""
+    """A vendor: a carrier that terminates our calls."""
 
     name: str
     currency: str
@@ -154,7 +154,7 @@ class Trunks:
 
     @read
     def named(self, name: str) -> TrunkView:
-        """The trunk with this name. Raises InvalidInput when there is none."""
+        """The trunk with this name. Raises InvalidInput if it does not exist."""
         by_name(Trunk, name, "trunk")
         return next(trunk for trunk in self.all() if trunk.name == name)
 
@@ -188,7 +188,7 @@ class Trunks:
 
     @unit
     def remove_route(self, trunk: str, prefix: str) -> None:
-        """Let it not. Raises InvalidInput when there is no such route."""
+        """Remove a route from a trunk. Raises InvalidInput if it does not exist."""
         row = by_name(Trunk, trunk, "trunk")
         again = self._database.repeated(f"remove route:{trunk}:{prefix}")
         if not Route.delete().where(Route.trunk == row, Route.prefix == prefix).execute() and not again:
