@@ -30,7 +30,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.accounts.codes import READABLE
 from stasis_callback.store.accounts.tables import Alias
-from stasis_callback.store.calls.tables import Leg, Request, RequestEvent, Xdr
+from stasis_callback.store.calls.tables import LegRow, Request, RequestEvent, Xdr
 from stasis_callback.store.database.statements import insert_rows
 from stasis_callback.store.money.tables import Hold
 from stasis_callback.store.rates.tariffs import NewRate, Tariffs
@@ -97,7 +97,7 @@ def _fill_legs(
     legs = [(i, f"{i}-{side}1", side) for i in ids for side in "ab"]
     leg = ("id", "request_id", "side", "number", "account_id", "rate_id", "state", "dialed_at_us", "terms_id")
     insert_rows(
-        Leg, leg, ((one, i, side, "442", account, rate, "settled", at[i], terms) for i, one, side in legs)
+        LegRow, leg, ((one, i, side, "442", account, rate, "settled", at[i], terms) for i, one, side in legs)
     )
     hold = ("leg_id", "book_id", "amount_micros", "state", "created_at_us", "closed_at_us")
     insert_rows(Hold, hold, ((one, book, 1, "voided", at[i], at[i]) for i, one, _ in legs))

@@ -25,7 +25,7 @@ from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
-from stasis_callback.engine.services import Services
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import LinkLost
 from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
@@ -79,12 +79,12 @@ class Service:
             clock=self._clock,
             connect=connect,
         )
-        services = self._services(settings)
+        tools = self._call_tools(settings)
         self._reconciled_connection = 0
         self.dialer = Dialer(
-            services, settings.limits.live_calls, lambda: self.reconciled and self.node.may_dial()
+            tools, settings.limits.live_calls, lambda: self.reconciled and self.node.may_dial()
         )
-        self.node = self._node_keeper(settings, services.journal)
+        self.node = self._node_keeper(settings, tools.journal)
         self._queue_watch = QueueWatch(self.stores, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer)
@@ -102,9 +102,9 @@ class Service:
         self._wake = self._clock.inbox()
         self._exit_code = 0
 
-    def _services(self, settings: Settings) -> Services:
+    def _call_tools(self, settings: Settings) -> CallTools:
         """The services shared by all calls."""
-        return Services(
+        return CallTools(
             stores=self.stores,
             client=self.client,
             watcher=self.link,

@@ -31,7 +31,7 @@ from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.fake import FakeNetwork
-from stasis_callback.testing.phones import SECOND_TRUNK, Network, Phone, Refusal
+from stasis_callback.testing.phones import SECOND_TRUNK, Network, Phone, Rejection
 from stasis_callback.workers import Worker
 
 ACCESS = "420800123456"
@@ -189,7 +189,7 @@ port = {s.email.port}
     def phone(self, number: str = ANI) -> Phone:
         return self.network.phone(number)
 
-    def rings(self, *, ani: str = ANI, dnis: str = ACCESS) -> Refusal:
+    def rings(self, *, ani: str = ANI, dnis: str = ACCESS) -> Rejection:
         """A missed call."""
         return self.network.missed_call(ani=ani, dnis=dnis)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from stasis_callback.core.email import EmailSettings
+from stasis_callback.core.email import EmailOptions
 from stasis_callback.core.limits import describe_limits
 from stasis_callback.core.options import describe_options
-from stasis_callback.core.web import WebSettings
+from stasis_callback.core.web import WebOptions
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.settings import ENVIRONMENT_PREFIX, Settings
 
@@ -117,8 +117,8 @@ def pages() -> dict[Path, str]:
         + _word_rows(Refusal)
         + ENDINGS_HEAD
         + _word_rows(Ending),
-        FOLDER / "web-options.md": WEB_OPTIONS_HEAD + _instance_rows(WebSettings),
-        FOLDER / "email-options.md": EMAIL_OPTIONS_HEAD + _instance_rows(EmailSettings),
+        FOLDER / "web-options.md": WEB_OPTIONS_HEAD + _instance_rows(WebOptions),
+        FOLDER / "email-options.md": EMAIL_OPTIONS_HEAD + _instance_rows(EmailOptions),
         FOLDER / "options.md": OPTIONS_HEAD
         + "".join(_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options()),
     }

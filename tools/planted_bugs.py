@@ -83,8 +83,8 @@ BUGS = (
         (
             (
                 "engine/funding.py",
-                'request.id, "b", number, account, rate',
-                'request.id, "b", number, self._stores.accounts.get(request.account_id), rate',
+                'request.id, "b", fare, hold_b',
+                'request.id, "b", Fare(self._stores.accounts.get(request.account_id), fare.number, fare.rate), hold_b',
             ),
         ),
         ("tests/calls/test_pin.py",),
@@ -112,8 +112,8 @@ BUGS = (
         (
             (
                 "store/rates/trunks.py",
-                "fetchone()[0] >= trunk.calls_limit",
-                "fetchone()[0] > trunk.calls_limit",
+                "[0] >= trunk.calls_limit",
+                "[0] > trunk.calls_limit",
             ),
         ),
         ("tests/unit/test_trunks.py",),

@@ -52,7 +52,7 @@ PUT_BACK = (
                 " WHERE leg.request_id = request.id AND leg.state <> 'settled')\n",
                 "",
             ),
-            ("engine/closing.py", "        _compare(services, call, request.id)\n", ""),
+            ("engine/closing.py", "        _compare(tools, call, request.id)\n", ""),
             (
                 "store/calls/requests.py",
                 'require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")',
@@ -67,12 +67,15 @@ PUT_BACK = (
             (
                 "engine/closing.py",
                 "        _hang_up_all(call)\n        for leg in call.legs:\n            if leg.requested:\n"
-                "                await_end(services, call, leg)\n        _compare(services, call, request.id)\n"
-                "        over = [_settled(services, call, leg) for leg in reversed(call.legs)]\n",
+                "                await_end(tools, call, leg)\n"
+                "        if tried_before and _is_over(tools, request):\n"
+                '            log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)\n'
+                "            return True\n        _compare(tools, call, request.id)\n"
+                "        over = [_settled(tools, call, leg) for leg in reversed(call.legs)]\n",
                 "        over = []\n        for leg in reversed(call.legs):\n            if leg.requested:\n"
-                "                await_end(services, call, leg)\n"
-                "            over.append(_settled(services, call, leg))\n"
-                "        _compare(services, call, request.id)\n",
+                "                await_end(tools, call, leg)\n"
+                "            over.append(_settled(tools, call, leg))\n"
+                "        _compare(tools, call, request.id)\n",
             ),
         ),
         (),

@@ -225,11 +225,11 @@ class AriLink:
             pinged = False
             self._heard_at_us = self._clock.now_us()
             if opcode == ABNF.OPCODE_TEXT:
-                self._take(frame.data)
+                self._receive(frame.data)
             elif opcode == ABNF.OPCODE_CLOSE:
                 raise ConnectionError(f"closed by Asterisk ({int.from_bytes(frame.data[:2], 'big')})")
 
-    def _take(self, message: bytes) -> None:
+    def _receive(self, message: bytes) -> None:
         try:
             event = parse_event(message.decode(errors="replace"))
         except BadEvent as error:

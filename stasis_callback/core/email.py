@@ -19,7 +19,7 @@ ACCESS_CODE = "EMAILCALLBACK"
 
 
 @dataclass(frozen=True, slots=True)
-class EmailSettings:
+class EmailOptions:
     """The settings of an e-mail instance."""
 
     policy: Policy = option(
@@ -51,7 +51,7 @@ class EmailSettings:
         return Limit(self.replies_per_hour, 3600)
 
 
-_, EMAIL_NAMES = names_of(EmailSettings)
+_, EMAIL_NAMES = names_of(EmailOptions)
 """The names of all options of an e-mail instance."""
 
 
@@ -59,7 +59,7 @@ _, EMAIL_NAMES = names_of(EmailSettings)
 class EmailConfiguration:
     """The checked settings, limits and call options of an e-mail instance."""
 
-    settings: EmailSettings
+    settings: EmailOptions
     limits: RequestLimits
     options: Mapping[str, str]
     """Call options that are set on the instance."""
@@ -67,7 +67,7 @@ class EmailConfiguration:
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> EmailConfiguration:
         """From text values, as entered or stored. Raises InvalidInput, which names the invalid option."""
-        configuration = cls(*parse_parts(EmailSettings, stored, "email"))
+        configuration = cls(*parse_parts(EmailOptions, stored, "email"))
         CallOptions.parse(configuration.call_options())
         return configuration
 

@@ -26,7 +26,7 @@ ACCESS_CODE = "WEBCALLBACK"
 
 
 @dataclass(frozen=True, slots=True)
-class WebSettings:
+class WebOptions:
     """The settings of a web instance."""
 
     type: Kind = option(
@@ -108,7 +108,7 @@ class WebSettings:
         return self.type == "extended" or (self.type == "simple" and self.require_password)
 
 
-SETTING_NAMES, WEB_NAMES = names_of(WebSettings)
+SETTING_NAMES, WEB_NAMES = names_of(WebOptions)
 """The names of all options of a web instance."""
 
 
@@ -116,7 +116,7 @@ SETTING_NAMES, WEB_NAMES = names_of(WebSettings)
 class WebConfiguration:
     """The checked settings, limits and call options of a web instance."""
 
-    settings: WebSettings
+    settings: WebOptions
     limits: RequestLimits
     options: Mapping[str, str]
     """Call options that are set on the instance."""
@@ -124,7 +124,7 @@ class WebConfiguration:
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> WebConfiguration:
         """From text values, as entered or stored. Raises InvalidInput, which names the invalid option."""
-        configuration = cls(*parse_parts(WebSettings, stored, "web"))
+        configuration = cls(*parse_parts(WebOptions, stored, "web"))
         CallOptions.parse(configuration.call_options("en"))
         return configuration
 

@@ -18,7 +18,7 @@ from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import await_end, settle_leg
-from stasis_callback.engine.services import Services
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.store.calls.requests import Again, RequestView
 
@@ -28,13 +28,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 15.0
 
 
 def close_call(
-    services: Services, call: Call, request: RequestView, outcome: Ending, again: Again | None
+    tools: CallTools, call: Call, request: RequestView, outcome: Ending, again: Again | None
 ) -> None:
     """Bring a call to its end, however long that takes; `again` queues its request for another attempt."""
     tries = count()
-    _persist(call, lambda: _finished(services, call, request, outcome, again, tried_before=next(tries) > 0))
+    _persist(call, lambda: _finished(tools, call, request, outcome, again, tried_before=next(tries) > 0))
     if again is None:  # else the bridge of this name may soon be that of the next attempt
-        _persist(call, lambda: _without_bridge(services, request.id))
+        _persist(call, lambda: _without_bridge(tools, request.id))
     call.close()
 
 
@@ -47,7 +47,7 @@ def _persist(call: Call, step: Callable[[], bool]) -> None:
 
 
 def _finished(
-    services: Services,
+    tools: CallTools,
     call: Call,
     request: RequestView,
     outcome: Ending,
@@ -60,16 +60,16 @@ def _finished(
         _hang_up_all(call)
         for leg in call.legs:
             if leg.requested:
-                await_end(services, call, leg)
-        if tried_before and _is_over(services, request):
+                await_end(tools, call, leg)
+        if tried_before and _is_over(tools, request):
             log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
             return True
-        _compare(services, call, request.id)
-        over = [_settled(services, call, leg) for leg in reversed(call.legs)]
-        _without_bridge(services, request.id)
+        _compare(tools, call, request.id)
+        over = [_settled(tools, call, leg) for leg in reversed(call.legs)]
+        _without_bridge(tools, request.id)
         if not all(over):
             return False
-        _finish(services, request, outcome, again)
+        _finish(tools, request, outcome, again)
     except NotOurs as error:
         # Another node has ended it in our place, and charged what it knew of.
         log.error("call.not_ours", call=request.id, error=str(error))
@@ -82,12 +82,12 @@ def _finished(
     return True
 
 
-def _is_over(services: Services, request: RequestView) -> bool:
+def _is_over(tools: CallTools, request: RequestView) -> bool:
     """Whether the try before has ended this attempt, and only the answer was lost.
 
     Then the next attempt may be under way already: what the database says of legs, and the bridge, are its.
     """
-    now = services.stores.requests.get(request.id)
+    now = tools.stores.requests.get(request.id)
     return now.claims != request.claims or now.state not in UNDER_WAY
 
 
@@ -101,9 +101,9 @@ def _hang_up_all(call: Call) -> None:
                 log.warning("leg.end_unknown", leg=leg.id, error=str(error))
 
 
-def _compare(services: Services, call: Call, request_id: str) -> None:
+def _compare(tools: CallTools, call: Call, request_id: str) -> None:
     """Bring the legs of this thread's memory and those of the database together; the database is right."""
-    open_legs = {view.id: view for view in services.stores.calls.open_legs(request_id)}
+    open_legs = {view.id: view for view in tools.stores.calls.open_legs(request_id)}
     for leg in call.legs:
         if leg.id not in open_legs:
             call.drop(leg)  # settled before, or never noted
@@ -112,32 +112,32 @@ def _compare(services: Services, call: Call, request_id: str) -> None:
         if view.id not in known:
             leg = call.add(view.id, is_a=view.side == "a")
             leg.dialed_at_us = view.dialed_at_us
-            leg.requested = services.client.channels.get(view.id) is not None
+            leg.requested = tools.client.channels.get(view.id) is not None
             if leg.requested:
-                await_end(services, call, leg)
+                await_end(tools, call, leg)
 
 
-def _settled(services: Services, call: Call, leg: Leg) -> bool:
+def _settled(tools: CallTools, call: Call, leg: Leg) -> bool:
     if leg.requested and leg.ended is None:
         return False
-    settle_leg(services, leg)
+    settle_leg(tools, leg)
     call.drop(leg)
     return True
 
 
-def _without_bridge(services: Services, request_id: str) -> bool:
+def _without_bridge(tools: CallTools, request_id: str) -> bool:
     """Whether the call's bridge is gone: one stays for ever that nobody destroys."""
     try:
-        services.client.bridge(request_id).destroy()
+        tools.client.bridge(request_id).destroy()
     except AriError as error:
         log.warning("bridge.not_destroyed", call=request_id, error=str(error))
         return False
     return True
 
 
-def _finish(services: Services, request: RequestView, outcome: Ending, again: Again | None) -> None:
+def _finish(tools: CallTools, request: RequestView, outcome: Ending, again: Again | None) -> None:
     if again is not None:
-        services.stores.requests.retry(request, again, outcome=outcome)
+        tools.stores.requests.retry(request, again, outcome=outcome)
     else:
-        services.stores.requests.finish(request.id, outcome, claims=request.claims)
+        tools.stores.requests.finish(request.id, outcome, claims=request.claims)
     log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)

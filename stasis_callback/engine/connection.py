@@ -12,8 +12,8 @@ from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
 from stasis_callback.engine.legs import finish_leg
-from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
 from stasis_callback.ivr.prompts import NOTHING, Utterance
 
@@ -45,7 +45,7 @@ class Warnings:
 class Connection:
     """The way from leg A to one destination and back."""
 
-    services: Services
+    tools: CallTools
     call: Call
     a: PaidLeg
     b: PaidLeg
@@ -62,7 +62,7 @@ class Connection:
 
     def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
         """Call leg B while A listens, to `words` first; whether it was answered. Raises HungUp."""
-        client, leg = self.services.client, self.b.leg
+        client, leg = self.tools.client, self.b.leg
         log.info("leg.dialing", leg=leg.id)
         leg.requested = True
         started = client.channels.create(
@@ -100,7 +100,7 @@ class Connection:
     def _await_answer(self, ring_timeout_s: int) -> None:
         # Until the answer is seen the timer holds no more than the funded talk, and is wound up again and again:
         # if this service dies now and B answers, the talk still ends within what is paid for.
-        leg, clock = self.b.leg, self.services.clock
+        leg, clock = self.b.leg, self.tools.clock
         renewal_s = min(FUSE_RENEWAL_S, self.b.funded_s / 2)
         deadline_s = clock.monotonic_s() + ring_timeout_s + RINGING_MARGIN_S
         while not self.call.wait(lambda: leg.up or leg.ended is not None, renewal_s):
@@ -164,10 +164,10 @@ class Connection:
         """End and settle leg B, and take the bridge down; safe at any point, also after A hung up."""
         if self.call.abandoned:
             return  # the talk goes on without us
-        finish_leg(self.services, self.call, self.b.leg)
+        finish_leg(self.tools, self.call, self.b.leg)
         if not self._bridged:
             return
-        bridge = self.services.client.bridge(self.request_id)
+        bridge = self.tools.client.bridge(self.request_id)
         if self.a.leg.up:
             # A prompt that is asked for while leg A is still leaving the bridge may never report its end; taking it
             # out first waits until it has left.

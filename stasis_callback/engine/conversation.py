@@ -21,8 +21,8 @@ from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S
 from stasis_callback.engine.routing import Way
-from stasis_callback.engine.services import Services
 from stasis_callback.engine.slices import TalkFunds
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
@@ -50,9 +50,9 @@ _ACCOUNT_TROUBLE: dict[AccountTrouble, Prompt] = {
 }
 
 
-def apologise(services: Services, call: Call, request: RequestView, leg: Leg) -> None:
+def apologise(tools: CallTools, call: Call, request: RequestView, leg: Leg) -> None:
     """Play an apology for an internal failure on a leg. Raises HungUp, AriError."""
-    said_by = voice(services.sounds, request.options.language_list[0], request.options.brand)
+    said_by = voice(tools.sounds, request.options.language_list[0], request.options.brand)
     Dialog(call, leg, "sorry").tell(said_by.say(Prompt.APOLOGY))
 
 
@@ -67,8 +67,8 @@ class Destination:
 class Conversation:
     """The talk with one subscriber on a leg A that is up. Every method raises HungUp when that leg ends."""
 
-    def __init__(self, services: Services, call: Call, request: RequestView, a: PaidLeg) -> None:
-        self._s = services
+    def __init__(self, tools: CallTools, call: Call, request: RequestView, a: PaidLeg) -> None:
+        self._tools = tools
         self._call = call
         self._request = request
         self._options = request.options
@@ -78,7 +78,7 @@ class Conversation:
         """How many legs B were noted."""
         self._connected = 0
         self._dialog = Dialog(call, a.leg)
-        self._voice = voice(services.sounds, self._options.language_list[0], self._options.brand)
+        self._voice = voice(tools.sounds, self._options.language_list[0], self._options.brand)
 
     def hold(self) -> Ending:
         """Run the whole conversation. Returns its ending."""
@@ -87,11 +87,11 @@ class Conversation:
         if not login.accepted(self._dialog, self._voice, self._options):
             return Ending.NOT_ACCEPTED
         account = None if self._asks_for_pin else self._account()
-        self._voice = login.chosen_voice(self._dialog, self._s, self._options, account)
+        self._voice = login.chosen_voice(self._dialog, self._tools, self._options, account)
         if self._options.welcome:
             self._dialog.say(self._voice.say(Prompt.WELCOME))
         if account is None:
-            account = login.Login(self._s, self._request, self._dialog, self._voice).run()
+            account = login.Login(self._tools, self._request, self._dialog, self._voice).run()
             if account is None:
                 return self._goodbye(Ending.LOGIN_FAILED)
             self._subscriber_id = account.id
@@ -128,12 +128,12 @@ class Conversation:
         self._tried = self._request.leg_number(b.leg.id)
         self._connected = 1
         with suppress(AriError):
-            self._s.client.playback(words_id(b.leg.id)).stop()
+            self._tools.client.playback(words_id(b.leg.id)).stop()
         try:
-            longest_s = self._s.funding.longest_talk_s(self._a, b, self._options)
+            longest_s = self._tools.funding.longest_talk_s(self._a, b, self._options)
         except StoreUnavailable:
             longest_s = b.funded_s  # looked at again with the next slice
-        self._talk(Connection(self._s, self._call, self._a, b, self._request.id, longest_s))
+        self._talk(Connection(self._tools, self._call, self._a, b, self._request.id, longest_s))
         return self.go_on()
 
     def _goodbye(self, outcome: Ending) -> Ending:
@@ -147,7 +147,7 @@ class Conversation:
 
     def _account(self) -> AccountView:
         """The account that pays for destinations, as it is now."""
-        return self._s.stores.accounts.get(self._account_id)
+        return self._tools.stores.accounts.get(self._account_id)
 
     @property
     def _account_id(self) -> int:
@@ -177,7 +177,7 @@ class Conversation:
 
     def _destinations(self) -> None:
         """Ask and connect until too many tries failed, or the time or the calls of this callback are used up."""
-        options, clock = self._options, self._s.clock
+        options, clock = self._options, self._tools.clock
         failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
         while failures < options.destination_attempts and self._connected < options.calls_per_callback:
             if clock.monotonic_s() > deadline_s:
@@ -200,8 +200,8 @@ class Conversation:
     def _extend_menu(self) -> None:
         """Pay for the menus that follow; without a database there is what was held before."""
         try:
-            with self._s.stores.database.patience(NOTE_PATIENCE_S):
-                self._s.funding.extend_menu(self._a, self._options.menu_limit_s)
+            with self._tools.stores.database.patience(NOTE_PATIENCE_S):
+                self._tools.funding.extend_menu(self._a, self._options.menu_limit_s)
         except StoreUnavailable as error:
             log.warning("menu.not_extended", leg=self._a.leg.id, error=str(error))
 
@@ -266,9 +266,9 @@ class Conversation:
             return Prompt.TRY_AGAIN
         stored: str | None = None
         if keyed == self._options.redial_key and self._subscriber_id is not None:
-            stored = self._s.stores.calls.last_destination(self._account_id)
+            stored = self._tools.stores.calls.last_destination(self._account_id)
         elif self._options.speed_dial and len(keyed) <= SPEED_DIAL_DIGITS:
-            stored = self._s.stores.accounts.speed_dials(self._account_id).get(keyed)
+            stored = self._tools.stores.accounts.speed_dials(self._account_id).get(keyed)
         else:
             rules = numbers.parse_rules(self._options.dial_rules)
             return numbers.dialable(numbers.translate(rules, keyed)) or Prompt.NUMBER_INVALID
@@ -278,9 +278,9 @@ class Conversation:
         """Rate and route a number; why not, when it may not be called."""
         if isinstance(number, Prompt):
             return number
-        stores, options = self._s.stores, self._options
+        stores, options = self._tools.stores, self._options
         account = self._account()
-        trouble = account_trouble(account, self._s.clock.now_us())
+        trouble = account_trouble(account, self._tools.clock.now_us())
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
         rate = stores.tariffs.match(stores.accounts.tariff_for(account, options.access_code), number)
@@ -288,7 +288,7 @@ class Conversation:
             return Prompt.DESTINATION_NOT_AVAILABLE
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS
-        ways = self._s.router.ways(number, rate, account.currency, options)
+        ways = self._tools.router.ways(number, rate, account.currency, options)
         return Destination(Fare(account, number, rate), ways) if ways else Prompt.DESTINATION_NOT_AVAILABLE
 
     def _open(self, fare: Fare, way: Way) -> Connection | None:
@@ -297,11 +297,11 @@ class Conversation:
         self._tried += 1
         leg_id = request.leg_id("b", self._tried)
         endpoint = way.dial_string(fare.number)
-        now_us = self._s.client.time.now_us()
+        now_us = self._tools.client.time.now_us()
         leg = self._call.add(leg_id, is_a=False)
         leg.dialed_at_us = now_us
         try:
-            grant = self._s.funding.open_leg_b(
+            grant = self._tools.funding.open_leg_b(
                 leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us
             )
         except TrunkFull:
@@ -311,7 +311,7 @@ class Conversation:
             self._call.drop(leg)
             return None
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
-        return Connection(self._s, self._call, self._a, b, request.id, grant.longest_s, endpoint)
+        return Connection(self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint)
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":
@@ -325,9 +325,9 @@ class Conversation:
         self._connected += 1
         self._note_answer(connection)
         funds = TalkFunds(
-            stores=self._s.stores,
-            funding=self._s.funding,
-            clock=self._s.clock,
+            stores=self._tools.stores,
+            funding=self._tools.funding,
+            clock=self._tools.clock,
             a=connection.a,
             b=connection.b,
             options=self._options,
@@ -345,7 +345,7 @@ class Conversation:
 
     def _note_answer(self, connection: Connection) -> None:
         """Store that the two talk. They do so also while the database is away."""
-        stores, leg = self._s.stores, connection.b.leg
+        stores, leg = self._tools.stores, connection.b.leg
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.calls.leg_answered(leg.id, leg.answered_at_us or 0)

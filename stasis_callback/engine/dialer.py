@@ -12,8 +12,8 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.ending import hang_up_legs
 from stasis_callback.engine.recovery import recover
-from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Abandoned
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.workers import Worker
@@ -29,19 +29,19 @@ PUT_BACK_S = 2.0
 class Dialer:
     """The worker that starts calls, and the register of those under way."""
 
-    def __init__(self, services: Services, live_calls_limit: int, may_dial: Callable[[], bool]) -> None:
-        self._s = services
+    def __init__(self, tools: CallTools, live_calls_limit: int, may_dial: Callable[[], bool]) -> None:
+        self._tools = tools
         self._limit = live_calls_limit
         self._may_dial = may_dial
         self._sessions: dict[str, Session] = {}
         self._reserved: set[str] = set()
         """Ids of calls that have a place already, and begin as soon as they are accepted."""
         # Held for an instant only: the reader of Asterisk's events looks here.
-        self._register = services.clock.lock()
+        self._register = tools.clock.lock()
         # Held over claiming and registering, and over the search for orphans: between the two steps a request would
         # look like one that nobody works on.
-        self._claiming = services.clock.lock()
-        self.worker = Worker("dialer", self._work, services.clock)
+        self._claiming = tools.clock.lock()
+        self.worker = Worker("dialer", self._work, tools.clock)
         self._waiting = True
         """Something is due that could not be begun at the last look."""
         self._wall_ahead_s: float | None = None
@@ -94,7 +94,7 @@ class Dialer:
         """
         crashpoint("claimed")
         if self.worker.goes_on:
-            session = Session(self._s, request)
+            session = Session(self._tools, request)
             self._start(session, session.run)
         self.release(request.id)
 
@@ -111,21 +111,21 @@ class Dialer:
         """Tell the database that this node still works on its calls; not on those that it has only just found."""
         ids = [session.request.id for session in self.sessions if not session.recovering]
         if ids:
-            self._s.stores.requests.renew_leases(ids)
+            self._tools.stores.requests.renew_leases(ids)
 
     def end_taken_back(self) -> None:
         """Hang up the calls that somebody has taken back, at whichever node or in a shell that sees no channel."""
         ids = [session.request.id for session in self.sessions]
-        for request_id in self._s.stores.requests.taken_back(ids) if ids else []:
-            hang_up_legs(self._s.stores, self._s.client, request_id)
+        for request_id in self._tools.stores.requests.taken_back(ids) if ids else []:
+            hang_up_legs(self._tools.stores, self._tools.client, request_id)
 
     def recover_orphans(self, live: dict[str, ChannelSnapshot]) -> None:
         """Take care of every call that was begun and that no thread works on. `live`: Asterisk's channels by id."""
         with self._claiming:
-            for request in self._s.stores.requests.left_open():
+            for request in self._tools.stores.requests.left_open():
                 if not self.works_on(request.id):
-                    session = Session(self._s, request, found_open=True)
-                    self._start(session, partial(recover, self._s, session, live))
+                    session = Session(self._tools, request, found_open=True)
+                    self._start(session, partial(recover, self._tools, session, live))
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
@@ -143,10 +143,10 @@ class Dialer:
 
         So the queue is looked through after such a step, and at the start: it may have been put back before.
         """
-        clock = self._s.clock
+        clock = self._tools.clock
         ahead_s = clock.now_us() / US_PER_S - clock.monotonic_s()
         if self._wall_ahead_s is None or ahead_s < self._wall_ahead_s - PUT_BACK_S:
-            brought = self._s.stores.requests.bring_nearer()
+            brought = self._tools.stores.requests.bring_nearer()
             if brought:
                 log.warning("queue.clock_put_back", callbacks=brought)
         self._wall_ahead_s = ahead_s
@@ -156,17 +156,17 @@ class Dialer:
         with self._claiming:
             with self._register:
                 room = self._limit - self._places_taken
-            claimed = self._s.stores.requests.claim(room) if room > 0 else []
+            claimed = self._tools.stores.requests.claim(room) if room > 0 else []
             for request in claimed:
                 crashpoint("claimed")
-                session = Session(self._s, request)
+                session = Session(self._tools, request)
                 self._start(session, session.run)
         return bool(claimed)
 
     def _due_in_s(self) -> float:
         """Seconds until the next queued request is due: 0 or less when one is."""
-        due_us = self._s.stores.requests.next_due_us()
-        return IDLE_S if due_us is None else (due_us - self._s.clock.now_us()) / US_PER_S
+        due_us = self._tools.stores.requests.next_due_us()
+        return IDLE_S if due_us is None else (due_us - self._tools.clock.now_us()) / US_PER_S
 
     def _start(self, session: Session, entry: Callable[[], None]) -> None:
         request_id = session.request.id
@@ -186,7 +186,7 @@ class Dialer:
         with self._register:
             self._sessions[request_id] = session
         try:
-            self._s.clock.start_thread(work, f"call-{request_id}")
+            self._tools.clock.start_thread(work, f"call-{request_id}")
         except RuntimeError as error:
             # No thread is left. Nobody works on it then: the next look for orphans finds it.
             log.error("call.no_thread", call=request_id, error=str(error))

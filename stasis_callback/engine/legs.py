@@ -7,8 +7,8 @@ import structlog
 from stasis_callback.ari.cel import CelRecord, JournalUnreadable
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.engine.services import Services
 from stasis_callback.engine.settlement import end_of, never_dialed, settle
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, Leg
 
 log = structlog.get_logger()
@@ -21,15 +21,15 @@ LATEST_START_S = 60
 """How long before a leg was noted its journal lines may be searched: queues wait, clocks are never quite equal."""
 
 
-def finish_leg(services: Services, call: Call, leg: Leg) -> bool:
+def finish_leg(tools: CallTools, call: Call, leg: Leg) -> bool:
     """End a leg, wait for its end and settle it; False when that cannot be done now: `closing` does it later."""
     if leg.requested:
-        await_end(services, call, leg)
+        await_end(tools, call, leg)
         if leg.ended is None:
             return False
     try:
-        with services.stores.database.patience(NOTE_PATIENCE_S):
-            settle_leg(services, leg)
+        with tools.stores.database.patience(NOTE_PATIENCE_S):
+            settle_leg(tools, leg)
     except StoreUnavailable as error:
         log.warning("leg.not_settled", leg=leg.id, error=str(error))
         return False
@@ -37,13 +37,13 @@ def finish_leg(services: Services, call: Call, leg: Leg) -> bool:
     return True
 
 
-def settle_leg(services: Services, leg: Leg) -> None:
+def settle_leg(tools: CallTools, leg: Leg) -> None:
     """Charge a leg that has ended, or was never asked for. Safe to repeat. Raises StoreUnavailable."""
-    end = end_of(leg) if leg.ended else never_dialed(services.client.time.now_us())
-    settle(services.stores, leg.id, end)
+    end = end_of(leg) if leg.ended else never_dialed(tools.client.time.now_us())
+    settle(tools.stores, leg.id, end)
 
 
-def await_end(services: Services, call: Call, leg: Leg) -> None:
+def await_end(tools: CallTools, call: Call, leg: Leg) -> None:
     """Have a leg end, and wait until it has; it may be that Asterisk cannot be asked now."""
     for _ in range(END_TRIES):
         if leg.ended is not None:
@@ -51,13 +51,13 @@ def await_end(services: Services, call: Call, leg: Leg) -> None:
         try:
             leg.hang_up()
             if not call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True):
-                recheck(services, call, leg)
+                recheck(tools, call, leg)
         except AriError as error:
             log.warning("leg.end_unknown", leg=leg.id, error=str(error))
             call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
 
 
-def recheck(services: Services, call: Call, leg: Leg) -> None:
+def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
     """Ask Asterisk and the CEL journal about a leg after events may have been lost. Raises AriError.
 
     A leg that is gone without a HANGUP in the journal (Asterisk itself died, the journal cannot be read) ended when
@@ -65,30 +65,30 @@ def recheck(services: Services, call: Call, leg: Leg) -> None:
     said nothing at all, when the leg did not outlive it: nobody hears anybody through a frozen Asterisk. One that was
     answered in that time shows that it was the network that fell silent: then the journal is right.
     """
-    snapshot = services.client.channels.get(leg.id)
-    time = services.client.time
+    snapshot = tools.client.channels.get(leg.id)
+    time = tools.client.time
     if snapshot is None:
-        record = journal_record(services, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
+        record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
         if record is not None and record.answered_at_us is not None:
             leg.answer_seen(record.answered_at_us)
         if record is None or record.ended_at_us is None:
-            leg.end_seen(End(_last_known_us(services, call, leg), 0, None, "estimated"))
+            leg.end_seen(End(_last_known_us(tools, call, leg), 0, None, "estimated"))
         elif call.lost is not None and call.lost.silent and _died_unheard(record, call.lost.at_us):
             leg.end_seen(End(call.lost.at_us, record.cause or 0, None, "estimated"))
         else:
             leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
     elif snapshot.state == "Up" and leg.answered_at_us is None:
-        found = journal_record(services, leg.id, leg.dialed_at_us)
+        found = journal_record(tools, leg.id, leg.dialed_at_us)
         leg.answer_seen((found.answered_at_us if found else None) or time.now_us())
 
 
 def journal_record(
-    services: Services, leg_id: str, dialed_at_us: int, *, wait_s: float = 0.0
+    tools: CallTools, leg_id: str, dialed_at_us: int, *, wait_s: float = 0.0
 ) -> CelRecord | None:
     """What Asterisk's journal says of a leg, after waiting so long for its end; None when it says nothing, or cannot
     be read.
     """
-    journal, since_us = services.journal, dialed_at_us - LATEST_START_S * 1_000_000
+    journal, since_us = tools.journal, dialed_at_us - LATEST_START_S * 1_000_000
     try:
         ended = journal.wait_for_end(leg_id, wait_s, not_before_us=since_us) if wait_s else None
         return ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)
@@ -102,7 +102,7 @@ def _died_unheard(record: CelRecord, lost_at_us: int) -> bool:
     return (record.ended_at_us or 0) > lost_at_us >= (record.answered_at_us or 0)
 
 
-def _last_known_us(services: Services, call: Call, leg: Leg) -> int:
+def _last_known_us(tools: CallTools, call: Call, leg: Leg) -> int:
     """When a leg that is gone was last known to live, by Asterisk's clock."""
     known = [call.lost.at_us if call.lost else None, leg.hung_up_at_us]
-    return min((at_us for at_us in known if at_us is not None), default=services.client.time.now_us())
+    return min((at_us for at_us in known if at_us is not None), default=tools.client.time.now_us())

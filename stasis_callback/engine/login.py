@@ -9,7 +9,7 @@ import structlog
 from stasis_callback.core import numbers
 from stasis_callback.core.options import CallOptions
 from stasis_callback.engine.admission.checks import account_trouble, login_key
-from stasis_callback.engine.services import Services
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import Prompt, Utterance
 from stasis_callback.ivr.voice import Voice, voice
@@ -32,40 +32,40 @@ def accepted(dialog: Dialog, said_by: Voice, options: CallOptions) -> bool:
 
 
 def chosen_voice(
-    dialog: Dialog, services: Services, options: CallOptions, account: AccountView | None
+    dialog: Dialog, tools: CallTools, options: CallOptions, account: AccountView | None
 ) -> Voice:
     """The account's language, or the one language there is, or the one the subscriber chooses (else the first)."""
     offered = options.language_list
     if account is not None and account.language:
-        return voice(services.sounds, account.language, options.brand)
+        return voice(tools.sounds, account.language, options.brand)
     chosen = offered[0]
     if len(offered) > 1:
-        menu = [voice(services.sounds, language, options.brand) for language in offered]
+        menu = [voice(tools.sounds, language, options.brand) for language in offered]
         words = [v.say(Prompt.LANGUAGE_MENU) + v.digits(str(n)) for n, v in enumerate(menu, start=1)]
         key = _key(dialog, sum(words[1:], words[0]), options)
         if key.isdigit() and 1 <= int(key) <= len(offered):
             chosen = offered[int(key) - 1]
-    return voice(services.sounds, chosen, options.brand)
+    return voice(tools.sounds, chosen, options.brand)
 
 
 @dataclass
 class Login:
     """The PIN login of one call. Unknown, blocked and wrong get the same words after the same work."""
 
-    services: Services
+    tools: CallTools
     request: RequestView
     dialog: Dialog
     voice: Voice
 
     def run(self) -> AccountView | None:
         """The account whose PIN was keyed; None when nobody logged in, which has been said. Raises HungUp."""
-        options, throttles = self.request.options, self.services.stores.throttles
+        options, throttles = self.request.options, self.tools.stores.throttles
         key = login_key(self.request.leg_a_number)
         for _ in range(options.login_attempts):
             account = self._attempt(options)
             if account is not None:
                 throttles.succeeded(key)
-                if not self.services.stores.requests.log_in(self.request.id, account.id):
+                if not self.tools.stores.requests.log_in(self.request.id, account.id):
                     self.dialog.tell(self.voice.say(Prompt.ACCOUNT_IN_USE))
                     return None
                 log.info("login.succeeded", call=self.request.id)
@@ -83,12 +83,12 @@ class Login:
         password = (
             _entry(self.dialog, self.voice, Prompt.ENTER_PASSWORD, options) if options.ask_password else ""
         )
-        account = self.services.stores.accounts.find(pin) if pin else None
+        account = self.tools.stores.accounts.find(pin) if pin else None
         good = (
             account is not None
             and account.number == pin  # an alias is a telephone number: known to others, so no secret
             and account.id != self.request.account_id
-            and not account_trouble(account, self.services.clock.now_us())
+            and not account_trouble(account, self.tools.clock.now_us())
         )
         if options.ask_password:
             good &= password_matches(password, account.password_hash if account and good else "")
@@ -98,7 +98,7 @@ class Login:
         """Offer to know the caller by number from now on."""
         ani = numbers.clean(self.request.ani) or ""
         known_as = numbers.translate(numbers.parse_rules(options.ani_rules), ani).removeprefix("+")
-        accounts = self.services.stores.accounts
+        accounts = self.tools.stores.accounts
         if options.register_ani == "off" or not known_as or accounts.find(known_as) is not None:
             return
         if options.register_ani == "ask":

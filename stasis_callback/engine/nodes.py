@@ -23,7 +23,7 @@ from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.store.calls.legs import LegEnd, LegView
 from stasis_callback.store.calls.requests import RequestView
-from stasis_callback.store.node.nodes import ACTIVE, Abandoned
+from stasis_callback.store.node.nodes import ACTIVE, LeftCalls
 from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker
 
@@ -196,7 +196,7 @@ class NodeKeeper:
         if done:
             self._on_left_behind()
 
-    def _look_after(self, left: Abandoned, silent_s: float) -> int:
+    def _look_after(self, left: LeftCalls, silent_s: float) -> int:
         """What is to be done about one node's calls, `silent_s` seconds after its last sign of life; for how many."""
         me = self._nodes.me.name
         if left.same_asterisk:
@@ -254,7 +254,7 @@ def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> 
     records = journal_of(journal, stores.calls.open_legs(request.id))
 
     def once() -> bool:
-        if not stores.requests.take(request):
+        if not stores.requests.make_ours(request):
             return False
         legs = stores.calls.open_legs(request.id)
         before = [xdr for xdr in stores.calls.xdrs(request_id=request.id) if is_of_claim(xdr, request)]

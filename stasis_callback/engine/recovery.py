@@ -13,9 +13,9 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import journal_record
-from stasis_callback.engine.services import Services
 from stasis_callback.engine.session import Session, attempts_for
 from stasis_callback.engine.settlement import end_from_journal, never_dialed, settle
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.store.calls.legs import LegView, XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
 
@@ -25,18 +25,18 @@ JOURNAL_DELAY_S = 2.0
 """Asterisk writes the journal a moment after a channel has gone."""
 
 
-def recover(services: Services, session: Session, live: dict[str, ChannelSnapshot]) -> None:
+def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]) -> None:
     """Settle what has ended of a request left open, and take over what still lives, to its end.
 
     `live` are Asterisk's channels by id. Runs in the thread of the call.
     """
     request = session.request
-    legs = services.stores.calls.open_legs(request.id)
+    legs = tools.stores.calls.open_legs(request.id)
     here = [leg for leg in legs if leg.id in live]
     log.info("call.recovered", call=request.id, state=request.state, live=[leg.id for leg in here])
     for leg in legs:
         if leg.id not in live:
-            _settle_gone(services, leg, request)
+            _settle_gone(tools, leg, request)
     session.recovering = False
     a = next((leg for leg in here if leg.side == "a"), None)
     b = next((leg for leg in here if leg.side == "b"), None)
@@ -47,23 +47,23 @@ def recover(services: Services, session: Session, live: dict[str, ChannelSnapsho
     elif here:
         session.apologise(here)
     else:
-        _close(services, session)
+        _close(tools, session)
 
 
-def _settle_gone(services: Services, leg: LegView, request: RequestView) -> XdrView:
-    time = services.client.time
-    record = journal_record(services, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
+def _settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> XdrView:
+    time = tools.client.time
+    record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
     if record is None and leg.answered_at_us is None:
-        return settle(services.stores, leg.id, never_dialed(time.now_us()))
+        return settle(tools.stores, leg.id, never_dialed(time.now_us()))
     # As it was when the request was found open, before anybody renewed it.
     last_seen_us = time.from_wall_us(request.last_alive_us)
-    return settle(services.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
+    return settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
 
 
-def _close(services: Services, session: Session) -> None:
+def _close(tools: CallTools, session: Session) -> None:
     """Every leg of the request has ended: another attempt at leg A where one is due, or the end."""
     request = session.request
-    xdrs = services.stores.calls.xdrs(request_id=request.id)
+    xdrs = tools.stores.calls.xdrs(request_id=request.id)
     if any(xdr.answered_at_us is not None for xdr in xdrs):
         session.close(Ending.INTERRUPTED)
         return

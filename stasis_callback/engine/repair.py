@@ -1,4 +1,4 @@
-"""Repair by command: ends and charges legs and callbacks that neither their node nor recovery ends.
+"""Mending by command: ends and charges legs and callbacks that neither their node nor recovery ends.
 
 It uses the code that ends calls, so everything is keyed and a leg is charged once. Calls of a live node are never
 touched: a leg needs repair only if its callback has ended or is queued, a callback only if its node is dead.
@@ -24,7 +24,7 @@ GONE_S = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class LeftOpen:
     """Something that is left open: a leg, or a callback. Amounts in micros, times in microseconds."""
 
     id: str
@@ -36,7 +36,7 @@ class Trouble:
     held_micros: int = 0
 
 
-class Repair:
+class Mending:
     """Lists and repairs legs and callbacks that were left open."""
 
     def __init__(self, stores: Stores, journal: CelJournal, clock: Clock) -> None:
@@ -47,7 +47,7 @@ class Repair:
 
     # --- what there is -------------------------------------------------------------------------------------------
 
-    def troubles(self) -> list[Trouble]:
+    def troubles(self) -> list[LeftOpen]:
         """All legs and callbacks that were left open, legs first."""
         legs = [_leg_trouble(left) for left in self._repairs.left_legs()]
         return legs + [_call_trouble(request) for request in self._left_calls()]
@@ -127,14 +127,14 @@ def _end(left: LeftLeg, record: CelRecord | None) -> LegEnd:
     return end_of_left_leg(left.leg, record, last_seen_us)
 
 
-def _leg_trouble(left: LeftLeg) -> Trouble:
+def _leg_trouble(left: LeftLeg) -> LeftOpen:
     leg, request = left.leg, left.request
     if left.settled:
         why = "the leg is marked as settled, but was never charged"
     else:
         why = f"the leg is open, although its callback is {request.state}"
     answered = "it was never answered" if leg.answered_at_us is None else "it was answered"
-    return Trouble(
+    return LeftOpen(
         leg.id,
         f"{why}; {answered}",
         request.claimed_by,
@@ -145,9 +145,9 @@ def _leg_trouble(left: LeftLeg) -> Trouble:
     )
 
 
-def _call_trouble(request: RequestView) -> Trouble:
+def _call_trouble(request: RequestView) -> LeftOpen:
     what = f"the callback is {request.state} on a dead node"
-    return Trouble(request.id, what, request.claimed_by, request.last_alive_us)
+    return LeftOpen(request.id, what, request.claimed_by, request.last_alive_us)
 
 
 def _charged(xdr: XdrView) -> str:

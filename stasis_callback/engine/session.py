@@ -26,7 +26,7 @@ from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, journal_record, recheck
 from stasis_callback.engine.routing import Way
-from stasis_callback.engine.services import Services
+from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
 from stasis_callback.store.calls.legs import Fare, LegView
 from stasis_callback.store.calls.requests import LONGEST_PAUSE_S, Again, RequestView
@@ -45,14 +45,14 @@ class NobodyHears(Exception):
 class Session:
     """The execution of one callback request."""
 
-    def __init__(self, services: Services, request: RequestView, *, found_open: bool = False) -> None:
+    def __init__(self, tools: CallTools, request: RequestView, *, found_open: bool = False) -> None:
         """`found_open`: not claimed from the queue, but left behind by a service that died."""
         self.request = request
         self.recovering = found_open
         """Its lease still tells when its calls were last known to live, and must not be renewed yet."""
         self._found_open = found_open
-        self._s = services
-        self._call = Call(services.client, services.watcher, lambda leg: recheck(services, self._call, leg))
+        self._tools = tools
+        self._call = Call(tools.client, tools.watcher, lambda leg: recheck(tools, self._call, leg))
         self._again: Again | None = None
         self._endpoint = ""
         """The dial string of the leg A that is opened."""
@@ -85,7 +85,7 @@ class Session:
 
         def resume() -> Ending:
             a, b = self._adopt(leg_a), self._adopt(leg_b)
-            return Conversation(self._s, self._call, self.request, a).resume_talk(b)
+            return Conversation(self._tools, self._call, self.request, a).resume_talk(b)
 
         self._guarded(resume)
 
@@ -94,15 +94,15 @@ class Session:
 
         def sorry() -> Ending:
             paid = {leg.side: self._adopt(leg) for leg in legs}
-            bridge = self._s.client.bridge(self.request.id)
+            bridge = self._tools.client.bridge(self.request.id)
             if "b" in paid:
                 paid["b"].leg.hang_up()
-                self._s.client.playback(words_id(paid["b"].leg.id)).stop()
+                self._tools.client.playback(words_id(paid["b"].leg.id)).stop()
             if "a" in paid:
                 bridge.remove(paid["a"].leg.id)  # waits until it has left; nothing can be said to it before
             bridge.destroy()
             if "a" in paid and paid["a"].leg.up:
-                apologise(self._s, self._call, self.request, paid["a"].leg)
+                apologise(self._tools, self._call, self.request, paid["a"].leg)
             return Ending.INTERRUPTED
 
         self._guarded(sorry)
@@ -110,7 +110,7 @@ class Session:
     def close(self, outcome: Ending, again: Again | None = None) -> None:
         """End and settle what is left of it, then finish the request or queue it again."""
         self._again = again
-        close_call(self._s, self._call, self.request, outcome, again)
+        close_call(self._tools, self._call, self.request, outcome, again)
 
     def abandon(self) -> None:
         """The service stops: leave the call to Asterisk and its timers. Called by another thread."""
@@ -140,7 +140,7 @@ class Session:
         if not self._call.a_up or a is None:
             return
         try:
-            apologise(self._s, self._call, self.request, a)
+            apologise(self._tools, self._call, self.request, a)
         except (AriError, HungUp) as error:
             log.warning("say.failed", leg=a.id, error=str(error))
 
@@ -157,8 +157,8 @@ class Session:
     # --- leg A -------------------------------------------------------------------------------------------------
 
     def _call_back(self) -> Ending:
-        request, options, stores = self.request, self.request.options, self._s.stores
-        now_us = self._s.clock.now_us()
+        request, options, stores = self.request, self.request.options, self._tools.stores
+        now_us = self._tools.clock.now_us()
         if now_us - request.due_at_us > options.start_within_s * US_PER_S:
             return Ending.TOO_LATE
         account = stores.accounts.get(request.account_id)
@@ -169,7 +169,7 @@ class Session:
             return Ending.of_trouble(trouble)
         if rate is None:
             return Ending.DESTINATION_NOT_IN_TARIFF
-        ways = self._s.router.ways(request.leg_a_number, rate, account.currency, options)
+        ways = self._tools.router.ways(request.leg_a_number, rate, account.currency, options)
         return self._try(ways, Fare(account, request.leg_a_number, rate)) if ways else Ending.NO_ROUTE
 
     def _try(self, ways: Sequence[Way], fare: Fare) -> Ending:
@@ -196,14 +196,14 @@ class Session:
         if tried.answered and tried.last:
             return self._converse(tried.last)
         if tried.why_not == "no_funds":
-            return Ending.of_trouble(funds_trouble(self._s.stores, fare.account.book_id))
+            return Ending.of_trouble(funds_trouble(self._tools.stores, fare.account.book_id))
         return self._not_reached(outcome_of(tried.last.leg)) if tried.last else self._all_full()
 
     def _may_go_on(self, leg: Leg) -> bool:
         """Whether another trunk may be tried: not after a cancellation, nor while the link to Asterisk is lost."""
         if self._taken_back() or self._call.lost is not None:
             return False
-        return finish_leg(self._s, self._call, leg)
+        return finish_leg(self._tools, self._call, leg)
 
     def _all_full(self) -> Ending:
         """All trunks are full: this does not count as an attempt, and is retried until the start limit."""
@@ -224,9 +224,9 @@ class Session:
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
         self._endpoint = way.dial_string(fare.number)
         leg = self._call.add(leg_id, is_a=True)
-        leg.dialed_at_us = now_us = self._s.client.time.now_us()
+        leg.dialed_at_us = now_us = self._tools.client.time.now_us()
         try:
-            funded_s = self._s.funding.open_leg_a(
+            funded_s = self._tools.funding.open_leg_a(
                 leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1
             )
         except (TrunkFull, TakenBack):
@@ -253,16 +253,16 @@ class Session:
             again = self._ask_to_originate(a)
             started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
-            a.leg.end_seen(End(self._s.client.time.now_us(), 34, None))
+            a.leg.end_seen(End(self._tools.client.time.now_us(), 34, None))
         elif started is Started.UNKNOWN and not self._is_known(a.leg):
-            recheck(self._s, self._call, a.leg)
+            recheck(self._tools, self._call, a.leg)
         if self._taken_back():
             # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
     def _ask_to_originate(self, a: PaidLeg) -> Started:
         options = self.request.options
-        return self._s.client.channels.originate(
+        return self._tools.client.channels.originate(
             self._endpoint,
             a.leg.id,
             app_args=("leg-a", self.request.id),
@@ -270,21 +270,21 @@ class Session:
             # With few funds the ringing must not outlast the timer, which counts from now.
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
-            heard=lambda: self._s.watcher.connected,
+            heard=lambda: self._tools.watcher.connected,
         )
 
     def _is_known(self, leg: Leg) -> bool:
         """Whether a channel is there, or was: its events, the list of channels, the journal."""
         if self._call.wait(lambda: leg.seen, START_REPORT_S, despite_hangup=True):
             return True
-        if self._s.client.channels.get(leg.id) is not None:
+        if self._tools.client.channels.get(leg.id) is not None:
             return True
-        return leg.seen or journal_record(self._s, leg.id, leg.dialed_at_us) is not None
+        return leg.seen or journal_record(self._tools, leg.id, leg.dialed_at_us) is not None
 
     def _taken_back(self) -> bool:
         """Whether the requester has cancelled it. If the database is unavailable, it is checked again at the end."""
         try:
-            return self._s.stores.requests.cancel_wanted(self.request.id)
+            return self._tools.stores.requests.cancel_wanted(self.request.id)
         except StoreUnavailable:
             return False
 
@@ -293,11 +293,11 @@ class Session:
         limit_s = self.request.options.ring_timeout_a_s + RINGING_MARGIN_S
         self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
         if leg.answered_at_us is None and leg.ended is None:
-            await_end(self._s, self._call, leg)
+            await_end(self._tools, self._call, leg)
         return leg.answered_at_us is not None
 
     def _converse(self, a: PaidLeg) -> Ending:
-        leg, request, stores = a.leg, self.request, self._s.stores
+        leg, request, stores = a.leg, self.request, self._tools.stores
         assert leg.answered_at_us is not None
         log.info("leg.answered", leg=leg.id)
         a.try_arm()
@@ -307,11 +307,11 @@ class Session:
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
-        return Conversation(self._s, self._call, request, a).hold()
+        return Conversation(self._tools, self._call, request, a).hold()
 
     def _note_answer(self, leg_id: str, answered_at_us: int) -> None:
-        self._s.stores.requests.answered(self.request)
-        self._s.stores.calls.leg_answered(leg_id, answered_at_us)
+        self._tools.stores.requests.answered(self.request)
+        self._tools.stores.calls.leg_answered(leg_id, answered_at_us)
 
     def _not_reached(self, outcome: Outcome) -> Ending:
         """Leg A was not answered: another attempt later, or the end."""
@@ -333,9 +333,9 @@ class Session:
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
 
         def look() -> PaidLeg:
-            recheck(self._s, self._call, leg)
-            rate = self._s.stores.tariffs.version(view.rate_id, view.terms_id)
-            return self._s.funding.adopt(leg, view, rate, slack_s, lasts_s)
+            recheck(self._tools, self._call, leg)
+            rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
+            return self._tools.funding.adopt(leg, view, rate, slack_s, lasts_s)
 
         while True:
             try:

@@ -188,7 +188,7 @@ class Leg:
     def _clock(self) -> Clock:
         return self.channel.clock
 
-    def take(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Bring the leg up to date. Repeated, late and unknown events change nothing."""
         self.seen = True
         match event:
@@ -297,7 +297,7 @@ class Call:
         deadline_s = None if timeout_s is None else self.clock.monotonic_s() + timeout_s
         while True:
             while (event := self._inbox.get(0)) is not None:
-                self._take(event)
+                self._observe(event)
             if self.abandoned:
                 raise Abandoned
             if done():
@@ -309,9 +309,9 @@ class Call:
             if left_s is not None and left_s <= 0:
                 return False
             due = [s for s in (left_s, self._next_look_s()) if s is not None]
-            self._take(self._inbox.get(min(due, default=None)))
+            self._observe(self._inbox.get(min(due, default=None)))
 
-    def _take(self, event: object) -> None:
+    def _observe(self, event: object) -> None:
         if isinstance(event, LinkLost):
             # What was lost before and never looked into was lost at the first moment.
             self.lost = self.lost or event
@@ -329,7 +329,7 @@ class Call:
             leg = self._legs[event.channel_id]
             if isinstance(event, ChannelDestroyed) and self._ended_in_silence(leg, event):
                 leg.end_seen(End(self._silence[0], event.cause, event.tech_cause, "estimated"))
-            leg.take(event)
+            leg.observe(event)
 
     def _ended_in_silence(self, leg: Leg, event: ChannelDestroyed) -> bool:
         """Whether a leg's end came with the first words after a silence: a frozen Asterisk reports it late.

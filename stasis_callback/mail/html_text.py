@@ -46,11 +46,11 @@ def visible_text(html: str) -> str:
             waiting.append(node.next)
         if node.attributes.get("id") in _REST:
             break
-        _take(node, pieces, waiting)
+        _collect(node, pieces, waiting)
     return "".join(pieces)
 
 
-def _take(node: LexborNode, pieces: list[str], waiting: list[LexborNode | str]) -> None:
+def _collect(node: LexborNode, pieces: list[str], waiting: list[LexborNode | str]) -> None:
     """What a node says itself; what is in it waits."""
     if node.tag == "-text":
         pieces.append(_SPACES.sub(" ", node.text_content or ""))

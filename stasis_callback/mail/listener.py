@@ -64,12 +64,12 @@ class _Handler:
         try:
             if envelope.mail_from in (None, "", "<>"):  # a notification: only the envelope says so
                 raw = b"Return-Path: <>\r\n" + raw
-            return str(await self._in_thread(self._take, envelope.rcpt_tos[0], raw))
+            return str(await self._in_thread(self._receive, envelope.rcpt_tos[0], raw))
         except Exception as error:  # noqa: BLE001  on any error the mail server keeps the mail
             log.error("mail.put_off", error=type(error).__name__)
             return LATER
 
-    def _take(self, address: str, raw: bytes) -> str:
+    def _receive(self, address: str, raw: bytes) -> str:
         crashpoint("mail-data")
         instance = self._desk.find(address)
         if instance is None:

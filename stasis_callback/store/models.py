@@ -18,7 +18,7 @@ from stasis_callback.store.accounts.tables import (
     SpeedDial,
     Voucher,
 )
-from stasis_callback.store.calls.tables import Leg, Repair, Request, RequestEvent, Xdr
+from stasis_callback.store.calls.tables import LegRow, Repair, Request, RequestEvent, Xdr
 from stasis_callback.store.database.drafts import Draft
 from stasis_callback.store.database.limits import Allowance
 from stasis_callback.store.intake.tables import (
@@ -47,8 +47,8 @@ from stasis_callback.store.rates.tables import (
 ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Draft, Product, ProductCode, Account, Alias,
     SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent,
-    Idempotency, Leg, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair,
+    Idempotency, LegRow, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender,
+    EmailToken, EmailReply, Node, NodeEvent, Repair,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -23,7 +23,7 @@ from stasis_callback.core.retention import KINDS
 from stasis_callback.core.states import RequestState
 from stasis_callback.store.accounts.vouchers import remove_drafted_vouchers
 from stasis_callback.store.calls.pseudonyms import count_numbers, pseudonymise
-from stasis_callback.store.calls.tables import Leg, Request, RequestEvent
+from stasis_callback.store.calls.tables import LegRow, Request, RequestEvent
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
 from stasis_callback.store.database.drafts import Draft, drafting
 from stasis_callback.store.database.limits import Allowance
@@ -226,14 +226,16 @@ def _rates(before_us: int) -> ModelSelect[RateRow]:
         newer.revision + 0 <= Tariff.revision,
         (newer.from_us > RateRow.from_us) | same_time_but_newer,
     )
-    charged, paid = (Leg.select(Leg.id).where(rate == RateRow.id) for rate in (Leg.rate, Leg.cost_rate))
+    charged, paid = (
+        LegRow.select(LegRow.id).where(rate == RateRow.id) for rate in (LegRow.rate, LegRow.cost_rate)
+    )
     published = RateRow.select(RateRow.id).join(Tariff).where(RateRow.revision + 0 <= Tariff.revision)
     return published.where(fn.EXISTS(replaced), ~fn.EXISTS(charged), ~fn.EXISTS(paid))
 
 
 def _undialled(before_us: int) -> ModelSelect[Request]:
     """Callbacks for which nobody was ever called, with numbers in them; the others lose theirs with their xDRs."""
-    dialled = Leg.select(Leg.id).where(Leg.request == Request.id)
+    dialled = LegRow.select(LegRow.id).where(LegRow.request == Request.id)
     numbers = (Request.ani, Request.leg_a_number, Request.destination)
     with_number = reduce(or_, ((number != "") & ~number.endswith("x") for number in numbers))
     over = Request.finished_at_us.is_null(False) & (Request.created_at_us < before_us)

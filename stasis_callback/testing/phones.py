@@ -75,7 +75,7 @@ class PhoneCall:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """How an access number treated a call that was never meant to be answered."""
 
     cause: int
@@ -260,5 +260,5 @@ class Network(ABC):
         return self.phones.setdefault(number, Phone(number))
 
     @abstractmethod
-    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
+    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
         """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""

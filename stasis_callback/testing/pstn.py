@@ -26,7 +26,15 @@ from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock, Inbox
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 from stasis_callback.testing.asterisk import AsteriskInstance, AsteriskUnavailable, find_asterisk
-from stasis_callback.testing.phones import SECOND_TRUNK, UNALLOCATED, Line, Network, Phone, PhoneCall, Refusal
+from stasis_callback.testing.phones import (
+    SECOND_TRUNK,
+    UNALLOCATED,
+    Line,
+    Network,
+    Phone,
+    PhoneCall,
+    Rejection,
+)
 from stasis_callback.testing.sip_trace import SipTrace
 
 TRUNK = "trunk"
@@ -176,7 +184,7 @@ class RealNetwork(Network):
         for instance in (self.product, self.pstn):
             instance.stop()
 
-    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
+    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
         """Ring the access number `dnis` from `ani` ("" = number withheld) and wait for how it ends."""
         channel_id = f"missed-{uuid.uuid4()}"
         inbox: Inbox[Event] = Inbox()
@@ -197,7 +205,7 @@ class RealNetwork(Network):
             elif isinstance(event, ChannelDestroyed):
                 self._link.unwatch(channel_id)
                 took_s = self._clock.monotonic_s() - started_s
-                return Refusal(event.cause, event.tech_cause, answered, took_s)
+                return Rejection(event.cause, event.tech_cause, answered, took_s)
         raise AssertionError(
             f"the missed call to {dnis} has not ended {gives_up_after_s + 5} s after it began"
         )

@@ -22,7 +22,7 @@ from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.intake.api_keys import ApiKeys, ApiKeyView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.desk import FIELD_LIMIT, Asked, Desk
-from stasis_callback.web.idempotency import Reply, once
+from stasis_callback.web.idempotency import StoredReply, once
 from stasis_callback.web.pages import problem_body
 from stasis_callback.web.status import Progress, progress_of, seconds
 from stasis_callback.web.visitors import KEY_LIMIT
@@ -225,7 +225,7 @@ class Api:
         language = body.language if body.language in languages else languages[0]
         any_account = "any-account" in key.scopes and body.password is None
 
-        def carry_out() -> Reply:
+        def carry_out() -> StoredReply:
             asked = self._desk.ask(
                 instance, values, language=language, source=f"key:{key.name}", any_account=any_account
             )
@@ -236,12 +236,12 @@ class Api:
         reply = once(self._stores.idempotency, self._desk.clock, once_key, fingerprint, carry_out)
         return JSONResponse(reply.body, reply.status, headers=reply.headers)
 
-    def _reply(self, asked: Asked) -> Reply:
+    def _reply(self, asked: Asked) -> StoredReply:
         if asked.problems:
             headers = {"Retry-After": str(asked.retry_after_s)} if asked.retry_after_s else {}
-            return Reply(asked.status, problem_body(asked), headers)
+            return StoredReply(asked.status, problem_body(asked), headers)
         headers = {"Location": f"{PREFIX}/callbacks/{asked.request_id}"}
-        return Reply(
+        return StoredReply(
             201, self._body(self._stores.requests.get(asked.request_id)).model_dump(mode="json"), headers
         )
 

@@ -16,7 +16,7 @@ NOT_KEPT = (429, 503)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class StoredReply:
     """An answer that can be given again."""
 
     status: int
@@ -29,10 +29,10 @@ def once(
     clock: Clock,
     key: str,
     input_hash: str,
-    carry_out: Callable[[], Reply],
+    carry_out: Callable[[], StoredReply],
     *,
     keep_problems: bool = True,
-) -> Reply:
+) -> StoredReply:
     """The answer of `carry_out`, or the one that the same key got before. Without a key it is simply carried out.
 
     `input_hash` stands for the content, which is not to be found out from it (`Signer.fingerprint`).
@@ -41,11 +41,11 @@ def once(
         return carry_out()
     key = hashlib.sha256(key.encode()).hexdigest()
     inbox, deadline_s = clock.inbox(), clock.monotonic_s() + WAIT_S
-    while (known := keys.take(key, input_hash)) is not None:
+    while (known := keys.begin(key, input_hash)) is not None:
         if known.input_hash != input_hash:
             return _problem(422, "idempotency_key_reused")
         if known.answer is not None:
-            return Reply(**json.loads(known.answer))
+            return StoredReply(**json.loads(known.answer))
         if clock.monotonic_s() >= deadline_s:
             return _problem(409, "idempotency_key_in_use")
         inbox.get(POLL_S)
@@ -61,8 +61,8 @@ def once(
     return reply
 
 
-def _problem(status: int, code: str) -> Reply:
-    return Reply(status, {"error": {"code": code, "message": MESSAGES[code], "fields": {}}})
+def _problem(status: int, code: str) -> StoredReply:
+    return StoredReply(status, {"error": {"code": code, "message": MESSAGES[code], "fields": {}}})
 
 
 MESSAGES = {

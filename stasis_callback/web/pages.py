@@ -20,7 +20,7 @@ from stasis_callback.core.web import WebConfiguration
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wanted_fields
-from stasis_callback.web.idempotency import Reply, once
+from stasis_callback.web.idempotency import StoredReply, once
 from stasis_callback.web.numbers import example
 from stasis_callback.web.security import comes_from_browser, origin_of
 from stasis_callback.web.texts import LANGUAGES, Texts, chosen_language, texts
@@ -162,9 +162,9 @@ class Pages:
 
     async def _post(self, request: Request) -> Response:
         body = await request.body()
-        return await run_in_threadpool(self._take, request, body)
+        return await run_in_threadpool(self._receive, request, body)
 
-    def _take(self, request: Request, body: bytes) -> Response:
+    def _receive(self, request: Request, body: bytes) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
             return self.message(request, "trouble", 415)
         values = _parse(body)
@@ -201,10 +201,10 @@ class Pages:
         desk, name = self._desk, page.instance.name
         found: list[Asked] = []
 
-        def carry_out() -> Reply:
+        def carry_out() -> StoredReply:
             asked = desk.ask(page.instance, values, language=page.language, source=source_of(request))
             found.append(asked)
-            return Reply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
+            return StoredReply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
 
         form_key = values.get("form_key", "")
         key = f"form:{name}:{form_key}" if form_key else ""
@@ -218,7 +218,7 @@ class Pages:
             return _hurry(JSONResponse(problem_body(asked, page.language), reply.status), asked)
         return self._form(page, values, asked, reply.status)
 
-    def _accepted(self, request: Request, reply: Reply) -> Response:
+    def _accepted(self, request: Request, reply: StoredReply) -> Response:
         path = f"/status/{reply.body['status_token']}"
         if _wants_json(request):
             body = {"id": reply.body["id"], "status_url": self._settings.origin + path}

@@ -125,7 +125,7 @@ def what_is_done_again_and_again(world: World) -> None:
     s.replies.put("key", "ann@example.com", "text")
     for reply in s.replies.claim_due(5):
         s.replies.close(reply.id, "sent")
-    s.idempotency.take("key", "hash")
+    s.idempotency.begin("key", "hash")
     s.idempotency.answer("key", "{}")
     s.limits.take("web:x", Limit(5, 60))
     s.throttles.failed("ani:1", limit=5, lock_s=60)

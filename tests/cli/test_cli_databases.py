@@ -107,7 +107,7 @@ def test_a_password_in_the_address_is_not_shown(shop: CommandLine, monkeypatch: 
 def test_what_is_over_is_counted_and_then_removed(shop: CommandLine, called: str) -> None:
     with shop.stores() as stores:
         stores.limits.take("web:x", Limit(3, 1))
-        stores.idempotency.take("key", "hash")
+        stores.idempotency.begin("key", "hash")
     shop.sql("UPDATE allowance SET until_us = 1")
     shop.sql("UPDATE idempotency SET created_at_us = 1")
     before = shop.dump()

@@ -20,7 +20,7 @@ import websocket
 
 from stasis_callback.ari.rest import Reply, Rest
 from stasis_callback.clock import Clock, wait_until
-from stasis_callback.testing.phones import Refusal
+from stasis_callback.testing.phones import Rejection
 
 Json = dict[str, Any]
 FUSE = "TIMEOUT(absolute)"
@@ -105,7 +105,7 @@ class MissedCall:
 
     channel: str
     start: Json
-    refusal: Future[Refusal]
+    refusal: Future[Rejection]
 
 
 class Wire:

@@ -18,7 +18,7 @@ from world import ACCESS
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.rating import Rate
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
-from stasis_callback.testing.phones import Refusal
+from stasis_callback.testing.phones import Rejection
 from stasis_callback.testing.pstn import RealNetwork
 
 RESTARTS = 30
@@ -38,7 +38,7 @@ class Flow:
         self._numbers = iter(numbers)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self.refusals: dict[str, Future[Refusal]] = {}
+        self.refusals: dict[str, Future[Rejection]] = {}
         for number in numbers:
             site.account(number)
             site.phone(number).answers(after_s=0.1).hangs_up(after_s=0.3)
@@ -54,7 +54,7 @@ class Flow:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> dict[str, Refusal]:
+    def stop(self) -> dict[str, Rejection]:
         """No more calls; how those made were refused."""
         self._over.set()
         self._thread.join()

@@ -208,11 +208,11 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.requests.adopt("dead")
 
 
-@case("Requests.take")
+@case("Requests.make_ours")
 def _(shop: Shop) -> Act:
     shop.sql("UPDATE request SET claimed_by = 'dead', incarnation = 'old' WHERE id = 'id-left-open'")
     request = shop.stores.requests.get("id-left-open")
-    return lambda: shop.stores.database.unit(lambda: shop.stores.requests.take(request))
+    return lambda: shop.stores.database.unit(lambda: shop.stores.requests.make_ours(request))
 
 
 @case("Requests.finish")
@@ -441,30 +441,30 @@ def _(shop: Shop) -> Act:
 
 @case("IdempotencyKeys.take")
 def _(shop: Shop) -> Act:
-    return lambda: shop.stores.idempotency.take("key-1", "hash")
+    return lambda: shop.stores.idempotency.begin("key-1", "hash")
 
 
 @case("IdempotencyKeys.take of one that was taken")
 def _(shop: Shop) -> Act:
-    shop.stores.idempotency.take("key-2", "hash")
-    return lambda: shop.stores.idempotency.take("key-2", "hash")
+    shop.stores.idempotency.begin("key-2", "hash")
+    return lambda: shop.stores.idempotency.begin("key-2", "hash")
 
 
 @case("IdempotencyKeys.answer")
 def _(shop: Shop) -> Act:
-    shop.stores.idempotency.take("key-3", "hash")
+    shop.stores.idempotency.begin("key-3", "hash")
     return lambda: shop.stores.idempotency.answer("key-3", "yes")
 
 
 @case("IdempotencyKeys.release")
 def _(shop: Shop) -> Act:
-    shop.stores.idempotency.take("key-4", "hash")
+    shop.stores.idempotency.begin("key-4", "hash")
     return lambda: shop.stores.idempotency.release("key-4")
 
 
 @case("IdempotencyKeys.forget_old")
 def _(shop: Shop) -> Act:
-    shop.stores.idempotency.take("key-5", "hash")
+    shop.stores.idempotency.begin("key-5", "hash")
     shop.clock.passes(100_000)
     return shop.stores.idempotency.forget_old
 

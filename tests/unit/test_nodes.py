@@ -403,10 +403,10 @@ def test_a_dead_nodes_call_is_taken_once_and_only_as_it_was_read(
     one, other = node("one").starts(), node("other").starts()
     (read_by_one,), (read_by_other,) = one.requests.under_way_of("n"), other.requests.under_way_of("n")
     with shop.stores.database.transaction():
-        assert one.requests.take(read_by_one)
+        assert one.requests.make_ours(read_by_one)
         one.requests.put_back(claimed)
     with shop.stores.database.transaction():
-        assert not other.requests.take(read_by_other)
+        assert not other.requests.make_ours(read_by_other)
     waiting = shop.stores.requests.get(claimed.id)
     assert (waiting.state, waiting.attempts, waiting.claimed_by) == (RequestState.QUEUED, 0, "n")
     with pytest.raises(NotOurs):

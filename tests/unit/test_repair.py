@@ -1,4 +1,4 @@
-"""Repair by command, below the command: once, whatever hiccups, by whoever asks, and never in a living node's way."""
+"""Repairs by command, below the command: once, whatever hiccups, and never in a living node's way."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from shop import NOON_US, Shop, talked
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.engine.repair import GONE_S, Repair
+from stasis_callback.engine.repair import GONE_S, Mending
 from stasis_callback.store.audit import verify
 from stasis_callback.testing.hiccups import MOMENTS, Moment, hiccups, once
 
 
-def repair(shop: Shop, tmp_path: Path) -> Repair:
-    return Repair(shop.stores, CelJournal(tmp_path / "cel.csv"), shop.clock)
+def repair(shop: Shop, tmp_path: Path) -> Mending:
+    return Mending(shop.stores, CelJournal(tmp_path / "cel.csv"), shop.clock)
 
 
 @pytest.fixture

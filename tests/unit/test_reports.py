@@ -17,7 +17,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.calls.reports import GROUPS, CallsFilter, CallsLine, Span
-from stasis_callback.store.calls.tables import Leg, Xdr
+from stasis_callback.store.calls.tables import LegRow, Xdr
 from stasis_callback.store.rates.tables import Trunk
 
 HOUR_US = 3600 * US_PER_S
@@ -58,7 +58,7 @@ class Calls:
             who = Account.get(Account.number == account)
             rate = self.shop.stores.tariffs.match(self.shop.stores.tariffs.named("standard").id, "44")
             assert rate is not None
-            leg = Leg.create(
+            leg = LegRow.create(
                 id=f"leg-{self.count}", request=self.request.id, side="b", number=number, account=who, rate=rate.id,
                 terms=rate.terms_id, state="settled", dialed_at_us=ended_us, trunk=of_trunk,
             )  # fmt: skip

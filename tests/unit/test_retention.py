@@ -74,7 +74,7 @@ def refused(shop: Shop) -> None:
 
 
 def answered(shop: Shop) -> None:
-    shop.stores.idempotency.take("key", "hash")
+    shop.stores.idempotency.begin("key", "hash")
     shop.stores.idempotency.answer("key", "{}")
 
 

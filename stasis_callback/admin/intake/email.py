@@ -11,7 +11,7 @@ from stasis_callback.admin.context import AsJson, require_change, settings, stor
 from stasis_callback.admin.intake.call_options import parse_options, require_what_is_named
 from stasis_callback.admin.intake.instances import described, options_in_words
 from stasis_callback.admin.output import print_json, print_list
-from stasis_callback.core.email import EMAIL_NAMES, EmailSettings
+from stasis_callback.core.email import EMAIL_NAMES, EmailOptions
 from stasis_callback.core.errors import CallbackError, InvalidInput
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def show(address: Address, as_json: AsJson = False) -> None:
     """Show all options of an e-mail instance."""
     with store() as s:
         view = s.email_instances.named(address.lower())
-    rows = options_in_words(EmailSettings, view.stored, view.configuration.call_options())
+    rows = options_in_words(EmailOptions, view.stored, view.configuration.call_options())
     if as_json:
         values = {str(row["option"]): row["value"] for row in rows}
         print_json({"address": view.name, "enabled": view.enabled, "options": values})
@@ -102,7 +102,7 @@ def remove(address: Address) -> None:
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    print_list(described(EmailSettings), ("name", "default", "values", "meaning"), as_json=as_json)
+    print_list(described(EmailOptions), ("name", "default", "values", "meaning"), as_json=as_json)
 
 
 @app.command("add-sender")

@@ -11,7 +11,7 @@ from stasis_callback.admin.intake.call_options import parse_options, require_wha
 from stasis_callback.admin.intake.instances import described, options_in_words
 from stasis_callback.admin.output import print_json, print_list
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.web import WEB_NAMES, WebSettings
+from stasis_callback.core.web import WEB_NAMES, WebOptions
 
 if TYPE_CHECKING:
     from stasis_callback.store.stores import Stores
@@ -78,7 +78,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
         keys = [k.name for k in s.api_keys.all() if k.reaches(name) and k.revoked_at_us is None]
     configuration = view.configuration
     in_force = configuration.call_options(",".join(configuration.languages))
-    rows = options_in_words(WebSettings, view.stored, in_force)
+    rows = options_in_words(WebOptions, view.stored, in_force)
     if as_json:
         values = {str(row["option"]): row["value"] for row in rows}
         print_json({"name": name, "enabled": view.enabled, "options": values, "api_keys": keys})
@@ -99,7 +99,7 @@ def remove(name: Name) -> None:
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    print_list(described(WebSettings), ("name", "default", "values", "meaning"), as_json=as_json)
+    print_list(described(WebOptions), ("name", "default", "values", "meaning"), as_json=as_json)
 
 
 @app.command()

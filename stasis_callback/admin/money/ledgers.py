@@ -15,7 +15,7 @@ from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 
 if TYPE_CHECKING:
-    from stasis_callback.engine.repair import Repair
+    from stasis_callback.engine.repair import Mending
     from stasis_callback.store.audit.rows import Mark
 
 app = typer.Typer(name="ledger", help="The ledger: its entries, verification and repair.")
@@ -109,7 +109,7 @@ def repair(
     fix: Annotated[
         str | None,
         typer.Option(
-            metavar="ID|all", help="Repair the leg or callback with this id (see the list), or all of them."
+            metavar="ID|all", help="Mending the leg or callback with this id (see the list), or all of them."
         ),
     ] = None,
     reason: Annotated[
@@ -126,7 +126,7 @@ def repair(
     `estimated`).
     """
     from stasis_callback.ari.cel import CelJournal
-    from stasis_callback.engine.repair import Repair
+    from stasis_callback.engine.repair import Mending
 
     if (fix is None) != (reason is None) or (fix is not None and done):
         raise InvalidInput(
@@ -135,7 +135,7 @@ def repair(
     if reason is not None and not printable(reason, "reason").strip():
         raise InvalidInput("the reason is empty: write why this repair is made")
     with store() as s:
-        mending = Repair(s, CelJournal(settings().asterisk.cel_path), Clock())
+        mending = Mending(s, CelJournal(settings().asterisk.cel_path), Clock())
         if done:
             print_list(mending.history(1000), ("at", "id", "done", "operator", "reason"), as_json=as_json)
         elif fix is None:
@@ -146,8 +146,8 @@ def repair(
             _mend(mending, fix, str(reason))
 
 
-def _mend(mending: Repair, fix: str, reason: str) -> None:
-    """Repair one item or all of them. A failed repair does not stop the others."""
+def _mend(mending: Mending, fix: str, reason: str) -> None:
+    """Mending one item or all of them. A failed repair does not stop the others."""
     failed = ""
     for subject in [trouble.id for trouble in mending.troubles()] if fix == "all" else [fix]:
         try:

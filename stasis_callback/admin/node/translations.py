@@ -14,7 +14,7 @@ from stasis_callback.core.numbers import Rule, clean, dialable, parse_rules, tra
 app = typer.Typer(name="translation", help="Translation rules of access numbers.")
 
 
-class Step(TypedDict):
+class RuleStep(TypedDict):
     """The result of one rule."""
 
     rule: str
@@ -26,7 +26,7 @@ class Translation(TypedDict):
     """The result of all rules. `result` is None if the input is not a number, `dialed` if it cannot be dialled."""
 
     given: str
-    steps: list[Step]
+    steps: list[RuleStep]
     result: str | None
     dialed: str | None
 
@@ -65,7 +65,7 @@ def _translated(rules: tuple[Rule, ...], given: str) -> Translation:
     for rule in rules:
         matched = rule.pattern.search(number) is not None
         number = translate((rule,), number)
-        steps.append(Step(rule=rule.source, matched=matched, result=number))
+        steps.append(RuleStep(rule=rule.source, matched=matched, result=number))
     result = number.removeprefix("+")
     return Translation(given=given, steps=steps, result=result, dialed=dialable(result))
 

@@ -48,7 +48,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class RateDecision:
     """The rate that applies to a number, and why."""
 
     number: str
@@ -94,7 +94,7 @@ def tariff_of(s: Stores, account: str | None, tariff: str | None, access_code: s
     return s.tariffs.get(s.accounts.tariff_for(s.accounts.named(account or ""), access_code))
 
 
-def decide(s: Stores, tariff: TariffView, number: str, at_us: int) -> Decision:
+def decide(s: Stores, tariff: TariffView, number: str, at_us: int) -> RateDecision:
     """The rate that applies to a number at a time. Raises InvalidInput if the number cannot be dialled."""
     digits = dialable(number)
     if digits is None:
@@ -113,7 +113,7 @@ def decide(s: Stores, tariff: TariffView, number: str, at_us: int) -> Decision:
     name = f" ({best.description})" if best.description else ""
     rivals = ", ".join(view.rate.prefix for view in shorter)
     text = f"{digits} is rated by tariff {tariff.name}, prefix {best.rate.prefix}{name}"
-    return Decision(digits, tariff, best, f"{text}, a longer match than {rivals}" if rivals else text)
+    return RateDecision(digits, tariff, best, f"{text}, a longer match than {rivals}" if rivals else text)
 
 
 def cost_parts(price: Price, seconds: int, start_us: int) -> list[Part]:

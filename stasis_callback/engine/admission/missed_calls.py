@@ -149,7 +149,7 @@ class Admission:
             found.refuse(Refusal.UNKNOWN_ACCOUNT, f"no account has the id or alias {translated}")
             return
         found.notes.append(f"{translated} is account {account.number}")
-        self._take(found, account, account.callback_number or numbers.dialable(translated))
+        self._pays(found, account, account.callback_number or numbers.dialable(translated))
 
     def _by_dnis(self, found: Examination, dnis: str) -> None:
         """DNIS trigger: the account whose id is the access number, at its associated number; no ANI is needed."""
@@ -161,7 +161,7 @@ class Admission:
             found.refuse(Refusal.NO_ASSOCIATED_NUMBER, f"account {account.number} has no number to call back")
         else:
             found.notes.append(f"{dnis} is account {account.number}")
-            self._take(found, account, account.callback_number)
+            self._pays(found, account, account.callback_number)
 
     def _by_pin(self, found: Examination, ani: str, options: CallOptions) -> None:
         """PIN trigger: the internal account pays for leg A to the caller's number; who it is, the PIN will tell."""
@@ -177,13 +177,13 @@ class Admission:
             )
             return
         found.notes.append(f"account {payer.number} pays for leg A")
-        self._take(found, payer, numbers.dialable(translated))
+        self._pays(found, payer, numbers.dialable(translated))
         found.subscriber = None
         if not found.reason and self._stores.throttles.locked(login_key(found.number)):
             found.refuse(Refusal.LOCKED_OUT, f"{found.number} is locked out after wrong PINs")
 
     @staticmethod
-    def _take(found: Examination, account: AccountView, number: str | None) -> None:
+    def _pays(found: Examination, account: AccountView, number: str | None) -> None:
         found.payer = found.subscriber = account
         if number is None:
             found.refuse(

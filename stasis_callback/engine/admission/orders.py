@@ -135,7 +135,7 @@ class Orders:
         if reason:
             return None, Answer(reason), None
         if order.limits and order.source:
-            answer = self._take(order, "source", order.source, order.limits.limit_source)
+            answer = self._within(order, "source", order.source, order.limits.limit_source)
             if answer.reason:
                 return None, answer, None
         account, answer, token_id = self._log_in(order)
@@ -236,12 +236,12 @@ class Orders:
             checks.append(("account", account.number, order.limits.limit_account))
         checks.append(("instance", order.instance, order.limits.limit_instance))
         for kind, who, limit in checks:
-            answer = self._take(order, kind, who, limit)
+            answer = self._within(order, kind, who, limit)
             if answer.reason:
                 return answer
         return Answer()
 
-    def _take(self, order: Order, kind: str, who: str, limit: Limit) -> Answer:
+    def _within(self, order: Order, kind: str, who: str, limit: Limit) -> Answer:
         key = f"request:{order.trigger}:{order.instance}:{kind}:{who}"
         if self._stores.limits.take(key, limit):
             return Answer()

@@ -114,7 +114,7 @@ class Vouchers:
         voucher = Voucher.get_or_none(Voucher.code_hash == hashed)
         if voucher is not None and self._database.noted("redeemed") and voucher.redeemed_by_id == account.id:
             return _view(_select().where(Voucher.id == voucher.id).get())
-        if voucher is None or not self._take(voucher, account, now_us):
+        if voucher is None or not self._use(voucher, account, now_us):
             raise InvalidInput("this voucher code is unknown, used, blocked or expired")
         self._database.note("redeemed", now_us)
         if voucher.currency != account.book.currency:
@@ -128,7 +128,7 @@ class Vouchers:
         return _view(_select().where(Voucher.id == voucher.id).get())
 
     @staticmethod
-    def _take(voucher: Voucher, account: Account, now_us: int) -> bool:
+    def _use(voucher: Voucher, account: Account, now_us: int) -> bool:
         """Redeem it if it can be: one statement, so that of any number who try at once one does."""
         if voucher.batch in _unfinished():
             return False

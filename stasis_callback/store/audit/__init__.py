@@ -18,8 +18,8 @@ from itertools import islice
 from peewee import DoesNotExist
 
 from stasis_callback.core.rating import Price
-from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, Table, rows_until, standing
-from stasis_callback.store.audit.chains import Step, Walk
+from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, TableCheck, rows_until, standing
+from stasis_callback.store.audit.chains import ChainStep, Walk
 from stasis_callback.store.audit.proofs import CHAINS, Proofs, position_from
 from stasis_callback.store.audit.rows import Mark, Position
 from stasis_callback.store.database.database import Database
@@ -118,14 +118,14 @@ class _Audit:
         if goes_on != rounds:
             self._proofs.save_rounds(goes_on)
 
-    def _taken_in(self, step: Step) -> list[str]:
+    def _taken_in(self, step: ChainStep) -> list[str]:
         """Note what a step has proven; what was wrong."""
         if step.proven:
             self._proofs.save(step.proven)
         self._missing.difference_update(step.names)
         return step.wrong
 
-    def _rows(self, table: Table, after: Key | None) -> Iterator[tuple[Key | None, list[str]]]:
+    def _rows(self, table: TableCheck, after: Key | None) -> Iterator[tuple[Key | None, list[str]]]:
         """Go through a table: after each look, where it goes on (None at the end), and what was wrong."""
         while after is not None:
             with self._looks.look():

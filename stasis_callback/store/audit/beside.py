@@ -62,7 +62,7 @@ def standing(looks: Snapshots) -> Iterator[str]:
 Key = int | str
 
 
-class Table(NamedTuple):
+class TableCheck(NamedTuple):
     """A table that is gone through in the order of its ids. `wrong` says what is wrong behind one of them and up to
     another.
     """
@@ -72,7 +72,7 @@ class Table(NamedTuple):
     wrong: Callable[[Snapshots, Key, Key], Iterator[str]]
 
 
-def rows_until(looks: Snapshots, table: Table, after: Key) -> Key | None:
+def rows_until(looks: Snapshots, table: TableCheck, after: Key) -> Key | None:
     """The id of the last of the next rows behind an id; None at the end of the table."""
     ids = f"SELECT id FROM {table.name} WHERE id > ? ORDER BY id LIMIT ?"
     [(last,)] = looks.rows(f"SELECT MAX(id) FROM ({ids}) AS found", (after, ROWS_AT_A_LOOK))
@@ -106,4 +106,4 @@ def _vouchers(looks: Snapshots, after: Key, last: Key) -> Iterator[str]:
             yield f"voucher {voucher_id} is not redeemed, but says by whom or when"
 
 
-TABLES = (Table("leg", "", _legs), Table("entry", 0, _entries), Table("voucher", 0, _vouchers))
+TABLES = (TableCheck("leg", "", _legs), TableCheck("entry", 0, _entries), TableCheck("voucher", 0, _vouchers))

@@ -30,7 +30,7 @@ BOOKS_AT_A_LOOK = 500
 
 
 @dataclass
-class Step:
+class ChainStep:
     """The result of one read."""
 
     goes_on_at: Position | None
@@ -50,15 +50,15 @@ class Walk:
         self._price_of = price_of
         self._kept = kept
 
-    def forward(self) -> Iterator[Step]:
+    def forward(self) -> Iterator[ChainStep]:
         """Along what was not proven before, of every book that has changed."""
         return self._steps(Position(), changed=True)
 
-    def whole(self, position: Position) -> Iterator[Step]:
+    def whole(self, position: Position) -> Iterator[ChainStep]:
         """The links of all books, from a position on."""
         return self._steps(position, changed=False)
 
-    def _steps(self, position: Position, *, changed: bool) -> Iterator[Step]:
+    def _steps(self, position: Position, *, changed: bool) -> Iterator[ChainStep]:
         goes_on: Position | None = position
         while goes_on is not None:
             with self._looks.look():
@@ -70,10 +70,10 @@ class Walk:
             yield step
             goes_on = step.goes_on_at
 
-    def _planned(self, position: Position, *, changed: bool) -> tuple[Step, list[_Part]]:
+    def _planned(self, position: Position, *, changed: bool) -> tuple[ChainStep, list[_Part]]:
         """The next step: parts of chains that are read at one look."""
         books = read_books(self._looks, position.book_id, BOOKS_AT_A_LOOK, changed=changed)
-        step = Step(Position(books[-1].id + 1) if len(books) == BOOKS_AT_A_LOOK else None)
+        step = ChainStep(Position(books[-1].id + 1) if len(books) == BOOKS_AT_A_LOOK else None)
         parts: list[_Part] = []
         for book in books:
             if step.links >= LINKS_AT_A_LOOK:
@@ -90,7 +90,7 @@ class Walk:
                 break
         return step, parts
 
-    def _take_in(self, step: Step, part: _Part, rows: list[Link]) -> None:
+    def _take_in(self, step: ChainStep, part: _Part, rows: list[Link]) -> None:
         place = self._examine(part, rows)
         step.wrong += part.wrong
         if not part.to_end:

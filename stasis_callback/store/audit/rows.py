@@ -54,7 +54,7 @@ class BookRow(NamedTuple):
     holds_micros: int
 
 
-class Line(NamedTuple):
+class BookLine(NamedTuple):
     """An entry, with its book."""
 
     book_id: int
@@ -82,8 +82,8 @@ class TransferRow:
     original_id: int | None
     xdr_id: int | None
     """The call record of the leg that it charges."""
-    lines: list[Line] = field(default_factory=list)
-    original_lines: list[Line] = field(default_factory=list)
+    lines: list[BookLine] = field(default_factory=list)
+    original_lines: list[BookLine] = field(default_factory=list)
     voucher: VoucherRow | None = None
 
     @property
@@ -119,7 +119,7 @@ class XdrRow:
     hold: dict[str, Any] | None
     account_book_id: int | None
     charge_id: int | None
-    lines: list[Line] = field(default_factory=list)
+    lines: list[BookLine] = field(default_factory=list)
 
 
 Link = TransferRow | XdrRow
@@ -218,14 +218,14 @@ def read_links(look: Snapshots, pieces: Sequence[Piece]) -> dict[int, list[Link]
 
     transfers = {row[:2]: TransferRow(*row[1:]) for row in found(_TRANSFERS)}
     for book_id, link, *line in found(_ENTRIES):
-        transfers[book_id, link].lines.append(Line(*line))
+        transfers[book_id, link].lines.append(BookLine(*line))
     if any(row.original_id is not None for row in transfers.values()):
         for book_id, link, *line in found(_TAKEN_BACK):
-            transfers[book_id, link].original_lines.append(Line(*line))
+            transfers[book_id, link].original_lines.append(BookLine(*line))
     _add_vouchers(look, [row for row in transfers.values() if row.kind == "voucher"])
     xdrs = {row[:2]: _xdr(row) for row in found(_XDRS)}
     for book_id, link, *line in found(_CHARGES):
-        xdrs[book_id, link].lines.append(Line(*line))
+        xdrs[book_id, link].lines.append(BookLine(*line))
     links: dict[int, list[Link]] = {}
     every: list[tuple[Any, Link]] = [*transfers.items(), *xdrs.items()]
     for (book_id, _), row in sorted(every, key=lambda item: item[0]):

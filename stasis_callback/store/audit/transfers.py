@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stasis_callback.core.money import format_amount
-from stasis_callback.store.audit.rows import Line, TransferRow
+from stasis_callback.store.audit.rows import BookLine, TransferRow
 from stasis_callback.store.money.chain import lines_hash, transfer_content
 
 _KINDS = {
@@ -101,5 +101,5 @@ def _voucher(row: TransferRow, book_id: int) -> Iterator[str]:
         yield f"{named} is worth {worth}, {paid} were paid in"
 
 
-def _moved(lines: list[Line]) -> list[tuple[int, int]]:
+def _moved(lines: list[BookLine]) -> list[tuple[int, int]]:
     return [(line.book_id, line.amount_micros) for line in lines]

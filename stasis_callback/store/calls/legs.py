@@ -17,7 +17,7 @@ from stasis_callback.core.states import HoldState, LegState
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.accounts.view import AccountView
 from stasis_callback.store.calls.steps import note_step
-from stasis_callback.store.calls.tables import Leg, Xdr
+from stasis_callback.store.calls.tables import LegRow, Xdr
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import Identity
 from stasis_callback.store.database.statements import every, insert, one, run
@@ -213,7 +213,7 @@ class Calls:
             return True
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
         insert(
-            Leg,
+            LegRow,
             id=leg_id,
             request_id=request_id,
             side=side,
@@ -333,7 +333,7 @@ class Calls:
     def talks_paid_from(self, book_id: int) -> int:
         """How many legs B have funds of this book held: the calls that share it."""
         held = [hold.leg_id for hold in open_holds(book_id)]
-        return int(Leg.select().where(Leg.id.in_(held), Leg.side == "b").count()) if held else 0
+        return int(LegRow.select().where(LegRow.id.in_(held), LegRow.side == "b").count()) if held else 0
 
     @read
     def open_legs(self, request_id: str | None = None) -> list[LegView]:
@@ -344,7 +344,7 @@ class Calls:
     @read
     def settled(self, ids: Sequence[str]) -> set[str]:
         """Which of these legs are settled: whatever lives of one is nobody's, and nobody pays for it."""
-        rows = Leg.select(Leg.id).where(Leg.id.in_(list(ids)), Leg.state == LegState.SETTLED)
+        rows = LegRow.select(LegRow.id).where(LegRow.id.in_(list(ids)), LegRow.state == LegState.SETTLED)
         return {row.id for row in rows} if ids else set()
 
     @read
@@ -372,7 +372,7 @@ def _side(text: str) -> Side:
     return "a" if text == "a" else "b"
 
 
-def leg_view(row: Leg) -> LegView:
+def leg_view(row: LegRow) -> LegView:
     """A row of the leg table."""
     return LegView(
         row.id,

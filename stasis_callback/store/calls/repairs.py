@@ -14,7 +14,7 @@ from stasis_callback.core.states import UNDER_WAY, LegState
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.calls.legs import LegView, leg_view
 from stasis_callback.store.calls.request_view import RequestView, request_now
-from stasis_callback.store.calls.tables import Leg, Repair, Request, Xdr
+from stasis_callback.store.calls.tables import LegRow, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import run
 from stasis_callback.store.database.trouble import words_of
@@ -62,14 +62,14 @@ class Repairs:
         if not held:
             return []
         rows = (
-            Leg.select(Leg, Account)
+            LegRow.select(LegRow, Account)
             .join(Request)
-            .switch(Leg)
+            .switch(LegRow)
             .join(Account)
-            .join_from(Leg, Xdr, JOIN.LEFT_OUTER)
-            .where(Xdr.id.is_null(), Leg.id.in_(list(held)))
-            .where((Leg.state == LegState.SETTLED) | Request.state.not_in(UNDER_WAY))
-            .order_by(Leg.dialed_at_us, Leg.id)
+            .join_from(LegRow, Xdr, JOIN.LEFT_OUTER)
+            .where(Xdr.id.is_null(), LegRow.id.in_(list(held)))
+            .where((LegRow.state == LegState.SETTLED) | Request.state.not_in(UNDER_WAY))
+            .order_by(LegRow.dialed_at_us, LegRow.id)
         )
         return [
             LeftLeg(
@@ -80,7 +80,7 @@ class Repairs:
                 held[row.id].currency,
                 held[row.id].amount_micros,
             )
-            for row in (rows if leg_id is None else rows.where(Leg.id == leg_id))
+            for row in (rows if leg_id is None else rows.where(LegRow.id == leg_id))
         ]
 
     def ending(self, work: Callable[[], T]) -> T:
@@ -98,7 +98,9 @@ class Repairs:
     def reopen(self, leg_id: str) -> None:
         """Let a leg that counts as settled, and has no xDR, be settled after all."""
         require(not Xdr.select().where(Xdr.leg == leg_id).exists(), f"leg {leg_id} already has an xDR")
-        Leg.update(state=LegState.DIALING).where(Leg.id == leg_id, Leg.state == LegState.SETTLED).execute()
+        LegRow.update(state=LegState.DIALING).where(
+            LegRow.id == leg_id, LegRow.state == LegState.SETTLED
+        ).execute()
 
     @unit
     def note(self, subject: str, done: str, *, operator: str, reason: str) -> None:

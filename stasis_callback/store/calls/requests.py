@@ -21,7 +21,7 @@ from stasis_callback.store.calls.request_view import REQUEST_COLUMNS, SELECT_REQ
 from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
 from stasis_callback.store.calls.steps import note_step
-from stasis_callback.store.calls.tables import Leg, Request
+from stasis_callback.store.calls.tables import LegRow, Request
 from stasis_callback.store.calls.wishes import CALLS_OF, too_much
 from stasis_callback.store.calls.wishes import Accepted as Accepted
 from stasis_callback.store.calls.wishes import Wish as Wish
@@ -243,7 +243,7 @@ class Requests:
 
     @unit
     def answered(self, request: RequestView) -> None:
-        """Leg A has answered. Nothing happens when it was claimed anew since `request` was read."""
+        """LegRow A has answered. Nothing happens when it was claimed anew since `request` was read."""
         if changed(_ANSWERED, request.id, request.claims, self._me.incarnation):
             _note(request, Step.FIRST_ANSWERED, self._clock.now_us())
         elif request_now(request.id).claims == request.claims:
@@ -312,7 +312,7 @@ class Requests:
 
     @unit
     def retry(self, request: RequestView, again: Again, *, outcome: Ending | None) -> None:
-        """Leg A was not reached: queue the callback again; or it is over, when somebody has taken it back.
+        """LegRow A was not reached: queue the callback again; or it is over, when somebody has taken it back.
 
         `outcome` is how this attempt ended; None leaves what was noted before.
 
@@ -362,7 +362,7 @@ class Requests:
                 return
         if claims not in (None, request_now(request_id).claims):
             return
-        open_legs = Leg.select().where(Leg.request == request_id, Leg.state != LegState.SETTLED)
+        open_legs = LegRow.select().where(LegRow.request == request_id, LegRow.state != LegState.SETTLED)
         require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
         self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
 
@@ -436,7 +436,7 @@ class Requests:
         row = run(_MY_NODE, self._me.name, self._me.incarnation).fetchone()
         return str(row[0]) if row else None
 
-    def take(self, request: RequestView) -> bool:
+    def make_ours(self, request: RequestView) -> bool:
         """Within a transaction: make a call that a dead node has left ours; False when it is not as it was read.
 
         Only for a transaction that also ends the request or queues it again: its Asterisk is not ours.

@@ -58,7 +58,7 @@ class RequestEvent(Table):
     instance = TextField(default="")
 
 
-class Leg(Table):
+class LegRow(Table):
     """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt."""
 
     id = TextField(primary_key=True)
@@ -75,6 +75,9 @@ class Leg(Table):
     cost_rate = ForeignKeyField(RateRow, null=True)
     cost_terms = ForeignKeyField(TariffTerms, null=True)
 
+    class Meta:
+        table_name = "leg"
+
 
 class Xdr(Table):
     """What one leg was and cost. Written once, when the leg is settled: link number `link` of the chain of `book`.
@@ -83,7 +86,7 @@ class Xdr(Table):
     stands there for it.
     """
 
-    leg = ForeignKeyField(Leg, unique=True)
+    leg = ForeignKeyField(LegRow, unique=True)
     request = ForeignKeyField(Request)
     side = TextField()
     account = ForeignKeyField(Account)

@@ -46,7 +46,7 @@ _LASTING = ("53", "58")
 """Disk full, out of memory, the server's own trouble with its files."""
 
 
-class Line(psycopg.Connection[Any]):
+class PooledConnection(psycopg.Connection[Any]):
     """A connection that waits for an answer as long as its thread likes, and is dead after that."""
 
     patience: Patience | None = None
@@ -71,9 +71,9 @@ class Line(psycopg.Connection[Any]):
             return done.value
 
 
-def open_line(url: str, patience: Patience, **options: Any) -> Line:
+def open_line(url: str, patience: Patience, **options: Any) -> PooledConnection:
     """A new connection, to be used at once or for ever. Raises psycopg.Error."""
-    line = Line.connect(url, **{"autocommit": True, **LINK_OPTIONS, **options})
+    line = PooledConnection.connect(url, **{"autocommit": True, **LINK_OPTIONS, **options})
     line.patience = patience
     return line
 
@@ -85,7 +85,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         super().__init__(url, **options)
         self._patience = patience
         self._here = threading.local()
-        self._lending: Lending[Line] = Lending(patience)
+        self._lending: Lending[PooledConnection] = Lending(patience)
         self._counting = threading.Lock()
         self._lines = 0
         """Connections that there are, and those being made."""
@@ -139,7 +139,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         self._in_doubt = True
         self.close_idle()
 
-    def _take(self) -> Line:
+    def _take(self) -> PooledConnection:
         while not self._shut:
             line = self._lending.take(self._make_more)
             if line is None:
@@ -149,7 +149,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
             self._drop(line)
         raise Busy("the database is closed")
 
-    def _close(self, conn: Line) -> None:
+    def _close(self, conn: PooledConnection) -> None:
         """Give a connection back."""
         if conn.closed or not self._adapter.is_connection_reusable(conn) or self._shut:
             self._drop(conn)
@@ -157,7 +157,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         else:
             self._lending.give(conn)
 
-    def _drop(self, line: Line) -> None:
+    def _drop(self, line: PooledConnection) -> None:
         line.close()
         with self._counting:
             self._lines -= 1
@@ -181,7 +181,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         except psycopg.Error as error:
             self._attempted(error)
 
-    def _attempted(self, result: Line | Exception) -> None:
+    def _attempted(self, result: PooledConnection | Exception) -> None:
         failed = isinstance(result, Exception)
         with self._counting:
             self._attempts -= 1
@@ -193,11 +193,11 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
             self._close(result)
             self._make_more()
 
-    def _make(self) -> Line:
+    def _make(self) -> PooledConnection:
         return open_line(self.database, self._patience, **self.connect_params)
 
     @staticmethod
-    def _is_dead(line: Line) -> bool:
+    def _is_dead(line: PooledConnection) -> bool:
         """Whether a connection that waited was lost: a server that goes says so, or its kernel does."""
         if line.closed:
             return True

@@ -30,7 +30,7 @@ class IdempotencyKeys:
         self._clock = clock
 
     @unit
-    def take(self, key: str, input_hash: str) -> Known | None:
+    def begin(self, key: str, input_hash: str) -> Known | None:
         """None when the key is new: the caller carries the request out and calls `answer`. Else what is known."""
         now_us = self._database.noted("taken") or self._clock.now_us()
         Idempotency.delete().where(

@@ -33,7 +33,7 @@ class Book(Table):
 class Hold(Table):
     """Funds set aside for one leg."""
 
-    leg = DeferredForeignKey("Leg", primary_key=True)
+    leg = DeferredForeignKey("LegRow", primary_key=True)
     book = ForeignKeyField(Book)
     amount_micros = BigIntegerField()
     state = TextField()

@@ -16,7 +16,7 @@ from peewee import Expression, fn
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput, NodeAlive
 from stasis_callback.core.states import UNDER_WAY
-from stasis_callback.store.calls.tables import Leg, Request
+from stasis_callback.store.calls.tables import LegRow, Request
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import ACTIVE as ACTIVE
 from stasis_callback.store.database.identity import DRAINING, Identity, new_incarnation
@@ -68,7 +68,7 @@ class NodeEventView:
 
 
 @dataclass(frozen=True, slots=True)
-class Abandoned:
+class LeftCalls:
     """Calls of a node that does not live, or of this one on another Asterisk. `pulse_us` moves while it works."""
 
     node: str
@@ -219,7 +219,7 @@ class Nodes:
     # --- in the place of another ---------------------------------------------------------------------------------
 
     @read
-    def abandoned(self) -> list[Abandoned]:
+    def abandoned(self) -> list[LeftCalls]:
         """Who has left calls open that nobody works on: nodes that do not live, and this name on another Asterisk."""
         me = self.me
         rows = every(_LEFT_BY_OTHERS, me.name, me.incarnation, me.asterisk)
@@ -229,7 +229,7 @@ class Nodes:
         known = {node.name: node for node in Node.select().where(Node.name.in_(list(found)))}
         alive = self._alive([name for name in found if name != me.name])
         return [
-            Abandoned(
+            LeftCalls(
                 name,
                 int(calls),
                 max(int(pulse_us), known[name].seen_at_us if name in known else 0),
@@ -281,7 +281,9 @@ def _calls_by_node() -> dict[str, int]:
 def _holds_by_node() -> dict[str, list[OpenHold]]:
     """The open holds of each node's calls."""
     holds = {hold.leg_id: hold for hold in open_holds()}
-    rows = Leg.select(Leg.id, Request.claimed_by).join(Request).where(Leg.id.in_(list(holds))).tuples()
+    rows = (
+        LegRow.select(LegRow.id, Request.claimed_by).join(Request).where(LegRow.id.in_(list(holds))).tuples()
+    )
     found: dict[str, list[OpenHold]] = {}
     for leg_id, name in rows.iterator():
         found.setdefault(name, []).append(holds[leg_id])

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stasis_callback.testing.phones import Line, Network, Phone, Refusal, State
+from stasis_callback.testing.phones import Line, Network, Phone, Rejection, State
 
 from .model import SIP_BY_CAUSE, Channel
 
@@ -67,7 +67,7 @@ class PhoneNetwork:
         self.phones, self._core = phones, core
         core.switch.network = self
 
-    async def ring(self, ani: str, dnis: str, gives_up_after_s: float) -> Refusal:
+    async def ring(self, ani: str, dnis: str, gives_up_after_s: float) -> Rejection:
         """The same, in Asterisk's own loop."""
         switch, loop = self._core.switch, asyncio.get_running_loop()
         began_s = loop.time()
@@ -82,7 +82,7 @@ class PhoneNetwork:
             switch.far_ends(channel, 16)
         answered = channel.answered_us is not None
         sip_status = SIP_BY_CAUSE.get(channel.cause, 603)
-        return Refusal(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
+        return Rejection(channel.cause, None if answered else sip_status, answered, loop.time() - began_s)
 
     async def _run_dialplan(self, channel: Channel, dnis: str) -> None:
         """As asterisk-conf/extensions.conf: the call waits for an application that is away, then is congested."""
@@ -154,6 +154,6 @@ class FakeNetwork(PhoneNetwork, Network):
         """The trunk of dial strings: `PJSIP/<number>@<trunk>`."""
         return self.fake.trunk
 
-    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Refusal:
+    def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
         """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
         return self.fake.run(self.ring(ani, dnis, gives_up_after_s))

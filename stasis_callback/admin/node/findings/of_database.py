@@ -23,7 +23,7 @@ DOUBT_S = 86_400
 
 
 @dataclass
-class Known:
+class KnownState:
     """What the other checks need to know from the database, or from the settings if it cannot be read."""
 
     languages: set[str]
@@ -32,9 +32,9 @@ class Known:
     """The last answered and ended leg of this node: its id, dialled at, ended at (in microseconds)."""
 
 
-def database_findings(config: Settings) -> Generator[Finding, None, Known]:
+def database_findings(config: Settings) -> Generator[Finding, None, KnownState]:
     """The checks of the database; returns what the other checks need."""
-    known = Known({CallOptions().languages}, [config.asterisk.trunk])
+    known = KnownState({CallOptions().languages}, [config.asterisk.trunk])
     if (folder := config.database.folder) and (
         trouble := disk_trouble(folder, config.database.free_limit_mb)
     ):
@@ -65,7 +65,7 @@ def database_findings(config: Settings) -> Generator[Finding, None, Known]:
     return known
 
 
-def _learn(s: Stores, config: Settings, known: Known) -> None:
+def _learn(s: Stores, config: Settings, known: KnownState) -> None:
     from stasis_callback.store.calls.doubts import last_answered
 
     known.languages |= _languages_in_use(s)

@@ -15,7 +15,7 @@ from stasis_callback.store.stores import Stores
 
 
 @dataclass(frozen=True)
-class Services:
+class CallTools:
     """The parts of the service that a call uses."""
 
     stores: Stores
