@@ -84,8 +84,9 @@ BUGS = (
             (
                 "engine/funding.py",
                 'request.id, "b", fare, hold_b',
-                'request.id, "b", Fare(self._stores.accounts.get(request.account_id), fare.number, fare.rate), hold_b',
+                'request.id, "b", replace(fare, account=self._stores.accounts.get(request.account_id)), hold_b',
             ),
+            ("engine/funding.py", "from dataclasses import dataclass", "from dataclasses import dataclass, replace"),
         ),
         ("tests/calls/test_pin.py",),
     ),
