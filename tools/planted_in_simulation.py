@@ -61,7 +61,11 @@ PUT_BACK = (
             (
                 "engine/closing.py",
                 "        _hang_up_all(call)\n        for leg in call.legs:\n            if leg.requested:\n"
-                "                await_end(services, call, leg)\n        _compare(services, call, request.id)\n"
+                "                await_end(services, call, leg)\n"
+                "        if tried_before and _is_over(services, request):\n"
+                '            log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)\n'
+                "            return True\n"
+                "        _compare(services, call, request.id)\n"
                 "        over = [_settled(services, call, leg) for leg in reversed(call.legs)]\n",
                 "        over = []\n        for leg in reversed(call.legs):\n            if leg.requested:\n"
                 "                await_end(services, call, leg)\n"
@@ -102,6 +106,7 @@ PUT_BACK = (
                 "return self._reconciled_connection == self.link.connection != 0",
                 "return self._reconciled_connection != 0",
             ),
+            ("engine/session.py", "            heard=lambda: self._s.watcher.connected,\n", ""),
         ),
         (),
     ),
