@@ -11,6 +11,7 @@ by the steady clock, and ends a leg that has outlived it.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -224,6 +225,8 @@ class Call:
         """`recheck` finds out what became of a leg while events were lost; it may raise AriError."""
         self.clock = client.clock
         self.link_restored = False
+        self.deaf_until_s = -math.inf
+        """By the steady clock: until then events were missed; for ever while the link is down."""
         self.lost: LinkLost | None = None
         """Since when nothing was seen; None while the link is up and every leg was looked at after it came back."""
         self._client = client
@@ -315,10 +318,12 @@ class Call:
         if isinstance(event, LinkLost):
             # What was lost before and never looked into was lost at the first moment.
             self.lost = self.lost or event
+            self.deaf_until_s = math.inf
             if self.lost.silent:
                 self._silence = self.lost.at_us, _NOT_OVER_US
         elif isinstance(event, LinkRestored):
             self.link_restored = True
+            self.deaf_until_s = self.clock.monotonic_s()
             # The first events may have come before this was said: they are of the silence too.
             if self._silence[1] == _NOT_OVER_US:
                 self._silence = self._silence[0], self._client.time.now_us() + THAW_US

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import structlog
 
 from stasis_callback.ari.errors import AriError, AriUnavailable
@@ -77,12 +79,22 @@ class Dialog:
     ) -> str:
         """Say `words` and collect digits: up to the terminator, to a pause, or to `digits_limit`; `*` starts over.
 
-        "" when nothing was keyed in time. Raises HungUp.
+        "" when nothing was keyed in time. Where the link was down meanwhile, digits may be missing, and what is left
+        is another number: then it is asked once more. Raises HungUp.
         """
-        self.say(words)
+        while True:
+            began_s = self._call.clock.monotonic_s() - inter_digit_timeout_s
+            self.say(words)
+            entry = self._entry(digits_limit, first_digit_timeout_s, inter_digit_timeout_s, terminator)
+            if self._call.deaf_until_s <= began_s:
+                return entry
+            log.warning("digits.missed", leg=self._leg.id)
+            self._until_nobody_keys(inter_digit_timeout_s)
+
+    def _entry(self, digits_limit: int, first_s: float, next_s: float, terminator: str) -> str:
         entry = ""
         while len(entry) < digits_limit:
-            digit = self._next_digit(inter_digit_timeout_s if entry else first_digit_timeout_s)
+            digit = self._next_digit(next_s if entry else first_s)
             if digit == "*":
                 entry = ""
             elif digit is None or digit == terminator:
@@ -90,6 +102,14 @@ class Dialog:
             elif digit != "#":
                 entry += digit
         return entry
+
+    def _until_nobody_keys(self, pause_s: float) -> None:
+        """Wait until the link is back, and for a pause after what is still being keyed; that is forgotten."""
+        self._call.wait(lambda: self._call.deaf_until_s < math.inf, PLAYBACK_LIMIT_S)
+        digits = self._leg.digits
+        digits.clear()
+        while self._call.wait(lambda: bool(digits), pause_s):
+            digits.clear()
 
     def _next_digit(self, timeout_s: float) -> str | None:
         digits = self._leg.digits

@@ -361,6 +361,26 @@ def test_asterisk_dies_while_leg_a_rings_and_the_subscriber_is_called_again(
         world.nothing_left()
 
 
+def test_a_number_keyed_while_the_link_broke_is_asked_for_once_more(world: World, fake: FakeAsterisk) -> None:
+    """A digit that was not heard makes it another number, which is somebody's."""
+    world.usual(inter_digit_timeout_s="1")
+    subscriber = world.phone().answers()
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.heard("enter the number")
+        fake.faults.drop_websocket()
+        world.until(lambda: len(world.events("asterisk.connected")) == 2)
+        subscriber.dial(f"{FRIEND[1:]}#")  # the first one fell into the gap
+        world.until(lambda: str(world.said).count("enter the number") == 2)
+        subscriber.dial(f"{FRIEND}#")
+        friend.wait_for("ended", timeout_s=30)
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert {side: xdr.number for side, xdr in world.xdrs().items()} == {"a1": ANI, "b1": FRIEND}
+
+
 def test_nobody_is_called_while_the_link_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asterisk may be back from a restart before the link is: who answered then would be dropped."""
     world.usual()

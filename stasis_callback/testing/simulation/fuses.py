@@ -51,6 +51,8 @@ class Fuses:
     def _answered_unheard(self, life: Life) -> bool:
         """Whether the leg was answered, and the event that says so is late, or lost with a link that is dead."""
         now_us, told_us = self.world.scheduler.now_us, self.world.asterisk.told_up_us.get(life.id)
+        if life.answered_true_us is not None and life.ended_true_us is not None and told_us is None:
+            return True  # nobody will ever say so, however long Asterisk is away; and what is gone takes no timer
         if life.answered_true_us is None or now_us - life.answered_true_us > CORRECTED_WITHIN_S * US_PER_S:
             return False
         return told_us is None or now_us - told_us < TAKEN_IN_S * US_PER_S
