@@ -62,7 +62,7 @@ class PostgresServer:
         return self.url(name)
 
     def drop(self, name: str) -> None:
-        """Remove a database, whoever is connected to it."""
+        """Drop a database, even with open connections."""
         self.sql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def sql(self, statement: str, name: str = "postgres") -> None:
@@ -141,7 +141,7 @@ class PostgresServer:
 
 @contextmanager
 def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """A server in a temporary folder. Raises PostgresUnavailable where there is none to start."""
+    """A server in a temporary folder. Raises PostgresUnavailable if PostgreSQL is not installed."""
     folder = Path(tempfile.mkdtemp(prefix="stasis-callback-pg-"))
     server: PostgresServer | None = None
     try:

@@ -167,7 +167,7 @@ class RealNetwork(Network):
             raise AsteriskUnavailable("The telephone network's Asterisk does not answer ARI.")
 
     def repair(self) -> None:
-        """Have the product's Asterisk run as at first, with the machine's clock, whatever was done to it."""
+        """Restore the product's Asterisk to its initial state, with the machine's clock."""
         if self.product.running and not self.product.environment:
             self.product.thaw()
             return

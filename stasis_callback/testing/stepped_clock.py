@@ -24,7 +24,7 @@ class SteppedClock:
         self.step(0)
 
     def step(self, seconds: int) -> None:
-        """Move it by so many seconds from where it is now, for all its processes at once."""
+        """Step it by a number of seconds, for all its processes at once."""
         self.offset_s += seconds
         part = self._file.with_suffix(".part")
         part.write_text(f"{self.offset_s:+d}\n")

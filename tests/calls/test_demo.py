@@ -29,10 +29,10 @@ def test_the_demo_shows_a_callback_from_missed_call_to_call_records(
         "refused unanswered after",
         "the phone rings",
         "Your balance is ten dollars",
-        "the two talk",
+        "the two are connected",
         "charges leg B",
         "charges leg A",
-        "every sum agrees",
+        "no discrepancies",
     ):
         assert part in result.stdout
     assert ("simulated" in result.stdout) == bool(arguments)

@@ -132,7 +132,7 @@ def test_a_second_service_of_one_name_is_refused_and_touches_nothing(
         world.settings = usual
         refused = command(tmp_path / "two", "run")
         assert refused.returncode == TAKEN
-        assert "a node named n1 runs already" in refused.stderr
+        assert "a node named n1 is already running" in refused.stderr
         assert friend.calls[0].state == subscriber.calls[0].state == "answered"
         assert world.stores.calls.xdrs() == []
         friend.hang_up()

@@ -62,7 +62,7 @@ def test_of_a_service_that_was_killed_while_a_call_was_up(node: Node) -> None:
         process.wait()
     wrong = problems(node)
     subscriber.hang_up()
-    assert any("is dead and has 1 call(s) under way" in sentence for sentence in wrong)
+    assert any("is dead and has 1 live call(s)" in sentence for sentence in wrong)
     assert any("the service does not answer" in sentence for sentence in wrong)
 
 
@@ -72,6 +72,6 @@ def test_of_a_service_that_is_cut_off_from_asterisk(node: Node, fake: FakeAsteri
         fake.password, right = "another one", fake.password
         fake.faults.drop_websocket()
         node.world.until(lambda: node.ready()[0] == 503, timeout_s=30)
-        assert "the service says: not connected to Asterisk" in problems(node)
+        assert "the service reports: not connected to Asterisk" in problems(node)
         fake.password = right
         node.until_ready()

@@ -92,7 +92,7 @@ def test_a_named_file_that_is_missing_is_not_passed_over(monkeypatch: pytest.Mon
     with pytest.raises(InvalidInput, match=r"settings file nowhere.toml does not exist: create one"):
         load_settings(Path("nowhere.toml"))
     monkeypatch.setenv("STASIS_CALLBACK_CONFIG", "lost.toml")
-    with pytest.raises(InvalidInput, match=r"no configuration file lost.toml"):
+    with pytest.raises(InvalidInput, match=r"settings file lost.toml does not exist"):
         load_settings()
 
 

@@ -85,7 +85,7 @@ class Apps:
             self.by_name[name].interest[source] += 1
 
     def unsubscribe(self, name: str | None, source: str) -> None:
-        """Count one interest less; nothing when there is none."""
+        """Remove one subscription, if there is any."""
         if name in self.by_name and self.by_name[name].interest[source] > 0:
             app = self.by_name[name]
             app.interest[source] -= 1

@@ -60,7 +60,7 @@ class Player:
         return playback
 
     def stop(self, playback_id: str) -> None:
-        """End a playback; AriError when there is none, or when it is of a kind Asterisk cannot stop."""
+        """End a playback. Raises AriError if it does not exist or is of a kind that Asterisk cannot stop."""
         playback = self._switch.playbacks.get(playback_id)
         if playback is None:
             raise AriError(404, "Playback not found")

@@ -362,7 +362,7 @@ class Switch:
             self.network.heard(channel, "ended")
 
     def finish(self, playback: Playback, state: str) -> None:
-        """End a playback and report it to whoever hears its target."""
+        """End a playback and report it to the subscribers of its target."""
         if self.playbacks.pop(playback.id, None) is None:
             return
         playback.state = state
@@ -370,7 +370,7 @@ class Switch:
         self.report(playback, "PlaybackFinished")
 
     def report(self, playback: Playback, event_type: str) -> None:
-        """Report a playback to whoever hears its target."""
+        """Report a playback to the subscribers of its target."""
         target = playback.target_uri.partition(":")[2]
         channel, bridge = self.channels.get(target), self.bridges.get(target)
         self.apps.publish(event_type, channel=channel, bridge=bridge, playback=playback.json())

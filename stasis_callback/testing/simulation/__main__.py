@@ -26,17 +26,21 @@ def main(arguments: list[str] | None = None) -> int:
         description="The whole service against the fake Asterisk in virtual time, decided by a seed.",
     )
     many = parser.add_argument_group("many seeds")
-    many.add_argument("--seeds", type=int, default=500, metavar="N", help="run so many (500)")
-    many.add_argument("--from", dest="first", type=int, default=0, metavar="N", help="the first of them (0)")
+    many.add_argument("--seeds", type=int, default=500, metavar="N", help="number of seeds [default: 500]")
     many.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes (one for each core)"
+        "--from", dest="first", type=int, default=0, metavar="N", help="first seed [default: 0]"
     )
-    one = parser.add_argument_group("one, with its plan, its journal and what is broken")
+    many.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes [default: one per core]"
+    )
+    one = parser.add_argument_group("one seed, with plan, journal and violations")
     one.add_argument("--seed", type=int, metavar="N", help="the plan of this seed")
-    one.add_argument("--plan", type=Path, metavar="FILE", help="a plan that was saved")
-    one.add_argument("--no-faults", action="store_true", help="the same people, and nothing goes wrong")
-    one.add_argument("--shrink", action="store_true", help="leave out whatever it breaks without")
-    one.add_argument("--save", type=Path, metavar="FILE", help="keep the plan")
+    one.add_argument("--plan", type=Path, metavar="FILE", help="run a saved plan")
+    one.add_argument("--no-faults", action="store_true", help="the same callers without faults")
+    one.add_argument(
+        "--shrink", action="store_true", help="remove everything that is not needed for the failure"
+    )
+    one.add_argument("--save", type=Path, metavar="FILE", help="save the plan")
     asked = parser.parse_args(arguments)
     if asked.seed is None and asked.plan is None:
         return _many(range(asked.first, asked.first + asked.seeds), asked.jobs)

@@ -277,7 +277,7 @@ class SimAsterisk(Core):
             life.ended_us, life.ended_true_us = at_us, now_us
 
     def note_gone(self, channel: Channel) -> None:
-        """The channel is no more, by whatever way."""
+        """Note that the channel has ended, for any reason."""
         life = self.lives[channel.id]
         if life.ended_us is None:
             life.ended_us, life.ended_true_us = self.wall.now_us(), self.scheduler.now_us

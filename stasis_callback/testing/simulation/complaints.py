@@ -1,4 +1,4 @@
-"""What the people at the phones would complain about, whatever the books say.
+"""What the people at the phones would complain about, independently of the ledger.
 
 Nobody listens to silence that costs money, is called to be dropped, is connected to a number that nobody keyed, or
 rings an access number that does not take notice.

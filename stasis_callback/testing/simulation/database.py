@@ -26,9 +26,9 @@ class StoreFaults:
     until_us: dict[str, int] = field(default_factory=dict)
     """By kind, when it is over: `locked` by another process, `full` disk, `away`."""
     before_commit: int = 0
-    """So many commits fail, undone."""
+    """The number of commits that fail and are rolled back."""
     after_commit: int = 0
-    """So many commits fail though they were done."""
+    """The number of commits that succeed but report a failure."""
     on_commit: Callable[[], None] = lambda: None
     """Called before each commit: a plan may kill the process here."""
     after_it: Callable[[], None] = lambda: None
@@ -106,7 +106,7 @@ class Instrumented:
             raise failed("it was not committed", self._either())
 
     def rollback(self) -> None:
-        """Whatever was not committed is undone; after a commit that is nothing."""
+        """Roll back what was not committed; no effect after a commit."""
         with suppress(OperationalError, InterfaceError):
             self._rollback()
 

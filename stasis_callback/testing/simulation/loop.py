@@ -57,7 +57,7 @@ class SimLoop(_Loop):  # type: ignore[misc]
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        """Do it when its turn comes."""
+        """Schedule it for the next turn."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -65,13 +65,13 @@ class SimLoop(_Loop):  # type: ignore[misc]
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Do it so many seconds from now."""
+        """Schedule it in this many seconds."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Do it at this time."""
+        """Schedule it for this time."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
 
         def due() -> None:
@@ -95,7 +95,7 @@ class SimLoop(_Loop):  # type: ignore[misc]
         return asyncio.Task(coro, loop=self, **kwargs)
 
     def get_debug(self) -> bool:
-        """No."""
+        """Always False."""
         return False
 
     def is_running(self) -> bool:
@@ -103,7 +103,7 @@ class SimLoop(_Loop):  # type: ignore[misc]
         return True
 
     def is_closed(self) -> bool:
-        """Never."""
+        """Always False."""
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

@@ -93,7 +93,7 @@ class Mishaps:
                     self._begin(fault)
 
     def end(self) -> None:
-        """Whatever has not happened yet does not happen any more."""
+        """Cancel all faults that have not happened yet."""
         self._over = True
         self._waiting.clear()
         self._requests.clear()

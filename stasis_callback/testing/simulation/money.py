@@ -27,7 +27,7 @@ class PriceList:
     unit: int = 1
 
     def cost(self, seconds: int) -> int:
-        """What a call of so many started seconds costs."""
+        """The cost of a call of this many started seconds."""
         if seconds <= self.grace_s:
             return 0
         total = Fraction(self.fee)

@@ -84,7 +84,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Deed:
-    """Something that an operator, or whoever asked over the web, does meanwhile."""
+    """An action of an operator or a web user during the simulation."""
 
     at_s: float
     kind: DeedKind

@@ -26,9 +26,9 @@ START_US = 1_800_000_000 * US_PER_S
 
 
 BUSY_LIMIT = 50_000
-"""So many turns without any time passing: somebody waits without waiting."""
+"""Limit of turns without any time passing: more mean a busy loop."""
 TURNS_LIMIT = 200_000
-"""So many turns that a simulation does not need: somebody does the same over and over."""
+"""Limit of turns in total: more mean an endless loop."""
 
 
 class Killed(BaseException):
@@ -123,7 +123,7 @@ class Scheduler:
         return timer
 
     def call_in(self, seconds: float, act: Callable[[], None]) -> Timer:
-        """Have something done so many seconds from now."""
+        """Schedule something in this many seconds."""
         return self.call_at(self.now_us + round(seconds * US_PER_S), act)
 
     @property
@@ -134,7 +134,7 @@ class Scheduler:
     # --- threads -----------------------------------------------------------------------------------------------
 
     def add(self, actor: Actor) -> None:
-        """Let it have its turns too."""
+        """Add an actor that gets turns."""
         self._actors.append(actor)
 
     def start(self, work: Callable[[], None], name: str, process: Process | None) -> None:

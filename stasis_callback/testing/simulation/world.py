@@ -157,7 +157,7 @@ class SimWorld:
         return self.mishaps.active(from_us, until_us)
 
     def _end(self) -> None:
-        """Stop the service as SIGTERM does; whatever is left is killed."""
+        """Stop the service like SIGTERM, then kill the remaining processes."""
         self.leftovers: list[str] = []
         self.node.wanted = False
         process, service = self.node.process, self.node.service
