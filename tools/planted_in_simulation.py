@@ -111,7 +111,7 @@ PUT_BACK = (
                 "return self._reconciled_connection == self.link.connection != 0",
                 "return self._reconciled_connection != 0",
             ),
-            ("engine/session.py", "            heard=lambda: self._s.watcher.connected,\n", ""),
+            ("engine/session.py", "            heard=lambda: self._tools.watcher.connected,\n", ""),
         ),
         (),
     ),
