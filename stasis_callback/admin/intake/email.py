@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, require_change, settings, store, whole
-from stasis_callback.admin.intake.call_options import parse_options, require_what_is_named
-from stasis_callback.admin.intake.instances import described, options_in_words
-from stasis_callback.admin.output import print_json, print_list
+from stasis_callback.admin.context import AsJson, settings, store, whole
+from stasis_callback.admin.intake.instances import InstanceCommands
+from stasis_callback.admin.output import print_list
 from stasis_callback.core.email import EMAIL_NAMES, EmailOptions
 from stasis_callback.core.errors import CallbackError, InvalidInput
 
@@ -35,17 +34,32 @@ Set = Annotated[
 ]
 
 
+def _warn(view: EmailInstanceView) -> None:
+    """Print warnings about insecure or incomplete settings."""
+    own = view.configuration.settings
+    if own.policy == "none":
+        typer.echo("warning: with policy=none senders can be forged; only the password protects the account")
+    elif own.policy == "authenticated" and not settings().email.authserv_id:
+        typer.echo(
+            "warning: email.authserv_id is not set: until it is, all mails are refused as unauthenticated"
+        )
+
+
+COMMANDS = InstanceCommands(
+    noun="e-mail",
+    key="address",
+    settings=EmailOptions,
+    names=EMAIL_NAMES,
+    instances=lambda s: s.email_instances,
+    call_options=lambda view: view.configuration.call_options(),
+    warn=_warn,
+)
+
+
 @app.command()
 def add(address: Address, options: Set = None) -> None:
     """Add an e-mail instance."""
-    address = address.lower()
-    given = {option: text for option, text in _parsed(options).items() if text}
-    with store() as s:
-        require_what_is_named(s, given)
-        s.email_instances.add(address, given)
-        view = s.email_instances.named(address)
-    typer.echo(f"e-mail instance {address} added")
-    _warn(view)
+    COMMANDS.add(address.lower(), options)
 
 
 @app.command("set")
@@ -57,52 +71,31 @@ def change(
     ] = None,
 ) -> None:
     """Change the given options, all or none of them. Changes take effect from the next mail."""
-    require_change(options, enabled)
-    address = address.lower()
-    given = _parsed(options)
-    with store() as s:
-        require_what_is_named(s, given)
-        s.email_instances.change(address, given, enabled=enabled)
-        view = s.email_instances.named(address)
-    typer.echo(f"e-mail instance {address} changed")
-    _warn(view)
+    COMMANDS.change(address.lower(), options, enabled)
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List all e-mail instances with their non-default options."""
-    with store() as s:
-        found = s.email_instances.all()
-    rows = [{"address": view.name, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
-    print_list(rows, ("address", "enabled", "options"), as_json=as_json)
+    COMMANDS.list_all(as_json)
 
 
 @app.command()
 def show(address: Address, as_json: AsJson = False) -> None:
     """Show all options of an e-mail instance."""
-    with store() as s:
-        view = s.email_instances.named(address.lower())
-    rows = options_in_words(EmailOptions, view.stored, view.configuration.call_options())
-    if as_json:
-        values = {str(row["option"]): row["value"] for row in rows}
-        print_json({"address": view.name, "enabled": view.enabled, "options": values})
-        return
-    typer.echo(f"{view.name} ({'enabled' if view.enabled else 'disabled'})")
-    print_list(rows, ("option", "value", "set", "meaning"), as_json=False)
+    COMMANDS.show(address.lower(), as_json)
 
 
 @app.command()
 def remove(address: Address) -> None:
     """Remove an e-mail instance. Its callbacks and call records are kept."""
-    with store() as s:
-        s.email_instances.remove(address.lower())
-    typer.echo(f"e-mail instance {address.lower()} removed")
+    COMMANDS.remove(address.lower())
 
 
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    print_list(described(EmailOptions), ("name", "default", "values", "meaning"), as_json=as_json)
+    COMMANDS.options(as_json)
 
 
 @app.command("add-sender")
@@ -196,18 +189,3 @@ def _receive(address: str) -> None:
             )
         logs.configure(config.log_format)
         desk.receive(instance, raw)
-
-
-def _parsed(options: list[str] | None) -> dict[str, str]:
-    return parse_options(options or (), EMAIL_NAMES, "email options")
-
-
-def _warn(view: EmailInstanceView) -> None:
-    """Print warnings about insecure or incomplete settings."""
-    own = view.configuration.settings
-    if own.policy == "none":
-        typer.echo("warning: with policy=none senders can be forged; only the password protects the account")
-    elif own.policy == "authenticated" and not settings().email.authserv_id:
-        typer.echo(
-            "warning: email.authserv_id is not set: until it is, all mails are refused as unauthenticated"
-        )

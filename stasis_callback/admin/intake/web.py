@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, require_change, settings, store, whole
-from stasis_callback.admin.intake.call_options import parse_options, require_what_is_named
-from stasis_callback.admin.intake.instances import described, options_in_words
-from stasis_callback.admin.output import print_json, print_list
+from stasis_callback.admin.context import AsJson, settings, store, whole
+from stasis_callback.admin.intake.call_options import require_what_is_named
+from stasis_callback.admin.intake.instances import InstanceCommands
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.web import WEB_NAMES, WebOptions
 
 if TYPE_CHECKING:
+    from stasis_callback.store.intake.web_instances import WebInstanceView
     from stasis_callback.store.stores import Stores
 
 app = typer.Typer(name="web", help="Web instances: forms, links and the JSON API for callbacks.")
@@ -30,6 +31,42 @@ Set = Annotated[
 TYPES = "simple|extended|hosted"
 
 
+def _address(name: str) -> str:
+    return f"{settings().web.origin}/web/{name}"
+
+
+def _require(s: Stores, given: Mapping[str, str]) -> None:
+    from stasis_callback.web.numbers import known_region
+
+    require_what_is_named(s, given)
+    region = given.get("region", "")
+    if region and not known_region(region):
+        raise InvalidInput(
+            f"region {region!r} is unknown: write a two-letter country code in capitals, for example GB"
+        )
+
+
+def _keys(s: Stores, name: str) -> dict[str, list[str]]:
+    return {"API keys": [k.name for k in s.api_keys.all() if k.reaches(name) and k.revoked_at_us is None]}
+
+
+def _call_options(view: WebInstanceView) -> Mapping[str, str]:
+    return view.configuration.call_options(",".join(view.configuration.languages))
+
+
+COMMANDS = InstanceCommands(
+    noun="web",
+    key="name",
+    settings=WebOptions,
+    names=WEB_NAMES,
+    instances=lambda s: s.web_instances,
+    call_options=_call_options,
+    more=_keys,
+    check=_require,
+    headline=_address,
+)
+
+
 @app.command()
 def add(
     name: Name,
@@ -37,11 +74,7 @@ def add(
     options: Set = None,
 ) -> None:
     """Add a web instance."""
-    given = {option: text for option, text in _parsed(options).items() if text} | {"type": kind}
-    with store() as s:
-        _require(s, given)
-        s.web_instances.add(name, given)
-    typer.echo(f"web instance {name} added: {_address(name)}")
+    COMMANDS.add(name, options, type=kind)
 
 
 @app.command("set")
@@ -53,53 +86,31 @@ def change(
     ] = None,
 ) -> None:
     """Change the given options, all or none of them. Changes take effect from the next request."""
-    require_change(options, enabled)
-    given = _parsed(options)
-    with store() as s:
-        _require(s, given)
-        s.web_instances.change(name, given, enabled=enabled)
-    typer.echo(f"web instance {name} changed")
+    COMMANDS.change(name, options, enabled)
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
     """List all web instances with their non-default options."""
-    with store() as s:
-        found = s.web_instances.all()
-    rows = [{"name": view.name, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
-    print_list(rows, ("name", "enabled", "options"), as_json=as_json)
+    COMMANDS.list_all(as_json)
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show all options of a web instance and its API keys."""
-    with store() as s:
-        view = s.web_instances.named(name)
-        keys = [k.name for k in s.api_keys.all() if k.reaches(name) and k.revoked_at_us is None]
-    configuration = view.configuration
-    in_force = configuration.call_options(",".join(configuration.languages))
-    rows = options_in_words(WebOptions, view.stored, in_force)
-    if as_json:
-        values = {str(row["option"]): row["value"] for row in rows}
-        print_json({"name": name, "enabled": view.enabled, "options": values, "api_keys": keys})
-        return
-    typer.echo(f"{name} ({'enabled' if view.enabled else 'disabled'}): {_address(name)}")
-    print_list(rows, ("option", "value", "set", "meaning"), as_json=False)
-    typer.echo(f"\nAPI keys: {', '.join(keys) or 'none'}")
+    COMMANDS.show(name, as_json)
 
 
 @app.command()
 def remove(name: Name) -> None:
     """Remove a web instance. Its callbacks and call records are kept."""
-    with store() as s:
-        s.web_instances.remove(name)
-    typer.echo(f"web instance {name} removed")
+    COMMANDS.remove(name)
 
 
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    print_list(described(WebOptions), ("name", "default", "values", "meaning"), as_json=as_json)
+    COMMANDS.options(as_json)
 
 
 @app.command()
@@ -143,22 +154,3 @@ def webhook_secret(name: Name) -> None:
     with store() as s:
         s.web_instances.named(name)
     typer.echo(Signer.of(settings().web).webhook_secret(name))
-
-
-def _address(name: str) -> str:
-    return f"{settings().web.origin}/web/{name}"
-
-
-def _parsed(options: list[str] | None) -> dict[str, str]:
-    return parse_options(options or (), WEB_NAMES, "web options")
-
-
-def _require(s: Stores, given: dict[str, str]) -> None:
-    from stasis_callback.web.numbers import known_region
-
-    require_what_is_named(s, given)
-    region = given.get("region", "")
-    if region and not known_region(region):
-        raise InvalidInput(
-            f"region {region!r} is unknown: write a two-letter country code in capitals, for example GB"
-        )
