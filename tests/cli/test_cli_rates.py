@@ -275,7 +275,7 @@ def test_funds_buy_the_longest_talk_of_both_legs_and_not_a_second_more(shop: Com
     assert "one more second would cost 10.004 USD" in shop.ok(*words, "--tariff", "retail").out
     assert "limited to 60 s" in shop.ok(*words, "--tariff", "retail", "--limit", "60").out
     poor = shop.ok(*words, "--tariff", "retail", "--funds", "0.01").out
-    assert "no call: 0.01 USD do not cover" in poor
+    assert "no call: 0.01 USD is less than" in poor
     assert "leg A alone: 5 s (0:00:05) for 0.01 USD" in poor
 
 
