@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from world import ANI, FRIEND, World, new_world
 
 from stasis_callback.ari.cel import CelJournal
-from stasis_callback.core.errors import NodeAlive
+from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.process import TAKEN
 from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
@@ -276,7 +276,7 @@ def test_a_node_that_lost_its_name_to_another_process_begins_nothing_and_ends(
 ) -> None:
     world.usual()
     with node(world, tmp_path / "one", settings_of(world, "test")) as process:
-        _freeze_without_its_name(process, tmp_path)
+        _freeze_without_its_name(world, process, tmp_path)
         world.until(_enters(world))
         os.kill(process.pid, signal.SIGCONT)
         assert process.wait(60) == 3
@@ -287,7 +287,7 @@ def test_a_node_that_was_cut_off_hangs_up_what_others_have_ended(world: World, t
     world.usual()
     with node(world, tmp_path / "one", settings_of(world, "test")) as process:
         subscriber, friend = talking(world)
-        _freeze_without_its_name(process, tmp_path)
+        _freeze_without_its_name(world, process, tmp_path)
         journal = CelJournal("/nonexistent/journal.csv")
         world.until(lambda: bool(take_over(world.stores, journal, "test", "jan", "it is cut off").done))
         assert friend.calls[0].state == subscriber.calls[0].state == "answered"
@@ -302,8 +302,12 @@ def test_a_node_that_was_cut_off_hangs_up_what_others_have_ended(world: World, t
         assert process.poll() is None
 
 
-def _freeze_without_its_name(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+def _freeze_without_its_name(world: World, process: subprocess.Popen[bytes], tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGSTOP)
+    while not _can_be_written(world):
+        # It was stopped in the middle of a write: while it is, nobody could take its name.
+        os.kill(process.pid, signal.SIGCONT)
+        os.kill(process.pid, signal.SIGSTOP)
     if Databases.kind == "postgres":
         server().sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -311,6 +315,15 @@ def _freeze_without_its_name(process: subprocess.Popen[bytes], tmp_path: Path) -
         )
     else:
         (tmp_path / "world" / "callback.db.node-test").unlink()
+
+
+def _can_be_written(world: World) -> bool:
+    try:
+        with world.stores.database.patience(1.0):
+            world.stores.database.unit(lambda: None)
+    except StoreUnavailable:
+        return False
+    return True
 
 
 def _enters(world: World) -> Callable[[], bool]:
