@@ -4,23 +4,31 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
+DEMO := .venv/.demo
 VENV := .venv/.ready
 CALLS ?= 2000
 
 help: ## list these targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV): pyproject.toml constraints.txt
+INSTALL := .venv/bin/pip install --quiet --constraint constraints.txt --editable
+
+# What a demo needs, and no more; what a developer needs comes on top.
+$(DEMO): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(SUDO) apt-get update -q; \
 		$(SUDO) apt-get install -y -q --no-install-recommends python3-venv; }
 	$(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --constraint constraints.txt --editable '.[simulated,dev,docs]'
+	$(INSTALL) '.[simulated]'
+	@touch $@
+
+$(VENV): $(DEMO)
+	$(INSTALL) '.[simulated,dev,docs]'
 	@touch $@
 
 asterisk: ## get a real Asterisk into .cache/ when the machine has none (root on Debian, about a minute)
 	@tools/get-asterisk
 
-demo: $(VENV) ## one callback from missed call to xDR on a real Asterisk, shown live
+demo: $(DEMO) ## one callback from missed call to xDR on a real Asterisk, shown live
 	@if tools/get-asterisk; then .venv/bin/stasis-callback demo; \
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi

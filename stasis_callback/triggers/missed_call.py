@@ -7,6 +7,7 @@ Source: the specification, "ANI (missed call) callback trigger".
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import structlog
@@ -27,6 +28,10 @@ INCOMING = "missed"
 """The first application argument of a call from the trunk; the second is the number that was called."""
 
 
+REMEMBERED = 1000
+"""Channels: far more than can be waiting at a time."""
+
+
 class MissedCallTrigger:
     """Takes incoming channels; `handle` may run in several threads at once."""
 
@@ -34,9 +39,31 @@ class MissedCallTrigger:
         self._client = client
         self._admission = admission
         self._dialer = dialer
+        self._lock = client.clock.lock()
+        self._decisions: OrderedDict[str, Decision | None] = OrderedDict()
+        """Of the last channels, by id; None while it is being made."""
 
     def handle(self, channel: ChannelSnapshot, args: Sequence[str]) -> None:
-        """One incoming channel to its end: from its first event, or as it was found when the link came back."""
+        """One incoming channel to its end: from its first event, or as it was found when the link came back.
+
+        Both may happen at once: the second one rejects the channel once more, if it is still there, and that is all.
+        """
+        with self._lock:
+            known = channel.id in self._decisions
+            decided = self._decisions.setdefault(channel.id, None)
+        if decided is not None:
+            self._reject(channel.id, decided)
+        elif not known:
+            decision = self._decide(channel, args)
+            with self._lock:
+                # What could not be decided may be decided the next time.
+                self._decisions[channel.id] = decision
+                if decision.reason is Refusal.FAILED:
+                    del self._decisions[channel.id]
+                while len(self._decisions) > REMEMBERED:
+                    self._decisions.popitem(last=False)
+
+    def _decide(self, channel: ChannelSnapshot, args: Sequence[str]) -> Decision:
         dnis = args[1] if len(args) > 1 else channel.exten
         # Asterisk's channel id is unique for ever: the same event twice is the same request.
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
@@ -61,6 +88,7 @@ class MissedCallTrigger:
             log.info("request.accepted", ani=mask(request.ani), dnis=dnis, channel=channel.id)
         else:
             self._admission.record_refusal(request, decision)
+        return decision
 
     def _reject(self, channel_id: str, decision: Decision) -> None:
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from world import ANI, CHEAP, FRIEND, SECOND_TRUNK, World
+from world import ACCESS, ANI, CHEAP, FRIEND, SECOND_TRUNK, World
 
+from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
@@ -573,3 +575,17 @@ def test_while_every_trunk_is_full_a_callback_waits_its_turn(world: World) -> No
         world.finished(3)
         world.nothing_left()
     assert (given_up.leg_a_number, given_up.outcome, given_up.attempts) == (impatient, "congestion", 0)
+
+
+def test_a_missed_call_that_is_reported_twice_is_asked_about_once(world: World) -> None:
+    world.usual()
+    channel = ChannelSnapshot(
+        "in-1", "PJSIP/carrier-1", "Ring", ANI, "", ACCESS, 0, world.settings.ari.app, ()
+    )
+    with world.running() as service, ThreadPoolExecutor(2) as threads:
+        for _ in threads.map(lambda _: service._missed_calls.handle(channel, ("missed", ACCESS)), range(4)):
+            pass
+        world.until(lambda: bool(world.events("request.accepted")))
+        assert len(world.stores.requests.newest()) == 1
+        assert world.events("request.refused") == []
+        world.finished()
