@@ -12,6 +12,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.requests import LEASE_S, Accepted, Again, Requests
 from stasis_callback.store.database.identity import Identity
 
@@ -358,3 +359,18 @@ def test_a_node_that_drains_begins_nothing(shop: Shop) -> None:
     shop.stores.nodes.set_draining(shop.stores.nodes.me.name, True, operator="jan", reason="upgrade")
     assert begin(shop, "420111222333") == Accepted("")
     assert states(shop) == ["queued"]
+
+
+def test_what_is_taken_back_while_the_phone_rings_ends_as_cancelled(shop: Shop) -> None:
+    request = shop.request(shop.account("420111222333"))
+    assert shop.stores.requests.cancel(request.id)
+    shop.stores.requests.finish(request.id, Ending.NO_ANSWER, claims=request.claims)
+    assert shop.stores.requests.get(request.id).state is RequestState.CANCELLED
+
+
+def test_what_is_taken_back_in_the_talk_is_done(shop: Shop) -> None:
+    request = shop.request(shop.account("420111222333"))
+    shop.stores.requests.answered(request)
+    assert shop.stores.requests.cancel(request.id)
+    shop.stores.requests.finish(request.id, Ending.COMPLETED, claims=request.claims)
+    assert shop.stores.requests.get(request.id).state is RequestState.DONE

@@ -49,7 +49,8 @@ _ATTEMPT = "UPDATE request SET attempts = attempts + 1 WHERE id = ? AND NOT canc
 _ANSWERED = """UPDATE request SET state = 'talking'
     WHERE id = ? AND claims = ? AND incarnation = ? AND state = 'dialing' RETURNING 1"""
 _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
-    WHERE id = ? AND claims = ? AND incarnation = ? AND state IN ('dialing', 'talking')
+    WHERE id = ? AND claims = ? AND incarnation = ?
+    AND (state = 'talking' OR (state = 'dialing' AND NOT cancel_wanted))
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
     RETURNING triggered_by"""
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
@@ -364,7 +365,11 @@ class Requests:
             return
         open_legs = LegRow.select().where(LegRow.request == request_id, LegRow.state != LegState.SETTLED)
         require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
-        self._move(request_id, RequestState.DONE, outcome=outcome, finished_at_us=now_us)
+        now = request_now(request_id)
+        # Taken back while the phone rang: it is cancelled, however the ringing ended.
+        cancelled = now.cancel_wanted and now.state is RequestState.DIALING
+        state = RequestState.CANCELLED if cancelled else RequestState.DONE
+        self._move(request_id, state, outcome=outcome, finished_at_us=now_us)
 
     @unit
     def _move(self, /, request_id: str, state: RequestState, **values: object) -> None:
