@@ -8,7 +8,7 @@ from __future__ import annotations
 import json as jsonlib
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ from .scheduler import US_PER_S, Thread
 
 REQUEST_TIMEOUT_S = 5.0
 REFUSED = "connection refused"
+ALL = "*"
+"""The lane of all events."""
 URL = "http://127.0.0.1:8088"
 
 
@@ -138,19 +140,23 @@ class SimSocket:
         data = jsonlib.dumps(event).encode()
         about = event.get("channel") or event.get("peer") or {}
         channel_id = str(about.get("id", ""))
-        lane = channel_id if self._shape.overtaking else ""
+        # One after the other, as TCP has it; within Asterisk events of one channel may overtake another's.
+        lanes = [channel_id] if self._shape.overtaking else [channel_id, ALL]
         up = channel_id if about.get("state") == "Up" else ""
         for _ in range(self._shape.copies(event)):
-            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lane, up)
+            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lanes, up)
 
-    def _deliver(self, opcode: int, data: bytes, delay_s: float, lane: str = "", up: str = "") -> None:
-        """Let it arrive; `up` is the channel that it says was answered."""
+    def _deliver(
+        self, opcode: int, data: bytes, delay_s: float, lanes: Sequence[str] = (ALL,), up: str = ""
+    ) -> None:
+        """Let it arrive, behind all that goes in its lanes; `up` is the channel that it says was answered."""
         scheduler = self._sim.scheduler
         if not self._open or self.silent:
             return
         at_us = scheduler.now_us + round(delay_s * US_PER_S)
-        # One after the other, as TCP has it; within Asterisk events of one channel may overtake another's.
-        self._last_us[lane] = at_us = max(at_us, self._last_us[lane])
+        # A microsecond apart: of what is due at the same time the scheduler chooses the order.
+        at_us = max(at_us, *(self._last_us[lane] + 1 for lane in lanes))
+        self._last_us |= dict.fromkeys(lanes, at_us)
         scheduler.call_at(at_us, lambda: self._arrive(opcode, Frame(data), up))
 
     def _arrive(self, opcode: int, frame: Frame, up: str) -> None:
