@@ -299,7 +299,7 @@ class Conversation:
         endpoint = way.dial_string(fare.number)
         now_us = self._tools.client.time.now_us()
         leg = self._call.add(leg_id, is_a=False)
-        leg.dialed_at_us = now_us
+        leg.note(now_us)
         try:
             grant = self._tools.funding.open_leg_b(
                 leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us

@@ -224,7 +224,8 @@ class Session:
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
         self._endpoint = way.dial_string(fare.number)
         leg = self._call.add(leg_id, is_a=True)
-        leg.dialed_at_us = now_us = self._tools.client.time.now_us()
+        now_us = self._tools.client.time.now_us()
+        leg.note(now_us)
         try:
             funded_s = self._tools.funding.open_leg_a(
                 leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1

@@ -120,6 +120,8 @@ class Leg:
     _answered_s: float | None = None
     _ended_s: float | None = None
     _answered_alone: bool = False
+    _noted_s: float = -math.inf
+    """When it was noted, by the steady clock; unknown of one of before a restart."""
     _last_digit: tuple[int, str] = (0, "")
 
     @property
@@ -142,11 +144,20 @@ class Leg:
         """Whether it has ended, or will as soon as Asterisk comes round to it: nothing more is paid for it."""
         return self.ended is not None or self.hung_up_by_us
 
+    def note(self, at_us: int) -> None:
+        """It is about to be dialled, at `at_us`."""
+        self.dialed_at_us = at_us
+        self._noted_s = self._clock.monotonic_s()
+
     def answer_seen(self, at_us: int) -> None:
-        """It was answered at `at_us`, also when that is only learnt later. The first report counts."""
+        """It was answered at `at_us`, also when that is only learnt later. The first report counts.
+
+        Never before it was noted: where Asterisk's clock was stepped in between, the time of an answer that is learnt
+        from the journal may be off by the step.
+        """
         if self.answered_at_us is None:
             self.answered_at_us = at_us
-            self._answered_s = self.time.steady_s(at_us)
+            self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
 
     def adopt(self, answered_at_us: int) -> None:
         """It was answered before this service started: only the wall clock knows when."""
