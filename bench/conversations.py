@@ -1,0 +1,216 @@
+"""What a live conversation costs the service: `python -m bench.conversations [--live 10 100 400] [--json FILE]`.
+
+The service is a process of its own; Asterisk is the simulated one, in this process, so that thousands of
+conversations fit on one machine and the telephony costs the service nothing. For each number of live conversations:
+
+- memory: resident set of the service, and its growth per live call since it had none;
+- at rest: processor time per second while all of them only talk;
+- per callback: processor time of further callbacks made meanwhile, without what the live ones take;
+- event to command: from an answer of leg A, as the simulated Asterisk sent it, to the service's next command for it.
+
+The row with the fewest conversations is the floor of the others: flat is 1.0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from bench.report import machine
+from bench.rig import Usage
+from stasis_callback.clock import Clock, wait_until
+from stasis_callback.core.money import parse_amount
+from stasis_callback.core.rating import Rate
+from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.store.stores import Stores, open_stores
+from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
+
+CACHE = Path(__file__).resolve().parents[1] / ".cache"
+ACCESS = "420800123456"
+EXTRA = 20
+"""Callbacks that are made and measured while the others talk."""
+BEGUN_PER_S, MEASURED_PER_S = 15.0, 2.0
+REST_S = 6.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """The figures with so many live conversations."""
+
+    live: int
+    rss_mib: float
+    per_live_kib: float
+    at_rest_ms_per_s: float
+    per_callback_ms: float
+    event_to_command_ms: float
+    event_to_command_p99_ms: float
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.conversations", description=__doc__)
+    parser.add_argument("--live", type=int, nargs="+", default=[10, 100, 400], help="live conversations")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    options = parser.parse_args()
+    CACHE.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-conversations-"))
+    try:
+        levels = _measure(sorted(options.live), folder)
+    finally:
+        shutil.rmtree(folder)
+    if options.json:
+        figures = {"machine": machine("simulated", CACHE), "levels": [asdict(level) for level in levels]}
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+def _measure(counts: Sequence[int], folder: Path) -> list[Level]:
+    with FakeAsterisk(speed=2) as asterisk:
+        network = FakeNetwork(asterisk)
+        url = f"sqlite:///{folder}/callback.db"
+        _open_business(url, counts[-1] + EXTRA * (len(counts) + 1))
+        with _service(network, url, folder) as pid:
+            bench = _Bench(asterisk, network, pid)
+            bench.callbacks(EXTRA, stay=False)  # what is loaded once is of no level
+            bench.forget()
+            empty_mib = Usage.of(pid).rss_mib
+            print(
+                f"{'live':>6}{'MiB':>8}{'KiB each':>10}{'rest ms/s':>11}{'callback ms':>13}{'event ms':>10}{'p99':>8}"
+            )
+            return [bench.level(count, empty_mib) for count in counts]
+
+
+class _Bench:
+    def __init__(self, asterisk: FakeAsterisk, network: FakeNetwork, pid: int) -> None:
+        self._asterisk, self._network, self._pid = asterisk, network, pid
+        self._used = self._live = 0
+
+    def level(self, count: int, empty_mib: float) -> Level:
+        """Bring it to `count` live conversations, and measure."""
+        self.callbacks(count - self._live, stay=True)
+        self._live = count
+        before = Usage.of(self._pid)
+        time.sleep(REST_S)
+        rested = Usage.of(self._pid)
+        rest_share = (rested.cpu_s - before.cpu_s) / REST_S
+        self.forget()
+        took_s = self.callbacks(EXTRA, stay=False)
+        after = Usage.of(self._pid)
+        delays = self._delays_ms()
+        level = Level(
+            live=count,
+            rss_mib=rested.rss_mib,
+            per_live_kib=(rested.rss_mib - empty_mib) * 1024 / count,
+            at_rest_ms_per_s=rest_share * 1000,
+            per_callback_ms=(after.cpu_s - rested.cpu_s - rest_share * took_s) / EXTRA * 1000,
+            event_to_command_ms=median(delays),
+            event_to_command_p99_ms=delays[-1],
+        )
+        print(
+            f"{count:>12}" + "".join(f"{figure:>12.1f}" for figure in list(asdict(level).values())[1:]),
+            flush=True,
+        )
+        return level
+
+    def callbacks(self, count: int, *, stay: bool) -> float:
+        """Make callbacks of accounts that had none; with `stay` they go on talking. How long it took, in seconds."""
+        began_s = time.monotonic()
+        pairs = [(_subscriber(n), _friend(n)) for n in range(self._used, self._used + count)]
+        self._used += count
+        for number, friend in pairs:
+            due_s = began_s + pairs.index((number, friend)) / (BEGUN_PER_S if stay else MEASURED_PER_S)
+            time.sleep(max(due_s - time.monotonic(), 0))
+            self._network.phone(number).answers().dials(f"{friend}#")
+            phone = self._network.phone(friend).answers()
+            if not stay:
+                phone.hangs_up(after_s=2)
+            self._network.missed_call(ani=number, dnis=ACCESS)
+        for number, friend in pairs:
+            self._network.phone(friend).wait_for("answered" if stay else "ended", timeout_s=60)
+            if not stay:
+                self._network.phone(number).hang_up()
+        return time.monotonic() - began_s
+
+    def forget(self) -> None:
+        """Forget what happened so far."""
+        self._asterisk.journal.clear()
+
+    def _delays_ms(self) -> list[float]:
+        """From each answer of a leg A to the next command for it, the shortest first."""
+        answered: dict[str, int] = {}
+        delays = []
+        for entry in list(self._asterisk.journal):
+            if entry.kind == "event" and entry.name == "StasisStart":
+                channel = str(entry.detail["channel"]["id"])
+                if channel.partition("-")[2].startswith("a"):
+                    answered[channel] = entry.at_us
+            elif entry.kind == "request":
+                channel = entry.name.split("/")[2] if entry.name.count("/") > 1 else ""
+                if channel in answered:
+                    delays.append((entry.at_us - answered.pop(channel)) / 1000)
+        return sorted(delays)
+
+
+def _subscriber(n: int) -> str:
+    return f"42077{n:07d}"
+
+
+def _friend(n: int) -> str:
+    return f"44207{n:07d}"
+
+
+def _open_business(url: str, subscribers: int) -> None:
+    stores: Stores = open_stores(url, "bench", Clock())
+    stores.database.migrate()
+    stores.tariffs.add("standard", "USD")
+    rates = [Rate(to, first_price_micros=60_000, next_price_micros=60_000) for to in ("420", "44")]
+    stores.tariffs.put_rates("standard", [NewRate(rate) for rate in rates])
+    stores.accounts.add_product("callback", "standard")
+    stores.accounts.add_customer("people", "USD")
+    stores.access_numbers.add(ACCESS, {})
+    with stores.database.transaction():
+        for n in range(subscribers):
+            account = stores.accounts.add(_subscriber(n), customer="people", product="callback")
+            stores.ledger.top_up(account.book_id, parse_amount("100.00"), key=str(n))
+    stores.database.close()
+
+
+@contextmanager
+def _service(network: FakeNetwork, url: str, folder: Path) -> Iterator[int]:
+    config, log_path = folder / "empty.toml", folder / "service.log"
+    config.touch()
+    environment = os.environ | {
+        "STASIS_CALLBACK_CONFIG": str(config),
+        "STASIS_CALLBACK_DATABASE__URL": url,
+        "STASIS_CALLBACK_LIMITS__LIVE_CALLS": "5000",
+        "STASIS_CALLBACK_ARI__URL": network.ari_url,
+        "STASIS_CALLBACK_ARI__USERNAME": network.ari_username,
+        "STASIS_CALLBACK_ARI__PASSWORD": network.ari_password,
+        "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
+        "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
+    }
+    with log_path.open("wb") as log:
+        command = [sys.executable, "-m", "stasis_callback", "run"]
+        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+    try:
+        if not wait_until(lambda: b"asterisk.connected" in log_path.read_bytes(), timeout_s=20):
+            raise RuntimeError(f"the service did not start: {log_path.read_text()}")
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
