@@ -120,8 +120,8 @@ PUT_BACK = (
         (
             (
                 "engine/session.py",
-                "if not self._call.talked and self._attempts < attempts_for(Outcome.FAILED, self.request):",
-                "if False:",
+                "        if not self._call.talked:\n            self._again = self._once_more()\n",
+                "",
             ),
         ),
         (),

@@ -54,6 +54,8 @@ class Session:
         self._tools = tools
         self._call = Call(tools.client, tools.watcher, lambda leg: recheck(tools, self._call, leg))
         self._again: Again | None = None
+        self._asked = False
+        """Asterisk was asked to call leg A in this attempt."""
         self._endpoint = ""
         """The dial string of the leg A that is opened."""
 
@@ -134,8 +136,8 @@ class Session:
 
     def _our_fault(self) -> None:
         """Apologize to the parties on the line, and retry if nobody has been connected yet."""
-        if not self._call.talked and self._attempts < attempts_for(Outcome.FAILED, self.request):
-            self._again = Again(self.request.options.retry_interval_s)
+        if not self._call.talked:
+            self._again = self._once_more()
         a = next((leg for leg in self._call.legs if leg.up), None)
         if not self._call.a_up or a is None:
             return
@@ -143,6 +145,21 @@ class Session:
             apologise(self._tools, self._call, self.request, a)
         except (AriError, HungUp) as error:
             log.warning("say.failed", leg=a.id, error=str(error))
+
+    def _once_more(self) -> Again | None:
+        """Another attempt after a fault of ours; one in which Asterisk was not asked does not count."""
+        options = self.request.options
+        if self._asked or self._found_open:
+            tried_enough = self._attempts >= attempts_for(Outcome.FAILED, self.request)
+            return None if tried_enough else Again(options.retry_interval_s)
+        return self._uncounted(options.retry_interval_s)
+
+    def _uncounted(self, pause_s: float) -> Again | None:
+        """Another attempt instead of this one, which does not count; None when it would be too late to begin."""
+        rounds = self.request.claims - self.request.attempts
+        if rounds * max(pause_s, LONGEST_PAUSE_S) > self.request.options.start_within_s:
+            return None
+        return Again(pause_s, self.request.attempts)
 
     @property
     def begins_again(self) -> bool:
@@ -191,7 +208,7 @@ class Session:
         except NobodyHears:
             # As if it had not begun. It is claimed again when the link is back; nobody has seen an attempt.
             only = all(self.request.leg_number(leg.id) == 1 for leg in self._call.legs)
-            self._again = Again(None, uncounted=only)
+            self._again = Again(None, self.request.attempts if only else None)
             return Ending.NOT_DIALED
         if tried.answered and tried.last:
             return self._converse(tried.last)
@@ -207,11 +224,7 @@ class Session:
 
     def _all_full(self) -> Ending:
         """All trunks are full: this does not count as an attempt, and is retried until the start limit."""
-        options = self.request.options
-        pause_s = max(options.retry_interval_s, LONGEST_PAUSE_S)
-        rounds = self.request.claims - self.request.attempts
-        if rounds * pause_s <= options.start_within_s:
-            self._again = Again(pause_s)
+        self._again = self._uncounted(max(self.request.options.retry_interval_s, LONGEST_PAUSE_S))
         return Ending.CONGESTION
 
     def _open(self, fare: Fare, way: Way, number: int) -> PaidLeg | None:
@@ -245,7 +258,7 @@ class Session:
         """
         number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
-        a.leg.requested = True
+        a.leg.requested = self._asked = True
         started = self._ask_to_originate(a)
         if started is Started.UNHEARD:
             a.leg.requested = False

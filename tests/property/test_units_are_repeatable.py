@@ -186,7 +186,7 @@ def _(shop: Shop) -> Act:
     request_id = dialing(shop, "retried")
     shop.stores.requests.attempt(request_id)
     request = shop.stores.requests.get(request_id)
-    return lambda: shop.stores.requests.retry(request, Again(3600, uncounted=True), outcome="busy")
+    return lambda: shop.stores.requests.retry(request, Again(3600, 0), outcome="busy")
 
 
 @case("Requests.put_back")

@@ -212,7 +212,7 @@ def test_an_attempt_that_asterisk_never_heard_of_does_not_count_and_keeps_its_ti
     request = shop.request(shop.account())
     assert shop.stores.requests.attempt(request.id)
     shop.clock.passes(40)
-    shop.stores.requests.retry(request, Again(None, uncounted=True), outcome="not_dialed")
+    shop.stores.requests.retry(request, Again(None, 0), outcome="not_dialed")
     waiting = shop.stores.requests.get(request.id)
     assert (waiting.state, waiting.attempts, waiting.due_at_us) == ("queued", 0, NOON_US)
 

@@ -86,12 +86,12 @@ class RequestView:
 class Again:
     """When the next attempt is due: `after_s` seconds from now, or (None) when this one was.
 
-    `uncounted`: Asterisk never heard of this attempt, so it does not count. It keeps its time, so that a service
-    that dies again and again gives up in the end.
+    `attempts` is how many count so far, where that is less than were begun: one of which Asterisk never heard does
+    not count. With None for `after_s` it keeps its time, so a service that dies again and again gives up in the end.
     """
 
     after_s: float | None
-    uncounted: bool = False
+    attempts: int | None = None
 
 
 @lru_cache(maxsize=256)

@@ -329,14 +329,14 @@ class Requests:
             return
         if again.after_s is not None:
             values["due_at_us"] = now_us + int(again.after_s * US_PER_S)
-        if again.uncounted:
-            values["attempts"] = max(row.attempts - 1, 0)
+        if again.attempts is not None:
+            values["attempts"] = min(row.attempts, again.attempts)
         self._move(request.id, RequestState.QUEUED, **values)
 
     @unit
     def put_back(self, request: RequestView, *, uncounted: bool = False) -> None:
         """No phone has rung in this attempt of a dead node, and none will: any node may begin it again, at once."""
-        self.retry(request, Again(None, uncounted), outcome=None)
+        self.retry(request, Again(None, max(request.attempts - 1, 0) if uncounted else None), outcome=None)
         self._database.notify()
 
     @staticmethod
