@@ -1,6 +1,6 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo quick test nightly soak simulate planted lint docs release bench asterisk clean
+.PHONY: help demo quick test nightly soak simulate planted lint docs release bench bench-compare asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -9,7 +9,7 @@ VENV := .venv/.ready
 CALLS ?= 2000
 
 help: ## list these targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 INSTALL := .venv/bin/pip install --quiet --constraint constraints.txt --editable
 
@@ -93,6 +93,10 @@ bench: $(VENV) ## measured figures, each next to its floor
 	.venv/bin/python -m bench
 	.venv/bin/python -m bench.money
 	.venv/bin/python -m bench.rates
+	.venv/bin/python -m bench.conversations
+
+bench-compare: $(VENV) ## BASE=<revision>: is anything slower than there? the figures of both, in turns
+	.venv/bin/python -m bench.compare $(BASE)
 
 clean: ## remove what the other targets made
 	rm -rf .venv .cache artefacts
