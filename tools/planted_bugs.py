@@ -86,7 +86,11 @@ BUGS = (
                 'request.id, "b", fare, hold_b',
                 'request.id, "b", replace(fare, account=self._stores.accounts.get(request.account_id)), hold_b',
             ),
-            ("engine/funding.py", "from dataclasses import dataclass", "from dataclasses import dataclass, replace"),
+            (
+                "engine/funding.py",
+                "from dataclasses import dataclass",
+                "from dataclasses import dataclass, replace",
+            ),
         ),
         ("tests/calls/test_pin.py",),
     ),

@@ -374,7 +374,9 @@ class Ledger:
         """Write a transfer and its entries as the next link; the book itself is changed apart from it."""
         require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
         input_hash = chains.lines_hash(kind, lines.items())
-        chain.balance_micros += lines[chain.book_id]
+        chain.balance_micros += lines.get(
+            chain.book_id, 0
+        )  # none where a charge that was all overrun is reversed
         content = chains.transfer_content(
             key=key,
             input_hash=input_hash,
