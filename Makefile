@@ -78,6 +78,7 @@ lint: $(VENV) ## style, types, layers, spelling
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/python tools/mypy_tests.py
 	.venv/bin/lint-imports
 	.venv/bin/codespell .
 

@@ -73,8 +73,8 @@ class Proxy:
                 selector.register(end, selectors.EVENT_READ)
             while pair in self._pairs:
                 for key, _ in selector.select(0.05):
+                    assert isinstance(key.fileobj, socket.socket)
                     end = key.fileobj
-                    assert isinstance(end, socket.socket)
                     data = b""
                     with suppress(OSError):
                         data = end.recv(65536)

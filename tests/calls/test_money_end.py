@@ -43,7 +43,7 @@ def test_charged_seconds_are_those_of_the_cel_journal(world: World) -> None:
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
-        journal = service.dialer._s.journal  # the journal of the Asterisk under test
+        journal = service.dialer._tools.journal  # the journal of the Asterisk under test
         for xdr in world.xdrs().values():
             record = journal.wait_for_end(xdr.leg_id, 5)
             assert record is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from world import ACCESS, ANI, FRIEND, World
 
@@ -25,6 +27,14 @@ def _pins(world: World, **options: str) -> None:
     world.access_number(
         **{"authentication": "pin", "internal_account": HOUSE, "first_digit_timeout_s": "3", **options}
     )
+
+
+def _asked(world: World, times: int) -> bool:
+    return sum("PIN" in words for words in world.said) >= times
+
+
+def _failed(world: World, times: int) -> bool:
+    return len(world.events("login.failed")) == times
 
 
 def _paid_by(world: World) -> dict[str, str]:
@@ -56,9 +66,9 @@ def test_three_wrong_pins_cost_the_internal_account_and_lock_the_caller_out(worl
     with world.running():
         world.rings()
         for attempt in range(1, 4):
-            world.until(lambda n=attempt: sum("PIN" in w for w in world.said) >= n, timeout_s=30)
+            world.until(partial(_asked, world, attempt), timeout_s=30)
             subscriber.dial(f"999{attempt}#")
-            world.until(lambda n=attempt: len(world.events("login.failed")) == n)
+            world.until(partial(_failed, world, attempt))
         subscriber.wait_for("ended", timeout_s=30)
         world.finished()
         world.nothing_left(funds="100.00", number=HOUSE)

@@ -19,6 +19,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.retention import KINDS
+from stasis_callback.core.words import Refusal
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.models import ALL
 from stasis_callback.store.retention import Retention
@@ -136,7 +137,7 @@ def what_is_done_again_and_again(world: World) -> None:
     s.calls.talks_paid_from(account.book_id)
     s.calls.xdrs(request_id=s.requests.newest()[0].id)
     s.calls.open_legs()
-    s.requests.refuse(CallbackRequest("k", "email", "x", ""), "unknown_account")
+    s.requests.refuse(CallbackRequest("k", "email", "x", ""), Refusal.UNKNOWN_ACCOUNT)
     s.tariffs.warm()
     list(Retention(s.database, clock, dict.fromkeys(KINDS, 30)).purge())
 
@@ -164,7 +165,7 @@ def scanned(world: World, sql: str, values: Any) -> set[str]:
                 row[3] for row in bound_database.execute_sql(f"EXPLAIN QUERY PLAN {sql}", values).fetchall()
             ]
             found = [
-                match[1]
+                str(match[1])
                 for step in plan
                 if (match := re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", step))
                 and match[2] not in partial_indexes()
@@ -173,7 +174,7 @@ def scanned(world: World, sql: str, values: Any) -> set[str]:
             bound_database.execute_sql("SET enable_seqscan = off")
             plan = [row[0] for row in bound_database.execute_sql(f"EXPLAIN {sql}", values).fetchall()]
             bound_database.execute_sql("SET enable_seqscan = on")
-            found = [match[1] for step in plan if (match := re.search(r"Seq Scan on (\w+)", step))]
+            found = [str(match[1]) for step in plan if (match := re.search(r"Seq Scan on (\w+)", step))]
     return {names.get(name, name) for name in found}
 
 

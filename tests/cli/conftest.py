@@ -11,6 +11,7 @@ from databases import Databases, migrated, server
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
@@ -118,7 +119,7 @@ def called(shop: CommandLine, queued: str) -> str:
             end_us = start_us + 61 * US_PER_S
             stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
         stores.requests.answered(stores.requests.get(queued))
-        stores.requests.finish(queued, "no_answer")
+        stores.requests.finish(queued, Ending.NO_ANSWER)
     return queued
 
 

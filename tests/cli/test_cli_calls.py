@@ -13,6 +13,7 @@ from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 from world import ANI, FRIEND, World, new_world
 
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Refusal
 from stasis_callback.testing.fake import FakeNetwork
 
 # --- calls -------------------------------------------------------------------------------------------------------
@@ -200,7 +201,7 @@ def test_a_retry_is_refused_like_any_request_and_says_why(
 
 def test_what_never_had_a_number_to_call_is_not_asked_for_again(shop: CommandLine) -> None:
     with shop.stores() as stores:
-        stores.requests.refuse(CallbackRequest("call-3", "ani", "", ACCESS_NUMBER), "no_ani")
+        stores.requests.refuse(CallbackRequest("call-3", "ani", "", ACCESS_NUMBER), Refusal.NO_ANI)
         refused = stores.requests.newest()[0].id
     assert "was refused (no_ani)" in shop.refused("request", "retry", refused)
     assert "unknown request" in shop.refused("request", "retry", "nothing")

@@ -95,10 +95,11 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing_behind(shop: CommandLine,
 @pytest.mark.postgres
 def test_a_password_in_the_address_is_not_shown(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     use(shop, shop.url.replace("postgres@", "postgres:hunter2@"), monkeypatch)
-    for words in (("db", "status"), ("db", "status", "--json"), ("db", "upgrade"), ("config", "show")):
+    for words in (("db", "status"), ("db", "status", "--json"), ("db", "upgrade")):
         out = shop.ok(*words).out
         assert "hunter2" not in out
-        assert "postgres:***@127.0.0.1" in out or words[0] == "config"
+        assert "postgres:***@127.0.0.1" in out
+    assert "hunter2" not in shop.ok("config", "show").out
 
 
 # --- purge --------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -89,7 +90,7 @@ def test_names_that_look_like_code_are_only_names() -> None:
     evil = '<script>alert("1")</script> $\\frac{1}{0}$ =1+1'
     line = CallsLine(evil, "USD", 1, 1, 60_000_000, 60, 1_000_000, 0, 500_000)
     spans = days("2026-11-01", "2026-11-02", "UTC")
-    tables = {
+    tables: dict[str, Sequence[Mapping[str, object]]] = {
         "account": [calls_record("account", line)],
         "refusals": [{"reason": evil, "trigger": "ani", "count": 1}],
     }

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from world import ANI, FRIEND, World, new_world
 
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
-from stasis_callback.engine.nodes import take_over
+from stasis_callback.engine.nodes import HEARTBEAT_S, take_over
 from stasis_callback.process import TAKEN
 from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
 from stasis_callback.store.audit import verify
@@ -97,6 +98,10 @@ def log(folder: Path) -> list[dict[str, Any]]:
 
 def logged(folder: Path, event: str) -> list[dict[str, Any]]:
     return [line for line in log(folder) if line["event"] == event]
+
+
+def differs(read: Callable[[], int], before: int) -> bool:
+    return read() != before
 
 
 def talking(world: World) -> tuple[Phone, Phone]:
@@ -205,8 +210,8 @@ def test_a_node_on_another_asterisk_leaves_live_calls_alone_and_ends_those_of_a_
         with node(world, tmp_path / "one", settings_of(world, "n1")) as process:
             subscriber, friend = talking(world)
             for _ in range(2):  # while the other one looks
-                seen = len(log(tmp_path / "two"))
-                world.until(lambda seen=seen: len(log(tmp_path / "two")) >= seen, timeout_s=1)
+                beat = partial(world.stores.nodes.last_seen_us, "n2")
+                world.until(partial(differs, beat, beat()), timeout_s=3 * HEARTBEAT_S)
             assert logged(tmp_path / "two", "node.taken_over") == []
             process.kill()
             process.wait()

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ def _full_disk(folder: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("end", [_no_reader, _stopped_reader, _full_disk], ids=lambda end: end.__name__[1:])
 def test_calls_and_web_go_on_when_the_log_cannot_be_written(
-    node: Node, tmp_path: Path, end: Callable[[Path], Iterator[int]]
+    node: Node, tmp_path: Path, end: Callable[[Path], AbstractContextManager[int]]
 ) -> None:
     world = node.world
     world.phone(ANI).answers().hangs_up(after_s=2)

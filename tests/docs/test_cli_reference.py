@@ -6,7 +6,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from stasis_callback import __main__  # registers `run`
+from stasis_callback import __main__  # noqa: F401 - registers `run`
 from stasis_callback.admin.app import app
 from stasis_callback.admin.node.reference import cli_reference, commands
 from stasis_callback.core.options import OPTION_NAMES
@@ -16,7 +16,6 @@ PAGE = DOCS / "reference" / "cli.md"
 
 
 def test_the_reference_is_up_to_date() -> None:
-    assert __main__.run
     assert PAGE.read_text() == cli_reference(get_command(app)), (
         "run `stasis-callback docs > docs/reference/cli.md`"
     )

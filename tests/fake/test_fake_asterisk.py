@@ -17,7 +17,7 @@ from stasis_callback.ari.channels import Started
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriUnavailable
 from stasis_callback.ari.events import ChannelDtmfReceived, Event, StasisStart
-from stasis_callback.ari.link import AriLink
+from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import wait_until
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork, Sounds
 
@@ -30,7 +30,7 @@ class Worker:
     def __init__(self, fake: FakeAsterisk) -> None:
         self.client = AriClient(fake.url, fake.username, fake.password, fake.app, request_timeout_s=2.0)
         self.events: list[Event] = []
-        self.lost: list[str] = []
+        self.lost: list[Lost] = []
         self.connections = 0
         self.link = AriLink(
             self.client,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from world import ACCESS, ANI, CHEAP, FRIEND, SECOND_TRUNK, World
+from world import ACCESS, ANI, CHEAP, FRIEND, World
 
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.ari.link import AriLink
@@ -21,7 +21,7 @@ from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Requests
 from stasis_callback.store.database.database import Database
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
-from stasis_callback.testing.phones import BUSY
+from stasis_callback.testing.phones import BUSY, SECOND_TRUNK
 
 A_MINUTE_FOR_6_CENTS = Rate("44", first_price_micros=60_000, next_price_micros=60_000)
 
@@ -93,7 +93,8 @@ def test_a_commit_of_leg_b_whose_answer_is_lost_leaves_leg_a_no_timer_past_its_h
     """Leg A's hold has shrunk for leg B, or has not: its timer stands where both would pay for it."""
     world.usual(hold_slice_s="10", ring_timeout_b_s="5", retry_interval_s="0.5")
     subscriber = world.phone().answers().dials(f"{FRIEND}#", after_s=1)
-    unit, lost = Database.unit, []
+    unit = Database.unit
+    lost: list[object] = []
 
     def without_the_answer(database: Database, work: Callable[[], object]) -> object:
         done = unit(database, work)
@@ -119,7 +120,8 @@ def test_an_attempt_that_is_over_leaves_the_next_one_alone(
     """It was queued again and the answer to that was lost: its thread tries once more when the next one rings."""
     world.usual(retry_interval_s="0", attempts_busy="2")
     subscriber = world.phone().refuses(BUSY)
-    retry, lost = Requests.retry, []
+    retry = Requests.retry
+    lost: list[object] = []
 
     def without_the_answer(requests: Requests, *words: Any, **more: Any) -> None:
         retry(requests, *words, **more)
@@ -436,7 +438,8 @@ def test_a_call_for_which_no_thread_is_left_is_made_later(
 ) -> None:
     world.usual()
     subscriber = world.phone().answers().hangs_up(after_s=1)
-    start, refused = threading.Thread.start, []
+    start = threading.Thread.start
+    refused: list[str] = []
 
     def no_thread_for_the_first_call(thread: threading.Thread) -> None:
         if thread.name.startswith("call-") and not refused:

@@ -19,7 +19,7 @@ def takes_mails(world: World, **email: object) -> None:
     account = world.stores.accounts.named(ANI)
     world.stores.accounts.change(account.number, password=PASSWORD)
     world.stores.email_instances.add(ADDRESS, {"policy": "none"})
-    settings = EmailSettings(**{"enabled": True, "port": 0, **email})  # type: ignore[arg-type]
+    settings = EmailSettings(**{"enabled": True, "port": 0, **email})
     world.settings = world.settings.model_copy(update={"email": settings})
 
 

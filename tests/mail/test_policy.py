@@ -153,13 +153,13 @@ class Names:
                 answer.flags |= dns.flags.RA
                 name = query.question[0].name.to_text()
                 if names.broken:
-                    answer.set_rcode(2)
+                    answer.set_rcode(dns.rcode.SERVFAIL)
                 elif name.rstrip(".") in names.records:
                     text = names.records[name.rstrip(".")]
                     parts = " ".join(f'"{text[at : at + 200]}"' for at in range(0, len(text), 200))
                     answer.answer.append(dns.rrset.from_text(name, 60, "IN", "TXT", parts))
                 else:
-                    answer.set_rcode(3)
+                    answer.set_rcode(dns.rcode.NXDOMAIN)
                 self.request[1].sendto(answer.to_wire(), self.client_address)
 
         self.server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Handler)

@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_explained(site: MailSite, post: tuple[Post, int]
         {"Authentication_Results": None},
     ],
 )
-def test_machines_and_strangers_are_not_answered(site: MailSite, headers: dict[str, str | None]) -> None:
+def test_machines_and_strangers_are_not_answered(site: MailSite, headers: dict[str, Any]) -> None:
     site.taken(mail(**headers))
     assert site.replies() == []
 

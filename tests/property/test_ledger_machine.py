@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
-from stasis_callback.store.money.ledger import Settlement
+from stasis_callback.store.money.views import Settlement
 
 amounts = st.integers(0, 40)
 """Micros: small, so that limits are met often."""
@@ -280,4 +280,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(deadline=None, max_examples=25, stateful_step_count=25)
-TestLedger.pytestmark = pytest.mark.timeout(300)
+TestLedger.pytestmark = pytest.mark.timeout(300)  # type: ignore[attr-defined]  # for pytest, not for hypothesis

@@ -6,6 +6,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from typing import Literal
 
 import pytest
 from shop import Shop, talked
@@ -45,10 +46,11 @@ def talk(shop: Shop, n: int, payers: list[AccountView]) -> tuple[str, str]:
     assert len(shop.stores.requests.claim(1)) == 1
     rate = shop.stores.tariffs.find("standard", "44")
     assert rate is not None
-    for leg_id, side, payer in ((f"{request_id}-a1", "a", payer_a), (f"{request_id}-b1", "b", payer_b)):
+    sides: tuple[tuple[Literal["a", "b"], AccountView], ...] = (("a", payer_a), ("b", payer_b))
+    for side, payer in sides:
         assert shop.stores.calls.open_leg(
-            leg_id, request_id, side, Fare(payer, "447700900123", rate), 100_000
-        )  # type: ignore[arg-type]
+            f"{request_id}-{side}1", request_id, side, Fare(payer, "447700900123", rate), 100_000
+        )
     return f"{request_id}-a1", f"{request_id}-b1"
 
 

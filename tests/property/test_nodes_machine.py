@@ -32,6 +32,7 @@ from stasis_callback.ari.client import AsteriskInfo
 from stasis_callback.core.errors import NodeAlive, NotOurs
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Ending
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import LegEnd
@@ -228,9 +229,9 @@ class NodesMachine(RuleBasedStateMachine):
         process.stores.calls.settle(leg, LegEnd(None, now_us, Outcome.BUSY, 17, "events"))
         try:
             if again and before.state is RequestState.DIALING:
-                process.stores.requests.retry(view, Again(5.0), outcome="busy")
+                process.stores.requests.retry(view, Again(5.0), outcome=Ending.BUSY)
             else:
-                process.stores.requests.finish(call, "busy", claims=view.claims)
+                process.stores.requests.finish(call, Ending.BUSY, claims=view.claims)
         except NotOurs:
             return
         after = process.stores.requests.get(call)
@@ -246,7 +247,7 @@ class NodesMachine(RuleBasedStateMachine):
         del process.calls[call]
         is_lost, before = process.stores.requests.lost([call]), process.stores.requests.get(call)
         with suppress(NotOurs):
-            process.stores.requests.finish(call, "no_funds", claims=process.views[call].claims)
+            process.stores.requests.finish(call, Ending.NO_FUNDS, claims=process.views[call].claims)
         assert not is_lost or process.stores.requests.get(call) == before
 
     @precondition(lambda self: self.processes)
@@ -264,7 +265,7 @@ class NodesMachine(RuleBasedStateMachine):
             if legs:
                 process.works_on(request, legs[0].id)
             elif request.id in self.world.rung:
-                process.stores.requests.finish(request.id, "interrupted")
+                process.stores.requests.finish(request.id, Ending.INTERRUPTED)
             else:
                 process.works_on(request)
 
@@ -333,7 +334,7 @@ def test_any_history_of_nodes() -> None:
     # A history that fails is shown as it is: to make it shorter takes longer than to read it.
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     case = settings(max_examples=examples, stateful_step_count=40, deadline=None, phases=phases)
-    run_state_machine_as_test(NodesMachine, settings=case)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(NodesMachine, settings=case)
 
 
 @pytest.mark.timeout(300)
@@ -388,7 +389,7 @@ def live(shop: Shop, machine: Machine, chance: random.Random, rung: list[str]) -
                 leg = process.stores.calls.open_legs(request.id)[0]
                 end = LegEnd(None, shop.clock.now_us(), Outcome.BUSY, 17, "events")
                 process.stores.calls.settle(leg.id, end)
-                process.stores.requests.finish(request.id, "busy")
+                process.stores.requests.finish(request.id, Ending.BUSY)
             for left in process.stores.nodes.abandoned():
                 take_over(process.stores, NO_JOURNAL, left.node, "jan", "it is dead")
     finally:

@@ -20,10 +20,12 @@ from stasis_callback.core.limits import Limit
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import Terms
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
+from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
 
@@ -124,7 +126,9 @@ def _(shop: Shop) -> Act:
 
 @case("Requests.refuse")
 def _(shop: Shop) -> Act:
-    return lambda: shop.stores.requests.refuse(CallbackRequest("refused", "ani", "1", "800"), "no_funds")
+    return lambda: shop.stores.requests.refuse(
+        CallbackRequest("refused", "ani", "1", "800"), Refusal.NO_FUNDS
+    )
 
 
 @case("Requests.cancel")
@@ -186,7 +190,7 @@ def _(shop: Shop) -> Act:
     request_id = dialing(shop, "retried")
     shop.stores.requests.attempt(request_id)
     request = shop.stores.requests.get(request_id)
-    return lambda: shop.stores.requests.retry(request, Again(3600, 0), outcome="busy")
+    return lambda: shop.stores.requests.retry(request, Again(3600, 0), outcome=Ending.BUSY)
 
 
 @case("Requests.put_back")
@@ -218,7 +222,7 @@ def _(shop: Shop) -> Act:
 @case("Requests.finish")
 def _(shop: Shop) -> Act:
     request_id = dialing(shop, "finished")
-    return lambda: shop.stores.requests.finish(request_id, "no_answer")
+    return lambda: shop.stores.requests.finish(request_id, Ending.NO_ANSWER)
 
 
 @case("Requests.log_in")
@@ -439,12 +443,12 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.throttles.succeeded("ani:3")
 
 
-@case("IdempotencyKeys.take")
+@case("IdempotencyKeys.begin")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.idempotency.begin("key-1", "hash")
 
 
-@case("IdempotencyKeys.take of one that was taken")
+@case("IdempotencyKeys.begin of one that was taken")
 def _(shop: Shop) -> Act:
     shop.stores.idempotency.begin("key-2", "hash")
     return lambda: shop.stores.idempotency.begin("key-2", "hash")
@@ -771,7 +775,7 @@ def tables(shop: Shop) -> dict[str, list[str]]:
         if (
             RANDOM & set(field.name.split("_"))
             or field.name == "incarnation"
-            or (model is models.Request and field.name == "id" and "-" not in str(value))
+            or (model is Request and field.name == "id" and "-" not in str(value))
         ):
             return "any"
         owner = field.rel_model if isinstance(field, peewee.ForeignKeyField) else model
@@ -838,7 +842,7 @@ def test_calls_go_through_hiccups_without_a_trace(shop: Shop, seed: int) -> None
             shop.stores.calls.leg_answered(leg_id, shop.clock.at_us)
             shop.stores.ledger.change_hold(leg_id, 3_000_000)
             shop.stores.calls.settle(leg_id, talked(n * 20))
-            shop.stores.requests.finish(f"id-call-{n}", "completed")
+            shop.stores.requests.finish(f"id-call-{n}", Ending.COMPLETED)
             shop.stores.ledger.top_up(shop.stores.accounts.named(f"acc-call-{n}").book_id, 10_000, key=f"{n}")
     assert shop.stores.database.repeats > 25
     assert verify(shop.stores.database, shop.stores.tariffs) == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from databases import Databases
 
@@ -38,6 +38,9 @@ class SetClock(Clock):
 
     def passes(self, seconds: float) -> None:
         self.at_us += int(seconds * US_PER_S)
+
+
+Rows = Iterable[dict[str, Any]]
 
 
 class Shop:
@@ -98,7 +101,7 @@ class Shop:
         """Everything in the database."""
         with self.stores.database.reading():
             return {
-                model.__name__: list(model.select().order_by(model._meta.primary_key).dicts())
+                model.__name__: list(cast("Rows", model.select().order_by(model._meta.primary_key).dicts()))
                 for model in models.ALL
             }
 

@@ -8,6 +8,7 @@ from shop import NOON_US, UNANSWERED, Shop, talked
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.store.audit import verify
 
@@ -138,7 +139,9 @@ def test_days_after_the_first_and_the_last_use(shop: Shop) -> None:
     shop.clock.passes(7 * 86_400 - 1)
     assert account_trouble(shop.stores.accounts.get(account.id), shop.clock.now_us()) == ""
     shop.clock.passes(1)
-    assert account_trouble(shop.stores.accounts.get(account.id), shop.clock.now_us()) == "account_expired"
+    assert (
+        account_trouble(shop.stores.accounts.get(account.id), shop.clock.now_us()) == Refusal.ACCOUNT_EXPIRED
+    )
     changed = shop.stores.accounts.change("100", days_after_last_use=0)
     assert changed.expires_at_us == NOON_US + 30 * DAY_US
 
@@ -211,7 +214,7 @@ def test_an_account_that_pays_for_a_call_of_somebody_unknown_is_not_closed(shop:
     (request,) = shop.stores.requests.claim(1)
     with pytest.raises(InvalidInput, match="has a live call"):
         shop.stores.accounts.close("house", write_off=True, operator="anna")
-    shop.stores.requests.finish(request.id, "no_answer")
+    shop.stores.requests.finish(request.id, Ending.NO_ANSWER)
     assert shop.stores.accounts.close("house", write_off=True, operator="anna").status == "closed"
 
 

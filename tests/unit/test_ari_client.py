@@ -1,9 +1,13 @@
 """Commands on a real socket: what is asked of Asterisk, and what its answers mean."""
 
+from __future__ import annotations
+
 import json
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
@@ -12,6 +16,11 @@ from stasis_callback.ari.channels import Started
 from stasis_callback.ari.client import UNWANTED_EVENTS, AriClient, AsteriskInfo
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import wait_until
+
+Reply = tuple[int, Any]
+"""A status, and what is sent as JSON: or a text, or nothing."""
+Request = tuple[str, str, dict[str, Any]]
+"""Method, path, and the fields of query and body."""
 
 DROP = (0, None)  # the connection is closed without an answer
 GONE = (404, {"message": "Channel not found"})
@@ -23,18 +32,18 @@ class Asterisk(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = []
-        self.requests = []
-        self.headers = []
+        self.answers: list[Reply] = []
+        self.requests: list[Request] = []
+        self.headers: list[dict[str, str]] = []
         self.release = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: object, client_address: object) -> None:
         """A client that is closed resets its connections."""
 
-    def asked(self):
+    def asked(self) -> Request:
         """(method, path, query and body as one dict) of the only request."""
         (request,) = self.requests
         return request
@@ -42,9 +51,10 @@ class Asterisk(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: Asterisk
     timeout = 20
 
-    def answer(self):
+    def answer(self) -> None:
         url = urlsplit(self.path)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fields = {**dict(parse_qsl(url.query, keep_blank_values=True)), **(json.loads(body) if body else {})}
@@ -66,12 +76,12 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = answer
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
-def asterisk():
+def asterisk() -> Iterator[Asterisk]:
     with Asterisk() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -82,18 +92,23 @@ def asterisk():
 
 
 @pytest.fixture
-def client(asterisk):
+def client(asterisk: Asterisk) -> Iterator[AriClient]:
     client = AriClient(asterisk.url, "callback", "s3cret", "cb", request_timeout_s=0.4, pool_size=4)
     yield client
     client.close()
 
 
-def originate(client, endpoint="PJSIP/420212345678@carrier", **changes):
-    options = {"app_args": ["a", "s1"], "caller_id": "420800", "ring_timeout_s": 30, "variables": {}}
+def originate(client: AriClient, endpoint: str = "PJSIP/420212345678@carrier", **changes: Any) -> Started:
+    options: dict[str, Any] = {
+        "app_args": ["a", "s1"],
+        "caller_id": "420800",
+        "ring_timeout_s": 30,
+        "variables": {},
+    }
     return client.channels.originate(endpoint, "s1-a", **{**options, **changes})
 
 
-def test_the_password_is_in_the_header_and_nowhere_else(client, asterisk):
+def test_the_password_is_in_the_header_and_nowhere_else(client: AriClient, asterisk: Asterisk) -> None:
     client.channel("s1-a").answer()
     assert asterisk.headers[0]["Authorization"] == "Basic Y2FsbGJhY2s6czNjcmV0"
     assert "s3cret" not in repr((client, client.rest, client.channel("x"), client.bridge("x")))
@@ -103,13 +118,13 @@ def test_the_password_is_in_the_header_and_nowhere_else(client, asterisk):
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:8088", "ftp://x", "http://u:p@127.0.0.1", "http://x/?api_key=u:p", ""]
 )
-def test_an_address_that_cannot_work_or_carries_a_password_is_refused(url):
+def test_an_address_that_cannot_work_or_carries_a_password_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="invalid ARI url"):
         AriClient(url, "u", "p", "cb")
 
 
 @pytest.mark.parametrize("suffix", ["", "/", "/ari", "/ari/"])
-def test_the_address_may_be_written_with_and_without_ari(asterisk, suffix):
+def test_the_address_may_be_written_with_and_without_ari(asterisk: Asterisk, suffix: str) -> None:
     client = AriClient(asterisk.url + suffix, "u", "p", "cb")
     client.channel("x").ring()
     assert asterisk.asked()[1] == "/ari/channels/x/ring"
@@ -155,14 +170,18 @@ def test_the_address_may_be_written_with_and_without_ari(asterisk, suffix):
     ],
 )
 @pytest.mark.parametrize("status", [204, 404, 409, 412, 422])
-def test_a_command_is_done_or_its_object_is_gone(client, asterisk, act, expected, status):
+def test_a_command_is_done_or_its_object_is_gone(
+    client: AriClient, asterisk: Asterisk, act: Callable[[AriClient], object], expected: Request, status: int
+) -> None:
     asterisk.answers = [(status, {"message": "whatever"} if status > 300 else None)]
     assert act(client) is (status == 204)
     assert asterisk.asked() == expected
 
 
 @pytest.mark.parametrize("key", ["message", "error"])
-def test_any_other_status_is_an_error_with_asterisks_words(client, asterisk, key):
+def test_any_other_status_is_an_error_with_asterisks_words(
+    client: AriClient, asterisk: Asterisk, key: str
+) -> None:
     asterisk.answers = [(500, {key: "Could not stop playback"})]
     with pytest.raises(AriError, match="ARI 500: Could not stop playback") as caught:
         client.channel("s").answer()
@@ -170,7 +189,7 @@ def test_any_other_status_is_an_error_with_asterisks_words(client, asterisk, key
     assert not isinstance(caught.value, AriUnavailable)
 
 
-def test_a_redirect_is_not_followed(client, asterisk):
+def test_a_redirect_is_not_followed(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(302, None)]
     with pytest.raises(AriError, match="302"):
         client.channels.list()
@@ -178,7 +197,9 @@ def test_a_redirect_is_not_followed(client, asterisk):
 
 
 @pytest.mark.parametrize("answer", [(503, {"message": "loading"}), (404, {"message": "Resource not found"})])
-def test_while_asterisk_loads_nothing_is_said_about_any_channel(client, asterisk, answer):
+def test_while_asterisk_loads_nothing_is_said_about_any_channel(
+    client: AriClient, asterisk: Asterisk, answer: Reply
+) -> None:
     asterisk.answers = [answer] * 30
     for look in (client.channels.list, lambda: client.channels.get("s1-a"), client.channel("s1-a").hang_up):
         with pytest.raises(AriUnavailable) as caught:
@@ -191,28 +212,30 @@ def test_while_asterisk_loads_nothing_is_said_about_any_channel(client, asterisk
     "act", [lambda c: c.channel("s").dial(10), lambda c: c.channel("s").play(["sound:beep"], "p1")]
 )
 def test_what_asterisk_did_not_do_is_asked_again_also_where_twice_would_be_wrong(
-    client, asterisk, act, answer
-):
+    client: AriClient, asterisk: Asterisk, act: Callable[[AriClient], object], answer: Reply
+) -> None:
     asterisk.answers = [answer, answer]
     assert act(client)
     assert len(asterisk.requests) == 3
 
 
-def test_no_answer_in_time_is_unavailable_and_not_asked_twice(client, asterisk):
+def test_no_answer_in_time_is_unavailable_and_not_asked_twice(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(200, "hang")]
     with pytest.raises(AriUnavailable, match=r"within 0\.4 s"):
         client.channels.list()
     assert len(asterisk.requests) == 1
 
 
-def test_nobody_listens():
+def test_nobody_listens() -> None:
     client = AriClient("http://127.0.0.1:9", "u", "s3cret", "cb")
     with pytest.raises(AriUnavailable, match="no connection to http://127") as caught:
         client.info()
     assert "s3cret" not in str(caught.value)
 
 
-def test_more_threads_than_connections_wait_for_one_and_then_give_up(client, asterisk):
+def test_more_threads_than_connections_wait_for_one_and_then_give_up(
+    client: AriClient, asterisk: Asterisk
+) -> None:
     asterisk.answers = [(200, "hang")] * 4
     with ThreadPoolExecutor(8) as pool:
         tries = [pool.submit(client.channel("s").ring) for _ in range(8)]
@@ -221,7 +244,7 @@ def test_more_threads_than_connections_wait_for_one_and_then_give_up(client, ast
     assert len(asterisk.requests) <= 8
 
 
-def test_a_call_is_ended_though_every_other_connection_waits_for_an_answer(asterisk):
+def test_a_call_is_ended_though_every_other_connection_waits_for_an_answer(asterisk: Asterisk) -> None:
     client = AriClient(asterisk.url, "u", "p", "cb", request_timeout_s=10, pool_size=4)
     asterisk.answers = [(200, "hang")] * 4
     with ThreadPoolExecutor(4) as others:
@@ -246,8 +269,8 @@ def test_a_call_is_ended_though_every_other_connection_waits_for_an_answer(aster
     ],
 )
 def test_a_dropped_connection_is_tried_again_only_where_twice_is_as_good_as_once(
-    client, asterisk, act, repeated
-):
+    client: AriClient, asterisk: Asterisk, act: Callable[[AriClient], object], repeated: bool
+) -> None:
     asterisk.answers = [DROP, (200, {"value": "1"})]
     if repeated:
         act(client)
@@ -260,7 +283,9 @@ def test_a_dropped_connection_is_tried_again_only_where_twice_is_as_good_as_once
         act(client)
 
 
-def test_an_originate_that_asterisk_does_not_answer_is_neither_done_nor_refused(client, asterisk):
+def test_an_originate_that_asterisk_does_not_answer_is_neither_done_nor_refused(
+    client: AriClient, asterisk: Asterisk
+) -> None:
     asterisk.answers = [DROP]
     assert originate(client) is Started.UNKNOWN
     asterisk.answers = [(200, "hang")]
@@ -270,7 +295,7 @@ def test_an_originate_that_asterisk_does_not_answer_is_neither_done_nor_refused(
     assert originate(client) is Started.REFUSED
 
 
-def test_originate_asks_for_exactly_this(client, asterisk):
+def test_originate_asks_for_exactly_this(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(200, {"id": "s1-a"})]
     assert originate(client, variables={"TIMEOUT(absolute)": "60"}) is Started.STARTED
     assert asterisk.asked() == (
@@ -287,12 +312,12 @@ def test_originate_asks_for_exactly_this(client, asterisk):
     )
 
 
-def test_a_redirected_call_never_reaches_the_dialplan(client, asterisk):
+def test_a_redirected_call_never_reaches_the_dialplan(client: AriClient, asterisk: Asterisk) -> None:
     originate(client, variables={"FORWARD_CONTEXT": "from-trunk"})
     assert asterisk.asked()[2]["variables"] == {"FORWARD_CONTEXT": "no-forward"}
 
 
-def test_create_asks_for_exactly_this(client, asterisk):
+def test_create_asks_for_exactly_this(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(200, {"id": "s1-b1"})]
     number = {"CONNECTEDLINE(num,i)": "420800"}
     started = client.channels.create(
@@ -326,20 +351,24 @@ GONE = (404, {"message": "Channel not found"})
         ([(500, {"error": "Allocation failed"})], Started.REFUSED),
     ],
 )
-def test_a_channel_that_is_there_already_and_one_that_cannot_be(client, asterisk, answers, expected):
+def test_a_channel_that_is_there_already_and_one_that_cannot_be(
+    client: AriClient, asterisk: Asterisk, answers: list[Reply], expected: Started
+) -> None:
     asterisk.answers = [*answers, *answers]
     assert originate(client) is expected
     assert client.channels.create("PJSIP/1@c", "x", app_args=[], variables={}) is expected
 
 
-def test_the_repeat_of_an_originate_that_was_carried_out_meets_its_own_channel(client, asterisk):
+def test_the_repeat_of_an_originate_that_was_carried_out_meets_its_own_channel(
+    client: AriClient, asterisk: Asterisk
+) -> None:
     asterisk.answers = [DROP]
     assert originate(client) is Started.UNKNOWN
     asterisk.answers = [EXISTS, (200, {"id": "s1-a"})]
     assert originate(client) is Started.EXISTS
 
 
-def test_any_other_refusal_of_a_channel_is_an_error(client, asterisk):
+def test_any_other_refusal_of_a_channel_is_an_error(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(500, {"message": "Internal Server Error"})]
     with pytest.raises(AriError, match="500"):
         originate(client)
@@ -358,7 +387,7 @@ def test_any_other_refusal_of_a_channel_is_an_error(client, asterisk):
         f"PJSIP/{'1' * 33}@c",
     ],
 )
-def test_an_endpoint_is_digits_at_a_trunk(client, asterisk, endpoint):
+def test_an_endpoint_is_digits_at_a_trunk(client: AriClient, asterisk: Asterisk, endpoint: str) -> None:
     with pytest.raises(ValueError, match="not an endpoint"):
         originate(client, endpoint)
     with pytest.raises(ValueError, match="not an endpoint"):
@@ -370,13 +399,13 @@ def test_an_endpoint_is_digits_at_a_trunk(client, asterisk, endpoint):
     "changes",
     [{"app_args": ["a,b"]}, {"app_args": [""]}, {"variables": {"X": 1}}, {"caller_id": "1\r\nX: y"}],
 )
-def test_nothing_unclean_gets_into_a_dial_string(client, asterisk, changes):
+def test_nothing_unclean_gets_into_a_dial_string(client: AriClient, asterisk: Asterisk, changes: Any) -> None:
     with pytest.raises(ValueError):
         originate(client, **changes)
     assert asterisk.requests == []
 
 
-def test_prompts_are_one_playback_that_can_be_stopped(client, asterisk):
+def test_prompts_are_one_playback_that_can_be_stopped(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(201, {"id": "p1"}), DONE, (404, {"message": "Playback not found"})]
     playback = client.channel("s").play(["sound:you-have", "sound:digits/20"], "p1")
     assert asterisk.asked() == (
@@ -384,13 +413,14 @@ def test_prompts_are_one_playback_that_can_be_stopped(client, asterisk):
         "/ari/channels/s/play/p1",
         {"media": "sound:you-have,sound:digits/20"},
     )
+    assert playback is not None
     assert playback.id == "p1"
     assert playback.stop()
     assert not playback.stop()
     assert asterisk.requests[1] == ("DELETE", "/ari/playbacks/p1", {})
 
 
-def test_playing_to_a_channel_that_is_gone(client, asterisk):
+def test_playing_to_a_channel_that_is_gone(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [GONE, (404, {"message": "Bridge not found"})]
     assert client.channel("s").play(["sound:beep"], "p1") is None
     assert client.bridge("b").play(["sound:beep"], "p2") is None
@@ -409,13 +439,15 @@ def test_playing_to_a_channel_that_is_gone(client, asterisk):
         "sound:a",
     ],
 )
-def test_media_that_cannot_be_stopped_is_never_asked_for(client, asterisk, media):
+def test_media_that_cannot_be_stopped_is_never_asked_for(
+    client: AriClient, asterisk: Asterisk, media: Any
+) -> None:
     with pytest.raises(ValueError):
         client.channel("s").play(media, "p1")
     assert asterisk.requests == []
 
 
-def test_a_fuse_is_set_and_read_back(client, asterisk):
+def test_a_fuse_is_set_and_read_back(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [DONE, (200, {"value": "89.998"})]
     assert client.channel("s").set_fuse(90)
     assert asterisk.requests == [
@@ -425,20 +457,24 @@ def test_a_fuse_is_set_and_read_back(client, asterisk):
 
 
 @pytest.mark.parametrize("value", ["0", "0.000", "", "30.000", "120.000", "rubbish"])
-def test_a_fuse_that_did_not_take_is_an_error(client, asterisk, value):
+def test_a_fuse_that_did_not_take_is_an_error(client: AriClient, asterisk: Asterisk, value: str) -> None:
     asterisk.answers = [DONE, (200, {"value": value})]
     with pytest.raises(AriError, match=r"TIMEOUT\(absolute\) of s reads"):
         client.channel("s").set_fuse(90)
 
 
 @pytest.mark.parametrize("answers", [[GONE], [DONE, GONE]])
-def test_a_fuse_on_a_channel_that_is_gone(client, asterisk, answers):
+def test_a_fuse_on_a_channel_that_is_gone(
+    client: AriClient, asterisk: Asterisk, answers: list[Reply]
+) -> None:
     asterisk.answers = answers
     assert client.channel("s").set_fuse(90) is False
 
 
 @pytest.mark.parametrize("after_s", [0, -1, 0.0004, float("nan"), float("inf")])
-def test_a_fuse_is_never_switched_off_by_arithmetic(client, asterisk, after_s):
+def test_a_fuse_is_never_switched_off_by_arithmetic(
+    client: AriClient, asterisk: Asterisk, after_s: float
+) -> None:
     with pytest.raises(ValueError, match="positive"):
         client.channel("s").set_fuse(after_s)
     assert asterisk.requests == []
@@ -447,12 +483,14 @@ def test_a_fuse_is_never_switched_off_by_arithmetic(client, asterisk, after_s):
 @pytest.mark.parametrize(
     ("answer", "left"), [((200, {"value": "12.5"}), 12.5), ((200, {"value": "0"}), None), (GONE, None)]
 )
-def test_what_is_left_of_a_fuse(client, asterisk, answer, left):
+def test_what_is_left_of_a_fuse(
+    client: AriClient, asterisk: Asterisk, answer: Reply, left: float | None
+) -> None:
     asterisk.answers = [answer]
     assert client.channel("s").fuse_left_s() == left
 
 
-def test_the_list_of_channels_survives_a_restart_of_ours(client, asterisk):
+def test_the_list_of_channels_survives_a_restart_of_ours(client: AriClient, asterisk: Asterisk) -> None:
     dialplan = {"exten": "s", "app_name": "Stasis", "app_data": "cb,a,s1"}
     asterisk.answers = [(200, [{"id": "s1-a", "state": "Up", "dialplan": dialplan}]), GONE]
     (channel,) = client.channels.list()
@@ -461,7 +499,7 @@ def test_the_list_of_channels_survives_a_restart_of_ours(client, asterisk):
 
 
 @pytest.mark.parametrize("answer", [(404, {"message": "?"}), (200, None), (200, "<html>"), (200, {})])
-def test_no_list_is_never_an_empty_list(client, asterisk, answer):
+def test_no_list_is_never_an_empty_list(client: AriClient, asterisk: Asterisk, answer: Reply) -> None:
     asterisk.answers = [answer, answer]
     with pytest.raises(AriError):
         client.channels.list()
@@ -470,13 +508,15 @@ def test_no_list_is_never_an_empty_list(client, asterisk, answer):
 
 
 @pytest.mark.parametrize("body", [None, "<html>", []])
-def test_an_unreadable_answer_is_never_a_channel_that_is_gone(client, asterisk, body):
+def test_an_unreadable_answer_is_never_a_channel_that_is_gone(
+    client: AriClient, asterisk: Asterisk, body: object
+) -> None:
     asterisk.answers = [(200, body)]
     with pytest.raises(AriError, match="not an object"):
         client.channels.get("s1-a")
 
 
-def test_a_bridge_reports_digits_and_may_exist_already(client, asterisk):
+def test_a_bridge_reports_digits_and_may_exist_already(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [
         (200, {"id": "s1"}),
         (409, {"message": "Bridge with id 's1' already exists"}),
@@ -488,7 +528,7 @@ def test_a_bridge_reports_digits_and_may_exist_already(client, asterisk):
     assert (bridge.id, bridge.channel_ids) == ("s1", ("s1-a", "s1-b1"))
 
 
-def test_bridging_a_channel_that_is_gone_is_no_error(client, asterisk):
+def test_bridging_a_channel_that_is_gone_is_no_error(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [
         (400, {"message": "Channel not found"}),
         (400, {"message": "Missing parameter channel"}),
@@ -498,7 +538,7 @@ def test_bridging_a_channel_that_is_gone_is_no_error(client, asterisk):
         client.bridge("s1").add()
 
 
-def test_which_asterisk_this_is(client, asterisk):
+def test_which_asterisk_this_is(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [
         (200, {"system": {"version": "22.10.1", "entity_id": "02:fc"}, "status": {"startup_time": "then"}}),
         (200, {"status": "Running"}),

@@ -45,7 +45,7 @@ def event(kind: str, **fields: object) -> Event:
     return parse_event(json.dumps({"type": kind, "timestamp": AT, "asterisk_id": "02:fc", **fields}))
 
 
-def test_an_incoming_call_tells_who_called_what_and_with_which_role():
+def test_an_incoming_call_tells_who_called_what_and_with_which_role() -> None:
     start = event("StasisStart", args=["missed", "420800"], channel=CHANNEL)
     assert isinstance(start, StasisStart)
     assert (start.type, start.at_us, start.channel_id) == ("StasisStart", AT_US, "s1-a")
@@ -81,39 +81,39 @@ def test_an_incoming_call_tells_who_called_what_and_with_which_role():
         ("ChannelTalkingStarted", {}, Event("ChannelTalkingStarted", AT_US, "s1-a", {})),
     ],
 )
-def test_channel_events(kind, fields, expected):
+def test_channel_events(kind: str, fields: dict[str, object], expected: Event) -> None:
     found = event(kind, channel=CHANNEL, **fields)
     assert found == expected
     assert type(found) is type(expected)
 
 
-def test_a_dial_belongs_to_the_dialled_channel():
+def test_a_dial_belongs_to_the_dialled_channel() -> None:
     dialled = event("Dial", caller=CHANNEL, peer={"id": "s1-b1"}, dialstatus="BUSY")
     assert dialled == Dial("Dial", AT_US, "s1-b1", {}, "BUSY")
 
 
 @pytest.mark.parametrize("kind", [PlaybackStarted, PlaybackContinuing, PlaybackFinished])
-def test_a_playback_belongs_to_the_channel_that_hears_it(kind):
+def test_a_playback_belongs_to_the_channel_that_hears_it(kind: type[PlaybackStarted]) -> None:
     found = event(kind.__name__, playback=PLAYBACK)
     assert found == kind(kind.__name__, AT_US, "s1-a", {}, "p1", "playing", "sound:beep")
     in_bridge = event(kind.__name__, playback={**PLAYBACK, "target_uri": "bridge:s1"})
     assert in_bridge.channel_id is None
 
 
-def test_a_replaced_application_is_an_event_without_a_channel():
+def test_a_replaced_application_is_an_event_without_a_channel() -> None:
     replaced = event("ApplicationReplaced", application="callback")
     assert isinstance(replaced, ApplicationReplaced)
     assert replaced.channel_id is None
 
 
-def test_a_leg_that_is_not_in_stasis_has_no_application_arguments():
+def test_a_leg_that_is_not_in_stasis_has_no_application_arguments() -> None:
     ringing = {"id": "x", "dialplan": {"app_name": "AppDial2", "app_data": "(Outgoing Line)"}}
     assert (parse_channel(ringing).app, parse_channel(ringing).app_args) == ("", ())
     bare = {"id": "x", "dialplan": {"app_name": "Stasis", "app_data": "callback"}}
     assert (parse_channel(bare).app, parse_channel(bare).app_args) == ("callback", ())
 
 
-def test_numbers_stay_out_of_what_gets_logged():
+def test_numbers_stay_out_of_what_gets_logged() -> None:
     assert "420212345678" not in repr(event("StasisStart", args=[], channel=CHANNEL))
 
 
@@ -128,14 +128,14 @@ def test_numbers_stay_out_of_what_gets_logged():
         (None, 0),
     ],
 )
-def test_times_are_microseconds(text, expected):
+def test_times_are_microseconds(text: object, expected: int) -> None:
     assert parse_time_us(text) == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "null", "3", '"StasisStart"', "{}", '{"type":7}', "[" * 100_000]
 )
-def test_text_that_is_no_event_is_one_typed_error(text):
+def test_text_that_is_no_event_is_one_typed_error(text: str) -> None:
     with pytest.raises(BadEvent):
         parse_event(text)
 
@@ -152,7 +152,7 @@ KEYS = ["channel", "peer", "playback", "args", "timestamp", "cause", "tech_cause
 
 
 @given(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(KEYS), JSON))
-def test_whatever_the_fields_hold_an_event_comes_out(kind, fields):
+def test_whatever_the_fields_hold_an_event_comes_out(kind: str, fields: dict[str, object]) -> None:
     found = parse_event(json.dumps({"type": kind, **fields}))
     assert found.type == kind
     assert isinstance(found.at_us, int)

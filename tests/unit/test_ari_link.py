@@ -1,5 +1,7 @@
 """The event websocket on a real socket: routing, order, silence, loss, reconnect, replacement."""
 
+from __future__ import annotations
+
 import base64
 import hashlib
 import json
@@ -8,12 +10,15 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from stasis_callback.ari.client import UNWANTED_EVENTS, AriClient
+from stasis_callback.ari.events import Event
 from stasis_callback.ari.link import AriLink
 
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
@@ -25,27 +30,28 @@ class Asterisk(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self.sockets = queue.Queue()  # one per websocket that was opened
-        self.requests = queue.Queue()
+        self.sockets: queue.Queue[Handler] = queue.Queue()  # one per websocket that was opened
+        self.requests: queue.Queue[tuple[Any, ...]] = queue.Queue()
         self.refusing = False
         self.thawed = threading.Event()
         self.thawed.set()
 
-    def freeze(self):
+    def freeze(self) -> None:
         self.thawed.clear()
 
-    def events(self):
+    def events(self) -> Handler:
         """The next websocket that the client opened."""
         return self.sockets.get(timeout=5)
 
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: Asterisk
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.server.thawed.wait(10)
         if self.server.refusing:
             self.reply(503)
@@ -55,19 +61,19 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.reply(200, b'{"system": {}, "status": {}}')
 
-    def do_PUT(self):
+    def do_PUT(self) -> None:
         self.server.requests.put(
             (self.command, self.path, self.rfile.read(int(self.headers["Content-Length"])))
         )
         self.reply(204)
 
-    def reply(self, status, body=b""):
+    def reply(self, status: int, body: bytes = b"") -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
-    def websocket(self):
+    def websocket(self) -> None:
         key = self.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()  # noqa: S324
         self.send_response(101)
@@ -78,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         ):
             self.send_header(name, value)
         self.end_headers()
-        self.received = queue.Queue()
+        self.received: queue.Queue[tuple[int, bytes]] = queue.Queue()
         self.ponging = True
         self.server.sockets.put(self)
         self.close_connection = True
@@ -92,24 +98,24 @@ class Handler(BaseHTTPRequestHandler):
             if head[0] & 0x0F == CLOSE:
                 return
 
-    def frame(self, opcode, data):
+    def frame(self, opcode: int, data: bytes) -> None:
         size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + struct.pack("!H", len(data))
         self.wfile.write(bytes([0x80 | opcode]) + size + data)
 
-    def say(self, kind, **fields):
+    def say(self, kind: str, **fields: object) -> None:
         self.frame(
             TEXT, json.dumps({"type": kind, "timestamp": "2026-11-23T21:04:05.123+0000", **fields}).encode()
         )
 
-    def drop(self):
+    def drop(self) -> None:
         self.connection.shutdown(socket.SHUT_RDWR)
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
-def asterisk():
+def asterisk() -> Iterator[Asterisk]:
     with Asterisk() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -122,10 +128,10 @@ def asterisk():
 class Link:
     """A link whose every callback lands in one queue, as (name, value)."""
 
-    def __init__(self, asterisk, **handlers):
+    def __init__(self, asterisk: Asterisk, **handlers: Any) -> None:
         self.client = AriClient(asterisk.url, "callback", "s3cret", "cb", request_timeout_s=0.3)
-        self.heard = queue.Queue()
-        notes = {
+        self.heard: queue.Queue[tuple[str, Any]] = queue.Queue()
+        notes: dict[str, Any] = {
             "on_unwatched": lambda event: self.heard.put(("unwatched", event)),
             "on_connected": lambda: self.heard.put(("connected", None)),
             "on_lost": lambda lost: self.heard.put(("lost", lost)),
@@ -133,14 +139,14 @@ class Link:
         }
         self.link = AriLink(self.client, **{**notes, **handlers}, silence_limit_s=SILENCE_LIMIT_S)
 
-    def next(self, expected):
+    def next(self, expected: str) -> Any:
         name, value = self.heard.get(timeout=5)
         assert name == expected
         return value
 
 
 @pytest.fixture
-def link(asterisk):
+def link(asterisk: Asterisk) -> Iterator[Link]:
     link = Link(asterisk)
     yield link
     asterisk.thawed.set()
@@ -149,14 +155,16 @@ def link(asterisk):
 
 
 @pytest.fixture
-def connected(asterisk, link):
+def connected(asterisk: Asterisk, link: Link) -> Handler:
     link.link.start()
     assert link.link.wait_connected(5)
     link.next("connected")
     return asterisk.events()
 
 
-def test_connecting_keeps_the_password_out_of_the_address_and_filters_before_it_tells(asterisk, link):
+def test_connecting_keeps_the_password_out_of_the_address_and_filters_before_it_tells(
+    asterisk: Asterisk, link: Link
+) -> None:
     link.link.start()
     link.next("connected")
     _, path, headers = asterisk.requests.get(timeout=5)
@@ -168,8 +176,8 @@ def test_connecting_keeps_the_password_out_of_the_address_and_filters_before_it_
     assert json.loads(body) == {"disallowed": [{"type": name} for name in UNWANTED_EVENTS]}
 
 
-def test_events_go_to_whoever_watches_the_channel_in_order(connected, link):
-    inbox = queue.Queue()
+def test_events_go_to_whoever_watches_the_channel_in_order(connected: Handler, link: Link) -> None:
+    inbox: queue.Queue[Event] = queue.Queue()
     link.link.watch("s1-a", inbox.put)
     connected.say("Dial", peer={"id": "s1-a"}, dialstatus="RINGING")
     connected.say("ChannelStateChange", channel={"id": "s1-a", "state": "Up"})
@@ -185,19 +193,19 @@ def test_events_go_to_whoever_watches_the_channel_in_order(connected, link):
     assert link.next("unwatched").type == "StasisEnd"
 
 
-def test_a_channel_watched_when_it_appears_loses_no_event(asterisk):
-    inbox = queue.Queue()
-    link = Link(asterisk, on_unwatched=lambda event: link.link.watch(event.channel_id, inbox.put))
-    link.link.start()
+def test_a_channel_watched_when_it_appears_loses_no_event(asterisk: Asterisk) -> None:
+    inbox: queue.Queue[Event] = queue.Queue()
+    caught: Link = Link(asterisk, on_unwatched=lambda event: caught.link.watch(event.channel_id, inbox.put))
+    caught.link.start()
     events = asterisk.events()
     for kind in ("StasisStart", "ChannelDtmfReceived", "StasisEnd"):
         events.say(kind, channel={"id": "in-1"})
     assert [inbox.get(timeout=5).type for _ in range(2)] == ["ChannelDtmfReceived", "StasisEnd"]
-    link.link.stop()
+    caught.link.stop()
 
 
-def test_somebody_may_listen_to_one_type_of_event(connected, link):
-    answers = queue.Queue()
+def test_somebody_may_listen_to_one_type_of_event(connected: Handler, link: Link) -> None:
+    answers: queue.Queue[Event] = queue.Queue()
     link.link.on_event("StasisStart", answers.put)
     connected.say("StasisEnd", channel={"id": "x"})
     connected.say("StasisStart", channel={"id": "x"})
@@ -205,8 +213,8 @@ def test_somebody_may_listen_to_one_type_of_event(connected, link):
     assert [link.next("unwatched").type for _ in range(2)] == ["StasisEnd", "StasisStart"]
 
 
-def test_neither_rubbish_nor_a_failing_handler_stops_the_reader(connected, link):
-    def fail(event):
+def test_neither_rubbish_nor_a_failing_handler_stops_the_reader(connected: Handler, link: Link) -> None:
+    def fail(event: Event) -> None:
         raise RuntimeError("a bug of ours")
 
     link.link.watch("bad", fail)
@@ -220,7 +228,7 @@ def test_neither_rubbish_nor_a_failing_handler_stops_the_reader(connected, link)
     assert [entry["event"] for entry in logs] == ["ari.bad_event"] * 4 + ["ari.handler_failed"]
 
 
-def test_an_event_in_many_small_pieces(connected, link):
+def test_an_event_in_many_small_pieces(connected: Handler, link: Link) -> None:
     text = json.dumps({"type": "StasisEnd", "channel": {"id": "x", "name": "y" * 200}}).encode()
     frame = b"\x81\x7e" + struct.pack("!H", len(text)) + text
     connected.ponging = False  # a pong in the middle of a frame would be no websocket any more
@@ -232,14 +240,16 @@ def test_an_event_in_many_small_pieces(connected, link):
     assert link.link.connected
 
 
-def test_an_idle_connection_is_kept_alive_by_pings(connected, link):
+def test_an_idle_connection_is_kept_alive_by_pings(connected: Handler, link: Link) -> None:
     pings = [connected.received.get(timeout=5)[0] for _ in range(4)]
     assert pings == [PING] * 4
     assert link.link.connected
     assert link.heard.empty()
 
 
-def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(asterisk, connected, link):
+def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(
+    asterisk: Asterisk, connected: Handler, link: Link
+) -> None:
     asterisk.freeze()
     frozen_at = time.monotonic()
     lost = link.next("lost")
@@ -256,7 +266,9 @@ def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(asterisk, c
 
 
 @pytest.mark.parametrize("how", ["drop", "close"])
-def test_a_lost_connection_is_made_again_and_the_filter_put_again(asterisk, connected, link, how):
+def test_a_lost_connection_is_made_again_and_the_filter_put_again(
+    asterisk: Asterisk, connected: Handler, link: Link, how: str
+) -> None:
     asterisk.requests.queue.clear()
     connected.drop() if how == "drop" else connected.frame(CLOSE, struct.pack("!H", 1011))
     lost = link.next("lost")
@@ -268,7 +280,7 @@ def test_a_lost_connection_is_made_again_and_the_filter_put_again(asterisk, conn
     assert link.next("unwatched").channel_id == "x"
 
 
-def test_an_asterisk_that_is_not_ready_is_asked_again_until_it_is(asterisk, link):
+def test_an_asterisk_that_is_not_ready_is_asked_again_until_it_is(asterisk: Asterisk, link: Link) -> None:
     asterisk.refusing = True
     link.link.start()
     with capture_logs() as logs:
@@ -279,8 +291,9 @@ def test_an_asterisk_that_is_not_ready_is_asked_again_until_it_is(asterisk, link
     link.next("connected")
 
 
-def test_a_slow_on_connected_holds_up_no_event(asterisk):
-    go_on, inbox = threading.Event(), queue.Queue()
+def test_a_slow_on_connected_holds_up_no_event(asterisk: Asterisk) -> None:
+    go_on = threading.Event()
+    inbox: queue.Queue[Event] = queue.Queue()
     link = Link(asterisk, on_connected=lambda: go_on.wait(10))
     link.link.watch("s1-a", inbox.put)
     link.link.start()
@@ -290,7 +303,7 @@ def test_a_slow_on_connected_holds_up_no_event(asterisk):
     link.link.stop()
 
 
-def test_a_replaced_application_stops_for_good(asterisk, connected, link):
+def test_a_replaced_application_stops_for_good(asterisk: Asterisk, connected: Handler, link: Link) -> None:
     connected.say("ApplicationReplaced", application="cb")
     link.next("replaced")
     assert not link.link.wait_connected(0.5)
@@ -298,7 +311,7 @@ def test_a_replaced_application_stops_for_good(asterisk, connected, link):
     assert link.heard.empty()
 
 
-def test_stopping_is_quick_polite_and_no_loss(connected, link):
+def test_stopping_is_quick_polite_and_no_loss(connected: Handler, link: Link) -> None:
     link.link.stop()
     link.link.stop()
     assert not link.link.connected
@@ -306,7 +319,7 @@ def test_stopping_is_quick_polite_and_no_loss(connected, link):
     assert link.heard.empty()
 
 
-def test_stopping_while_nobody_answers(asterisk, link):
+def test_stopping_while_nobody_answers(asterisk: Asterisk, link: Link) -> None:
     asterisk.freeze()
     link.link.start()
     assert not link.link.wait_connected(0.1)
@@ -315,7 +328,7 @@ def test_stopping_while_nobody_answers(asterisk, link):
     assert time.monotonic() - asked_at < 2 * SILENCE_LIMIT_S
 
 
-def test_stopping_from_a_handler(asterisk, connected, link):
+def test_stopping_from_a_handler(asterisk: Asterisk, connected: Handler, link: Link) -> None:
     link.link.watch("last", lambda event: link.link.stop())
     connected.say("StasisEnd", channel={"id": "last"})
     assert connected.received.get(timeout=5)[0] == CLOSE

@@ -20,6 +20,7 @@ from shop import UNANSWERED, SetClock, Shop, open_shop, talked
 
 from stasis_callback.clock import iso
 from stasis_callback.core.rating import Rate
+from stasis_callback.core.words import Ending
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
 from stasis_callback.store.calls.legs import Fare
@@ -65,7 +66,7 @@ def do_business(shop: Shop) -> None:
     assert stores.calls.open_leg("t1", request.id, "b", Fare(account, "442071234567", rate, carrier), 500_000)
     stores.calls.settle("t1", talked(20))
     stores.requests.answered(other_request)
-    stores.requests.finish(other_request.id, "completed")
+    stores.requests.finish(other_request.id, Ending.COMPLETED)
     codes = stores.vouchers.generate("spring", 3, 2_000_000, "USD", length=12, alphabet="ABCDEFGHIJKLMNOP")
     stores.vouchers.redeem(codes[0], "100")
     stores.ledger.adjust(account.book_id, -250_000, key="k", reason="a fee", operator="anna")

@@ -122,7 +122,7 @@ def test_the_answer_is_noted_once_and_never_after_the_end(shop: Shop, call: Any)
     shop.stores.calls.settle("b1", UNANSWERED)
     shop.stores.calls.leg_answered("b1", NOON_US + 3)
     assert shop.stores.calls.open_legs() == []
-    assert shop.rows()["Leg"][0]["answered_at_us"] is None
+    assert shop.rows()["LegRow"][0]["answered_at_us"] is None
 
 
 def test_a_call_keeps_the_price_it_was_authorised_with(shop: Shop, call: Any) -> None:

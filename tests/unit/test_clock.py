@@ -48,10 +48,12 @@ def test_a_waiting_thread_wakes_as_soon_as_something_comes(timeout_s: float | No
 
 def test_nothing_is_lost_when_many_put_at_once() -> None:
     inbox = Inbox[int]()
-    threads = [
-        threading.Thread(target=lambda first=first: [inbox.put(first + i) for i in range(200)])
-        for first in range(0, 1600, 200)
-    ]
+
+    def put_all(first: int) -> None:
+        for i in range(200):
+            inbox.put(first + i)
+
+    threads = [threading.Thread(target=put_all, args=(first,)) for first in range(0, 1600, 200)]
     for thread in threads:
         thread.start()
     got = [inbox.get(5) for _ in range(1600)]

@@ -13,6 +13,7 @@ from shop import Shop
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Refusal
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.stores import open_stores
 
@@ -60,7 +61,7 @@ def test_the_file_survives_a_power_cut(shop: Shop) -> None:
 def test_a_nul_in_a_strangers_text_is_kept_as_something_that_can_be_shown(shop: Shop) -> None:
     """PostgreSQL takes none; a caller's name or a path of a request may hold one."""
     assert shop.stores.accounts.find("1\x0000") is None
-    shop.stores.requests.refuse(CallbackRequest("key", "ani", "4420\x007", "800"), "bad_ani")
+    shop.stores.requests.refuse(CallbackRequest("key", "ani", "4420\x007", "800"), Refusal.BAD_ANI)
     assert [request.ani for request in shop.stores.requests.newest()] == ["4420\ufffd7"]
 
 

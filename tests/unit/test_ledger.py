@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
-from stasis_callback.store.money.ledger import Ledger, Settlement
+from stasis_callback.store.audit import verify
+from stasis_callback.store.money.ledger import Ledger
+from stasis_callback.store.money.views import Settlement
 
 CENT = 10_000
 Step = tuple[str, object, int, int]
+
+
+def pay(ledger: Ledger, leg: str, micros: int) -> str:
+    return paid(ledger.settle(leg, micros))
 
 
 def run(shop: Shop, steps: list[Step], **account: int) -> None:
@@ -25,11 +32,11 @@ def run(shop: Shop, steps: list[Step], **account: int) -> None:
         verb, *rest = what.split()
         leg, micros = rest[0], int(rest[-1]) * CENT if len(rest) > 1 or rest[0].isdigit() else 0
         actions: dict[str, Callable[[], object]] = {
-            "topup": lambda micros=micros: ledger.top_up(who.book_id, micros, key=f"k{next(keys)}"),
-            "open": lambda leg=leg, micros=micros: shop.leg(leg, who, request, hold=str(micros / 1_000_000)),
-            "change": lambda leg=leg, micros=micros: ledger.change_hold(leg, micros),
-            "settle": lambda leg=leg, micros=micros: paid(ledger.settle(leg, micros)),
-            "void": lambda leg=leg: ledger.void(leg),
+            "topup": partial(ledger.top_up, who.book_id, micros, key=f"k{next(keys)}"),
+            "open": partial(shop.leg, leg, who, request, hold=str(micros / 1_000_000)),
+            "change": partial(ledger.change_hold, leg, micros),
+            "settle": partial(pay, ledger, leg, micros),
+            "void": partial(ledger.void, leg),
         }
         assert (actions[verb](), *shop.money(who)) == (answer, balance, held), what
 
@@ -170,3 +177,14 @@ def test_what_a_leg_holds_is_known_until_it_is_closed(shop: Shop) -> None:
     assert shop.stores.ledger.held_micros("b1") == 300 * CENT
     shop.stores.ledger.settle("b1", 100 * CENT)
     assert shop.stores.ledger.held_micros("b1") == 0
+
+
+def test_a_charge_that_was_all_the_houses_loss_can_be_reversed(shop: Shop) -> None:
+    """The account has no entry in it, so nothing of it moves."""
+    who = shop.account("100", funds="1.00")
+    shop.leg("b1", who, shop.request(who), hold="0")
+    assert shop.stores.ledger.settle("b1", 5 * CENT) == Settlement(0, 5 * CENT)
+    before = verify(shop.stores.database, shop.stores.tariffs)
+    shop.stores.ledger.reverse(shop.rows()["Transfer"][-1]["id"], reason="because", operator="anna")
+    assert shop.money(who) == (100, 0)
+    assert verify(shop.stores.database, shop.stores.tariffs) == before

@@ -14,6 +14,7 @@ from stasis_callback.ari.cel import CelJournal
 from stasis_callback.clock import US_PER_S, Clock, wait_until
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.core.words import Ending
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import LegEnd, XdrView
@@ -198,7 +199,7 @@ def test_an_earlier_attempt_that_rang_does_not_keep_this_one_from_others(
     (request,) = process.stores.requests.claim(1)
     process.dial(request.id, f"{request.id}-a1")
     process.stores.calls.settle(f"{request.id}-a1", LegEnd(None, NOON_US, Outcome.BUSY, 17, "events"))
-    process.stores.requests.retry(request, Again(30.0), outcome="busy")
+    process.stores.requests.retry(request, Again(30.0), outcome=Ending.BUSY)
     shop.clock.passes(31)
     (again,) = process.stores.requests.claim(1)
     process.lose_name()

@@ -16,6 +16,7 @@ from shop import NOON_US, Shop
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput, NodeAlive, NotOurs, StoreUnavailable
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.legs import Calls, Fare
 from stasis_callback.store.calls.requests import Again, Requests
 from stasis_callback.store.database.database import Database
@@ -300,9 +301,9 @@ def test_a_call_of_another_node_is_changed_by_nobody_else(shop: Shop, node: Call
     before = shop.rows()
     acts: list[Callable[[], object]] = [
         lambda: other.requests.answered(request),
-        lambda: other.requests.retry(request, Again(1), outcome="busy"),
+        lambda: other.requests.retry(request, Again(1), outcome=Ending.BUSY),
         lambda: other.requests.put_back(request),
-        lambda: other.requests.finish(request.id, "completed"),
+        lambda: other.requests.finish(request.id, Ending.COMPLETED),
         lambda: other.calls.open_leg("leg", request.id, "a", Fare(account, "442071234567", rate), 100),
     ]
     for act in acts:
@@ -331,8 +332,8 @@ def test_the_next_start_of_a_node_has_the_calls_of_the_former_and_the_former_non
     assert former.requests.left_open() == []
     assert former.requests.lost([claimed.id]) == [claimed.id]
     with pytest.raises(NotOurs):
-        former.requests.finish(claimed.id, "completed")
-    successor.requests.finish(claimed.id, "completed")
+        former.requests.finish(claimed.id, Ending.COMPLETED)
+    successor.requests.finish(claimed.id, Ending.COMPLETED)
 
 
 def test_calls_on_another_asterisk_are_not_recovered_as_ones_own(
@@ -410,7 +411,7 @@ def test_a_dead_nodes_call_is_taken_once_and_only_as_it_was_read(
     waiting = shop.stores.requests.get(claimed.id)
     assert (waiting.state, waiting.attempts, waiting.claimed_by) == (RequestState.QUEUED, 0, "n")
     with pytest.raises(NotOurs):
-        dead.requests.finish(claimed.id, "completed")  # it comes to itself when others wait for it
+        dead.requests.finish(claimed.id, Ending.COMPLETED)  # it comes to itself when others wait for it
     assert [request.id for request in other.requests.claim(1)] == [claimed.id]
 
 

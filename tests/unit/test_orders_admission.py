@@ -11,6 +11,7 @@ from shop import NOON_US, UK_RATE, Shop
 
 from stasis_callback.core.limits import RequestLimits
 from stasis_callback.core.rating import Rate
+from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.engine.admission.orders import Answer, Order, Orders
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.tariffs import NewRate
@@ -102,7 +103,7 @@ def test_what_is_refused_is_kept_with_its_reason_and_never_queued(
     shop: Shop, subscriber: AccountView, prepare: Any, values: dict[str, Any], reason: str
 ) -> None:
     prepare(shop)
-    assert admit(shop, **values) == Answer(reason)
+    assert admit(shop, **values) == Answer(Refusal.of(reason) or "")
     (row,) = shop.rows()["Request"]
     assert (row["state"], row["outcome"]) == ("refused", reason)
 
@@ -131,7 +132,7 @@ def test_the_same_account_number_and_key_happen_once(shop: Shop, subscriber: Acc
     assert admit(shop, key="web:1").reason == "repeated"
     assert admit(shop, key="web:2").reason == "in_progress"
     shop.stores.requests.claim(1)
-    shop.stores.requests.finish(shop.stores.requests.newest(state="dialing")[0].id, "completed")
+    shop.stores.requests.finish(shop.stores.requests.newest(state="dialing")[0].id, Ending.COMPLETED)
     assert admit(shop, key="web:3").reason == "repeated"
     assert admit(shop, key="web:4", number_b="447700900999").reason == ""
 
@@ -158,9 +159,9 @@ def test_wrong_passwords_lock_the_account_and_the_right_one_works_after_the_time
 ) -> None:
     for n in range(5):
         assert admit(shop, password=f"guess{n}", source=f"192.0.2.{n}").reason == "wrong_login"
-    assert admit(shop, source="198.51.100.1") == Answer("locked_out", retry_after_s=900)
+    assert admit(shop, source="198.51.100.1") == Answer(Refusal.LOCKED_OUT, retry_after_s=900)
     shop.clock.passes(899)
-    assert admit(shop, source="198.51.100.1") == Answer("locked_out", retry_after_s=1)
+    assert admit(shop, source="198.51.100.1") == Answer(Refusal.LOCKED_OUT, retry_after_s=1)
     shop.clock.passes(1)
     assert admit(shop, source="198.51.100.1").reason == ""
 
@@ -213,13 +214,13 @@ def test_each_limit_counts_its_own(shop: Shop, subscriber: AccountView, limit: s
         fresh.pop(same, None)
         answer = admit(shop, limits=limits, key=f"k{n}", **fresh | values)
         for request in shop.stores.requests.claim(9):
-            shop.stores.requests.finish(request.id, "completed")
+            shop.stores.requests.finish(request.id, Ending.COMPLETED)
         shop.clock.passes(1)
         return answer
 
     options = {"options": {"dedupe_window_s": "0"}}
     assert [ask(n, **options).reason for n in range(3)] == ["", "", "too_many_requests"]
-    assert ask(3, **options) == Answer("too_many_requests", retry_after_s=57)
+    assert ask(3, **options) == Answer(Refusal.TOO_MANY_REQUESTS, retry_after_s=57)
     shop.clock.passes(57)
     assert ask(3, **options).reason == ""
 

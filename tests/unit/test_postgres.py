@@ -15,6 +15,7 @@ from stasis_callback.clock import wait_until
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store import models
+from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.database import MIGRATIONS, Database
 from stasis_callback.store.database.statements import run
 from stasis_callback.store.database.tables import bound_database
@@ -170,8 +171,8 @@ def test_how_many_rows_were_changed_is_known_within_a_transaction(shop: Shop) ->
     shop.account()
     with shop.stores.database.transaction():
         run("UPDATE account SET status = 'blocked'")
-        assert models.Account.update(status="active").execute() == len(shop.stores.accounts.all())
-        assert models.Account.update(status="active").where(models.Account.id == -1).execute() == 0
+        assert Account.update(status="active").execute() == len(shop.stores.accounts.all())
+        assert Account.update(status="active").where(Account.id == -1).execute() == 0
 
 
 def test_a_commit_is_on_the_disk_when_it_is_reported(shop: Shop) -> None:

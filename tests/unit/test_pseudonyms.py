@@ -9,6 +9,7 @@ import pytest
 from shop import NOON_US, UNANSWERED, Shop, talked
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.words import Ending
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
 from stasis_callback.store.calls.pseudonyms import pseudonymise
@@ -25,7 +26,7 @@ def called(shop: Shop) -> Shop:
         assert shop.leg(f"b{n}", account, request, hold="1.00")
         shop.stores.calls.settle(f"b{n}", end)
     shop.stores.requests.answered(request)
-    shop.stores.requests.finish(request.id, "completed")
+    shop.stores.requests.finish(request.id, Ending.COMPLETED)
     return shop
 
 
@@ -40,7 +41,7 @@ def test_numbers_of_old_calls_are_gone_and_the_books_are_in_order(called: Shop) 
     assert list(pseudonymise(called.stores.database, NOON_US + 100 * US_PER_S, batch=3)) == [3, 1]
     rows = called.rows()
     assert [xdr["number"] for xdr in rows["Xdr"]] == ["44207xxxxxxx"] * 4 + [NUMBER]
-    assert [leg["number"] for leg in rows["Leg"]] == ["44207xxxxxxx"] * 4 + [NUMBER]
+    assert [leg["number"] for leg in rows["LegRow"]] == ["44207xxxxxxx"] * 4 + [NUMBER]
     [request] = rows["Request"]
     assert (request["ani"], request["leg_a_number"]) == ("42021xxxxxxx", "42021xxxxxxx")
     assert [xdr.amount_micros for xdr in called.stores.calls.xdrs()] == [xdr.amount_micros for xdr in before]

@@ -12,7 +12,8 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
-from stasis_callback.core.words import Ending
+from stasis_callback.core.words import Ending, Refusal
+from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.calls.requests import LEASE_S, Accepted, Again, Requests
 from stasis_callback.store.database.identity import Identity
 
@@ -67,7 +68,7 @@ def test_nobody_waits_an_hour_longer_because_the_clock_was_put_back(shop: Shop) 
 
 def test_missed_calls_in_a_row_make_one_callback_per_window(shop: Shop) -> None:
     account, other = shop.account("100"), shop.account("200")
-    story = [
+    story: list[tuple[float, AccountView, str, str]] = [
         # after_s  who      window  what becomes of it
         (0,        account, "60",   ""),
         (0,        account, "60",   "in_progress"),
@@ -78,7 +79,7 @@ def test_missed_calls_in_a_row_make_one_callback_per_window(shop: Shop) -> None:
         shop.clock.passes(after_s)
         assert shop.missed_call(who, dedupe_window_s=window) == reason
     (request, _) = shop.stores.requests.claim(2)
-    shop.stores.requests.finish(request.id, "completed")
+    shop.stores.requests.finish(request.id, Ending.COMPLETED)
     story = [
         (0,        account, "60",   "repeated"),
         (29.9,     account, "60",   "repeated"),
@@ -93,7 +94,7 @@ def test_missed_calls_in_a_row_make_one_callback_per_window(shop: Shop) -> None:
 def test_without_a_window_the_next_callback_can_follow_at_once(shop: Shop) -> None:
     account = shop.account()
     request = shop.request(account)
-    shop.stores.requests.finish(request.id, "completed")
+    shop.stores.requests.finish(request.id, Ending.COMPLETED)
     assert shop.missed_call(account, dedupe_window_s="60") == "repeated"
     assert shop.missed_call(account, dedupe_window_s="0") == ""
 
@@ -102,7 +103,7 @@ def test_the_same_key_never_makes_a_second_callback(shop: Shop) -> None:
     account, other = shop.account("100"), shop.account("200")
     assert shop.missed_call(account, key="k") == ""
     assert shop.missed_call(other, key="k") == "repeated"
-    shop.stores.requests.finish(shop.stores.requests.claim(1)[0].id, "completed")
+    shop.stores.requests.finish(shop.stores.requests.claim(1)[0].id, Ending.COMPLETED)
     shop.clock.passes(100_000)
     assert shop.missed_call(account, key="k") == "repeated"
     assert states(shop) == ["done"]
@@ -117,9 +118,9 @@ def test_a_full_queue_takes_no_more(shop: Shop) -> None:
 
 def test_a_refusal_is_kept_with_its_reason_and_stands_in_nobodys_way(shop: Shop) -> None:
     account = shop.account("100")
-    shop.stores.requests.refuse(CallbackRequest("k1", "ani", "999", "800"), "unknown_account")
-    shop.stores.requests.refuse(CallbackRequest("k2", "ani", "100", "800"), "no_funds", account.id)
-    shop.stores.requests.refuse(CallbackRequest("k2", "ani", "100", "800"), "something else", account.id)
+    shop.stores.requests.refuse(CallbackRequest("k1", "ani", "999", "800"), Refusal.UNKNOWN_ACCOUNT)
+    shop.stores.requests.refuse(CallbackRequest("k2", "ani", "100", "800"), Refusal.NO_FUNDS, account.id)
+    shop.stores.requests.refuse(CallbackRequest("k2", "ani", "100", "800"), Refusal.NO_ANI, account.id)
     kept = {
         r.key: (str(r.state), r.outcome, r.account_id, r.finished_at_us)
         for r in shop.stores.requests.newest()
@@ -187,7 +188,7 @@ def test_a_busy_subscriber_is_called_again_later(shop: Shop) -> None:
     request = shop.request(account)
     assert (request.state, request.claims, request.attempts) == (RequestState.DIALING, 1, 0)
     assert shop.stores.requests.attempt(request.id)
-    shop.stores.requests.retry(request, Again(30), outcome="busy")
+    shop.stores.requests.retry(request, Again(30), outcome=Ending.BUSY)
     waiting = shop.stores.requests.get(request.id)
     assert (waiting.state, waiting.outcome, waiting.due_at_us) == ("queued", "busy", NOON_US + 30 * US_PER_S)
     assert waiting.attempts == 1
@@ -199,11 +200,11 @@ def test_a_busy_subscriber_is_called_again_later(shop: Shop) -> None:
     assert (again.id, again.state, again.claims) == (request.id, RequestState.DIALING, 2)
     # Whoever still works on the attempt before has nothing to say any more.
     shop.stores.requests.answered(request)
-    shop.stores.requests.retry(request, Again(5), outcome="busy")
+    shop.stores.requests.retry(request, Again(5), outcome=Ending.BUSY)
     assert shop.stores.requests.get(request.id) == again
     shop.stores.requests.answered(again)
     assert shop.stores.requests.get(request.id).state == RequestState.TALKING
-    shop.stores.requests.finish(request.id, "completed")
+    shop.stores.requests.finish(request.id, Ending.COMPLETED)
     done = shop.stores.requests.get(request.id)
     assert (done.state, done.outcome, done.finished_at_us) == ("done", "completed", NOON_US + 30 * US_PER_S)
 
@@ -212,7 +213,7 @@ def test_an_attempt_that_asterisk_never_heard_of_does_not_count_and_keeps_its_ti
     request = shop.request(shop.account())
     assert shop.stores.requests.attempt(request.id)
     shop.clock.passes(40)
-    shop.stores.requests.retry(request, Again(None, 0), outcome="not_dialed")
+    shop.stores.requests.retry(request, Again(None, 0), outcome=Ending.NOT_DIALED)
     waiting = shop.stores.requests.get(request.id)
     assert (waiting.state, waiting.attempts, waiting.due_at_us) == ("queued", 0, NOON_US)
 
@@ -223,7 +224,7 @@ def test_a_callback_taken_back_under_way_is_neither_begun_nor_tried_again(shop: 
     assert shop.stores.requests.cancel(request.id)  # said twice
     assert shop.stores.requests.cancel_wanted(request.id)
     assert not shop.stores.requests.attempt(request.id)
-    shop.stores.requests.retry(request, Again(30), outcome="busy")
+    shop.stores.requests.retry(request, Again(30), outcome=Ending.BUSY)
     over = shop.stores.requests.get(request.id)
     assert (over.state, over.outcome, over.attempts) == ("cancelled", "busy", 0)
     assert not shop.stores.requests.cancel(request.id)
@@ -235,7 +236,7 @@ def test_a_callback_is_not_over_while_a_leg_of_it_is_open(shop: Shop) -> None:
     assert shop.leg(f"{request.id}-b1", account, request, hold="0.5")
     before = shop.rows()
     with pytest.raises(InvariantBroken, match="a leg that is not settled"):
-        shop.stores.requests.finish(request.id, "completed")
+        shop.stores.requests.finish(request.id, Ending.COMPLETED)
     assert shop.rows() == before
 
 
@@ -245,14 +246,14 @@ def test_what_was_done_may_be_asked_again(shop: Shop) -> None:
     for _ in range(2):
         shop.stores.requests.answered(request)
     for _ in range(2):
-        shop.stores.requests.finish(request.id, "completed")
+        shop.stores.requests.finish(request.id, Ending.COMPLETED)
     assert shop.stores.requests.get(request.id).outcome == "completed"
 
 
 MOVES: dict[str, Callable[[Requests, str], None]] = {
     "answered": lambda requests, one: requests.answered(requests.get(one)),
-    "retry": lambda requests, one: requests.retry(requests.get(one), Again(1), outcome="busy"),
-    "finish": lambda requests, one: requests.finish(one, "completed"),
+    "retry": lambda requests, one: requests.retry(requests.get(one), Again(1), outcome=Ending.BUSY),
+    "finish": lambda requests, one: requests.finish(one, Ending.COMPLETED),
 }
 ILLEGAL = [
     ("refused", ["answered", "retry", "finish"]),
@@ -313,7 +314,7 @@ def test_open_calls_are_left_to_their_node_and_the_lease_tells_when_it_lived(sho
     assert before.last_alive_us == NOON_US
     shop.clock.passes(10 * LEASE_S)
     assert other_node.left_open() == []
-    shop.stores.requests.finish(request.id, "failed")
+    shop.stores.requests.finish(request.id, Ending.FAILED)
     assert shop.stores.requests.left_open() == []
 
 

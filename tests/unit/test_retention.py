@@ -13,6 +13,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.retention import KINDS, checked_days
+from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.tables import RequestEvent
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
@@ -70,7 +71,7 @@ def test_steps_go_when_the_callback_is_over_and_they_were_delivered(shop: Shop) 
 
 
 def refused(shop: Shop) -> None:
-    shop.stores.requests.refuse(CallbackRequest("mail-1", "email", "x", ""), "wrong_login")
+    shop.stores.requests.refuse(CallbackRequest("mail-1", "email", "x", ""), Refusal.WRONG_LOGIN)
 
 
 def answered(shop: Shop) -> None:
@@ -208,7 +209,7 @@ def test_numbers_of_old_calls_are_made_unreadable_and_the_books_stay_as_they_are
     shop.leg("leg-1", account, request, hold="1.00")
     shop.stores.calls.settle("leg-1", talked(10))
     shop.stores.requests.answered(request)
-    shop.stores.requests.finish(request.id, "completed")
+    shop.stores.requests.finish(request.id, Ending.COMPLETED)
     refused(shop)
     shop.sql("UPDATE request SET ani = '420777777777' WHERE state = 'refused'")
     money = shop.money(account)
@@ -217,7 +218,7 @@ def test_numbers_of_old_calls_are_made_unreadable_and_the_books_stay_as_they_are
     assert purge(shop, "numbers", numbers=101) == {}
     assert purge(shop, "numbers", numbers=99) == {"numbers": 2}
     rows = shop.rows()
-    assert {row["number"] for row in (*rows["Xdr"], *rows["Leg"])} == {"44207xxxxxxx"}
+    assert {row["number"] for row in (*rows["Xdr"], *rows["LegRow"])} == {"44207xxxxxxx"}
     assert sorted(row["ani"] for row in rows["Request"]) == ["42021xxxxxxx", "42077xxxxxxx"]
     assert purge(shop, "numbers", numbers=99) == {}
     assert shop.money(account) == money

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -23,7 +25,7 @@ from stasis_callback.store.rates.trunks import Carrier, TrunkView
 NUMBER = "442071234567"
 
 
-def price(per_minute_micros: int, **values: int) -> Price:
+def price(per_minute_micros: int, **values: Any) -> Price:
     """A price by the second."""
     rate = Rate("44", first_price_micros=per_minute_micros, next_price_micros=per_minute_micros, **values)
     return Price(rate, Terms())
@@ -79,14 +81,16 @@ MARGINS = st.builds(Margin, st.booleans(), st.integers(0, 99))
 
 
 @given(OFFERS, MARGINS, st.randoms(use_true_random=False))
-def test_the_order_depends_on_nothing_but_the_offers(offers, margin, random) -> None:
+def test_the_order_depends_on_nothing_but_the_offers(
+    offers: list[Offer], margin: Margin, random: Random
+) -> None:
     shuffled = list(offers)
     random.shuffle(shuffled)
     assert order(shuffled, margin) == order(offers, margin)
 
 
 @given(OFFERS, MARGINS)
-def test_every_offer_is_ranked_and_no_call_is_sold_at_a_loss(offers, margin) -> None:
+def test_every_offer_is_ranked_and_no_call_is_sold_at_a_loss(offers: list[Offer], margin: Margin) -> None:
     ranked = rank(offers, RETAIL, "USD", margin, NOON_US)
     assert sorted(r.offer.trunk for r in ranked) == sorted(one.trunk for one in offers)
     earned = cost_micros(RETAIL, COMPARED_TALK_S, NOON_US)
@@ -182,7 +186,7 @@ def test_a_trunk_carries_no_more_calls_than_its_limit(trunked: Shop) -> None:
 
 
 @pytest.mark.parametrize("limits", [{"calls_limit": 5}, {"calls_per_s": 5}], ids=str)
-def test_no_race_gets_a_trunk_above_its_limit(trunked: Shop, limits: dict[str, int]) -> None:
+def test_no_race_gets_a_trunk_above_its_limit(trunked: Shop, limits: dict[str, Any]) -> None:
     trunked.request(trunked.account("100"))
     trunk = trunked.stores.trunks.change("cheap", **limits)
 

@@ -19,8 +19,8 @@ from stasis_callback.store.database.snapshots import open_snapshots
 SUM = "SELECT SUM(balance_micros) FROM book"
 
 
-def findings(shop: Shop, **how: bool) -> list[str]:
-    return verify(shop.stores.database, shop.stores.tariffs, **how)
+def findings(shop: Shop, *, whole: bool = False) -> list[str]:
+    return verify(shop.stores.database, shop.stores.tariffs, whole=whole)
 
 
 def legs(shop: Shop, number: str, count: int) -> None:

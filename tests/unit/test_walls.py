@@ -50,7 +50,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> str:
     for module, code, _ in PLANTED.values():
         with (package / module).open("a") as file:
             file.write(code)
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command: list[str | Path] = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +12,7 @@ import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import booleans
 from schemathesis import GenerationMode
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from web_site import ACCOUNT, FIRST, FIRST_E164, PASSWORD, SECOND, SECOND_E164, Site
 
@@ -79,7 +81,7 @@ def test_a_key_is_needed_and_does_what_its_scopes_say(site: Site) -> None:
         assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
     keys = {scope: site.key(scope, name=scope) for scope in ("create", "status", "cancel", "list")}
     made = create(site, keys["create"]).json()["id"]
-    calls = {
+    calls: dict[str, Callable[[str], Any]] = {
         "create": lambda key: create(site, key),
         "status": lambda key: site.api("GET", f"/callbacks/{made}", key),
         "list": lambda key: site.api("GET", "/callbacks", key),
@@ -217,7 +219,9 @@ def test_every_answer_is_as_described(site: Site) -> None:
     key = site.key("create", "any-account", "status", "cancel", "list")
     schema = schemathesis.openapi.from_url(f"{site.base}/api/v1/openapi.json")
     tried: Counter[int] = Counter()
-    for operation in (result.ok() for result in schema.get_all_operations()):
+    for result in schema.get_all_operations():
+        assert isinstance(result, Ok)
+        operation = result.ok()
         for mode in GenerationMode:
 
             @settings(max_examples=80, deadline=None, database=None, suppress_health_check=list(HealthCheck))

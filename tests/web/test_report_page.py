@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from browsing import accessible, looking, picture
@@ -30,7 +31,7 @@ def test_the_page_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     }
     refusals = [{"reason": "no_ani", "trigger": "ani", "count": 3}]
     file = tmp_path / "report.html"
-    tables = {"day": by_day, **others, "refusals": refusals}
+    tables: dict[str, Sequence[Mapping[str, object]]] = {"day": by_day, **others, "refusals": refusals}
     file.write_text(render("Acme in November", spans, tables, "Europe/Prague"))
     with looking(browser) as page:
         asked: list[str] = []

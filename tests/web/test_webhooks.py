@@ -18,6 +18,7 @@ from web_site import ACCOUNT, SECOND_E164, SECRET, Site
 
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
@@ -85,7 +86,7 @@ def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) 
     site.send()
     (row,) = site.callbacks()
     site.stores.requests.claim(1)
-    site.stores.requests.retry(site.stores.requests.get(row["id"]), Again(0), outcome="busy")
+    site.stores.requests.retry(site.stores.requests.get(row["id"]), Again(0), outcome=Ending.BUSY)
     site.stores.requests.claim(1)
     site.stores.requests.answered(site.stores.requests.get(row["id"]))
     account = site.stores.accounts.named("6192345678")
@@ -97,7 +98,7 @@ def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) 
 
     site.stores.calls.settle(leg_id, talked(30))
     site.stores.calls.settle(leg_id, talked(30))
-    site.stores.requests.finish(row["id"], "completed")
+    site.stores.requests.finish(row["id"], Ending.COMPLETED)
     steps = "queued calling_first retrying calling_first first_answered calling_second connected second_ended ended"
     until(lambda: len(receiver.taken) == 9)
     assert receiver.types == [f"callback.{step}" for step in steps.split()]

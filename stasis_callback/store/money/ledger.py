@@ -374,7 +374,8 @@ class Ledger:
         """Write a transfer and its entries as the next link; the book itself is changed apart from it."""
         require(sum(lines.values()) == 0, f"transfer {key} does not sum to zero")
         input_hash = chains.lines_hash(kind, lines.items())
-        chain.balance_micros += lines[chain.book_id]
+        # There is no line of the book itself where a charge that was all overrun is reversed.
+        chain.balance_micros += lines.get(chain.book_id, 0)
         content = chains.transfer_content(
             key=key,
             input_hash=input_hash,
