@@ -15,21 +15,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 from bench.report import machine
-from bench.rig import Usage
-from stasis_callback.clock import Clock, wait_until
+from bench.rig import Usage, service
+from stasis_callback.clock import Clock
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.rates.tariffs import NewRate
@@ -80,7 +77,8 @@ def _measure(counts: Sequence[int], folder: Path) -> list[Level]:
         network = FakeNetwork(asterisk)
         url = f"sqlite:///{folder}/callback.db"
         _open_business(url, counts[-1] + EXTRA * (len(counts) + 1))
-        with _service(network, url, folder) as pid:
+        with service(network, url, folder, STASIS_CALLBACK_LIMITS__LIVE_CALLS="5000") as process:
+            pid = process.pid
             bench = _Bench(asterisk, network, pid)
             bench.callbacks(EXTRA, stay=False)  # what is loaded once is of no level
             bench.forget()
@@ -184,32 +182,6 @@ def _open_business(url: str, subscribers: int) -> None:
             account = stores.accounts.add(_subscriber(n), customer="people", product="callback")
             stores.ledger.top_up(account.book_id, parse_amount("100.00"), key=str(n))
     stores.database.close()
-
-
-@contextmanager
-def _service(network: FakeNetwork, url: str, folder: Path) -> Iterator[int]:
-    config, log_path = folder / "empty.toml", folder / "service.log"
-    config.touch()
-    environment = os.environ | {
-        "STASIS_CALLBACK_CONFIG": str(config),
-        "STASIS_CALLBACK_DATABASE__URL": url,
-        "STASIS_CALLBACK_LIMITS__LIVE_CALLS": "5000",
-        "STASIS_CALLBACK_ARI__URL": network.ari_url,
-        "STASIS_CALLBACK_ARI__USERNAME": network.ari_username,
-        "STASIS_CALLBACK_ARI__PASSWORD": network.ari_password,
-        "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
-        "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
-    }
-    with log_path.open("wb") as log:
-        command = [sys.executable, "-m", "stasis_callback", "run"]
-        process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
-    try:
-        if not wait_until(lambda: b"asterisk.connected" in log_path.read_bytes(), timeout_s=20):
-            raise RuntimeError(f"the service did not start: {log_path.read_text()}")
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from stasis_callback.resources import sounds_dir
 from stasis_callback.settings import Settings
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores, open_stores
+from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork
 
 # The access number says who serves the call: the service, or the plain dialplan.
@@ -70,7 +71,7 @@ def running(folder: Path, subscribers: list[str]) -> Iterator[Rig]:
     try:
         _open_business(stores, subscribers)
         network.start()
-        with _service(network, url, folder) as process:
+        with service(network, url, folder) as process:
             yield Rig(network, stores, process.pid)
     finally:
         network.stop()
@@ -123,7 +124,10 @@ def _open_business(stores: Stores, subscribers: list[str]) -> None:
 
 
 @contextmanager
-def _service(network: RealNetwork, url: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def service(
+    network: RealNetwork | FakeNetwork, url: str, folder: Path, **more: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The service as a process of its own, connected; `more` are further variables of its environment."""
     config, log_path = folder / "empty.toml", folder / "service.log"
     config.touch()
     environment = os.environ | {
@@ -134,6 +138,7 @@ def _service(network: RealNetwork, url: str, folder: Path) -> Iterator[subproces
         "STASIS_CALLBACK_ARI__PASSWORD": network.ari_password,
         "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
         "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
+        **more,
     }
     with log_path.open("wb") as log:
         command = [sys.executable, "-m", "stasis_callback", "run"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, operator, printable, require_change, store
+from stasis_callback.admin.context import AsJson, require_change, store
+from stasis_callback.admin.money.topup import Amount, Key, Note, top_up
 from stasis_callback.admin.output import print_list, print_one
-from stasis_callback.core.errors import InvalidInput, InvariantBroken
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 
 app = typer.Typer(name="customer", help="Customers: the people and companies who are billed.")
@@ -57,32 +57,11 @@ def change(
 
 
 @app.command()
-def topup(
-    name: Name,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Amount, for example 10 or 12.50.")],
-    key: Annotated[
-        str | None,
-        typer.Option(
-            help="Idempotency key: repeating the command with the same key tops up only once.", metavar="WORD"
-        ),
-    ] = None,
-    note: Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")] = "",
-) -> None:
+def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     """Top up the funds shared by a customer's subordinate accounts."""
     amount_micros = parse_amount(amount)
-    printable(note, "note")
-    printable(key or "", "key")
     with store() as s, s.database.transaction():
-        book_id = s.accounts.customer_book(name)
-        try:
-            done = s.ledger.top_up(
-                book_id, amount_micros, key=key or secrets.token_hex(8), note=note, operator=operator()
-            )
-        except InvariantBroken:
-            raise InvalidInput(
-                f"key {key!r} was already used for another account or amount: use a new key"
-            ) from None
-    what = "topped up by" if done else f"was already topped up with key {key} by"
+        what = top_up(s, s.accounts.customer_book(name), amount_micros, key, note)
     typer.echo(f"customer {name} {what} {format_amount(amount_micros)}")
 
 

@@ -12,6 +12,7 @@ import typer
 
 from stasis_callback.admin.accounts.accounts import Number, account_record, app
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
+from stasis_callback.admin.money.topup import DONE, Amount, Key, Note, top_up
 from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount
@@ -30,39 +31,16 @@ Length = Annotated[
 
 
 @app.command()
-def topup(
-    number: Number,
-    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="Amount, for example 10 or 12.50.")],
-    key: Annotated[
-        str | None,
-        typer.Option(
-            help="Idempotency key: repeating the command with the same key tops up only once.", metavar="WORD"
-        ),
-    ] = None,
-    note: Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")] = "",
-    as_json: AsJson = False,
-) -> None:
+def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_json: AsJson = False) -> None:
     """Top up an account."""
     amount_micros = parse_amount(amount)
-    if key is not None and not printable(key, "key"):
-        raise InvalidInput("the key is empty: to top up without a key, omit --key")
-    printable(note, "note")
     with store() as s:
-        book_id = s.accounts.named(number).book_id
-        try:
-            done = s.ledger.top_up(
-                book_id, amount_micros, key=key or secrets.token_hex(8), note=note, operator=operator()
-            )
-        except InvariantBroken:
-            raise InvalidInput(
-                f"key {key!r} was already used for another account or amount: use a new key"
-            ) from None
+        what = top_up(s, s.accounts.named(number).book_id, amount_micros, key, note)
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:
-        print_one({"done": done, "amount_micros": amount_micros} | record, as_json=True)
+        print_one({"done": what == DONE, "amount_micros": amount_micros} | record, as_json=True)
         return
-    what = "topped up by" if done else f"was already topped up with key {key} by"
     balance = format_amount(account.balance_micros, account.currency)
     typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
 
