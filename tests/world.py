@@ -42,7 +42,7 @@ CHEAP, DEAR = "7", "8"
 
 
 class World:
-    """What a scenario talks to. `said` is what the service had played, in words, in order."""
+    """What a scenario talks to. `said` is what the service orders to be played, in words, in order, by its log."""
 
     def __init__(self, network: Any, folder: Path, database_url: str = "") -> None:
         """`database_url`: an empty, migrated database; without it the world makes one."""
@@ -139,10 +139,13 @@ class World:
     def said(self) -> list[str]:
         return [line["words"] for line in self.events("say")]
 
-    def heard(self, words: str, *, timeout_s: float = 30.0) -> None:
-        """Wait until something with these words is being said."""
+    def announced(self, words: str, *, timeout_s: float = 30.0) -> None:
+        """Wait until the service has ordered something with these words, by its own log.
+
+        What of it arrives at a telephone is shown by tests/real/test_heard.py, in what the phones recorded.
+        """
         found = wait_until(lambda: any(words in text for text in self.said), timeout_s=timeout_s)
-        assert found, f"nobody said {words!r}: {self.said}"
+        assert found, f"{words!r} was not announced: {self.said}"
 
     @contextmanager
     def process(self, folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:

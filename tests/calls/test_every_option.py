@@ -34,7 +34,7 @@ def _called_back(world: World, *, until: str = "enter the number", keys: str = "
     subscriber = world.phone().answers().dials(keys) if keys else world.phone().answers()
     with world.running():
         world.rings()
-        world.heard(until)
+        world.announced(until)
         subscriber.hang_up()
         world.finished()
 
@@ -46,7 +46,7 @@ def _call(world: World, talk_s: float = 0.5) -> None:
     with world.running():
         world.rings()
         friend.wait_for("ended", timeout_s=40)
-        world.heard("another number")
+        world.announced("another number")
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
@@ -144,9 +144,9 @@ def test_the_subscriber_chooses_a_language(world: World) -> None:
     subscriber = world.phone().answers()
     with world.running():
         world.rings()
-        world.heard("English")
+        world.announced("English")
         subscriber.dial("2")
-        world.heard("dólares", timeout_s=15)
+        world.announced("dólares", timeout_s=15)
         subscriber.hang_up()
         world.finished()
 
@@ -217,7 +217,7 @@ def test_speed_dial(world: World, speed_dial: str) -> None:
         if speed_dial == "on":
             friend.wait_for("answered", timeout_s=40)
         else:
-            world.heard("not valid")
+            world.announced("not valid")
         subscriber.hang_up()
         world.finished()
 
@@ -235,7 +235,7 @@ def test_the_last_number_again(world: World) -> None:
     with world.running():
         world.rings()
         friend.wait_for("ended", timeout_s=40)
-        world.heard("another number")
+        world.announced("another number")
         subscriber.dial("0#")
         friend.wait_for("ended", call=2, timeout_s=40)
         subscriber.hang_up()

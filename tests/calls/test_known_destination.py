@@ -41,7 +41,7 @@ def test_extended_balance_and_duration_are_said_while_the_second_is_called(world
     with world.running():
         assert world.asks(password="1ak45").reason == ""
         friend.wait_for("ringing", timeout_s=20)
-        world.heard("balance is ten dollars")
+        world.announced("balance is ten dollars")
         assert friend.calls[0].state == "ringing"
         world.until(lambda: any("You can talk for" in words for words in world.said))
         friend.answer()
@@ -110,7 +110,7 @@ def test_hosted_with_a_menu_asks_for_a_number_and_tells_no_balance(world: World)
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         world.asks("420777000111", "", account=HOUSE, trusted=True, shared=True)
-        world.heard("enter the number")
+        world.announced("enter the number")
         visitor.dial(f"{FRIEND}#")
         friend.wait_for("ended", timeout_s=20)
         visitor.hang_up()
@@ -119,19 +119,23 @@ def test_hosted_with_a_menu_asks_for_a_number_and_tells_no_balance(world: World)
     assert not any("balance" in words for words in world.said)
 
 
-@pytest.mark.parametrize("menu", ["on", "off"])
-def test_a_busy_destination_is_told_and_then_goodbye_or_the_menu(world: World, menu: str) -> None:
+@pytest.mark.parametrize(("menu", "outcome"), [("on", "hung_up"), ("off", "no_destination")])
+def test_a_busy_destination_is_told_and_then_goodbye_or_the_menu(
+    world: World, menu: str, outcome: str
+) -> None:
     world.usual()
     subscriber = world.phone().answers()
     world.phone(FRIEND).refuses(BUSY)
     with world.running():
         world.asks(options={"menu_afterwards": menu})
-        world.heard("busy", timeout_s=20)
-        world.heard("enter the number" if menu == "on" else "oodbye", timeout_s=20)
-        subscriber.hang_up()
+        world.announced("busy", timeout_s=20)
+        world.announced("enter the number" if menu == "on" else "oodbye", timeout_s=20)
+        if menu == "on":
+            subscriber.hang_up()
         (request,) = world.finished()
         world.nothing_left()
-    assert request.outcome in ("no_destination", "hung_up")
+    assert request.outcome == outcome
+    assert any("enter the number" in words for words in world.said) == (menu == "on")
     assert world.xdrs()["b1"].outcome == "busy"
 
 
@@ -142,7 +146,7 @@ def test_after_the_call_another_one_where_the_options_say_so(world: World) -> No
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         world.asks(options=SILENT | {"menu_afterwards": "on"})
-        world.heard("another number", timeout_s=20)
+        world.announced("another number", timeout_s=20)
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("ended", call=2, timeout_s=20)
         subscriber.hang_up()
@@ -155,7 +159,7 @@ def test_funds_that_went_meanwhile_are_told(world: World) -> None:
     world.phone().answers()
     with world.running():
         world.asks()
-        world.heard("enough credit", timeout_s=20)
+        world.announced("enough credit", timeout_s=20)
         (request,) = world.finished()
         world.nothing_left("0.05")
     assert request.outcome == "no_destination"
@@ -173,13 +177,20 @@ def test_the_first_number_is_tried_again_when_it_is_busy(world: World) -> None:
     assert request.destination == FRIEND
 
 
-@pytest.mark.parametrize("number", ["112", "33123456789", "420800123456"])
-def test_what_may_not_be_called_never_rings_anybody(world: World, number: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        ("112", "destination_not_allowed"),
+        ("33123456789", "destination_not_allowed"),
+        ("420800123456", "own_destination"),
+    ],
+)
+def test_what_may_not_be_called_never_rings_anybody(world: World, number: str, reason: str) -> None:
     world.usual()
     world.stores.tariffs.put_rates("standard", [NewRate(Rate("112", forbidden=True))])
     subscriber = world.phone()
     with world.running():
-        assert world.asks(number_b=number).reason in ("destination_not_allowed", "own_destination")
+        assert world.asks(number_b=number).reason == reason
         assert world.finished()[0].state == "refused"
     assert subscriber.calls == []
 

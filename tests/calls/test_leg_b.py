@@ -24,8 +24,8 @@ def test_a_leg_b_that_refuses(world: World, cause: int, words: str, outcome: str
     world.phone(FRIEND).refuses(cause)
     with world.running():
         world.rings()
-        world.heard(words)
-        world.heard("enter the number", timeout_s=20)
+        world.announced(words)
+        world.announced("enter the number", timeout_s=20)
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
@@ -42,7 +42,7 @@ def test_a_leg_b_that_nobody_answers(world: World) -> None:
         world.rings()
         friend.wait_for("ringing", timeout_s=20)
         friend.wait_for("ended", timeout_s=20)
-        world.heard("not answering")
+        world.announced("not answering")
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
@@ -54,7 +54,7 @@ def test_a_number_that_is_not_allocated(world: World) -> None:
     world.phone().answers().dials(f"{OTHER}#")
     with world.running():
         world.rings()
-        world.heard("not valid")
+        world.announced("not valid")
         world.phone().hang_up()
         world.finished()
         world.nothing_left()
@@ -69,7 +69,7 @@ def test_a_destination_that_is_not_in_the_tariff_or_our_own_is_never_dialled(
     world.phone().answers().dials(keyed)
     with world.running():
         world.rings()
-        world.heard("not available")
+        world.announced("not available")
         world.phone().hang_up()
         world.finished()
         world.nothing_left()
@@ -83,7 +83,7 @@ def test_a_redirect_by_leg_b_is_not_followed(world: World) -> None:
     trap = world.phone("44906666666").answers()
     with world.running():
         world.rings()
-        world.heard("cannot be reached")
+        world.announced("cannot be reached")
         world.phone().hang_up()
         world.finished()
         world.nothing_left()
@@ -96,7 +96,7 @@ def test_funds_that_do_not_pay_for_one_second_of_both_legs(world: World) -> None
     world.phone().answers().dials(f"{FRIEND}#")
     with world.running():
         world.rings()
-        world.heard("enough credit")
+        world.announced("enough credit")
         world.phone().hang_up()
         world.finished()
         world.nothing_left(funds="0.05")
@@ -110,10 +110,10 @@ def test_after_a_busy_number_another_one_can_be_called(world: World) -> None:
     other = world.phone(OTHER).answers().hangs_up(after_s=1)
     with world.running():
         world.rings()
-        world.heard("busy")
+        world.announced("busy")
         subscriber.dial(f"{OTHER}#")
         other.wait_for("answered", timeout_s=20)
-        world.heard("another number", timeout_s=20)
+        world.announced("another number", timeout_s=20)
         subscriber.hang_up()
         world.finished()
         world.nothing_left()

@@ -22,7 +22,7 @@ def test_the_talk_is_cut_when_its_funds_are_used_up(world: World) -> None:
         world.rings()
         friend.wait_for("answered", timeout_s=30)
         ended = friend.wait_for("ended", timeout_s=20)
-        world.heard("credit")
+        world.announced("credit")
         subscriber.hang_up()
         world.finished()
         world.nothing_left(funds="0.01")
@@ -39,11 +39,12 @@ def test_charged_seconds_are_those_of_the_cel_journal(world: World) -> None:
     world.phone(FRIEND).answers(after_s=1).hangs_up(after_s=3)
     with world.running() as service:
         world.rings()
-        world.heard("another number", timeout_s=30)
+        world.announced("another number", timeout_s=30)
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
         journal = service.dialer._tools.journal  # the journal of the Asterisk under test
+        assert set(world.xdrs()) == {"a1", "b1"}
         for xdr in world.xdrs().values():
             record = journal.wait_for_end(xdr.leg_id, 5)
             assert record is not None
@@ -61,7 +62,7 @@ def test_the_longest_talk_is_a_setting(world: World) -> None:
         world.rings()
         friend.wait_for("answered", timeout_s=30)
         friend.wait_for("ended", timeout_s=20)
-        world.heard("call limit")
+        world.announced("call limit")
         subscriber.hang_up()
         world.finished()
         world.nothing_left()

@@ -48,7 +48,7 @@ def test_a_pin_opens_the_conversation_and_each_leg_has_its_payer(world: World) -
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         assert world.rings().cause == 17
-        world.heard("balance is ten dollars")
+        world.announced("balance is ten dollars")
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("ended", timeout_s=40)
         subscriber.hang_up()
@@ -102,13 +102,13 @@ def test_the_password_is_asked_for_and_checked(world: World) -> None:
     subscriber = world.phone().answers().dials(f"{PIN}#")
     with world.running():
         world.rings()
-        world.heard("password")
+        world.announced("password")
         subscriber.dial("4712#")
         world.until(lambda: bool(world.events("login.failed")))
         subscriber.dial(f"{PIN}#")
         world.until(lambda: sum("password" in words for words in world.said) >= 2)
         subscriber.dial("4711#")
-        world.heard("balance")
+        world.announced("balance")
         subscriber.hang_up()
         world.finished()
     assert world.events("login.succeeded")
@@ -151,7 +151,7 @@ def test_a_known_number_needs_no_pin_and_an_unknown_one_does(world: World) -> No
         world.rings()
         world.finished(1)
         world.rings(ani="420777000333")
-        world.heard("PIN")
+        world.announced("PIN")
         stranger.hang_up()
         requests = world.finished(2)
     assert sorted(r.triggered_by for r in requests) == ["ani", "pin"]
@@ -165,9 +165,9 @@ def test_the_callers_number_is_registered_after_the_pin(world: World, mode: str)
     with world.running():
         world.rings()
         if mode == "ask":
-            world.heard("be recognised")
+            world.announced("be recognised")
             subscriber.dial("1")
-        world.heard("balance")
+        world.announced("balance")
         subscriber.hang_up()
         world.finished()
     assert world.stores.accounts.aliases(world.stores.accounts.named(PIN).id) == [ANI]
@@ -183,7 +183,7 @@ def test_one_account_cannot_be_in_two_callbacks_at_once(world: World) -> None:
         world.rings()
         world.until(lambda: bool(world.events("login.succeeded")), timeout_s=30)
         world.rings(ani="420777000444")
-        world.heard("in use")
+        world.announced("in use")
         first.hang_up()
         world.finished(2)
         world.nothing_left(funds="100.00", number=HOUSE)

@@ -24,6 +24,7 @@ def test_the_cheapest_trunk_carries_both_legs_and_its_cost_stands_on_the_call_re
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left()
+    assert set(world.xdrs()) == {"a1", "b1"}
     for xdr in world.xdrs().values():
         assert (xdr.trunk, xdr.cost_currency) == (world.settings.asterisk.trunk, "USD")
         assert xdr.cost_micros == -(-xdr.charged_s * 10_000 // 60) > 0
@@ -75,7 +76,7 @@ def test_busy_is_the_other_sides_word_and_no_other_trunk_is_tried(world: World) 
     world.phone(DEAR + FRIEND).answers()
     with world.running():
         world.rings()
-        world.heard("busy")
+        world.announced("busy")
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left()
@@ -89,7 +90,7 @@ def test_when_every_trunk_fails_the_subscriber_is_told(world: World) -> None:
         world.phone(trunk + FRIEND).refuses(CONGESTION)
     with world.running():
         world.rings()
-        world.heard("cannot be reached")
+        world.announced("cannot be reached")
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left()
@@ -103,7 +104,7 @@ def test_no_more_trunks_are_tried_than_set(world: World) -> None:
     world.phone(CHEAP + FRIEND).refuses(CONGESTION)
     with world.running():
         world.rings()
-        world.heard("cannot be reached")
+        world.announced("cannot be reached")
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
     assert set(world.xdrs()) == {"a1", "b1"}
@@ -159,7 +160,7 @@ def test_a_destination_that_no_trunk_may_carry_is_refused_before_anything_is_dia
             world.stores.trunks.add_route(trunk, "44")
     with world.running():
         world.rings()
-        world.heard("not available")
+        world.announced("not available")
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left()

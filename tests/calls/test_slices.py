@@ -40,7 +40,7 @@ def test_a_talk_goes_on_slice_by_slice(world: World) -> None:
     with world.running():
         world.rings()
         world.phone(FRIEND).wait_for("answered", timeout_s=30)
-        world.heard("two hours")
+        world.announced("two hours")
         assert _held_micros(world) == 10_000  # ten seconds of the two hours that were announced
         world.until(lambda: len(world.events("talk.extended")) == 1)
         assert _held_micros(world) == 20_000
@@ -54,7 +54,7 @@ def test_the_last_slice_is_what_is_left(world: World) -> None:
     with world.running():
         world.rings()
         assert _ends(world, "0.013") == 13
-        world.heard("credit")
+        world.announced("credit")
     assert [line["funded_s"] for line in world.events("talk.extended")] == [13]
     assert [line["left_s"] for line in world.events("talk.warning")] == [4]
 
@@ -78,7 +78,7 @@ def test_an_account_blocked_during_the_talk_ends_with_the_slice(world: World) ->
         world.phone(FRIEND).wait_for("answered", timeout_s=30)
         world.stores.accounts.change(ANI, status="blocked")
         assert _ends(world, "10.00") == 10
-        world.heard("blocked")
+        world.announced("blocked")
     assert world.events("talk.ends")[0]["reason"] == "account_blocked"
 
 

@@ -37,7 +37,9 @@ def test_a_port_in_use_is_said_before_any_call_is_touched(node: Node, port: str)
             node.config.write_text(text.replace(text[text.index("[email]") : text.index("[web]")], mail))
         for _ in range(2):
             assert node.code() == 2
-    for line in node.events("service.not_started"):
+    refused = node.events("service.not_started")
+    assert len(refused) == 2
+    for line in refused:
         assert f"cannot listen on 127.0.0.1:{number}: Address already in use" in line["reason"]
         assert f"{port}.port" in line["reason"]
     (request,) = node.world.stores.requests.newest()

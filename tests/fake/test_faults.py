@@ -19,7 +19,7 @@ def test_the_link_breaks_in_a_menu_and_the_conversation_goes_on(world: World, fa
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         world.rings()
-        world.heard("enter the number")
+        world.announced("enter the number")
         fake.faults.drop_websocket()
         _reconnected(world)
         subscriber.dial(f"{FRIEND}#")
@@ -121,7 +121,7 @@ def test_a_timer_that_cannot_be_moved_now_is_moved_later(world: World, fake: Fak
         world.until(lambda: len(world.events("talk.extended")) == 2, timeout_s=20)
         assert friend.calls[0].state == "answered"
         friend.hang_up()
-        world.heard("another number")
+        world.announced("another number")
         subscriber.hang_up()
         world.finished()
         world.nothing_left()

@@ -50,7 +50,7 @@ def test_the_timer_of_leg_a_cannot_be_moved_while_leg_b_is_authorised(
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         world.rings()
-        world.heard("enter the number")
+        world.announced("enter the number")
         match hiccup:
             case "one 503":
                 fake.faults.answer_5xx(1, r"-a1/variable$")
@@ -60,7 +60,7 @@ def test_the_timer_of_leg_a_cannot_be_moved_while_leg_b_is_authorised(
                 fake.faults.lose_answers(2, r"-a1/variable$")
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("ended", timeout_s=30)
-        world.heard("another number")
+        world.announced("another number")
         subscriber.hang_up()
         (request,) = world.finished()
         world.nothing_left()
@@ -73,7 +73,7 @@ def test_a_database_that_fails_at_the_commit_of_leg_b_leaves_no_leg_behind(world
     subscriber = world.phone().answers()
     with world.running() as service:
         world.rings()
-        world.heard("enter the number")
+        world.announced("enter the number")
         stores = world.stores
         (request,) = stores.requests.newest()
         account = stores.accounts.named(ANI)
@@ -106,7 +106,7 @@ def test_a_commit_of_leg_b_whose_answer_is_lost_leaves_leg_a_no_timer_past_its_h
     monkeypatch.setattr(Database, "unit", without_the_answer)
     with world.running():
         world.rings()
-        world.heard("A technical problem")
+        world.announced("A technical problem")
         subscriber.wait_for("answered", call=2, timeout_s=20)
         subscriber.hang_up()
         world.finished()
@@ -136,7 +136,7 @@ def test_an_attempt_that_is_over_leaves_the_next_one_alone(
         subscriber.wait_for("ringing", call=2, timeout_s=20)
         world.until(lambda: len(world.events("call.ended")) == 1)
         subscriber.answer()
-        world.heard("enter the number")
+        world.announced("enter the number")
         subscriber.hang_up()
         (request,) = world.finished()
         world.nothing_left()
@@ -197,7 +197,7 @@ def test_a_prompt_that_fails_once_does_not_end_the_conversation(
     (fake.faults.answer_5xx if hiccup == "503" else fake.faults.lose_answers)(1, path)
     with world.running():
         world.rings()
-        world.heard("enter the number")
+        world.announced("enter the number")
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("ended", timeout_s=30)
         subscriber.hang_up()
@@ -282,10 +282,11 @@ def test_asterisks_clock_is_stepped_during_a_talk(tmp_path: Path, step_s: int) -
             clock.ahead_us = step_s * 1_000_000
             world.until(lambda: bool(world.events("asterisk.clock_stepped")))
             world.phone(FRIEND).hang_up()
-            world.heard("another number")
+            world.announced("another number")
             world.phone().hang_up()
             world.finished()
             world.nothing_left()
+        assert set(world.xdrs()) == {"a1", "b1"}
         assert all(xdr.clock_suspect and 1 <= xdr.charged_s < 60 for xdr in world.xdrs().values())
 
 
@@ -295,7 +296,7 @@ def test_a_key_reported_twice_is_one_key(world: World, fake: FakeAsterisk) -> No
     wrong, right = world.phone("44442200"), world.phone("4420").answers().hangs_up(after_s=1)
     with world.running():
         world.rings()
-        world.heard("enter the number")
+        world.announced("enter the number")
         fake.faults.duplicate_events()
         subscriber.dial("4420#")
         right.wait_for("ended", timeout_s=20)
@@ -320,7 +321,7 @@ def test_a_blip_of_the_link_and_then_a_503_end_no_talk(world: World, fake: FakeA
         assert world.phone(FRIEND).calls[0].state == world.phone().calls[0].state == "answered"
         fake.faults.clear()
         world.phone(FRIEND).hang_up()
-        world.heard("another number")
+        world.announced("another number")
         world.phone().hang_up()
         world.finished()
         world.nothing_left()
@@ -359,7 +360,7 @@ def test_asterisk_dies_while_leg_a_rings_and_the_subscriber_is_called_again(
         fake.faults.restart()
         subscriber.wait_for("ringing", call=2, timeout_s=20)
         subscriber.answer()
-        world.heard("enter the number")
+        world.announced("enter the number")
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
@@ -479,7 +480,7 @@ def test_our_own_access_number_is_not_called_in_another_form(world: World) -> No
     subscriber = world.phone().answers().dials("420800123457#")
     with world.running():
         world.rings()
-        world.heard("not available")
+        world.announced("not available")
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
@@ -493,7 +494,7 @@ def test_a_number_that_the_trunk_cannot_be_asked_for_gets_a_prompt(world: World)
     subscriber = world.phone().answers().dials(f"{FRIEND}#")
     with world.running():
         world.rings()
-        world.heard("not available")
+        world.announced("not available")
         subscriber.hang_up()
         (request,) = world.finished()
         world.nothing_left()
@@ -564,7 +565,7 @@ def test_while_every_trunk_is_full_a_callback_waits_its_turn(world: World) -> No
     first, second = world.phone(CHEAP + busy).answers(), world.phone(CHEAP + patient)
     with world.running():
         world.asks(busy, "", account=busy)
-        world.heard("enter the number")
+        world.announced("enter the number")
         world.asks(patient, account=patient, options={"retry_interval_s": "0"})
         world.until(lambda: bool(world.events("trunk.full")))
         options = {"retry_interval_s": "61", "start_within_s": "60"}

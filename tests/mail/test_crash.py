@@ -116,6 +116,7 @@ def test_a_hundred_mails_each_killed_before_its_answer_make_a_hundred_callbacks(
         rows = shop.rows()
     assert sorted(row["leg_a_number"] for row in rows["Request"]) == [f"4420794{n:05d}" for n in range(sent)]
     assert {row["state"] for row in rows["Request"]} == {"queued"}
+    assert len(rows["EmailToken"]) == len(tokens)
     assert all(row["used_by"] for row in rows["EmailToken"])
     assert len(rows["EmailReply"]) == sent
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -91,7 +92,11 @@ def test_whatever_a_mail_holds_it_gets_an_answer(site: MailSite) -> None:
     )
     def takes(body: bytes, header: str, value: str) -> None:
         raw = mail(**{header: value.replace("\n", " ").replace("\r", " ")}) + body
-        site.desk.receive(instance, raw)
+        decided = site.desk.receive(instance, raw)
+        assert re.fullmatch("|[a-z_]+", decided)
 
+    site.taken(mail())
     takes()
-    assert site.callbacks() == [] or len(site.callbacks()) == 1
+    assert len(site.callbacks()) == 1, (
+        "the first mail's: what comes after it asks for the same call, or for none"
+    )

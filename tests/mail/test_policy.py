@@ -98,7 +98,6 @@ def test_without_a_name_of_our_server_nobody_is_believed(tmp_path: Path) -> None
         "nobody",
         f"{SENDER}, eve@evil.example",
         f"eve@evil.example <{SENDER}>",
-        f'"{SENDER}" <eve@evil.example>',
         f"{SENDER} (eve@evil.example), x@y.example",
         '"a b"@people.example',
         f"{SENDER}\r\nFrom: eve@evil.example",
@@ -107,11 +106,18 @@ def test_without_a_name_of_our_server_nobody_is_believed(tmp_path: Path) -> None
         "x@[127.0.0.1]",
     ],
 )
-def test_a_mail_has_exactly_one_sender_and_it_is_the_proven_one(site: MailSite, sender: str | None) -> None:
+def test_a_mail_has_exactly_one_sender(site: MailSite, sender: str | None) -> None:
     site.usual()
     site.taken(mail(From=sender))
     assert site.callbacks() == []
-    assert site.reasons() in (["bad_sender"], ["not_proven"])
+    assert site.reasons() == ["bad_sender"]
+
+
+def test_a_name_that_looks_like_a_sender_is_none(site: MailSite) -> None:
+    site.usual()
+    site.taken(mail(From=f'"{SENDER}" <eve@evil.example>'))
+    assert site.callbacks() == []
+    assert site.reasons() == ["not_proven"]
 
 
 def test_the_envelope_proves_nothing(site: MailSite) -> None:

@@ -64,7 +64,7 @@ def test_both_hear_the_main_conversation_word_for_word(
     )
     with world.running():
         world.rings()
-        world.heard(prompts.text(Prompt.ENTER_DESTINATION))
+        world.announced(prompts.text(Prompt.ENTER_DESTINATION))
         time.sleep(1.0)  # listening for a moment before keying
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("answered", timeout_s=30)
