@@ -373,7 +373,7 @@ def test_a_number_keyed_while_the_link_broke_is_asked_for_once_more(world: World
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         world.rings()
-        world.heard("enter the number")
+        world.announced("enter the number")
         fake.faults.drop_websocket()
         world.until(lambda: len(world.events("asterisk.connected")) == 2)
         subscriber.dial(f"{FRIEND[1:]}#")  # the first one fell into the gap
