@@ -39,7 +39,7 @@ LONGEST_PAUSE_S = 5
 _VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
 _BY_ID = f"{SELECT_REQUEST} WHERE id = ?"
 _BY_KEY = f"{SELECT_REQUEST} WHERE key = ?"
-_MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR UPDATE"
+_MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 _NEXT_DUE = "SELECT MIN(due_at_us) FROM request WHERE state = 'queued'"
 _DUE = f"""{SELECT_REQUEST} WHERE state = 'queued' AND due_at_us <= ? ORDER BY due_at_us LIMIT ?
     FOR UPDATE SKIP LOCKED"""

@@ -14,7 +14,7 @@ from typing import Any
 
 from stasis_callback.store.database.tables import Table, bound_database
 
-_LOCKING = re.compile(r" FOR (NO KEY )?UPDATE.*", re.DOTALL)
+_LOCKING = re.compile(r" FOR (NO KEY UPDATE|UPDATE|SHARE).*", re.DOTALL)
 
 
 def run(statement: str, *values: object) -> Any:
