@@ -36,9 +36,10 @@ def test_a_star_starts_the_number_over(world: World) -> None:
 
 @pytest.mark.option("inter_digit_timeout_s")
 def test_a_pause_ends_the_number_too(world: World) -> None:
+    """What is keyed after the pause comes too late, though it would be in time with the default."""
     world.usual(inter_digit_timeout_s="1")
-    world.phone().answers().dials(FRIEND)
-    friend = world.phone(FRIEND).answers()
+    world.phone().answers().dials(FRIEND[:7]).dials(FRIEND[7:], after_s=2.5)
+    friend = world.phone(FRIEND[:7]).answers()
     with world.running():
         world.rings()
         friend.wait_for("answered", timeout_s=30)
@@ -64,8 +65,22 @@ def test_national_and_international_prefixes_are_translated(world: World) -> Non
 
 
 @pytest.mark.option("first_digit_timeout_s")
-def test_nothing_keyed_three_times_ends_with_goodbye(world: World) -> None:
-    world.usual(first_digit_timeout_s="1")
+def test_who_is_slow_to_begin_is_waited_for(world: World) -> None:
+    world.usual(first_digit_timeout_s="30", destination_attempts="1")
+    world.phone().answers().dials(f"{FRIEND}#", after_s=14)  # later than the default
+    friend = world.phone(FRIEND).answers()
+    with world.running():
+        world.rings()
+        friend.wait_for("answered", timeout_s=30)
+        world.phone().hang_up()
+        world.finished()
+        world.nothing_left()
+
+
+@pytest.mark.option("destination_attempts")
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_nothing_keyed_so_many_times_ends_with_goodbye(world: World, attempts: int) -> None:
+    world.usual(first_digit_timeout_s="1", destination_attempts=str(attempts))
     subscriber = world.phone().answers()
     with world.running():
         world.rings()
@@ -73,7 +88,7 @@ def test_nothing_keyed_three_times_ends_with_goodbye(world: World) -> None:
         (request,) = world.finished()
         world.nothing_left()
     assert request.outcome == "no_destination"
-    assert sum("enter the number" in words for words in world.said) == 3
+    assert sum("enter the number" in words for words in world.said) == attempts
     assert "oodbye" in world.said[-1]
 
 

@@ -252,6 +252,7 @@ def test_one_call_per_callback(world: World) -> None:
         world.rings()
         subscriber.wait_for("ended", timeout_s=40)
         world.finished()
+    assert not any("another number" in words for words in world.said)
     assert "oodbye" in world.said[-1]
 
 

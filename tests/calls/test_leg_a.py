@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from world import ANI, FRIEND, World
 
@@ -10,17 +12,23 @@ from stasis_callback.testing.phones import BUSY, CONGESTION, REJECTED
 
 @pytest.mark.option("attempts_busy")
 @pytest.mark.option("retry_interval_s")
-@pytest.mark.parametrize(("cause", "outcome"), [(BUSY, "busy"), (CONGESTION, "congestion")])
-def test_a_leg_a_that_is_busy_or_congested_is_tried_again(world: World, cause: int, outcome: str) -> None:
-    world.usual(retry_interval_s="0.5", attempts_busy="2", attempts_congestion="2")
+@pytest.mark.parametrize(("cause", "outcome", "attempts"), [(BUSY, "busy", 3), (CONGESTION, "congestion", 2)])
+def test_a_leg_a_that_is_busy_or_congested_is_tried_again(
+    world: World, cause: int, outcome: str, attempts: int
+) -> None:
+    world.usual(retry_interval_s="0.5", attempts_busy="3", attempts_congestion="2")
     subscriber = world.phone().refuses(cause)
     with world.running():
         world.rings()
         (request,) = world.finished()
         world.nothing_left()
-    assert len(subscriber.calls) == 2
-    assert (request.outcome, request.attempts) == (outcome, 2)
-    assert {name: xdr.outcome for name, xdr in world.xdrs().items()} == {"a1": outcome, "a2": outcome}
+    assert len(subscriber.calls) == attempts
+    assert (request.outcome, request.attempts) == (outcome, attempts)
+    assert {name: xdr.outcome for name, xdr in world.xdrs().items()} == {
+        f"a{n + 1}": outcome for n in range(attempts)
+    }
+    pauses_us = [after.offered_at_us - before.offered_at_us for before, after in pairwise(subscriber.calls)]
+    assert 500_000 <= min(pauses_us) <= max(pauses_us) < 15_000_000
 
 
 def test_a_busy_leg_a_that_answers_the_second_attempt(world: World) -> None:
@@ -48,6 +56,9 @@ def test_a_leg_a_that_nobody_answers_is_not_tried_again(world: World) -> None:
         world.nothing_left()
     assert len(subscriber.calls) == 1
     assert (request.outcome, world.xdrs()["a1"].outcome) == ("no_answer", "no_answer")
+    (call,) = subscriber.calls
+    assert call.ended_at_us is not None
+    assert call.ended_at_us - call.offered_at_us < 15_000_000
 
 
 def test_a_leg_a_that_declines_is_left_alone(world: World) -> None:
@@ -72,7 +83,6 @@ def test_a_redirect_by_leg_a_is_not_followed(world: World) -> None:
     assert trap.calls == []
 
 
-@pytest.mark.option("destination_attempts")
 @pytest.mark.parametrize("words", ["balance", "enter the number", "try again", "oodbye"])
 def test_the_subscriber_hangs_up_during_a_prompt(world: World, words: str) -> None:
     world.usual(first_digit_timeout_s="1", destination_attempts="1")

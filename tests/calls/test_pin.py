@@ -60,6 +60,17 @@ def test_a_pin_opens_the_conversation_and_each_leg_has_its_payer(world: World) -
 
 
 @pytest.mark.option("lockout_failures")
+def test_so_many_wrong_pins_lock_the_caller_out(world: World) -> None:
+    _pins(world, dedupe_window_s="0", login_attempts="1", lockout_failures="2")
+    subscriber = world.phone().answers().dials("9991#")
+    with world.running():
+        for callbacks in (1, 2, 3):
+            world.rings()
+            world.finished(callbacks)
+    assert len(subscriber.calls) == 2
+    assert sorted(r.outcome for r in world.finished(3)) == ["locked_out", "login_failed", "login_failed"]
+
+
 def test_three_wrong_pins_cost_the_internal_account_and_lock_the_caller_out(world: World) -> None:
     _pins(world, dedupe_window_s="0", lockout_failures="3")
     subscriber = world.phone().answers()
@@ -123,6 +134,7 @@ def test_an_alias_is_no_pin(world: World) -> None:
         world.rings()
         (request,) = world.finished()
     assert request.outcome == "login_failed"
+    assert sum("PIN" in words for words in world.said) == 1
 
 
 def test_callbacks_go_only_where_the_internal_accounts_tariff_allows(world: World) -> None:

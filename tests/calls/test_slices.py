@@ -14,7 +14,7 @@ SLICE = {"hold_slice_s": "10", "hold_extend_before_s": "5"}
 def _talking(world: World, funds: str, **options: str) -> None:
     """Leg A is free, leg B costs a tenth of a cent a second; slices of ten seconds."""
     world.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
-    world.access_number(**SLICE, **options)
+    world.access_number(**SLICE | options)
     world.account(funds=funds)
     world.phone().answers().dials(f"{FRIEND}#")
     world.phone(FRIEND).answers()
@@ -59,8 +59,18 @@ def test_the_last_slice_is_what_is_left(world: World) -> None:
     assert [line["left_s"] for line in world.events("talk.warning")] == [4]
 
 
-@pytest.mark.option("hold_slice_s")
 @pytest.mark.option("hold_extend_before_s")
+def test_the_next_slice_is_held_no_earlier_than_set(world: World) -> None:
+    """At most half of a slice before its end, which the default would be: ten seconds."""
+    _talking(world, "10.00", hold_slice_s="20")
+    world.phone(FRIEND).hangs_up(after_s=13)
+    with world.running():
+        world.rings()
+        assert 12 <= _ends(world, "10.00") <= 15
+    assert world.events("talk.extended") == []
+
+
+@pytest.mark.option("hold_slice_s")
 def test_a_top_up_during_the_talk_prolongs_it(world: World) -> None:
     _talking(world, "0.012")
     with world.running():
