@@ -33,9 +33,9 @@ demo: $(DEMO) ## one callback from missed call to xDR on a real Asterisk, shown 
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
 
-ON_POSTGRES := tests/unit tests/property tests/crash tests/mail/test_replies.py tests/web/test_api.py \
-	tests/web/test_webhooks.py $(patsubst %,tests/cli/test_cli_%.py,accounts databases ledger nodes orders rate_changes rates \
-	reports trunks) $(patsubst %,tests/calls/test_%.py,callback leg_a many pin slices statements)
+ON_POSTGRES := tests/unit tests/property tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
+	tests/cli/test_cli_databases.py tests/cli/test_cli_ledger.py tests/cli/test_cli_nodes.py \
+	tests/calls/test_callback.py tests/calls/test_many.py tests/calls/test_statements.py
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (two minutes)
 	@$(MAKE) --no-print-directory lint

@@ -10,6 +10,7 @@ import pytest
 from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from hypothesis import HealthCheck, settings
+from lanes import is_seldom
 
 from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES
 from stasis_callback.testing.asterisk import AsteriskUnavailable
@@ -49,6 +50,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unwanted = ["postgres" if Databases.kind == "sqlite" else "sqlite"]
     if "nightly" not in config.getoption("markexpr"):
         unwanted.append("nightly")
+    for item in items:
+        if is_seldom(item.nodeid):
+            item.add_marker(pytest.mark.nightly)
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -31,7 +31,7 @@ def world(real_network: RealNetwork, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-@pytest.fixture(params=["en", *(pytest.param(name, marks=pytest.mark.nightly) for name in LANGUAGES[1:])])
+@pytest.fixture(params=LANGUAGES)
 def language(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -1,0 +1,39 @@
+"""Which tests a usual run leaves to `make nightly`: of families that play one thing in many ways, most of the ways.
+
+What is left in each run shows every kind once: each fault on the simulated Asterisk, each trigger on the real one,
+one kill, one stop, one power cut, one language in a browser. Everything is run in the nightly lane.
+"""
+
+from __future__ import annotations
+
+import re
+
+SELDOM = (
+    # Scenarios of whole calls: real phones take their time. Commands and events are compared in tests/contract.
+    r"calls/test_(?!callback|dnis|refusals|trigger_table)\w+\.py::.*\breal\b",
+    r"calls/test_trigger_table\.py::.*real-(?!ani\]|pin\]|dnis\]|web hosted\])",
+    # kill -9: at every point on the simulated Asterisk, in a talk and before its charge on the real one.
+    r"crash/test_kill\.py::(?!.*(adopted_again|hang_up_and_settlement)).*\breal\b",
+    r"crash/test_stages\.py::(?!.*stopped_in_a_talk).*\breal\b",
+    r"crash/test_lost_logs\.py::.*(no_reader|full_disk)",
+    # Faults of the real parts: one way each.
+    r"faults/test_clock_steps\.py::.*(\[the service's|\[Asterisk's|funds\[)",
+    r"faults/test_postgres_away\.py::.*(frozen|cut_off)\]",
+    r"faults/test_random_hiccups\.py::.*-1\]",
+    r"faults/test_restarts\.py::.*SIGTERM",
+    r"faults/test_journal\.py::.*\[real-(?!removed)",
+    # Browsers: each page and state on the simulated Asterisk, one whole call on the real one; two languages.
+    r"web/test_browser\.py::(?!.*extended).*\breal\b",
+    r"web/test_browser\.py::.*in_the_dark\[(es|fr|it)\]",
+    # A mail server that is away, and what is wrong here: one of each.
+    r"mail/test_postfix\.py::.*(mail_server_keeps_the_mail\[(?!x = )|first\[(?!\\n\.\\n))",
+    r"mail/test_crash\.py::.*real-mail-data",
+    # Recordings: the other languages.
+    r"real/test_heard\.py::.*\[(es|fr|it|ru)\]",
+)
+_SELDOM = re.compile("|".join(f"(?:{pattern})" for pattern in SELDOM))
+
+
+def is_seldom(nodeid: str) -> bool:
+    """Whether a test is left to the nightly lane."""
+    return _SELDOM.search(nodeid) is not None
