@@ -100,14 +100,9 @@ BUGS = (
             (
                 "store/money/ledger.py",
                 "return changed(_RESERVE, amount_micros, book_id, amount_micros, amount_micros, self._today())",
-                "return self.available_micros(book_id) >= amount_micros"
-                " and bool(run(_GIVE_BACK, amount_micros, book_id))",
-            ),
-            ("store/database/backends.py", 'lock_type="IMMEDIATE"', 'lock_type="DEFERRED"'),
-            (
-                "store/database/backends.py",
-                "        try:\n            yield\n        finally:\n            self._turn.give(turn)",
-                "        self._turn.give(turn)\n        yield",
+                # Within one transaction SQLite would notice it, and the unit be repeated: so what was read is older.
+                "seen = self.__dict__.setdefault('seen', {}).setdefault(book_id, self.available_micros(book_id));"
+                " return seen >= amount_micros and bool(run(_GIVE_BACK, amount_micros, book_id))",
             ),
         ),
         ("tests/property/test_ledger_concurrency.py",),
