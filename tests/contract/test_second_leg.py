@@ -70,6 +70,7 @@ def test_number_shown_is_the_connected_line_variable(asterisk: Wire) -> None:
     body = asterisk.leg(number) | {"channelId": asterisk.new_id()}
     body["variables"] = {"CONNECTEDLINE(num,i)": "420212345678"}
     asterisk.post("channels", "create", body=body)
+    asterisk.events.wait("StasisStart", body["channelId"])
 
     asterisk.post("channels", body["channelId"], "dial", timeout="5")
 

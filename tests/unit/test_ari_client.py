@@ -93,7 +93,7 @@ def asterisk() -> Iterator[Asterisk]:
 
 @pytest.fixture
 def client(asterisk: Asterisk) -> Iterator[AriClient]:
-    client = AriClient(asterisk.url, "callback", "s3cret", "cb", request_timeout_s=0.4, pool_size=4)
+    client = AriClient(asterisk.url, "callback", "s3cret", "cb", request_timeout_s=1.0, pool_size=4)
     yield client
     client.close()
 
@@ -221,7 +221,7 @@ def test_what_asterisk_did_not_do_is_asked_again_also_where_twice_would_be_wrong
 
 def test_no_answer_in_time_is_unavailable_and_not_asked_twice(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [(200, "hang")]
-    with pytest.raises(AriUnavailable, match=r"within 0\.4 s"):
+    with pytest.raises(AriUnavailable, match=r"within 1 s"):
         client.channels.list()
     assert len(asterisk.requests) == 1
 
@@ -450,10 +450,10 @@ def test_media_that_cannot_be_stopped_is_never_asked_for(
 def test_a_fuse_is_set_and_read_back(client: AriClient, asterisk: Asterisk) -> None:
     asterisk.answers = [DONE, (200, {"value": "89.998"})]
     assert client.channel("s").set_fuse(90)
-    assert asterisk.requests == [
-        ("POST", "/ari/channels/s/variable", {"variable": "TIMEOUT(absolute)", "value": "90.000"}),
-        ("GET", "/ari/channels/s/variable", {"variable": "TIMEOUT(absolute)"}),
-    ]
+    (_, path, fields), looked = asterisk.requests
+    assert (path, fields["variable"]) == ("/ari/channels/s/variable", "TIMEOUT(absolute)")
+    assert 89 < float(fields["value"]) <= 90  # a busy machine takes milliseconds to send it
+    assert looked == ("GET", "/ari/channels/s/variable", {"variable": "TIMEOUT(absolute)"})
 
 
 @pytest.mark.parametrize("value", ["0", "0.000", "", "30.000", "120.000", "rubbish"])
