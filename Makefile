@@ -33,7 +33,8 @@ demo: $(DEMO) ## one callback from missed call to xDR on a real Asterisk, shown 
 	elif [ -n "$$CI" ]; then exit 1; \
 	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
 
-ON_POSTGRES := tests/unit tests/property tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
+ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/property/test_ledger_concurrency.py \
+	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
 	tests/cli/test_cli_databases.py tests/cli/test_cli_ledger.py tests/cli/test_cli_nodes.py \
 	tests/calls/test_callback.py tests/calls/test_many.py tests/calls/test_statements.py
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder

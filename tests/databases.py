@@ -36,7 +36,8 @@ class Databases:
 
     @classmethod
     def clone(cls, template: str, name: str = "clone") -> str:
-        """The URL of a copy of a server's database."""
+        """The URL of a copy of a server's database, which nobody may use meanwhile."""
+        server().sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'")
         return server().create(f"{name}_{os.getpid()}_{next(_numbers)}", template=template)
 
     @classmethod

@@ -778,8 +778,9 @@ def tables(shop: Shop) -> dict[str, list[str]]:
             or (model is Request and field.name == "id" and "-" not in str(value))
         ):
             return "any"
-        if field.name == "key" and str(value).startswith("reverse:"):
-            return "reverse:any"  # the key has the id of what is reversed
+        kind = str(value).partition(":")[0]
+        if field.name == "key" and kind in ("reverse", "trunk"):
+            return kind  # behind it stands a counted id
         owner = field.rel_model if isinstance(field, peewee.ForeignKeyField) else model
         is_id = owner is not model or field is model._meta.primary_key or field.name == "reverses"
         return ranks.get((owner, value), value) if is_id else value
