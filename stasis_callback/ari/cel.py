@@ -14,12 +14,12 @@ import lzma
 import re
 import zlib
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from stasis_callback.ari.cel_files import LINE_LIMIT_BYTES, JournalFile, files_of
+from stasis_callback.ari.cel_files import LINE_LIMIT_BYTES, JournalFile, Renamed, files_of
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
 
@@ -86,13 +86,12 @@ class CelJournal:
             not_before_us = self._clock.now_us() - LONGEST_S * US_PER_S
         with _readable(self._path):
             for _ in range(_TRIES):
-                files = files_of(self._path)
-                try:
+                with suppress(Renamed):
+                    files = files_of(self._path)
                     found = _Look(channel_ids, not_before_us).over(files)
-                except FileNotFoundError:  # renamed just now
-                    continue
-                if not _rotated(files, files_of(self._path)):
-                    return found
+                    if not _rotated(files, files_of(self._path)):
+                        return found
+                self._clock.inbox().get(_POLL_S)
         raise JournalUnreadable(f"the CEL journal {self._path} is rotated too often to be read")
 
     def wait_for_end(

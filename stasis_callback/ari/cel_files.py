@@ -22,6 +22,10 @@ _NUMBER = re.compile(r"\.([0-9]{1,5})(\.[a-z0-9]+)?")
 """What is put behind the name when it is rotated by number: .1 is the newest."""
 
 
+class Renamed(FileNotFoundError):
+    """A file was renamed while the files were looked at: what was seen of them is of two moments."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalFile:
     """One file, as it was when it was opened."""
@@ -35,27 +39,37 @@ class JournalFile:
         """Its lines in blocks, the last block first; its last line may be torn, or be written right now.
 
         Of a compressed file, which can be read in one direction only, those that have one of `names` in them, and the
-        first, which tells how old it is. Raises OSError.
+        first, which tells how old it is. Raises OSError, Renamed.
         """
-        with self.path.open("rb") as file:
-            if os.fstat(file.fileno()).st_ino != self.inode:
-                raise FileNotFoundError(f"{self.path} is another file now")
+        with self._opened() as file:
             opened = _OPENERS.get(self.path.suffix)
             if opened is None:
                 yield from _backwards(file, self.size)
             else:
                 yield from reversed(list(_those_with(opened(file, "rb"), names)))
 
+    def _opened(self) -> IO[bytes]:
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError as error:
+            raise Renamed from error
+        if os.fstat(file.fileno()).st_ino != self.inode:
+            file.close()
+            raise Renamed(f"{self.path} is another file now")
+        return file
+
 
 def files_of(path: Path) -> list[JournalFile]:
-    """The journal at `path` and its rotated files, under any names, newest first. Raises OSError."""
+    """The journal at `path` and its rotated files, under any names, newest first. Raises OSError, Renamed."""
     found: list[tuple[tuple[int, int], JournalFile]] = []
     for file in path.parent.iterdir():
         if file.name.startswith(path.name):
             try:
                 stat = file.stat()
-            except FileNotFoundError:  # renamed just now
-                continue
+            except FileNotFoundError as error:
+                if file.is_symlink():  # to nowhere
+                    continue
+                raise Renamed from error
             if S_ISREG(stat.st_mode) or file == path:
                 looked_at = JournalFile(file, stat.st_ino, stat.st_size, stat.st_mtime_ns // 1000)
                 found.append((_age(file.name.removeprefix(path.name), looked_at), looked_at))
@@ -78,9 +92,7 @@ def _backwards(file: IO[bytes], size: int) -> Iterator[bytes]:
         position -= length
         file.seek(position)
         block = file.read(length)
-        if (
-            len(block) < length
-        ):  # truncated in the meantime: the reader detects this afterwards, and reads again
+        if len(block) < length:  # truncated in the meantime: the reader detects this, and reads again
             return
         block += later
         start = block.find(b"\n") + 1 if position else 0
