@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.backoff import doubling_s
 
 log = structlog.get_logger()
 
@@ -107,7 +108,7 @@ class Worker:
         self._failures = 1 if self._well_again() else self._failures + 1
         self._error = str(error) or type(error).__name__
         self.restarts += 1
-        self.pause(min(FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 5), LONGEST_PAUSE_S))
+        self.pause(doubling_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, self._failures))
 
 
 def regularly(seconds: float, task: Callable[[], object]) -> Callable[[Worker], None]:

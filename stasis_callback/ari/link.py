@@ -21,6 +21,7 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError, BadEvent
 from stasis_callback.ari.events import ApplicationReplaced, Event, parse_event
 from stasis_callback.clock import Clock, wait_until
+from stasis_callback.core.backoff import doubling_s
 from stasis_callback.workers import Worker
 
 Handler = Callable[[Event], None]
@@ -173,7 +174,7 @@ class AriLink:
             lasted = self._clock.monotonic_s() - started_s > LAST_RETRY_S
             failures = 0 if lasted else failures + 1
             if not self._stopping:
-                longest_s = min(LAST_RETRY_S, FIRST_RETRY_S * 2.0 ** min(failures, 10))
+                longest_s = doubling_s(FIRST_RETRY_S, LAST_RETRY_S, failures + 1)
                 self._pause.get(random.uniform(FIRST_RETRY_S, longest_s))
 
     def _serve(self) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from stasis_callback.clock import US_PER_S, Clock, iso
-from stasis_callback.core.backoff import BackOff
+from stasis_callback.core.backoff import BackOff, doubling_s
 from stasis_callback.store.calls.steps import EventView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import callback_body
@@ -165,18 +165,20 @@ class Webhooks:
             self._stores.events.close(event, "sent")
             return
         pause_s = AGAIN.pause_s(event.attempts + 1)
-        final = pause_s is None
         if pause_s is None:
             self._stores.events.close(event, "failed")
         else:
             self._stores.events.retry(event, pause_s)
-        log.warning("webhook.not_taken", call=event.request_id, step=event.step, error=error, given_up=final)
+        given_up = pause_s is None
+        log.warning(
+            "webhook.not_taken", call=event.request_id, step=event.step, error=error, given_up=given_up
+        )
 
     def _judge(self, receiver: Receiver, error: str) -> None:
         """Note how a delivery to a receiver went."""
         with self._lock:
             receiver.failures = receiver.failures + 1 if error else 0
-            pause_s = min(FIRST_PAUSE_S * 2.0 ** (receiver.failures - 1), LONGEST_PAUSE_S) if error else 0.0
+            pause_s = doubling_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, receiver.failures) if error else 0.0
             receiver.paused_until_us = self._clock.now_us() + int(pause_s * US_PER_S)
 
     def _body(self, event: EventView, *, show_cost: bool) -> bytes:
