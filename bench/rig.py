@@ -69,7 +69,7 @@ def running(folder: Path, subscribers: list[str]) -> Iterator[Rig]:
     network.product.local["modules.conf"] = "".join(f"load = {name}.so\n" for name in _FLOOR_MODULES)
     stores = open_stores(url, settings.node, Clock())
     try:
-        _open_business(stores, subscribers)
+        open_business(stores, subscribers)
         network.start()
         with service(network, url, folder) as process:
             yield Rig(network, stores, process.pid)
@@ -107,7 +107,8 @@ def _files(words: Utterance) -> str:
     return "&".join(uri.removeprefix("sound:") for uri in words.media)
 
 
-def _open_business(stores: Stores, subscribers: list[str]) -> None:
+def open_business(stores: Stores, subscribers: list[str]) -> None:
+    """Fill a new database: a tariff, an access number, and an account with funds for each subscriber."""
     stores.database.migrate()
     stores.tariffs.add("standard", "USD")
     rates = (
@@ -118,9 +119,10 @@ def _open_business(stores: Stores, subscribers: list[str]) -> None:
     stores.accounts.add_product("callback", "standard")
     stores.accounts.add_customer("people", "USD")
     stores.access_numbers.add(ACCESS["service"], {})
-    for number in subscribers:
-        account = stores.accounts.add(number, customer="people", product="callback")
-        stores.ledger.top_up(account.book_id, parse_amount(FUNDS), key=number)
+    with stores.database.transaction():
+        for number in subscribers:
+            account = stores.accounts.add(number, customer="people", product="callback")
+            stores.ledger.top_up(account.book_id, parse_amount(FUNDS), key=number)
 
 
 @contextmanager
