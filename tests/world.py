@@ -147,6 +147,10 @@ class World:
         found = wait_until(lambda: any(words in text for text in self.said), timeout_s=timeout_s)
         assert found, f"{words!r} was not announced: {self.said}"
 
+    def reconnected(self) -> None:
+        """Wait until the link to Asterisk, which broke once, is up again."""
+        self.until(lambda: len(self.events("asterisk.connected")) == 2)
+
     @contextmanager
     def process(self, folder: Path, *options: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
         """The service as a process of its own, connected; what is left of it at the end is killed."""

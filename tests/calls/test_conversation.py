@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 from world import ANI, FRIEND, World
 
+from stasis_callback.testing.phones import Phone
+
 OTHER = "442079876543"
+
+
+def _connected(world: World, friend: Phone) -> None:
+    """The callback comes to a talk with the friend, and the subscriber ends it."""
+    with world.running():
+        world.rings()
+        friend.wait_for("answered", timeout_s=30)
+        world.phone().hang_up()
+        world.finished()
+        world.nothing_left()
 
 
 def test_digits_typed_ahead_of_every_prompt_count(world: World) -> None:
@@ -26,12 +38,7 @@ def test_a_star_starts_the_number_over(world: World) -> None:
     world.usual()
     world.phone().answers().dials(f"999*{FRIEND}#")
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
-    with world.running():
-        world.rings()
-        friend.wait_for("answered", timeout_s=30)
-        world.phone().hang_up()
-        world.finished()
-        world.nothing_left()
+    _connected(world, friend)
 
 
 @pytest.mark.option("inter_digit_timeout_s")
@@ -40,12 +47,7 @@ def test_a_pause_ends_the_number_too(world: World) -> None:
     world.usual(inter_digit_timeout_s="1")
     world.phone().answers().dials(FRIEND[:7]).dials(FRIEND[7:], after_s=2.5)
     friend = world.phone(FRIEND[:7]).answers()
-    with world.running():
-        world.rings()
-        friend.wait_for("answered", timeout_s=30)
-        world.phone().hang_up()
-        world.finished()
-        world.nothing_left()
+    _connected(world, friend)
 
 
 @pytest.mark.option("dial_rules")
@@ -69,12 +71,7 @@ def test_who_is_slow_to_begin_is_waited_for(world: World) -> None:
     world.usual(first_digit_timeout_s="30", destination_attempts="1")
     world.phone().answers().dials(f"{FRIEND}#", after_s=14)  # later than the default
     friend = world.phone(FRIEND).answers()
-    with world.running():
-        world.rings()
-        friend.wait_for("answered", timeout_s=30)
-        world.phone().hang_up()
-        world.finished()
-        world.nothing_left()
+    _connected(world, friend)
 
 
 @pytest.mark.option("destination_attempts")

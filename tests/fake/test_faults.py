@@ -9,10 +9,6 @@ from world import FRIEND, World
 from stasis_callback.testing.fake import FakeAsterisk
 
 
-def _reconnected(world: World) -> None:
-    world.until(lambda: len(world.events("asterisk.connected")) == 2)
-
-
 def test_the_link_breaks_in_a_menu_and_the_conversation_goes_on(world: World, fake: FakeAsterisk) -> None:
     """What is keyed right after it may be the rest of a number of which the link swallowed the beginning."""
     world.usual(inter_digit_timeout_s="1")
@@ -22,7 +18,7 @@ def test_the_link_breaks_in_a_menu_and_the_conversation_goes_on(world: World, fa
         world.rings()
         world.announced("enter the number")
         fake.faults.drop_websocket()
-        _reconnected(world)
+        world.reconnected()
         subscriber.dial(f"{FRIEND}#")
         world.until(lambda: bool(world.events("digits.missed")))
         world.until(lambda: world.said.count(world.said[-1]) == 2)
@@ -45,7 +41,7 @@ def test_both_hang_up_while_the_link_is_broken(world: World, fake: FakeAsterisk)
         fake.faults.drop_websocket()
         friend.hang_up()
         subscriber.hang_up()
-        _reconnected(world)
+        world.reconnected()
         world.finished()
         world.nothing_left()
     assert {xdr.outcome for xdr in world.xdrs().values()} == {"answered"}
@@ -60,7 +56,7 @@ def test_asterisk_is_killed_during_the_talk(world: World, fake: FakeAsterisk) ->
         friend.wait_for("answered", timeout_s=20)
         world.until(lambda: len(world.events("leg.answered")) == 2)
         fake.faults.restart()
-        _reconnected(world)
+        world.reconnected()
         world.finished()
         world.nothing_left()
     assert {xdr.source for xdr in world.xdrs().values()} == {"estimated"}

@@ -336,7 +336,7 @@ def test_a_link_that_breaks_again_while_calls_are_compared_is_not_ready(
     with world.running() as service:
         fake.faults.delay(r"^/channels$", 2, count=1)
         fake.faults.drop_websocket()
-        world.until(lambda: len(world.events("asterisk.connected")) == 2)
+        world.reconnected()
         fake.faults.answer_5xx(-1, r"^/asterisk/info$")
         fake.faults.drop_websocket()
         world.until(lambda: len(world.events("asterisk.lost")) == 2)
@@ -375,7 +375,7 @@ def test_a_number_keyed_while_the_link_broke_is_asked_for_once_more(world: World
         world.rings()
         world.announced("enter the number")
         fake.faults.drop_websocket()
-        world.until(lambda: len(world.events("asterisk.connected")) == 2)
+        world.reconnected()
         subscriber.dial(f"{FRIEND[1:]}#")  # the first one fell into the gap
         world.until(lambda: str(world.said).count("enter the number") == 2)
         subscriber.dial(f"{FRIEND}#")
