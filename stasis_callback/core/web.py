@@ -108,7 +108,7 @@ class WebOptions:
         return self.type == "extended" or (self.type == "simple" and self.require_password)
 
 
-SETTING_NAMES, WEB_NAMES = names_of(WebOptions)
+_, WEB_NAMES = names_of(WebOptions)
 """The names of all options of a web instance."""
 
 

@@ -1,4 +1,4 @@
-"""Mending by command: ends and charges legs and callbacks that neither their node nor recovery ends.
+"""Repair by command: ends and charges legs and callbacks that neither their node nor recovery ends.
 
 It uses the code that ends calls, so everything is keyed and a leg is charged once. Calls of a live node are never
 touched: a leg needs repair only if its callback has ended or is queued, a callback only if its node is dead.

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.context import AsJson, require_change, store
-from stasis_callback.admin.money.topup import Amount, Key, Note, top_up
+from stasis_callback.admin.money.topup import Amount, Key, Note, top_up, topped_up
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
@@ -61,8 +61,8 @@ def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     """Top up the funds shared by a customer's subordinate accounts."""
     amount_micros = parse_amount(amount)
     with store() as s, s.database.transaction():
-        what = top_up(s, s.accounts.customer_book(name), amount_micros, key, note)
-    typer.echo(f"customer {name} {what} {format_amount(amount_micros)}")
+        done = top_up(s, s.accounts.customer_book(name), amount_micros, key, note)
+    typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros)}")
 
 
 @app.command("list")

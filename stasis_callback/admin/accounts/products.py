@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -10,9 +10,6 @@ from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.options import CallOptions
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(name="product", help="Products of accounts, which set their tariff.")
 

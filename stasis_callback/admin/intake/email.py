@@ -10,7 +10,7 @@ import typer
 from stasis_callback.admin.context import AsJson, settings, store, whole
 from stasis_callback.admin.intake.instances import InstanceCommands
 from stasis_callback.admin.output import print_list
-from stasis_callback.core.email import EMAIL_NAMES, EmailOptions
+from stasis_callback.core.email import EmailOptions
 from stasis_callback.core.errors import CallbackError, InvalidInput
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ COMMANDS = InstanceCommands(
     noun="e-mail",
     key="address",
     settings=EmailOptions,
-    names=EMAIL_NAMES,
     instances=lambda s: s.email_instances,
     call_options=lambda view: view.configuration.call_options(),
     warn=_warn,

@@ -1,4 +1,4 @@
-"""Descriptions of instance options, shared by `web` and `email`."""
+"""The commands of web and e-mail instances, and the descriptions of their options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class InstanceCommands:
     """What the name of an instance is called: `name` or `address`."""
     settings: type[Any]
     """Its own options, beside those of its calls."""
-    names: frozenset[str]
     instances: Callable[[Stores], Instances[Any]]
     call_options: Callable[[InstanceView[Any]], Mapping[str, str]]
     """The options in force for calls of an instance."""
@@ -43,7 +42,8 @@ class InstanceCommands:
 
     def parsed(self, options: list[str] | None) -> dict[str, str]:
         """`NAME=VALUE` texts as a mapping. Raises InvalidInput."""
-        return parse_options(options or (), self.names, f"{'web' if self.noun == 'web' else 'email'} options")
+        _, names = names_of(self.settings)
+        return parse_options(options or (), names, f"{self.noun.replace('-', '')} options")
 
     def add(self, name: str, options: list[str] | None, **fixed: str) -> None:
         """Add an instance; `fixed` are options with a parameter of their own."""

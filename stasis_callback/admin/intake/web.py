@@ -11,7 +11,7 @@ from stasis_callback.admin.context import AsJson, settings, store, whole
 from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.web import WEB_NAMES, WebOptions
+from stasis_callback.core.web import WebOptions
 
 if TYPE_CHECKING:
     from stasis_callback.store.intake.web_instances import WebInstanceView
@@ -58,7 +58,6 @@ COMMANDS = InstanceCommands(
     noun="web",
     key="name",
     settings=WebOptions,
-    names=WEB_NAMES,
     instances=lambda s: s.web_instances,
     call_options=_call_options,
     more=_keys,

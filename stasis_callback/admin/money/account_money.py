@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +11,9 @@ import typer
 
 from stasis_callback.admin.accounts.accounts import Number, account_record, app
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
-from stasis_callback.admin.money.topup import DONE, Amount, Key, Note, top_up
+from stasis_callback.admin.money.topup import Amount, Key, Note, posting_with, top_up, topped_up
 from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
-from stasis_callback.core.errors import InvalidInput, InvariantBroken
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 
 OutFile = Annotated[
@@ -35,13 +34,13 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
     """Top up an account."""
     amount_micros = parse_amount(amount)
     with store() as s:
-        what = top_up(s, s.accounts.named(number).book_id, amount_micros, key, note)
+        done = top_up(s, s.accounts.named(number).book_id, amount_micros, key, note)
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:
-        print_one({"done": what == DONE, "amount_micros": amount_micros} | record, as_json=True)
+        print_one({"done": done, "amount_micros": amount_micros} | record, as_json=True)
         return
-    balance = format_amount(account.balance_micros, account.currency)
+    what, balance = topped_up(done, key), format_amount(account.balance_micros, account.currency)
     typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
 
 
@@ -66,18 +65,10 @@ def adjust(
     printable(key or "", "key")
     with store() as s:
         account = s.accounts.named(number)
-        try:
+        with posting_with(key) as own_key:
             done = s.ledger.adjust(
-                account.book_id,
-                amount_micros,
-                key=key or secrets.token_hex(8),
-                reason=reason,
-                operator=operator(),
+                account.book_id, amount_micros, key=own_key, reason=reason, operator=operator()
             )
-        except InvariantBroken:
-            raise InvalidInput(
-                f"key {key!r} was already used for another account or amount: use a new key"
-            ) from None
         account = s.accounts.named(number)
     what = "adjusted by" if done else f"was already adjusted with key {key} by"
     balance = format_amount(account.balance_micros, account.currency)

@@ -109,7 +109,7 @@ def repair(
     fix: Annotated[
         str | None,
         typer.Option(
-            metavar="ID|all", help="Mending the leg or callback with this id (see the list), or all of them."
+            metavar="ID|all", help="Repair the leg or callback with this id (see the list), or all of them."
         ),
     ] = None,
     reason: Annotated[
@@ -147,7 +147,7 @@ def repair(
 
 
 def _mend(mending: Mending, fix: str, reason: str) -> None:
-    """Mending one item or all of them. A failed repair does not stop the others."""
+    """Repair one item or all of them. A failed repair does not stop the others."""
     failed = ""
     for subject in [trouble.id for trouble in mending.troubles()] if fix == "all" else [fix]:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,20 +25,26 @@ Key = Annotated[
 Note = Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")]
 
 
-def top_up(s: Stores, book_id: int, amount_micros: int, key: str | None, note: str) -> str:
-    """Top up a book; what was done, as the start of a sentence. Raises InvalidInput."""
+def top_up(s: Stores, book_id: int, amount_micros: int, key: str | None, note: str) -> bool:
+    """Top up a book; False when this key has done so already. Raises InvalidInput."""
     if key is not None and not printable(key, "key"):
         raise InvalidInput("the key is empty: to top up without a key, omit --key")
     printable(note, "note")
+    with posting_with(key) as own_key:
+        return s.ledger.top_up(book_id, amount_micros, key=own_key, note=note, operator=operator())
+
+
+def topped_up(done: bool, key: str | None) -> str:
+    """What `top_up` did, as the start of a sentence."""
+    return "topped up by" if done else f"was already topped up with key {key} by"
+
+
+@contextmanager
+def posting_with(key: str | None) -> Iterator[str]:
+    """The operator's key of a posting, or a new one. Raises InvalidInput when it belongs to another posting."""
     try:
-        done = s.ledger.top_up(
-            book_id, amount_micros, key=key or secrets.token_hex(8), note=note, operator=operator()
-        )
+        yield key or secrets.token_hex(8)
     except InvariantBroken:
         raise InvalidInput(
             f"key {key!r} was already used for another account or amount: use a new key"
         ) from None
-    return DONE if done else f"was already topped up with key {key} by"
-
-
-DONE = "topped up by"

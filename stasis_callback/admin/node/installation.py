@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.output import write_private
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 
@@ -101,7 +101,7 @@ def init(
     folder.mkdir(exist_ok=True)
     password, web_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
     url = _toml_text(f"sqlite:///{database}")
-    _write_private(
+    write_private(
         config, TEMPLATE.format(node=host_name(), url=url, password=password, web_secret=web_secret)
     )
     create_or_upgrade(f"sqlite:///{database}")
@@ -121,12 +121,6 @@ The prompts are in {sounds_dir()}. Link each language you use, for example:
   ln -s {sounds_dir() / "en"} /usr/share/asterisk/sounds/en/stasis-callback
 
 Then restart Asterisk, start `stasis-callback run`, and run `stasis-callback doctor`.""")
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Create a file that is readable only by its owner from the beginning."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
 
 
 def _toml_text(text: str) -> str:

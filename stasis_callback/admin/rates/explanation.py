@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypedDict
 from stasis_callback.clock import US_PER_S, iso
 from stasis_callback.core.cost_parts import CostPart, cost_parts, has_off_peak
 from stasis_callback.core.errors import InvalidInput, require
-from stasis_callback.core.money import MICROS, format_amount
+from stasis_callback.core.money import MICROS, divide_up, format_amount
 from stasis_callback.core.numbers import dialable
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.rating import Price, cost_micros
@@ -135,7 +135,7 @@ def _intervals(price: Price, part: CostPart) -> str:
     if part.name == "first_interval":
         return f"first interval{', ' + which if which else ''}: {part.each_s} s at"
     # Of the seconds that remain, all are in whole intervals, peak and off-peak together.
-    whole = -(-part.rest_s // part.each_s)
+    whole = divide_up(part.rest_s, part.each_s)
     of_these = f", {part.count} of them {which}" if which else ""
     total_s = part.count * part.each_s
     return f"next intervals: {part.rest_s} s are {whole} x {part.each_s} s{of_these} = {total_s} s at"
