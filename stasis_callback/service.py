@@ -251,11 +251,11 @@ class Service:
     def _on_unwatched(self, event: Event) -> None:
         if isinstance(event, StasisStart) and event.args[:1] == (INCOMING,):
             self._triggers.submit(partial(self._missed_calls.handle, event.channel, event.args))
-        elif not self.reconciled or event.channel_id is None:
-            pass  # a leg of before a restart is not stray: recovery is about to take it over
-        elif isinstance(event, StasisStart) and not self.dialer.works_on(
-            event.args[-1] if event.args else ""
-        ):
+            return
+        if not self.reconciled or event.channel_id is None:
+            return  # a leg of before a restart is not stray: recovery is about to take it over
+        request_id = event.args[-1] if isinstance(event, StasisStart) and event.args else ""
+        if isinstance(event, StasisStart) and not self.dialer.works_on(request_id):
             # A leg of ours that answers after its call was given up: nobody would talk to it.
             self._triggers.submit(partial(self._hang_up_stray, event.channel_id))
         elif isinstance(event, StasisStart | ChannelStateChange | Dial) and "-" in event.channel_id:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from stasis_callback.core.rating import Price, charge
+from stasis_callback.core.rating import Price, charge, prices
 
 PartName = Literal[
     "call",
@@ -83,9 +83,7 @@ def _intervals(price: Price, seconds: int, start_us: int) -> list[CostPart]:
     if not counted.first:
         return parts
     two = has_off_peak(price)
-    off_first, off_next = rate.off_peak_first_price_micros, rate.off_peak_next_price_micros
-    off_first = rate.first_price_micros if off_first is None else off_first
-    off_next = rate.next_price_micros if off_next is None else off_next
+    peak_prices, off_peak_prices = prices(rate)
     rest_s = max(counted.counted_s - rate.first_interval_s, 0)
 
     def part(name: PartName, count: int, each_s: int, price_micros: int, off_peak: bool) -> CostPart:
@@ -100,14 +98,16 @@ def _intervals(price: Price, seconds: int, start_us: int) -> list[CostPart]:
         )
 
     off, following = counted.first_off_peak, counted.following
-    first = off_first if off else rate.first_price_micros
+    first = (off_peak_prices if off else peak_prices)[0]
     parts.append(part("first_interval", 1, rate.first_interval_s, first, off))
     each_s = rate.next_interval_s
     parts.append(
-        part("next_intervals", following - counted.following_off_peak, each_s, rate.next_price_micros, False)
+        part("next_intervals", following - counted.following_off_peak, each_s, peak_prices[1], False)
     )
     if two:
-        parts.append(part("next_intervals_off_peak", counted.following_off_peak, each_s, off_next, True))
+        parts.append(
+            part("next_intervals_off_peak", counted.following_off_peak, each_s, off_peak_prices[1], True)
+        )
     return parts
 
 

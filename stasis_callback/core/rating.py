@@ -171,7 +171,7 @@ def least_micros(price: Price, start_us: int) -> int:
 def charge(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> Charge:
     """The intervals of a call and their price, before fee, surcharge, minimum and rounding; see `cost_micros`."""
     rate, (first, following) = price.rate, intervals(price, seconds)
-    peak, off = _prices(rate)
+    peak, off = prices(rate)
     begin_us = start_us + price.terms.free_s * US_PER_S
     next_us = begin_us + rate.first_interval_s * US_PER_S
     off_peak = parse_off_peak(price.terms.off_peak, price.terms.time_zone) if peak != off else None
@@ -188,7 +188,7 @@ def charge(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> C
     return Charge(counted_s, first, bool(first_off), following, following_off, total)
 
 
-def _prices(rate: Rate) -> tuple[tuple[int, int], tuple[int, int]]:
+def prices(rate: Rate) -> tuple[tuple[int, int], tuple[int, int]]:
     """The first and next price, for peak and off-peak."""
     off_first, off_next = rate.off_peak_first_price_micros, rate.off_peak_next_price_micros
     peak = (rate.first_price_micros, rate.next_price_micros)

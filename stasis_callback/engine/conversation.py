@@ -226,7 +226,7 @@ class Conversation:
             return self._refused(to, asked_for)
         meanwhile: Utterance | None = None
 
-        def dial(connection: Connection) -> bool:
+        def dial(connection: Connection, _: Way) -> bool:
             nonlocal meanwhile
             meanwhile = announce(connection) if meanwhile is None else meanwhile
             return self._dial(connection, meanwhile)

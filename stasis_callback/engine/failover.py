@@ -41,7 +41,7 @@ def over_trunks(
     attempts: int,
     *,
     open_leg: Callable[[Way, int], L | None],
-    dial: Callable[[L], bool],
+    dial: Callable[[L, Way], bool],
     leg_of: Callable[[L], Leg],
     may_go_on: Callable[[L], bool],
 ) -> Tried[L]:
@@ -62,7 +62,7 @@ def over_trunks(
         if opened is None:
             return Tried(last, why_not="no_funds")
         last, tried = opened, tried + 1
-        if dial(opened):
+        if dial(opened, way):
             return Tried(opened, answered=True)
         leg = leg_of(opened)
         if outcome_of(leg) not in FAILS_OVER or not may_go_on(opened):

@@ -6,6 +6,7 @@ import structlog
 
 from stasis_callback.ari.cel import CelRecord, JournalUnreadable
 from stasis_callback.ari.errors import AriError
+from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.engine.settlement import end_of, never_dialed, settle
 from stasis_callback.engine.tools import CallTools
@@ -88,7 +89,7 @@ def journal_record(
     """What Asterisk's journal says of a leg, after waiting so long for its end; None when it says nothing, or cannot
     be read.
     """
-    journal, since_us = tools.journal, dialed_at_us - LATEST_START_S * 1_000_000
+    journal, since_us = tools.journal, dialed_at_us - LATEST_START_S * US_PER_S
     try:
         ended = journal.wait_for_end(leg_id, wait_s, not_before_us=since_us) if wait_s else None
         return ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)

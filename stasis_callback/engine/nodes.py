@@ -19,6 +19,7 @@ from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending
+from stasis_callback.engine.legs import LATEST_START_S
 from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
 from stasis_callback.store.calls.legs import LegEnd, LegView
@@ -35,8 +36,6 @@ HEARTBEAT_S = 5.0
 """How often a sign of life is given, and others' are looked at."""
 NAME_PATIENCE_S = 30.0
 """How long a start waits for its name: a server believes in a connection without a peer for a while."""
-LATEST_START_S = 60
-"""How long before a leg was noted its journal lines may be searched: clocks differ, queues wait."""
 
 
 class NodeKeeper:

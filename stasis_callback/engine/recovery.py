@@ -73,7 +73,7 @@ def _close(tools: CallTools, session: Session) -> None:
         session.close(Ending.of_leg(outcome))
     elif not counted or outcome is Outcome.NOT_DIALED:
         # What never reached the network is not an attempt the subscriber has seen: at once, and not counted.
-        session.close(Ending.NOT_DIALED, Again(None, max(request.attempts - 1, 0) if counted else None))
+        session.close(Ending.NOT_DIALED, Again.at_once(request, uncounted=counted))
     elif request.attempts < attempts_for(outcome, request):
         session.close(Ending.of_leg(outcome), Again(request.options.retry_interval_s))
     else:

@@ -56,8 +56,6 @@ class Session:
         self._again: Again | None = None
         self._asked = False
         """Asterisk was asked to call leg A in this attempt."""
-        self._endpoint = ""
-        """The dial string of the leg A that is opened."""
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """The link to Asterisk broke. Called by another thread."""
@@ -192,8 +190,8 @@ class Session:
     def _try(self, ways: Sequence[Way], fare: Fare) -> Ending:
         """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
-        def dial(a: PaidLeg) -> bool:
-            self._originate(a)
+        def dial(a: PaidLeg, way: Way) -> bool:
+            self._originate(a, way.dial_string(fare.number))
             return self._answered(a.leg)
 
         try:
@@ -235,7 +233,6 @@ class Session:
         request, options = self.request, self.request.options
         leg_id = request.leg_id("a", number)
         wanted_s = options.ring_timeout_a_s + options.menu_limit_s
-        self._endpoint = way.dial_string(fare.number)
         leg = self._call.add(leg_id, is_a=True)
         now_us = self._tools.client.time.now_us()
         leg.note(now_us)
@@ -251,7 +248,7 @@ class Session:
             return None
         return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
-    def _originate(self, a: PaidLeg) -> None:
+    def _originate(self, a: PaidLeg, endpoint: str) -> None:
         """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
@@ -259,12 +256,12 @@ class Session:
         number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = self._asked = True
-        started = self._ask_to_originate(a)
+        started = self._ask_to_originate(a, endpoint)
         if started is Started.UNHEARD:
             a.leg.requested = False
             raise NobodyHears
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            again = self._ask_to_originate(a)
+            again = self._ask_to_originate(a, endpoint)
             started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._tools.client.time.now_us(), 34, None))
@@ -274,10 +271,10 @@ class Session:
             # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
-    def _ask_to_originate(self, a: PaidLeg) -> Started:
+    def _ask_to_originate(self, a: PaidLeg, endpoint: str) -> Started:
         options = self.request.options
         return self._tools.client.channels.originate(
-            self._endpoint,
+            endpoint,
             a.leg.id,
             app_args=("leg-a", self.request.id),
             caller_id=options.caller_id_a or self.request.dnis,

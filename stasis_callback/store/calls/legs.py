@@ -345,7 +345,7 @@ class Calls:
     def settled(self, ids: Sequence[str]) -> set[str]:
         """Which of these legs are settled: whatever lives of one is nobody's, and nobody pays for it."""
         rows = LegRow.select(LegRow.id).where(LegRow.id.in_(list(ids)), LegRow.state == LegState.SETTLED)
-        return {row.id for row in rows} if ids else set()
+        return {row.id for row in rows}
 
     @read
     def xdrs(

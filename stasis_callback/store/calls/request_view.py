@@ -93,6 +93,11 @@ class Again:
     after_s: float | None
     attempts: int | None = None
 
+    @classmethod
+    def at_once(cls, request: RequestView, *, uncounted: bool) -> Again:
+        """In place of the attempt of `request` that has ended; `uncounted`: that one does not count."""
+        return cls(None, max(request.attempts - 1, 0) if uncounted else None)
+
 
 @lru_cache(maxsize=256)
 def _parsed(stored_options: str) -> CallOptions:
@@ -107,7 +112,6 @@ REQUEST_COLUMNS = (
 )  # fmt: skip
 """The fields of `RequestView` in their order, as the request table has them."""
 _FIELDS = tuple(field.name for field in fields(RequestView))
-
 
 SELECT_REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM request"
 _BY_ID = f"{SELECT_REQUEST} WHERE id = ?"

@@ -14,7 +14,7 @@ from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.core.states import LIVE, UNDER_WAY, LegState, RequestState, require_move
+from stasis_callback.core.states import UNDER_WAY, LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
 from stasis_callback.store.calls.request_view import REQUEST_COLUMNS, SELECT_REQUEST, request_now, view_of
@@ -22,7 +22,7 @@ from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
 from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import LegRow, Request
-from stasis_callback.store.calls.wishes import CALLS_OF, too_much
+from stasis_callback.store.calls.wishes import CALLS_OF, LIVE_NOW, too_much
 from stasis_callback.store.calls.wishes import Accepted as Accepted
 from stasis_callback.store.calls.wishes import Wish as Wish
 from stasis_callback.store.calls.wishes import new_request_id as new_request_id
@@ -31,13 +31,10 @@ from stasis_callback.store.database.identity import ACTIVE, Identity
 from stasis_callback.store.database.statements import changed, every, insert, one, run, run_many
 
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
-LIVE_NOW = Request.state.in_([SQL(f"'{state.value}'") for state in LIVE])
-"""As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
 LONGEST_PAUSE_S = 5
 """The longest delay that the dialler itself imposes on a callback, when all trunks are full."""
 
 _VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
-_BY_ID = f"{SELECT_REQUEST} WHERE id = ?"
 _BY_KEY = f"{SELECT_REQUEST} WHERE key = ?"
 _MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 _NEXT_DUE = "SELECT MIN(due_at_us) FROM request WHERE state = 'queued'"
@@ -53,6 +50,7 @@ _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
     AND (state = 'talking' OR (state = 'dialing' AND NOT cancel_wanted))
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
     RETURNING triggered_by"""
+_STATE = "SELECT state FROM request WHERE id = ?"
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
 _RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?"
 _TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing', 'talking')"
@@ -244,7 +242,7 @@ class Requests:
 
     @unit
     def answered(self, request: RequestView) -> None:
-        """LegRow A has answered. Nothing happens when it was claimed anew since `request` was read."""
+        """Leg A has answered. Nothing happens when it was claimed anew since `request` was read."""
         if changed(_ANSWERED, request.id, request.claims, self._me.incarnation):
             _note(request, Step.FIRST_ANSWERED, self._clock.now_us())
         elif request_now(request.id).claims == request.claims:
@@ -313,7 +311,7 @@ class Requests:
 
     @unit
     def retry(self, request: RequestView, again: Again, *, outcome: Ending | None) -> None:
-        """LegRow A was not reached: queue the callback again; or it is over, when somebody has taken it back.
+        """Leg A was not reached: queue the callback again; or it is over, when somebody has taken it back.
 
         `outcome` is how this attempt ended; None leaves what was noted before.
 
@@ -336,7 +334,7 @@ class Requests:
     @unit
     def put_back(self, request: RequestView, *, uncounted: bool = False) -> None:
         """No phone has rung in this attempt of a dead node, and none will: any node may begin it again, at once."""
-        self.retry(request, Again(None, max(request.attempts - 1, 0) if uncounted else None), outcome=None)
+        self.retry(request, Again.at_once(request, uncounted=uncounted), outcome=None)
         self._database.notify()
 
     @staticmethod
@@ -346,7 +344,7 @@ class Requests:
         Where nobody is known yet (PIN, hosted) the house's account pays. Within a `read` or a unit.
         """
         concerned = (Request.subscriber == account_id) | (Request.account == account_id)
-        return bool(Request.select().where(LIVE_NOW, concerned).exists())
+        return bool(Request.select().where(SQL(LIVE_NOW), concerned).exists())
 
     @unit
     def finish(self, request_id: str, outcome: Ending, *, claims: int | None = None) -> None:
@@ -361,11 +359,11 @@ class Requests:
                 if done[0] == "web":
                     note_step(request_id, Step.ENDED, now_us)
                 return
-        if claims not in (None, request_now(request_id).claims):
+        now = request_now(request_id)
+        if claims not in (None, now.claims):
             return
         open_legs = LegRow.select().where(LegRow.request == request_id, LegRow.state != LegState.SETTLED)
         require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
-        now = request_now(request_id)
         # Taken back while the phone rang: it is cancelled, however the ringing ended.
         cancelled = now.cancel_wanted and now.state is RequestState.DIALING
         state = RequestState.CANCELLED if cancelled else RequestState.DONE
@@ -488,8 +486,8 @@ class Requests:
     @read
     def state(self, request_id: str) -> RequestState | None:
         """The state of a request; None if it does not exist."""
-        row = one(_BY_ID, request_id)
-        return view_of(row).state if row else None
+        row = one(_STATE, request_id)
+        return RequestState(row[0]) if row else None
 
     @read
     def exists(self, request_id: str) -> bool:

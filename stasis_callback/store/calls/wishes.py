@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import LIVE, RequestState
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.store.calls.request_view import RequestView
 from stasis_callback.store.database.statements import one
 
-_LIVE = "state IN ('queued', 'dialing', 'talking')"
+LIVE_NOW = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
+"""As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
 _ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
-    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_LIVE}),
-    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {_LIVE}),
+    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),
+    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {LIVE_NOW}),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
             AND state <> 'refused' AND state <> ?),
     EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
             AND state <> 'refused' AND state <> ?),
     (SELECT COUNT(*) FROM request WHERE state = 'queued')"""
 CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
-    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {_LIVE})"""
+    (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {LIVE_NOW})"""
 """How many callbacks an account may have at a time, and how many it has beside one."""
 
 

@@ -16,10 +16,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import peewee
-from peewee import ModelSelect
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
@@ -28,8 +27,6 @@ from stasis_callback.store.database.patience import Patience
 from stasis_callback.store.database.sqlite_pool import BUSY_TIMEOUT_S, SqlitePool
 from stasis_callback.store.database.sqlite_pool import trouble_of as sqlite_trouble
 from stasis_callback.store.database.trouble import Busy, Trouble, words_of
-
-Row = TypeVar("Row", bound=peewee.Model)
 
 CONNECTIONS_LIMIT = 64
 OLDEST_POSTGRESQL = 130_000
@@ -82,10 +79,6 @@ class Engine(ABC):
     @abstractmethod
     def migrating(self) -> AbstractContextManager[object]:
         """Prevent other processes from migrating at the same time."""
-
-    @abstractmethod
-    def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
-        """Rows that this transaction is about to take, without waiting for those that another is taking."""
 
     @abstractmethod
     def notify(self) -> None:
@@ -216,10 +209,6 @@ class Sqlite(Engine):
         """Each migration is a transaction; of two processes one finds it done."""
         return self.writing()
 
-    def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
-        """No row locks: there is only one writer."""
-        return rows
-
     def notify(self) -> None:
         """Nothing to do: other processes detect the commit itself."""
 
@@ -282,10 +271,6 @@ class Postgresql(Engine):
             yield
         finally:
             self.peewee.execute_sql("SELECT pg_advisory_unlock(%s)", (_MIGRATION_LOCK,))
-
-    def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
-        """Locked, and those that are locked already left out."""
-        return rows.for_update("FOR UPDATE SKIP LOCKED")  # type: ignore[arg-type]  # the stubs know of True only
 
     def notify(self) -> None:
         """NOTIFY; the server sends it with the commit."""

@@ -14,12 +14,11 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from peewee import ModelSelect
 from playhouse.migrations import Runner
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable, require
-from stasis_callback.store.database.backends import Engine, Row, Wakeups, open_engine
+from stasis_callback.store.database.backends import Engine, Wakeups, open_engine
 from stasis_callback.store.database.patience import Patience
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.database.trouble import Trouble, words_of
@@ -178,10 +177,6 @@ class Database:
     def notify(self) -> None:
         """Within a transaction: when it is committed, let every process that waits for the queue look at it."""
         self._engine.notify()
-
-    def taking(self, rows: ModelSelect[Row]) -> ModelSelect[Row]:
-        """Rows that this transaction is about to take; what another takes meanwhile is left out."""
-        return self._engine.taking(rows)
 
     # --- beside it -------------------------------------------------------------------------------------------------
 
