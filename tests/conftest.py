@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
+from disks import MEMORY, has_room_in_memory
 from hypothesis import HealthCheck, settings
 from lanes import is_seldom
 
@@ -34,6 +35,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     Databases.kind = config.getoption("--db")
+    if has_room_in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_unconfigure() -> None:

@@ -1,4 +1,4 @@
-"""A small disk of its own, which tests fill."""
+"""The disks of tests: one in memory for all that is usual, and a small one of its own, which tests fill."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+MEMORY = Path("/dev/shm")  # pytest makes a folder of its own there, which only its user may enter
+ENOUGH_BYTES = 4 << 30
+
+
+def has_room_in_memory() -> bool:
+    """Whether the folders of tests can be kept in memory.
+
+    A commit waits for the disk. One that other machines use too kept a commit waiting for half a minute, and then a
+    test fails that has waited for the program.
+    """
+    if not MEMORY.is_dir() or not os.access(MEMORY, os.W_OK):
+        return False
+    disk = os.statvfs(MEMORY)
+    memory_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return not disk.f_flag & os.ST_NOEXEC and min(disk.f_bavail * disk.f_frsize, memory_bytes) > ENOUGH_BYTES
 
 
 class SmallDisk:

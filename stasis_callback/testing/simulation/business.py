@@ -33,8 +33,14 @@ class EarlierClock(Clock):
 
 
 def scratch(prefix: str) -> Path:
-    """A new folder, in memory where there is such a file system."""
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if MEMORY.is_dir() else None))
+    """A new folder: in memory where there is such a file system, or where `keep_in` has said."""
+    memory = MEMORY if MEMORY.is_dir() else None
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=tempfile.tempdir or memory))
+
+
+def keep_in(folder: str) -> None:
+    """From now on this process makes its folders in one that another process removes."""
+    tempfile.tempdir = folder
 
 
 @cache
