@@ -63,7 +63,8 @@ class CallOptions:
     callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=3600)
     dedupe_window_s: float = option(
         60.0,
-        "Further missed calls for the same account within this time do not cause another callback.",
+        "Further missed calls for the same account within this time do not cause another callback, unless the first "
+        "one failed.",
         least=0,
         most=3600,
     )

@@ -54,6 +54,8 @@ class Connection:
     """How long the talk can last, as the funds were when it was authorised."""
     endpoint: str = ""
     """The dial string of leg B; "" once it talks."""
+    given_up: bool = False
+    """The subscriber keyed `**` while it rang."""
     _bridged: bool = False
 
     def __post_init__(self) -> None:
@@ -61,7 +63,7 @@ class Connection:
         self._bridged = not self.endpoint
 
     def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
-        """Call leg B while A listens, to `words` first; whether it was answered. Raises HungUp."""
+        """Call leg B while A listens, to `words` first; whether it was answered. `**` gives it up. Raises HungUp."""
         client, leg = self.tools.client, self.b.leg
         log.info("leg.dialing", leg=leg.id)
         leg.requested = True
@@ -100,13 +102,22 @@ class Connection:
     def _await_answer(self, ring_timeout_s: int) -> None:
         # Until the answer is seen the timer holds no more than the funded talk, and is wound up again and again:
         # if this service dies now and B answers, the talk still ends within what is paid for.
-        leg, clock = self.b.leg, self.tools.clock
+        a, leg, clock = self.a.leg, self.b.leg, self.tools.clock
         renewal_s = min(FUSE_RENEWAL_S, self.b.funded_s / 2)
-        deadline_s = clock.monotonic_s() + ring_timeout_s + RINGING_MARGIN_S
-        while not self.call.wait(lambda: leg.up or leg.ended is not None, renewal_s):
-            if clock.monotonic_s() > deadline_s:
+        renewed_s = clock.monotonic_s()
+        deadline_s = renewed_s + ring_timeout_s + RINGING_MARGIN_S
+        while not leg.up and leg.ended is None:
+            left_s = renewed_s + renewal_s - clock.monotonic_s()
+            if self.call.wait(lambda: leg.up or leg.ended is not None or bool(a.digits), left_s):
+                self.given_up = self._two_stars()
+                if self.given_up:
+                    log.info("leg.given_up", leg=leg.id)
+                    return
+            elif clock.monotonic_s() > deadline_s:
                 return
-            self.b.wind_up()
+            else:
+                self.b.wind_up()
+                renewed_s = clock.monotonic_s()
         if leg.up:
             self.b.wind_up()
             log.info("leg.answered", leg=leg.id)
@@ -124,7 +135,7 @@ class Connection:
             warning_in_s = max(funds.left_s() - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
             due = [seconds for seconds in (extension_in_s, warning_in_s) if seconds is not None]
             if self.call.wait(lambda: b.ended is not None or bool(a.digits), min(due, default=None)):
-                if a.digits and a.digits.popleft() == "*" and self._second_star():
+                if self._two_stars():
                     log.info("talk.ended_by_stars", leg=b.id)
                     return
             elif extension_in_s is not None and extension_in_s == min(due):
@@ -152,8 +163,11 @@ class Connection:
         except AriError as error:
             log.warning(event, leg=self.a.leg.id, error=str(error))
 
-    def _second_star(self) -> bool:
+    def _two_stars(self) -> bool:
+        """Take the next digit of leg A, if there is one; whether it and the one that follows soon are `**`."""
         a, b = self.a.leg, self.b.leg
+        if not a.digits or a.digits.popleft() != "*":
+            return False
         self.call.wait(lambda: b.ended is not None or bool(a.digits), DOUBLE_STAR_S)
         if a.digits and a.digits[0] == "*":
             a.digits.popleft()

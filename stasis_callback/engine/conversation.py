@@ -118,8 +118,8 @@ class Conversation:
             return self._voice.say(Prompt.SILENCE) + (said if said.media else self._voice.say(Prompt.CALLING))
 
         refusal = self._connect(self._request.destination, self._request.destination, greeting)
-        if refusal:
-            self._dialog.tell(self._voice.say(refusal))
+        if refusal is not None:
+            self._dialog.tell(refusal)
         elif self._options.menu_afterwards:
             self._extend_menu()
 
@@ -190,9 +190,10 @@ class Conversation:
                 terminator=options.terminator,
             )
             refusal = self._call_destination(keyed)
-            if refusal:
+            if refusal is not None:
                 failures += 1
-                self._dialog.tell(self._voice.say(refusal))
+                if refusal.media:
+                    self._dialog.tell(refusal)
             else:
                 failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
                 self._extend_menu()
@@ -205,7 +206,7 @@ class Conversation:
         except StoreUnavailable as error:
             log.warning("menu.not_extended", leg=self._a.leg.id, error=str(error))
 
-    def _call_destination(self, keyed: str) -> Prompt | None:
+    def _call_destination(self, keyed: str) -> Utterance | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
 
         def duration(connection: Connection) -> Utterance:
@@ -216,8 +217,9 @@ class Conversation:
 
     def _connect(
         self, number: str | Prompt, asked_for: str, announce: Callable[[Connection], Utterance]
-    ) -> Prompt | None:
-        """Call a number and let the two talk; what to say when it did not come to that.
+    ) -> Utterance | None:
+        """Call a number and let the two talk; what to say when it did not come to that: nothing to a subscriber who
+        gave it up.
 
         `announce` is called before the first leg B is dialled; what it gives is said while leg B is being called.
         """
@@ -237,7 +239,7 @@ class Conversation:
             open_leg=lambda way, _: self._open(to.fare, way),
             dial=dial,
             leg_of=lambda connection: connection.b.leg,
-            may_go_on=lambda _: self._call.lost is None,
+            may_go_on=lambda connection: not connection.given_up and self._call.lost is None,
         )
         if tried.last is None:
             no_funds = tried.why_not == "no_funds"
@@ -245,11 +247,13 @@ class Conversation:
         if tried.answered:
             self._talk(tried.last)
             return None
-        return _NOT_REACHED.get(outcome_of(tried.last.b.leg), Prompt.NUMBER_UNREACHABLE)
+        if tried.last.given_up:
+            return NOTHING
+        return self._voice.say(_NOT_REACHED.get(outcome_of(tried.last.b.leg), Prompt.NUMBER_UNREACHABLE))
 
-    def _refused(self, reason: Prompt, asked_for: str) -> Prompt:
+    def _refused(self, reason: Prompt, asked_for: str) -> Utterance:
         log.info("destination.refused", call=self._request.id, reason=reason, number=numbers.mask(asked_for))
-        return reason
+        return self._voice.say(reason)
 
     def _dial(self, connection: Connection, meanwhile: Utterance) -> bool:
         """Call leg B; whether it was answered. When not, it is settled, and its hold is given back."""

@@ -99,6 +99,16 @@ def test_without_a_window_the_next_callback_can_follow_at_once(shop: Shop) -> No
     assert shop.missed_call(account, dedupe_window_s="0") == ""
 
 
+@pytest.mark.parametrize("ending", Ending)
+def test_whose_callback_failed_may_ask_again_at_once(shop: Shop, ending: Ending) -> None:
+    account = shop.account()
+    shop.stores.requests.finish(shop.request(account).id, ending)
+    reached = ending in (
+        "completed", "hung_up", "not_accepted", "login_failed", "low_balance", "no_destination", "rejected"
+    )  # fmt: skip
+    assert shop.missed_call(account, dedupe_window_s="60") == ("repeated" if reached else "")
+
+
 def test_the_same_key_never_makes_a_second_callback(shop: Shop) -> None:
     account, other = shop.account("100"), shop.account("200")
     assert shop.missed_call(account, key="k") == ""
