@@ -45,6 +45,8 @@ class Node:
         """How wrong the machine's clock is."""
         self.died_us: list[int] = []
         """When it was killed or crashed."""
+        self.went_on_us = 0
+        """When it last went on after it had been stopped."""
         self.process: Process | None = None
         self.clock: SimClock | None = None
         self.service: Service | None = None
@@ -128,6 +130,7 @@ class Node:
 
         def go_on() -> None:
             process.stopped = False
+            self.went_on_us = self._world.scheduler.now_us
 
         self._world.scheduler.call_in(seconds, go_on)
 

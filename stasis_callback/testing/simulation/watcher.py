@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 HEARD_S = 0.1
 """An event is with the service after so long."""
 STARS_S = 5.0
+"""A talk ends within so long after `**`."""
 
 
 @dataclass
@@ -100,8 +101,11 @@ class Watcher:
         request_id, _, side = channel.id.rpartition("-")
         if side[:1] not in ("a", "b") or not self.knew.get(channel.id) or not self._talks(channel):
             return
-        if world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
-            return
+        if request_id in self.stars_us:
+            # A service that was stopped meanwhile takes the keys when it goes on.
+            taken_us = max(self.stars_us[request_id], world.node.went_on_us)
+            if world.scheduler.now_us - taken_us < STARS_S * US_PER_S:
+                return
         if self.fuses.over(channel):
             return  # Asterisk's own timer is late: its clock was put back
         if not world.rows("SELECT 1 FROM request WHERE id = ? AND cancel_wanted", request_id):
