@@ -31,6 +31,9 @@ DTMF = re.compile(r"[0-9A-D*#]+")
 # names one that leads nowhere (asterisk-conf/extensions.conf hangs up there).
 NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
 
+ANSWER_CHECK = "answer-check"
+"""The dialplan context in which Asterisk listens to who has answered; first argument of a channel that is back."""
+
 FUSE = "TIMEOUT(absolute)"
 _FUSE_SLACK_S = 0.25
 _FUSE_TRIES = 3
@@ -96,6 +99,13 @@ class Channel:
         Once only: a second dial ends the call (measured on 22.10).
         """
         return self._post("dial", {"timeout": str(ring_timeout_s)})
+
+    def check_answer(self) -> bool:
+        """Have Asterisk listen who has answered: a person or a machine (asterisk-conf/extensions.conf, AMD).
+
+        The channel leaves the application for some seconds, and enters it again with what was found.
+        """
+        return self._post("continue", {"context": ANSWER_CHECK, "extension": "s", "priority": "1"})
 
     def send_dtmf(self, digits: str) -> bool:
         """Send digits to the channel's phone; returns before they have been heard."""

@@ -94,9 +94,10 @@ class CallOptions:
         "Languages, separated by commas. If several, the subscriber chooses one, unless the account has a language.",
     )
     brand: str = option("", "Folder of brand-specific prompts that replace the standard ones.")
-    press_one: bool = option(
-        False,
-        "Require the person who answers to press 1, so that a voicemail hears no balance and makes no call.",
+    answer_check: Literal["off", "press_one", "amd"] = option(
+        "off",
+        "Make sure that a person answers leg A, so that a voicemail hears no balance and makes no call: not at all, "
+        "by pressing 1, or by Asterisk listening for two to five seconds (amd), and by pressing 1 only in doubt.",
     )
     login_attempts: int = option(3, "Maximum number of attempts to enter a PIN.", least=1, most=10)
     ask_password: bool = option(False, "Also ask for the account's service password after the PIN.")

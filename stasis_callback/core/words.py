@@ -133,8 +133,8 @@ class Ending(_Word):
     COMPLETED = "completed", "the two parties were connected", _TALK, "nothing"
     HUNG_UP = "hung_up", "the subscriber hung up before being connected", _TALK, "nothing"
     NOT_ACCEPTED = (
-        "not_accepted", "the person who answered did not press 1", _TALK,
-        "nothing: it may have been a voicemail (`press_one`)",
+        "not_accepted", "a machine answered, or nobody pressed 1", _TALK,
+        "nothing: it may have been a voicemail (`answer_check`)",
     )  # fmt: skip
     LOGIN_FAILED = (
         "login_failed",

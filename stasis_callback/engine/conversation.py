@@ -82,9 +82,9 @@ class Conversation:
 
     def hold(self) -> Ending:
         """Run the whole conversation. Returns its ending."""
-        if not self._request.destination:
+        if not self._request.destination and self._options.answer_check != "amd":
             self._dialog.say(self._voice.say(Prompt.SILENCE))
-        if not login.accepted(self._dialog, self._voice, self._options):
+        if not login.accepted(self._call, self._a.leg, self._dialog, self._voice, self._options):
             return Ending.NOT_ACCEPTED
         account = None if self._asks_for_pin else self._account()
         self._voice = login.chosen_voice(self._dialog, self._tools, self._options, account)

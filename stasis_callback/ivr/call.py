@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from stasis_callback.ari.channels import Channel
+from stasis_callback.ari.channels import ANSWER_CHECK, Channel
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import (
@@ -110,6 +110,8 @@ class Leg:
     """It is under our control: only now can it be bridged."""
     ringing: bool = False
     answered_at_us: int | None = None
+    answer_check: str | None = None
+    """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""
     ended: End | None = None
     hung_up_at_us: int | None = None
     """When we asked for its end."""
@@ -205,11 +207,7 @@ class Leg:
         self.seen = True
         match event:
             case StasisStart():
-                # An originated leg enters the application when it is answered; a created one enters at once, in
-                # state Down, and reports its answer as a change of state.
-                self.entered = True
-                if event.channel.state == "Up":
-                    self.answer_seen(event.at_us)
+                self._enters(event)
             case ChannelStateChange(state="Up"):
                 self.answer_seen(event.at_us)
             case ChannelStateChange(state="Ringing") | Dial(dialstatus="RINGING" | "PROGRESS"):
@@ -227,6 +225,21 @@ class Leg:
                 self.end_seen(End(event.at_us, event.cause, event.tech_cause))
             case _:
                 pass
+
+    def _enters(self, event: StasisStart) -> None:
+        # An originated leg enters the application when it is answered; a created one enters at once, in state Down,
+        # and reports its answer as a change of state.
+        self.entered = True
+        if event.args[:1] == (ANSWER_CHECK,):
+            self.answer_check = _verdict(event.args[1:])
+        if event.channel.state == "Up":
+            self.answer_seen(event.at_us)
+
+
+def _verdict(args: tuple[str, ...]) -> str:
+    """What AMD found. To it somebody who says nothing is a machine; that is not known."""
+    status, cause = (*args, "", "")[:2]
+    return "NOTSURE" if cause.startswith("INITIALSILENCE") or not status else status
 
 
 class Call:

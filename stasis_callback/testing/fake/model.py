@@ -171,6 +171,8 @@ class Channel:
     gone: bool = False
     dialled: bool = False
     dial_string: str = ""
+    spoken_s: float = 0.0
+    """How much the phone at its far end has said, or is about to say, in seconds."""
     variables: dict[str, str] = field(default_factory=dict)
     bridge: Bridge | None = None
     absorbs_dtmf: bool = False

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _CONGESTION = 34
 _OFFERS = 8
 _DIALPLAN_FUSE_S = 60
+SOUNDS_S = {"vm-goodbye": 0.7, "hello-world": 1.0, "demo-congrats": 30.0, "silence/9": 0.0}
+"""The sounds that phones speak, of Asterisk's own, and how much speech that is."""
 
 
 class FakeLine(Line):
@@ -49,6 +51,10 @@ class FakeLine(Line):
     def hang_up(self, cause: int = 16) -> None:
         """End the call; before the answer this refuses it with the Q.850 cause."""
         self._do(lambda: self._fake.switch.far_ends(self._channel, cause))
+
+    def play(self, sound: str) -> None:
+        """Speak; the fake has no sound, but knows how long that takes."""
+        self._do(lambda: self._fake.switch.far_speaks(self._channel, SOUNDS_S[sound]))
 
     def redirect(self, number: str) -> None:
         """Refuse with SIP 302 towards `number`."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .model import CAUSE_BY_REASON, AriError, Bridge, Channel, Json, ari_time
-from .switch import NORMAL
+from .switch import CONGESTION, NORMAL
 
 if TYPE_CHECKING:
     from .core import Core
@@ -18,6 +18,7 @@ Ids = dict[str, str]
 Handler = Callable[[Ids, Json], Awaitable[Json | list[Json] | None]]
 
 DEFAULT_RING_TIMEOUT_S = 30
+AMD_S = 2.5
 _DESCRIPTIONS = {"func_timeout.so": "Channel timeout dialplan functions"}
 
 
@@ -25,6 +26,13 @@ def _words(value: Any) -> list[str]:
     """A list parameter: JSON list, or text with commas."""
     items: Iterable[Any] = value if isinstance(value, list) else str(value or "").split(",")
     return [str(item) for item in items if item]
+
+
+def heard_by_amd(spoken_s: float) -> str:
+    """What AMD says of somebody who speaks that long, status and cause (asterisk-conf/amd.conf)."""
+    if not spoken_s:
+        return "MACHINE,INITIALSILENCE"
+    return "MACHINE,LONGGREETING" if spoken_s > 1.5 else "HUMAN,HUMAN"
 
 
 def _is_true(value: Any) -> bool:
@@ -66,6 +74,7 @@ class Routes:
             ("DELETE", "/channels/{id}", self._hang_up),
             ("POST", "/channels/{id}/dial", self._dial),
             ("POST", "/channels/{id}/answer", self._answer),
+            ("POST", "/channels/{id}/continue", self._continue),
             ("POST", "/channels/{id}/ring", self._ring),
             ("POST", "/channels/{id}/dtmf", self._send_dtmf),
             ("POST", "/channels/{id}/redirect", self._redirect),
@@ -160,6 +169,22 @@ class Routes:
 
     async def _answer(self, ids: Ids, params: Json) -> None:
         await self._in_turn(self._controlled(ids), self._switch.answer)
+
+    async def _continue(self, ids: Ids, params: Json) -> None:
+        channel = self._controlled(ids)
+        if params.get("context") != "answer-check":
+            raise AriError(409, "Channel would go where the project's dialplan has nothing")
+        self._switch.leave_stasis(channel)
+        self._switch.task(self._check_answer(channel))
+
+    async def _check_answer(self, channel: Channel) -> None:
+        """As asterisk-conf/extensions.conf and amd.conf: listen, then give the channel back."""
+        await asyncio.sleep(AMD_S)
+        if channel.gone:
+            return
+        args = f"answer-check,{heard_by_amd(channel.spoken_s)}"
+        if not self._switch.enter_stasis(channel, self._switch.app, args):
+            self._switch.end(channel, CONGESTION)
 
     async def _ring(self, ids: Ids, params: Json) -> None:
         self._controlled(ids)

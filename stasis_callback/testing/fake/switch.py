@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FUSE = "TIMEOUT(absolute)"
 _SOFT_FLAG = 32
-NO_ANSWER, NORMAL, BUSY, CANCELLED_SIP = 19, 16, 17, 487
+NO_ANSWER, NORMAL, BUSY, CONGESTION, CANCELLED_SIP = 19, 16, 17, 34, 487
 _DIALSTATUS = {17: "BUSY", 34: "CONGESTION"}
 _ENDPOINT = re.compile(r"PJSIP/(?P<number>[^@/]+)@(?P<trunk>[^@/]+)")
 _NUMBER_IN_CALLER_ID = re.compile(r"<([^>]*)>")
@@ -128,6 +128,12 @@ class Switch:
         event = {"type": "StasisStart", "args": words, "channel": channel.json()}
         self.apps.tell(self.apps.find(app), event)
         return True
+
+    def leave_stasis(self, channel: Channel) -> None:
+        """The channel leaves the application for the dialplan; who had it made is still told of it."""
+        channel.in_stasis = False
+        self.apps.publish("StasisEnd", channel=channel)
+        self.apps.unsubscribe(channel.app, f"channel:{channel.id}")
 
     # --- calling out -----------------------------------------------------------------------------------------
 
@@ -260,6 +266,10 @@ class Switch:
             self.end(channel, 21)
         else:
             self.end(channel, NORMAL)
+
+    def far_speaks(self, channel: Channel, seconds: float) -> None:
+        """The phone of this channel speaks for some seconds more."""
+        channel.spoken_s += seconds
 
     # --- bridges and digits ----------------------------------------------------------------------------------
 
