@@ -209,7 +209,5 @@ def test_who_had_to_press_1_still_has_to(shop: Shop, tables: sqlite3.Connection)
 
     assert shop.stores.database.migrate() == ["0016_answer_check"]
 
-    found = {
-        one.number: one.options.answer_check for one in shop.stores.access_numbers.all()
-    }
+    found = {one.number: one.options.answer_check for one in shop.stores.access_numbers.all()}
     assert found == {"1": "press_one", "2": "off", "3": "off"}
