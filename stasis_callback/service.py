@@ -17,7 +17,7 @@ from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.numbers import parse_rules
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import LIVE, UNDER_WAY
 from stasis_callback.engine.admission.missed_calls import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
@@ -316,12 +316,20 @@ class Service:
             is_ours = self.dialer.works_on(request_id) or self._is_open(request_id)
             if leg.id in settled or not is_ours:
                 self._hang_up_stray(leg.id)
+        self._destroy_stray_bridges()
         return channels
+
+    def _destroy_stray_bridges(self) -> None:
+        """Destroy bridges whose call is over: Asterisk may have made one when nobody waited for it any more."""
+        for bridge in self.client.bridges.list():
+            state = None if self.dialer.works_on(bridge.id) else self.stores.requests.state(bridge.id)
+            if state is not None and state not in LIVE and self.client.bridge(bridge.id).destroy():
+                log.warning("bridge.stray", call=bridge.id)
 
     def _is_open(self, request_id: str) -> bool:
         """Whether a request is under way, here or at another node."""
         state = self.stores.requests.state(request_id)
-        return state in (RequestState.DIALING, RequestState.TALKING)
+        return state in UNDER_WAY
 
     def _on_lost(self, lost: Lost) -> None:
         log.error("asterisk.lost", reason=lost.reason)

@@ -11,7 +11,7 @@ from stasis_callback.ari.channels import Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
-from stasis_callback.engine.legs import finish_leg
+from stasis_callback.engine.legs import finish_leg, recheck
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
@@ -114,7 +114,9 @@ class Connection:
                     log.info("leg.given_up", leg=leg.id)
                     return
             elif clock.monotonic_s() > deadline_s:
-                return
+                # Where this service stood still, the answer may have come and be on its way to this thread.
+                self._quietly("leg.unclear", lambda: recheck(self.tools, self.call, leg))
+                break
             else:
                 self.b.wind_up()
                 renewed_s = clock.monotonic_s()

@@ -7,6 +7,7 @@ the database respond again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -304,6 +305,10 @@ class Session:
         limit_s = self.request.options.ring_timeout_a_s + RINGING_MARGIN_S
         self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
         if leg.answered_at_us is None and leg.ended is None:
+            # Where this service stood still, the answer may have come and be on its way to this thread.
+            with suppress(AriError):
+                recheck(self._tools, self._call, leg)
+        if leg.answered_at_us is None and leg.ended is None:
             await_end(self._tools, self._call, leg)
         return leg.answered_at_us is not None
 
@@ -332,18 +337,30 @@ class Session:
             self._again = Again(self.request.options.retry_interval_s)
         return Ending.of_leg(outcome)
 
+    def _lived_s(self, view: LegView) -> float:
+        """How long an answered leg has lived at least, where Asterisk's clock says that it is still to be answered.
+
+        That clock was put back. By how much it was ahead of ours when the leg was noted is known: its hold was made
+        then.
+        """
+        answered_at_us, held_since_us = view.answered_at_us, self._tools.stores.ledger.held_since_us(view.id)
+        if answered_at_us is None or held_since_us is None or answered_at_us <= self._tools.client.time.now_us():
+            return 0.0
+        ahead_us = view.dialed_at_us - held_since_us
+        return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S
+
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg of before a restart, as it is now. It is up: so nothing that fails here may end it."""
         leg = self._call.add(view.id, is_a=view.side == "a")
         leg.dialed_at_us = view.dialed_at_us
         leg.requested = True
-        if view.answered_at_us is not None:
-            leg.adopt(view.answered_at_us)
         options = self.request.options
         slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
 
         def look() -> PaidLeg:
+            if view.answered_at_us is not None:
+                leg.adopt(view.answered_at_us, self._lived_s(view))
             recheck(self._tools, self._call, leg)
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
             return self._tools.funding.adopt(leg, view, rate, slack_s, lasts_s)

@@ -161,10 +161,14 @@ class Leg:
             self.answered_at_us = at_us
             self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
 
-    def adopt(self, answered_at_us: int) -> None:
-        """It was answered before this service started: only the wall clock knows when."""
+    def adopt(self, answered_at_us: int, lived_s: float = 0.0) -> None:
+        """It was answered before this service started: only the wall clock knows when. It has lived for `lived_s`
+        seconds at least.
+        """
         self.answer_seen(answered_at_us)
         self._answered_alone = True
+        if self._answered_s is not None:
+            self._answered_s = min(self._answered_s, self._clock.monotonic_s() - lived_s)
 
     def end_seen(self, end: End) -> None:
         """Note that it has ended. Only the first report counts."""
