@@ -121,7 +121,6 @@ class Leg:
     finished_playbacks: set[str] = field(default_factory=set)
     _answered_s: float | None = None
     _ended_s: float | None = None
-    _answered_alone: bool = False
     _noted_s: float = -math.inf
     """When it was noted, by the steady clock; unknown of one of before a restart."""
     _last_digit: tuple[int, str] = (0, "")
@@ -166,7 +165,6 @@ class Leg:
         seconds at least.
         """
         self.answer_seen(answered_at_us)
-        self._answered_alone = True
         if self._answered_s is not None:
             self._answered_s = min(self._answered_s, self._clock.monotonic_s() - lived_s)
 
@@ -182,12 +180,13 @@ class Leg:
 
     @property
     def steady_s(self) -> float | None:
-        """Answer to end by the steady clock; None when not both were measured by it.
+        """Answer to end by the steady clock; None before both. Of an adopted leg what was before its adoption is a time
+        of the wall clock, as that was then.
 
         Too short, down to nothing, when Asterisk's clock was stepped after the end and before we heard of it: the age
         of the end, which places it on the steady clock, is wrong by the step. The doubt goes to the subscriber.
         """
-        if self._answered_s is None or self._ended_s is None or self._answered_alone:
+        if self._answered_s is None or self._ended_s is None:
             return None
         return max(self._ended_s - self._answered_s, 0.0)
 
