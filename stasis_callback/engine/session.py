@@ -37,8 +37,6 @@ log = structlog.get_logger()
 START_REPORT_S = 1.0
 """A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
-CONVERSATION_PATIENCE_S = 6.0
-"""Somebody listens to silence, and pays for it, while the database is waited for; then there is an apology."""
 
 
 class NobodyHears(Exception):
@@ -88,8 +86,7 @@ class Session:
 
         def resume() -> Ending:
             a, b = self._adopt(leg_a), self._adopt(leg_b)
-            with self._tools.stores.database.patience(CONVERSATION_PATIENCE_S):
-                return Conversation(self._tools, self._call, self.request, a).resume_talk(b)
+            return Conversation(self._tools, self._call, self.request, a).resume_talk(b)
 
         self._guarded(resume)
 
@@ -326,8 +323,7 @@ class Session:
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
-        with stores.database.patience(CONVERSATION_PATIENCE_S):
-            return Conversation(self._tools, self._call, request, a).hold()
+        return Conversation(self._tools, self._call, request, a).hold()
 
     def _note_answer(self, leg_id: str, answered_at_us: int) -> None:
         self._tools.stores.requests.answered(self.request)

@@ -18,9 +18,9 @@ from .scheduler import US_PER_S
 if TYPE_CHECKING:
     from .world import SimWorld
 
-SILENCE_S = 16.0
-"""Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and than the time for
-which the database is asked again after that.
+SILENCE_S = 19.0
+"""Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and then for the database
+(10 s: a server that is started anew needs them, and a call that goes on is worth the silence).
 """
 UNHEARD_S = 2.0
 """A link that is lost is known to be by then."""
