@@ -218,6 +218,8 @@ def test_a_node_on_another_asterisk_leaves_live_calls_alone_and_ends_those_of_a_
         assert friend.calls[0].state == subscriber.calls[0].state == "answered"
         (request,) = world.finished(timeout_s=40)
         assert request.outcome == "interrupted"
+        # The line is written after the commit that the test has just seen.
+        world.until(lambda: bool(logged(tmp_path / "two", "node.taken_over")))
         (taken,) = logged(tmp_path / "two", "node.taken_over")
         assert (taken["node"], taken["calls"]) == ("n1", [request.id])
         assert {xdr.source for xdr in world.xdrs().values()} == {"estimated"}
