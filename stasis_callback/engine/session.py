@@ -344,7 +344,11 @@ class Session:
         then.
         """
         answered_at_us, held_since_us = view.answered_at_us, self._tools.stores.ledger.held_since_us(view.id)
-        if answered_at_us is None or held_since_us is None or answered_at_us <= self._tools.client.time.now_us():
+        if (
+            answered_at_us is None
+            or held_since_us is None
+            or answered_at_us <= self._tools.client.time.now_us()
+        ):
             return 0.0
         ahead_us = view.dialed_at_us - held_since_us
         return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S
