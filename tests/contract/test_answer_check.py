@@ -9,12 +9,10 @@ from contract.wire import Wire
 
 WORDS = {"a person": ["vm-goodbye", "silence/9"], "a machine": ["demo-congrats"], "nobody": ["silence/9"]}
 """A line sends silence too: to AMD a line that sends nothing is neither a person nor a machine."""
-
-
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 GREETINGS = {
     "HUMAN": ["vm-goodbye", "vm-and", "vm-minutes", "vm-first"],
-    "MACHINE": ["vm-intro", "vm-nobodyavail", "demo-congrats", "pls-hold-while-try"],
+    "MACHINE": ["vm-intro", "vm-nobodyavail", "demo-congrats"],
 }
 """Of Asterisk's recordings: what a person says on answering is a word or two, a machine a sentence and more."""
 

@@ -32,15 +32,20 @@ class EarlierClock(Clock):
         return START_US - 86_400 * US_PER_S
 
 
+class Scratch:
+    """Where the folders of simulations are made: in memory, where there is such a file system."""
+
+    place: str | None = str(MEMORY) if MEMORY.is_dir() else None
+
+    @classmethod
+    def keep_in(cls, place: str) -> None:
+        """From now on this process makes its folders in one that another process removes."""
+        cls.place = place
+
+
 def scratch(prefix: str) -> Path:
-    """A new folder: in memory where there is such a file system, or where `keep_in` has said."""
-    memory = MEMORY if MEMORY.is_dir() else None
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=tempfile.tempdir or memory))
-
-
-def keep_in(folder: str) -> None:
-    """From now on this process makes its folders in one that another process removes."""
-    tempfile.tempdir = folder
+    """A new folder."""
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=Scratch.place))
 
 
 @cache

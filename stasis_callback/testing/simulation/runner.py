@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import faulthandler
 import multiprocessing
-import shutil
 import sys
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from .auditor import audit
-from .business import keep_in, scratch
+from .business import Scratch
 from .plan import Plan
 from .planner import make_plan
 from .scheduler import START_US, US_PER_S
@@ -78,15 +76,6 @@ def simulate_seed(seed: int) -> Result:
     return result
 
 
-@contextmanager
-def _disposable(prefix: str) -> Iterator[Path]:
-    folder = scratch(prefix)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
 def simulate_many(seeds: Iterable[int], processes: int) -> Iterator[Result]:
     """Many seeds in several processes, in the order in which they are done."""
     if processes == 1:
@@ -94,5 +83,8 @@ def simulate_many(seeds: Iterable[int], processes: int) -> Iterator[Result]:
         return
     spawn = multiprocessing.get_context("spawn")
     # Workers are ended, not asked to end: what they leave is removed here.
-    with _disposable("simulation-") as folder, spawn.Pool(processes, keep_in, [str(folder)]) as pool:
+    with (
+        TemporaryDirectory(prefix="simulation-", dir=Scratch.place) as folder,
+        spawn.Pool(processes, Scratch.keep_in, [folder]) as pool,
+    ):
         yield from pool.imap_unordered(simulate_seed, seeds)
