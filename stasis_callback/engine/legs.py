@@ -74,8 +74,8 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             leg.answer_seen(record.answered_at_us)
         if record is None or record.ended_at_us is None:
             leg.end_seen(End(_last_known_us(tools, call, leg), 0, None, "estimated"))
-        elif call.lost is not None and call.lost.silent and _died_unheard(record, call.lost.at_us):
-            leg.end_seen(End(call.lost.at_us, record.cause or 0, None, "estimated"))
+        elif (silent_since_us := call.ended_in_silence_at_us(leg, record.ended_at_us)) is not None:
+            leg.end_seen(End(silent_since_us, record.cause or 0, None, "estimated"))
         else:
             leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
     elif snapshot.state == "Up" and leg.answered_at_us is None:
@@ -96,11 +96,6 @@ def journal_record(
     except JournalUnreadable as error:
         log.error("leg.journal_not_read", leg=leg_id, error=str(error))
         return None
-
-
-def _died_unheard(record: CelRecord, lost_at_us: int) -> bool:
-    """Whether a leg's end is all that the journal has of it since Asterisk was last heard."""
-    return (record.ended_at_us or 0) > lost_at_us >= (record.answered_at_us or 0)
 
 
 def _last_known_us(tools: CallTools, call: Call, leg: Leg) -> int:

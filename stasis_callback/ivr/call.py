@@ -347,7 +347,9 @@ class Call:
             self.lost = self.lost or event
             self.deaf_until_s = math.inf
             if self.lost.silent:
-                self._silence = self.lost.at_us, _NOT_OVER_US
+                # What was heard last may be dated a little later: how far the two clocks are apart is an estimate.
+                heard = [leg.answered_at_us for leg in self.legs if leg.answered_at_us is not None]
+                self._silence = max(self.lost.at_us, *heard, 0), _NOT_OVER_US
         elif isinstance(event, LinkRestored):
             self.link_restored = True
             self.deaf_until_s = self.clock.monotonic_s()
@@ -359,23 +361,26 @@ class Call:
             self._look()
         elif isinstance(event, Event) and event.channel_id in self._legs:
             leg = self._legs[event.channel_id]
-            if isinstance(event, ChannelDestroyed) and self._ended_in_silence(leg, event):
-                leg.end_seen(End(self._silence[0], event.cause, event.tech_cause, "estimated"))
+            if isinstance(event, ChannelDestroyed):
+                silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
+                if silent_since_us is not None:
+                    leg.end_seen(End(silent_since_us, event.cause, event.tech_cause, "estimated"))
             leg.observe(event)
 
-    def _ended_in_silence(self, leg: Leg, event: ChannelDestroyed) -> bool:
-        """Whether a leg's end came with the first words after a silence: a frozen Asterisk reports it late.
+    def ended_in_silence_at_us(self, leg: Leg, ended_at_us: int) -> int | None:
+        """When the silence began in which a leg ended that was up before it; None for a leg it was not the end of.
 
-        Nobody heard anybody meanwhile; that the other side had hung up long ago is the likely reason. Not of a leg
-        that outlived the silence until we hung it up ourselves.
+        A frozen Asterisk reports an end late, by events and in its journal alike. Nobody heard anybody meanwhile;
+        that the other side had hung up long ago is the likely reason. Not of a leg that was answered since: then it
+        was the network that fell silent, Asterisk went on. Nor of one that outlived the silence until we hung it up.
         """
         lost_at_us, thawed_at_us = self._silence
-        if leg.hung_up_at_us is not None and leg.hung_up_at_us > thawed_at_us - THAW_US:
-            return False
-        # Answered since, as the journal will tell: it was the network that fell silent, Asterisk went on.
+        restored_at_us = thawed_at_us - THAW_US
+        if leg.hung_up_at_us is not None and restored_at_us < leg.hung_up_at_us <= ended_at_us:
+            return None
         if leg.answered_at_us is None or leg.answered_at_us > lost_at_us:
-            return False
-        return lost_at_us < event.at_us <= thawed_at_us
+            return None
+        return lost_at_us if lost_at_us < ended_at_us <= thawed_at_us else None
 
     # --- what nobody reports ---------------------------------------------------------------------------------------
 
