@@ -31,6 +31,9 @@ DTMF = re.compile(r"[0-9A-D*#]+")
 # names one that leads nowhere (asterisk-conf/extensions.conf hangs up there).
 NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
 
+PRESENTATION = "CONNECTEDLINE(num-pres,i)"
+"""Of the number that is shown to whom a created channel calls: `prohib` withholds it."""
+
 FUSE = "TIMEOUT(absolute)"
 _FUSE_SLACK_S = 0.25
 _FUSE_TRIES = 3
