@@ -108,6 +108,10 @@ class AsteriskSettings(Section):
         Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
         description="CEL journal written by cel_custom.conf; recovery charges calls from it.",
     )
+    console_path: Path = Field(
+        Path("/var/run/asterisk/asterisk.ctl"),
+        description="Asterisk's control socket; `doctor` asks there whether trunks are registered.",
+    )
 
     @property
     def number_form(self) -> NumberForm:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 from world import ACCESS, ANI, FRIEND, World, new_world
 
+from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.core.withheld import KEYED
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.testing.phones import REJECTED
@@ -25,6 +27,7 @@ pytestmark = pytest.mark.real
 PIN_ACCESS, EITHER_ACCESS = "420800123457", "420800123458"
 CALLED = f"sip:{ACCESS}@asterisk"
 CARRIER, UNCHECKED, LINE, REFUSED_LINE = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
+SILENT = "127.0.0.6:5060"
 
 
 def _trunk(name: str, host: str, more: str = "") -> str:
@@ -39,7 +42,7 @@ match = {host}
 """
 
 
-def _registration(name: str, registrar: RawCaller, more: str = "") -> str:
+def _registration(name: str, registrar: str) -> str:
     return f"""
 [{name}-in](incoming)
 media_address = 127.0.0.1
@@ -53,12 +56,12 @@ password = secret
 [{name}]
 type = registration
 transport = transport-udp
-server_uri = sip:{registrar.address}
-client_uri = sip:account@{registrar.address}
+server_uri = sip:{registrar}
+client_uri = sip:account@{registrar}
 outbound_auth = {name}
 endpoint = {name}-in
 line = yes
-{more}
+max_random_initial_delay = 0
 """
 
 
@@ -97,8 +100,9 @@ def carriers(tmp_path_factory: pytest.TempPathFactory, real_network: RealNetwork
             [
                 _trunk("raw", CARRIER),
                 _trunk("unchecked", UNCHECKED, "trust_id_inbound = no"),
-                _registration("line", callers[LINE]),
-                _registration("refused", callers[REFUSED_LINE]),
+                _registration("line", callers[LINE].address),
+                _registration("refused", callers[REFUSED_LINE].address),
+                _registration("silent", SILENT),
             ]
         )
         network = stack.enter_context(start_network(tmp_path_factory.mktemp("carriers"), pjsip))
@@ -304,3 +308,32 @@ def test_a_trunk_that_registers_brings_missed_calls_to_its_contact(carriers: Car
     subscriber.hang_up()
     world.until(lambda: not world.call_threads())
     assert world.stores.requests.newest(limit=1)[0].outcome == "completed"
+
+
+def test_doctor_says_which_trunks_are_registered(carriers: Carriers) -> None:
+    network = carriers.network
+    asterisk = carriers.world.settings.asterisk.model_copy(
+        update={"console_path": network.product.console_path}
+    )
+    settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
+
+    def found() -> dict[str, str]:
+        findings = [one for one in asterisk_findings(settings, []) if "registered" in one.what]
+        return {one.what.split()[1]: f"{one.level}: {one.what}" for one in findings}
+
+    line, refused = (f"sip:{carriers[host].address}" for host in (LINE, REFUSED_LINE))
+    carriers.world.until(lambda: "rejected" in found()["refused"] and found()["line"].startswith("ok"))
+    assert found() == {
+        "line": f"ok: trunk line is registered at {line}",
+        "refused": f"problem: trunk refused is not registered: {refused} has rejected the registration",
+        "silent": f"problem: trunk silent is not registered: sip:{SILENT} says nothing (unregistered)",
+    }
+
+
+def test_doctor_says_when_it_may_not_ask(carriers: Carriers, tmp_path: Path) -> None:
+    asterisk = carriers.world.settings.asterisk.model_copy(update={"console_path": tmp_path / "none"})
+    settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
+    whats = [one.what for one in asterisk_findings(settings, ["line", TRUNK]) if one.level == "warning"]
+    assert [what for what in whats if "could not ask" in what] == [
+        f"could not ask Asterisk whether trunk line is registered: {tmp_path}/none: No such file or directory"
+    ]
