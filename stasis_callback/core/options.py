@@ -85,10 +85,11 @@ class CallOptions:
         3, "Maximum number of attempts for leg A if the network is congested.", least=1, most=10
     )
     retry_interval_s: float = option(30.0, "Delay between two attempts for leg A.", least=0, most=3600)
-    caller_id_a: str = option("", "Caller id on leg A; empty: the access number that was called.")
+    caller_id_a: str = option("", "Caller id on leg A, in E.164; empty: the access number that was called.")
     caller_id_b: str = option(
         "",
-        "Caller id on leg B; empty: the subscriber's number, unless the subscriber withholds it; withheld: none.",
+        "Caller id on leg B, in E.164; empty: the subscriber's number, unless the subscriber withholds it; "
+        "withheld: none.",
     )
     access_code: str = option(
         "", "Use the product's tariff for this access code; empty: its standard tariff."

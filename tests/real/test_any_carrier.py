@@ -333,7 +333,7 @@ def test_doctor_says_which_trunks_are_registered(carriers: Carriers) -> None:
 def test_doctor_says_when_it_may_not_ask(carriers: Carriers, tmp_path: Path) -> None:
     asterisk = carriers.world.settings.asterisk.model_copy(update={"console_path": tmp_path / "none"})
     settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
-    whats = [one.what for one in asterisk_findings(settings, ["line", TRUNK]) if one.level == "warning"]
-    assert [what for what in whats if "could not ask" in what] == [
+    said = [one.what for one in asterisk_findings(settings, ["line", TRUNK]) if one.level == "warning"]
+    assert [what for what in said if "could not ask" in what] == [
         f"could not ask Asterisk whether trunk line is registered: {tmp_path}/none: No such file or directory"
     ]

@@ -50,9 +50,10 @@ def _unknown(
     for trunk in trunks:
         path = ("asterisk", "config", "dynamic", "res_pjsip", "registration", trunk)
         if client.rest.send("GET", *path).ok:
+            why = f"{console_path}: {error.strerror or error}"
             yield Finding(
                 "warning",
-                f"could not ask Asterisk whether trunk {trunk} is registered: {console_path}: {error.strerror or error}",
+                f"could not ask Asterisk whether trunk {trunk} is registered: {why}",
                 "run doctor as root or in Asterisk's group, with astctlpermissions = 0660 in asterisk.conf; "
                 "check asterisk.console_path",
             )
