@@ -20,6 +20,8 @@ _ADDRESSES = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,"<])+')
 _BRACKETS = re.compile(r'^(?P<name>(?:"(?:[^"\\]|\\.)*"|[^"<])*)<(?P<uri>[^>]*)>(?P<rest>.*)$', re.DOTALL)
 _ADDRESSES_LIMIT = 8
 _LENGTH_LIMIT = 1000
+_KEPT = 64
+"""Characters of what is no number: enough to see what it was."""
 _HIDING = frozenset({"id", "user", "header", "session"})
 
 
@@ -158,7 +160,7 @@ def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:
         if number:
             return number
         notes.append("that is no number")
-    return address(invite.uri).user
+    return address(invite.uri).user[:_KEPT]
 
 
 def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
@@ -182,7 +184,7 @@ def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
             notes.append("that is a withheld number" if is_withheld else "that is no number")
             unread += [] if is_withheld else [one.user]
     # What is no number is refused as that, unless all that was said is that there is none.
-    return unread[0] if unread else "anonymous"
+    return unread[0][:_KEPT] if unread else "anonymous"
 
 
 def _note(place: str, found: Address) -> str:

@@ -117,6 +117,11 @@ def test_each_stage_is_told() -> None:
     )
 
 
+def test_what_is_no_number_is_kept_short() -> None:
+    call = read(Invite(f"sip:{'s' * 500}@x", from_=f"<sip:{'a' * 500}@x>"), NumberForm())
+    assert (call.called, call.caller) == ("s" * 64, "a" * 64)
+
+
 @given(HEADER, HEADER, HEADER, HEADER, HEADER, HEADER, st.booleans(), ANY_FORM)
 def test_no_text_breaks_the_reading(
     uri: str, to: str, from_: str, asserted: str, remote: str, privacy: str, trusted: bool, form: NumberForm
