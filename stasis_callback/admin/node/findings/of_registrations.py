@@ -47,9 +47,15 @@ def _unknown(
     client: AriClient, console_path: Path, trunks: Collection[str], error: OSError
 ) -> Iterator[Finding]:
     """A warning, if there are registrations of trunks at all."""
+    from stasis_callback.ari.errors import AriUnavailable
+
     for trunk in trunks:
         path = ("asterisk", "config", "dynamic", "res_pjsip", "registration", trunk)
-        if client.rest.send("GET", *path).ok:
+        try:
+            registers = client.rest.send("GET", *path).ok
+        except AriUnavailable:
+            return  # what is wrong with that, another check tells
+        if registers:
             why = f"{console_path}: {error.strerror or error}"
             yield Finding(
                 "warning",
