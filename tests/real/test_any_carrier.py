@@ -161,7 +161,7 @@ CALLED_BACK: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("caller with separators", {"from_": "<sip:+420-212.345.678@carrier.example>"}, {}),
     ("caller as a bare address", {"from_": f"sip:{ANI}@carrier.example"}, {}),
     ("caller as a tel URI", {"from_": f"<tel:+{ANI};ext=1>"}, {}),
-    ("a name with a comma and brackets", {"from_": f'"Nov\\"ak, <Jan>" <sip:{ANI}@carrier.example>'}, {}),
+    ("a name with a comma and brackets", {"from_": f'"Nov\\"ak, <Jan>), ($" <sip:{ANI}@carrier.example>'}, {}),
     ("national caller with context", {"from_": "<sip:212345678;phone-context=+420@carrier.example>"}, {}),
     ("national caller", {"from_": "<sip:212345678@carrier.example>"}, {"numbers": "national:CZ"}),
     ("caller by a rule", {"from_": "<sip:0212345678@carrier.example>"}, {"caller_in": "s/^0/420/"}),
