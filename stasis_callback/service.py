@@ -16,8 +16,8 @@ from stasis_callback.ari.events import ChannelSnapshot, ChannelStateChange, Dial
 from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
-from stasis_callback.core.numbers import parse_rules
 from stasis_callback.core.states import LIVE, UNDER_WAY
+from stasis_callback.engine.admission.incoming_numbers import IncomingNumbers
 from stasis_callback.engine.admission.missed_calls import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
@@ -87,7 +87,8 @@ class Service:
         self.node = self._node_keeper(settings, tools.journal)
         self._queue_watch = QueueWatch(self.stores, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
-        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer)
+        incoming = IncomingNumbers(self.stores, settings.asterisk.number_form)
+        self._missed_calls = MissedCallTrigger(self.client, incoming, admission, self.dialer)
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers.add(
             self.node.worker,
@@ -117,7 +118,7 @@ class Service:
                 self.stores.tariffs,
                 self._clock,
                 settings.asterisk.trunk,
-                parse_rules(settings.asterisk.number_rules),
+                settings.asterisk.number_form,
             ),
         )
 

@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
+from stasis_callback.core.trunk_numbers import NumberForm
 
 PLACES = (Path("stasis-callback.toml"), Path("/etc/stasis-callback/stasis-callback.toml"))
 ENVIRONMENT_PREFIX = "STASIS_CALLBACK_"
@@ -94,10 +95,28 @@ class AsteriskSettings(Section):
         "",
         description="Translation rules from E.164 digits to the trunk's format, for example s/^/+/.",
     )
+    numbers: str = Field(
+        "e164",
+        pattern=r"^(\+?e164|national:[A-Z]{2})$",
+        description="Form of the numbers of trunks that are not in the database: e164, +e164, or national:CC.",
+    )
+    identity: Literal["pai", "from"] = Field(
+        "pai",
+        description="Header that is read first for the caller, on trunks that are not in the database.",
+    )
     cel_path: Path = Field(
         Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
         description="CEL journal written by cel_custom.conf; recovery charges calls from it.",
     )
+    console_path: Path = Field(
+        Path("/var/run/asterisk/asterisk.ctl"),
+        description="Asterisk's control socket; `doctor` asks there whether trunks are registered.",
+    )
+
+    @property
+    def number_form(self) -> NumberForm:
+        """How trunks that are not in the database write numbers. Raises InvalidInput."""
+        return NumberForm(self.numbers, called_out=self.number_rules, identity=self.identity)
 
 
 class LimitSettings(Section):

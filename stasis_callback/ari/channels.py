@@ -33,6 +33,8 @@ NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
 
 ANSWER_CHECK = "answer-check"
 """The dialplan context in which Asterisk listens to who has answered; first argument of a channel that is back."""
+PRESENTATION = "CONNECTEDLINE(num-pres,i)"
+"""Of the number that is shown to whom a created channel calls: `prohib` withholds it."""
 
 FUSE = "TIMEOUT(absolute)"
 _FUSE_SLACK_S = 0.25

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from stasis_callback.ari.channels import Started
+from stasis_callback.ari.channels import PRESENTATION, Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
@@ -62,8 +62,13 @@ class Connection:
         """A leg that talks already is in a bridge."""
         self._bridged = not self.endpoint
 
-    def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
-        """Call leg B while A listens, to `words` first; whether it was answered. `**` gives it up. Raises HungUp."""
+    def dial(
+        self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING, *, withheld: bool = False
+    ) -> bool:
+        """Call leg B while A listens, to `words` first; whether it was answered. `**` gives it up. Raises HungUp.
+
+        A `withheld` caller id is for the carrier alone, where the endpoint sends it (`send_pai`).
+        """
         client, leg = self.tools.client, self.b.leg
         log.info("leg.dialing", leg=leg.id)
         leg.requested = True
@@ -71,7 +76,11 @@ class Connection:
             self.endpoint,
             leg.id,
             app_args=("leg-b", self.request_id),
-            variables={"TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}", "CONNECTEDLINE(num,i)": caller_id},
+            variables={
+                "TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}",
+                "CONNECTEDLINE(num,i)": caller_id,
+                **({PRESENTATION: "prohib"} if withheld else {}),
+            },
             originator=self.a.leg.id,
         )
         if started is Started.REFUSED:

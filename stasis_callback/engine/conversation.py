@@ -12,6 +12,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
+from stasis_callback.core.options import WITHHELD
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.words import AccountTrouble, Ending, Refusal
 from stasis_callback.engine import login
@@ -228,10 +229,10 @@ class Conversation:
             return self._refused(to, asked_for)
         meanwhile: Utterance | None = None
 
-        def dial(connection: Connection, _: Way) -> bool:
+        def dial(connection: Connection, way: Way) -> bool:
             nonlocal meanwhile
             meanwhile = announce(connection) if meanwhile is None else meanwhile
-            return self._dial(connection, meanwhile)
+            return self._dial(connection, way, meanwhile)
 
         tried = over_trunks(
             to.ways,
@@ -255,11 +256,16 @@ class Conversation:
         log.info("destination.refused", call=self._request.id, reason=reason, number=numbers.mask(asked_for))
         return self._voice.say(reason)
 
-    def _dial(self, connection: Connection, meanwhile: Utterance) -> bool:
+    def _dial(self, connection: Connection, way: Way, meanwhile: Utterance) -> bool:
         """Call leg B; whether it was answered. When not, it is settled, and its hold is given back."""
         try:
-            caller_id = self._options.caller_id_b or self._request.leg_a_number
-            return connection.dial(caller_id, self._options.ring_timeout_b_s, meanwhile)
+            withheld = self._options.caller_id_b == WITHHELD
+            number = (
+                self._request.dnis if withheld else self._options.caller_id_b or self._request.leg_a_number
+            )
+            return connection.dial(
+                way.caller_id(number), self._options.ring_timeout_b_s, meanwhile, withheld=withheld
+            )
         finally:
             if not connection.b.leg.up:
                 connection.end()

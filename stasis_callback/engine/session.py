@@ -195,7 +195,7 @@ class Session:
         """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
         def dial(a: PaidLeg, way: Way) -> bool:
-            self._originate(a, way.dial_string(fare.number))
+            self._originate(a, way, fare.number)
             return self._answered(a.leg)
 
         try:
@@ -252,20 +252,19 @@ class Session:
             return None
         return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
-    def _originate(self, a: PaidLeg, endpoint: str) -> None:
+    def _originate(self, a: PaidLeg, way: Way, number: str) -> None:
         """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
-        number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = self._asked = True
-        started = self._ask_to_originate(a, endpoint)
+        started = self._ask_to_originate(a, way, number)
         if started is Started.UNHEARD:
             a.leg.requested = False
             raise NobodyHears
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            again = self._ask_to_originate(a, endpoint)
+            again = self._ask_to_originate(a, way, number)
             started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._tools.client.time.now_us(), 34, None))
@@ -275,13 +274,13 @@ class Session:
             # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
-    def _ask_to_originate(self, a: PaidLeg, endpoint: str) -> Started:
+    def _ask_to_originate(self, a: PaidLeg, way: Way, number: str) -> Started:
         options = self.request.options
         return self._tools.client.channels.originate(
-            endpoint,
+            way.dial_string(number),
             a.leg.id,
             app_args=("leg-a", self.request.id),
-            caller_id=options.caller_id_a or self.request.dnis,
+            caller_id=way.caller_id(options.caller_id_a or self.request.dnis),
             # With few funds the ringing must not outlast the timer, which counts from now.
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
@@ -348,7 +347,11 @@ class Session:
         then.
         """
         answered_at_us, held_since_us = view.answered_at_us, self._tools.stores.ledger.held_since_us(view.id)
-        if answered_at_us is None or held_since_us is None or answered_at_us <= self._tools.client.time.now_us():
+        if (
+            answered_at_us is None
+            or held_since_us is None
+            or answered_at_us <= self._tools.client.time.now_us()
+        ):
             return 0.0
         ahead_us = view.dialed_at_us - held_since_us
         return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S

@@ -180,8 +180,8 @@ class Leg:
 
     @property
     def steady_s(self) -> float | None:
-        """Answer to end by the steady clock; None before both. Of an adopted leg what was before its adoption is a time
-        of the wall clock, as that was then.
+        """Answer to end by the steady clock; None before both. Of an adopted leg, what was before its adoption is a
+        time of the wall clock, as that was then.
 
         Too short, down to nothing, when Asterisk's clock was stepped after the end and before we heard of it: the age
         of the end, which places it on the steady clock, is wrong by the step. The doubt goes to the subscriber.

@@ -41,11 +41,83 @@ def test_a_trunk_is_shown_changed_and_switched_off(carried: CommandLine) -> None
         "calls_per_s": 5,
         "number_rules": "s/^/+/",
         "routes": {},
+        "numbers": "e164",
+        "called_in": "",
+        "caller_in": "",
+        "caller_out": "",
+        "identity": "pai",
+        "called_from": "uri",
     }
     carried.ok("trunk", "set", "first", "--calls-limit", "0")
     carried.ok("trunk", "enable", "first")
     assert [t["calls_limit"] for t in carried.ok("trunk", "list", "--json").json] == [None, None]
     assert "second" in carried.ok("trunk", "list").out
+
+
+def test_trunk_test_tells_what_each_stage_makes_of_a_missed_call(carried: CommandLine) -> None:
+    carried.ok(
+        "trunk", "set", "first", "--numbers", "national:CZ", "--called-in", "s/^99//", "--identity", "from"
+    )
+    told = carried(
+        *("trunk", "test", "first", "--incoming", "sip:99800123456;npdi@10.0.0.1", "--privacy", "id"),
+        *("--from", "sip:anonymous@anonymous.invalid", "--pai", "<sip:x@y>", "--pai", "<tel:+420212345678>"),
+    )
+    assert told.out.splitlines()[:9] == [
+        "the request's address has 99800123456",
+        "called_in makes 800123456 of it",
+        "national:CZ makes 420800123456 of it",
+        "From has anonymous",
+        "that is a withheld number",
+        "P-Asserted-Identity has x",
+        "that is no number",
+        "P-Asserted-Identity has +420212345678",
+        "national:CZ makes 420212345678 of it",
+    ]
+    assert "so 420212345678 calls 420800123456" in told.out
+    result = carried("trunk", "test", "first", "--incoming", "sip:1@x", "--json")
+    assert result.code == 1
+    assert result.json["reason"] == "unknown_access_number"
+    assert (result.json["caller"], result.json["called"]) == ("anonymous", "1")
+
+
+def test_trunk_test_tells_what_goes_out(carried: CommandLine) -> None:
+    carried.ok(
+        "trunk",
+        "set",
+        "first",
+        "--numbers",
+        "+e164",
+        "--caller-out",
+        "s/^.420//",
+        "--number-rules",
+        "s/^/77/",
+    )
+    out = carried.ok("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", SUBSCRIBER).out
+    assert out.splitlines() == [
+        "442071234567 is called",
+        "+e164 makes +442071234567 of it",
+        "called_out makes 77+442071234567 of it",
+        "this leaves nothing that can be dialled",
+        "420212345678 is the caller id",
+        "+e164 makes +420212345678 of it",
+        "caller_out makes 212345678 of it",
+        "shown as 212345678",
+    ]
+    carried.ok("trunk", "set", "first", "--number-rules", "")
+    withheld = ("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", "withheld", "--json")
+    assert carried.ok(*withheld).json["dialled"] == "+442071234567"
+
+
+def test_the_trunk_of_the_settings_can_be_tested_too(shop: CommandLine) -> None:
+    assert shop.ok("trunk", "test", "trunk", "--outgoing", "442071234567", "--json").json["shown"] == ""
+
+
+def test_setting_a_form_warns_of_access_numbers_that_it_does_not_reach(carried: CommandLine) -> None:
+    carried.ok("access-number", "add", "800123456")
+    result = carried("trunk", "set", "first", "--numbers", "national:CZ")
+    assert result.code == 0
+    assert "800123456 is not in E.164: this trunk reaches 420800123456" in result.err
+    carried.ok("trunk", "set", "second", "--numbers", "+e164")
 
 
 def test_explain_says_in_which_order_trunks_are_tried_and_why_others_are_not(carried: CommandLine) -> None:
@@ -86,6 +158,15 @@ def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -
         (("route", "add", "44", "third"),                                  "unknown trunk 'third'"),
         (("trunk", "set", "first", "--tariff", "euros"),                   "bills in USD"),
         (("vendor", "add", "carrier", "--currency", "USD"),                "already exists"),
+        (("trunk", "set", "first", "--numbers", "national:XX"),            "write e164, +e164, or national:"),
+        (("trunk", "set", "first", "--identity", "rpid"),                  "write one of pai, from"),
+        (("trunk", "set", "first", "--called-from", "via"),                "write one of uri, to"),
+        (("trunk", "set", "first", "--caller-out", "s/x"),                 "not a translation rule"),
+        (("trunk", "test", "third", "--outgoing", "442071234567"),         "unknown trunk 'third'"),
+        (("trunk", "test", "first"),                                       "with --incoming"),
+        (("trunk", "test", "first", "--incoming", "a", "--outgoing", "1"), "with --incoming"),
+        (("trunk", "test", "first", "--outgoing", "+44"),                  "3 to 15 E.164 digits"),
+        (("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", "me"), "3 to 15 E.164 digits"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(carried: CommandLine, words: tuple[str, ...], why: str) -> None:

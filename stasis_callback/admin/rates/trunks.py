@@ -9,6 +9,7 @@ import typer
 
 from stasis_callback.admin.context import AsJson, store, whole
 from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.rates import number_forms
 
 if TYPE_CHECKING:
     from stasis_callback.store.rates.trunks import TrunkView
@@ -94,8 +95,22 @@ def change(
     calls_limit: CallsLimit = None,
     calls_per_s: CallsPerS = None,
     number_rules: Rules = None,
+    numbers: number_forms.Numbers = None,
+    called_in: number_forms.CalledIn = None,
+    caller_in: number_forms.CallerIn = None,
+    caller_out: number_forms.CallerOut = None,
+    identity: number_forms.Identity = None,
+    called_from: number_forms.CalledFrom = None,
 ) -> None:
-    """Change a trunk, from the next call on."""
+    """Change a trunk, from the next call on. `trunk test` shows what its number form makes of numbers."""
+    form = number_forms.given(
+        numbers=numbers,
+        called_in=called_in,
+        caller_in=caller_in,
+        caller_out=caller_out,
+        identity=identity,
+        called_from=called_from,
+    )
     with store() as s:
         trunk = s.trunks.change(
             name,
@@ -104,8 +119,13 @@ def change(
             calls_limit=calls_limit,
             calls_per_s=calls_per_s,
             number_rules=number_rules,
+            number_form=form,
         )
+        number_forms.warn_of_access_numbers(trunk.number_form, s)
     print_one(_record(trunk), as_json=False)
+
+
+app.command("test")(number_forms.try_out)
 
 
 @app.command()
@@ -140,4 +160,6 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 def _record(trunk: TrunkView) -> dict[str, object]:
     """The fields that commands show for a trunk; `routes` maps prefixes to preferences."""
-    return {name: value for name, value in asdict(trunk).items() if name not in ("id", "tariff_id")}
+    hidden = ("id", "tariff_id", "number_form", "called_out")  # the last is `number_rules`
+    fields = asdict(trunk) | asdict(trunk.number_form)
+    return {name: value for name, value in fields.items() if name not in hidden}

@@ -82,7 +82,8 @@ class Trunk(Table):
     """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
 
     `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
-    where nothing limits them.
+    where nothing limits them. `number_form` is JSON: what differs from the defaults of `NumberForm`, but for
+    `called_out`, which is `number_rules`.
     """
 
     name = TextField(unique=True)
@@ -93,6 +94,7 @@ class Trunk(Table):
     calls_limit = IntegerField(null=True)
     calls_per_s = IntegerField(null=True)
     number_rules = TextField()
+    number_form = TextField()
     created_at_us = BigIntegerField()
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
-from stasis_callback.core.numbers import parse_rules
+from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Limits
 from stasis_callback.store.database.names import by_name, checked_name, checked_word, is_new
@@ -21,11 +23,14 @@ from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
 PREFERENCE_LIMIT = 100
 CALLS_LIMIT = 100_000
 PREFIX_LIMIT = 15
+INCOMING = "-in"
+"""Of the name of an endpoint of a trunk that missed calls alone come over."""
 
 _ALL = """SELECT trunk.id, trunk.name, vendor.name, tariff.name, trunk.tariff_id, tariff.currency, trunk.enabled,
-    trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, route.prefix, route.preference
-    FROM trunk JOIN vendor ON vendor.id = trunk.vendor_id JOIN tariff ON tariff.id = trunk.tariff_id
+    trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, trunk.number_form, route.prefix,
+    route.preference FROM trunk JOIN vendor ON vendor.id = trunk.vendor_id JOIN tariff ON tariff.id = trunk.tariff_id
     LEFT JOIN route ON route.trunk_id = trunk.id ORDER BY trunk.name, route.prefix"""
+_FORM = "SELECT number_rules, number_form FROM trunk WHERE name IN (?, ?) ORDER BY LENGTH(name) DESC LIMIT 1"
 _OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled' AND id <> ?"
 
 
@@ -53,6 +58,7 @@ class TrunkView:
     calls_limit: int | None
     calls_per_s: int | None
     number_rules: str
+    number_form: NumberForm
     routes: Mapping[str, int]
 
     def preference_for(self, number: str) -> int | None:
@@ -108,6 +114,7 @@ class Trunks:
                 enabled=True,
                 preference=50,
                 number_rules="",
+                number_form="{}",
                 created_at_us=self._clock.now_us(),
             )
         return self.change(name, **values)
@@ -123,16 +130,22 @@ class Trunks:
         calls_limit: int | None = None,
         calls_per_s: int | None = None,
         number_rules: str | None = None,
+        number_form: Mapping[str, str] | None = None,
     ) -> TrunkView:
-        """Change what is not None, from the next call on; 0 takes a limit away. Raises InvalidInput."""
+        """Change what is not None, from the next call on; 0 takes a limit away, and "" what is set of `number_form`.
+        Raises InvalidInput.
+        """
         row = by_name(Trunk, name, "trunk")
         if tariff is not None:
             row.tariff = _cost_tariff(row.vendor.name, tariff)
         if preference is not None:
             row.preference = _checked_preference(preference)
         if number_rules is not None:
-            parse_rules(number_rules)
             row.number_rules = number_rules
+        if number_form is not None:
+            merged = json.loads(row.number_form) | number_form
+            row.number_form = json.dumps({key: text for key, text in merged.items() if text})
+        _form(row.number_rules, row.number_form)
         row.enabled = row.enabled if enabled is None else enabled
         row.calls_limit = row.calls_limit if calls_limit is None else _checked_limit(calls_limit)
         row.calls_per_s = row.calls_per_s if calls_per_s is None else _checked_limit(calls_per_s)
@@ -157,6 +170,12 @@ class Trunks:
         """The trunk with this name. Raises InvalidInput if it does not exist."""
         by_name(Trunk, name, "trunk")
         return next(trunk for trunk in self.all() if trunk.name == name)
+
+    @read
+    def number_form(self, endpoint: str) -> NumberForm | None:
+        """How the trunk of an endpoint writes numbers; None where the endpoint is no trunk's."""
+        row = one(_FORM, endpoint, endpoint.removesuffix(INCOMING))
+        return _form(*row) if row else None
 
     def has_room(self, trunk: TrunkView, leg_id: str) -> bool:
         """Within the transaction that notes a leg: whether the trunk can carry it beside all others.
@@ -220,8 +239,14 @@ def _checked_limit(count: int) -> int | None:
     return count or None
 
 
+@lru_cache(1000)
+def _form(number_rules: str, stored: str) -> NumberForm:
+    return NumberForm.parse(json.loads(stored) | {"called_out": number_rules})
+
+
 def _view(row: Sequence[Any], routes: Mapping[str, int]) -> TrunkView:
     """What `_ALL` has of a trunk, but for its routes."""
-    values = [*row, routes]
+    *values, number_form = row
     values[6] = bool(values[6])  # `enabled`: a number in SQLite
+    values += [_form(values[-1], number_form), routes]
     return TrunkView(*values)

@@ -144,6 +144,8 @@ class Routes:
         shown = next(
             (channel.variables[key] for key in channel.variables if key.startswith("CONNECTEDLINE(num")), ""
         )
+        if channel.variables.get("CONNECTEDLINE(num-pres,i)") == "prohib":
+            shown = ""
         caller_id = caller.caller_number if caller is not None else shown
         self._switch.task(self._dial_in_turn(channel, caller_id or "anonymous", timeout_s))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stasis_callback.admin.context import asterisk
 from stasis_callback.admin.node.findings import Finding
+from stasis_callback.admin.node.findings.of_registrations import registration_findings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 
@@ -26,12 +27,15 @@ NEEDED_MODULES = {
     "cel_custom.so": "writes the CEL journal",
     "chan_pjsip.so": "carries the calls",
     "format_pcm.so": "plays prompts",
+    "func_pjsip_endpoint.so": "tells whether identities of a trunk count",
     "func_timeout.so": "ends calls when their funds are used up",
+    "func_uri.so": "passes the headers of missed calls",
     "res_ari_applications.so": "filters events",
     "res_ari_bridges.so": "connects two legs",
     "res_ari_channels.so": "places calls",
     "res_ari_events.so": "reports what happens",
     "res_ari_playbacks.so": "plays prompts",
+    "res_pjsip_header_funcs.so": "reads the headers of missed calls",
     "res_rtp_asterisk.so": "carries audio",
     "res_stasis_playback.so": "plays prompts",
 }
@@ -54,6 +58,7 @@ def asterisk_findings(config: Settings, trunks: Collection[str]) -> Iterator[Fin
             yield from _modules(client)
             for trunk in trunks:
                 yield _trunk(client, trunk)
+            yield from registration_findings(client, config.asterisk.console_path, trunks)
             yield _clocks(client)
             yield _application(client)
     except InvalidInput as error:
