@@ -11,11 +11,12 @@ from stasis_callback.ari.channels import Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
-from stasis_callback.engine.legs import finish_leg
+from stasis_callback.engine.legs import finish_leg, is_silent
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
 from stasis_callback.ivr.prompts import NOTHING, Utterance
+from stasis_callback.store.rates.trunks import NO_PROGRESS_S
 
 log = structlog.get_logger()
 
@@ -54,6 +55,8 @@ class Connection:
     """How long the talk can last, as the funds were when it was authorised."""
     endpoint: str = ""
     """The dial string of leg B; "" once it talks."""
+    no_progress_s: int = NO_PROGRESS_S
+    """How long its carrier may say nothing at all."""
     _bridged: bool = False
 
     def __post_init__(self) -> None:
@@ -102,9 +105,15 @@ class Connection:
         # if this service dies now and B answers, the talk still ends within what is paid for.
         leg, clock = self.b.leg, self.tools.clock
         renewal_s = min(FUSE_RENEWAL_S, self.b.funded_s / 2)
-        deadline_s = clock.monotonic_s() + ring_timeout_s + RINGING_MARGIN_S
-        while not self.call.wait(lambda: leg.up or leg.ended is not None, renewal_s):
-            if clock.monotonic_s() > deadline_s:
+        began_s = clock.monotonic_s()
+        deadline_s, life_by_s = began_s + ring_timeout_s + RINGING_MARGIN_S, began_s + self.no_progress_s
+        while True:
+            now_s = clock.monotonic_s()
+            wait_s = renewal_s if leg.ringing or now_s >= life_by_s else min(renewal_s, life_by_s - now_s)
+            if self.call.wait(lambda: leg.up or leg.ended is not None, wait_s):
+                break
+            now_s = clock.monotonic_s()
+            if now_s > deadline_s or (now_s >= life_by_s and is_silent(self.tools, self.call, leg, began_s)):
                 return
             self.b.wind_up()
         if leg.up:

@@ -6,18 +6,19 @@ If there are no trunks in the database, the trunk of the settings carries everyt
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.answers import USUAL, Answers, parse_answers
 from stasis_callback.core.errors import require
 from stasis_callback.core.numbers import Rule, is_dialable, mask, parse_rules, translate
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.routing import Margin, Offer, Ranked, rank
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tariffs import Tariffs
-from stasis_callback.store.rates.trunks import Carrier, Trunks, TrunkView
+from stasis_callback.store.rates.trunks import NO_PROGRESS_S, Carrier, Trunks, TrunkView
 
 log = structlog.get_logger()
 
@@ -26,12 +27,26 @@ log = structlog.get_logger()
 class Way:
     """How a leg goes out: the PJSIP endpoint, what its trunk makes of a number, and what we pay for it.
 
-    `carrier` is None for the trunk of the settings: what that costs is not known.
+    `carrier` is None for the trunk of the settings: what that costs is not known. `answers` are what answers mean on
+    this trunk; after `no_progress_s` seconds without a sign of life it is given up.
     """
 
     endpoint: str
     number_rules: tuple[Rule, ...] = ()
     carrier: Carrier | None = None
+    answers: Answers = field(default_factory=lambda: USUAL)
+    no_progress_s: int = NO_PROGRESS_S
+
+    @classmethod
+    def over(cls, trunk: TrunkView, cost: RateView) -> Way:
+        """The way over a trunk of the database."""
+        return cls(
+            trunk.name,
+            parse_rules(trunk.number_rules),
+            Carrier(trunk, cost),
+            parse_answers(trunk.answers),
+            trunk.no_progress_s,
+        )
 
     def dial_string(self, number: str) -> str:
         """The dial string for a number: `+?[0-9]{3,32}`, one trunk, nothing a caller could add to."""
@@ -77,9 +92,7 @@ class Router:
             return []
         considered = self.consider(trunks, number, rate, currency, options)
         ways = [
-            Way(one.trunk.name, parse_rules(one.trunk.number_rules), Carrier(one.trunk, one.cost))
-            for one in considered
-            if one.cost is not None and not one.why_not
+            Way.over(one.trunk, one.cost) for one in considered if one.cost is not None and not one.why_not
         ]
         if not ways:
             reasons = {one.trunk.name: one.why_not for one in considered}

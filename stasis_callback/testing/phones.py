@@ -146,6 +146,12 @@ class Phone:
         self._steps.clear()
         return self
 
+    def says_nothing(self) -> Phone:
+        """Neither ring nor answer nor refuse: the carrier in between is dead."""
+        self._rings = False
+        self._steps.clear()
+        return self
+
     def forget(self) -> Phone:
         """Drop the script, to write another one for the calls to come."""
         self._steps.clear()

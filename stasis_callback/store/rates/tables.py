@@ -82,7 +82,8 @@ class Trunk(Table):
     """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
 
     `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
-    where nothing limits them.
+    where nothing limits them. `answers` says what SIP statuses mean on it, where that differs from the usual; a call
+    that shows no sign of life within `no_progress_s` seconds is given up.
     """
 
     name = TextField(unique=True)
@@ -94,6 +95,8 @@ class Trunk(Table):
     calls_per_s = IntegerField(null=True)
     number_rules = TextField()
     created_at_us = BigIntegerField()
+    answers = TextField(default="")
+    no_progress_s = IntegerField(default=5)
 
 
 class Route(Table):

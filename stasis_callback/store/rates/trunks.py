@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.answers import format_answers, parse_answers
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
@@ -21,9 +22,13 @@ from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
 PREFERENCE_LIMIT = 100
 CALLS_LIMIT = 100_000
 PREFIX_LIMIT = 15
+NO_PROGRESS_S = 5
+"""A carrier that works says "ringing" or announces something well within this."""
+NO_PROGRESS_LIMIT_S = 60
 
 _ALL = """SELECT trunk.id, trunk.name, vendor.name, tariff.name, trunk.tariff_id, tariff.currency, trunk.enabled,
-    trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, route.prefix, route.preference
+    trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, trunk.answers, trunk.no_progress_s,
+    route.prefix, route.preference
     FROM trunk JOIN vendor ON vendor.id = trunk.vendor_id JOIN tariff ON tariff.id = trunk.tariff_id
     LEFT JOIN route ON route.trunk_id = trunk.id ORDER BY trunk.name, route.prefix"""
 _OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled' AND id <> ?"
@@ -40,7 +45,10 @@ class VendorView:
 
 @dataclass(frozen=True, slots=True)
 class TrunkView:
-    """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate)."""
+    """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate).
+
+    `answers` says what SIP statuses mean on it, as text (`core/answers.py`).
+    """
 
     id: int
     name: str
@@ -53,6 +61,8 @@ class TrunkView:
     calls_limit: int | None
     calls_per_s: int | None
     number_rules: str
+    answers: str
+    no_progress_s: int
     routes: Mapping[str, int]
 
     def preference_for(self, number: str) -> int | None:
@@ -123,6 +133,8 @@ class Trunks:
         calls_limit: int | None = None,
         calls_per_s: int | None = None,
         number_rules: str | None = None,
+        answers: str | None = None,
+        no_progress_s: int | None = None,
     ) -> TrunkView:
         """Change what is not None, from the next call on; 0 takes a limit away. Raises InvalidInput."""
         row = by_name(Trunk, name, "trunk")
@@ -133,6 +145,10 @@ class Trunks:
         if number_rules is not None:
             parse_rules(number_rules)
             row.number_rules = number_rules
+        if answers is not None:
+            row.answers = format_answers(parse_answers(answers))
+        if no_progress_s is not None:
+            row.no_progress_s = _checked_no_progress(no_progress_s)
         row.enabled = row.enabled if enabled is None else enabled
         row.calls_limit = row.calls_limit if calls_limit is None else _checked_limit(calls_limit)
         row.calls_per_s = row.calls_per_s if calls_per_s is None else _checked_limit(calls_per_s)
@@ -218,6 +234,12 @@ def _checked_limit(count: int) -> int | None:
             f"a limit of {count} calls is invalid: write 1 to {CALLS_LIMIT}, or 0 for no limit"
         )
     return count or None
+
+
+def _checked_no_progress(seconds: int) -> int:
+    if not 1 <= seconds <= NO_PROGRESS_LIMIT_S:
+        raise InvalidInput(f"a no-progress time of {seconds} s is invalid: write 1 to {NO_PROGRESS_LIMIT_S}")
+    return seconds
 
 
 def _view(row: Sequence[Any], routes: Mapping[str, int]) -> TrunkView:
