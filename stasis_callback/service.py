@@ -154,6 +154,7 @@ class Service:
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
             trouble=self.trouble,
             workers=self.workers,
+            trunks=self.trunk_health,
             port=ports.web,
         )
 

@@ -46,6 +46,7 @@ bind_rtp_to_media_address = yes
 [{name}]
 type = aor
 contact = sip:127.0.0.1:{carrier.port}
+qualify_frequency = 60
 """
 
     @property

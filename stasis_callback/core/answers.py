@@ -1,7 +1,7 @@
 """What a carrier's final answer to an outgoing leg means: who speaks, and whether another trunk may do better.
 
-A SIP status is the word of whoever sent it: of the called party (486), about the number (484), or of the carrier about
-itself (503) or about us (403). Carriers differ, so each trunk may say what an answer means there.
+A SIP status is the word of whoever sent it: of the called party (486), about the number (484), or of the carrier
+about itself (503) or about us (403). Carriers differ, so each trunk may say what an answer means there.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ _NO_USER_RESPONDING = 18
 _CONGESTED = frozenset((34, 38, 41, 42, 44, 47))
 """No circuit, network out of order, temporary failure, congestion, channel not available, no resource."""
 _NO_ROUTE_TO_DESTINATION = 3
-_MEDIA_STOPPED = 44
+MEDIA_STOPPED = 44
+"""How Asterisk ends a leg from which no sound has come for `rtp_timeout` seconds."""
 
 _OUTCOMES = {
     _M.BUSY: Outcome.BUSY,
@@ -110,8 +111,7 @@ def meaning(
 
 
 def _by_cause(cause: int, progressed: bool) -> Meaning:
-    if cause == _NO_USER_RESPONDING or (cause == _MEDIA_STOPPED and progressed):
-        # 44 is also how Asterisk ends a leg that rang with sound and then without (`rtp_timeout`).
+    if cause == _NO_USER_RESPONDING or (cause == MEDIA_STOPPED and progressed):
         return _M.NO_ANSWER if progressed else _M.CARRIER
     return _BY_CAUSE.get(cause, _M.CARRIER)
 

@@ -25,6 +25,8 @@ RINGING_MARGIN_S = 5
 ENTRY_LIMIT_S = 5.0
 """The answer to `create` comes before the channel is in our application; until then it cannot be bridged."""
 FUSE_RENEWAL_S = 5.0
+MEDIA_LOOK_S = 4.0
+"""After so long in a talk it is looked at whether both sides are heard, and again while one is not."""
 DOUBLE_STAR_S = 1.5
 
 
@@ -128,21 +130,38 @@ class Connection:
         a, b = self.a.leg, self.b.leg
         a.digits.clear()
         warn_at_left_s = float(warnings.first_left_s) if warnings else 0.0
+        look_at_s: float | None = self.tools.clock.monotonic_s() + MEDIA_LOOK_S
         while b.ended is None:
+            if look_at_s is not None and self.tools.clock.monotonic_s() >= look_at_s:
+                look_at_s = self._look_for_media()
             extension_in_s = funds.next_extension_s()
             warning_in_s = max(funds.left_s() - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
-            due = [seconds for seconds in (extension_in_s, warning_in_s) if seconds is not None]
+            look_in_s = None if look_at_s is None else max(look_at_s - self.tools.clock.monotonic_s(), 0.0)
+            due = [seconds for seconds in (extension_in_s, warning_in_s, look_in_s) if seconds is not None]
             if self.call.wait(lambda: b.ended is not None or bool(a.digits), min(due, default=None)):
                 if a.digits and a.digits.popleft() == "*" and self._second_star():
                     log.info("talk.ended_by_stars", leg=b.id)
                     return
             elif extension_in_s is not None and extension_in_s == min(due):
                 funds.extend()
-            elif warnings is not None:
+            elif warnings is not None and warning_in_s == min(due):
                 funds.refresh()
                 if funds.left_s() <= warn_at_left_s + 1:
                     self._warn(warnings, round(min(funds.left_s(), warn_at_left_s)))
                     warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
+
+    def _look_for_media(self) -> float | None:
+        """Mark who is not heard in this talk; when to look again, by the steady clock, None when both are heard."""
+        for leg in (self.a.leg, self.b.leg):
+            try:
+                heard = leg.channel.packets_heard()
+            except AriError:
+                heard = None  # looked at again
+            if heard == 0 and not leg.no_media:
+                log.warning("talk.no_media", leg=leg.id)
+            leg.no_media = heard == 0 or (heard is None and leg.no_media)
+        again = self.a.leg.no_media or self.b.leg.no_media
+        return self.tools.clock.monotonic_s() + 2 * MEDIA_LOOK_S if again else None
 
     def _warn(self, warnings: Warnings, left_s: int) -> None:
         """Play to leg A only; nobody waits for it, the talk goes on."""

@@ -55,8 +55,9 @@ class NodeKeeper:
         on_left_behind: Callable[[], None],
         on_replaced: Callable[[], None],
     ) -> None:
-        """`under_way` are the calls that this process works on, `trunks` how its trunks do; `on_left_behind` says that others are to be recovered
-        or dialled; `on_replaced`, that another process has the name and this one must end.
+        """`under_way` are the calls that this process works on, `trunks` how its trunks do; `on_left_behind` says
+        that others are to be recovered or dialled; `on_replaced`, that another process has the name and this one
+        must end.
         """
         self._stores = stores
         self._nodes = stores.nodes

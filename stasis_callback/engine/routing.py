@@ -1,6 +1,7 @@
 """The trunks on which a call is tried, one after another, and the dial string for each.
 
-If there are no trunks in the database, the trunk of the settings carries everything, and its cost is unknown.
+Until a trunk of the database is enabled, the trunk of the settings carries everything, and its cost is unknown. Where
+all are disabled afterwards, nothing is called: who disables the last one wants no calls over it, nor over another.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Router:
     def ways(self, number: str, rate: RateView, currency: str, options: CallOptions) -> list[Way]:
         """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do."""
         trunks = self._trunks.all()
-        if not trunks:
+        if not any(trunk.enabled_at_us is not None for trunk in trunks):
             way = self._settings_way
             if dialled_number(way.number_rules, number):
                 return [way]

@@ -6,7 +6,7 @@ import structlog
 
 from stasis_callback.ari.cel import CelRecord
 from stasis_callback.clock import US_PER_S
-from stasis_callback.core.answers import Meaning, meaning
+from stasis_callback.core.answers import MEDIA_STOPPED, Meaning, meaning
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.crashpoint import crashpoint
@@ -30,7 +30,15 @@ def end_of(leg: Leg) -> LegEnd:
     assert leg.ended is not None
     end = leg.ended
     ended_at_us, suspect = _by_both_clocks(leg, end.at_us)
-    return LegEnd(leg.answered_at_us, ended_at_us, _outcome(leg, end), end.cause, end.source, suspect)
+    no_media = leg.no_media or _ended_for_lack_of_media(leg.answered_at_us, end.cause)
+    return LegEnd(
+        leg.answered_at_us, ended_at_us, _outcome(leg, end), end.cause, end.source, suspect, no_media
+    )
+
+
+def _ended_for_lack_of_media(answered_at_us: int | None, cause: int) -> bool:
+    """Whether Asterisk ended a leg because its party had vanished (`rtp_timeout`, `rtp_timeout_hold`)."""
+    return answered_at_us is not None and cause == MEDIA_STOPPED
 
 
 def meaning_of(leg: Leg) -> Meaning:
@@ -76,7 +84,8 @@ def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: in
     if record is not None and record.ended_at_us is not None:
         cause = record.cause or 0
         outcome = meaning(cause).outcome(cause) if answered_at_us is None else Outcome.ANSWERED
-        return LegEnd(answered_at_us, record.ended_at_us, outcome, cause, "cel")
+        no_media = _ended_for_lack_of_media(answered_at_us, cause)
+        return LegEnd(answered_at_us, record.ended_at_us, outcome, cause, "cel", no_media=no_media)
     ended_at_us = max(last_seen_us, answered_at_us or 0)
     outcome = Outcome.FAILED if answered_at_us is None else Outcome.ANSWERED
     return LegEnd(answered_at_us, ended_at_us, outcome, 0, "estimated")

@@ -9,6 +9,7 @@ Nothing is stored: after a restart each trunk is tried again, which is as good a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -46,8 +47,7 @@ class TrunkHealth:
         self._first_rest_s = first_rest_s
         self._lock = clock.lock()
         self._trunks: dict[str, _Trunk] = {}
-        self.failures: dict[tuple[str, str], int] = {}
-        """How often trunks have failed since the start, by trunk and meaning."""
+        self._failures: Counter[tuple[str, str]] = Counter()
 
     def in_turn(self, ways: Iterable[Way]) -> Iterator[Way]:
         """The ways in the order in which to try them: those whose trunk rests come last."""
@@ -85,8 +85,7 @@ class TrunkHealth:
         """The trunk failed to carry a call: `answer` is a SIP status, `silent`, or a Q.850 cause."""
         with self._lock:
             now_us = self._clock.now_us()
-            counted = self.failures.get((trunk, meant), 0) + 1
-            self.failures[trunk, meant] = counted
+            self._failures[trunk, meant.value] += 1
             known = self._trunks.setdefault(trunk, _Trunk(TrunkState(trunk, 0, "", 0)))
             known.state = replace(
                 known.state, failures=known.state.failures + 1, failure=answer, failed_at_us=now_us
@@ -121,3 +120,8 @@ class TrunkHealth:
         """Every trunk that has failed since the start, by name."""
         with self._lock:
             return [self._trunks[name].state for name in sorted(self._trunks)]
+
+    def failures(self) -> dict[tuple[str, str], int]:
+        """How often trunks have failed since the start, by trunk and meaning."""
+        with self._lock:
+            return dict(self._failures)

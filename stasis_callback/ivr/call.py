@@ -113,6 +113,8 @@ class Leg:
     """Its carrier has shown that the call goes on: it rings (180), or announces something (183)."""
     silent: bool = False
     """Its carrier has said nothing at all for too long; it is given up."""
+    no_media: bool = False
+    """Nothing has been heard of this party since the talk began."""
     answers: Answers = field(default_factory=lambda: USUAL)
     """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None

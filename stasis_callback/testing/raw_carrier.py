@@ -10,16 +10,18 @@ always be polite, which real carriers are not.
 
 from __future__ import annotations
 
+import itertools
 import re
 import socket
+import struct
 import threading
 from dataclasses import dataclass
 
 from stasis_callback.clock import wait_until
 
 _LONGEST = 65_535
-_PROVISIONAL = 200
-_REPEAT_S, _REPEATS = 0.5, 3
+_FRAME_S, _PCMA = 0.02, 8
+_SILENCE = b"\xd5" * 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ class RawCarrier:
         """Every request so far, repetitions left out."""
         self._script: dict[str, tuple[Reply, ...]] = {}
         self._seen: set[tuple[str, str]] = set()
-        self._silent = False
+        self._silent = self._speaks = False
+        self._spoken_s: dict[str, float] = {}
         self._given_up: set[str] = set()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="raw-carrier", daemon=True)
@@ -95,8 +98,28 @@ class RawCarrier:
         self._script[number] = replies
 
     def fall_silent(self) -> None:
-        """Answer nothing any more, whatever comes."""
+        """Answer nothing any more, whatever comes, and say nothing."""
         self._silent = True
+
+    def speak(self) -> None:
+        """Send sound in every call that is answered from now on: 20 ms of silence, fifty times a second."""
+        self._speaks = True
+
+    def hang_up(self, number: str) -> None:
+        """Send BYE in the newest call to a number."""
+        invite = self.calls(number)[-1]
+        contact = re.sub(r"[<>]", "", invite.header("Contact"))
+        lines = [
+            f"BYE {contact} SIP/2.0",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{self.port};branch=z9hG4bK-bye-{number}",
+            "Max-Forwards: 70",
+            f"From: {invite.header('To')};tag=carrier",
+            f"To: {invite.header('From')}",
+            f"Call-ID: {invite.header('Call-ID')}",
+            "CSeq: 1 BYE",
+            "Content-Length: 0",
+        ]
+        self._socket.sendto("\r\n".join((*lines, "", "")).encode(), invite.peer)
 
     # --- what came ---------------------------------------------------------------------------------------------
 
@@ -108,6 +131,10 @@ class RawCarrier:
         """The first INVITE for a number. AssertionError when none comes."""
         assert wait_until(lambda: bool(self.calls(number)), timeout_s=timeout_s), f"no call for {number}"
         return self.calls(number)[0]
+
+    def heard_s(self, number: str) -> float:
+        """For how many seconds sound was sent in the calls to a number."""
+        return self._spoken_s.get(number, 0.0)
 
     # --- its thread --------------------------------------------------------------------------------------------
 
@@ -142,6 +169,18 @@ class RawCarrier:
             if self._closing.wait(reply.after_s) or call_id in self._given_up:
                 return
             self._send(invite, reply)
+            if reply.status == 200 and self._speaks:
+                self._speak(invite)
+
+    def _speak(self, invite: Packet) -> None:
+        media = re.search(r"^m=audio (\d+) ", invite.text, re.MULTILINE)
+        assert media is not None
+        for n in itertools.count():
+            if self._silent or self._closing.wait(_FRAME_S):
+                return
+            head = struct.pack("!BBHII", 0x80, _PCMA, n & 0xFFFF, n * 160 & 0xFFFFFFFF, 4711)
+            self._sound.sendto(head + _SILENCE, ("127.0.0.1", int(media[1])))
+            self._spoken_s[invite.number] = n * _FRAME_S
 
     def _send(self, request: Packet, reply: Reply) -> None:
         if self._silent or self._closing.is_set():

@@ -207,7 +207,7 @@ def test_an_unknown_number_is_asked_for_at_one_more_trunk(world: World) -> None:
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
         world.nothing_left()
-        assert service.trunk_health.failures == {}
+        assert service.trunk_health.failures() == {}
     assert [world.xdrs()[leg].outcome for leg in ("b1", "b1.2")] == ["unallocated", "unallocated"]
 
 
@@ -221,7 +221,7 @@ def test_a_trunk_that_calls_numbers_unknown_that_exist_has_failed(world: World) 
         world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=30)
         world.phone(CHEAP + ANI).hang_up()
         world.finished()
-        assert service.trunk_health.failures == {(world.settings.asterisk.trunk, "unknown_number"): 1}
+        assert service.trunk_health.failures() == {(world.settings.asterisk.trunk, "unknown_number"): 1}
 
 
 def test_a_trunk_may_say_what_an_answer_means_on_it(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from shop import SetClock as WallClock
 
 from stasis_callback.clock import US_PER_S
@@ -10,6 +11,7 @@ from stasis_callback.core.answers import Meaning
 from stasis_callback.core.trunk_state import states_from_text, states_to_text
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.trunk_health import LONGEST_REST_S, TrunkHealth
+from stasis_callback.web.metrics import _OfTrunks
 
 
 class SetClock(WallClock):
@@ -54,7 +56,7 @@ def test_it_rests_after_so_many_failures_in_a_row(health: TrunkHealth, clock: Se
     assert order(health) == ["first", "second"]
     fails(health)
     assert (order(health), word(health, clock)) == (["second", "first"], "resting")
-    assert health.failures == {("first", "carrier"): 5}
+    assert health.failures() == {("first", "carrier"): 5}
 
 
 def test_one_call_tries_it_after_its_rest(health: TrunkHealth, clock: SetClock) -> None:
@@ -108,3 +110,15 @@ def test_a_refusal_is_remembered_though_other_calls_go_through(health: TrunkHeal
     assert (state.failures, state.refusal, state.refused_at_us) == (0, "403", clock.now_us())
     assert states_to_text([]) == ""
     assert states_from_text("") == []
+
+
+def test_what_the_metrics_say_of_trunks(health: TrunkHealth) -> None:
+    registry = CollectorRegistry()
+    registry.register(_OfTrunks(health))
+    fails(health, 3)
+    health.failed("second", Meaning.REFUSES_US, "403")
+    figures = generate_latest(registry).decode()
+    assert 'stasis_callback_trunk_up{trunk="first"} 0.0' in figures
+    assert 'stasis_callback_trunk_up{trunk="second"} 1.0' in figures
+    assert 'stasis_callback_trunk_failures_total{meaning="carrier",trunk="first"} 3.0' in figures
+    assert 'stasis_callback_trunk_failures_total{meaning="refuses_us",trunk="second"} 1.0' in figures

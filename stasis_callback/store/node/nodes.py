@@ -117,7 +117,10 @@ class Nodes:
 
     @unit
     def beat(self, trunks: Sequence[TrunkState] = ()) -> str | None:
-        """Give a sign of life, and say how the trunks do; `active` or `draining`, None when the name is another's, or was removed."""
+        """Give a sign of life, and say how the trunks do.
+
+        `active` or `draining`, None when the name is another's, or was removed.
+        """
         row = one(_BEAT, self._clock.now_us(), states_to_text(trunks), self.me.name, self.me.incarnation)
         return str(row[0]) if row else None
 
