@@ -54,9 +54,7 @@ def test_both_peers_vanish_in_a_talk(world: CarrierWorld, network: CarrierNetwor
         world.finished(timeout_s=60)
         world.nothing_left(funds="10000.00", number="house")
     legs = world.legs_of(request_id)
-    assert {name: xdr.no_media for name, xdr in legs.items()} == {"a1": True, "b1": True} or (
-        legs["a1"].no_media != legs["b1"].no_media  # who was found first ended the other
-    )
+    assert any(xdr.no_media for xdr in legs.values())  # who is found first ends the other
     for xdr in legs.values():
         assert xdr.outcome == "answered"
         assert 30 <= xdr.charged_s <= 60

@@ -8,7 +8,7 @@ from stasis_callback.core.answers import Meaning, format_answers, meaning, parse
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.outcomes import Outcome
 
-# The causes are those of Asterisk 22 (tests/contract/test_answers.py has measured them). Where Asterisk tells the
+# The causes are those of Asterisk 22 (tests/real/test_carrier_answers.py shows them). Where Asterisk tells the
 # Q.850 cause of a Reason header, it does so in place of its own.
 TABLE = [
     # SIP, cause, what it means

@@ -39,10 +39,12 @@ def trunk_findings(client: AriClient, trunk: str) -> Iterator[Finding]:
                 "create it in Asterisk's local/pjsip.conf",
             )
             return
+        named = _first(endpoint, "aors")
+        aor = pjsip.section("aor", named) if named else None
         wrong = [
             *_media(trunk, endpoint),
-            *_reachable(pjsip, trunk, endpoint),
-            *_identified(pjsip, trunk, endpoint),
+            *_reachable(pjsip, trunk, aor),
+            *_identified(pjsip, trunk, _first(aor or {}, "contact")),
         ]
     except AriError:
         yield Finding("warning", f"could not check whether PJSIP endpoint {trunk} exists")
@@ -78,10 +80,8 @@ def _media(trunk: str, endpoint: Section) -> Iterator[Finding]:
         )
 
 
-def _reachable(pjsip: Pjsip, trunk: str, endpoint: Section) -> Iterator[Finding]:
+def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Finding]:
     """Whether the carrier answers Asterisk's OPTIONS."""
-    name = _first(endpoint, "aors")
-    aor = pjsip.section("aor", name) if name else None
     if aor is None:
         yield Finding(
             "problem",
@@ -94,7 +94,7 @@ def _reachable(pjsip: Pjsip, trunk: str, endpoint: Section) -> Iterator[Finding]
         yield Finding(
             "warning",
             f"nobody watches whether the carrier of trunk {trunk} can be reached",
-            f"set qualify_frequency = 60 in the aor section {name}",
+            "set qualify_frequency = 60 in its aor section",
         )
     elif state == "offline":
         yield Finding(
@@ -110,7 +110,7 @@ def _reachable(pjsip: Pjsip, trunk: str, endpoint: Section) -> Iterator[Finding]
         )
 
 
-def _identified(pjsip: Pjsip, trunk: str, endpoint: Section) -> Iterator[Finding]:
+def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
     """Whether calls from the carrier are known as this trunk's."""
     identify = pjsip.section("identify", trunk)
     if identify is None:
@@ -128,7 +128,6 @@ def _identified(pjsip: Pjsip, trunk: str, endpoint: Section) -> Iterator[Finding
             f"identify section {trunk} leads to endpoint {leads_to or '(none)'}",
             f"set endpoint = {trunk}",
         )
-    contact = _first(pjsip.section("aor", _first(endpoint, "aors")) or {}, "contact")
     addresses = _addresses(contact)
     matches = [ip_network(match, strict=False) for match in identify.get("match", []) if match]
     if addresses and not any(ip_address(one) in match for one in addresses for match in matches):
