@@ -26,6 +26,7 @@ from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.tools import CallTools
+from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.ivr.call import LinkLost
 from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
@@ -79,6 +80,7 @@ class Service:
             clock=self._clock,
             connect=connect,
         )
+        self.trunk_health = TrunkHealth(clock, settings.limits.trunk_failures, settings.limits.trunk_rest_s)
         tools = self._call_tools(settings)
         self._reconciled_connection = 0
         self.dialer = Dialer(
@@ -112,6 +114,7 @@ class Service:
             journal=CelJournal(settings.asterisk.cel_path, clock=self._clock),
             funding=Funding(self.stores),
             clock=self._clock,
+            health=self.trunk_health,
             sounds=sounds_dir(),
             router=Router(
                 self.stores.trunks,
@@ -136,6 +139,7 @@ class Service:
             self._clock,
             dead_after_s=settings.limits.node_dead_after_s,
             under_way=lambda: [session.request.id for session in self.dialer.sessions],
+            trunks=self.trunk_health.states,
             on_left_behind=self.dialer.wake,
             on_replaced=lambda: self.stop(REPLACED),
         )
@@ -151,6 +155,7 @@ class Service:
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
             trouble=self.trouble,
             workers=self.workers,
+            trunks=self.trunk_health,
             port=ports.web,
         )
 

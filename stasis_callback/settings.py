@@ -128,6 +128,18 @@ class LimitSettings(Section):
     live_calls: int = Field(
         200, ge=1, le=10_000, description="Maximum number of live callbacks; further ones stay queued."
     )
+    trunk_failures: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="Failures in a row after which a trunk rests, so that other trunks go first; 0: never.",
+    )
+    trunk_rest_s: int = Field(
+        30,
+        ge=1,
+        le=600,
+        description="Seconds for which it rests before one call tries it again; doubled each time, up to 600.",
+    )
     node_dead_after_s: int = Field(
         300,
         ge=1,

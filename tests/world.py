@@ -87,12 +87,14 @@ class World:
             self.stores.ledger.top_up(account.book_id, parse_amount(funds), key=f"test-{self._topups}")
         return self.stores.accounts.get(account.id)
 
-    def two_trunks(self, *, cheap: dict[str, Any] | None = None) -> None:
+    def two_trunks(
+        self, *, cheap: dict[str, Any] | None = None, prefixes: tuple[str, str] = (CHEAP, DEAR)
+    ) -> None:
         """A trunk that costs us 1 cent a minute and one that costs 3; `cheap` are settings of the first."""
         self.stores.trunks.add_vendor("carrier", "USD")
         for name, price_micros, prefix in (
-            (self.settings.asterisk.trunk, 10_000, CHEAP),
-            (SECOND_TRUNK, 30_000, DEAR),
+            (self.settings.asterisk.trunk, 10_000, prefixes[0]),
+            (SECOND_TRUNK, 30_000, prefixes[1]),
         ):
             tariff = f"cost of {name}"
             self.stores.tariffs.add(tariff, "USD")

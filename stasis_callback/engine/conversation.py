@@ -237,6 +237,7 @@ class Conversation:
         tried = over_trunks(
             to.ways,
             self._options.trunk_attempts,
+            self._tools.health,
             open_leg=lambda way, _: self._open(to.fare, way),
             dial=dial,
             leg_of=lambda connection: connection.b.leg,
@@ -310,6 +311,7 @@ class Conversation:
         now_us = self._tools.client.time.now_us()
         leg = self._call.add(leg_id, is_a=False)
         leg.note(now_us)
+        leg.answers = way.answers
         try:
             grant = self._tools.funding.open_leg_b(
                 leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us
@@ -321,7 +323,9 @@ class Conversation:
             self._call.drop(leg)
             return None
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
-        return Connection(self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint)
+        return Connection(
+            self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint, way.no_progress_s
+        )
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":

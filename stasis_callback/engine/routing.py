@@ -1,15 +1,17 @@
 """The trunks on which a call is tried, one after another, and the dial string for each.
 
-If there are no trunks in the database, the trunk of the settings carries everything, and its cost is unknown.
+Until a trunk of the database is enabled, the trunk of the settings carries everything, and its cost is unknown. Where
+all are disabled afterwards, nothing is called: who disables the last one wants no calls over it, nor over another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.answers import USUAL, Answers, parse_answers
 from stasis_callback.core.errors import require
 from stasis_callback.core.numbers import is_dialable, mask
 from stasis_callback.core.options import CallOptions
@@ -17,7 +19,7 @@ from stasis_callback.core.routing import Margin, Offer, Ranked, rank
 from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tariffs import Tariffs
-from stasis_callback.store.rates.trunks import Carrier, Trunks, TrunkView
+from stasis_callback.store.rates.trunks import NO_PROGRESS_S, Carrier, Trunks, TrunkView
 
 log = structlog.get_logger()
 
@@ -26,12 +28,26 @@ log = structlog.get_logger()
 class Way:
     """How a leg goes out: the PJSIP endpoint, how its trunk writes numbers, and what we pay for it.
 
-    `carrier` is None for the trunk of the settings: what that costs is not known.
+    `carrier` is None for the trunk of the settings: what that costs is not known. `answers` are what answers mean on
+    this trunk; after `no_progress_s` seconds without a sign of life it is given up.
     """
 
     endpoint: str
     form: NumberForm = NumberForm()
     carrier: Carrier | None = None
+    answers: Answers = field(default_factory=lambda: USUAL)
+    no_progress_s: int = NO_PROGRESS_S
+
+    @classmethod
+    def over(cls, trunk: TrunkView, cost: RateView) -> Way:
+        """The way over a trunk of the database."""
+        return cls(
+            trunk.name,
+            trunk.number_form,
+            Carrier(trunk, cost),
+            parse_answers(trunk.answers),
+            trunk.no_progress_s,
+        )
 
     def dial_string(self, number: str) -> str:
         """The dial string for a number: `+?[0-9]{3,32}`, one trunk, nothing a caller could add to."""
@@ -73,7 +89,7 @@ class Router:
     def ways(self, number: str, rate: RateView, currency: str, options: CallOptions) -> list[Way]:
         """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do."""
         trunks = self._trunks.all()
-        if not trunks:
+        if not any(trunk.enabled_at_us is not None for trunk in trunks):
             way = self._settings_way
             if way.form.dialled(number):
                 return [way]
@@ -81,9 +97,7 @@ class Router:
             return []
         considered = self.consider(trunks, number, rate, currency, options)
         ways = [
-            Way(one.trunk.name, one.trunk.number_form, Carrier(one.trunk, one.cost))
-            for one in considered
-            if one.cost is not None and not one.why_not
+            Way.over(one.trunk, one.cost) for one in considered if one.cost is not None and not one.why_not
         ]
         if not ways:
             reasons = {one.trunk.name: one.why_not for one in considered}

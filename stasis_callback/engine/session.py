@@ -25,7 +25,14 @@ from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, journal_record, recheck
+from stasis_callback.engine.legs import (
+    NOTE_PATIENCE_S,
+    await_end,
+    finish_leg,
+    is_silent,
+    journal_record,
+    recheck,
+)
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
@@ -196,12 +203,13 @@ class Session:
 
         def dial(a: PaidLeg, way: Way) -> bool:
             self._originate(a, way, fare.number)
-            return self._answered(a.leg)
+            return self._shows_life(a.leg, way) and self._answered(a.leg)
 
         try:
             tried = over_trunks(
                 ways,
                 self.request.options.trunk_attempts,
+                self._tools.health,
                 open_leg=lambda way, number: self._open(fare, way, number),
                 dial=dial,
                 leg_of=lambda a: a.leg,
@@ -240,6 +248,7 @@ class Session:
         leg = self._call.add(leg_id, is_a=True)
         now_us = self._tools.client.time.now_us()
         leg.note(now_us)
+        leg.answers = way.answers
         try:
             funded_s = self._tools.funding.open_leg_a(
                 leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1
@@ -301,6 +310,16 @@ class Session:
             return self._tools.stores.requests.cancel_wanted(self.request.id)
         except StoreUnavailable:
             return False
+
+    def _shows_life(self, leg: Leg, way: Way) -> bool:
+        """Wait for a sign of life of the carrier; False when there was none within its time, and the leg is ended."""
+        began_s = self._tools.clock.monotonic_s()
+        within_s = min(way.no_progress_s, self.request.options.ring_timeout_a_s)
+        self._call.wait(lambda: leg.ringing or leg.up or leg.ended is not None, within_s, despite_hangup=True)
+        if not is_silent(self._tools, self._call, leg, began_s):
+            return True
+        await_end(self._tools, self._call, leg)
+        return False
 
     def _answered(self, leg: Leg) -> bool:
         """Wait for the answer of leg A, or for its end."""

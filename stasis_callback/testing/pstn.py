@@ -101,7 +101,8 @@ class RealNetwork(Network):
         self.product = _instance(work_dir / "product", "stasis-callback", asterisk_conf_dir())
         self.pstn = _instance(work_dir / "pstn", _APP, asterisk_conf_dir(), _PSTN_CONF)
         _connect(self.product, self.pstn, missed_calls=True)
-        _connect(self.pstn, self.product, missed_calls=False)
+        # Phones that say nothing send comfort noise, as real ones do: a line without any packets is a dead one.
+        _connect(self.pstn, self.product, "rtp_keepalive = 1", missed_calls=False)
         self.product.local["pjsip.conf"] += pjsip
         # What the phones need beyond the product's configuration: to record, and to decode sounds (`hearing`).
         self.pstn.local["modules.conf"] = "[modules](+)\nload = app_mixmonitor.so\nload = res_convert.so\n"
@@ -269,9 +270,11 @@ def _instance(work_dir: Path, ari_user: str, *conf_dirs: Path) -> AsteriskInstan
     return AsteriskInstance(work_dir, conf_dirs, ari_user=ari_user, ari_password=secrets.token_urlsafe(24))
 
 
-def _connect(instance: AsteriskInstance, peer: AsteriskInstance, *, missed_calls: bool) -> None:
+def _connect(
+    instance: AsteriskInstance, peer: AsteriskInstance, endpoint: str = "", *, missed_calls: bool
+) -> None:
     """Make `peer` the carrier of `instance`, as an operator does it in local/pjsip.conf: two trunks, one of which
-    also brings calls. `missed_calls`: nothing but those.
+    also brings calls. `endpoint` is a further line of their endpoints; `missed_calls`: nothing but those come.
     """
     incoming = f"{TRUNK}-in" if missed_calls else TRUNK
     for trunk in (TRUNK, SECOND_TRUNK):
@@ -280,10 +283,12 @@ def _connect(instance: AsteriskInstance, peer: AsteriskInstance, *, missed_calls
 aors = {trunk}
 media_address = 127.0.0.1
 bind_rtp_to_media_address = yes
+{endpoint}
 
 [{trunk}]
 type = aor
 contact = sip:127.0.0.1:{peer.sip_port}
+qualify_frequency = 1
 """
     if missed_calls:
         instance.local["pjsip.conf"] += f"""

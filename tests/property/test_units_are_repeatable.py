@@ -677,6 +677,12 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.trunks.remove_route("trunk-1", "44")
 
 
+@case("Trunks.remove")
+def _(shop: Shop) -> Act:
+    shop.stores.trunks.change("trunk-1", enabled=False)
+    return lambda: shop.stores.trunks.remove("trunk-1")
+
+
 @case("Nodes.enter")
 def _(shop: Shop) -> Act:
     return shop.stores.nodes.enter

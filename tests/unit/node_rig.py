@@ -77,6 +77,7 @@ class Process:
             journal,
             self.clock,
             dead_after_s=DEAD_AFTER_S,
+            trunks=list,
             under_way=lambda: list(self.calls),
             on_left_behind=lambda: None,
             on_replaced=self._end,
