@@ -84,8 +84,8 @@ class Trunk(Table):
     `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
     where nothing limits them. `number_form` is JSON: what differs from the defaults of `NumberForm`, but for
     `called_out`, which is `number_rules`. `answers` says what SIP statuses mean on it, where that differs from the
-    usual; a call that shows no sign of life within `no_progress_s` seconds is given up. `enabled_at_us` is when it was
-    enabled for the first time. One that was removed stays for its call records.
+    usual; a call that shows no sign of life within `no_progress_s` seconds is given up. `enabled_at_us` is when it
+    was enabled for the first time. One that was removed stays for its call records.
     """
 
     name = TextField(unique=True)

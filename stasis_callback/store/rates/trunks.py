@@ -308,7 +308,7 @@ def _checked_no_progress(seconds: int) -> int:
 
 def _view(row: Sequence[Any], routes: Mapping[str, int]) -> TrunkView:
     """What `_ALL` has of a trunk, but for its routes."""
-    values = list(row)
+    values = [*row, routes]
     values[6] = bool(values[6])  # `enabled`: a number in SQLite
     values[11] = _form(values[10], values[11])
-    return TrunkView(*values, routes)
+    return TrunkView(*values)
