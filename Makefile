@@ -54,6 +54,8 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	.venv/bin/pytest -n 3 --dist loadfile --durations=10 tests/faults tests/soak
 	# Once more on PostgreSQL, what reaches the database; Asterisk and browsers do not mind which one it is.
 	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" $(ON_POSTGRES)
+	# Known bugs about money, each of which the tests that it names must find: a minute.
+	.venv/bin/python tools/planted_bugs.py
 
 nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
 	@tools/get-asterisk
@@ -77,7 +79,7 @@ SEEDS ?= 500
 simulate: $(VENV) ## the whole service in virtual time, SEEDS=500 times, whatever goes wrong
 	.venv/bin/python -m stasis_callback.testing.simulation --seeds $(SEEDS)
 
-planted: $(VENV) ## plant known bugs about money, and see each one found (five minutes)
+planted: $(VENV) ## plant known bugs, and see each one found by a test and by the simulation (ten minutes)
 	.venv/bin/python tools/planted_bugs.py
 	.venv/bin/python tools/planted_in_simulation.py
 

@@ -63,6 +63,7 @@ def test_settling_again_changes_nothing_and_says_the_same(shop: Shop) -> None:
         ("void b1",       None,     800,    0),
         ("settle b1 200", "200+0",  800,    0),
     ])  # fmt: skip
+    assert [row["kind"] for row in shop.rows()["Transfer"]] == ["topup", "settle"]
 
 
 def test_more_than_was_held_is_the_houses_loss(shop: Shop) -> None:
