@@ -195,7 +195,7 @@ def test_what_waits_behind_a_receiver_that_fails_for_hours_is_given_up_untried(s
 
 
 def orders(site: Site, instance: str, count: int) -> list[str]:
-    """Callbacks that wait; the key of each is its number too."""
+    """Queue callbacks; the key of each is also its number."""
     account = site.stores.accounts.change(ACCOUNT, simultaneous_calls=1000)
     first = len(site.callbacks())
     keys = [f"44{first + n:06d}" for n in range(count)]
@@ -211,7 +211,7 @@ def orders(site: Site, instance: str, count: int) -> list[str]:
 
 @contextmanager
 def telling(site: Site) -> Iterator[Webhooks]:
-    """Webhooks that begin with what there is."""
+    """Start webhooks with the steps stored so far."""
     metrics = Metrics(site.stores, Workers(), lambda: True)
     webhooks = Webhooks(site.stores, site.server.app.signer, site.shop.clock, metrics)
     webhooks.start()
