@@ -189,3 +189,34 @@ def test_a_charge_that_was_all_the_houses_loss_can_be_reversed(shop: Shop) -> No
     shop.stores.ledger.reverse(shop.rows()["Transfer"][-1]["id"], reason="because", operator="anna")
     assert shop.money(who) == (100, 0)
     assert verify(shop.stores.database, shop.stores.tariffs) == before
+
+
+def test_what_two_legs_may_spend_is_what_is_free_and_what_is_held_for_them(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="10.00"), shop.stores.ledger
+    request = shop.request(account)
+    for leg, hold in (("a1", "1.00"), ("b1", "2.00"), ("b2", "4.00")):
+        assert shop.leg(leg, account, request, hold=hold)
+    assert ledger.funds_micros(account.book_id) == 300 * CENT
+    assert ledger.funds_micros(account.book_id, "b1") == 500 * CENT
+    assert ledger.funds_micros(account.book_id, "a1", "b1") == 600 * CENT
+    shop.stores.accounts.change("100", daily_cap_micros=800 * CENT)
+    assert ledger.funds_micros(account.book_id, "a1", "b1") == 400 * CENT, (
+        "8.00 less 7.00 held, and 3.00 of it"
+    )
+
+
+def test_the_cap_limits_only_when_it_leaves_less_than_the_funds(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="10.00"), shop.stores.ledger
+    assert not ledger.capped(account.book_id)
+    for cap, capped in ((1001, False), (1000, False), (999, True)):
+        shop.stores.accounts.change("100", daily_cap_micros=cap * CENT)
+        assert ledger.capped(account.book_id) == capped
+
+
+def test_a_free_leg_needs_no_funds_even_above_the_cap(shop: Shop) -> None:
+    account = shop.account("100", funds="10.00")
+    request = shop.request(account)
+    assert shop.leg("b1", account, request, hold="2.00")
+    shop.stores.accounts.change("100", daily_cap_micros=100 * CENT)
+    assert not shop.leg("b2", account, request, hold="0.01")
+    assert shop.leg("b2", account, request, hold="0.00")

@@ -8,16 +8,19 @@ from datetime import datetime
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, format_amount, parse_amount
 from stasis_callback.core.rating import (
+    Charge,
     Price,
     Rate,
     Terms,
     billed_seconds,
+    charge,
     charged_seconds,
     cost_micros,
     intervals,
     joint_longest_s,
+    least_micros,
     longest_s,
 )
 
@@ -101,6 +104,10 @@ def test_the_cost_of_a_call(charged_by: Price, seconds: int, cost: str) -> None:
         (BY_SIX,             67,           (1, 2),         72),
         (BY_SECOND,          67,          (1, 66),         67),
         (BY_MINUTE,          67,           (1, 1),        120),
+        (rate(60, 6, terms=Terms(grace_s=5)), 5, (0, 0),    0),
+        (rate(60, 6, terms=Terms(grace_s=5)), 6, (1, 0),   60),
+        (rate(60, 6, terms=Terms(free_s=5)),  5, (0, 0),    0),
+        (rate(60, 6, terms=Terms(free_s=5)), 66, (1, 1),   66),
     ],
 )  # fmt: skip
 def test_a_call_is_billed_in_whole_intervals(
@@ -170,6 +177,86 @@ def test_peak_and_off_peak_by_the_clock_of_the_tariff(start: str, seconds: int, 
     assert format_amount(cost_micros(OFF_PEAK, seconds, start_us)) == cost
 
 
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
+
+
+EVENING = at("2026-01-26T18:00:00Z")
+"""When Prague's evening begins."""
+
+
+@pytest.mark.parametrize(
+    ("price", "seconds", "start_us", "steps"),
+    [
+        (BY_SIX,                                    67, 0, Charge(67, 1, False, 2, 0, 7_200_000)),
+        (rate(60, 6, terms=Terms(grace_s=5)),        5, 0, Charge(0, 0, False, 0, 0, 0)),
+        (rate(60, 6, terms=Terms(grace_s=5)),        6, 0, Charge(6, 1, False, 0, 0, 6_000_000)),
+        (rate(60, 6, terms=Terms(free_s=30)),       30, 0, Charge(0, 0, False, 0, 0, 0)),
+        (rate(60, 6, terms=Terms(free_s=30)),       31, 0, Charge(1, 1, False, 0, 0, 6_000_000)),
+        (OFF_PEAK,           20, EVENING - 10_000_000, Charge(20, 1, False, 19, 10, 6_600_000)),
+        (OFF_PEAK,                        10, EVENING, Charge(10, 1, True, 9, 9, 600_000)),
+        (OFF_PEAK,            2, EVENING -  1_000_000, Charge(2, 1, False, 1, 1, 660_000)),
+    ],
+)  # fmt: skip
+def test_the_steps_of_a_charge(price: Price, seconds: int, start_us: int, steps: Charge) -> None:
+    assert charge(price, seconds, start_us) == steps
+
+
+def test_only_the_first_or_only_the_next_intervals_may_be_cheaper_off_peak() -> None:
+    first = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, off_peak_next_price_micros=None))
+    assert charge(first, 10, EVENING).intervals_sixtieths == 60_000 + 9 * 600_000
+    following = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, off_peak_first_price_micros=None))
+    assert charge(following, 10, EVENING).intervals_sixtieths == 600_000 + 9 * 60_000
+
+
+def test_free_seconds_move_the_intervals_into_the_evening() -> None:
+    price = replace(OFF_PEAK, terms=replace(OFF_PEAK.terms, free_s=10))
+    assert charge(price, 12, EVENING - 10_000_000) == Charge(2, 1, True, 1, 1, 120_000)
+    assert charge(price, 12, EVENING - 11_000_000) == Charge(2, 1, False, 1, 1, 660_000)
+
+
+@pytest.mark.parametrize(
+    ("terms", "shortest_s", "least"), [(TERMS, 1, 100_000), (Terms(grace_s=5), 6, 100_000)]
+)
+def test_the_shortest_call_that_is_charged(terms: Terms, shortest_s: int, least: int) -> None:
+    price = rate(60, 6, terms=terms)
+    assert price.shortest_paid_s == shortest_s
+    assert least_micros(price, 0) == least
+
+
+def test_a_rate_without_more_is_free_by_the_second_and_dialled() -> None:
+    assert Rate("44") == Rate("44", 0, 1, 0, 1, 0, None, None, forbidden=False, discontinued=False)
+    assert Terms() == Terms(0, 0, 0, 0, 1, "up", "", "UTC")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"prefix": "123456789012345"},
+        {"first_interval_s": 1, "next_interval_s": 3600},
+        {"first_interval_s": 3600, "next_interval_s": 1},
+        {"connect_fee_micros": AMOUNT_LIMIT_MICROS, "next_price_micros": 0},
+    ],
+)
+def test_a_rate_at_its_limits(values: dict[str, object]) -> None:
+    assert Rate(**({"prefix": "44"} | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"free_s": 3600, "grace_s": 0},
+        {"free_s": 0, "grace_s": 3600},
+        {"surcharge_bp": 100_000, "minimum_micros": 0},
+        {"surcharge_bp": 0, "minimum_micros": AMOUNT_LIMIT_MICROS},
+        {"rounding_micros": 1},
+        {"rounding_micros": 1000 * MICROS},
+    ],
+)
+def test_terms_at_their_limits(values: dict[str, object]) -> None:
+    assert Terms(**values)  # type: ignore[arg-type]
+
+
 def test_an_interval_is_off_peak_when_it_begins_so() -> None:
     by_minute = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, first_interval_s=60, next_interval_s=60))
     start_us = int(datetime.fromisoformat("2026-01-26T17:59:30Z").timestamp()) * 1_000_000
@@ -203,8 +290,11 @@ def test_summer_time_within_a_call() -> None:
         ({"free_s": -1},                                  "free seconds of -1 s is invalid: write 0 to 3600"),
         ({"grace_s": 3601},                               "grace period of 3601 s"),
         ({"surcharge_bp": 100_001},                       "the surcharge must be 0 to 1000 percent"),
+        ({"surcharge_bp": -1},                            "the surcharge must be 0 to 1000 percent"),
         ({"minimum_micros": -1},                          "the minimum charge must be 0 to"),
+        ({"minimum_micros": AMOUNT_LIMIT_MICROS + 1},     "the minimum charge must be 0 to"),
         ({"rounding_micros": 0},                          "the rounding unit must be"),
+        ({"rounding_micros": 1000 * MICROS + 1},          "the rounding unit must be"),
         ({"rounding": "sideways"},                        "write up, nearest or down"),
         ({"time_zone": "Prague"},                         "'Prague' is not a time zone"),
         ({"time_zone": "../etc/passwd"},                  "is not a time zone"),
