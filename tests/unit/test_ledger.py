@@ -191,6 +191,20 @@ def test_a_charge_that_was_all_the_houses_loss_can_be_reversed(shop: Shop) -> No
     assert verify(shop.stores.database, shop.stores.tariffs) == before
 
 
+def test_the_largest_amounts(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="0"), shop.stores.ledger
+    assert ledger.top_up(account.book_id, AMOUNT_LIMIT_MICROS, key="1")
+    assert ledger.adjust(account.book_id, -AMOUNT_LIMIT_MICROS, key="2", reason="back", operator="ann")
+    assert shop.money(account) == (0, 0)
+    ledger.set_credit_limit(account.book_id, AMOUNT_LIMIT_MICROS)
+    ledger.set_daily_cap(account.book_id, AMOUNT_LIMIT_MICROS)
+    for change in (ledger.set_credit_limit, ledger.set_daily_cap):
+        change(account.book_id, 0)
+        for amount in (-1, AMOUNT_LIMIT_MICROS + 1):
+            with pytest.raises(InvalidInput, match="the amount must be 0 to"):
+                change(account.book_id, amount)
+
+
 def test_what_two_legs_may_spend_is_what_is_free_and_what_is_held_for_them(shop: Shop) -> None:
     account, ledger = shop.account("100", funds="10.00"), shop.stores.ledger
     request = shop.request(account)

@@ -103,6 +103,7 @@ def test_the_cost_of_a_call(charged_by: Price, seconds: int, cost: str) -> None:
         (BY_SIX,             61,           (1, 1),         66),
         (BY_SIX,             67,           (1, 2),         72),
         (BY_SECOND,          67,          (1, 66),         67),
+        (rate(60, 1),         1,           (1, 0),         60),
         (BY_MINUTE,          67,           (1, 1),        120),
         (rate(60, 6, terms=Terms(grace_s=5)), 5, (0, 0),    0),
         (rate(60, 6, terms=Terms(grace_s=5)), 6, (1, 0),   60),
@@ -207,6 +208,36 @@ def test_only_the_first_or_only_the_next_intervals_may_be_cheaper_off_peak() -> 
     assert charge(first, 10, EVENING).intervals_sixtieths == 60_000 + 9 * 600_000
     following = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, off_peak_first_price_micros=None))
     assert charge(following, 10, EVENING).intervals_sixtieths == 600_000 + 9 * 60_000
+
+
+MORNING = at("2026-01-27T06:00:00Z")
+"""When Prague's night ends."""
+
+
+def dearer(first: tuple[int, int | None], following: tuple[int, int | None]) -> Price:
+    """Peak and off-peak prices of the first and of the next intervals."""
+    return replace(OFF_PEAK, rate=Rate("44", 0, 1, first[0], 1, following[0], first[1], following[1]))
+
+
+@pytest.mark.parametrize(
+    # Ten seconds from five before the evening, of a leg that may ring for ten more.
+    ("price", "steps"),
+    [
+        (dearer((600, 1200), (2000, 60)),    Charge(10, 1, True, 9, 5, 1200 + 5 * 60 + 4 * 2000)),
+        (dearer((2000, 60), (600, 1200)),    Charge(10, 1, False, 9, 9, 2000 + 9 * 1200)),
+        (dearer((600, None), (600, 60)),     Charge(10, 1, False, 9, 5, 600 + 5 * 60 + 4 * 600)),
+        (dearer((600, 60), (600, None)),     Charge(10, 1, False, 9, 5, 600 + 9 * 600)),
+    ],
+)  # fmt: skip
+def test_first_and_next_intervals_each_have_their_dearer_price(price: Price, steps: Charge) -> None:
+    assert charge(price, 10, EVENING - 5_000_000, 10) == steps
+
+
+def test_without_more_a_call_begins_with_the_epoch_and_at_once() -> None:
+    price = replace(OFF_PEAK, terms=Terms(off_peak="thu 00:00-01:00"))  # the first of January 1970
+    assert charge(price, 1).first_off_peak
+    assert cost_micros(price, 1) == 1000
+    assert charge(OFF_PEAK, 10, MORNING - 5_000_000) == Charge(10, 1, True, 9, 4, 5 * 60_000 + 5 * 600_000)
 
 
 def test_free_seconds_move_the_intervals_into_the_evening() -> None:
