@@ -191,6 +191,22 @@ def test_a_charge_that_was_all_the_houses_loss_can_be_reversed(shop: Shop) -> No
     assert verify(shop.stores.database, shop.stores.tariffs) == before
 
 
+def test_a_credit_limit_covers_what_is_spent_and_held(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="1.00", credit_limit_micros=500 * CENT), shop.stores.ledger
+    assert shop.leg("b1", account, shop.request(account), hold="4.00")
+    with pytest.raises(InvalidInput, match="already used more"):
+        ledger.set_credit_limit(account.book_id, 300 * CENT - 1)
+    ledger.set_credit_limit(account.book_id, 300 * CENT)
+
+
+def test_a_new_book_is_empty_and_a_micro_can_be_paid_in(shop: Shop) -> None:
+    ledger = shop.stores.ledger
+    book_id = ledger.open_book("new", "USD")
+    assert ledger.funds_micros(book_id) == 0
+    assert ledger.top_up(book_id, 1, key="1")
+    assert ledger.funds_micros(book_id) == 1
+
+
 def test_the_largest_amounts(shop: Shop) -> None:
     account, ledger = shop.account("100", funds="0"), shop.stores.ledger
     assert ledger.top_up(account.book_id, AMOUNT_LIMIT_MICROS, key="1")

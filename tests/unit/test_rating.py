@@ -193,7 +193,9 @@ EVENING = at("2026-01-26T18:00:00Z")
         (rate(60, 6, terms=Terms(grace_s=5)),        5, 0, Charge(0, 0, False, 0, 0, 0)),
         (rate(60, 6, terms=Terms(grace_s=5)),        6, 0, Charge(6, 1, False, 0, 0, 6_000_000)),
         (rate(60, 6, terms=Terms(free_s=30)),       30, 0, Charge(0, 0, False, 0, 0, 0)),
+        (rate(60, 6, terms=Terms(free_s=30)),       20, 0, Charge(0, 0, False, 0, 0, 0)),
         (rate(60, 6, terms=Terms(free_s=30)),       31, 0, Charge(1, 1, False, 0, 0, 6_000_000)),
+        (OFF_PEAK,                         1, EVENING, Charge(1, 1, True, 0, 0, 60_000)),
         (OFF_PEAK,           20, EVENING - 10_000_000, Charge(20, 1, False, 19, 10, 6_600_000)),
         (OFF_PEAK,                        10, EVENING, Charge(10, 1, True, 9, 9, 600_000)),
         (OFF_PEAK,            2, EVENING -  1_000_000, Charge(2, 1, False, 1, 1, 660_000)),
@@ -201,13 +203,6 @@ EVENING = at("2026-01-26T18:00:00Z")
 )  # fmt: skip
 def test_the_steps_of_a_charge(price: Price, seconds: int, start_us: int, steps: Charge) -> None:
     assert charge(price, seconds, start_us) == steps
-
-
-def test_only_the_first_or_only_the_next_intervals_may_be_cheaper_off_peak() -> None:
-    first = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, off_peak_next_price_micros=None))
-    assert charge(first, 10, EVENING).intervals_sixtieths == 60_000 + 9 * 600_000
-    following = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, off_peak_first_price_micros=None))
-    assert charge(following, 10, EVENING).intervals_sixtieths == 600_000 + 9 * 60_000
 
 
 MORNING = at("2026-01-27T06:00:00Z")
@@ -231,6 +226,18 @@ def dearer(first: tuple[int, int | None], following: tuple[int, int | None]) -> 
 )  # fmt: skip
 def test_first_and_next_intervals_each_have_their_dearer_price(price: Price, steps: Charge) -> None:
     assert charge(price, 10, EVENING - 5_000_000, 10) == steps
+
+
+def test_without_an_off_peak_price_the_peak_price_is_charged() -> None:
+    assert charge(dearer((700, None), (600, 60)), 2, EVENING).intervals_sixtieths == 700 + 60
+    assert charge(dearer((600, 60), (700, None)), 2, EVENING).intervals_sixtieths == 60 + 700
+
+
+def test_a_call_from_one_night_into_the_next() -> None:
+    """By the hour, from ten seconds before seven in the morning, of a leg that may ring for thirty more."""
+    by_hour = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, first_interval_s=3600, next_interval_s=3600))
+    steps = charge(by_hour, 14 * 3600, MORNING - 10_000_000, 30)
+    assert (steps.first_off_peak, steps.following, steps.following_off_peak) == (False, 13, 1)
 
 
 def test_without_more_a_call_begins_with_the_epoch_and_at_once() -> None:
