@@ -199,6 +199,14 @@ def test_a_credit_limit_covers_what_is_spent_and_held(shop: Shop) -> None:
     ledger.set_credit_limit(account.book_id, 300 * CENT)
 
 
+def test_an_adjustment_may_use_credit_to_its_limit(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="1.00", credit_limit_micros=500 * CENT), shop.stores.ledger
+    assert ledger.adjust(account.book_id, -600 * CENT, key="1", reason="a charge by hand", operator="ann")
+    assert shop.money(account) == (-500, 0)
+    with pytest.raises(InvalidInput, match="insufficient funds"):
+        ledger.adjust(account.book_id, -1, key="2", reason="a charge by hand", operator="ann")
+
+
 def test_a_new_book_is_empty_and_a_micro_can_be_paid_in(shop: Shop) -> None:
     ledger = shop.stores.ledger
     book_id = ledger.open_book("new", "USD")
