@@ -100,9 +100,9 @@ def free_port(kind: socket.SocketKind) -> int:
 def _claim_rtp_ports() -> tuple[int, socket.socket]:
     """The first port of a range for one instance's sound, and a socket that keeps others on this machine off it.
 
-    Sharing a range goes well until a port changes hands in the middle of somebody's packets: Asterisk then takes the
-    stranger's sound for its caller's, and hears no digit of its own. Sound goes over UDP; whoever holds the TCP port
-    of that number has the range.
+    With a shared range, a port may be reused by another instance while packets are still sent to it: Asterisk then
+    takes that audio for its own caller's, and does not hear the caller's digits. Audio uses UDP; the instance that
+    holds the TCP port of that number owns the range.
     """
     for start in range(10_000, 30_000, _RTP_PORTS):  # below the system's own range
         claim = socket.socket()
@@ -219,7 +219,7 @@ class AsteriskInstance:
             )
 
     def stop(self, *, timeout_s: float = 10.0) -> None:
-        """End it in order; by force after `timeout_s` seconds. Does nothing when it is not running."""
+        """Stop it gracefully; by force after `timeout_s` seconds. Does nothing when it is not running."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
@@ -243,11 +243,11 @@ class AsteriskInstance:
         self.environment = clock.environment(root, self.path_inside)
 
     def freeze(self) -> None:
-        """Stop it in its tracks, as a hung machine: connections stay up, nothing answers."""
+        """Stop the process (SIGSTOP), as on a hung machine: connections stay up, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen instance go on."""
+        """Resume a frozen instance."""
         os.kill(self.pid, signal.SIGCONT)
 
     def cli(self, command: str, *, timeout_s: float = 10.0) -> str:

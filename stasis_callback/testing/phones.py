@@ -269,4 +269,4 @@ class Network(ABC):
 
     @abstractmethod
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
-        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
+        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait until the call ends."""

@@ -187,7 +187,7 @@ class RealNetwork(Network):
             instance.stop()
 
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
-        """Ring the access number `dnis` from `ani` ("" = number withheld) and wait for how it ends."""
+        """Ring the access number `dnis` from `ani` ("" = number withheld) and wait until the call ends."""
         channel_id = f"missed-{uuid.uuid4()}"
         inbox: Inbox[Event] = Inbox()
         self._link.watch(channel_id, inbox.put)

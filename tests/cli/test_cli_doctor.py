@@ -90,7 +90,7 @@ def test_call_records_in_doubt(shop: CommandLine, fake: FakeAsterisk, called: st
 
 
 def _rewrite(shop: CommandLine, *statements: str) -> None:
-    """Change call records, which are never changed."""
+    """Change call records, although their table is append-only."""
     if Databases.kind == "sqlite":
         shop.sql("DROP TRIGGER IF EXISTS xdr_no_update")
     else:
@@ -127,7 +127,7 @@ def test_a_journal_that_is_not_written_though_calls_ended(
 
 
 class Ahead(Clock):
-    """A machine whose clock is wrong."""
+    """A clock that is ahead."""
 
     def now_us(self) -> int:
         return super().now_us() + 7 * US_PER_S

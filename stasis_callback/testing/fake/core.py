@@ -1,4 +1,4 @@
-"""A fake Asterisk without a wire: switch, applications, ARI's resources and faults, whatever carries them.
+"""A fake Asterisk without a network: switch, applications, ARI's resources and faults.
 
 `server.py` puts HTTP and a websocket around it, for tests of the service as it is; the simulation
 (`stasis_callback.testing.simulation`) calls it directly, in virtual time. Whatever it does is here and in the
@@ -92,7 +92,7 @@ class Core(ABC):
 
     @abstractmethod
     def soon(self, act: Callable[[], None]) -> None:
-        """Do something where Asterisk does things, as soon as it gets there; nothing once it has stopped."""
+        """Run a function in the thread of Asterisk as soon as possible; does nothing after a stop."""
 
     @abstractmethod
     def drop_websockets(self) -> None:

@@ -124,7 +124,7 @@ class PhoneNetwork:
         return True
 
     def heard(self, channel: Channel, state: State) -> None:
-        """Tell the phone at the far end what became of its call."""
+        """Tell the phone at the far end the state of its call."""
         if channel.phone is not None and channel.phone_call is not None:
             channel.phone.note(channel.phone_call, state)
         elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
@@ -174,5 +174,5 @@ class FakeNetwork(PhoneNetwork, Network):
         return self.fake.trunk
 
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
-        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
+        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait until the call ends."""
         return self.fake.run(self.ring(ani, dnis, gives_up_after_s))

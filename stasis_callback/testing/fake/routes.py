@@ -50,7 +50,7 @@ class Routes:
         ]
 
     def find(self, method: str, path: str) -> tuple[Handler, Ids]:
-        """Who answers this request, and the ids in its path. Raises AriError."""
+        """The handler of this request, and the ids in its path. Raises AriError."""
         here = [
             (one, handler, found)
             for one, pattern, handler in self._found
