@@ -243,6 +243,7 @@ def test_a_call_from_one_night_into_the_next() -> None:
 def test_without_more_a_call_begins_with_the_epoch_and_at_once() -> None:
     price = replace(OFF_PEAK, terms=Terms(off_peak="thu 00:00-01:00"))  # the first of January 1970
     assert charge(price, 1).first_off_peak
+    assert joint_longest_s(FREE, 0, 0, price, 10_000, 7200) == 10
     assert cost_micros(price, 1) == 1000
     assert charge(OFF_PEAK, 10, MORNING - 5_000_000) == Charge(10, 1, True, 9, 4, 5 * 60_000 + 5 * 600_000)
 
