@@ -32,6 +32,7 @@ OLDEST_MAJOR = 20
 _CACHED_ROOT = Path(__file__).resolve().parents[2] / ".cache" / "asterisk-root"
 _HOST = "/mnt"  # the machine's own file system as an Asterisk in the cached root sees it
 _RTP_PORTS = 1000
+_LONGEST_FOLDER = 60
 
 # $1 root, $2 hosts file, then the command. Everything mounted here goes with the namespace.
 _ENTER_ROOT = f"""
@@ -115,6 +116,11 @@ def _claim_rtp_ports() -> tuple[int, socket.socket]:
     raise AsteriskUnavailable(
         "every range of RTP ports is in use by another test's Asterisk: end those first"
     )
+
+
+def _short_folder() -> str | None:
+    """Where the control socket goes: its path, as Asterisk sees it in its root, has 108 bytes at most."""
+    return None if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - a folder of its own there
 
 
 class AsteriskInstance:
@@ -267,7 +273,7 @@ class AsteriskInstance:
     # --- its files -------------------------------------------------------------------------------------------
 
     def _write_files(self) -> None:
-        self._run_dir = Path(tempfile.mkdtemp(prefix="asterisk-"))  # short: a socket's path has 108 bytes
+        self._run_dir = Path(tempfile.mkdtemp(prefix="asterisk-", dir=_short_folder()))
         etc = self._work_dir / "etc"
         for conf_dir in self._conf_dirs:
             shutil.copytree(conf_dir, etc, dirs_exist_ok=True, ignore=shutil.ignore_patterns("local"))

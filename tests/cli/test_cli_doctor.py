@@ -171,7 +171,7 @@ BROKEN = [
     ("endpoint", "aors", "",                        "problem", "trunk has no aor"),
     ("aor", "", None,                               "problem", "trunk has no aor"),
     ("aor", "qualify_frequency", "0",               "warning", "nobody watches whether the carrier of trunk trunk"),
-    ("identify", "", None,                          "warning", "no identify section trunk"),
+    ("identify", "", None,                          "warning", "no identify section trunk-in"),
     ("identify", "endpoint", "second",              "problem", "identify section trunk leads to endpoint second"),
     ("identify", "match", "192.0.2.0/255.255.255.0", "warning", "section trunk does not match sip:127.0.0.1"),
 ]  # fmt: skip

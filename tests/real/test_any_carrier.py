@@ -17,7 +17,7 @@ from world import ACCESS, ANI, FRIEND, World, new_world
 from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.core.withheld import KEYED
 from stasis_callback.store.calls.requests import RequestView
-from stasis_callback.testing.phones import REJECTED
+from stasis_callback.testing.phones import REJECTED, SECOND_TRUNK
 from stasis_callback.testing.pstn import TRUNK, RealNetwork, start_network
 from stasis_callback.testing.raw_caller import RawCaller, sdp
 from stasis_callback.testing.sip_trace import SipMessage
@@ -111,7 +111,11 @@ def carriers(tmp_path_factory: pytest.TempPathFactory, real_network: RealNetwork
         world = stack.enter_context(new_world(network, tmp_path_factory.mktemp("world")))
         world.two_trunks(cheap={"number_rules": ""})
         world.stores.trunks.add("raw", vendor="carrier", tariff=f"cost of {TRUNK}")
-        world.stores.trunks.change("raw", enabled=False)
+        for other in (
+            "raw",
+            SECOND_TRUNK,
+        ):  # it would carry the calls while a trunk that refuses so many rests
+            world.stores.trunks.change(other, enabled=False)
         world.usual(dedupe_window_s="0", announce_balance="off", announce_duration="off")
         world.account("house")
         for number, mode in ((PIN_ACCESS, "pin"), (EITHER_ACCESS, "ani_then_pin")):

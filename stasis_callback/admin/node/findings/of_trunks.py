@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stasis_callback.admin.node.findings import Finding
 from stasis_callback.clock import US_PER_S, Clock, iso
+from stasis_callback.store.rates.trunks import INCOMING
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -112,21 +113,22 @@ def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Findin
 
 def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
     """Whether calls from the carrier are known as this trunk's."""
-    identify = pjsip.section("identify", trunk)
+    incoming = f"{trunk}{INCOMING}"
+    identify = pjsip.section("identify", incoming) or pjsip.section("identify", trunk)
     if identify is None:
         yield Finding(
             "warning",
-            f"no identify section {trunk}: calls from this carrier are refused, unless another section matches it",
-            f"add [{trunk}] type = identify with the addresses its calls come from; not needed for a trunk that "
+            f"no identify section {incoming}: calls from this carrier are refused, unless another section matches it",
+            f"add [{incoming}] type = identify with the addresses its calls come from; not needed for a trunk that "
             "only carries outgoing calls",
         )
         return
     leads_to = _first(identify, "endpoint")
-    if leads_to != trunk:
+    if leads_to not in (trunk, incoming):
         yield Finding(
             "problem",
             f"identify section {trunk} leads to endpoint {leads_to or '(none)'}",
-            f"set endpoint = {trunk}",
+            f"set endpoint = {incoming}",
         )
     addresses = _addresses(contact)
     matches = [ip_network(match, strict=False) for match in identify.get("match", []) if match]
