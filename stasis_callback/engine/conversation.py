@@ -12,6 +12,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
+from stasis_callback.core.options import WITHHELD
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.words import AccountTrouble, Ending, Refusal
 from stasis_callback.engine import login
@@ -228,14 +229,15 @@ class Conversation:
             return self._refused(to, asked_for)
         meanwhile: Utterance | None = None
 
-        def dial(connection: Connection, _: Way) -> bool:
+        def dial(connection: Connection, way: Way) -> bool:
             nonlocal meanwhile
             meanwhile = announce(connection) if meanwhile is None else meanwhile
-            return self._dial(connection, meanwhile)
+            return self._dial(connection, way, meanwhile)
 
         tried = over_trunks(
             to.ways,
             self._options.trunk_attempts,
+            self._tools.health,
             open_leg=lambda way, _: self._open(to.fare, way),
             dial=dial,
             leg_of=lambda connection: connection.b.leg,
@@ -255,11 +257,16 @@ class Conversation:
         log.info("destination.refused", call=self._request.id, reason=reason, number=numbers.mask(asked_for))
         return self._voice.say(reason)
 
-    def _dial(self, connection: Connection, meanwhile: Utterance) -> bool:
+    def _dial(self, connection: Connection, way: Way, meanwhile: Utterance) -> bool:
         """Call leg B; whether it was answered. When not, it is settled, and its hold is given back."""
         try:
-            caller_id = self._options.caller_id_b or self._request.leg_a_number
-            return connection.dial(caller_id, self._options.ring_timeout_b_s, meanwhile)
+            withheld = self._options.caller_id_b == WITHHELD
+            number = (
+                self._request.dnis if withheld else self._options.caller_id_b or self._request.leg_a_number
+            )
+            return connection.dial(
+                way.caller_id(number), self._options.ring_timeout_b_s, meanwhile, withheld=withheld
+            )
         finally:
             if not connection.b.leg.up:
                 connection.end()
@@ -304,6 +311,7 @@ class Conversation:
         now_us = self._tools.client.time.now_us()
         leg = self._call.add(leg_id, is_a=False)
         leg.note(now_us)
+        leg.answers = way.answers
         try:
             grant = self._tools.funding.open_leg_b(
                 leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us
@@ -315,7 +323,9 @@ class Conversation:
             self._call.drop(leg)
             return None
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
-        return Connection(self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint)
+        return Connection(
+            self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint, way.no_progress_s
+        )
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":

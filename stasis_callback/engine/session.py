@@ -25,7 +25,14 @@ from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, journal_record, recheck
+from stasis_callback.engine.legs import (
+    NOTE_PATIENCE_S,
+    await_end,
+    finish_leg,
+    is_silent,
+    journal_record,
+    recheck,
+)
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
@@ -192,13 +199,14 @@ class Session:
         """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
         def dial(a: PaidLeg, way: Way) -> bool:
-            self._originate(a, way.dial_string(fare.number))
-            return self._answered(a.leg)
+            self._originate(a, way, fare.number)
+            return self._shows_life(a.leg, way) and self._answered(a.leg)
 
         try:
             tried = over_trunks(
                 ways,
                 self.request.options.trunk_attempts,
+                self._tools.health,
                 open_leg=lambda way, number: self._open(fare, way, number),
                 dial=dial,
                 leg_of=lambda a: a.leg,
@@ -237,6 +245,7 @@ class Session:
         leg = self._call.add(leg_id, is_a=True)
         now_us = self._tools.client.time.now_us()
         leg.note(now_us)
+        leg.answers = way.answers
         try:
             funded_s = self._tools.funding.open_leg_a(
                 leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1
@@ -249,20 +258,19 @@ class Session:
             return None
         return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
-    def _originate(self, a: PaidLeg, endpoint: str) -> None:
+    def _originate(self, a: PaidLeg, way: Way, number: str) -> None:
         """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
-        number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = self._asked = True
-        started = self._ask_to_originate(a, endpoint)
+        started = self._ask_to_originate(a, way, number)
         if started is Started.UNHEARD:
             a.leg.requested = False
             raise NobodyHears
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            again = self._ask_to_originate(a, endpoint)
+            again = self._ask_to_originate(a, way, number)
             started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._tools.client.time.now_us(), 34, None))
@@ -272,13 +280,13 @@ class Session:
             # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
-    def _ask_to_originate(self, a: PaidLeg, endpoint: str) -> Started:
+    def _ask_to_originate(self, a: PaidLeg, way: Way, number: str) -> Started:
         options = self.request.options
         return self._tools.client.channels.originate(
-            endpoint,
+            way.dial_string(number),
             a.leg.id,
             app_args=("leg-a", self.request.id),
-            caller_id=options.caller_id_a or self.request.dnis,
+            caller_id=way.caller_id(options.caller_id_a or self.request.dnis),
             # With few funds the ringing must not outlast the timer, which counts from now.
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
@@ -299,6 +307,16 @@ class Session:
             return self._tools.stores.requests.cancel_wanted(self.request.id)
         except StoreUnavailable:
             return False
+
+    def _shows_life(self, leg: Leg, way: Way) -> bool:
+        """Wait for a sign of life of the carrier; False when there was none within its time, and the leg is ended."""
+        began_s = self._tools.clock.monotonic_s()
+        within_s = min(way.no_progress_s, self.request.options.ring_timeout_a_s)
+        self._call.wait(lambda: leg.ringing or leg.up or leg.ended is not None, within_s, despite_hangup=True)
+        if not is_silent(self._tools, self._call, leg, began_s):
+            return True
+        await_end(self._tools, self._call, leg)
+        return False
 
     def _answered(self, leg: Leg) -> bool:
         """Wait for the answer of leg A, or for its end."""

@@ -33,6 +33,7 @@ from stasis_callback.ari.events import (
 )
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
+from stasis_callback.core.answers import USUAL, Answers
 
 log = structlog.get_logger()
 
@@ -109,6 +110,13 @@ class Leg:
     entered: bool = False
     """It is under our control: only now can it be bridged."""
     ringing: bool = False
+    """Its carrier has shown that the call goes on: it rings (180), or announces something (183)."""
+    silent: bool = False
+    """Its carrier has said nothing at all for too long; it is given up."""
+    no_media: bool = False
+    """Nothing has been heard of this party since the talk began."""
+    answers: Answers = field(default_factory=lambda: USUAL)
+    """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None
     answer_check: str | None = None
     """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""

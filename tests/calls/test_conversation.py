@@ -11,7 +11,7 @@ OTHER = "442079876543"
 
 
 def _connected(world: World, friend: Phone) -> None:
-    """The callback comes to a talk with the friend, and the subscriber ends it."""
+    """Connect the subscriber with the friend; the subscriber hangs up."""
     with world.running():
         world.rings()
         friend.wait_for("answered", timeout_s=30)

@@ -83,6 +83,13 @@ def test_the_numbers_that_are_shown(world: World) -> None:
     assert world.phone(FRIEND).calls[0].caller_id == "420222000222"
 
 
+@shows("caller_id_b")
+def test_no_number_is_shown(world: World) -> None:
+    world.usual(caller_id_b="withheld")
+    _call(world)
+    assert world.phone(FRIEND).calls[0].caller_id == "anonymous"
+
+
 @shows("welcome")
 @pytest.mark.parametrize("welcome", ["on", "off"])
 def test_a_welcome(world: World, welcome: str) -> None:

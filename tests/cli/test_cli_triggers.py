@@ -21,7 +21,7 @@ PIN, HOUSE = "6192345678", "house"
 def test_a_call_that_would_be_called_back_is_explained(shop: CommandLine) -> None:
     told = shop.ok("access-number", "test", ACCESS_NUMBER, "--ani", "+420 212 345 678").out
     assert told.splitlines() == [
-        "the caller's number +420212345678 is translated to 420212345678",
+        "the caller's number 420212345678 is translated to 420212345678",
         "420212345678 is account 420212345678",
         "leg A to 420212345678 is charged to 420212345678 at the rate of prefix 420",
         "420212345678 would be called back",
@@ -240,7 +240,7 @@ def test_bad_languages_and_speed_dials(shop: CommandLine, words: list[str]) -> N
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
-    """What comes in over standard input."""
+    """Text on standard input."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
 
 

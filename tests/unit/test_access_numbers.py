@@ -40,7 +40,7 @@ def test_a_number_is_switched_off_and_on_without_losing_its_options(shop: Shop) 
     ("number", "options",                                "why"),
     [
         ("420800", {},                                       "already exists"),
-        ("+420801", {},                                      "write 3 to 15 digits, as the trunk delivers it"),
+        ("+420801", {},                                      "write 3 to 15 digits in E.164, country code first"),
         ("42", {},                                           "write 3 to 15 digits"),
         ("4208\n", {},                                       "write 3 to 15 digits"),
         ("٤٢٠٨", {},                                         "write 3 to 15 digits"),

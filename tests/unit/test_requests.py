@@ -287,7 +287,7 @@ def test_a_move_that_cannot_be_stops_and_changes_nothing(shop: Shop, state: str,
     ("state", "move"), [("queued", "retry"), ("talking", "answered"), ("done", "finish")]
 )
 def test_a_move_that_was_made_is_not_made_again(shop: Shop, state: str, move: str) -> None:
-    """Who lost the answer asks once more."""
+    """The response to a commit was lost, and the unit is run again."""
     request = shop.request(shop.account())
     shop.sql(f"UPDATE request SET state = '{state}'")
     before = shop.rows()

@@ -188,7 +188,7 @@ class Channel:
     sip_status: int | None = None
     answered_us: int | None = None
     ended_by: str = ""
-    """`far end`, `timer`, `ring timeout`, `request`; empty where nobody was there to take it."""
+    """`far end`, `timer`, `ring timeout`, `request`; empty if no application was connected."""
 
     def json(self) -> Json:
         """As `GET /channels/{id}` shows it; the application's arguments survive in `dialplan.app_data`."""

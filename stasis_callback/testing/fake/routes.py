@@ -50,7 +50,7 @@ class Routes:
         ]
 
     def find(self, method: str, path: str) -> tuple[Handler, Ids]:
-        """Who answers this request, and the ids in its path. Raises AriError."""
+        """The handler of this request, and the ids in its path. Raises AriError."""
         here = [
             (one, handler, found)
             for one, pattern, handler in self._found
@@ -80,6 +80,7 @@ class Routes:
             ("POST", "/channels/{id}/redirect", self._redirect),
             ("POST", "/channels/{id}/variable", self._set_variable),
             ("GET", "/channels/{id}/variable", self._get_variable),
+            ("GET", "/channels/{id}/rtp_statistics", self._rtp_statistics),
             ("POST", "/channels/{id}/play", self._play),
             ("POST", "/channels/{id}/play/{playback}", self._play),
             ("GET", "/bridges", self._list_bridges),
@@ -96,6 +97,8 @@ class Routes:
             ("GET", "/asterisk/info", self._info),
             ("GET", "/asterisk/ping", self._ping),
             ("GET", "/asterisk/modules/{id}", self._module),
+            ("GET", "/asterisk/config/dynamic/res_pjsip/{kind}/{id}", self._section),
+            ("GET", "/endpoints/PJSIP/{id}", self._endpoint),
             ("GET", "/applications", self._list_applications),
             ("GET", "/applications/{id}", self._get_application),
             ("PUT", "/applications/{id}/eventFilter", self._set_filter),
@@ -144,6 +147,8 @@ class Routes:
         shown = next(
             (channel.variables[key] for key in channel.variables if key.startswith("CONNECTEDLINE(num")), ""
         )
+        if channel.variables.get("CONNECTEDLINE(num-pres,i)") == "prohib":
+            shown = ""
         caller_id = caller.caller_number if caller is not None else shown
         self._switch.task(self._dial_in_turn(channel, caller_id or "anonymous", timeout_s))
 
@@ -217,6 +222,11 @@ class Routes:
         if not params.get("variable"):
             raise AriError(400, "Variable name is required")
         return {"value": self._switch.get_variable(channel, str(params["variable"]))}
+
+    async def _rtp_statistics(self, ids: Ids, params: Json) -> Json:
+        channel = self._switch.channel(ids["id"])
+        heard = channel.phone is None or not channel.phone.mute
+        return {"channel_uniqueid": channel.id, "rxcount": int(heard), "txcount": 1}
 
     async def _play(self, ids: Ids, params: Json) -> Json:
         return self._start_playback(ids, params, self._controlled(ids))
@@ -348,6 +358,18 @@ class Routes:
             "status": "Running",
             "support_level": "core",
         }
+
+    async def _section(self, ids: Ids, params: Json) -> list[Json]:
+        options = self._fake.pjsip.get((ids["kind"], ids["id"]))
+        if options is None:
+            raise AriError(404, f"Object with id '{ids['id']}' not found")
+        return [{"attribute": name, "value": value} for name, value in options.items()]
+
+    async def _endpoint(self, ids: Ids, params: Json) -> Json:
+        if ("endpoint", ids["id"]) not in self._fake.pjsip:
+            raise AriError(404, "Endpoint not found")
+        state = "offline" if ids["id"] in self._fake.unreachable else "online"
+        return {"technology": "PJSIP", "resource": ids["id"], "state": state, "channel_ids": []}
 
     async def _list_applications(self, ids: Ids, params: Json) -> list[Json]:
         return [app.json() for app in self._apps.by_name.values()]
