@@ -12,6 +12,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import require
+from stasis_callback.core.numbering import is_emergency
 from stasis_callback.core.numbers import Rule, is_dialable, mask, parse_rules, translate
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.routing import Margin, Offer, Ranked, rank
@@ -36,6 +37,7 @@ class Way:
     def dial_string(self, number: str) -> str:
         """The dial string for a number: `+?[0-9]{3,32}`, one trunk, nothing a caller could add to."""
         require(is_dialable(number), "only 3 to 15 digits are ever dialled")
+        require(not is_emergency(number), "emergency numbers are never dialled")
         dialled = dialled_number(self.number_rules, number)
         require(bool(dialled), "the trunk's number_rules leave nothing that can be dialled")
         return f"PJSIP/{dialled}@{self.endpoint}"
@@ -116,7 +118,9 @@ class Router:
 
 def dialled_number(rules: tuple[Rule, ...], number: str) -> str:
     """What a trunk is to dial for a number: 3 to 32 digits after an optional `+` (a carrier's own prefix may come on
-    top of E.164's 15); "" when its rules leave something else.
+    top of E.164's 15); "" when its rules leave something else, or an emergency number.
     """
     dialled = translate(rules, number)
-    return dialled if re.fullmatch(r"\+?[0-9]{3,32}", dialled, re.ASCII) else ""
+    if not re.fullmatch(r"\+?[0-9]{3,32}", dialled, re.ASCII) or is_emergency(dialled.removeprefix("+")):
+        return ""
+    return dialled

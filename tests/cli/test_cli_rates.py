@@ -72,9 +72,8 @@ def test_rates_are_listed_by_prefix(shop: CommandLine) -> None:
 
 
 def test_prefix_and_price_are_enough(shop: CommandLine) -> None:
-    assert shop.ok("rate", "import", "retail", file(shop, "first_price,prefix\n0.5,1\n0.6,44\n")).out == (
-        "2 were added, 0 were changed, 0 unchanged\n"
-    )
+    out = shop.ok("rate", "import", "retail", file(shop, "first_price,prefix\n0.5,1\n0.6,44\n")).out
+    assert out.startswith("2 were added, 0 were changed, 0 unchanged\n")
     assert rates(shop)["44"]["next_price"] == "0.60"
     assert "420" in rates(shop)  # what is not in the file stays
 

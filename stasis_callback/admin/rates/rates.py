@@ -181,6 +181,7 @@ def list_all(
 
 
 app.command("import")(rate_changes.import_file)
+app.command("check")(rate_changes.check)
 app.command("export")(rate_changes.export)
 app.command("diff")(rate_changes.diff)
 app.command("history")(rate_changes.history)

@@ -10,7 +10,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
-from stasis_callback.core.numbers import parse_rules
+from stasis_callback.core.numbers import checked_prefix, parse_rules
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Limits
 from stasis_callback.store.database.names import by_name, checked_name, checked_word, is_new
@@ -20,7 +20,6 @@ from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
 
 PREFERENCE_LIMIT = 100
 CALLS_LIMIT = 100_000
-PREFIX_LIMIT = 15
 
 _ALL = """SELECT trunk.id, trunk.name, vendor.name, tariff.name, trunk.tariff_id, tariff.currency, trunk.enabled,
     trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, route.prefix, route.preference
@@ -177,10 +176,7 @@ class Trunks:
     @unit
     def add_route(self, trunk: str, prefix: str, preference: int | None = None) -> None:
         """Let a trunk carry calls to a prefix, or change the preference it has there. Raises InvalidInput."""
-        if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_LIMIT):
-            raise InvalidInput(
-                f"{prefix!r} is not a prefix: write 1 to {PREFIX_LIMIT} digits without + or 00"
-            )
+        checked_prefix(prefix)
         row = by_name(Trunk, trunk, "trunk")
         value = row.preference if preference is None else _checked_preference(preference)
         if not Route.update(preference=value).where(Route.trunk == row, Route.prefix == prefix).execute():
