@@ -91,6 +91,11 @@ class Accounts:
         if daily_cap_micros is not None or no_daily_cap:
             self._ledger.set_daily_cap(book_id, daily_cap_micros)
 
+    @read
+    def customer_currency(self, name: str) -> str:
+        """The currency that a customer pays in. Raises InvalidInput if there is no such customer."""
+        return str(by_name(Customer, name, "customer").currency)
+
     @unit
     def customer_book(self, name: str) -> int:
         """The book that a customer's subordinate accounts share; opened when it is first asked for."""
