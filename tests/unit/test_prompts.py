@@ -92,7 +92,7 @@ def test_every_number_currency_and_key_can_be_said(language: str) -> None:
         ('tiyn-few = { text = "тиына" }', "prompt 'tiyn-few' is missing"),
         ('minute = { gender = "f", one = "minute", few = "minute-few", other = "minute-many" }', "'minute'"),
         ('pound-key = { text = "решётка" }', "prompt 'pound-key' is missing"),
-        ('naira = { text = "naira" }', "prompt 'naira' is missing"),
+        ('naira = { text = "найра" }', "prompt 'naira' is missing"),
     ],
 )
 def test_a_word_that_is_wanting_is_noticed(copy: Path, line: str, problem: str) -> None:
