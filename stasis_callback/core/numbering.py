@@ -241,7 +241,7 @@ def sells(prefix: str, number: str, opened: str = "") -> bool:
         return True
     if kind is Kind.EMERGENCY:
         return False
-    return prefix == number or kind in parse_kinds(opened) or _names(prefix, len(number), kind)
+    return kind in parse_kinds(opened) or _names(prefix, len(number), kind)
 
 
 _TRIED_DIGITS = 3
@@ -251,10 +251,15 @@ _FILLING = "2"
 @lru_cache(maxsize=4_000)
 def _names(prefix: str, length: int, kind: Kind) -> bool:
     """Whether a prefix is meant for numbers of this kind, found out by trying numbers of about this length."""
-    if kind is Kind.IMPOSSIBLE:
-        return False
     harmless = (Kind.UNASSIGNED, Kind.IMPOSSIBLE)
-    for of_length, digits in ((length, _TRIED_DIGITS), (length - 1, 2), (length + 1, 2)):
+    lengths = [(length, _TRIED_DIGITS), (length - 1, 2), (length + 1, 2)]
+    if kind is Kind.IMPOSSIBLE:
+        if len(prefix) < length:
+            return False
+        lengths = [
+            (longer, 2) for longer in range(length + 1, 16)
+        ]  # 420 is the code of a country, and no number
+    for of_length, digits in lengths:
         for tried in product("0123456789", repeat=max(min(of_length - len(prefix), digits), 0)):
             found = kind_of.__wrapped__((prefix + "".join(tried)).ljust(of_length, _FILLING))
             if found is Kind.ORDINARY or (kind is Kind.UNASSIGNED and found not in harmless):

@@ -151,6 +151,11 @@ def test_a_rate_sells_what_it_names_on_purpose(number: str, too_short: str, nami
     assert not sells(too_short, number, opened=",".join(one for one in OPENABLE if one is not kind))
 
 
+@pytest.mark.parametrize("number", ["420", "4420", "4420712"])
+def test_a_rate_for_a_country_or_a_town_does_not_sell_its_own_digits(number: str) -> None:
+    assert not sells(number, number)
+
+
 @pytest.mark.parametrize("number", ["112", "911", "44999"])
 def test_an_emergency_number_is_never_sold(number: str) -> None:
     assert not sells(number, number, opened=",".join(OPENABLE))
