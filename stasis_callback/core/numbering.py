@@ -250,19 +250,15 @@ _FILLING = "2"
 
 @lru_cache(maxsize=4_000)
 def _names(prefix: str, length: int, kind: Kind) -> bool:
-    """Whether a prefix is meant for numbers of this kind, found out by trying numbers of about this length."""
+    """Whether a prefix is meant for numbers of this kind, found out by trying numbers of all lengths below it."""
+    if kind is Kind.IMPOSSIBLE and len(prefix) < length:
+        return False
     harmless = (Kind.UNASSIGNED, Kind.IMPOSSIBLE)
-    lengths = [(length, _TRIED_DIGITS), (length - 1, 2), (length + 1, 2)]
-    if kind is Kind.IMPOSSIBLE:
-        if len(prefix) < length:
-            return False
-        lengths = [
-            (longer, 2) for longer in range(length + 1, 16)
-        ]  # 420 is the code of a country, and no number
-    for of_length, digits in lengths:
+    others = [(one, 2) for one in range(max(len(prefix) + 1, _SHORTEST_ABROAD), 16) if one != length]
+    for of_length, digits in [(length, _TRIED_DIGITS), *others]:
         for tried in product("0123456789", repeat=max(min(of_length - len(prefix), digits), 0)):
             found = kind_of.__wrapped__((prefix + "".join(tried)).ljust(of_length, _FILLING))
-            if found is Kind.ORDINARY or (kind is Kind.UNASSIGNED and found not in harmless):
+            if found is Kind.ORDINARY or (kind in harmless and found not in harmless):
                 return False
     return True
 

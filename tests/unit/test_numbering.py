@@ -151,6 +151,11 @@ def test_a_rate_sells_what_it_names_on_purpose(number: str, too_short: str, nami
     assert not sells(too_short, number, opened=",".join(one for one in OPENABLE if one is not kind))
 
 
+def test_a_rate_for_a_country_sells_no_number_of_a_length_that_nobody_has_there() -> None:
+    assert kind_of("9129633112") is Kind.UNASSIGNED
+    assert not sells("91", "9129633112")
+
+
 @pytest.mark.parametrize("number", ["420", "4420", "4420712"])
 def test_a_rate_for_a_country_or_a_town_does_not_sell_its_own_digits(number: str) -> None:
     assert not sells(number, number)
