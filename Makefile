@@ -1,6 +1,6 @@
 # stasis-callback: what a new user and a developer type. `make help` lists it.
 # Everything lands in .venv/ and .cache/, both ignored by git.
-.PHONY: help demo quick test nightly soak simulate planted lint docs release bench bench-compare asterisk clean
+.PHONY: help demo quick test nightly soak simulate planted mutants lint docs release bench bench-compare asterisk clean
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo -n)
@@ -54,6 +54,8 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	.venv/bin/pytest -n 3 --dist loadfile --durations=10 tests/faults tests/soak
 	# Once more on PostgreSQL, what reaches the database; Asterisk and browsers do not mind which one it is.
 	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" $(ON_POSTGRES)
+	# Known bugs about money, each of which the tests that it names must find: a minute.
+	.venv/bin/python tools/planted_bugs.py
 
 nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
 	@tools/get-asterisk
@@ -68,6 +70,7 @@ nightly: $(VENV) ## what takes too long for every run: long outages, many derang
 	.venv/bin/coverage report --include='stasis_callback/engine/*' --skip-covered --fail-under=70
 	.venv/bin/pytest -n 2 --dist loadfile tests/fuzz --hypothesis-profile=nightly --timeout 7200
 	.venv/bin/pytest -s tests/soak --calls $(CALLS)
+	@$(MAKE) --no-print-directory mutants
 
 soak: $(VENV) ## CALLS=2000 real callbacks with people who behave at random; what the service keeps of them
 	@tools/get-asterisk
@@ -77,9 +80,13 @@ SEEDS ?= 500
 simulate: $(VENV) ## the whole service in virtual time, SEEDS=500 times, whatever goes wrong
 	.venv/bin/python -m stasis_callback.testing.simulation --seeds $(SEEDS)
 
-planted: $(VENV) ## plant known bugs about money, and see each one found (five minutes)
+planted: $(VENV) ## plant known bugs, and see each one found by a test and by the simulation (ten minutes)
 	.venv/bin/python tools/planted_bugs.py
 	.venv/bin/python tools/planted_in_simulation.py
+
+mutants: $(VENV) ## make 600 small changes to the rating and the ledger, and list those that no test finds (an hour)
+	$(INSTALL) '.[simulated,dev,docs,mutants]'
+	.venv/bin/python tools/mutants.py $(PARTS)
 
 lint: $(VENV) ## style, types, layers, spelling
 	.venv/bin/ruff check .

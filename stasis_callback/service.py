@@ -16,8 +16,8 @@ from stasis_callback.ari.events import ChannelSnapshot, ChannelStateChange, Dial
 from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
-from stasis_callback.core.numbers import parse_rules
-from stasis_callback.core.states import RequestState
+from stasis_callback.core.states import LIVE, UNDER_WAY
+from stasis_callback.engine.admission.incoming_numbers import IncomingNumbers
 from stasis_callback.engine.admission.missed_calls import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
@@ -26,6 +26,7 @@ from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
 from stasis_callback.engine.routing import Router
 from stasis_callback.engine.tools import CallTools
+from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.ivr.call import LinkLost
 from stasis_callback.process import REPLACED, Ports
 from stasis_callback.resources import sounds_dir
@@ -79,6 +80,7 @@ class Service:
             clock=self._clock,
             connect=connect,
         )
+        self.trunk_health = TrunkHealth(clock, settings.limits.trunk_failures, settings.limits.trunk_rest_s)
         tools = self._call_tools(settings)
         self._reconciled_connection = 0
         self.dialer = Dialer(
@@ -87,7 +89,8 @@ class Service:
         self.node = self._node_keeper(settings, tools.journal)
         self._queue_watch = QueueWatch(self.stores, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
-        self._missed_calls = MissedCallTrigger(self.client, admission, self.dialer)
+        incoming = IncomingNumbers(self.stores, settings.asterisk.number_form)
+        self._missed_calls = MissedCallTrigger(self.client, incoming, admission, self.dialer)
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers.add(
             self.node.worker,
@@ -111,13 +114,14 @@ class Service:
             journal=CelJournal(settings.asterisk.cel_path, clock=self._clock),
             funding=Funding(self.stores),
             clock=self._clock,
+            health=self.trunk_health,
             sounds=sounds_dir(),
             router=Router(
                 self.stores.trunks,
                 self.stores.tariffs,
                 self._clock,
                 settings.asterisk.trunk,
-                parse_rules(settings.asterisk.number_rules),
+                settings.asterisk.number_form,
             ),
         )
 
@@ -135,6 +139,7 @@ class Service:
             self._clock,
             dead_after_s=settings.limits.node_dead_after_s,
             under_way=lambda: [session.request.id for session in self.dialer.sessions],
+            trunks=self.trunk_health.states,
             on_left_behind=self.dialer.wake,
             on_replaced=lambda: self.stop(REPLACED),
         )
@@ -150,6 +155,7 @@ class Service:
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
             trouble=self.trouble,
             workers=self.workers,
+            trunks=self.trunk_health,
             port=ports.web,
         )
 
@@ -316,12 +322,20 @@ class Service:
             is_ours = self.dialer.works_on(request_id) or self._is_open(request_id)
             if leg.id in settled or not is_ours:
                 self._hang_up_stray(leg.id)
+        self._destroy_stray_bridges()
         return channels
+
+    def _destroy_stray_bridges(self) -> None:
+        """Destroy bridges whose call is over: Asterisk may have made one when nobody waited for it any more."""
+        for bridge in self.client.bridges.list():
+            state = None if self.dialer.works_on(bridge.id) else self.stores.requests.state(bridge.id)
+            if state is not None and state not in LIVE and self.client.bridge(bridge.id).destroy():
+                log.warning("bridge.stray", call=bridge.id)
 
     def _is_open(self, request_id: str) -> bool:
         """Whether a request is under way, here or at another node."""
         state = self.stores.requests.state(request_id)
-        return state in (RequestState.DIALING, RequestState.TALKING)
+        return state in UNDER_WAY
 
     def _on_lost(self, lost: Lost) -> None:
         log.error("asterisk.lost", reason=lost.reason)

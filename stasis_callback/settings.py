@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
+from stasis_callback.core.trunk_numbers import NumberForm
 
 PLACES = (Path("stasis-callback.toml"), Path("/etc/stasis-callback/stasis-callback.toml"))
 ENVIRONMENT_PREFIX = "STASIS_CALLBACK_"
@@ -94,10 +95,28 @@ class AsteriskSettings(Section):
         "",
         description="Translation rules from E.164 digits to the trunk's format, for example s/^/+/.",
     )
+    numbers: str = Field(
+        "e164",
+        pattern=r"^(\+?e164|national:[A-Z]{2})$",
+        description="Form of the numbers of trunks that are not in the database: e164, +e164, or national:CC.",
+    )
+    identity: Literal["pai", "from"] = Field(
+        "pai",
+        description="Header that is read first for the caller, on trunks that are not in the database.",
+    )
     cel_path: Path = Field(
         Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
         description="CEL journal written by cel_custom.conf; recovery charges calls from it.",
     )
+    console_path: Path = Field(
+        Path("/var/run/asterisk/asterisk.ctl"),
+        description="Asterisk's control socket; `doctor` asks there whether trunks are registered.",
+    )
+
+    @property
+    def number_form(self) -> NumberForm:
+        """How trunks that are not in the database write numbers. Raises InvalidInput."""
+        return NumberForm(self.numbers, called_out=self.number_rules, identity=self.identity)
 
 
 class LimitSettings(Section):
@@ -108,6 +127,18 @@ class LimitSettings(Section):
     )
     live_calls: int = Field(
         200, ge=1, le=10_000, description="Maximum number of live callbacks; further ones stay queued."
+    )
+    trunk_failures: int = Field(
+        5,
+        ge=0,
+        le=1000,
+        description="Failures in a row after which a trunk rests, so that other trunks go first; 0: never.",
+    )
+    trunk_rest_s: int = Field(
+        30,
+        ge=1,
+        le=600,
+        description="Seconds for which it rests before one call tries it again; doubled each time, up to 600.",
     )
     node_dead_after_s: int = Field(
         300,

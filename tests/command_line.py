@@ -45,7 +45,7 @@ class CommandLine:
         self._capsys = capsys
 
     def __call__(self, *words: str | Path) -> Result:
-        """Run a command, whatever comes of it."""
+        """Run a command."""
         self._capsys.readouterr()
         code = execute([str(word) for word in words])
         captured = self._capsys.readouterr()
@@ -71,7 +71,7 @@ class CommandLine:
 
     @contextmanager
     def stores(self) -> Iterator[Stores]:
-        """The database, for what no command does."""
+        """The stores, for changes that no command makes."""
         stores = open_stores(self.url, host_name(), Clock())
         try:
             yield stores
@@ -107,12 +107,12 @@ class CommandLine:
 
 
 def levels(result_json: dict[str, list[dict[str, str]]], part: str) -> list[str]:
-    """How grave the doctor's findings are that have these words in them."""
+    """The levels of the doctor's findings that contain these words."""
     return [f["level"] for f in result_json["findings"] if part in f["what"]]
 
 
 def point_at(monkeypatch: pytest.MonkeyPatch, url: str, user: str, password: str, cel_path: Path) -> None:
-    """Have the settings name this Asterisk."""
+    """Write the address of this Asterisk into the settings."""
     monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", url)
     monkeypatch.setenv("STASIS_CALLBACK_ARI__USERNAME", user)
     monkeypatch.setenv("STASIS_CALLBACK_ARI__PASSWORD", password)

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Iterator
 
+import profiles  # noqa: F401  how many examples hypothesis makes
 import pytest
 from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from disks import MEMORY, has_room_in_memory
-from hypothesis import HealthCheck, settings
 from lanes import is_seldom
 
 from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES
@@ -21,11 +21,6 @@ from stasis_callback.testing.pstn import RealNetwork, start_network
 # Tests start hundreds of processes. Where compiled modules are not kept, each compiles all that it loads: seconds.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
-# How long it takes to make an example says more about the machine, which does other things too, than about a test.
-settings.register_profile("shared", suppress_health_check=[HealthCheck.too_slow], deadline=None)
-settings.register_profile("nightly", settings.get_profile("shared"), max_examples=2000)
-settings.load_profile("shared")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -28,7 +28,7 @@ QUICK = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A subscriber and who is called by them."""
+    """A subscriber and the friend that they call."""
 
     number: str
     friend: str
@@ -49,13 +49,13 @@ class Crowd:
             self.script(pair)
 
     def again(self, seed: int) -> None:
-        """Another day: all of them behave differently."""
+        """Change how all of them behave."""
         self._dice.seed(seed)
         for pair in self.pairs:
             self.script(pair)
 
     def script(self, pair: Pair) -> None:
-        """What the two will do in the next calls."""
+        """Draw what the two do in the next calls."""
         self._subscriber(self._world.phone(pair.number).forget(), pair.friend)
         self._friend(self._world.phone(pair.friend).forget())
 

@@ -36,7 +36,7 @@ class Databases:
 
     @classmethod
     def clone(cls, template: str, name: str = "clone") -> str:
-        """The URL of a copy of a server's database, which nobody may use meanwhile."""
+        """The URL of a copy of a server's database, which must not be in use."""
         server().sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'")
         return server().create(f"{name}_{os.getpid()}_{next(_numbers)}", template=template)
 
@@ -48,7 +48,7 @@ class Databases:
 
     @classmethod
     def close(cls) -> None:
-        """At the end of all tests."""
+        """Stop the server at the end of all tests."""
         cls._things.close()
 
 

@@ -35,7 +35,7 @@ class SmallDisk:
         self._ballast = folder / "ballast"
 
     def fill(self) -> None:
-        """Leave not a byte."""
+        """Fill the disk completely."""
         with suppress(OSError), self._ballast.open("ab", buffering=0) as ballast:
             for size in (65_536, 512, 1):
                 with suppress(OSError):

@@ -35,7 +35,7 @@ QUICK = {"announce_balance": "off", "announce_duration": "off", "retry_interval_
 
 
 def pause(seconds: float) -> None:
-    """Let so much time pass: that it passes is what the scenario is about."""
+    """Wait, where the scenario is about the time that passes."""
     Clock().inbox().get(seconds)
 
 
@@ -51,7 +51,7 @@ def network_cut(port: int) -> Iterator[None]:
 
 
 def unavailable(why: Exception) -> NoReturn:
-    """What a scenario needs is not here: a failure under CI, a skip on a laptop."""
+    """A requirement of a scenario is missing: fail under CI, skip elsewhere."""
     if os.environ.get("CI"):
         raise why
     pytest.skip(str(why))
@@ -102,7 +102,7 @@ class Node:
         self.process.send_signal(signal.SIGCONT)
 
     def log_text(self, run: int = -1) -> str:
-        """Everything one run has logged, the newest by default."""
+        """The log of one run, by default the newest."""
         return self._logs[run].read_text()
 
     def events(self, name: str = "", *, run: int = -1) -> list[dict[str, Any]]:
@@ -111,7 +111,7 @@ class Node:
         return [line for line in lines if name in ("", line.get("event"))]
 
     def logged(self, name: str, count: int = 1, *, timeout_s: float = 20.0) -> list[dict[str, Any]]:
-        """Wait until this was logged so often by this run."""
+        """Wait until this run has logged this event this many times."""
         line = f'"event": "{name}"'
 
         def there() -> bool:
@@ -146,7 +146,7 @@ class Site(World):
         assert not any(held.values()), held
 
     def under_way(self) -> list[RequestView]:
-        """The callbacks that are not over."""
+        """The callbacks that have not ended."""
         return [request for request in self.stores.requests.newest(limit=5000) if request.state in LIVE]
 
     def xdr_list(self) -> list[XdrView]:
@@ -196,7 +196,7 @@ STAGES = (RINGING_A, MENU, RINGING_B, TALK)
 
 
 class Caller:
-    """One subscriber and one friend, and how far their call has come."""
+    """One subscriber and one friend, and the stage of their call."""
 
     def __init__(self, site: Site, n: int, stage: str, funds: str) -> None:
         self.site = site
@@ -216,7 +216,7 @@ class Caller:
             self.friend.answers()
 
     def arrived(self) -> bool:
-        """Whether the call stands where it should."""
+        """Whether the call has reached its stage."""
         site = self.site
         requests = site.stores.requests.newest(limit=500)
         self.request = next((r.id for r in requests if r.leg_a_number == self.number), "")
@@ -232,7 +232,7 @@ class Caller:
         )
 
     def act(self) -> None:
-        """What brings the call one stage further."""
+        """Bring the call to its next stage."""
         if self.stage == RINGING_A:
             self.subscriber.answer()
         elif self.stage == MENU:
@@ -242,7 +242,7 @@ class Caller:
             self.friend.answer()
 
     def to_the_talk(self, *, timeout_s: float = 20.0) -> None:
-        """From where it stands (or was brought by `act`) to a talk."""
+        """Bring the call to a talk, from its stage or from that after `act`."""
         if self.stage == RINGING_A:
             answered = self.subscriber.wait_for(
                 "answered", call=len(self.subscriber.calls), timeout_s=timeout_s
@@ -259,14 +259,14 @@ class Caller:
         self.friend.wait_for("answered", timeout_s=timeout_s)
 
     def hears(self, words: str) -> bool:
-        """Whether this run of the service has said so to the subscriber."""
+        """Whether this run of the service has announced these words to the subscriber."""
         return any(
             words in say["words"] and say["leg"].startswith(self.request)
             for say in self.site.node.events("say")
         )
 
     def hang_up(self) -> None:
-        """Both put the phone down, the friend first."""
+        """Both hang up, the friend first."""
         for phone in (self.friend, self.subscriber):
             if phone.calls and phone.calls[-1].state != "ended":
                 phone.hang_up()
@@ -274,12 +274,12 @@ class Caller:
 
     @property
     def up(self) -> bool:
-        """Whether the subscriber's newest call is not over."""
+        """Whether the subscriber's newest call has not ended."""
         return bool(self.subscriber.calls) and self.subscriber.calls[-1].state != "ended"
 
 
 class Callers:
-    """Calls under way at once, one in each stage."""
+    """Simultaneous calls, one in each stage."""
 
     def __init__(
         self, site: Site, stages: tuple[str, ...] = STAGES, *, funds: str = "10.00", **options: str
@@ -292,7 +292,7 @@ class Callers:
         return next(caller for caller in self.all if caller.stage == stage)
 
     def begin(self) -> None:
-        """All ring the access number, and come as far as they should."""
+        """All call the access number, and reach their stages."""
         with ThreadPoolExecutor(len(self.all)) as crowd:
             refusals = list(crowd.map(lambda caller: self._site.rings(ani=caller.number), self.all))
         assert {refusal.cause for refusal in refusals} == {17}
@@ -306,7 +306,7 @@ class Callers:
             list(crowd.map(do, self.all))
 
     def hang_up(self) -> None:
-        """All of them put their phones down."""
+        """All of them hang up."""
         self.each(lambda caller: caller.hang_up())
 
 

@@ -87,12 +87,14 @@ class World:
             self.stores.ledger.top_up(account.book_id, parse_amount(funds), key=f"test-{self._topups}")
         return self.stores.accounts.get(account.id)
 
-    def two_trunks(self, *, cheap: dict[str, Any] | None = None) -> None:
+    def two_trunks(
+        self, *, cheap: dict[str, Any] | None = None, prefixes: tuple[str, str] = (CHEAP, DEAR)
+    ) -> None:
         """A trunk that costs us 1 cent a minute and one that costs 3; `cheap` are settings of the first."""
         self.stores.trunks.add_vendor("carrier", "USD")
         for name, price_micros, prefix in (
-            (self.settings.asterisk.trunk, 10_000, CHEAP),
-            (SECOND_TRUNK, 30_000, DEAR),
+            (self.settings.asterisk.trunk, 10_000, prefixes[0]),
+            (SECOND_TRUNK, 30_000, prefixes[1]),
         ):
             tariff = f"cost of {name}"
             self.stores.tariffs.add(tariff, "USD")
@@ -117,7 +119,7 @@ class World:
 
     @contextmanager
     def running(self, *, housekeeping_s: float = 0.0) -> Iterator[Service]:
-        """The service, in this process; with housekeeping every so many seconds, if any."""
+        """The service, in this process; with housekeeping at this interval in seconds, if any."""
         service = self.service = Service(self.settings, self.stores, Clock())
         house = Worker("housekeeping", lambda worker: _keep_house(worker, service, housekeeping_s), Clock())
         with structlog.testing.capture_logs() as self.log:
@@ -201,7 +203,7 @@ port = {s.email.port}
         return self.network.missed_call(ani=ani, dnis=dnis)
 
     def asks(self, number_a: str = ANI, number_b: str = FRIEND, **values: Any) -> Answer:
-        """A request that brings its numbers with it, as a trigger admits it."""
+        """A request with its numbers, as a trigger admits it."""
         self._orders += 1
         order = Order(
             **{
@@ -223,7 +225,7 @@ port = {s.email.port}
         return Orders(self.stores, Clock(), 1000, decided).admit(order)
 
     def finished(self, count: int = 1, *, timeout_s: float = 60.0) -> list[RequestView]:
-        """Wait until `count` callbacks are over; all of them."""
+        """Wait until `count` callbacks have ended; returns all of them."""
 
         def done() -> list[RequestView]:
             return [

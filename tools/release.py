@@ -20,6 +20,8 @@ PARTS = (
     "stasis_callback/_data/asterisk-conf/pjsip.conf",
     "stasis_callback/_data/sounds/en/manifest.toml",
 )
+LINKS = ("Source", "Issues", "Changelog")
+"""What a package index shows beside a package. The address of the repository is known when it is published."""
 
 
 def wrong_in_tree(root: Path, version: str) -> list[str]:
@@ -27,9 +29,12 @@ def wrong_in_tree(root: Path, version: str) -> list[str]:
     if not re.fullmatch(r"\d+\.\d+\.\d+", version, re.ASCII):
         return [f"{version!r} is not a version: write it like 1.2.3"]
     wrong = []
-    stated = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
-    if stated != version:
-        wrong.append(f"pyproject.toml says {stated}")
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    if project["version"] != version:
+        wrong.append(f"pyproject.toml says {project['version']}")
+    missing = [name for name in LINKS if name not in project.get("urls", {})]
+    if missing:
+        wrong.append(f"pyproject.toml has no address under [project.urls] for {', '.join(missing)}")
     section = re.search(
         rf"^## {re.escape(version)}\b(.*)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE
     )

@@ -31,6 +31,11 @@ DTMF = re.compile(r"[0-9A-D*#]+")
 # names one that leads nowhere (asterisk-conf/extensions.conf hangs up there).
 NO_FORWARD = {"FORWARD_CONTEXT": "no-forward"}
 
+ANSWER_CHECK = "answer-check"
+"""The dialplan context in which Asterisk listens to who has answered; first argument of a channel that is back."""
+PRESENTATION = "CONNECTEDLINE(num-pres,i)"
+"""Of the number that is shown to whom a created channel calls: `prohib` withholds it."""
+
 FUSE = "TIMEOUT(absolute)"
 _FUSE_SLACK_S = 0.25
 _FUSE_TRIES = 3
@@ -96,6 +101,13 @@ class Channel:
         Once only: a second dial ends the call (measured on 22.10).
         """
         return self._post("dial", {"timeout": str(ring_timeout_s)})
+
+    def check_answer(self) -> bool:
+        """Have Asterisk listen who has answered: a person or a machine (asterisk-conf/extensions.conf, AMD).
+
+        The channel leaves the application for some seconds, and enters it again with what was found.
+        """
+        return self._post("continue", {"context": ANSWER_CHECK, "extension": "s", "priority": "1"})
 
     def send_dtmf(self, digits: str) -> bool:
         """Send digits to the channel's phone; returns before they have been heard."""
@@ -163,6 +175,12 @@ class Channel:
     def _left(self, until_s: float) -> str:
         """Seconds until then, as Asterisk reads them; it takes 0 for "no limit"."""
         return f"{max(until_s - self.clock.monotonic_s(), 0.001):.3f}"
+
+    def packets_heard(self) -> int | None:
+        """How many packets of sound have come from the other side; None where that is not known. Asked once."""
+        body = self.rest.fetch("channels", self.id, "rtp_statistics", patience_s=0.0)
+        heard = None if body is None else body.get("rxcount")
+        return heard if isinstance(heard, int) else None
 
     def fuse_left_s(self) -> float | None:
         """Seconds until Asterisk ends the channel; None without a fuse or without a channel."""

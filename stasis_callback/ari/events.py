@@ -35,8 +35,13 @@ class ChannelSnapshot:
     created_at_us: int = 0
     app: str = ""
     """The Stasis application that holds the channel; empty when none does."""
-    app_args: tuple[str, ...] = ()
+    app_args: tuple[str, ...] = field(default=(), repr=False)
     """The arguments with which the channel entered the application; they survive a restart of the service only."""
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint of the trunk that it came or goes over, by its name: `PJSIP/trunk-0000002a`."""
+        return self.name.partition("/")[2].rpartition("-")[0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ from stasis_callback.core.numbers import parse_rules
 
 RejectCause = Literal["busy", "congestion", "rejected", "no_answer"]
 
+WITHHELD = "withheld"
+"""As a caller id: none is shown."""
 
 _TEXTS = (
     ("caller_id_a", r"([0-9]{3,15})?", "3 to 15 digits, or nothing"),
-    ("caller_id_b", r"([0-9]{3,15})?", "3 to 15 digits, or nothing"),
+    ("caller_id_b", rf"([0-9]{{3,15}}|{WITHHELD})?", f"3 to 15 digits, {WITHHELD}, or nothing"),
     ("access_code", r"[A-Z0-9_]{0,32}", "up to 32 capital letters, digits and underscores"),
     ("languages", r"[a-z]{2}(,[a-z]{2}){0,8}", "two-letter language codes, for example en or en,es,fr"),
     ("brand", r"[a-z0-9-]{0,32}", "up to 32 lower-case letters, digits and dashes"),
@@ -70,7 +72,8 @@ class CallOptions:
     callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=3600)
     dedupe_window_s: float = option(
         60.0,
-        "Further missed calls for the same account within this time do not cause another callback.",
+        "Further missed calls for the same account within this time do not cause another callback, unless the first "
+        "one failed.",
         least=0,
         most=3600,
     )
@@ -90,8 +93,12 @@ class CallOptions:
         3, "Maximum number of attempts for leg A if the network is congested.", least=1, most=10
     )
     retry_interval_s: float = option(30.0, "Delay between two attempts for leg A.", least=0, most=3600)
-    caller_id_a: str = option("", "Caller id on leg A; empty: the access number that was called.")
-    caller_id_b: str = option("", "Caller id on leg B; empty: the subscriber's number.")
+    caller_id_a: str = option("", "Caller id on leg A, in E.164; empty: the access number that was called.")
+    caller_id_b: str = option(
+        "",
+        "Caller id on leg B, in E.164; empty: the subscriber's number, unless the subscriber withholds it; "
+        "withheld: none.",
+    )
     access_code: str = option(
         "", "Use the product's tariff for this access code; empty: its standard tariff."
     )
@@ -100,9 +107,10 @@ class CallOptions:
         "Languages, separated by commas. If several, the subscriber chooses one, unless the account has a language.",
     )
     brand: str = option("", "Folder of brand-specific prompts that replace the standard ones.")
-    press_one: bool = option(
-        False,
-        "Require the person who answers to press 1, so that a voicemail hears no balance and makes no call.",
+    answer_check: Literal["off", "press_one", "amd"] = option(
+        "off",
+        "Make sure that a person answers leg A, so that a voicemail hears no balance and makes no call: not at all, "
+        "by pressing 1, or by Asterisk listening for two to five seconds (amd), and by pressing 1 only in doubt.",
     )
     login_attempts: int = option(3, "Maximum number of attempts to enter a PIN.", least=1, most=10)
     ask_password: bool = option(False, "Also ask for the account's service password after the PIN.")

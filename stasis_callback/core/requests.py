@@ -14,9 +14,10 @@ MISSED_CALL = ("ani", "dnis", "pin")
 class CallbackRequest:
     """A request for a callback, before it is accepted or refused.
 
-    `key` makes it idempotent: the same key never causes a second callback. `ani` and `dnis` are as delivered by the
-    network. `destination` is the number of leg B if the request has one ("": it is asked for in the conversation);
-    `instance` is the web or e-mail instance through which it came.
+    `key` makes it idempotent: the same key never causes a second callback. `ani` and `dnis` are E.164 digits, or
+    what came in their place; a `private` caller's number is not shown to leg B. `destination` is the number of leg B
+    if the request has one ("": it is asked for in the conversation); `instance` is the web or e-mail instance that it
+    came through.
     """
 
     key: str
@@ -25,3 +26,4 @@ class CallbackRequest:
     dnis: str
     destination: str = ""
     instance: str = ""
+    private: bool = False

@@ -49,8 +49,8 @@ _MOVES: dict[RequestState, tuple[RequestState, ...]] = {
         RequestState.DONE,
         RequestState.CANCELLED,
     ),
-    # Back to the queue: the conversation failed because of us.
-    RequestState.TALKING: (RequestState.QUEUED, RequestState.DONE),
+    # Back to the queue: the conversation failed because of us; unless it was taken back meanwhile.
+    RequestState.TALKING: (RequestState.QUEUED, RequestState.DONE, RequestState.CANCELLED),
     RequestState.DONE: (),
     RequestState.CANCELLED: (),
 }

@@ -43,12 +43,12 @@ class Refusal(_Word):
 
     UNKNOWN_ACCESS_NUMBER = (
         "unknown_access_number", "the called number is not an enabled access number", _MISSED,
-        "compare `dnis` with `access-number list`",
+        "compare `dnis` with `access-number list`; `trunk test`",
     )  # fmt: skip
     NO_ANI = "no_ani", "the caller's number is withheld", _MISSED, "nothing: there is no number to call back"
     BAD_ANI = (
         "bad_ani", "the caller id is not a phone number", _MISSED,
-        "check `ani`, and whether `trust_id_inbound` is right for this carrier",
+        "`trunk test`; whether `trust_id_inbound` and `identity` are right for this carrier",
     )  # fmt: skip
     UNKNOWN_ACCOUNT = (
         "unknown_account", "no account has this number as its id or alias", _MISSED,
@@ -141,8 +141,8 @@ class Ending(_Word):
     COMPLETED = "completed", "the two parties were connected", _TALK, "nothing"
     HUNG_UP = "hung_up", "the subscriber hung up before being connected", _TALK, "nothing"
     NOT_ACCEPTED = (
-        "not_accepted", "the person who answered did not press 1", _TALK,
-        "nothing: it may have been a voicemail (`press_one`)",
+        "not_accepted", "a machine answered, or nobody pressed 1", _TALK,
+        "nothing: it may have been a voicemail (`answer_check`)",
     )  # fmt: skip
     LOGIN_FAILED = (
         "login_failed",

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import structlog
 
-from stasis_callback.ari.channels import Started
+from stasis_callback.ari.channels import PRESENTATION, Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
-from stasis_callback.engine.legs import finish_leg
+from stasis_callback.engine.legs import finish_leg, is_silent, recheck
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
 from stasis_callback.ivr.prompts import NOTHING, Utterance
+from stasis_callback.store.rates.trunks import NO_PROGRESS_S
 
 log = structlog.get_logger()
 
@@ -24,6 +25,8 @@ RINGING_MARGIN_S = 5
 ENTRY_LIMIT_S = 5.0
 """The answer to `create` comes before the channel is in our application; until then it cannot be bridged."""
 FUSE_RENEWAL_S = 5.0
+MEDIA_LOOK_S = 4.0
+"""After so long in a talk it is looked at whether both sides are heard, and again while one is not."""
 DOUBLE_STAR_S = 1.5
 
 
@@ -54,14 +57,23 @@ class Connection:
     """How long the talk can last, as the funds were when it was authorised."""
     endpoint: str = ""
     """The dial string of leg B; "" once it talks."""
+    no_progress_s: int = NO_PROGRESS_S
+    """How long its carrier may say nothing at all."""
+    given_up: bool = False
+    """The subscriber keyed `**` while it rang."""
     _bridged: bool = False
 
     def __post_init__(self) -> None:
         """A leg that talks already is in a bridge."""
         self._bridged = not self.endpoint
 
-    def dial(self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING) -> bool:
-        """Call leg B while A listens, to `words` first; whether it was answered. Raises HungUp."""
+    def dial(
+        self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING, *, withheld: bool = False
+    ) -> bool:
+        """Call leg B while A listens, to `words` first; whether it was answered. `**` gives it up. Raises HungUp.
+
+        A `withheld` caller id is for the carrier alone, where the endpoint sends it (`send_pai`).
+        """
         client, leg = self.tools.client, self.b.leg
         log.info("leg.dialing", leg=leg.id)
         leg.requested = True
@@ -69,7 +81,11 @@ class Connection:
             self.endpoint,
             leg.id,
             app_args=("leg-b", self.request_id),
-            variables={"TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}", "CONNECTEDLINE(num,i)": caller_id},
+            variables={
+                "TIMEOUT(absolute)": f"{self.b.fuse_s():.3f}",
+                "CONNECTEDLINE(num,i)": caller_id,
+                **({PRESENTATION: "prohib"} if withheld else {}),
+            },
             originator=self.a.leg.id,
         )
         if started is Started.REFUSED:
@@ -100,13 +116,30 @@ class Connection:
     def _await_answer(self, ring_timeout_s: int) -> None:
         # Until the answer is seen the timer holds no more than the funded talk, and is wound up again and again:
         # if this service dies now and B answers, the talk still ends within what is paid for.
-        leg, clock = self.b.leg, self.tools.clock
+        a, leg, clock = self.a.leg, self.b.leg, self.tools.clock
         renewal_s = min(FUSE_RENEWAL_S, self.b.funded_s / 2)
-        deadline_s = clock.monotonic_s() + ring_timeout_s + RINGING_MARGIN_S
-        while not self.call.wait(lambda: leg.up or leg.ended is not None, renewal_s):
-            if clock.monotonic_s() > deadline_s:
+        began_s = renewed_s = clock.monotonic_s()
+        deadline_s, life_by_s = began_s + ring_timeout_s + RINGING_MARGIN_S, began_s + self.no_progress_s
+        while not leg.up and leg.ended is None:
+            now_s = clock.monotonic_s()
+            wait_s = renewed_s + renewal_s - now_s
+            if not leg.ringing and now_s < life_by_s:
+                wait_s = min(wait_s, life_by_s - now_s)
+            if self.call.wait(lambda: leg.up or leg.ended is not None or bool(a.digits), wait_s):
+                self.given_up = self._two_stars()
+                if self.given_up:
+                    log.info("leg.given_up", leg=leg.id)
+                    return
+                continue
+            now_s = clock.monotonic_s()
+            if now_s > deadline_s:
+                # Where this service stood still, the answer may have come and be on its way to this thread.
+                self._quietly("leg.unclear", lambda: recheck(self.tools, self.call, leg))
+                break
+            if now_s >= life_by_s and is_silent(self.tools, self.call, leg, began_s):
                 return
             self.b.wind_up()
+            renewed_s = now_s
         if leg.up:
             self.b.wind_up()
             log.info("leg.answered", leg=leg.id)
@@ -119,21 +152,38 @@ class Connection:
         a, b = self.a.leg, self.b.leg
         a.digits.clear()
         warn_at_left_s = float(warnings.first_left_s) if warnings else 0.0
+        look_at_s: float | None = self.tools.clock.monotonic_s() + MEDIA_LOOK_S
         while b.ended is None:
+            if look_at_s is not None and self.tools.clock.monotonic_s() >= look_at_s:
+                look_at_s = self._look_for_media()
             extension_in_s = funds.next_extension_s()
             warning_in_s = max(funds.left_s() - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
-            due = [seconds for seconds in (extension_in_s, warning_in_s) if seconds is not None]
+            look_in_s = None if look_at_s is None else max(look_at_s - self.tools.clock.monotonic_s(), 0.0)
+            due = [seconds for seconds in (extension_in_s, warning_in_s, look_in_s) if seconds is not None]
             if self.call.wait(lambda: b.ended is not None or bool(a.digits), min(due, default=None)):
-                if a.digits and a.digits.popleft() == "*" and self._second_star():
+                if self._two_stars():
                     log.info("talk.ended_by_stars", leg=b.id)
                     return
             elif extension_in_s is not None and extension_in_s == min(due):
                 funds.extend()
-            elif warnings is not None:
+            elif warnings is not None and warning_in_s == min(due):
                 funds.refresh()
                 if funds.left_s() <= warn_at_left_s + 1:
                     self._warn(warnings, round(min(funds.left_s(), warn_at_left_s)))
                     warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
+
+    def _look_for_media(self) -> float | None:
+        """Mark who is not heard in this talk; when to look again, by the steady clock, None when both are heard."""
+        for leg in (self.a.leg, self.b.leg):
+            try:
+                heard = leg.channel.packets_heard()
+            except AriError:
+                heard = None  # looked at again
+            if heard == 0 and not leg.no_media:
+                log.warning("talk.no_media", leg=leg.id)
+            leg.no_media = heard == 0 or (heard is None and leg.no_media)
+        again = self.a.leg.no_media or self.b.leg.no_media
+        return self.tools.clock.monotonic_s() + 2 * MEDIA_LOOK_S if again else None
 
     def _warn(self, warnings: Warnings, left_s: int) -> None:
         """Play to leg A only; nobody waits for it, the talk goes on."""
@@ -152,8 +202,11 @@ class Connection:
         except AriError as error:
             log.warning(event, leg=self.a.leg.id, error=str(error))
 
-    def _second_star(self) -> bool:
+    def _two_stars(self) -> bool:
+        """Take the next digit of leg A, if there is one; whether it and the one that follows soon are `**`."""
         a, b = self.a.leg, self.b.leg
+        if not a.digits or a.digits.popleft() != "*":
+            return False
         self.call.wait(lambda: b.ended is not None or bool(a.digits), DOUBLE_STAR_S)
         if a.digits and a.digits[0] == "*":
             a.digits.popleft()

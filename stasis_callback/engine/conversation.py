@@ -13,6 +13,7 @@ from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.numbering import read_number
+from stasis_callback.core.options import WITHHELD
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.words import AccountTrouble, Ending, Objection, Refusal
 from stasis_callback.engine import login
@@ -88,9 +89,9 @@ class Conversation:
 
     def hold(self) -> Ending:
         """Run the whole conversation. Returns its ending."""
-        if not self._request.destination:
+        if not self._request.destination and self._options.answer_check != "amd":
             self._dialog.say(self._voice.say(Prompt.SILENCE))
-        if not login.accepted(self._dialog, self._voice, self._options):
+        if not login.accepted(self._call, self._a.leg, self._dialog, self._voice, self._options):
             return Ending.NOT_ACCEPTED
         account = None if self._asks_for_pin else self._account()
         self._voice = login.chosen_voice(self._dialog, self._tools, self._options, account)
@@ -124,8 +125,8 @@ class Conversation:
             return self._voice.say(Prompt.SILENCE) + (said if said.media else self._voice.say(Prompt.CALLING))
 
         refusal = self._connect(self._request.destination, self._request.destination, greeting)
-        if refusal:
-            self._dialog.tell(self._voice.say(refusal))
+        if refusal is not None:
+            self._dialog.tell(refusal)
         elif self._options.menu_afterwards:
             self._extend_menu()
 
@@ -196,9 +197,10 @@ class Conversation:
                 terminator=options.terminator,
             )
             refusal = self._call_destination(keyed)
-            if refusal:
+            if refusal is not None:
                 failures += 1
-                self._dialog.tell(self._voice.say(refusal))
+                if refusal.media:
+                    self._dialog.tell(refusal)
             else:
                 failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
                 self._extend_menu()
@@ -211,7 +213,7 @@ class Conversation:
         except StoreUnavailable as error:
             log.warning("menu.not_extended", leg=self._a.leg.id, error=str(error))
 
-    def _call_destination(self, keyed: str) -> Prompt | None:
+    def _call_destination(self, keyed: str) -> Utterance | None:
         """Call what was keyed and let the two talk; what to say when it did not come to that."""
 
         def duration(connection: Connection) -> Utterance:
@@ -222,8 +224,9 @@ class Conversation:
 
     def _connect(
         self, number: str | Prompt, asked_for: str, announce: Callable[[Connection], Utterance]
-    ) -> Prompt | None:
-        """Call a number and let the two talk; what to say when it did not come to that.
+    ) -> Utterance | None:
+        """Call a number and let the two talk; what to say when it did not come to that: nothing to a subscriber who
+        gave it up.
 
         `announce` is called before the first leg B is dialled; what it gives is said while leg B is being called.
         """
@@ -232,18 +235,19 @@ class Conversation:
             return self._refused(to, asked_for)
         meanwhile: Utterance | None = None
 
-        def dial(connection: Connection, _: Way) -> bool:
+        def dial(connection: Connection, way: Way) -> bool:
             nonlocal meanwhile
             meanwhile = announce(connection) if meanwhile is None else meanwhile
-            return self._dial(connection, meanwhile)
+            return self._dial(connection, way, meanwhile)
 
         tried = over_trunks(
             to.ways,
             self._options.trunk_attempts,
+            self._tools.health,
             open_leg=lambda way, _: self._open(to.fare, way),
             dial=dial,
             leg_of=lambda connection: connection.b.leg,
-            may_go_on=lambda _: self._call.lost is None,
+            may_go_on=lambda connection: not connection.given_up and self._call.lost is None,
         )
         if tried.last is None:
             no_funds = tried.why_not == "no_funds"
@@ -251,17 +255,24 @@ class Conversation:
         if tried.answered:
             self._talk(tried.last)
             return None
-        return _NOT_REACHED.get(outcome_of(tried.last.b.leg), Prompt.NUMBER_UNREACHABLE)
+        if tried.last.given_up:
+            return NOTHING
+        return self._voice.say(_NOT_REACHED.get(outcome_of(tried.last.b.leg), Prompt.NUMBER_UNREACHABLE))
 
-    def _refused(self, reason: Prompt, asked_for: str) -> Prompt:
+    def _refused(self, reason: Prompt, asked_for: str) -> Utterance:
         log.info("destination.refused", call=self._request.id, reason=reason, number=numbers.mask(asked_for))
-        return reason
+        return self._voice.say(reason)
 
-    def _dial(self, connection: Connection, meanwhile: Utterance) -> bool:
+    def _dial(self, connection: Connection, way: Way, meanwhile: Utterance) -> bool:
         """Call leg B; whether it was answered. When not, it is settled, and its hold is given back."""
         try:
-            caller_id = self._options.caller_id_b or self._request.leg_a_number
-            return connection.dial(caller_id, self._options.ring_timeout_b_s, meanwhile)
+            withheld = self._options.caller_id_b == WITHHELD
+            number = (
+                self._request.dnis if withheld else self._options.caller_id_b or self._request.leg_a_number
+            )
+            return connection.dial(
+                way.caller_id(number), self._options.ring_timeout_b_s, meanwhile, withheld=withheld
+            )
         finally:
             if not connection.b.leg.up:
                 connection.end()
@@ -309,6 +320,7 @@ class Conversation:
         now_us = self._tools.client.time.now_us()
         leg = self._call.add(leg_id, is_a=False)
         leg.note(now_us)
+        leg.answers = way.answers
         try:
             grant = self._tools.funding.open_leg_b(
                 leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us
@@ -320,7 +332,9 @@ class Conversation:
             self._call.drop(leg)
             return None
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
-        return Connection(self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint)
+        return Connection(
+            self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint, way.no_progress_s
+        )
 
     def _duration(self, talk_s: int) -> Utterance:
         if self._options.announce_duration == "off":

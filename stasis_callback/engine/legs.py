@@ -58,6 +58,24 @@ def await_end(tools: CallTools, call: Call, leg: Leg) -> None:
             call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
 
 
+def is_silent(tools: CallTools, call: Call, leg: Leg, since_s: float) -> bool:
+    """Whether a carrier has said nothing of a leg since then (by the steady clock); it is given up if so.
+
+    Where what it said may have been missed it counts as alive: nobody gives up a phone that rings.
+    """
+    if leg.ringing or leg.up or leg.ended is not None or call.deaf_until_s >= since_s:
+        return False
+    try:
+        snapshot = tools.client.channels.get(leg.id)
+    except AriError:
+        return False
+    if snapshot is None or snapshot.state in ("Ringing", "Up"):
+        return False
+    leg.silent = True
+    log.warning("leg.silent", leg=leg.id, seconds=round(tools.clock.monotonic_s() - since_s, 1))
+    return True
+
+
 def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
     """Ask Asterisk and the CEL journal about a leg after events may have been lost. Raises AriError.
 

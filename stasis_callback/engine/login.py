@@ -1,4 +1,4 @@
-"""Before the conversation proper: press 1, language, PIN. Source: the specification, "PIN callback trigger"."""
+"""Before the conversation: who has answered, language, PIN. Source: the specification, "PIN callback trigger"."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from stasis_callback.core import numbers
 from stasis_callback.core.options import CallOptions
 from stasis_callback.engine.admission.checks import account_trouble, login_key
 from stasis_callback.engine.tools import CallTools
+from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import Prompt, Utterance
 from stasis_callback.ivr.voice import Voice, voice
@@ -23,12 +24,31 @@ PIN_DIGITS_LIMIT = 32
 MENU_TRIES = 2
 
 
-def accepted(dialog: Dialog, said_by: Voice, options: CallOptions) -> bool:
-    """Whether the person who answered pressed 1, if that is required. A voicemail does not."""
-    if not options.press_one:
+ANSWER_CHECK_LIMIT_S = 8.0
+"""AMD says after five seconds at the latest that it is not sure (asterisk-conf/amd.conf)."""
+
+
+def accepted(call: Call, leg: Leg, dialog: Dialog, said_by: Voice, options: CallOptions) -> bool:
+    """Whether a person has answered, as far as `answer_check` wants to know. Raises HungUp.
+
+    AMD answers for most; who is silent, or cannot be told, is asked to press 1, which a machine does not.
+    """
+    if options.answer_check == "off":
         return True
+    if options.answer_check == "amd":
+        heard = _listened(call, leg)
+        log.info("answer.checked", leg=leg.id, heard=heard)
+        if heard in ("HUMAN", "MACHINE"):
+            return heard == "HUMAN"
     prompt = said_by.say(Prompt.PRESS_ONE)
     return any(_key(dialog, prompt, options) == "1" for _ in range(MENU_TRIES))
+
+
+def _listened(call: Call, leg: Leg) -> str:
+    """What Asterisk says of who has answered; where it does not say, nobody is sure."""
+    leg.channel.check_answer()
+    call.wait(lambda: leg.answer_check is not None, ANSWER_CHECK_LIMIT_S)
+    return leg.answer_check or "NOTSURE"
 
 
 def chosen_voice(

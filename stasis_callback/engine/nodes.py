@@ -18,6 +18,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.trunk_state import TrunkState
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import LATEST_START_S
 from stasis_callback.engine.recovery import is_of_claim
@@ -50,11 +51,13 @@ class NodeKeeper:
         *,
         dead_after_s: float,
         under_way: Callable[[], Sequence[str]],
+        trunks: Callable[[], Sequence[TrunkState]],
         on_left_behind: Callable[[], None],
         on_replaced: Callable[[], None],
     ) -> None:
-        """`under_way` are the calls that this process works on; `on_left_behind` says that others are to be recovered
-        or dialled; `on_replaced`, that another process has the name and this one must end.
+        """`under_way` are the calls that this process works on, `trunks` how its trunks do; `on_left_behind` says
+        that others are to be recovered or dialled; `on_replaced`, that another process has the name and this one
+        must end.
         """
         self._stores = stores
         self._nodes = stores.nodes
@@ -63,6 +66,7 @@ class NodeKeeper:
         self._clock = clock
         self._dead_after_s = dead_after_s
         self._under_way = under_way
+        self._trunks = trunks
         self._on_left_behind = on_left_behind
         self._on_replaced = on_replaced
         self._may_dial = False
@@ -139,7 +143,7 @@ class NodeKeeper:
             log.error("node.name_lost", node=self._nodes.me.name)
         if not self._nodes.retake_name():
             # Another process has the name: another start of this node (see the node's row), or one that acts for it.
-            if self._nodes.beat() is None:
+            if self._nodes.beat(self._trunks()) is None:
                 self._replaced()
             return False
         self._next_beat_s = 0.0
@@ -156,7 +160,7 @@ class NodeKeeper:
         self._on_replaced()
 
     def _beat(self) -> None:
-        state = self._nodes.beat()
+        state = self._nodes.beat(self._trunks())
         if state is None:
             self._replaced()
             return

@@ -55,8 +55,9 @@ def _settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> XdrVie
     record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
     if record is None and leg.answered_at_us is None:
         return settle(tools.stores, leg.id, never_dialed(time.now_us()))
-    # As it was when the request was found open, before anybody renewed it.
-    last_seen_us = time.from_wall_us(request.last_alive_us)
+    # As it was when the request was found open, before anybody renewed it. By how much Asterisk's clock differed from
+    # ours then, nobody knows: it may have been set since. The doubt goes to the subscriber.
+    last_seen_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
     return settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
 
 

@@ -7,6 +7,7 @@ the database respond again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -24,7 +25,14 @@ from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import NOTE_PATIENCE_S, await_end, finish_leg, journal_record, recheck
+from stasis_callback.engine.legs import (
+    NOTE_PATIENCE_S,
+    await_end,
+    finish_leg,
+    is_silent,
+    journal_record,
+    recheck,
+)
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
@@ -36,6 +44,8 @@ log = structlog.get_logger()
 START_REPORT_S = 1.0
 """A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
+CONVERSATION_PATIENCE_S = 6.0
+"""Somebody listens to silence, and pays for it, while the database is waited for; then there is an apology."""
 
 
 class NobodyHears(Exception):
@@ -85,7 +95,8 @@ class Session:
 
         def resume() -> Ending:
             a, b = self._adopt(leg_a), self._adopt(leg_b)
-            return Conversation(self._tools, self._call, self.request, a).resume_talk(b)
+            with self._tools.stores.database.patience(CONVERSATION_PATIENCE_S):
+                return Conversation(self._tools, self._call, self.request, a).resume_talk(b)
 
         self._guarded(resume)
 
@@ -191,13 +202,14 @@ class Session:
         """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
         def dial(a: PaidLeg, way: Way) -> bool:
-            self._originate(a, way.dial_string(fare.number))
-            return self._answered(a.leg)
+            self._originate(a, way, fare.number)
+            return self._shows_life(a.leg, way) and self._answered(a.leg)
 
         try:
             tried = over_trunks(
                 ways,
                 self.request.options.trunk_attempts,
+                self._tools.health,
                 open_leg=lambda way, number: self._open(fare, way, number),
                 dial=dial,
                 leg_of=lambda a: a.leg,
@@ -236,6 +248,7 @@ class Session:
         leg = self._call.add(leg_id, is_a=True)
         now_us = self._tools.client.time.now_us()
         leg.note(now_us)
+        leg.answers = way.answers
         try:
             funded_s = self._tools.funding.open_leg_a(
                 leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1
@@ -248,20 +261,19 @@ class Session:
             return None
         return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
 
-    def _originate(self, a: PaidLeg, endpoint: str) -> None:
+    def _originate(self, a: PaidLeg, way: Way, number: str) -> None:
         """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
-        number = self.request.leg_a_number
         log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
         a.leg.requested = self._asked = True
-        started = self._ask_to_originate(a, endpoint)
+        started = self._ask_to_originate(a, way, number)
         if started is Started.UNHEARD:
             a.leg.requested = False
             raise NobodyHears
         if started is Started.UNKNOWN and not self._is_known(a.leg):
-            again = self._ask_to_originate(a, endpoint)
+            again = self._ask_to_originate(a, way, number)
             started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
             a.leg.end_seen(End(self._tools.client.time.now_us(), 34, None))
@@ -271,13 +283,13 @@ class Session:
             # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
 
-    def _ask_to_originate(self, a: PaidLeg, endpoint: str) -> Started:
+    def _ask_to_originate(self, a: PaidLeg, way: Way, number: str) -> Started:
         options = self.request.options
         return self._tools.client.channels.originate(
-            endpoint,
+            way.dial_string(number),
             a.leg.id,
             app_args=("leg-a", self.request.id),
-            caller_id=options.caller_id_a or self.request.dnis,
+            caller_id=way.caller_id(options.caller_id_a or self.request.dnis),
             # With few funds the ringing must not outlast the timer, which counts from now.
             ring_timeout_s=min(options.ring_timeout_a_s, a.funded_s),
             variables={"TIMEOUT(absolute)": f"{a.fuse_s():.3f}"},
@@ -299,10 +311,24 @@ class Session:
         except StoreUnavailable:
             return False
 
+    def _shows_life(self, leg: Leg, way: Way) -> bool:
+        """Wait for a sign of life of the carrier; False when there was none within its time, and the leg is ended."""
+        began_s = self._tools.clock.monotonic_s()
+        within_s = min(way.no_progress_s, self.request.options.ring_timeout_a_s)
+        self._call.wait(lambda: leg.ringing or leg.up or leg.ended is not None, within_s, despite_hangup=True)
+        if not is_silent(self._tools, self._call, leg, began_s):
+            return True
+        await_end(self._tools, self._call, leg)
+        return False
+
     def _answered(self, leg: Leg) -> bool:
         """Wait for the answer of leg A, or for its end."""
         limit_s = self.request.options.ring_timeout_a_s + RINGING_MARGIN_S
         self._call.wait(lambda: leg.up or leg.ended is not None, limit_s, despite_hangup=True)
+        if leg.answered_at_us is None and leg.ended is None:
+            # Where this service stood still, the answer may have come and be on its way to this thread.
+            with suppress(AriError):
+                recheck(self._tools, self._call, leg)
         if leg.answered_at_us is None and leg.ended is None:
             await_end(self._tools, self._call, leg)
         return leg.answered_at_us is not None
@@ -318,7 +344,8 @@ class Session:
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
-        return Conversation(self._tools, self._call, request, a).hold()
+        with stores.database.patience(CONVERSATION_PATIENCE_S):
+            return Conversation(self._tools, self._call, request, a).hold()
 
     def _note_answer(self, leg_id: str, answered_at_us: int) -> None:
         self._tools.stores.requests.answered(self.request)
@@ -332,18 +359,34 @@ class Session:
             self._again = Again(self.request.options.retry_interval_s)
         return Ending.of_leg(outcome)
 
+    def _lived_s(self, view: LegView) -> float:
+        """How long an answered leg has lived at least, where Asterisk's clock says that it is still to be answered.
+
+        That clock was put back. By how much it was ahead of ours when the leg was noted is known: its hold was made
+        then.
+        """
+        answered_at_us, held_since_us = view.answered_at_us, self._tools.stores.ledger.held_since_us(view.id)
+        if (
+            answered_at_us is None
+            or held_since_us is None
+            or answered_at_us <= self._tools.client.time.now_us()
+        ):
+            return 0.0
+        ahead_us = view.dialed_at_us - held_since_us
+        return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S
+
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg of before a restart, as it is now. It is up: so nothing that fails here may end it."""
         leg = self._call.add(view.id, is_a=view.side == "a")
         leg.dialed_at_us = view.dialed_at_us
         leg.requested = True
-        if view.answered_at_us is not None:
-            leg.adopt(view.answered_at_us)
         options = self.request.options
         slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
 
         def look() -> PaidLeg:
+            if view.answered_at_us is not None:
+                leg.adopt(view.answered_at_us, self._lived_s(view))
             recheck(self._tools, self._call, leg)
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
             return self._tools.funding.adopt(leg, view, rate, slack_s, lasts_s)

@@ -6,10 +6,11 @@ import structlog
 
 from stasis_callback.ari.cel import CelRecord
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.answers import MEDIA_STOPPED, Meaning, meaning
 from stasis_callback.core.money import format_amount
-from stasis_callback.core.outcomes import Outcome, unanswered
+from stasis_callback.core.outcomes import Outcome
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.ivr.call import Leg
+from stasis_callback.ivr.call import End, Leg
 from stasis_callback.store.calls.legs import LegEnd, LegView, XdrView
 from stasis_callback.store.stores import Stores
 
@@ -28,12 +29,36 @@ def end_of(leg: Leg) -> LegEnd:
     """
     assert leg.ended is not None
     end = leg.ended
-    if leg.answered_at_us is None and end.source == "estimated":
-        outcome = Outcome.FAILED  # it is gone because Asterisk is: nobody was asked whether they are there
-    else:
-        outcome = _outcome(leg.answered_at_us, end.cause, end.sip_status, ended_by_us=leg.hung_up_by_us)
     ended_at_us, suspect = _by_both_clocks(leg, end.at_us)
-    return LegEnd(leg.answered_at_us, ended_at_us, outcome, end.cause, end.source, suspect)
+    no_media = leg.no_media or _ended_for_lack_of_media(leg.answered_at_us, end.cause)
+    return LegEnd(
+        leg.answered_at_us, ended_at_us, _outcome(leg, end), end.cause, end.source, suspect, no_media
+    )
+
+
+def _ended_for_lack_of_media(answered_at_us: int | None, cause: int) -> bool:
+    """Whether Asterisk ended a leg because its party had vanished (`rtp_timeout`, `rtp_timeout_hold`)."""
+    return answered_at_us is not None and cause == MEDIA_STOPPED
+
+
+def meaning_of(leg: Leg) -> Meaning:
+    """Why a leg was not answered; of one whose end was not reported that is not known."""
+    if leg.silent or leg.ended is None or leg.ended.source == "estimated":
+        return Meaning.CARRIER
+    if leg.hung_up_by_us:
+        return Meaning.NO_ANSWER
+    progressed = leg.ringing or leg.ended.source != "events"
+    return meaning(leg.ended.cause, leg.ended.sip_status, progressed=progressed, answers=leg.answers)
+
+
+def _outcome(leg: Leg, end: End) -> Outcome:
+    if leg.answered_at_us is not None:
+        return Outcome.ANSWERED
+    if end.source == "estimated":
+        return Outcome.FAILED  # it is gone because Asterisk is: nobody was asked whether they are there
+    if leg.silent:
+        return Outcome.CONGESTION
+    return Outcome.CANCELLED if leg.hung_up_by_us else meaning_of(leg).outcome(end.cause)
 
 
 def _by_both_clocks(leg: Leg, ended_at_us: int) -> tuple[int, bool]:
@@ -58,7 +83,9 @@ def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: in
     answered_at_us = (record.answered_at_us if record else None) or leg.answered_at_us
     if record is not None and record.ended_at_us is not None:
         cause = record.cause or 0
-        return LegEnd(answered_at_us, record.ended_at_us, _outcome(answered_at_us, cause, None), cause, "cel")
+        outcome = meaning(cause).outcome(cause) if answered_at_us is None else Outcome.ANSWERED
+        no_media = _ended_for_lack_of_media(answered_at_us, cause)
+        return LegEnd(answered_at_us, record.ended_at_us, outcome, cause, "cel", no_media=no_media)
     ended_at_us = max(last_seen_us, answered_at_us or 0)
     outcome = Outcome.FAILED if answered_at_us is None else Outcome.ANSWERED
     return LegEnd(answered_at_us, ended_at_us, outcome, 0, "estimated")
@@ -83,11 +110,3 @@ def settle(stores: Stores, leg_id: str, end: LegEnd) -> XdrView:
         source=xdr.source,
     )
     return xdr
-
-
-def _outcome(
-    answered_at_us: int | None, cause: int, sip_status: int | None, *, ended_by_us: bool = False
-) -> Outcome:
-    if answered_at_us is not None:
-        return Outcome.ANSWERED
-    return Outcome.CANCELLED if ended_by_us else unanswered(cause, sip_status)

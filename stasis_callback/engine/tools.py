@@ -10,6 +10,7 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.clock import Clock
 from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.routing import Router
+from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.ivr.call import Watcher
 from stasis_callback.store.stores import Stores
 
@@ -26,3 +27,4 @@ class CallTools:
     clock: Clock
     sounds: Path
     router: Router
+    health: TrunkHealth

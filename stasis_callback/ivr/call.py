@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 
 import structlog
 
-from stasis_callback.ari.channels import Channel
+from stasis_callback.ari.channels import ANSWER_CHECK, Channel
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import (
@@ -33,6 +33,7 @@ from stasis_callback.ari.events import (
 )
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
+from stasis_callback.core.answers import USUAL, Answers
 
 log = structlog.get_logger()
 
@@ -109,7 +110,16 @@ class Leg:
     entered: bool = False
     """It is under our control: only now can it be bridged."""
     ringing: bool = False
+    """Its carrier has shown that the call goes on: it rings (180), or announces something (183)."""
+    silent: bool = False
+    """Its carrier has said nothing at all for too long; it is given up."""
+    no_media: bool = False
+    """Nothing has been heard of this party since the talk began."""
+    answers: Answers = field(default_factory=lambda: USUAL)
+    """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None
+    answer_check: str | None = None
+    """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""
     ended: End | None = None
     hung_up_at_us: int | None = None
     """When we asked for its end."""
@@ -119,7 +129,6 @@ class Leg:
     finished_playbacks: set[str] = field(default_factory=set)
     _answered_s: float | None = None
     _ended_s: float | None = None
-    _answered_alone: bool = False
     _noted_s: float = -math.inf
     """When it was noted, by the steady clock; unknown of one of before a restart."""
     _last_digit: tuple[int, str] = (0, "")
@@ -159,10 +168,13 @@ class Leg:
             self.answered_at_us = at_us
             self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
 
-    def adopt(self, answered_at_us: int) -> None:
-        """It was answered before this service started: only the wall clock knows when."""
+    def adopt(self, answered_at_us: int, lived_s: float = 0.0) -> None:
+        """It was answered before this service started: only the wall clock knows when. It has lived for `lived_s`
+        seconds at least.
+        """
         self.answer_seen(answered_at_us)
-        self._answered_alone = True
+        if self._answered_s is not None:
+            self._answered_s = min(self._answered_s, self._clock.monotonic_s() - lived_s)
 
     def end_seen(self, end: End) -> None:
         """Note that it has ended. Only the first report counts."""
@@ -176,12 +188,13 @@ class Leg:
 
     @property
     def steady_s(self) -> float | None:
-        """Answer to end by the steady clock; None when not both were measured by it.
+        """Answer to end by the steady clock; None before both. Of an adopted leg, what was before its adoption is a
+        time of the wall clock, as that was then.
 
         Too short, down to nothing, when Asterisk's clock was stepped after the end and before we heard of it: the age
         of the end, which places it on the steady clock, is wrong by the step. The doubt goes to the subscriber.
         """
-        if self._answered_s is None or self._ended_s is None or self._answered_alone:
+        if self._answered_s is None or self._ended_s is None:
             return None
         return max(self._ended_s - self._answered_s, 0.0)
 
@@ -205,11 +218,7 @@ class Leg:
         self.seen = True
         match event:
             case StasisStart():
-                # An originated leg enters the application when it is answered; a created one enters at once, in
-                # state Down, and reports its answer as a change of state.
-                self.entered = True
-                if event.channel.state == "Up":
-                    self.answer_seen(event.at_us)
+                self._enters(event)
             case ChannelStateChange(state="Up"):
                 self.answer_seen(event.at_us)
             case ChannelStateChange(state="Ringing") | Dial(dialstatus="RINGING" | "PROGRESS"):
@@ -227,6 +236,21 @@ class Leg:
                 self.end_seen(End(event.at_us, event.cause, event.tech_cause))
             case _:
                 pass
+
+    def _enters(self, event: StasisStart) -> None:
+        # An originated leg enters the application when it is answered; a created one enters at once, in state Down,
+        # and reports its answer as a change of state.
+        self.entered = True
+        if event.args[:1] == (ANSWER_CHECK,):
+            self.answer_check = _verdict(event.args[1:])
+        if event.channel.state == "Up":
+            self.answer_seen(event.at_us)
+
+
+def _verdict(args: tuple[str, ...]) -> str:
+    """What AMD found. To it somebody who says nothing is a machine; that is not known."""
+    status, cause = (*args, "", "")[:2]
+    return "NOTSURE" if cause.startswith("INITIALSILENCE") or not status else status
 
 
 class Call:

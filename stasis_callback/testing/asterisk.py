@@ -23,6 +23,7 @@ from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 
+from stasis_callback.ari.console import ask
 from stasis_callback.clock import wait_until
 from stasis_callback.resources import sounds_dir
 from stasis_callback.testing.stepped_clock import SteppedClock
@@ -99,9 +100,9 @@ def free_port(kind: socket.SocketKind) -> int:
 def _claim_rtp_ports() -> tuple[int, socket.socket]:
     """The first port of a range for one instance's sound, and a socket that keeps others on this machine off it.
 
-    Sharing a range goes well until a port changes hands in the middle of somebody's packets: Asterisk then takes the
-    stranger's sound for its caller's, and hears no digit of its own. Sound goes over UDP; whoever holds the TCP port
-    of that number has the range.
+    With a shared range, a port may be reused by another instance while packets are still sent to it: Asterisk then
+    takes that audio for its own caller's, and does not hear the caller's digits. Audio uses UDP; the instance that
+    holds the TCP port of that number owns the range.
     """
     for start in range(10_000, 30_000, _RTP_PORTS):  # below the system's own range
         claim = socket.socket()
@@ -171,6 +172,13 @@ class AsteriskInstance:
             raise RuntimeError("this Asterisk is not running")
         return self._process.pid
 
+    @property
+    def console_path(self) -> Path:
+        """Its control socket; RuntimeError when the instance is not running."""
+        if self._run_dir is None:
+            raise RuntimeError("this Asterisk is not running")
+        return self._run_dir / "asterisk.ctl"
+
     def path_inside(self, path: Path) -> str:
         """A path of this machine as this Asterisk sees it (for CLI commands that name a file)."""
         return self._installation.inside(path.resolve())
@@ -211,7 +219,7 @@ class AsteriskInstance:
             )
 
     def stop(self, *, timeout_s: float = 10.0) -> None:
-        """End it in order; by force after `timeout_s` seconds. Does nothing when it is not running."""
+        """Stop it gracefully; by force after `timeout_s` seconds. Does nothing when it is not running."""
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
@@ -235,32 +243,16 @@ class AsteriskInstance:
         self.environment = clock.environment(root, self.path_inside)
 
     def freeze(self) -> None:
-        """Stop it in its tracks, as a hung machine: connections stay up, nothing answers."""
+        """Stop the process (SIGSTOP), as on a hung machine: connections stay up, nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen instance go on."""
+        """Resume a frozen instance."""
         os.kill(self.pid, signal.SIGCONT)
 
     def cli(self, command: str, *, timeout_s: float = 10.0) -> str:
-        """What Asterisk's command line prints for a command (`core show channels`).
-
-        Speaks to the control socket as `asterisk -rx` does, without starting a process. OSError when Asterisk
-        does not answer in time.
-        """
-        if self._run_dir is None:
-            raise RuntimeError("this Asterisk is not running")
-        with socket.socket(socket.AF_UNIX) as control:
-            control.settimeout(timeout_s)
-            control.connect(str(self._run_dir / "asterisk.ctl"))
-            control.recv(256)  # host name, process id and version
-            control.sendall(f"cli quit after {command}".encode() + b"\0")
-            answer = b""
-            while chunk := control.recv(65536):
-                answer += chunk
-        # NULs end each piece; a line that starts with DEL is a log message on its way to every console.
-        lines = answer.replace(b"\0", b"").decode(errors="replace").splitlines()
-        return "\n".join(line for line in lines if not line.startswith("\x7f"))
+        """What Asterisk's command line prints for a command. OSError when it does not answer in time."""
+        return ask(self.console_path, command, timeout_s=timeout_s)
 
     def _is_up(self) -> bool:
         try:

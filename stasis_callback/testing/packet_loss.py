@@ -21,7 +21,7 @@ class PacketFilterUnavailable(Exception):
 
 @contextmanager
 def packets_lost(port: int) -> Iterator[None]:
-    """Nothing gets to the TCP port `port` of this machine, nor back from it, until the end of the block."""
+    """Drop all packets to and from the TCP port `port` of this machine until the end of the block."""
     name = f"stasis_callback_test_{os.getpid()}_{next(_numbers)}"
     rules = f"""
 add table inet {name} {{ flags owner; }}

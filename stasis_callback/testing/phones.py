@@ -101,6 +101,8 @@ class Phone:
     number: str
     clock: Clock = field(default_factory=Clock)
     calls: list[PhoneCall] = field(default_factory=list)
+    mute: bool = False
+    """No sound ever comes from it, not even silence. Only on the fake network."""
     _steps: list[Step] = field(default_factory=list)
     _rings: bool = True
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -143,6 +145,12 @@ class Phone:
 
     def never_answers(self) -> Phone:
         """Ring until the caller gives up."""
+        self._steps.clear()
+        return self
+
+    def says_nothing(self) -> Phone:
+        """Neither ring nor answer nor refuse: the carrier in between is dead."""
+        self._rings = False
         self._steps.clear()
         return self
 
@@ -261,4 +269,4 @@ class Network(ABC):
 
     @abstractmethod
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
-        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
+        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait until the call ends."""

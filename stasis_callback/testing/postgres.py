@@ -1,4 +1,4 @@
-"""A PostgreSQL server of one's own for tests and measurements: private, on loopback, gone with its process.
+"""A private PostgreSQL server for tests and benchmarks: on loopback, removed with its process.
 
 PostgreSQL refuses to run as root, so root starts it as the user `postgres`.
 """
@@ -99,7 +99,7 @@ class PostgresServer:
             )
 
     def kill(self) -> None:
-        """End it without ceremony, as a power cut does."""
+        """Kill it, as a power cut does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -108,7 +108,7 @@ class PostgresServer:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Within the block it stands still, as on a hung disk: the kernel goes on to take connections and bytes."""
+        """Within the block it is stopped, as on a hung disk: the kernel still accepts connections and bytes."""
         self.freeze()
         try:
             yield
@@ -116,11 +116,11 @@ class PostgresServer:
             self.thaw()
 
     def freeze(self) -> None:
-        """Stop all of it in its tracks, as a hung disk does: connections stay up, nothing answers."""
+        """Stop all of its processes, as a hung disk does: connections stay up, nothing answers."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen server go on."""
+        """Resume a frozen server."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -157,7 +157,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
 
 
 def _as_user() -> list[str]:
-    """Words before a command: it dies with us, and does not run as root."""
+    """Prefix of a command: it ends with this process, and does not run as root."""
     command = ["setpriv", "--pdeathsig", "KILL"]
     if os.geteuid() == 0:
         user = _postgres_user()

@@ -96,12 +96,14 @@ class RealNetwork(Network):
     trunk_name = TRUNK
     ari_app = "stasis-callback"
 
-    def __init__(self, work_dir: Path) -> None:
+    def __init__(self, work_dir: Path, pjsip: str = "") -> None:
         super().__init__()
         self.product = _instance(work_dir / "product", "stasis-callback", asterisk_conf_dir())
         self.pstn = _instance(work_dir / "pstn", _APP, asterisk_conf_dir(), _PSTN_CONF)
-        _connect(self.product, self.pstn)
-        _connect(self.pstn, self.product)
+        _connect(self.product, self.pstn, missed_calls=True)
+        # Phones that say nothing send comfort noise, as real ones do: a line without any packets is a dead one.
+        _connect(self.pstn, self.product, "rtp_keepalive = 1", missed_calls=False)
+        self.product.local["pjsip.conf"] += pjsip
         # What the phones need beyond the product's configuration: to record, and to decode sounds (`hearing`).
         self.pstn.local["modules.conf"] = "[modules](+)\nload = app_mixmonitor.so\nload = res_convert.so\n"
         self._work_dir = work_dir
@@ -185,7 +187,7 @@ class RealNetwork(Network):
             instance.stop()
 
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
-        """Ring the access number `dnis` from `ani` ("" = number withheld) and wait for how it ends."""
+        """Ring the access number `dnis` from `ani` ("" = number withheld) and wait until the call ends."""
         channel_id = f"missed-{uuid.uuid4()}"
         inbox: Inbox[Event] = Inbox()
         self._link.watch(channel_id, inbox.put)
@@ -227,7 +229,7 @@ class RealNetwork(Network):
     def _offer(self, event: StasisStart) -> None:
         channel = event.channel
         line = RealLine(self._client, channel.id, channel.name, self.pstn, self._work_dir / "recordings")
-        phone = self.phones.get(channel.exten)
+        phone = self.phones.get(channel.exten.lstrip("+"))
         if phone is None:
             self._refusing.submit(line.hang_up, UNALLOCATED)
         else:
@@ -235,9 +237,12 @@ class RealNetwork(Network):
 
 
 @contextmanager
-def start_network(work_dir: Path) -> Iterator[RealNetwork]:
-    """A running network in `work_dir`; nothing of it is left at the end. Raises `AsteriskUnavailable`."""
-    network = RealNetwork(work_dir)
+def start_network(work_dir: Path, pjsip: str = "") -> Iterator[RealNetwork]:
+    """A running network in `work_dir`; nothing of it is left at the end. Raises `AsteriskUnavailable`.
+
+    `pjsip` is for the product's local/pjsip.conf: further trunks.
+    """
+    network = RealNetwork(work_dir, pjsip)
     try:
         network.start()
         yield network
@@ -265,24 +270,34 @@ def _instance(work_dir: Path, ari_user: str, *conf_dirs: Path) -> AsteriskInstan
     return AsteriskInstance(work_dir, conf_dirs, ari_user=ari_user, ari_password=secrets.token_urlsafe(24))
 
 
-def _connect(instance: AsteriskInstance, peer: AsteriskInstance) -> None:
+def _connect(
+    instance: AsteriskInstance, peer: AsteriskInstance, endpoint: str = "", *, missed_calls: bool
+) -> None:
     """Make `peer` the carrier of `instance`, as an operator does it in local/pjsip.conf: two trunks, one of which
-    also brings calls.
+    also brings calls. `endpoint` is a further line of their endpoints; `missed_calls`: nothing but those come.
     """
+    incoming = f"{TRUNK}-in" if missed_calls else TRUNK
     for trunk in (TRUNK, SECOND_TRUNK):
         instance.local["pjsip.conf"] += f"""
 [{trunk}](carrier)
 aors = {trunk}
 media_address = 127.0.0.1
 bind_rtp_to_media_address = yes
+{endpoint}
 
 [{trunk}]
 type = aor
 contact = sip:127.0.0.1:{peer.sip_port}
+qualify_frequency = 1
+"""
+    if missed_calls:
+        instance.local["pjsip.conf"] += f"""
+[{incoming}](incoming)
+media_address = 127.0.0.1
 """
     instance.local["pjsip.conf"] += f"""
 [{TRUNK}]
 type = identify
-endpoint = {TRUNK}
+endpoint = {incoming}
 match = 127.0.0.1
 """

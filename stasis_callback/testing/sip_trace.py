@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stasis_callback.testing.asterisk import AsteriskInstance
@@ -35,6 +35,8 @@ class SipMessage:
     from_number: str
     to_number: str
     """The user part of the called address: in a request of its first line, in a response of `To`."""
+    text: str = field(default="", repr=False)
+    """All of it."""
 
 
 class SipTrace:
@@ -118,6 +120,7 @@ def _parse(text: str, at_us: int, sent: bool) -> SipMessage | None:
         first_line=first_line,
         from_number=_user(headers.get("from", "")),
         to_number=_user(headers.get("to", "") if status is not None else first_line),
+        text=text,
     )
 
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import ChannelSnapshot
+from stasis_callback.core.incoming import Invite
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Refusal
+from stasis_callback.engine.admission.incoming_numbers import IncomingNumbers
 from stasis_callback.engine.admission.missed_calls import Admission, Decision
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.store.calls.requests import new_request_id
@@ -25,7 +28,9 @@ from stasis_callback.store.calls.requests import new_request_id
 log = structlog.get_logger()
 
 INCOMING = "missed"
-"""The first application argument of a call from the trunk; the second is the number that was called."""
+"""The first application argument of a call from the trunk; the second is the number that was called, the rest the
+headers of its INVITE.
+"""
 
 
 REMEMBERED = 1000
@@ -35,8 +40,11 @@ REMEMBERED = 1000
 class MissedCallTrigger:
     """Takes incoming channels; `handle` may run in several threads at once."""
 
-    def __init__(self, client: AriClient, admission: Admission, dialer: Dialer) -> None:
+    def __init__(
+        self, client: AriClient, incoming: IncomingNumbers, admission: Admission, dialer: Dialer
+    ) -> None:
         self._client = client
+        self._incoming = incoming
         self._admission = admission
         self._dialer = dialer
         self._lock = client.clock.lock()
@@ -67,12 +75,16 @@ class MissedCallTrigger:
         dnis = args[1] if len(args) > 1 else channel.exten
         # Asterisk's channel id is unique for ever: the same event twice is the same request.
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
+        # A dialplan of before passes no headers: Asterisk has chosen the caller's number.
+        invite = Invite.of_args(args[2:]) or Invite(f"sip:{dnis}@", from_=f"sip:{channel.caller_number}@")
         # Not the busy of an accepted call: what is not stored must not sound like success.
         decision = Decision(Refusal.FAILED, "congestion")
         request_id = new_request_id()
         # A callback that need not wait for others begins with one commit, and without another thread's turn.
         has_place = self._dialer.reserve(request_id)
         try:
+            read = self._incoming.read(channel.endpoint, invite)
+            request = replace(request, ani=read.caller, dnis=read.called, private=read.private)
             decision = self._admission.missed_call(request, request_id, begin=has_place)
         except Exception:
             log.exception("request.failed", key=request.key)
@@ -85,7 +97,7 @@ class MissedCallTrigger:
         if decision.accepted:
             if decision.begun is None:
                 self._dialer.wake()
-            log.info("request.accepted", ani=mask(request.ani), dnis=dnis, channel=channel.id)
+            log.info("request.accepted", ani=mask(request.ani), dnis=request.dnis, channel=channel.id)
         else:
             self._admission.record_refusal(request, decision)
         return decision

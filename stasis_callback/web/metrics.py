@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stasis_callback.clock import Clock
 from stasis_callback.core.states import LIVE
 from stasis_callback.engine.admission.orders import Answer, Order
+from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.logs import lines_dropped
 from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Workers
@@ -20,8 +21,16 @@ from stasis_callback.workers import Workers
 class Metrics:
     """The counters of one process."""
 
-    def __init__(self, stores: Stores, workers: Workers, database_answers: Callable[[], bool]) -> None:
-        """`database_answers` says, without waiting, whether there is a point in asking it."""
+    def __init__(
+        self,
+        stores: Stores,
+        workers: Workers,
+        database_answers: Callable[[], bool],
+        trunks: TrunkHealth | None = None,
+    ) -> None:
+        """`database_answers` says, without waiting, whether there is a point in asking it; `trunks` are those that
+        this process calls over, if it does.
+        """
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "stasis_callback_http_requests",
@@ -45,6 +54,8 @@ class Metrics:
             "stasis_callback_webhooks", "Deliveries tried.", ("instance", "result"), registry=self.registry
         )
         self.registry.register(_OfProcess(workers))
+        if trunks is not None:
+            self.registry.register(_OfTrunks(trunks))
         self.registry.register(_FromDatabase(stores, database_answers))
 
     def decided(self, order: Order, answer: Answer) -> None:
@@ -73,6 +84,26 @@ class _OfProcess(Collector):
         yield CounterMetricFamily(
             "stasis_callback_log_lines_dropped", "Lines of the log that were lost.", value=lines_dropped()
         )
+
+
+class _OfTrunks(Collector):
+    def __init__(self, trunks: TrunkHealth) -> None:
+        self._trunks = trunks
+
+    def collect(self) -> Iterator[Metric]:
+        """Which trunks are passed over, and how often they have failed. One that never failed is left out."""
+        up = GaugeMetricFamily(
+            "stasis_callback_trunk_up", "Whether calls go over it in its turn.", labels=("trunk",)
+        )
+        failures = CounterMetricFamily(
+            "stasis_callback_trunk_failures", "Calls it did not carry, by why.", labels=("trunk", "meaning")
+        )
+        for state in self._trunks.states():
+            up.add_metric((state.trunk,), state.rests_until_us is None)
+        for (trunk, meaning), count in self._trunks.failures().items():
+            failures.add_metric((trunk, meaning), count)
+        yield up
+        yield failures
 
 
 class _FromDatabase(Collector):

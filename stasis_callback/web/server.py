@@ -9,6 +9,7 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core.web import parse_networks
 from stasis_callback.engine.admission.orders import Answer, Order, Orders, log_answer
+from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.listening import Port, web_port
 from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores
@@ -37,13 +38,14 @@ class WebServer:
         end_call: Callable[[str], bool],
         trouble: Callable[[], str],
         workers: Workers,
+        trunks: TrunkHealth | None = None,
         port: Port | None = None,
     ) -> None:
         """Nothing is served yet. Raises CallbackError when a setting cannot be used.
 
         `trouble` says what keeps the process from working, at once; "" when nothing does. `workers` are those of the
-        process: `/readyz` speaks of them, and the server's own are added. `port` is there already, or made at the
-        start.
+        process: `/readyz` speaks of them, and the server's own are added. `trunks` are for `/metrics`. `port` is
+        there already, or made at the start.
         """
         web = settings.web
         parse_networks("setting web.metrics_addresses", web.metrics_addresses)
@@ -52,7 +54,7 @@ class WebServer:
         self._stores = stores
         self._port = port
         self._health = Health(settings.database, stores, clock, workers, trouble)
-        metrics = Metrics(stores, workers, self._health.database_answers)
+        metrics = Metrics(stores, workers, self._health.database_answers, trunks)
 
         def decided(order: Order, answer: Answer) -> None:
             log_answer(order, answer)

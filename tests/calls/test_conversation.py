@@ -11,7 +11,7 @@ OTHER = "442079876543"
 
 
 def _connected(world: World, friend: Phone) -> None:
-    """The callback comes to a talk with the friend, and the subscriber ends it."""
+    """Connect the subscriber with the friend; the subscriber hangs up."""
     with world.running():
         world.rings()
         friend.wait_for("answered", timeout_s=30)
@@ -108,6 +108,28 @@ def test_two_stars_during_the_talk_return_to_the_prompt(world: World) -> None:
     assert {name: xdr.outcome for name, xdr in world.xdrs().items()} == dict.fromkeys(
         ("b1", "b1.2", "a1"), "answered"
     )
+
+
+def test_two_stars_while_it_rings_return_to_the_prompt(world: World) -> None:
+    world.usual(destination_attempts="2")
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).never_answers()
+    other = world.phone(OTHER).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        friend.wait_for("ringing", timeout_s=30)
+        subscriber.dial("*7**")
+        friend.wait_for("ended", timeout_s=10)
+        subscriber.dial(f"{OTHER}#")
+        other.wait_for("ended", timeout_s=30)
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert len(world.events("leg.given_up")) == 1
+    assert not [words for words in world.said if "answer" in words or "not be reached" in words]
+    assert {name: xdr.outcome for name, xdr in world.xdrs().items()} == {
+        "b1": "cancelled", "b1.2": "answered", "a1": "answered"
+    }  # fmt: skip
 
 
 def test_digits_of_the_subscriber_reach_the_other_side(world: World) -> None:

@@ -17,6 +17,7 @@ from world import ACCESS, ANI, FRIEND, World, new_world
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.rating import Rate
 from stasis_callback.resources import sounds_dir
+from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.testing.phones import CONGESTION, REJECTED
 
@@ -82,6 +83,13 @@ def test_the_numbers_that_are_shown(world: World) -> None:
     assert world.phone(FRIEND).calls[0].caller_id == "420222000222"
 
 
+@shows("caller_id_b")
+def test_no_number_is_shown(world: World) -> None:
+    world.usual(caller_id_b="withheld")
+    _call(world)
+    assert world.phone(FRIEND).calls[0].caller_id == "anonymous"
+
+
 @shows("welcome")
 @pytest.mark.parametrize("welcome", ["on", "off"])
 def test_a_welcome(world: World, welcome: str) -> None:
@@ -119,23 +127,57 @@ def test_how_the_duration_is_said(world: World, mode: str, part: str) -> None:
     assert not (mode == "minutes" and "second" in " ".join(durations))
 
 
-@shows("press_one")
-def test_press_one_keeps_a_voicemail_out(world: World) -> None:
-    world.usual(press_one="on", first_digit_timeout_s="1")
+MACHINE, PERSON = "demo-congrats", "vm-goodbye"
+"""What Asterisk has recorded: half a minute of speech, and a single word."""
+
+
+def _answered(world: World, says: str = "") -> RequestView:
+    """Leg A is answered by somebody who speaks or not, and keys nothing, until the end."""
     subscriber = world.phone().answers()
+    if says:
+        subscriber.says(says, after_s=0.3)
     with world.running():
         world.rings()
-        subscriber.wait_for("ended", timeout_s=30)
+        subscriber.wait_for("ended", timeout_s=60)
         (request,) = world.finished()
         world.nothing_left()
-    assert request.outcome == "not_accepted"
+    return request
+
+
+@shows("answer_check")
+def test_press_one_keeps_a_voicemail_out(world: World) -> None:
+    world.usual(answer_check="press_one", first_digit_timeout_s="1")
+    assert _answered(world).outcome == "not_accepted"
     assert not any("balance" in words for words in world.said)
 
 
-@shows("press_one")
+@shows("answer_check")
 def test_press_one_lets_a_person_in(world: World) -> None:
-    world.usual(press_one="on")
+    world.usual(answer_check="press_one")
     _called_back(world, keys="1", until="balance")
+
+
+@shows("answer_check")
+def test_a_machine_that_speaks_on_is_told_nothing(world: World) -> None:
+    world.usual(answer_check="amd")
+    assert _answered(world, says=MACHINE).outcome == "not_accepted"
+    assert world.said == []
+    assert world.xdrs()["a1"].charged_s <= 10
+
+
+@shows("answer_check")
+def test_a_person_who_says_a_word_is_asked_nothing(world: World) -> None:
+    world.usual(answer_check="amd", first_digit_timeout_s="1", destination_attempts="1")
+    assert _answered(world, says=PERSON).outcome == "no_destination"
+    assert "balance" in world.said[0]
+
+
+@shows("answer_check")
+def test_who_answers_in_silence_is_asked_to_press_one(world: World) -> None:
+    world.usual(answer_check="amd", first_digit_timeout_s="1")
+    assert _answered(world).outcome == "not_accepted"
+    assert len(world.said) == 2
+    assert all("ress one" in words or "ress 1" in words for words in world.said)
 
 
 @shows("languages")

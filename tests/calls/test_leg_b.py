@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from world import ANI, FRIEND, World
 
+from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.phones import BUSY, CONGESTION, REJECTED
 
 OTHER = "442079876543"
@@ -119,3 +120,21 @@ def test_after_a_busy_number_another_one_can_be_called(world: World) -> None:
         world.nothing_left()
     assert [xdr.outcome for xdr in world.xdrs().values()] == ["busy", "answered", "answered"]
     assert world.xdrs()["a1"].number == ANI
+
+
+def test_a_party_that_is_not_heard_is_marked_on_its_call_record(world: World) -> None:
+    if isinstance(
+        world.network, FakeNetwork
+    ):  # phones on a real network cannot be so silent; tests/real has those
+        world.usual()
+        world.phone().answers().dials(f"{FRIEND}#")
+        friend = world.phone(FRIEND).answers()
+        friend.mute = True
+        with world.running():
+            world.rings()
+            world.until(lambda: bool(world.events("talk.no_media")), timeout_s=40)
+            friend.hang_up()
+            world.phone().hang_up()
+            world.finished()
+            world.nothing_left()
+        assert {leg: xdr.no_media for leg, xdr in world.xdrs().items()} == {"a1": False, "b1": True}

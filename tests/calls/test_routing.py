@@ -6,7 +6,7 @@ import pytest
 from world import ACCESS, ANI, CHEAP, DEAR, FRIEND, World
 
 from stasis_callback.core.rating import Rate
-from stasis_callback.testing.phones import BUSY, CONGESTION, SECOND_TRUNK
+from stasis_callback.testing.phones import BUSY, CONGESTION, NO_ANSWER, SECOND_TRUNK, UNALLOCATED
 
 
 def usual(world: World, **options: str) -> None:
@@ -166,3 +166,94 @@ def test_a_destination_that_no_trunk_may_carry_is_refused_before_anything_is_dia
         world.nothing_left()
     assert set(world.xdrs()) == {"a1"}
     assert world.events("route.none")
+
+
+def test_a_carrier_that_says_nothing_is_given_up_and_the_next_one_calls_leg_a(world: World) -> None:
+    usual(world)
+    world.two_trunks(cheap={"no_progress_s": 1})
+    world.phone(CHEAP + ANI).says_nothing()
+    world.phone(DEAR + ANI).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.phone(DEAR + ANI).wait_for("ended", timeout_s=30)
+        world.finished()
+        world.nothing_left()
+    assert {leg: xdr.outcome for leg, xdr in world.xdrs().items()} == {"a1": "congestion", "a1.2": "answered"}
+
+
+def test_a_carrier_that_says_nothing_is_given_up_and_the_next_one_calls_leg_b(world: World) -> None:
+    usual(world)
+    world.two_trunks(cheap={"no_progress_s": 1})
+    world.phone(CHEAP + FRIEND).says_nothing()
+    world.phone(DEAR + FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=30)
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    legs = {leg: xdr.outcome for leg, xdr in world.xdrs().items()}
+    assert legs == {"a1": "answered", "b1": "congestion", "b1.2": "answered"}
+
+
+def test_an_unknown_number_is_asked_for_at_one_more_trunk(world: World) -> None:
+    usual(world)
+    world.two_trunks()
+    for trunk in (CHEAP, DEAR):
+        world.phone(trunk + FRIEND).refuses(UNALLOCATED)
+    with world.running() as service:
+        world.rings()
+        world.announced("not valid")
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+        assert service.trunk_health.failures() == {}
+    assert [world.xdrs()[leg].outcome for leg in ("b1", "b1.2")] == ["unallocated", "unallocated"]
+
+
+def test_a_trunk_that_calls_numbers_unknown_that_exist_has_failed(world: World) -> None:
+    usual(world)
+    world.two_trunks()
+    world.phone(CHEAP + FRIEND).refuses(UNALLOCATED)
+    world.phone(DEAR + FRIEND).answers().hangs_up(after_s=1)
+    with world.running() as service:
+        world.rings()
+        world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=30)
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+        assert service.trunk_health.failures() == {(world.settings.asterisk.trunk, "unknown_number"): 1}
+
+
+def test_a_trunk_may_say_what_an_answer_means_on_it(world: World) -> None:
+    usual(world)
+    world.two_trunks(cheap={"answers": "480=carrier"})
+    world.phone(CHEAP + FRIEND).refuses(NO_ANSWER)
+    world.phone(DEAR + FRIEND).refuses(NO_ANSWER)
+    with world.running():
+        world.rings()
+        world.announced("not answering")
+        world.phone(CHEAP + ANI).hang_up()
+        world.finished()
+    assert [world.xdrs()[leg].outcome for leg in ("b1", "b1.2")] == ["failed", "no_answer"]
+
+
+def test_a_trunk_that_failed_too_often_in_a_row_rests(world: World) -> None:
+    limits = world.settings.limits.model_copy(update={"trunk_failures": 2})
+    world.settings = world.settings.model_copy(update={"limits": limits})
+    usual(world)
+    world.two_trunks()
+    for number in (ANI, FRIEND):
+        world.phone(CHEAP + number).forget().refuses(CONGESTION)
+    world.phone(DEAR + ANI).answers().dials(f"{FRIEND}#")
+    world.phone(DEAR + FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        world.phone(DEAR + FRIEND).wait_for("ended", timeout_s=30)
+        world.announced("another number")
+        world.phone(DEAR + ANI).dial(f"{FRIEND}#")
+        world.phone(DEAR + FRIEND).wait_for("ended", call=2, timeout_s=30)
+        world.phone(DEAR + ANI).hang_up()
+        world.finished()
+        world.nothing_left()
+    assert set(world.xdrs()) == {"a1", "a1.2", "b1", "b1.2", "b1.3"}
+    assert [line["trunk"] for line in world.events("trunk.resting")] == [world.settings.asterisk.trunk]

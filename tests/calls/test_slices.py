@@ -25,7 +25,7 @@ def _held_micros(world: World) -> int:
 
 
 def _ends(world: World, funds: str) -> int:
-    """The friend's phone has ended; the seconds that were charged for it."""
+    """Wait for the end of the call; the seconds charged for leg B."""
     world.phone(FRIEND).wait_for("ended", timeout_s=40)
     world.phone().hang_up()
     world.finished()

@@ -108,7 +108,7 @@ def a_whole_callback(world: World) -> None:
 
 
 def what_is_done_again_and_again(world: World) -> None:
-    """By the service's threads, by what watches it, and by whoever asks for a callback."""
+    """By the threads of the service, of its monitoring, and of requests."""
     s, clock = world.stores, Clock()
     s.requests.left_open()
     s.requests.next_due_us()

@@ -78,7 +78,7 @@ def open_shop(cli: CommandLine) -> None:
 
 @pytest.fixture
 def queued(shop: CommandLine) -> str:
-    """A callback that waits; the id of its request."""
+    """A queued callback; the id of its request."""
     with shop.stores() as stores:
         account = stores.accounts.named(SUBSCRIBER)
         refusal = stores.requests.accept(
@@ -134,7 +134,7 @@ def _open_leg(stores: Stores, request_id: str, side: str) -> str:
 
 @pytest.fixture
 def asterisk(fake_network: FakeNetwork, monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
-    """An Asterisk without calls, which the settings name."""
+    """An Asterisk without calls, named in the settings."""
     for name in ("url", "username", "password", "app"):
         monkeypatch.setenv(f"STASIS_CALLBACK_ARI__{name.upper()}", getattr(fake_network, f"ari_{name}"))
     return fake_network
@@ -142,7 +142,7 @@ def asterisk(fake_network: FakeNetwork, monkeypatch: pytest.MonkeyPatch) -> Fake
 
 @pytest.fixture
 def fake(shop: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAsterisk]:
-    """An Asterisk of its own, which the settings name, journal and all."""
+    """A separate simulated Asterisk with a journal, named in the settings."""
     with FakeAsterisk(cel_dir=tmp_path) as fake:
         point_at(monkeypatch, fake.url, fake.username, fake.password, tmp_path / "cel.csv")
         yield fake

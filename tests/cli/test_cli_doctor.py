@@ -90,7 +90,7 @@ def test_call_records_in_doubt(shop: CommandLine, fake: FakeAsterisk, called: st
 
 
 def _rewrite(shop: CommandLine, *statements: str) -> None:
-    """Change call records, which are never changed."""
+    """Change call records, although their table is append-only."""
     if Databases.kind == "sqlite":
         shop.sql("DROP TRIGGER IF EXISTS xdr_no_update")
     else:
@@ -127,7 +127,7 @@ def test_a_journal_that_is_not_written_though_calls_ended(
 
 
 class Ahead(Clock):
-    """A machine whose clock is wrong."""
+    """A clock that is ahead."""
 
     def now_us(self) -> int:
         return super().now_us() + 7 * US_PER_S
@@ -155,3 +155,49 @@ def test_a_web_server_that_is_not_there(
     assert levels(found.json, "the service does not answer at 127.0.0.1:1: Connection refused") == ["problem"]
     monkeypatch.setenv("STASIS_CALLBACK_WEB__PORT", str(urlsplit(fake.url).port))
     assert levels(shop("doctor", "--json").json, "another program answers") == ["problem"]
+
+
+# --- trunks ---------------------------------------------------------------------------------------------------
+
+
+BROKEN = [
+    # section, option, value (None: the section is gone), level, what is said
+    ("endpoint", "", None,                          "problem", "PJSIP endpoint trunk does not exist"),
+    ("endpoint", "direct_media", "true",            "problem", "trunk has direct_media"),
+    ("endpoint", "rtp_timeout", "0",                "problem", "trunk has no rtp_timeout:"),
+    ("endpoint", "rtp_timeout", "120",              "problem", "trunk has rtp_timeout = 120"),
+    ("endpoint", "rtp_timeout_hold", "0",           "problem", "trunk has no rtp_timeout_hold:"),
+    ("endpoint", "timers", "no",                    "warning", "trunk has no session timers"),
+    ("endpoint", "aors", "",                        "problem", "trunk has no aor"),
+    ("aor", "", None,                               "problem", "trunk has no aor"),
+    ("aor", "qualify_frequency", "0",               "warning", "nobody watches whether the carrier of trunk trunk"),
+    ("identify", "", None,                          "warning", "no identify section trunk"),
+    ("identify", "endpoint", "second",              "problem", "identify section trunk leads to endpoint second"),
+    ("identify", "match", "192.0.2.0/255.255.255.0", "warning", "section trunk does not match sip:127.0.0.1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("section", "option", "value", "level", "said"), BROKEN)
+def test_a_trunk_that_is_configured_wrongly(
+    shop: CommandLine,
+    fake: FakeAsterisk,
+    section: str,
+    option: str,
+    value: str | None,
+    level: str,
+    said: str,
+) -> None:
+    assert levels(shop("doctor", "--json").json, said) == []
+    if value is None:
+        del fake.pjsip[section, "trunk"]
+    else:
+        fake.pjsip[section, "trunk"][option] = value
+    assert levels(shop("doctor", "--json").json, said) == [level]
+
+
+def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAsterisk) -> None:
+    assert levels(shop("doctor", "--json").json, "PJSIP endpoint trunk exists") == ["ok"]
+    fake.unreachable.add("trunk")
+    found = shop("doctor", "--json").json
+    assert levels(found, "trunk trunk is unreachable: sip:127.0.0.1:5070 does") == ["problem"]
+    assert levels(found, "PJSIP endpoint trunk exists") == []

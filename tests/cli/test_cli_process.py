@@ -20,7 +20,7 @@ HEAVY = {
 
 
 def loaded_by(*words: str) -> set[str]:
-    """The packages in memory after a command."""
+    """The packages imported by a command."""
     code = (
         "import sys; from stasis_callback.__main__ import main; "
         f"sys.argv[1:] = {words!r}; main(); print(*sys.modules, file=sys.stderr)"
@@ -97,7 +97,7 @@ def test_an_unexpected_fault_is_one_sentence_and_more_with_debug(shop: CommandLi
 
 
 def on_a_terminal(*words: str, columns: int) -> str:
-    """What a command shows to somebody at a terminal of this width."""
+    """The output of a command on a terminal of this width."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm"}
     process = subprocess.Popen([*PROGRAM, *words], stdout=theirs, stderr=theirs, env=environment)

@@ -240,7 +240,7 @@ def test_bad_languages_and_speed_dials(shop: CommandLine, words: list[str]) -> N
 
 
 def typed(monkeypatch: pytest.MonkeyPatch, text: bytes) -> None:
-    """What comes in over standard input."""
+    """Text on standard input."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text), encoding="utf-8"))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from contract.wire import Wire
 from stasis_callback.clock import wait_until
+from stasis_callback.core.incoming import Invite, address
 
 
 def test_missed_call_enters_with_its_number_and_access_number(asterisk: Wire) -> None:
@@ -13,11 +14,16 @@ def test_missed_call_enters_with_its_number_and_access_number(asterisk: Wire) ->
         channel = call.start["channel"]
         asterisk.delete("channels", call.channel, reason="busy")
 
-    assert call.start["args"] == ["missed", "420800123456"]
+    args = call.start["args"]
+    assert args[:2] == ["missed", "420800123456"]
+    invite = Invite.of_args(args[2:])
+    assert invite is not None
+    assert invite.trusted
+    assert (address(invite.uri).user, address(invite.from_).user) == ("420800123456", "420212345678")
     assert channel["state"] == "Ring"
     assert channel["caller"]["number"] == "420212345678"
     assert channel["dialplan"]["exten"] == "420800123456"
-    assert channel["dialplan"]["app_data"] == f"{asterisk.app},missed,420800123456"
+    assert channel["dialplan"]["app_data"] == ",".join([asterisk.app, *args])
 
 
 @pytest.mark.parametrize(

@@ -64,17 +64,24 @@ def test_redirection_is_not_followed(asterisk: Wire) -> None:
     assert not asterisk.network.phone("4290077777").calls
 
 
-def test_number_shown_is_the_connected_line_variable(asterisk: Wire) -> None:
+@pytest.mark.parametrize(
+    ("presentation", "shown"),
+    [({}, "420212345678"), ({"CONNECTEDLINE(num-pres,i)": "prohib"}, "anonymous")],
+    ids=["number", "withheld"],
+)
+def test_number_shown_is_the_connected_line_variable(
+    asterisk: Wire, presentation: dict[str, str], shown: str
+) -> None:
     number = asterisk.number()
     phone = asterisk.network.phone(number)
     body = asterisk.leg(number) | {"channelId": asterisk.new_id()}
-    body["variables"] = {"CONNECTEDLINE(num,i)": "420212345678"}
+    body["variables"] = {"CONNECTEDLINE(num,i)": "420212345678", **presentation}
     asterisk.post("channels", "create", body=body)
     asterisk.events.wait("StasisStart", body["channelId"])
 
     asterisk.post("channels", body["channelId"], "dial", timeout="5")
 
-    assert phone.wait_for("ringing").caller_id == "420212345678"
+    assert phone.wait_for("ringing").caller_id == shown
 
 
 def test_leg_made_for_another_shares_its_linkedid(asterisk: Wire) -> None:

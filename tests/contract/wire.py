@@ -93,7 +93,7 @@ class Events:
 
 
 def ids(event: Json) -> set[str]:
-    """Whatever an event is about; "" stands for the application itself."""
+    """The ids of the channels, bridges and playbacks of an event; "" stands for the application itself."""
     about = {event[key]["id"] for key in ("channel", "peer", "bridge", "playback") if key in event}
     about |= {event["playback"]["target_uri"].partition(":")[2]} if "playback" in event else set()
     return about or {""}
@@ -101,7 +101,7 @@ def ids(event: Json) -> set[str]:
 
 @dataclass
 class MissedCall:
-    """An incoming channel, what it came with, and what will become of the call."""
+    """An incoming channel, its event, and the future outcome of the call."""
 
     channel: str
     start: Json
@@ -284,7 +284,7 @@ class Wire:
             yield MissedCall(start["channel"]["id"], start, refusal)
 
     def clean(self) -> None:
-        """Nothing left for the next scenario."""
+        """End all channels and bridges before the next scenario."""
         for channel in self.get("channels").body:
             self.delete("channels", channel["id"])
         for bridge in self.get("bridges").body:

@@ -54,7 +54,7 @@ secret = "a secret of tests, long enough to be one"
 
     @contextmanager
     def run(self, *options: str, stderr: Any = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The process; what is left of it at the end is killed."""
+        """Start the process; it is killed at the end of the block if it is still running."""
         command = [sys.executable, "-m", "stasis_callback", "--config", str(self.config), "run", *options]
         with self.log.open("ab") as log:
             target = log if stderr is None else stderr
@@ -66,7 +66,7 @@ secret = "a secret of tests, long enough to be one"
             process.wait()
 
     def code(self, *options: str) -> int:
-        """Run it to its end; the exit code."""
+        """Run it until it exits; the exit code."""
         with self.run(*options) as process:
             return process.wait(timeout=60)
 
@@ -78,7 +78,7 @@ secret = "a secret of tests, long enough to be one"
     # --- the web ------------------------------------------------------------------------------------------------
 
     def ready(self) -> tuple[int, str]:
-        """What `/readyz` says; 0 where nobody answers."""
+        """The status of `/readyz`; 0 without a response."""
         try:
             answer = requests.get(f"http://127.0.0.1:{self.port}/readyz", timeout=5)
         except requests.RequestException:
@@ -89,11 +89,11 @@ secret = "a secret of tests, long enough to be one"
         self.world.until(lambda: self.ready() == (200, "ready"), timeout_s=40)
 
     def posts(self, first: str = ANI, second: str = FRIEND) -> int:
-        """A form that is sent; the status of the answer."""
+        """Send a form; the status of the response."""
         fields = {"account": ANI, "password": PASSWORD, "first_number": first, "second_number": second}
         url = f"http://127.0.0.1:{self.port}/web/calls"
         return requests.post(url, fields, allow_redirects=False, timeout=30).status_code
 
     def figures(self) -> str:
-        """What Prometheus gets."""
+        """The text of `/metrics`."""
         return requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text

@@ -32,7 +32,7 @@ def node(fake: FakeAsterisk, tmp_path: Path) -> Iterator[Node]:
 
 
 def problems(node: Node) -> list[str]:
-    """What the doctor finds wrong with it; its exit code agrees."""
+    """The problems that `doctor` reports; its exit code agrees."""
     words = [sys.executable, "-m", "stasis_callback", "--config", str(node.config), "doctor", "--json"]
     done = subprocess.run(words, capture_output=True, timeout=60, check=False)
     found: dict[str, Any] = json.loads(done.stdout)

@@ -20,7 +20,7 @@ def world(fake_network: FakeNetwork, tmp_path: Path) -> Iterator[World]:
 
 
 def _killed_in_a_talk(world: World, folder: Path) -> tuple[Phone, Phone]:
-    """The service is dead, two people talk on."""
+    """The service is killed during a talk, which continues."""
     world.usual()
     subscriber = world.phone(ANI).answers().dials(f"{FRIEND}#")
     friend = world.phone(FRIEND).answers()
@@ -61,7 +61,7 @@ def test_a_journal_that_cannot_be_read_stops_no_recovery(world: World, tmp_path:
 
 
 def _cut(path: Path) -> None:
-    """copytruncate."""
+    """Copy and truncate the journal, as logrotate does with `copytruncate`."""
     path.with_name(f"{path.name}.1").write_bytes(path.read_bytes())
     os.truncate(path, 0)
 

@@ -36,7 +36,7 @@ def _no_reader(_folder: Path) -> Iterator[int]:
 
 @contextmanager
 def _stopped_reader(_folder: Path) -> Iterator[int]:
-    """A pipe that nobody empties, with room for a dozen lines."""
+    """A pipe that is not read, with room for a dozen lines."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     yield writer

@@ -153,11 +153,21 @@ def release() -> dict[str, Any]:
     ],
 )
 def test_a_release_is_checked(tmp_path: Path, version: str, heading: str, wrong: list[str]) -> None:
-    (tmp_path / "pyproject.toml").write_text('[project]\nversion = "1.2.3"\n')
+    links = "".join(f'{name} = "https://code.example/{name}"\n' for name in release()["LINKS"])
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "1.2.3"\n[project.urls]\n{links}')
     (tmp_path / "CHANGELOG.md").write_text(f"# Changes\n\n{heading}\n")
     found = release()["wrong_in_tree"](tmp_path, version)
     assert len(found) == len(wrong)
     assert all(part in sentence for part, sentence in zip(wrong, found, strict=True))
+
+
+def test_a_release_without_links_for_the_package_index_is_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nversion = "1.2.3"\nurls.Source = "https://a.example"\n'
+    )
+    (tmp_path / "CHANGELOG.md").write_text("## 1.2.3 (2027-01-31)\n")
+    (sentence,) = release()["wrong_in_tree"](tmp_path, "1.2.3")
+    assert sentence == "pyproject.toml has no address under [project.urls] for Issues, Changelog"
 
 
 def test_a_wheel_without_configuration_or_sounds_is_not_released(tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ def test_on_a_slow_asterisk_nobody_talks_past_the_funds(
 
 
 class Stepped(Clock):
-    """A wall clock that can be put forward or back; the steady one goes on."""
+    """A wall clock that can be stepped; the monotonic one is not affected."""
 
     ahead_us = 0
 

@@ -63,7 +63,7 @@ def _prices_of_yesterday(site: Site) -> None:
 
 
 def _goes_on(caller: Caller) -> None:
-    """Whoever still has a call brings it to a talk of two seconds, and ends it."""
+    """Every caller whose call has not ended talks for two seconds, and hangs up."""
     if caller.up:
         caller.act()
         caller.to_the_talk()

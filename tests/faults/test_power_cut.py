@@ -15,7 +15,7 @@ SEEN_LATE_S = 6.0
 
 @pytest.fixture(params=[4, pytest.param(45, marks=pytest.mark.nightly)], ids="{}s".format)
 def away_s(request: pytest.FixtureRequest) -> float:
-    """How long everything is away."""
+    """The duration of the outage."""
     return float(request.param)
 
 
@@ -44,7 +44,7 @@ def test_asterisk_alone_is_killed_and_away(site: Site, real_network: RealNetwork
 
 
 def _asterisk_dies(site: Site, network: RealNetwork, callers: Callers) -> int:
-    """Asterisk is killed, and everybody puts the phone down; when it died."""
+    """Kill Asterisk, and end all calls; the time of the kill."""
     network.product.kill()
     died_us = site.service_clock_us()
     callers.hang_up()

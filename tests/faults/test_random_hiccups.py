@@ -33,7 +33,7 @@ Trouble = Callable[[Site, FakeAsterisk, int], AbstractContextManager[None]]
 
 @dataclass
 class NowAndThen(Plan):
-    """A fault that hits a share of all requests."""
+    """A fault of a random share of all requests."""
 
     share: float = 0.0
     dice: random.Random = field(default_factory=random.Random)

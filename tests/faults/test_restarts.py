@@ -55,7 +55,7 @@ class Flow:
         self._thread.start()
 
     def stop(self) -> dict[str, Rejection]:
-        """No more calls; how those made were refused."""
+        """Make no more calls; the causes with which calls were refused."""
         self._over.set()
         self._thread.join()
         self._crowd.shutdown()
@@ -137,7 +137,7 @@ def test_two_hundred_live_calls_are_adopted(fake_site: Site) -> None:
 
 
 def _restart_with_talks(site: Site, count: int, *, killed: bool) -> None:
-    """So many talks are up and more calls come in: the service is away for a moment."""
+    """Restart the service during talks, while more calls come in."""
     site.sells(Rate("420", first_price_micros=60_000, next_price_micros=60_000), Rate("44"))
     site.access_number(announce_balance="off")
     subscribers = [f"42062{n:07d}" for n in range(count)]

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real, pytest.mark.sqlite]
 
 @contextmanager
 def locked(site: Site) -> Iterator[None]:
-    """Somebody else's transaction, as of a copy or a command that hangs."""
+    """A transaction of another process, for example a backup or a command that hangs."""
     path = site.settings.database.url.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as other:
         other.execute("BEGIN IMMEDIATE")

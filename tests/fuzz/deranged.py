@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, settings
 
 
 def examples(usual: int, nightly: int, *, slow: bool = False) -> settings:
-    """So many examples in a usual run, so many with the profile `nightly`. `slow` ones are real calls: not shrunk."""
+    """The number of examples in a usual run, and in the profile `nightly`. `slow` ones are real calls: not shrunk."""
     count = nightly if settings.get_current_profile_name() == "nightly" else usual
     return settings(
         max_examples=count,

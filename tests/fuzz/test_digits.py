@@ -28,7 +28,7 @@ QUICK = {
 }
 MENUS: dict[str, dict[str, str]] = {
     "420800000001": {},
-    "420800000002": {"languages": "en,es,fr,it,ru", "press_one": "on"},
+    "420800000002": {"languages": "en,es,fr,it,ru", "answer_check": "press_one"},
     "420800000003": {
         "authentication": "pin",
         "internal_account": "house",

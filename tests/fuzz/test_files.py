@@ -48,7 +48,7 @@ ENCODED = st.builds(
 
 
 def _taken_or_refused(result: Result, *, sentences: int = 1) -> None:
-    """Exit code 0, or 2 and so many sentences at most; the last one is the error."""
+    """Exit code 0, or 2 with at most this many lines; the last one is the error."""
     assert result.code in (0, 2), result
     lines = result.err.splitlines()
     if result.code == 2:

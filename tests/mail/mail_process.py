@@ -9,7 +9,7 @@ from stasis_callback.store.stores import open_stores
 
 
 def serve_mails(url: str, port: int, authserv_id: str) -> None:
-    """What the service does with mails, until it is killed."""
+    """Run the mail server of the service until it is killed."""
     clock = Clock()
     email = EmailSettings(enabled=True, port=port, authserv_id=authserv_id, smtp_port=9)
     MailServer(Settings(email=email), open_stores(url, "node1", clock), clock, lambda: None).start()

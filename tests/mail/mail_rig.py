@@ -131,12 +131,12 @@ class Postfix:
         return path.read_text() if path.exists() else ""
 
     def send(self, raw: bytes, *, to: str = ADDRESS, sender: str = "ann@people.example") -> None:
-        """Hand a mail over as another mail server does."""
+        """Deliver a mail as another mail server does."""
         with smtplib.SMTP("127.0.0.1", self.port, timeout=30) as client:
             client.sendmail(sender, [to], raw)
 
     def queue(self) -> list[str]:
-        """The mails that wait, bounces included."""
+        """The mails in the queue, bounces included."""
         return [line for line in self.command("postqueue", "-j").splitlines() if line.strip()]
 
     def until_empty(self, timeout_s: float = 30.0) -> None:
@@ -281,7 +281,7 @@ service lmtp {{
             client.sendmail("ann@people.example", [self.USER], raw)
 
     def mails(self) -> dict[str, list[Path]]:
-        """What lies in the mailbox: unread and read."""
+        """The mails in the mailbox: unread and read."""
         inbox = self._folder / "mail" / self.USER
         found = [*inbox.glob("new/*"), *inbox.glob("cur/*")]
         seen = [path for path in found if "S" in path.name.rpartition(":2,")[2]]

@@ -51,7 +51,7 @@ def mail(
 
 
 class MailSite:
-    """A running mail side. `log` has its lines."""
+    """A running mail server of the service. `log` has its log lines."""
 
     def __init__(self, shop: Shop, log: list[Any], **email: Any) -> None:
         self.shop = shop

@@ -23,7 +23,7 @@ TRIES = 60
 
 
 def take_holds(number: int, url: str, account: AccountView, request: RequestView, start: Barrier) -> int:
-    """In a process of its own: holds ten micros as often as it is let."""
+    """In a separate process: hold ten micros until it is refused."""
     stores = open_stores(url, f"node{number}", SetClock())
     stores.nodes.me.incarnation = request.incarnation  # as one of many threads of the node that has the call
     rate = stores.tariffs.match(account.tariff_id, "44207")

@@ -23,7 +23,7 @@ amounts = st.integers(0, 40)
 
 @dataclass
 class Leg:
-    """What the model knows of a leg's hold."""
+    """The hold of a leg in the model."""
 
     account: int
     held: int
@@ -214,7 +214,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.legs)
     @rule(which=st.integers(0, 50), amount=amounts)
     def fail_half_way(self, which: int, amount: int) -> None:
-        """Everything at once, and then an error: nothing of it happened."""
+        """Several changes in one unit, then an error: none of them has an effect."""
         leg_id, leg = self.pick(which)
         with suppress(ZeroDivisionError), self.shop.stores.database.transaction():
             self.ledger.top_up(self.accounts[leg.account].book_id, amount + 1, key="never")

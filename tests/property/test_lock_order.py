@@ -25,7 +25,7 @@ NUMBERS = ("100", "200")
 
 
 def deadlocks(shop: Shop) -> int:
-    """How many the server has found in this database since it was made."""
+    """The number of deadlocks that the server has detected in this database."""
     found = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     return int(shop.stores.database.read(lambda: bound_database.execute_sql(found).fetchone()[0]))
 

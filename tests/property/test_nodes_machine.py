@@ -1,7 +1,7 @@
 """Nodes that start, die, are cut off and come back, in any order: a callback is one node's at a time, and ends once.
 
 A history goes through the code of the product: locks, claims, legs, take-overs. Of Asterisk there is only this: a leg
-is on the Asterisk of whoever dialled it, and nobody else can look there.
+is on the Asterisk of the node that dialled it, and other nodes cannot see it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ MACHINES = [Machine("n1", "A"), Machine("n2", "B", copied_id="A"), Machine("n3",
 
 @dataclass
 class World:
-    """What is true whoever believes what: which leg is on which Asterisk, and whose phone may have rung."""
+    """The true state, whatever the nodes know: which leg is on which Asterisk, and which phones may have rung."""
 
     asterisk_of_leg: dict[str, str] = field(default_factory=dict)
     rung: set[str] = field(default_factory=set)
@@ -66,7 +66,7 @@ class NodesMachine(RuleBasedStateMachine):
         self.legs = 0
 
     def teardown(self) -> None:
-        """Whoever is left dies; a new node on a new Asterisk ends everything within the time that is promised."""
+        """All nodes die; a new node on a new Asterisk ends everything within the documented time."""
         try:
             for process in list(self.processes):
                 self.kill(process)
@@ -90,7 +90,7 @@ class NodesMachine(RuleBasedStateMachine):
 
     @initialize(where=st.permutations(MACHINES), dialled=st.tuples(st.booleans(), st.booleans()))
     def two_nodes_have_a_call_each(self, where: list[Machine], dialled: tuple[bool, bool]) -> None:
-        """Most of what is interesting needs that much."""
+        """Most interesting sequences start from here."""
         for number, machine in enumerate(where[:2]):
             self.start(machine)
             self.a_call_begins(number, number, dialled[number])
@@ -131,7 +131,7 @@ class NodesMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.processes)
     @rule(which=st.integers(0, 9))
     def is_cut_off(self, which: int) -> None:
-        """It loses the lock of its name, and goes on in the belief that it has it."""
+        """It loses the lock of its name without noticing."""
         process = self.processes[which % len(self.processes)]
         if not process.cut_off:
             process.lose_name()

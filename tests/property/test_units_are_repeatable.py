@@ -44,7 +44,7 @@ def case(method: str) -> Callable[[Callable[[Shop], Act]], Callable[[Shop], Act]
 
 
 def ask(shop: Shop, key: str, **values: Any) -> Act:
-    """A callback that is asked for over the web by an account of its own."""
+    """Request a callback over the web for a new account."""
     account = shop.account(f"acc-{key}")
     usual: dict[str, Any] = {
         "account_id": account.id,
@@ -70,7 +70,7 @@ def dialing(shop: Shop, key: str) -> str:
 
 
 def leg(shop: Shop, key: str, side: Any = "b") -> Callable[[], bool]:
-    """A leg that is about to be noted."""
+    """The arguments to store a leg."""
     request = shop.stores.requests.get(dialing(shop, key))
     payer = shop.stores.accounts.get(request.account_id)
     rate = shop.stores.tariffs.find("standard", "44")
@@ -675,6 +675,12 @@ def _(shop: Shop) -> Act:
 @case("Trunks.remove_route")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.trunks.remove_route("trunk-1", "44")
+
+
+@case("Trunks.remove")
+def _(shop: Shop) -> Act:
+    shop.stores.trunks.change("trunk-1", enabled=False)
+    return lambda: shop.stores.trunks.remove("trunk-1")
 
 
 @case("Nodes.enter")

@@ -19,7 +19,7 @@ def test_twice_the_same_seed_is_twice_the_same_journal(seed: int) -> None:
 
 
 def test_with_every_kind_of_fault_it_is_still_the_same() -> None:
-    """One after the other, so that each happens to somebody."""
+    """One after the other, so that each affects a call."""
     faults = tuple(Fault(4.0 + 3.0 * n, kind, 2.0) for n, kind in enumerate(FAULTS))
     plan = replace(make_plan(5), faults=faults)
     first, second = simulate(plan), simulate(plan)

@@ -30,7 +30,7 @@ class Stage:
                 raise self.scheduler.failure
 
     def ends(self) -> None:
-        """Nothing of the process is left."""
+        """End all threads of the process."""
         self.scheduler.kill(self.process)
         self.plays(1.0)
         assert self.scheduler.threads_of(self.process) == []

@@ -140,6 +140,6 @@ def test_a_crowd_calls_for_a_long_time(site: Site, calls: int) -> None:
 
 
 def _calls(site: Site, pair: Pair) -> bool:
-    """Whether a callback of a subscriber is under way."""
+    """Whether a callback of a subscriber is in progress."""
     newest = site.stores.requests.newest(limit=4 * AT_ONCE)
     return any(request.leg_a_number == pair.number and request.state in LIVE for request in newest)

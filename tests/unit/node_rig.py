@@ -77,6 +77,7 @@ class Process:
             journal,
             self.clock,
             dead_after_s=DEAD_AFTER_S,
+            trunks=list,
             under_way=lambda: list(self.calls),
             on_left_behind=lambda: None,
             on_replaced=self._end,
@@ -104,7 +105,7 @@ class Process:
         assert wait_until(free, timeout_s=10)
 
     def dial(self, request_id: str, leg_id: str) -> bool:
-        """Ask for leg A; False when the call is another's by now."""
+        """Store leg A; False if another node has taken the call."""
         number = self.stores.requests.get(request_id).leg_a_number
         account = self.shop.stores.accounts.named(number)
         rate = self.stores.tariffs.match(account.tariff_id, number)

@@ -72,8 +72,11 @@ def test_no_more_is_spent_in_a_day_than_the_cap(shop: Shop) -> None:
     assert shop.stores.ledger.available_micros(account.book_id) == 1_000_000
     shop.clock.at_us = (shop.clock.at_us // DAY_US + 1) * DAY_US  # midnight in UTC
     assert shop.stores.ledger.available_micros(account.book_id) == 2_000_000
+    assert shop.leg("b4", account, request, hold="1.50")
+    shop.stores.calls.settle("b4", talked(50))
+    assert shop.stores.ledger.available_micros(account.book_id) == 1_500_000
     shop.stores.accounts.change("100", no_daily_cap=True)
-    assert shop.stores.ledger.available_micros(account.book_id) == 9_000_000
+    assert shop.stores.ledger.available_micros(account.book_id) == 8_500_000
     assert in_order(shop)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from shop import Shop
 
-from stasis_callback.engine.admission.missed_calls import WITHHELD, Admission
+from stasis_callback.core.withheld import ABSENT, HIDDEN, KEYED
+from stasis_callback.engine.admission.missed_calls import Admission
 
 DNIS = "800"
 
@@ -16,7 +17,9 @@ def _examine(shop: Shop, ani: str, **options: str) -> tuple[str, str, list[str]]
     return found.reason, found.number, found.notes
 
 
-@pytest.mark.parametrize("ani", [*WITHHELD, "Anonymous", "RESTRICTED"])
+@pytest.mark.parametrize(
+    "ani", ["", *HIDDEN, *ABSENT, *KEYED, "Anonymous ", "RESTRICTED", "+266696687", "Private number"]
+)
 def test_a_withheld_number_is_no_number(shop: Shop, ani: str) -> None:
     assert _examine(shop, ani)[:2] == ("no_ani", "")
 

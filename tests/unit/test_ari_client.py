@@ -28,7 +28,7 @@ DONE = (204, None)
 
 
 class Asterisk(ThreadingHTTPServer):
-    """Answers what the test has laid out, in that order, and 204 after that."""
+    """Sends the responses that the test has prepared, in order, then 204."""
 
     daemon_threads = True
 

@@ -129,7 +129,7 @@ def asterisk() -> Iterator[Asterisk]:
 
 
 class Link:
-    """A link whose every callback lands in one queue, as (name, value)."""
+    """A link that puts all its callbacks into one queue, as (name, value)."""
 
     def __init__(self, asterisk: Asterisk, **handlers: Any) -> None:
         self.client = AriClient(asterisk.url, "callback", "s3cret", "cb", request_timeout_s=0.3)

@@ -12,7 +12,7 @@ NOON_US = 1_800_000_000 * US_PER_S
 
 
 class Steady(Clock):
-    """Our clock: stands still until it is moved."""
+    """The service's clock: stands still until it is moved."""
 
     def __init__(self) -> None:
         self.passed_s = 0.0

@@ -1,7 +1,7 @@
 """Edits made by hand with a database shell, every table and column of the ledger: `ledger verify` finds each of them.
 
 Each is made three times over: in books that were proven before and in books that never were, and looked for by the
-usual run and by the whole one. Whoever also mends the seals is found by a checkpoint that was kept elsewhere.
+usual run and by the whole one. If the seals are recalculated too, a checkpoint stored elsewhere detects it.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def put_in(transfer: str) -> str:
 
 
 def deleted(leg: str, paid: int, name: str) -> str:
-    """A leg without a trace, the balance as if it had never been."""
+    """Delete a leg with its transfer and hold, and correct the balance."""
     charge = key(f"settle:{leg}")
     return (
         f"DELETE FROM entry WHERE transfer_id = {charge}; DELETE FROM transfer WHERE key = 'settle:{leg}'; "
@@ -350,7 +350,7 @@ EDITS = {
 
 
 def edit(shop: Shop, change: str) -> None:
-    """Make a change as somebody would who may do anything in the database."""
+    """Make a change with full access to the database."""
     for table in GUARDED:
         shop.unlock(table)
     yes, no = ("1", "0") if shop.stores.database.kind == "sqlite" else ("TRUE", "FALSE")
@@ -381,11 +381,11 @@ def test_what_was_found_once_is_found_again(shop: Shop) -> None:
     assert found(shop) == found(shop, whole=True) == found(shop) == found(shop, whole=True) != []
 
 
-# --- whoever mends the seals too ---------------------------------------------------------------------------------
+# --- edits with recalculated seals --------------------------------------------------------------------------------
 
 
 def kept_elsewhere(shop: Shop) -> dict[str, Any]:
-    """The marks of a checkpoint, after a journey through a file."""
+    """The marks of a checkpoint, written to a file and read again."""
     return marks_of(json.dumps(checkpoint(shop.stores.database, iso(shop.clock.now_us()))))
 
 
@@ -423,7 +423,7 @@ def test_an_edit_with_every_seal_mended_needs_a_checkpoint_that_was_kept(shop: S
 
 
 def test_the_end_of_a_chain_taken_off_is_found_by_what_was_proven_and_by_what_was_kept(shop: Shop) -> None:
-    """Whoever takes the newest link away, and writes the seal before it into the book, mends nothing else."""
+    """The newest link is removed, and the seal before it written into the book; nothing else is changed."""
     kept = kept_elsewhere(shop)
     reversal = "(SELECT id FROM transfer WHERE kind = 'reversal')"
     edit(

@@ -41,7 +41,7 @@ def test_without_the_funds_nothing_is_noted(shop: Shop, call: Any, hold: str) ->
 
 
 def test_a_leg_that_is_asked_for_again_has_what_it_had(shop: Shop, call: Any) -> None:
-    """Who lost the answer asks once more."""
+    """The response to a commit was lost, and the unit is run again."""
     shop.leg("b1", *call, hold="1.00")
     before = shop.rows()
     assert shop.leg("b1", *call, hold="2.00")

@@ -384,7 +384,7 @@ def write(path: Path, names: Sequence[str], lines: list[str]) -> None:
 
 
 def bytes_read() -> int:
-    """What this thread has read from files, and from whatever else."""
+    """The bytes that this thread has read."""
     return int(Path("/proc/thread-self/io").read_text().split()[1])
 
 

@@ -52,7 +52,7 @@ def stores(own_server: PostgresServer, proxy: Proxy) -> Iterator[Stores]:
     url = own_server.create(name).replace(str(own_server.port), str(proxy.port))
     made = open_stores(url, "node1", Clock())
     made.database.migrate()
-    # So many connections wait in the pool that everybody could have one.
+    # The pool has an idle connection for every thread of the tests.
     at_once(lambda n: made.tariffs.add(f"warm-{n}", "USD"))
     yield made
     made.database.close()
@@ -80,7 +80,7 @@ def names(stores: Stores) -> list[object]:
 
 
 def nobody_waits_long(stores: Stores) -> None:
-    """All give up after their patience: who reads, and who writes."""
+    """Readers and writers give up after their time limit."""
 
     def work(number: int) -> None:
         with stores.database.patience(PATIENCE_S):

@@ -38,7 +38,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def refused(shop: Shop, number: int, patience_s: float = PATIENCE_S) -> float:
-    """How long a write took to be refused."""
+    """The time after which a write was refused."""
     began_s = Clock().monotonic_s()
     with (
         shop.stores.database.patience(patience_s),

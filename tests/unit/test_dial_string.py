@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stasis_callback.core.errors import InvariantBroken
-from stasis_callback.core.numbers import parse_rules
+from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.engine.routing import Way
 
 
 def _way(rules: str = "") -> Way:
-    return Way("trunk", parse_rules(rules))
+    return Way("trunk", NumberForm(called_out=rules))
 
 
 @pytest.mark.parametrize(

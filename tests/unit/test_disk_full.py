@@ -46,7 +46,7 @@ def small_disk(place: Path, megabytes: int, owner: str = "root") -> Iterator[Pat
 
 @contextmanager
 def filled(disk: Path) -> Iterator[None]:
-    """Within the block there is no room left."""
+    """Within the block the disk is full."""
     junk = disk / "junk"
     try:
         with junk.open("wb", buffering=0) as file:

@@ -63,6 +63,7 @@ def test_settling_again_changes_nothing_and_says_the_same(shop: Shop) -> None:
         ("void b1",       None,     800,    0),
         ("settle b1 200", "200+0",  800,    0),
     ])  # fmt: skip
+    assert [row["kind"] for row in shop.rows()["Transfer"]] == ["topup", "settle"]
 
 
 def test_more_than_was_held_is_the_houses_loss(shop: Shop) -> None:
@@ -188,3 +189,72 @@ def test_a_charge_that_was_all_the_houses_loss_can_be_reversed(shop: Shop) -> No
     shop.stores.ledger.reverse(shop.rows()["Transfer"][-1]["id"], reason="because", operator="anna")
     assert shop.money(who) == (100, 0)
     assert verify(shop.stores.database, shop.stores.tariffs) == before
+
+
+def test_a_credit_limit_covers_what_is_spent_and_held(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="1.00", credit_limit_micros=500 * CENT), shop.stores.ledger
+    assert shop.leg("b1", account, shop.request(account), hold="4.00")
+    with pytest.raises(InvalidInput, match="already used more"):
+        ledger.set_credit_limit(account.book_id, 300 * CENT - 1)
+    ledger.set_credit_limit(account.book_id, 300 * CENT)
+
+
+def test_an_adjustment_may_use_credit_to_its_limit(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="1.00", credit_limit_micros=500 * CENT), shop.stores.ledger
+    assert ledger.adjust(account.book_id, -600 * CENT, key="1", reason="a charge by hand", operator="ann")
+    assert shop.money(account) == (-500, 0)
+    with pytest.raises(InvalidInput, match="insufficient funds"):
+        ledger.adjust(account.book_id, -1, key="2", reason="a charge by hand", operator="ann")
+
+
+def test_a_new_book_is_empty_and_a_micro_can_be_paid_in(shop: Shop) -> None:
+    ledger = shop.stores.ledger
+    book_id = ledger.open_book("new", "USD")
+    assert ledger.funds_micros(book_id) == 0
+    assert ledger.top_up(book_id, 1, key="1")
+    assert ledger.funds_micros(book_id) == 1
+
+
+def test_the_largest_amounts(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="0"), shop.stores.ledger
+    assert ledger.top_up(account.book_id, AMOUNT_LIMIT_MICROS, key="1")
+    assert ledger.adjust(account.book_id, -AMOUNT_LIMIT_MICROS, key="2", reason="back", operator="ann")
+    assert shop.money(account) == (0, 0)
+    ledger.set_credit_limit(account.book_id, AMOUNT_LIMIT_MICROS)
+    ledger.set_daily_cap(account.book_id, AMOUNT_LIMIT_MICROS)
+    for change in (ledger.set_credit_limit, ledger.set_daily_cap):
+        change(account.book_id, 0)
+        for amount in (-1, AMOUNT_LIMIT_MICROS + 1):
+            with pytest.raises(InvalidInput, match="the amount must be 0 to"):
+                change(account.book_id, amount)
+
+
+def test_what_two_legs_may_spend_is_what_is_free_and_what_is_held_for_them(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="10.00"), shop.stores.ledger
+    request = shop.request(account)
+    for leg, hold in (("a1", "1.00"), ("b1", "2.00"), ("b2", "4.00")):
+        assert shop.leg(leg, account, request, hold=hold)
+    assert ledger.funds_micros(account.book_id) == 300 * CENT
+    assert ledger.funds_micros(account.book_id, "b1") == 500 * CENT
+    assert ledger.funds_micros(account.book_id, "a1", "b1") == 600 * CENT
+    shop.stores.accounts.change("100", daily_cap_micros=800 * CENT)
+    assert ledger.funds_micros(account.book_id, "a1", "b1") == 400 * CENT, (
+        "8.00 less 7.00 held, and 3.00 of it"
+    )
+
+
+def test_the_cap_limits_only_when_it_leaves_less_than_the_funds(shop: Shop) -> None:
+    account, ledger = shop.account("100", funds="10.00"), shop.stores.ledger
+    assert not ledger.capped(account.book_id)
+    for cap, capped in ((1001, False), (1000, False), (999, True)):
+        shop.stores.accounts.change("100", daily_cap_micros=cap * CENT)
+        assert ledger.capped(account.book_id) == capped
+
+
+def test_a_free_leg_needs_no_funds_even_above_the_cap(shop: Shop) -> None:
+    account = shop.account("100", funds="10.00")
+    request = shop.request(account)
+    assert shop.leg("b1", account, request, hold="2.00")
+    shop.stores.accounts.change("100", daily_cap_micros=100 * CENT)
+    assert not shop.leg("b2", account, request, hold="0.01")
+    assert shop.leg("b2", account, request, hold="0.00")

@@ -21,13 +21,13 @@ class Borrowers:
         self.served: Inbox[str] = Clock().inbox()
 
     def ask(self, name: str, *, first: bool = False) -> None:
-        """A thread asks; this returns when it waits."""
+        """Let a thread ask for it; returns when the thread waits."""
         waiting = self.lending.waiting
         threading.Thread(target=self._first if first else self._usual, args=[name], daemon=True).start()
         assert wait_until(lambda: self.lending.waiting > waiting, timeout_s=5)
 
     def order(self, count: int) -> list[str | None]:
-        """Lend it, and who has it one after the other."""
+        """The order in which threads get it."""
         self.lending.give("turn")
         return [self.served.get(5) for _ in range(count)]
 

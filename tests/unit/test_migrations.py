@@ -194,3 +194,20 @@ def test_rates_that_were_closed_before_the_rate_book_are_closed_in_it(tmp_path: 
         assert stores.tariffs.match(1, "49123456") is None
     finally:
         stores.database.close()
+
+
+def test_who_had_to_press_1_still_has_to(shop: Shop, tables: sqlite3.Connection) -> None:
+    """Migration 0016: the option has another name."""
+    for number, stored in (
+        ("1", '{"press_one": "on", "brand": "x"}'),
+        ("2", '{"press_one": "off"}'),
+        ("3", "{}"),
+    ):
+        tables.execute("INSERT INTO access_number VALUES (NULL, ?, 1, ?, 0)", (number, stored))
+    tables.execute("DELETE FROM schema_migration WHERE name = '0016_answer_check'")
+    tables.commit()
+
+    assert shop.stores.database.migrate() == ["0016_answer_check"]
+
+    found = {one.number: one.options.answer_check for one in shop.stores.access_numbers.all()}
+    assert found == {"1": "press_one", "2": "off", "3": "off"}

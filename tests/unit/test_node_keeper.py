@@ -302,7 +302,7 @@ def test_a_database_that_is_away_ends_nothing(
 ) -> None:
     process = start("n")
 
-    def away() -> str:
+    def away(_: object) -> str:
         raise StoreUnavailable("the database is unavailable: away")
 
     with monkeypatch.context() as patched:

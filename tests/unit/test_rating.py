@@ -8,16 +8,19 @@ from datetime import datetime
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, format_amount, parse_amount
 from stasis_callback.core.rating import (
+    Charge,
     Price,
     Rate,
     Terms,
     billed_seconds,
+    charge,
     charged_seconds,
     cost_micros,
     intervals,
     joint_longest_s,
+    least_micros,
     longest_s,
 )
 
@@ -100,7 +103,12 @@ def test_the_cost_of_a_call(charged_by: Price, seconds: int, cost: str) -> None:
         (BY_SIX,             61,           (1, 1),         66),
         (BY_SIX,             67,           (1, 2),         72),
         (BY_SECOND,          67,          (1, 66),         67),
+        (rate(60, 1),         1,           (1, 0),         60),
         (BY_MINUTE,          67,           (1, 1),        120),
+        (rate(60, 6, terms=Terms(grace_s=5)), 5, (0, 0),    0),
+        (rate(60, 6, terms=Terms(grace_s=5)), 6, (1, 0),   60),
+        (rate(60, 6, terms=Terms(free_s=5)),  5, (0, 0),    0),
+        (rate(60, 6, terms=Terms(free_s=5)), 66, (1, 1),   66),
     ],
 )  # fmt: skip
 def test_a_call_is_billed_in_whole_intervals(
@@ -170,6 +178,123 @@ def test_peak_and_off_peak_by_the_clock_of_the_tariff(start: str, seconds: int, 
     assert format_amount(cost_micros(OFF_PEAK, seconds, start_us)) == cost
 
 
+def at(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp()) * 1_000_000
+
+
+EVENING = at("2026-01-26T18:00:00Z")
+"""When Prague's evening begins."""
+
+
+@pytest.mark.parametrize(
+    ("price", "seconds", "start_us", "steps"),
+    [
+        (BY_SIX,                                    67, 0, Charge(67, 1, False, 2, 0, 7_200_000)),
+        (rate(60, 6, terms=Terms(grace_s=5)),        5, 0, Charge(0, 0, False, 0, 0, 0)),
+        (rate(60, 6, terms=Terms(grace_s=5)),        6, 0, Charge(6, 1, False, 0, 0, 6_000_000)),
+        (rate(60, 6, terms=Terms(free_s=30)),       30, 0, Charge(0, 0, False, 0, 0, 0)),
+        (rate(60, 6, terms=Terms(free_s=30)),       20, 0, Charge(0, 0, False, 0, 0, 0)),
+        (rate(60, 6, terms=Terms(free_s=30)),       31, 0, Charge(1, 1, False, 0, 0, 6_000_000)),
+        (OFF_PEAK,                         1, EVENING, Charge(1, 1, True, 0, 0, 60_000)),
+        (OFF_PEAK,           20, EVENING - 10_000_000, Charge(20, 1, False, 19, 10, 6_600_000)),
+        (OFF_PEAK,                        10, EVENING, Charge(10, 1, True, 9, 9, 600_000)),
+        (OFF_PEAK,            2, EVENING -  1_000_000, Charge(2, 1, False, 1, 1, 660_000)),
+    ],
+)  # fmt: skip
+def test_the_steps_of_a_charge(price: Price, seconds: int, start_us: int, steps: Charge) -> None:
+    assert charge(price, seconds, start_us) == steps
+
+
+MORNING = at("2026-01-27T06:00:00Z")
+"""When Prague's night ends."""
+
+
+def dearer(first: tuple[int, int | None], following: tuple[int, int | None]) -> Price:
+    """Peak and off-peak prices of the first and of the next intervals."""
+    return replace(OFF_PEAK, rate=Rate("44", 0, 1, first[0], 1, following[0], first[1], following[1]))
+
+
+@pytest.mark.parametrize(
+    # Ten seconds from five before the evening, of a leg that may ring for ten more.
+    ("price", "steps"),
+    [
+        (dearer((600, 1200), (2000, 60)),    Charge(10, 1, True, 9, 5, 1200 + 5 * 60 + 4 * 2000)),
+        (dearer((2000, 60), (600, 1200)),    Charge(10, 1, False, 9, 9, 2000 + 9 * 1200)),
+        (dearer((600, None), (600, 60)),     Charge(10, 1, False, 9, 5, 600 + 5 * 60 + 4 * 600)),
+        (dearer((600, 60), (600, None)),     Charge(10, 1, False, 9, 5, 600 + 9 * 600)),
+    ],
+)  # fmt: skip
+def test_first_and_next_intervals_each_have_their_dearer_price(price: Price, steps: Charge) -> None:
+    assert charge(price, 10, EVENING - 5_000_000, 10) == steps
+
+
+def test_without_an_off_peak_price_the_peak_price_is_charged() -> None:
+    assert charge(dearer((700, None), (600, 60)), 2, EVENING).intervals_sixtieths == 700 + 60
+    assert charge(dearer((600, 60), (700, None)), 2, EVENING).intervals_sixtieths == 60 + 700
+
+
+def test_a_call_from_one_night_into_the_next() -> None:
+    """By the hour, from ten seconds before seven in the morning, of a leg that may ring for thirty more."""
+    by_hour = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, first_interval_s=3600, next_interval_s=3600))
+    steps = charge(by_hour, 14 * 3600, MORNING - 10_000_000, 30)
+    assert (steps.first_off_peak, steps.following, steps.following_off_peak) == (False, 13, 1)
+
+
+def test_without_more_a_call_begins_with_the_epoch_and_at_once() -> None:
+    price = replace(OFF_PEAK, terms=Terms(off_peak="thu 00:00-01:00"))  # the first of January 1970
+    assert charge(price, 1).first_off_peak
+    assert cost_micros(price, 1) == 1000
+    assert charge(OFF_PEAK, 10, MORNING - 5_000_000) == Charge(10, 1, True, 9, 4, 5 * 60_000 + 5 * 600_000)
+
+
+def test_free_seconds_move_the_intervals_into_the_evening() -> None:
+    price = replace(OFF_PEAK, terms=replace(OFF_PEAK.terms, free_s=10))
+    assert charge(price, 12, EVENING - 10_000_000) == Charge(2, 1, True, 1, 1, 120_000)
+    assert charge(price, 12, EVENING - 11_000_000) == Charge(2, 1, False, 1, 1, 660_000)
+
+
+@pytest.mark.parametrize(
+    ("terms", "shortest_s", "least"), [(TERMS, 1, 100_000), (Terms(grace_s=5), 6, 100_000)]
+)
+def test_the_shortest_call_that_is_charged(terms: Terms, shortest_s: int, least: int) -> None:
+    price = rate(60, 6, terms=terms)
+    assert price.shortest_paid_s == shortest_s
+    assert least_micros(price, 0) == least
+
+
+def test_a_rate_without_more_is_free_by_the_second_and_dialled() -> None:
+    assert Rate("44") == Rate("44", 0, 1, 0, 1, 0, None, None, forbidden=False, discontinued=False)
+    assert Terms() == Terms(0, 0, 0, 0, 1, "up", "", "UTC")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"prefix": "123456789012345"},
+        {"first_interval_s": 1, "next_interval_s": 3600},
+        {"first_interval_s": 3600, "next_interval_s": 1},
+        {"connect_fee_micros": AMOUNT_LIMIT_MICROS, "next_price_micros": 0},
+    ],
+)
+def test_a_rate_at_its_limits(values: dict[str, object]) -> None:
+    assert Rate(**({"prefix": "44"} | values))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"free_s": 3600, "grace_s": 0},
+        {"free_s": 0, "grace_s": 3600},
+        {"surcharge_bp": 100_000, "minimum_micros": 0},
+        {"surcharge_bp": 0, "minimum_micros": AMOUNT_LIMIT_MICROS},
+        {"rounding_micros": 1},
+        {"rounding_micros": 1000 * MICROS},
+    ],
+)
+def test_terms_at_their_limits(values: dict[str, object]) -> None:
+    assert Terms(**values)  # type: ignore[arg-type]
+
+
 def test_an_interval_is_off_peak_when_it_begins_so() -> None:
     by_minute = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, first_interval_s=60, next_interval_s=60))
     start_us = int(datetime.fromisoformat("2026-01-26T17:59:30Z").timestamp()) * 1_000_000
@@ -203,8 +328,11 @@ def test_summer_time_within_a_call() -> None:
         ({"free_s": -1},                                  "free seconds of -1 s is invalid: write 0 to 3600"),
         ({"grace_s": 3601},                               "grace period of 3601 s"),
         ({"surcharge_bp": 100_001},                       "the surcharge must be 0 to 1000 percent"),
+        ({"surcharge_bp": -1},                            "the surcharge must be 0 to 1000 percent"),
         ({"minimum_micros": -1},                          "the minimum charge must be 0 to"),
+        ({"minimum_micros": AMOUNT_LIMIT_MICROS + 1},     "the minimum charge must be 0 to"),
         ({"rounding_micros": 0},                          "the rounding unit must be"),
+        ({"rounding_micros": 1000 * MICROS + 1},          "the rounding unit must be"),
         ({"rounding": "sideways"},                        "write up, nearest or down"),
         ({"time_zone": "Prague"},                         "'Prague' is not a time zone"),
         ({"time_zone": "../etc/passwd"},                  "is not a time zone"),

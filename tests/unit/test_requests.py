@@ -99,6 +99,16 @@ def test_without_a_window_the_next_callback_can_follow_at_once(shop: Shop) -> No
     assert shop.missed_call(account, dedupe_window_s="0") == ""
 
 
+@pytest.mark.parametrize("ending", Ending)
+def test_whose_callback_failed_may_ask_again_at_once(shop: Shop, ending: Ending) -> None:
+    account = shop.account()
+    shop.stores.requests.finish(shop.request(account).id, ending)
+    reached = ending in (
+        "completed", "hung_up", "not_accepted", "login_failed", "low_balance", "no_destination", "rejected"
+    )  # fmt: skip
+    assert shop.missed_call(account, dedupe_window_s="60") == ("repeated" if reached else "")
+
+
 def test_the_same_key_never_makes_a_second_callback(shop: Shop) -> None:
     account, other = shop.account("100"), shop.account("200")
     assert shop.missed_call(account, key="k") == ""
@@ -277,7 +287,7 @@ def test_a_move_that_cannot_be_stops_and_changes_nothing(shop: Shop, state: str,
     ("state", "move"), [("queued", "retry"), ("talking", "answered"), ("done", "finish")]
 )
 def test_a_move_that_was_made_is_not_made_again(shop: Shop, state: str, move: str) -> None:
-    """Who lost the answer asks once more."""
+    """The response to a commit was lost, and the unit is run again."""
     request = shop.request(shop.account())
     shop.sql(f"UPDATE request SET state = '{state}'")
     before = shop.rows()

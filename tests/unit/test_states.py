@@ -12,7 +12,7 @@ MOVES = """
     refused     -       -      -       -       -    -
     queued      -       -      yes     -       yes  yes
     dialing     -       yes    -       yes     yes  yes
-    talking     -       yes    -       -       yes  -
+    talking     -       yes    -       -       yes  yes
     done        -       -      -       -       -    -
     cancelled   -       -      -       -       -    -
 """

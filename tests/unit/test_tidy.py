@@ -67,8 +67,8 @@ def test_only_the_clock_reads_time_and_no_thread_sleeps(module: Path) -> None:
     ids=lambda m: m.name,
 )
 def test_who_decides_about_money_asks_the_ledger(module: Path) -> None:
-    """I16. A view of an account is out of date as soon as it is read: its amounts are for telling people. Nor does
-    whoever decides remember answers.
+    """I16. A view of an account is out of date as soon as it is read: its amounts are only for display, and code that
+    decides about money does not remember them.
     """
     assert remembered_money(parsed(module)) == []
 

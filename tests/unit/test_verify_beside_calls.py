@@ -24,7 +24,7 @@ def findings(shop: Shop, *, whole: bool = False) -> list[str]:
 
 
 def legs(shop: Shop, number: str, count: int) -> None:
-    """An account with so many legs, answered and unanswered."""
+    """An account with this many legs, answered and unanswered."""
     account = shop.account(number, funds="100.00")
     request = shop.request(account)
     for n in range(count):
@@ -164,7 +164,7 @@ def test_books_are_proven_over_many_looks(three_accounts: Shop) -> None:
 
 
 def test_only_what_is_new_is_proven_and_the_rest_in_turn(three_accounts: Shop) -> None:
-    """An old edit is found when its turn comes: after so many runs at most as it takes to go round once."""
+    """An old edit is found at the latest when all rows have been verified once more."""
     three_accounts.unlock("transfer")
     three_accounts.sql("UPDATE transfer SET note = 'x' WHERE key = 'settle:300-2'")
     number = next(row["id"] for row in three_accounts.rows()["Transfer"] if row["key"] == "settle:300-2")

@@ -1,4 +1,4 @@
-"""Vouchers: worth their amount once, to whoever knows the code; the database does not know it."""
+"""Vouchers: each code can be redeemed once; the database does not contain the codes."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from stasis_callback.workers import Pool, Worker, Workers
 
 
 class Restless(Clock):
-    """A clock whose every wait is short, and that may have no thread left."""
+    """A clock with short waits, which can refuse to start threads."""
 
     threads_left = 1_000
 

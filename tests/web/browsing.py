@@ -35,7 +35,7 @@ def start(playwright: Playwright) -> Browser:
 
 @contextmanager
 def looking(browser: Browser, **options: Any) -> Iterator[Page]:
-    """A page whose console has to stay silent."""
+    """A page that must write nothing to its console."""
     context = browser.new_context(**options)
     page, noise = context.new_page(), []
     page.on(
@@ -52,7 +52,7 @@ def looking(browser: Browser, **options: Any) -> Iterator[Page]:
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep what it looks like."""
+    """Save a screenshot."""
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)
 

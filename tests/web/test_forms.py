@@ -183,6 +183,13 @@ def test_numbers_in_national_and_international_form(
     assert _queued(site).leg_a_number == dialled
 
 
+def test_the_form_of_a_country_shows_its_numbers_as_they_are_written_there(site: Site) -> None:
+    site.usual(region="GB")
+    assert "0121 234 5678" in site.get("/web/calls").text
+    site.instance("abroad")
+    assert "+44 121 234 5678" in site.get("/web/abroad").text
+
+
 def test_the_same_form_sent_twice_is_one_callback(site: Site) -> None:
     site.usual()
     first = site.send(form_key="key-1")
@@ -317,11 +324,15 @@ def test_the_cost_is_shown_only_where_it_may_be(site: Site) -> None:
 
     site.stores.calls.settle(f"{row['id']}-b1", talked(30))
     site.stores.requests.finish(row["id"], Ending.COMPLETED)
+    key = site.key()
     page = site.get(link).text
     assert "0:30" in page
     assert "USD" not in page
+    assert site.api("GET", f"/callbacks/{row['id']}", key).json()["cost"] is None
     site.stores.web_instances.change("calls", {"show_cost": "on"})
     assert "0.30 USD" in site.get(link).text
+    shown = site.api("GET", f"/callbacks/{row['id']}", key).json()["cost"]
+    assert shown == {"amount": "0.30", "currency": "USD"}
 
 
 @pytest.mark.parametrize(

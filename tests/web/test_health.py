@@ -107,7 +107,7 @@ def test_a_servers_disk_is_its_own_business(tmp_path: Path) -> None:
 
 
 def _looked(shop: Shop, settings: DatabaseSettings) -> list[str]:
-    """What it says after it has looked."""
+    """Its result after a check."""
     workers = Workers()
     made = Health(settings, shop.stores, Clock(), workers, lambda: "")
     made.worker.start()

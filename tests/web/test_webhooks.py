@@ -84,8 +84,13 @@ def until(condition: Any) -> None:
     assert wait_until(condition, timeout_s=30)
 
 
-def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) -> None:
-    site.usual(webhook_url=receiver.url)
+@pytest.mark.parametrize(
+    ("show_cost", "cost"), [("off", None), ("on", {"amount": "0.30", "currency": "USD"})]
+)
+def test_every_step_is_told_in_order_and_signed(
+    site: Site, receiver: Receiver, show_cost: str, cost: object
+) -> None:
+    site.usual(webhook_url=receiver.url, show_cost=show_cost)
     site.send()
     (row,) = site.callbacks()
     site.stores.requests.claim(1)
@@ -114,6 +119,7 @@ def test_every_step_is_told_in_order_and_signed(site: Site, receiver: Receiver) 
         assert int(parts["t"]) == site.shop.clock.at_us // US_PER_S
     last = json.loads(receiver.taken[-1][1])["callback"]
     assert (last["step"], last["reason"], last["talk_s"], last["over"]) == ("ended", "completed", 30, True)
+    assert last["cost"] == cost
     first = json.loads(receiver.taken[0][1])
     assert (first["callback"]["step"], first["callback"]["over"], len(first["callback"]["steps"])) == (
         "queued",
@@ -189,7 +195,7 @@ def test_what_waits_behind_a_receiver_that_fails_for_hours_is_given_up_untried(s
 
 
 def orders(site: Site, instance: str, count: int) -> list[str]:
-    """Callbacks that wait; the key of each is its number too."""
+    """Queue callbacks; the key of each is also its number."""
     account = site.stores.accounts.change(ACCOUNT, simultaneous_calls=1000)
     first = len(site.callbacks())
     keys = [f"44{first + n:06d}" for n in range(count)]
@@ -205,7 +211,7 @@ def orders(site: Site, instance: str, count: int) -> list[str]:
 
 @contextmanager
 def telling(site: Site) -> Iterator[Webhooks]:
-    """Webhooks that begin with what there is."""
+    """Start webhooks with the steps stored so far."""
     metrics = Metrics(site.stores, Workers(), lambda: True)
     webhooks = Webhooks(site.stores, site.server.app.signer, site.shop.clock, metrics)
     webhooks.start()

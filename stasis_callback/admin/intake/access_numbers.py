@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="access-number", help="Access numbers, which subscribers call, and their options.")
 
 Number = Annotated[
-    str, typer.Argument(metavar="NUMBER", help="Access number as the trunk delivers it, 3 to 15 digits.")
+    str, typer.Argument(metavar="NUMBER", help="Access number in E.164: 3 to 15 digits, country code first.")
 ]
 
 
@@ -90,7 +90,7 @@ def try_out(
     ani: Annotated[
         str,
         typer.Option(
-            help="Caller's number (ANI) as the trunk delivers it; omit it for a withheld number.",
+            help="Caller's number (ANI) in E.164, see `trunk test`; omit it for a withheld number.",
             metavar="NUMBER",
         ),
     ] = "",

@@ -42,6 +42,8 @@ request_timeout_s = 5.0
 [asterisk]
 # PJSIP endpoint in local/pjsip.conf that carries both legs.
 trunk = "trunk"
+# Form of its numbers, as long as it is not in the database: e164, +e164, or national:CC, for example national:CZ.
+numbers = "e164"
 # CEL journal written by cel_custom.conf.
 cel_path = "/var/log/asterisk/cel-custom/stasis-callback.csv"
 

@@ -87,10 +87,10 @@ def explain(
         rows = [
             _record(n, one) for n, one in enumerate(_considered(s, number, account, access_number), start=1)
         ]
-    if not rows and not as_json:
-        typer.echo(
-            f"there are no trunks in the database: all calls use trunk {settings().asterisk.trunk} of the settings"
-        )
+        in_use = any(trunk.enabled_at_us is not None for trunk in s.trunks.all())
+    if not in_use and not as_json:
+        why = "no trunk has been enabled" if rows else "there are no trunks in the database"
+        typer.echo(f"{why}: all calls use trunk {settings().asterisk.trunk} of the settings")
         return
     print_list(rows, COLUMNS, as_json=as_json)
     if not as_json:

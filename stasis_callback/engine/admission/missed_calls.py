@@ -11,9 +11,10 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
-from stasis_callback.core.options import CallOptions, RejectCause
+from stasis_callback.core.options import WITHHELD, CallOptions, RejectCause
 from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.core.withheld import withheld
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, login_key, number_trouble
 from stasis_callback.store.accounts.accounts import AccountView
@@ -22,9 +23,6 @@ from stasis_callback.store.intake.access_numbers import AccessNumberView
 from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
-
-WITHHELD = ("", "anonymous", "restricted", "private", "unavailable", "unknown")
-"""What networks put into the From header of a caller who does not show a number (RFC 3323: `anonymous`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class Admission:
                     account_id=found.payer.id,
                     subscriber_id=found.subscriber.id if found.subscriber else None,
                     leg_a_number=found.number,
-                    stored_options=dict(found.access.stored),
+                    stored_options=_options_for(request, found.access),
                     queue_limit=self._queue_limit,
                     request_id=request_id,
                 )
@@ -194,11 +192,11 @@ class Admission:
 
     @staticmethod
     def _translated(found: Examination, ani: str, options: CallOptions) -> str | None:
-        if ani.lower() in WITHHELD:
+        if withheld(ani):
             found.refuse(Refusal.NO_ANI, "the caller's number is withheld")
             return None
-        cleaned = numbers.clean(ani)
-        if cleaned is None or len(cleaned.removeprefix("+")) < 3:
+        cleaned = (numbers.clean(ani) or "").removeprefix("+")
+        if len(cleaned) < 3:
             found.refuse(Refusal.BAD_ANI, f"{ani!r} is not a phone number")
             return None
         translated = numbers.translate(numbers.parse_rules(options.ani_rules), cleaned).removeprefix("+")
@@ -235,3 +233,9 @@ class Admission:
                 funds_trouble(self._stores, payer.book_id),
                 f"account {payer.number} has insufficient funds for the first interval of leg A",
             )
+
+
+def _options_for(request: CallbackRequest, access: AccessNumberView) -> dict[str, str]:
+    """The stored options of a callback. A private caller's own number is not shown; one of the operator's may be."""
+    stored = dict(access.stored)
+    return {**stored, "caller_id_b": stored.get("caller_id_b") or WITHHELD} if request.private else stored

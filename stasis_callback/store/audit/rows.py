@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from stasis_callback.store.database.snapshots import Snapshots
-from stasis_callback.store.money.chain import HOLD_COLUMNS, LEG_COLUMNS, XDR_COLUMNS
+from stasis_callback.store.money.chain import HOLD_COLUMNS, LEG_COLUMNS, MARKS, XDR_COLUMNS, marks
 
 NO_END = 2**62
 
@@ -113,7 +113,7 @@ class XdrRow:
     seal: str
     number: str
     number_salt: str
-    clock_suspect: bool
+    marks: list[str]
     xdr: dict[str, Any]
     leg: dict[str, Any] | None
     hold: dict[str, Any] | None
@@ -197,8 +197,9 @@ def _named(table: str, columns: Iterable[str]) -> str:
     return ", ".join(f"{table}.{column}" for column in columns)
 
 
-_XDRS = f"""SELECT x.book_id, x.link, x.seal, x.number, x.number_salt, x.clock_suspect, a.book_id, t.id, h.leg_id,
-    {_named("x", XDR_COLUMNS)}, {_named("l", _LEG_COLUMNS)}, {_named("h", HOLD_COLUMNS)} FROM wanted {_OF_XDRS}
+_XDRS = f"""SELECT x.book_id, x.link, x.seal, x.number, x.number_salt, a.book_id, t.id, h.leg_id,
+    {_named("x", MARKS)}, {_named("x", XDR_COLUMNS)}, {_named("l", _LEG_COLUMNS)}, {_named("h", HOLD_COLUMNS)}
+    FROM wanted {_OF_XDRS}
     LEFT JOIN leg l ON l.id = x.leg_id LEFT JOIN hold h ON h.leg_id = x.leg_id
     LEFT JOIN account a ON a.id = x.account_id LEFT JOIN transfer t ON t.key = 'settle:' || x.leg_id"""
 _CHARGES = f"""SELECT x.book_id, x.link, {_LINE} FROM wanted {_OF_XDRS}
@@ -245,17 +246,19 @@ def _add_vouchers(look: Snapshots, paid: Sequence[TransferRow]) -> None:
 
 
 def _xdr(row: tuple[Any, ...]) -> XdrRow:
-    _, link, seal, number, salt, suspect, account_book_id, charge_id, held, *rest = row
-    values = iter(rest)
-    xdr, leg, hold = (
-        dict(zip(columns, values, strict=False)) for columns in (XDR_COLUMNS, _LEG_COLUMNS, HOLD_COLUMNS)
-    )
+    _, link, seal, number, salt, account_book_id, charge_id, held, *rest = row
+    xdr_end = len(MARKS) + len(XDR_COLUMNS)
+    leg_end = xdr_end + len(_LEG_COLUMNS)
+    marked = dict(zip(MARKS, rest, strict=False))
+    xdr = dict(zip(XDR_COLUMNS, rest[len(MARKS) : xdr_end], strict=True))
+    leg = dict(zip(_LEG_COLUMNS, rest[xdr_end:leg_end], strict=True))
+    hold = dict(zip(HOLD_COLUMNS, rest[leg_end:], strict=True))
     return XdrRow(
         link,
         seal,
         number,
         salt,
-        bool(suspect),
+        marks(marked),
         xdr,
         leg if leg["id"] is not None else None,
         hold if held is not None else None,

@@ -39,7 +39,7 @@ def content(row: XdrRow) -> tuple[object, ...] | None:
         [_number(row) if column == "number_hash" else row.xdr[column] for column in XDR_COLUMNS],
         [row.leg[column] for column in LEG_COLUMNS],
         [row.hold[column] for column in HOLD_COLUMNS],
-        row.clock_suspect,
+        row.marks,
     )
 
 

@@ -72,6 +72,8 @@ class LegEnd:
     source: Source
     clock_suspect: bool = False
     """Wall clock and steady clock disagreed: the shorter time counts."""
+    no_media: bool = False
+    """Nothing was heard of this party any more, or nothing at all."""
 
     @property
     def duration_us(self) -> int:
@@ -107,6 +109,8 @@ class XdrView:
     cost_currency: str = ""
     clock_suspect: bool = False
     """A clock was stepped during the call: the shorter of two measured times was charged."""
+    no_media: bool = False
+    """No sound came from this party: from the start of the talk, or so long that Asterisk ended the leg."""
 
 
 _OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_id, dialed_at_us, answered_at_us
@@ -313,6 +317,7 @@ class Calls:
             cost_micros=self._cost_micros(leg, seconds, end),
             cost_currency=leg.cost_currency or "",
             clock_suspect=end.clock_suspect,
+            no_media=end.no_media,
         )
 
     def _cost_micros(self, leg: _LockedLeg, seconds: int, end: LegEnd) -> int:
@@ -410,4 +415,5 @@ def _xdr(row: Xdr) -> XdrView:
         cost_micros=row.cost_micros,
         cost_currency=row.cost_currency,
         clock_suspect=row.clock_suspect,
+        no_media=row.no_media,
     )

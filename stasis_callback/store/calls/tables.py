@@ -108,6 +108,7 @@ class Xdr(Table):
     cost_micros = BigIntegerField(default=0)
     cost_currency = TextField(default="")
     clock_suspect = BooleanField(default=False)
+    no_media = BooleanField(default=False)
     number_salt = TextField(default="")
     number_hash = TextField(default="")
     book = DeferredForeignKey("Book", null=True)

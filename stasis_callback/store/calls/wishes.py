@@ -8,19 +8,32 @@ from typing import NotRequired, TypedDict
 
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
 from stasis_callback.core.states import LIVE, RequestState
-from stasis_callback.core.words import Objection, Refusal
+from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_view import RequestView
 from stasis_callback.store.database.statements import one
 
 LIVE_NOW = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
 """As the partial indexes say it: of a value that is bound, the database does not know that it is theirs."""
+REACHED = (
+    Ending.COMPLETED,
+    Ending.HUNG_UP,
+    Ending.NOT_ACCEPTED,
+    Ending.LOGIN_FAILED,
+    Ending.LOW_BALANCE,
+    Ending.NO_DESTINATION,
+    Ending.REJECTED,
+)
+"""The endings of callbacks that reached somebody. The de-duplication window guards against repetition, not against
+failure: a subscriber whose callback ended otherwise may ask again at once.
+"""
+_FAILED = "(state = 'done' AND outcome NOT IN ({}))".format(", ".join(f"'{one.value}'" for one in REACHED))
 _ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {LIVE_NOW}),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
-            AND state <> 'refused' AND state <> ?),
+            AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
     EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
-            AND state <> 'refused' AND state <> ?),
+            AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
     (SELECT COUNT(*) FROM request WHERE state = 'queued')"""
 CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {LIVE_NOW})"""

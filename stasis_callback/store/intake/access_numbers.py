@@ -45,7 +45,7 @@ class AccessNumbers:
         """Raises InvalidInput when the number is taken or no number, or an option cannot be used."""
         if not is_dialable(number):
             raise InvalidInput(
-                f"access number {number!r} is invalid: write 3 to 15 digits, as the trunk delivers it"
+                f"access number {number!r} is invalid: write 3 to 15 digits in E.164, country code first"
             )
         CallOptions.parse(stored)
         self._database.lock("access_numbers")

@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from stasis_callback.core.errors import require
@@ -89,13 +89,22 @@ HOLD_COLUMNS = ("book_id", "amount_micros", "state", "created_at_us", "closed_at
 
 
 def xdr_content(
-    xdr: Sequence[object], leg: Sequence[object], hold: Sequence[object], clock_suspect: object = False
+    xdr: Sequence[object], leg: Sequence[object], hold: Sequence[object], marked: Sequence[str] = ()
 ) -> tuple[object, ...]:
     """What an xDR and the settled leg and closed hold behind it say: values in the order of the columns above.
 
-    `clock_suspect` is a word more where it is so; the xDRs of before knew nothing of it.
+    `marked` are its `marks`, a word more for each; the xDRs of before knew nothing of them.
     """
-    return ("xdr", *xdr, *leg, *hold, *(("clock suspect",) if clock_suspect else ()))
+    return ("xdr", *xdr, *leg, *hold, *marked)
+
+
+MARKS = {"clock_suspect": "clock suspect", "no_media": "no media"}
+"""Columns of an xDR that say something unusual of it, and the word for it in its seal."""
+
+
+def marks(xdr: Mapping[str, object]) -> list[str]:
+    """What is unusual about an xDR, in the words of its seal."""
+    return [word for column, word in MARKS.items() if xdr[column]]
 
 
 def voucher_content(

@@ -128,6 +128,12 @@ class Ledger:
         row = one("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id)
         return int(row[0]) if row else 0
 
+    @read
+    def held_since_us(self, leg_id: str) -> int | None:
+        """When a leg's hold was made, by the clock of the node that made it; None when it has none."""
+        row = one("SELECT created_at_us FROM hold WHERE leg_id = ?", leg_id)
+        return int(row[0]) if row else None
+
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
         # (a negative amount) always works.

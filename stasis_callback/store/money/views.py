@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from stasis_callback.store.database.tables import Table
-from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, xdr_content
+from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, marks, xdr_content
 from stasis_callback.store.money.tables import Entry, Transfer
 
 
@@ -48,7 +48,7 @@ class CallRecord(NamedTuple):
         xdr = [hashed if column == "number_hash" else self.xdr[column] for column in XDR_COLUMNS]
         chain = hold.chain
         held = chain.book_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us
-        link, seal = chain.append(xdr_content(xdr, self.leg, held, self.xdr["clock_suspect"]))
+        link, seal = chain.append(xdr_content(xdr, self.leg, held, marks(self.xdr)))
         return {**self.xdr, "number_salt": salt, "book_id": chain.book_id, "link": link, "seal": seal}
 
 

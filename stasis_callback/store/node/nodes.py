@@ -16,6 +16,7 @@ from peewee import Expression, fn
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput, NodeAlive
 from stasis_callback.core.states import UNDER_WAY
+from stasis_callback.core.trunk_state import TrunkState, states_from_text, states_to_text
 from stasis_callback.store.calls.tables import LegRow, Request
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import ACTIVE as ACTIVE
@@ -25,7 +26,7 @@ from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.reading import OpenHold, open_holds
 from stasis_callback.store.node.tables import Node, NodeEvent
 
-_BEAT = "UPDATE node SET seen_at_us = ? WHERE name = ? AND incarnation = ? RETURNING state"
+_BEAT = "UPDATE node SET seen_at_us = ?, trunks = ? WHERE name = ? AND incarnation = ? RETURNING state"
 _LEFT_BY_OTHERS = """SELECT claimed_by, COUNT(*), MAX(lease_until_us) FROM request
     WHERE state IN ('dialing', 'talking')
     AND (claimed_by <> ? OR (incarnation <> ? AND asterisk NOT IN ('', ?))) GROUP BY claimed_by"""
@@ -98,7 +99,7 @@ class Nodes:
                 "(`node` in the settings)"
             )
         incarnation = new_incarnation()
-        start = {"started_at_us": now_us, "seen_at_us": now_us, "stopped_at_us": None}
+        start = {"started_at_us": now_us, "seen_at_us": now_us, "stopped_at_us": None, "trunks": ""}
 
         def once() -> None:
             if not Node.update(incarnation=incarnation, **start).where(Node.name == name).execute():
@@ -115,9 +116,12 @@ class Nodes:
         self.me.asterisk, self.me.asterisk_started_at = asterisk, started_at
 
     @unit
-    def beat(self) -> str | None:
-        """Give a sign of life; `active` or `draining`, None when the name is another's, or was removed."""
-        row = one(_BEAT, self._clock.now_us(), self.me.name, self.me.incarnation)
+    def beat(self, trunks: Sequence[TrunkState] = ()) -> str | None:
+        """Give a sign of life, and say how the trunks do.
+
+        `active` or `draining`, None when the name is another's, or was removed.
+        """
+        row = one(_BEAT, self._clock.now_us(), states_to_text(trunks), self.me.name, self.me.incarnation)
         return str(row[0]) if row else None
 
     def holds_name(self) -> bool:
@@ -159,6 +163,13 @@ class Nodes:
             if node.name == name:
                 return node
         raise InvalidInput(f"unknown node {name!r}: see `stasis-callback node list`")
+
+    @read
+    def trunk_states(self) -> dict[str, list[TrunkState]]:
+        """How the trunks do, by each node that is alive, as of its last sign of life."""
+        rows = list(Node.select().order_by(Node.name))
+        alive = self._alive([row.name for row in rows])
+        return {row.name: states_from_text(row.trunks) for row in rows if row.name in alive}
 
     @read
     def last_seen_us(self, name: str) -> int:

@@ -14,7 +14,8 @@ class Node(Table):
     """A service and the Asterisk it works with, by the name in its settings.
 
     `incarnation` is the start that has the name now, or had it last; `asterisk` (entity id) and `asterisk_started_at`
-    are its Asterisk's. Whether the node lives is not written here: it has the lock of its name.
+    are its Asterisk's; `trunks` says how its trunks did at its last sign of life (`core/trunk_state.py`). Whether the
+    node lives is not written here: it has the lock of its name.
     """
 
     name = TextField(primary_key=True)
@@ -25,6 +26,7 @@ class Node(Table):
     started_at_us = BigIntegerField()
     seen_at_us = BigIntegerField()
     stopped_at_us = BigIntegerField(null=True)
+    trunks = TextField(default="")
 
 
 class NodeEvent(Table):

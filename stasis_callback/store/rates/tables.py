@@ -83,7 +83,10 @@ class Trunk(Table):
     """A way into the network: the name of Asterisk's endpoint, the tariff we pay by, and what it can carry.
 
     `preference` orders trunks before cost does, the higher the sooner. `calls_limit` and `calls_per_s` are null
-    where nothing limits them.
+    where nothing limits them. `number_form` is JSON: what differs from the defaults of `NumberForm`, but for
+    `called_out`, which is `number_rules`. `answers` says what SIP statuses mean on it, where that differs from the
+    usual; a call that shows no sign of life within `no_progress_s` seconds is given up. `enabled_at_us` is when it
+    was enabled for the first time. One that was removed stays for its call records.
     """
 
     name = TextField(unique=True)
@@ -94,7 +97,12 @@ class Trunk(Table):
     calls_limit = IntegerField(null=True)
     calls_per_s = IntegerField(null=True)
     number_rules = TextField()
+    number_form = TextField()
     created_at_us = BigIntegerField()
+    answers = TextField(default="")
+    no_progress_s = IntegerField(default=5)
+    enabled_at_us = BigIntegerField(null=True)
+    removed_at_us = BigIntegerField(null=True)
 
 
 class Route(Table):

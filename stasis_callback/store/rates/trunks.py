@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.answers import format_answers, parse_answers
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
-from stasis_callback.core.numbers import checked_prefix, parse_rules
+from stasis_callback.core.numbers import checked_prefix
+from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Limits
 from stasis_callback.store.database.names import by_name, checked_name, checked_word, is_new
@@ -20,11 +24,20 @@ from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
 
 PREFERENCE_LIMIT = 100
 CALLS_LIMIT = 100_000
+INCOMING = "-in"
+"""Of the name of an endpoint of a trunk that missed calls alone come over."""
+NO_PROGRESS_S = 5
+"""A carrier that works says "ringing" or announces something well within this."""
+NO_PROGRESS_LIMIT_S = 60
 
 _ALL = """SELECT trunk.id, trunk.name, vendor.name, tariff.name, trunk.tariff_id, tariff.currency, trunk.enabled,
-    trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, route.prefix, route.preference
+    trunk.preference, trunk.calls_limit, trunk.calls_per_s, trunk.number_rules, trunk.number_form, trunk.answers,
+    trunk.no_progress_s, trunk.enabled_at_us, route.prefix, route.preference
     FROM trunk JOIN vendor ON vendor.id = trunk.vendor_id JOIN tariff ON tariff.id = trunk.tariff_id
-    LEFT JOIN route ON route.trunk_id = trunk.id ORDER BY trunk.name, route.prefix"""
+    LEFT JOIN route ON route.trunk_id = trunk.id WHERE trunk.removed_at_us IS NULL
+    ORDER BY trunk.name, route.prefix"""
+_FORM = """SELECT number_rules, number_form FROM trunk WHERE name IN (?, ?) AND removed_at_us IS NULL
+    ORDER BY LENGTH(name) DESC LIMIT 1"""
 _OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled' AND id <> ?"
 
 
@@ -39,7 +52,11 @@ class VendorView:
 
 @dataclass(frozen=True, slots=True)
 class TrunkView:
-    """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate)."""
+    """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate).
+
+    `answers` says what SIP statuses mean on it, as text (`core/answers.py`). Until a trunk was enabled once, which
+    `enabled_at_us` says, the trunk of the settings carries all calls.
+    """
 
     id: int
     name: str
@@ -52,6 +69,10 @@ class TrunkView:
     calls_limit: int | None
     calls_per_s: int | None
     number_rules: str
+    number_form: NumberForm
+    answers: str
+    no_progress_s: int
+    enabled_at_us: int | None
     routes: Mapping[str, int]
 
     def preference_for(self, number: str) -> int | None:
@@ -90,26 +111,48 @@ class Trunks:
     def vendors(self) -> list[VendorView]:
         """All vendors by name."""
         return [
-            VendorView(row.name, row.currency, Trunk.select().where(Trunk.vendor == row).count())
+            VendorView(
+                row.name, row.currency, Trunk.select().where(Trunk.vendor == row, _NOT_REMOVED).count()
+            )
             for row in Vendor.select().order_by(Vendor.name)
         ]
 
     # --- trunks ----------------------------------------------------------------------------------------------
 
     @unit
-    def add(self, /, name: str, *, vendor: str, tariff: str, **values: Any) -> TrunkView:
-        """Add a trunk, switched on; `values` as for `change`. Raises InvalidInput, and then nothing is added."""
-        if is_new(self._database, Trunk, checked_word(name, "a PJSIP endpoint"), "trunk"):
-            Trunk.create(
-                name=name,
-                vendor=by_name(Vendor, vendor, "vendor"),
-                tariff=_cost_tariff(vendor, tariff),
-                enabled=True,
-                preference=50,
-                number_rules="",
-                created_at_us=self._clock.now_us(),
-            )
-        return self.change(name, **values)
+    def add(
+        self, /, name: str, *, vendor: str, tariff: str, enabled: bool = True, **values: Any
+    ) -> TrunkView:
+        """Add a trunk, or one that was removed anew; `values` as for `change`. Raises InvalidInput, and then nothing
+        is added.
+        """
+        again = self._database.repeated(f"trunk:{checked_word(name, 'a PJSIP endpoint')}")
+        row = Trunk.get_or_none(Trunk.name == name)
+        if row is not None and row.removed_at_us is None:
+            if not again:
+                raise InvalidInput(f"trunk {name!r} already exists")
+        else:
+            row = Trunk(name=name) if row is None else row
+            row.vendor = by_name(Vendor, vendor, "vendor")
+            row.tariff = _cost_tariff(vendor, tariff)
+            row.enabled, row.preference, row.number_rules = False, 50, ""
+            row.number_form, row.answers, row.no_progress_s = "{}", "", NO_PROGRESS_S
+            row.calls_limit = row.calls_per_s = row.enabled_at_us = row.removed_at_us = None
+            row.created_at_us = self._clock.now_us()
+            row.save()
+        return self.change(name, enabled=enabled, **values)
+
+    @unit
+    def remove(self, name: str) -> None:
+        """Remove a trunk that is disabled, with its routes; its call records keep its name. Raises InvalidInput."""
+        if self._database.repeated(f"remove trunk:{name}") and not _is_there(name):
+            return
+        row = _trunk(name)
+        if row.enabled:
+            raise InvalidInput(f"trunk {name!r} is enabled: run `stasis-callback trunk disable {name}` first")
+        Route.delete().where(Route.trunk == row).execute()
+        row.removed_at_us = self._clock.now_us()
+        row.save()
 
     @unit
     def change(
@@ -122,17 +165,31 @@ class Trunks:
         calls_limit: int | None = None,
         calls_per_s: int | None = None,
         number_rules: str | None = None,
+        number_form: Mapping[str, str] | None = None,
+        answers: str | None = None,
+        no_progress_s: int | None = None,
     ) -> TrunkView:
-        """Change what is not None, from the next call on; 0 takes a limit away. Raises InvalidInput."""
-        row = by_name(Trunk, name, "trunk")
+        """Change what is not None, from the next call on; 0 takes a limit away, and "" what is set of `number_form`.
+        Raises InvalidInput.
+        """
+        row = _trunk(name)
         if tariff is not None:
             row.tariff = _cost_tariff(row.vendor.name, tariff)
         if preference is not None:
             row.preference = _checked_preference(preference)
         if number_rules is not None:
-            parse_rules(number_rules)
             row.number_rules = number_rules
+        if number_form is not None:
+            merged = json.loads(row.number_form) | number_form
+            row.number_form = json.dumps({key: text for key, text in merged.items() if text})
+        _form(row.number_rules, row.number_form)
+        if answers is not None:
+            row.answers = format_answers(parse_answers(answers))
+        if no_progress_s is not None:
+            row.no_progress_s = _checked_no_progress(no_progress_s)
         row.enabled = row.enabled if enabled is None else enabled
+        if row.enabled and row.enabled_at_us is None:
+            row.enabled_at_us = self._clock.now_us()
         row.calls_limit = row.calls_limit if calls_limit is None else _checked_limit(calls_limit)
         row.calls_per_s = row.calls_per_s if calls_per_s is None else _checked_limit(calls_per_s)
         row.save()
@@ -154,8 +211,14 @@ class Trunks:
     @read
     def named(self, name: str) -> TrunkView:
         """The trunk with this name. Raises InvalidInput if it does not exist."""
-        by_name(Trunk, name, "trunk")
+        _trunk(name)
         return next(trunk for trunk in self.all() if trunk.name == name)
+
+    @read
+    def number_form(self, endpoint: str) -> NumberForm | None:
+        """How the trunk of an endpoint writes numbers; None where the endpoint is no trunk's."""
+        row = one(_FORM, endpoint, endpoint.removesuffix(INCOMING))
+        return _form(*row) if row else None
 
     def has_room(self, trunk: TrunkView, leg_id: str) -> bool:
         """Within the transaction that notes a leg: whether the trunk can carry it beside all others.
@@ -177,7 +240,7 @@ class Trunks:
     def add_route(self, trunk: str, prefix: str, preference: int | None = None) -> None:
         """Let a trunk carry calls to a prefix, or change the preference it has there. Raises InvalidInput."""
         checked_prefix(prefix)
-        row = by_name(Trunk, trunk, "trunk")
+        row = _trunk(trunk)
         value = row.preference if preference is None else _checked_preference(preference)
         if not Route.update(preference=value).where(Route.trunk == row, Route.prefix == prefix).execute():
             Route.create(trunk=row, prefix=prefix, preference=value)
@@ -185,12 +248,25 @@ class Trunks:
     @unit
     def remove_route(self, trunk: str, prefix: str) -> None:
         """Remove a route from a trunk. Raises InvalidInput if it does not exist."""
-        row = by_name(Trunk, trunk, "trunk")
+        row = _trunk(trunk)
         again = self._database.repeated(f"remove route:{trunk}:{prefix}")
         if not Route.delete().where(Route.trunk == row, Route.prefix == prefix).execute() and not again:
             raise InvalidInput(
                 f"trunk {trunk!r} has no route for prefix {prefix!r}: see `stasis-callback route list`"
             )
+
+
+_NOT_REMOVED = Trunk.removed_at_us.is_null()
+
+
+def _is_there(name: str) -> bool:
+    return bool(Trunk.select().where(Trunk.name == name, _NOT_REMOVED).exists())
+
+
+def _trunk(name: str) -> Trunk:
+    if not _is_there(name):
+        raise InvalidInput(f"unknown trunk {name!r}: see `stasis-callback trunk list`")
+    return by_name(Trunk, name, "trunk")
 
 
 def _cost_tariff(vendor: str, tariff: str) -> Tariff:
@@ -216,8 +292,20 @@ def _checked_limit(count: int) -> int | None:
     return count or None
 
 
+@lru_cache(1000)
+def _form(number_rules: str, stored: str) -> NumberForm:
+    return NumberForm.parse(json.loads(stored) | {"called_out": number_rules})
+
+
+def _checked_no_progress(seconds: int) -> int:
+    if not 1 <= seconds <= NO_PROGRESS_LIMIT_S:
+        raise InvalidInput(f"a no-progress time of {seconds} s is invalid: write 1 to {NO_PROGRESS_LIMIT_S}")
+    return seconds
+
+
 def _view(row: Sequence[Any], routes: Mapping[str, int]) -> TrunkView:
     """What `_ALL` has of a trunk, but for its routes."""
     values = [*row, routes]
     values[6] = bool(values[6])  # `enabled`: a number in SQLite
+    values[11] = _form(values[10], values[11])
     return TrunkView(*values)

@@ -48,14 +48,14 @@ class App:
 
 
 class Apps:
-    """All applications, and the way every event takes to them."""
+    """All applications; every event is sent to them from here."""
 
     def __init__(self, stamp: Callable[[Json], Json]) -> None:
         self._stamp = stamp
         self.by_name: dict[str, App] = {}
 
     def connect(self, name: str, send: Send) -> None:
-        """A websocket came for `name`: the newest one wins, the one before it is told so and stays open."""
+        """A websocket connects for `name`: it replaces an earlier one, which is told so and stays open."""
         self._forget_what_is_over()
         app = self.by_name.setdefault(name, App(name))
         if app.send is not None:
@@ -63,7 +63,7 @@ class Apps:
         app.send = send
 
     def disconnect(self, send: Send) -> None:
-        """A websocket is gone; its applications stay while they have subscriptions."""
+        """A websocket is closed; its applications stay while they have subscriptions."""
         for app in list(self.by_name.values()):
             if app.send == send:
                 app.send = None
@@ -92,7 +92,7 @@ class Apps:
             app.interest += Counter()  # drops zeros
 
     def forget_source(self, source: str) -> None:
-        """The channel or bridge is gone: nobody is subscribed to it any more."""
+        """Remove all subscriptions to a channel or bridge that has ended."""
         for app in list(self.by_name.values()):
             app.interest.pop(source, 0)
 
@@ -120,7 +120,7 @@ class Apps:
                 self.tell(app, dict(event))
 
     def tell(self, app: App, event: Json) -> None:
-        """Send one event to one application; lost when nobody is connected."""
+        """Send one event to one application; it is lost when no websocket is connected."""
         if app.send is not None and app.wants(event["type"]):
             app.send(self._stamp({**event, "application": app.name}))
 

@@ -1,4 +1,4 @@
-"""A fake Asterisk without a wire: switch, applications, ARI's resources and faults, whatever carries them.
+"""A fake Asterisk without a network: switch, applications, ARI's resources and faults.
 
 `server.py` puts HTTP and a websocket around it, for tests of the service as it is; the simulation
 (`stasis_callback.testing.simulation`) calls it directly, in virtual time. Whatever it does is here and in the
@@ -18,6 +18,7 @@ from typing import Any
 
 from stasis_callback.clock import Clock
 from stasis_callback.resources import asterisk_conf_dir
+from stasis_callback.testing.phones import SECOND_TRUNK
 
 from .apps import Apps
 from .cel import Cel
@@ -40,6 +41,13 @@ class Answer:
     """It is not to arrive: the connection breaks instead."""
 
 
+PJSIP = {
+    "endpoint": {"direct_media": "false", "rtp_timeout": "30", "rtp_timeout_hold": "300", "timers": "yes"},
+    "aor": {"contact": "sip:127.0.0.1:5070", "qualify_frequency": "60"},
+    "identify": {"match": "127.0.0.1/255.255.255.255"},
+}
+
+
 class Core(ABC):
     """The behaviour of Asterisk 22.10 for everything the product uses; see tests/contract.
 
@@ -60,6 +68,14 @@ class Core(ABC):
         modules_conf = (asterisk_conf_dir() / "modules.conf").read_text()
         self.modules = set(re.findall(r"^load = (\S+)", modules_conf, re.MULTILINE))
         """What the project's configuration loads; with `bridge_native_rtp.so` plain bridges lose DTMF."""
+        self.pjsip = {
+            (kind, name): dict(options) for name in (trunk, SECOND_TRUNK) for kind, options in PJSIP.items()
+        }
+        """The sections of pjsip.conf by type and name, with the options that somebody asks for."""
+        for (kind, name), options in self.pjsip.items():
+            options.update({"endpoint": {"aors": name}, "identify": {"endpoint": name}}.get(kind, {}))
+        self.unreachable: set[str] = set()
+        """The endpoints whose carrier does not answer OPTIONS."""
         self.journal: list[Entry] = []
         """Requests with their parameters, events with their fields, and faults, in order."""
         self.watchers: list[Callable[[Entry], None]] = []
@@ -76,7 +92,7 @@ class Core(ABC):
 
     @abstractmethod
     def soon(self, act: Callable[[], None]) -> None:
-        """Do something where Asterisk does things, as soon as it gets there; nothing once it has stopped."""
+        """Run a function in the thread of Asterisk as soon as possible; does nothing after a stop."""
 
     @abstractmethod
     def drop_websockets(self) -> None:

@@ -171,6 +171,8 @@ class Channel:
     gone: bool = False
     dialled: bool = False
     dial_string: str = ""
+    spoken_s: float = 0.0
+    """How much the phone at its far end has said, or is about to say, in seconds."""
     variables: dict[str, str] = field(default_factory=dict)
     bridge: Bridge | None = None
     absorbs_dtmf: bool = False
@@ -186,7 +188,7 @@ class Channel:
     sip_status: int | None = None
     answered_us: int | None = None
     ended_by: str = ""
-    """`far end`, `timer`, `ring timeout`, `request`; empty where nobody was there to take it."""
+    """`far end`, `timer`, `ring timeout`, `request`; empty if no application was connected."""
 
     def json(self) -> Json:
         """As `GET /channels/{id}` shows it; the application's arguments survive in `dialplan.app_data`."""

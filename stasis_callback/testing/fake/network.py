@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from stasis_callback.testing.phones import Line, Network, Phone, Rejection, State
 
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
 _CONGESTION = 34
 _OFFERS = 8
 _DIALPLAN_FUSE_S = 60
+SOUNDS_S = {"vm-goodbye": 0.7, "hello-world": 1.0, "demo-congrats": 30.0, "silence/9": 0.0}
+"""The sounds that phones speak, of Asterisk's own, and how much speech that is."""
+
+
+def _args(channel: Channel, dnis: str) -> str:
+    """What the dialplan hands over of a call: the number, and the headers of its INVITE."""
+    headers = {
+        "uri": f"sip:{quote(dnis, safe='+')}@127.0.0.1:5060",
+        "from": f"<sip:{quote(channel.caller_number or 'anonymous', safe='+')}@127.0.0.1>",
+        "trusted": "true",
+    }
+    passed = (f"{name}={quote(text, safe='')}" for name, text in headers.items())
+    return ",".join(["missed", re.sub(r"[^+0-9]", "", dnis), *passed])
 
 
 class FakeLine(Line):
@@ -49,6 +64,10 @@ class FakeLine(Line):
     def hang_up(self, cause: int = 16) -> None:
         """End the call; before the answer this refuses it with the Q.850 cause."""
         self._do(lambda: self._fake.switch.far_ends(self._channel, cause))
+
+    def play(self, sound: str) -> None:
+        """Speak; the fake has no sound, but knows how long that takes."""
+        self._do(lambda: self._fake.switch.far_speaks(self._channel, SOUNDS_S[sound]))
 
     def redirect(self, number: str) -> None:
         """Refuse with SIP 302 towards `number`."""
@@ -88,7 +107,7 @@ class PhoneNetwork:
         """As asterisk-conf/extensions.conf: the call waits for an application that is away, then is congested."""
         switch = self._core.switch
         for _ in range(1 + _OFFERS):
-            if channel.gone or switch.enter_stasis(channel, switch.app, f"missed,{dnis}"):
+            if channel.gone or switch.enter_stasis(channel, switch.app, _args(channel, dnis)):
                 return
             await asyncio.sleep(1)
         switch.end(channel, _CONGESTION)
@@ -105,7 +124,7 @@ class PhoneNetwork:
         return True
 
     def heard(self, channel: Channel, state: State) -> None:
-        """Tell the phone at the far end what became of its call."""
+        """Tell the phone at the far end the state of its call."""
         if channel.phone is not None and channel.phone_call is not None:
             channel.phone.note(channel.phone_call, state)
         elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
@@ -155,5 +174,5 @@ class FakeNetwork(PhoneNetwork, Network):
         return self.fake.trunk
 
     def missed_call(self, *, ani: str, dnis: str, gives_up_after_s: float = 10.0) -> Rejection:
-        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait for how it ends."""
+        """Ring the access number `dnis` from `ani` ("" = no caller id) and wait until the call ends."""
         return self.fake.run(self.ring(ani, dnis, gives_up_after_s))

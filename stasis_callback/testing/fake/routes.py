@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .model import CAUSE_BY_REASON, AriError, Bridge, Channel, Json, ari_time
-from .switch import NORMAL
+from .switch import CONGESTION, NORMAL
 
 if TYPE_CHECKING:
     from .core import Core
@@ -18,6 +18,7 @@ Ids = dict[str, str]
 Handler = Callable[[Ids, Json], Awaitable[Json | list[Json] | None]]
 
 DEFAULT_RING_TIMEOUT_S = 30
+AMD_S = 2.5
 _DESCRIPTIONS = {"func_timeout.so": "Channel timeout dialplan functions"}
 
 
@@ -25,6 +26,13 @@ def _words(value: Any) -> list[str]:
     """A list parameter: JSON list, or text with commas."""
     items: Iterable[Any] = value if isinstance(value, list) else str(value or "").split(",")
     return [str(item) for item in items if item]
+
+
+def heard_by_amd(spoken_s: float) -> str:
+    """What AMD says of somebody who speaks that long, status and cause (asterisk-conf/amd.conf)."""
+    if not spoken_s:
+        return "MACHINE,INITIALSILENCE"
+    return "MACHINE,LONGGREETING" if spoken_s > 1.5 else "HUMAN,HUMAN"
 
 
 def _is_true(value: Any) -> bool:
@@ -42,7 +50,7 @@ class Routes:
         ]
 
     def find(self, method: str, path: str) -> tuple[Handler, Ids]:
-        """Who answers this request, and the ids in its path. Raises AriError."""
+        """The handler of this request, and the ids in its path. Raises AriError."""
         here = [
             (one, handler, found)
             for one, pattern, handler in self._found
@@ -66,11 +74,13 @@ class Routes:
             ("DELETE", "/channels/{id}", self._hang_up),
             ("POST", "/channels/{id}/dial", self._dial),
             ("POST", "/channels/{id}/answer", self._answer),
+            ("POST", "/channels/{id}/continue", self._continue),
             ("POST", "/channels/{id}/ring", self._ring),
             ("POST", "/channels/{id}/dtmf", self._send_dtmf),
             ("POST", "/channels/{id}/redirect", self._redirect),
             ("POST", "/channels/{id}/variable", self._set_variable),
             ("GET", "/channels/{id}/variable", self._get_variable),
+            ("GET", "/channels/{id}/rtp_statistics", self._rtp_statistics),
             ("POST", "/channels/{id}/play", self._play),
             ("POST", "/channels/{id}/play/{playback}", self._play),
             ("GET", "/bridges", self._list_bridges),
@@ -87,6 +97,8 @@ class Routes:
             ("GET", "/asterisk/info", self._info),
             ("GET", "/asterisk/ping", self._ping),
             ("GET", "/asterisk/modules/{id}", self._module),
+            ("GET", "/asterisk/config/dynamic/res_pjsip/{kind}/{id}", self._section),
+            ("GET", "/endpoints/PJSIP/{id}", self._endpoint),
             ("GET", "/applications", self._list_applications),
             ("GET", "/applications/{id}", self._get_application),
             ("PUT", "/applications/{id}/eventFilter", self._set_filter),
@@ -135,6 +147,8 @@ class Routes:
         shown = next(
             (channel.variables[key] for key in channel.variables if key.startswith("CONNECTEDLINE(num")), ""
         )
+        if channel.variables.get("CONNECTEDLINE(num-pres,i)") == "prohib":
+            shown = ""
         caller_id = caller.caller_number if caller is not None else shown
         self._switch.task(self._dial_in_turn(channel, caller_id or "anonymous", timeout_s))
 
@@ -160,6 +174,22 @@ class Routes:
 
     async def _answer(self, ids: Ids, params: Json) -> None:
         await self._in_turn(self._controlled(ids), self._switch.answer)
+
+    async def _continue(self, ids: Ids, params: Json) -> None:
+        channel = self._controlled(ids)
+        if params.get("context") != "answer-check":
+            raise AriError(409, "Channel would go where the project's dialplan has nothing")
+        self._switch.leave_stasis(channel)
+        self._switch.task(self._check_answer(channel))
+
+    async def _check_answer(self, channel: Channel) -> None:
+        """As asterisk-conf/extensions.conf and amd.conf: listen, then give the channel back."""
+        await asyncio.sleep(AMD_S)
+        if channel.gone:
+            return
+        args = f"answer-check,{heard_by_amd(channel.spoken_s)}"
+        if not self._switch.enter_stasis(channel, self._switch.app, args):
+            self._switch.end(channel, CONGESTION)
 
     async def _ring(self, ids: Ids, params: Json) -> None:
         self._controlled(ids)
@@ -192,6 +222,11 @@ class Routes:
         if not params.get("variable"):
             raise AriError(400, "Variable name is required")
         return {"value": self._switch.get_variable(channel, str(params["variable"]))}
+
+    async def _rtp_statistics(self, ids: Ids, params: Json) -> Json:
+        channel = self._switch.channel(ids["id"])
+        heard = channel.phone is None or not channel.phone.mute
+        return {"channel_uniqueid": channel.id, "rxcount": int(heard), "txcount": 1}
 
     async def _play(self, ids: Ids, params: Json) -> Json:
         return self._start_playback(ids, params, self._controlled(ids))
@@ -323,6 +358,18 @@ class Routes:
             "status": "Running",
             "support_level": "core",
         }
+
+    async def _section(self, ids: Ids, params: Json) -> list[Json]:
+        options = self._fake.pjsip.get((ids["kind"], ids["id"]))
+        if options is None:
+            raise AriError(404, f"Object with id '{ids['id']}' not found")
+        return [{"attribute": name, "value": value} for name, value in options.items()]
+
+    async def _endpoint(self, ids: Ids, params: Json) -> Json:
+        if ("endpoint", ids["id"]) not in self._fake.pjsip:
+            raise AriError(404, "Endpoint not found")
+        state = "offline" if ids["id"] in self._fake.unreachable else "online"
+        return {"technology": "PJSIP", "resource": ids["id"], "state": state, "channel_ids": []}
 
     async def _list_applications(self, ids: Ids, params: Json) -> list[Json]:
         return [app.json() for app in self._apps.by_name.values()]

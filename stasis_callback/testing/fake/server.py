@@ -103,7 +103,7 @@ class FakeAsterisk(Core):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def soon(self, act: Callable[[], None]) -> None:
-        """Do something in the fake's thread, as soon as it gets there; nothing once it has stopped."""
+        """Run a function in the fake's thread as soon as possible; does nothing after a stop."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(act)
 
@@ -145,7 +145,7 @@ class FakeAsterisk(Core):
         return web.json_response(answer.body, status=answer.status)
 
     def _knows(self, request: web.Request) -> bool:
-        """Whether the request brings the right password."""
+        """Whether the request is authenticated."""
         secret = f"{self.username}:{self.password}"
         expected = "Basic " + base64.b64encode(secret.encode()).decode()
         return request.headers.get("Authorization") == expected or request.query.get("api_key") == secret
@@ -196,7 +196,7 @@ class FakeAsterisk(Core):
         self.clock.inbox().get(seconds)
 
     def drop_websockets(self) -> None:
-        """As a dead network does it."""
+        """Cut every event connection without a close frame."""
         for transport, queue in list(self._sockets.items()):
             self.switch.apps.disconnect(queue.put_nowait)
             transport.abort()

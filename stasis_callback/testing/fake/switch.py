@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FUSE = "TIMEOUT(absolute)"
 _SOFT_FLAG = 32
-NO_ANSWER, NORMAL, BUSY, CANCELLED_SIP = 19, 16, 17, 487
+NO_ANSWER, NORMAL, BUSY, CONGESTION, CANCELLED_SIP = 19, 16, 17, 34, 487
 _DIALSTATUS = {17: "BUSY", 34: "CONGESTION"}
 _ENDPOINT = re.compile(r"PJSIP/(?P<number>[^@/]+)@(?P<trunk>[^@/]+)")
 _NUMBER_IN_CALLER_ID = re.compile(r"<([^>]*)>")
@@ -64,7 +64,7 @@ class Switch:
         return f"{self.now_us() // 1_000_000}.{next(self._serial)}"
 
     def task(self, work: Coroutine[None, None, None]) -> None:
-        """Run a coroutine beside everything else; it is cancelled when the fake stops."""
+        """Run a coroutine in the background; it is cancelled when the fake stops."""
         task = asyncio.ensure_future(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -80,7 +80,7 @@ class Switch:
         state: State = "Down",
         linkedid: str | None = None,
     ) -> Channel:
-        """A channel begins to be."""
+        """Create a channel."""
         if channel_id in self.channels:
             raise ID_EXISTS
         name = name or f"PJSIP/{self.trunk}-{next(self._serial):08x}"
@@ -113,7 +113,7 @@ class Switch:
         return channel
 
     def enter_stasis(self, channel: Channel, app: str, args: str) -> bool:
-        """The channel enters an application; False when nobody is connected for it."""
+        """The channel enters an application; False when the application is not connected."""
         if not self.apps.active(app):
             return False
         channel.app, channel.args, channel.in_stasis = app, args, True
@@ -128,6 +128,12 @@ class Switch:
         event = {"type": "StasisStart", "args": words, "channel": channel.json()}
         self.apps.tell(self.apps.find(app), event)
         return True
+
+    def leave_stasis(self, channel: Channel) -> None:
+        """The channel leaves the application for the dialplan; who had it made is still told of it."""
+        channel.in_stasis = False
+        self.apps.publish("StasisEnd", channel=channel)
+        self.apps.unsubscribe(channel.app, f"channel:{channel.id}")
 
     # --- calling out -----------------------------------------------------------------------------------------
 
@@ -144,13 +150,13 @@ class Switch:
             self.far_ends(channel, 1)
 
     def far_rings(self, channel: Channel) -> None:
-        """180 from the other end."""
+        """The far end sends 180 Ringing."""
         if not channel.gone and channel.state == "Down":
             self._set_state(channel, "Ringing")
             self._report_dial(channel, "RINGING")
 
     def far_answers(self, channel: Channel) -> None:
-        """200 from the other end."""
+        """The far end answers with 200 OK."""
         if channel.gone or channel.state == "Up":
             return
         if channel.ring_timer is not None:
@@ -162,7 +168,7 @@ class Switch:
             self.end(channel, 0)
 
     def far_ends(self, channel: Channel, cause: int) -> None:
-        """BYE, CANCEL or a final refusal from the other end."""
+        """The far end sends BYE, CANCEL or a final refusal."""
         if channel.gone:
             return
         channel.ended_by = "far end"
@@ -261,6 +267,10 @@ class Switch:
         else:
             self.end(channel, NORMAL)
 
+    def far_speaks(self, channel: Channel, seconds: float) -> None:
+        """The phone of this channel speaks for some seconds more."""
+        channel.spoken_s += seconds
+
     # --- bridges and digits ----------------------------------------------------------------------------------
 
     def join(self, channel: Channel, bridge: Bridge, *, absorbs_dtmf: bool = False) -> None:
@@ -301,7 +311,7 @@ class Switch:
     def request_hangup(
         self, channel: Channel, cause: int, sip_status: int | None = None, *, soft: bool = False
     ) -> None:
-        """Report that somebody wants the channel's end; with `soft` the cause is Asterisk's flag 32, not Q.850."""
+        """Report a request to end the channel; with `soft` the cause is Asterisk's flag 32, not Q.850."""
         fields: Json = {"cause": _SOFT_FLAG, "soft": True} if soft else {"cause": cause}
         if sip_status is not None:
             fields["tech_cause"] = sip_status
@@ -351,7 +361,7 @@ class Switch:
             self.apps.publish("ChannelHangupRequest", channel=channel, cause=NORMAL, soft=True, **fields)
 
     def drop(self, channel: Channel) -> None:
-        """Forget a channel without a word (what is left of an end, and all that a crash leaves)."""
+        """Remove a channel without any event (the last step of an end, and what a crash does)."""
         channel.gone = True
         for timer in filter(None, (channel.ring_timer, channel.fuse)):
             timer.cancel()

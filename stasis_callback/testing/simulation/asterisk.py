@@ -32,7 +32,7 @@ SOUND_S = 0.3
 
 @dataclass
 class Life:
-    """What really became of a channel. `_us` by Asterisk's clock, `_true_us` by virtual time."""
+    """The true history of a channel. `_us` by Asterisk's clock, `_true_us` by virtual time."""
 
     id: str
     kind: str
@@ -60,7 +60,7 @@ class Life:
 
 
 class WallClock(Clock):
-    """Asterisk's own clock: virtual time, and as wrong as it is made to be."""
+    """Asterisk's own clock: virtual time plus an offset."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -76,23 +76,22 @@ class WallClock(Clock):
 
 
 class SimCel(Cel):
-    """The journal, and the truth beside it."""
+    """The CEL journal; it also notes the true times."""
 
     def __init__(self, path: Path, note: Callable[[str, Channel, int], None]) -> None:
         super().__init__(path)
         self._note = note
 
     def write(self, event: str, channel: Channel, at_us: int, extra: dict[str, object] | None = None) -> None:
-        """Append, and note."""
         self._note(event, channel, at_us)
         super().write(event, channel, at_us, extra)
 
 
 class Observer(Protocol):
-    """Who looks on at the moment something takes effect."""
+    """Is called at the moment something takes effect."""
 
     def leg_made(self, channel: Channel, params: Json) -> None:
-        """A channel to call out with has come into being, of a request with these `params`; its timer is set."""
+        """An outgoing channel was created by a request with these `params`; its timer is set."""
 
     def timer_set(self, channel: Channel, after_s: float) -> None:
         """The timer of a channel counts from now."""
@@ -110,39 +109,35 @@ class Observer(Protocol):
         """Something is heard, or a digit keyed, on a channel."""
 
     def gone(self, channel: Channel) -> None:
-        """A channel is no more."""
+        """A channel has ended."""
 
     def link(self, up: bool) -> None:
-        """The application's websocket comes or goes."""
+        """The application's websocket is connected or disconnected."""
 
 
 class SimSwitch(Switch):
-    """A switch under observation."""
+    """A switch that reports to an observer."""
 
     observer: Observer | None = None
 
     def new_outgoing(self, channel_id: str, kind: Kind, params: Json) -> Channel:
-        """A channel to call out with."""
         channel = super().new_outgoing(channel_id, kind, params)
         if self.observer is not None:
             self.observer.leg_made(channel, params)
         return channel
 
     def set_variable(self, channel: Channel, name: str, value: str) -> None:
-        """A variable, or the timer."""
         super().set_variable(channel, name, value)
         if name == FUSE and self.observer is not None and channel.kind != "incoming":
             self.observer.timer_set(channel, float(value))
 
     def report(self, playback: Playback, event_type: str) -> None:
-        """A playback begins, goes on or ends."""
         channel = self.channels.get(playback.target_uri.partition(":")[2])
         if channel is not None and self.observer is not None:
             self.observer.active(channel, "")
         super().report(playback, event_type)
 
     def far_keys(self, channel: Channel, digit: str) -> None:
-        """A key was released."""
         if self.observer is not None:
             self.observer.active(channel, digit)
         super().far_keys(channel, digit)
@@ -155,20 +150,18 @@ class SimSwitch(Switch):
 
 
 class SimNetwork(PhoneNetwork):
-    """Phones, and who was reached."""
+    """The phones, and which of them were reached."""
 
     def __init__(self, core: SimAsterisk, phones: dict[str, Phone]) -> None:
         super().__init__(core, phones)
         self._asterisk = core
 
     def offer(self, channel: Channel, caller_id: str) -> bool:
-        """Ring the phone."""
         reached = super().offer(channel, caller_id)
         self._asterisk.lives[channel.id].offered = reached
         return reached
 
     def heard(self, channel: Channel, state: PhoneState) -> None:
-        """What became of a call."""
         super().heard(channel, state)
         if state == "ended":
             self._asterisk.note_gone(channel)
@@ -200,16 +193,14 @@ class SimAsterisk(Core):
     # --- what the core asks of a wire --------------------------------------------------------------------------
 
     def soon(self, act: Callable[[], None]) -> None:
-        """In the loop's turn."""
         self.loop.call_soon(act)
 
     def drop_websockets(self) -> None:
-        """Both ends see it."""
         for socket in list(self.sockets):
             socket.cut()
 
     def freeze(self, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT later."""
+        """Stop it (SIGSTOP), and resume it after `seconds`."""
         self._freezes += 1
         self.loop.frozen = True
         self.scheduler.call_in(seconds, self._thaw)
@@ -221,7 +212,7 @@ class SimAsterisk(Core):
     # --- faults beyond those of the core -----------------------------------------------------------------------
 
     def crash(self, down_s: float, *, with_hangups: bool) -> None:
-        """As by `kill -9` and a new start: every call is gone. A graceful one writes their ends into the journal."""
+        """Restart it as after `kill -9`: all calls are lost. With hang-ups, the journal has their ends."""
         self._crashing = True
         self.up = False
         self.loop.frozen = False
@@ -252,7 +243,6 @@ class SimAsterisk(Core):
             self.switch.observer.sent(method, path, params, within=within)
 
     def link(self, *, up: bool) -> None:
-        """A websocket has come or gone."""
         if self.switch.observer is not None:
             self.switch.observer.link(up)
 
@@ -277,7 +267,6 @@ class SimAsterisk(Core):
             life.ended_us, life.ended_true_us = at_us, now_us
 
     def note_gone(self, channel: Channel) -> None:
-        """Note that the channel has ended, for any reason."""
         life = self.lives[channel.id]
         if life.ended_us is None:
             life.ended_us, life.ended_true_us = self.wall.now_us(), self.scheduler.now_us
@@ -291,10 +280,10 @@ class SimAsterisk(Core):
             del self.lives[channel.id]
 
     def snapshot(self) -> list[Json]:
-        """The channels that live now."""
+        """The channels that have not ended."""
         return [channel.json() for channel in self.switch.channels.values()]
 
     def cancel_tasks(self) -> None:
-        """At the end of a simulation: no coroutine is left behind."""
+        """Cancel all coroutines at the end of a simulation."""
         for task in list(self.switch.tasks):
             task.cancel()

@@ -1,4 +1,4 @@
-"""Looks at what is left when everything is over, and predicts every charge from what really happened.
+"""Audits the database after a simulation, and calculates every charge from what really happened.
 
 Plain SQL and its own `money`: it shares no code with what it audits. Where a fault hid the end of a leg, less than
 the truth may be charged and never more; where none did, exactly the truth.
@@ -29,18 +29,18 @@ NOTICED_S = 6.0
 GIVEN_AWAY_US = 6 * US_PER_S
 """The most that is given away of what Asterisk was last heard of."""
 OUR_REASONS = ("failed", "interrupted", "not_dialed", "")
-"""Outcomes that are nobody's wish: a callback that never rang must not end with one."""
+"""Outcomes that no party caused: a callback that never rang must not end with one."""
 
 
 class Auditor:
-    """The audit of one simulation that is over."""
+    """The audit of a completed simulation."""
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
         self._lives = {i: life for i, life in world.asterisk.lives.items() if life.kind != "incoming"}
 
     def sentences(self) -> Iterator[str]:
-        """What is wrong, a sentence each."""
+        """The violations, one sentence each."""
         yield from self._verified()
         yield from self._books()
         yield from self._left()
@@ -82,7 +82,7 @@ class Auditor:
                 yield f"{row['name']} has {row['balance_micros']}, less than its limit"
 
     def _legs(self) -> Iterator[str]:
-        """I7, I12, I14: every leg that was has one call record, charged by what really happened."""
+        """I7, I12, I14: every leg has one call record, with the charge for what really happened."""
         xdrs = {row["leg_id"]: row for row in self._rows("SELECT * FROM xdr")}
         for leg_id in self._lives:
             if leg_id not in xdrs:
@@ -125,10 +125,10 @@ class Auditor:
             yield f"{says} talked past its funds: {xdr['overrun_micros']} of {amount} are the house's"
 
     def _at_most_s(self, life: Life | None, source: str, true_s: int, own_s: int) -> int:
-        """The most that may be charged where there is doubt.
+        """The most that may be charged if the duration is uncertain.
 
-        Whoever measured a leg by a steady clock died, and its journal was written by a clock that was moved: nobody
-        can know any more, and its hold is the limit.
+        The process that measured the leg by its monotonic clock was killed, and the journal was written by a clock
+        that was stepped: the duration cannot be known, and the hold is the limit.
         """
         if life is None or not life.stepped:
             return true_s
@@ -136,7 +136,7 @@ class Auditor:
         return max(true_s + CLOCK_TOLERANCE_S, own_s if died and source == "cel" else 0)
 
     def _doubt(self, life: Life | None) -> str:
-        """Why the end of a leg may not be known exactly; "" when it must be."""
+        """Why the service could not know the end of a leg exactly; "" if it could."""
         if life is None or life.answered_us is None:
             return ""
         if life.journal_lost:
@@ -152,13 +152,13 @@ class Auditor:
         return ""
 
     def _silence(self, life: Life) -> int | None:
-        """When the silence began in which a leg ended, or at whose end."""
+        """When the fault began or ended that hid the end of a leg."""
         spans = self._world.mishaps.silences
         found = [a for a, b in spans if a <= (life.ended_true_us or 0) <= b + NOTICED_S * US_PER_S]
         return min(found, default=None)
 
     def _too_little(self, life: Life | None, price: PriceList, says: str, amount: int) -> Iterator[str]:
-        """Who doubts does not give away what is certain."""
+        """Even if the end is uncertain, the part that is certain must be charged."""
         world = self._world
         if life is None or life.answered_true_us is None or life.stepped:
             return
@@ -172,7 +172,7 @@ class Auditor:
             yield f"{says} is charged {amount}, although {certain_s} s of it are certain"
 
     def _excused(self, leg_id: str, life: Life | None) -> bool:
-        """Whether something hindered Asterisk itself, or a timer was late through no fault of the service."""
+        """Whether a fault of Asterisk, or a late timer, explains it, so that the service is not to blame."""
         world = self._world
         if life is None:
             return False
@@ -182,7 +182,7 @@ class Auditor:
         return any(a < ended_us and b > began_us for a, b in world.mishaps.silences)
 
     def _payers(self) -> Iterator[str]:
-        """I17: who pays for what."""
+        """I17: each leg is charged to the right account."""
         world = self._world
         pins = {s.number: s.pin for s in world.plan.subscribers if s.pin}
         owners = {dnis_of(n): dnis_of(n) for n in range(len(world.plan.subscribers))}
@@ -217,7 +217,7 @@ class Auditor:
     # --- callbacks -----------------------------------------------------------------------------------------------
 
     def _requests(self) -> Iterator[str]:
-        """Every callback has come to an end, with a reason."""
+        """Every callback has ended, with an outcome."""
         for row in self._rows("SELECT * FROM request"):
             if row["state"] not in ("done", "refused", "cancelled"):
                 yield f"request {row['id']} is still {row['state']}"
@@ -230,7 +230,7 @@ class Auditor:
         return any(life.offered for i, life in self._lives.items() if i.startswith(f"{request_id}-a"))
 
     def _calls(self) -> Iterator[str]:
-        """A leg whose other party has gone does not stay."""
+        """A leg does not continue after the other party has hung up."""
         world = self._world
         by_request: defaultdict[str, list[Life]] = defaultdict(list)
         for life in self._lives.values():
@@ -247,7 +247,7 @@ class Auditor:
                     yield f"{life.id} went on for {late_us / 1e6:.1f} s after leg A of {request_id} had ended"
 
     def _answers(self) -> Iterator[str]:
-        """Who was told that a callback is accepted has one."""
+        """Every caller who was told that a callback is accepted has one."""
         kept = {row["key"] for row in self._rows("SELECT key FROM request WHERE state != 'refused'")}
         for key, answer in self._world.answers.items():
             if not answer.reason and key not in kept:
@@ -255,7 +255,7 @@ class Auditor:
 
 
 def _durations_us(life: Life | None) -> tuple[int, int]:
-    """How long a leg was up: truly, and by Asterisk's own clock."""
+    """The duration of a leg: the true one, and by Asterisk's clock."""
     if life is None or life.answered_true_us is None or life.answered_us is None:
         return 0, 0
     assert life.ended_true_us is not None
@@ -264,6 +264,6 @@ def _durations_us(life: Life | None) -> tuple[int, int]:
 
 
 def audit(world: SimWorld) -> list[str]:
-    """What is wrong at the end of a simulation."""
+    """The violations at the end of a simulation."""
     at_s = (world.finished_us - START_US) / US_PER_S
     return [f"{at_s:.3f} s: {sentence}" for sentence in Auditor(world).sentences()]

@@ -14,11 +14,11 @@ from stasis_callback.clock import US_PER_S, Clock, Inbox
 from .scheduler import START_US, Process, Scheduler, Thread
 
 NEVER_S = 1e6
-"""Longer waits than this are for ever."""
+"""Longer waits than this count as unlimited."""
 
 
 class SimClock(Clock):
-    """What one process sees of time; its wall clock may be wrong by `offset_us`, its monotonic one never jumps."""
+    """The clock of one process: its wall clock may be wrong by `offset_us`, its monotonic one never jumps."""
 
     def __init__(self, scheduler: Scheduler, process: Process) -> None:
         self.scheduler = scheduler
@@ -26,7 +26,7 @@ class SimClock(Clock):
         self.offset_us = 0
 
     def now_us(self) -> int:
-        """Virtual time, as wrong as the machine's clock is made to be."""
+        """Virtual time plus the offset of the machine's clock."""
         return self.scheduler.now_us + self.offset_us
 
     def monotonic_s(self) -> float:
@@ -34,27 +34,27 @@ class SimClock(Clock):
         return (self.scheduler.now_us - START_US) / US_PER_S
 
     def inbox(self) -> Inbox[Any]:
-        """An inbox whose `get` gives the baton up."""
+        """An inbox whose `get` lets other threads run."""
         return SimInbox(self)
 
     def lock(self) -> AbstractContextManager[object]:
-        """A lock whose `with` gives the baton up."""
+        """A lock whose `with` lets other threads run."""
         return SimLock(self)
 
     def start_thread(self, work: Callable[[], None], name: str) -> None:
-        """A thread of the scheduler's."""
+        """Start a thread of the scheduler."""
         self.process.check()
         self.scheduler.start(work, name, self.process)
 
     def sleep(self, seconds: float) -> None:
-        """For what is simulated beside the product: let this thread stand still for so long."""
+        """Let a thread of the simulation (not of the product) wait this long."""
         end_us = self.scheduler.now_us + round(seconds * US_PER_S)
         while self.scheduler.now_us < end_us:
             self.scheduler.sleep(end_us)
 
 
 class SimInbox(Inbox[Any]):
-    """An inbox of the scheduler's; several threads may wait at it."""
+    """An inbox of the scheduler; several threads may wait at it."""
 
     def __init__(self, clock: SimClock) -> None:
         self._sim = clock
@@ -62,7 +62,7 @@ class SimInbox(Inbox[Any]):
         self._consumers: list[Thread] = []
 
     def put(self, item: Any) -> None:
-        """Add an item, and wake all who wait: who comes first is the scheduler's choice."""
+        """Add an item, and wake all waiting threads: the scheduler chooses which one gets it."""
         self._waiting.append(item)
         for thread in self._consumers:
             self._sim.scheduler.wake(thread)
@@ -90,7 +90,7 @@ class SimInbox(Inbox[Any]):
 
 
 class SimLock:
-    """A lock of the scheduler's; the thread that has it may take it again."""
+    """A re-entrant lock of the scheduler."""
 
     def __init__(self, clock: SimClock) -> None:
         self._sim = clock

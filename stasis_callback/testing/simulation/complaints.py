@@ -1,7 +1,7 @@
 """What the people at the phones would complain about, independently of the ledger.
 
-Nobody listens to silence that costs money, is called to be dropped, is connected to a number that nobody keyed, or
-rings an access number that does not take notice.
+No party may hear silence that costs money, be called and dropped at once, be connected to a number that was not
+keyed, or call an access number that does not react.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Complaints:
     link_lost_us: int | None = None
 
     def active(self, channel: Channel, digit: str) -> None:
-        """Something is heard or keyed on a leg A; what was before that was silence."""
+        """A sound or a digit on a leg A ends its silence."""
         now_us = self.world.scheduler.now_us
         self.keyed[channel.id] += digit
         if "-a" in channel.id and channel.state == "Up":
@@ -50,7 +50,7 @@ class Complaints:
             self.heard_us[channel.id] = now_us
 
     def ended(self, channel: Channel) -> None:
-        """A channel is gone."""
+        """A channel has ended."""
         now_us = self.world.scheduler.now_us
         if "-b" in channel.id:
             self._legs_a_hear(channel.id.rpartition("-")[0], now_us)
@@ -62,7 +62,7 @@ class Complaints:
             self._missed(channel)
 
     def made(self, channel: Channel) -> None:
-        """A leg begins to be."""
+        """A leg was created."""
         world = self.world
         number = channel.dial_string.partition("@")[0]
         if "-b" in channel.id:
@@ -73,7 +73,7 @@ class Complaints:
             world.broken(f"{channel.id} calls {number} while the link is down: who answers is dropped")
 
     def _asked_for(self, request_id: str, number: str) -> bool:
-        """Whether it was keyed, digit by digit, or ordered."""
+        """Whether the number was keyed, digit by digit, or ordered over the web."""
         keyed = [digits for leg_id, digits in self.keyed.items() if leg_id.startswith(f"{request_id}-a")]
         ordered = self.world.rows("SELECT destination FROM request WHERE id = ?", request_id)
         return any(number in digits for digits in keyed) or number in [row["destination"] for row in ordered]
@@ -83,14 +83,14 @@ class Complaints:
         return lost_us is not None and self.world.scheduler.now_us - lost_us > UNHEARD_S * US_PER_S
 
     def link(self, up: bool) -> None:
-        """The event websocket of the application comes or goes."""
+        """The event websocket of the application is connected or disconnected."""
         if up:
             self.link_lost_us = None
         elif self.link_lost_us is None and not self.world.asterisk.switch.apps.active(APP):
             self.link_lost_us = self.world.scheduler.now_us
 
     def _legs_a_hear(self, request_id: str, now_us: int) -> None:
-        """While leg B is there, leg A hears the ringing, or leg B."""
+        """While leg B exists, leg A hears the ringing or leg B."""
         for leg_id in self.heard_us:
             if leg_id.startswith(f"{request_id}-a"):
                 self.heard_us[leg_id] = now_us
@@ -108,7 +108,7 @@ class Complaints:
             self.world.broken(f"{channel.id} heard nothing for {silent_s:.1f} s, and pays for it")
 
     def _missed(self, channel: Channel) -> None:
-        """A missed call is dropped by us, and soon."""
+        """A missed call is refused by the service within seconds."""
         world = self.world
         began_us, now_us = world.asterisk.lives[channel.id].began_true_us, world.scheduler.now_us
         if channel.ended_by == "request" or now_us - began_us < UNNOTICED_S * US_PER_S:

@@ -1,4 +1,4 @@
-"""The database of a simulation: a file of its own, faults at every begin and commit, and others coming in between."""
+"""The database of a simulation: its own file, with faults and thread switches at every begin and commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Kind = Literal["locked", "full", "away"]
 
 @dataclass
 class StoreFaults:
-    """What goes wrong with the database now. Shared by all processes of a simulation."""
+    """The current faults of the database. Shared by all processes of a simulation."""
 
     until_us: dict[str, int] = field(default_factory=dict)
     """By kind, when it is over: `locked` by another process, `full` disk, `away`."""
@@ -39,12 +39,12 @@ class StoreFaults:
     hit: Callable[[str], None] = lambda kind: None
 
     def active(self, kind: Kind, now_us: int) -> bool:
-        """Whether this is so now."""
+        """Whether this fault is active now."""
         return now_us < self.until_us.get(kind, 0)
 
 
 class Instrumented:
-    """Stands between the product and peewee's database."""
+    """A wrapper of peewee's database, in which faults happen."""
 
     def __init__(self, database: Database, clock: SimClock, faults: StoreFaults) -> None:
         peewee: Any = database._engine.peewee
@@ -55,13 +55,12 @@ class Instrumented:
         peewee.rollback = self.rollback
 
     def connect(self) -> Any:
-        """A connection."""
         self._clock.process.check()
         self._away()
         return self._connect()
 
     def begin(self, *words: Any, **options: Any) -> None:
-        """Others may come first; a lock of another process is waited for."""
+        """Begin a transaction, after a thread switch; wait for the lock of another process."""
         clock, faults = self._clock, self._faults
         clock.process.check()
         clock.scheduler.give_way()
@@ -76,7 +75,7 @@ class Instrumented:
         self._begin(*words, **options)
 
     def commit(self) -> None:
-        """The moment of truth."""
+        """Commit, unless a fault prevents it or loses the response."""
         faults = self._faults
         try:
             self._before()
@@ -116,12 +115,12 @@ class Instrumented:
             raise failed("could not connect to server: Connection refused", sqlite3.SQLITE_BUSY)
 
     def _either(self) -> int:
-        """An error that may pass, as of a connection that broke, or one that lasts, as of a disk."""
+        """A temporary error (a broken connection) or a lasting one (a disk)."""
         return self._clock.scheduler.random.choice((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR))
 
 
 def failed(words: str, code: int) -> OperationalError:
-    """An error as peewee makes it of SQLite's."""
+    """The error that peewee raises for one of SQLite."""
     cause = sqlite3.OperationalError(words)
     cause.sqlite_errorcode = code
     error: Any = OperationalError(words)

@@ -49,7 +49,7 @@ class Fuses:
             self.world.broken(f"{reaches[0]}, when it is asked for")
 
     def _answered_unheard(self, life: Life) -> bool:
-        """Whether the leg was answered, and the event that says so is late, or lost with a link that is dead."""
+        """Whether the leg was answered, but the event is late, or lost with a dead link."""
         now_us, told_us = self.world.scheduler.now_us, self.world.asterisk.told_up_us.get(life.id)
         if life.answered_true_us is not None and life.ended_true_us is not None and told_us is None:
             return True  # nobody will ever say so, however long Asterisk is away; and what is gone takes no timer
@@ -74,7 +74,7 @@ class Fuses:
             self._look_again(channel)
 
     def over(self, channel: Channel) -> bool:
-        """Whether a leg is past what is held for it, or a talk past its limit, to a second: we may end it."""
+        """Whether a leg has exceeded its hold, or a talk its limit, within a second: then the service may end it."""
         world, life = self.world, self.world.asterisk.lives[channel.id]
         if self._past_funds(channel.id, 1.0) is not None:
             return True
@@ -83,7 +83,7 @@ class Fuses:
         return "-b" in channel.id and talked_s + 1.0 > limit_s
 
     def _past_funds(self, channel_id: str, after_s: float) -> tuple[str, int] | None:
-        """How a timer of `after_s` from now reaches past the funds of its leg, and by how many seconds; else None."""
+        """By how much a timer of `after_s` from now exceeds the funds of its leg: a text and seconds, or None."""
         world = self.world
         found = world.rows(
             "SELECT leg.number, hold.amount_micros, hold.state FROM leg JOIN hold ON hold.leg_id = leg.id"
@@ -109,7 +109,7 @@ class Fuses:
         return sentence, seconds - paid_s
 
     def _look_again(self, channel: Channel) -> None:
-        """Whether it was drawn in, once the service has had the chance to."""
+        """Whether the timer was shortened, after the service had time to do so."""
         world = self.world
         seen_us = world.scheduler.now_us
 

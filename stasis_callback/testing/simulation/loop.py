@@ -20,7 +20,7 @@ _Loop: Any = asyncio.AbstractEventLoop
 
 
 class SimLoop(_Loop):  # type: ignore[misc]
-    """A loop that is one actor among others."""
+    """An event loop that is an actor of the scheduler."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
@@ -33,11 +33,11 @@ class SimLoop(_Loop):  # type: ignore[misc]
 
     @property
     def ready(self) -> bool:
-        """Whether a callback waits and may be done."""
+        """Whether a callback is ready."""
         return bool(self._ready) and not self.frozen
 
     def act(self) -> None:
-        """The next callback."""
+        """Run the next callback."""
         handle = self._ready.popleft()
         if handle.cancelled():
             return
@@ -57,7 +57,6 @@ class SimLoop(_Loop):  # type: ignore[misc]
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.Handle:
-        """Schedule it for the next turn."""
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
@@ -65,13 +64,11 @@ class SimLoop(_Loop):  # type: ignore[misc]
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Schedule it in this many seconds."""
         return self.call_at(self.time() + delay, callback, *args, context=context)
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        """Schedule it for this time."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
 
         def due() -> None:
@@ -87,23 +84,18 @@ class SimLoop(_Loop):  # type: ignore[misc]
             timer.cancel()
 
     def create_future(self) -> asyncio.Future[Any]:
-        """A future of this loop."""
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Coroutine[Any, Any, Any], **kwargs: Any) -> asyncio.Task[Any]:
-        """A task of this loop."""
         return asyncio.Task(coro, loop=self, **kwargs)
 
     def get_debug(self) -> bool:
-        """Always False."""
         return False
 
     def is_running(self) -> bool:
-        """As far as coroutines can see."""
         return True
 
     def is_closed(self) -> bool:
-        """Always False."""
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

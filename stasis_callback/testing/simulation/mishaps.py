@@ -35,7 +35,6 @@ class NotedFaults(Faults):
         self.flaky_percent = 0
 
     def due(self, act: Literal["5xx", "delay", "lose"], path: str) -> FaultyRequests | None:
-        """The plan that applies, noted."""
         found = super().due(act, path)
         if found is None and act != "delay" and self._mishaps.strikes(self.flaky_percent):
             found = FaultyRequests(act, re.compile(""), 1)
@@ -46,7 +45,7 @@ class NotedFaults(Faults):
 
 
 class Mishaps:
-    """Lets the faults of a plan happen, and ends them."""
+    """Starts and ends the faults of a plan."""
 
     def __init__(self, world: SimWorld) -> None:
         self._world = world
@@ -70,7 +69,7 @@ class Mishaps:
     # --- when ----------------------------------------------------------------------------------------------------
 
     def plan(self) -> float:
-        """Set all timers; when the last fault that has a time is over, in seconds."""
+        """Set all timers. Returns when the last timed fault ends, in seconds."""
         end_s = 0.0
         for fault in self._world.plan.faults:
             if fault.when:
@@ -82,7 +81,7 @@ class Mishaps:
         return end_s
 
     def moment(self, moment: Moment) -> None:
-        """Something happened in a call: the faults that wait for it are due."""
+        """Start the faults that wait for this stage of a call."""
         self._moments[moment] += 1
         for fault in [one for one in self._waiting if one.when == moment]:
             if fault.turn == self._moments[moment]:
@@ -102,7 +101,7 @@ class Mishaps:
         self._world.shape.straighten()
 
     def strikes(self, percent: int) -> bool:
-        """Whether what is flaky goes wrong this time."""
+        """Draw whether a random fault happens this time."""
         return percent > 0 and self._world.scheduler.random.randrange(100) < percent
 
     # --- what it explains ----------------------------------------------------------------------------------------
@@ -116,7 +115,7 @@ class Mishaps:
         self._world.note("fault", f"{kind} ({', '.join(stages) or 'no call'})")
 
     def stages(self) -> list[str]:
-        """What calls are at, as Asterisk sees them."""
+        """The stages of all calls, as Asterisk sees them."""
         channels = self._world.asterisk.switch.channels
         found = set()
         for channel in channels.values():
@@ -132,17 +131,17 @@ class Mishaps:
         return sorted(found)
 
     def active(self, from_us: int, until_us: int, kinds: tuple[str, ...] = ("",)) -> bool:
-        """Whether any fault (of a kind that begins so) was active between these times, or its aftermath."""
+        """Whether a fault (of a kind with this prefix), or its aftermath, was active between these times."""
         return any(
             begin < until_us and end > from_us and kind.startswith(kinds) for begin, end, kind in self._times
         )
 
     def struck_since(self, since_us: int) -> bool:
-        """Whether anything has begun to go wrong, or did so once more, since then."""
+        """Whether a fault has begun, or has happened again, since then."""
         return any(begin >= since_us for begin, _, _ in self._times)
 
     def _lasts(self, kind: str, seconds: float) -> tuple[int, int]:
-        """Something goes wrong from now on for so long, and what it left behind for a while more."""
+        """Note a fault that lasts this long from now on, and its aftermath."""
         now_us = self._world.scheduler.now_us
         span = now_us, now_us + round(seconds * US_PER_S)
         self._times.append((span[0], span[1] + AFTERMATH_US, kind))
@@ -168,7 +167,7 @@ class Mishaps:
             self._strike(fault)
 
     def _fail_requests(self, fault: Fault) -> None:
-        """What goes wrong with requests is counted when it hits one."""
+        """Start a fault of requests; it is counted when it hits one."""
         if fault.kind == "ari flaky":
             self._requests.flaky_percent = fault.count
             self._world.scheduler.call_in(fault.seconds, self._requests_well)
@@ -185,7 +184,7 @@ class Mishaps:
             self._world.scheduler.call_in(lasts_s, lambda: setattr(plan, "count", 0))
 
     def _fail_store(self, fault: Fault, until_us: int) -> None:
-        """What goes wrong with the database is counted when it hits a use of it."""
+        """Start a fault of the database; it is counted when it hits a transaction."""
         store = self._store
         match fault.kind:
             case "store flaky":
@@ -199,7 +198,7 @@ class Mishaps:
                 store.until_us[kind.partition(" ")[2]] = until_us
 
     def _strike(self, fault: Fault) -> None:  # noqa: C901 - a table
-        """What happens at once."""
+        """Start a fault that happens at once."""
         world = self._world
         asterisk, node, seconds = world.asterisk, world.node, fault.seconds
         match fault.kind:
@@ -238,7 +237,7 @@ class Mishaps:
                 self._hide_journal(seconds)
 
     def _step_asterisk(self, seconds: float) -> None:
-        """Move its clock. Also of a leg that has just ended: who has not heard of the end yet cannot tell its age."""
+        """Step its clock. This also affects a leg that has just ended, if the service does not know the end yet."""
         asterisk = self._world.asterisk
         asterisk.step_clock(seconds)
         settled = {row["leg_id"] for row in self._world.rows("SELECT leg_id FROM xdr")}
@@ -252,7 +251,7 @@ class Mishaps:
         self._store.flaky_percent = 0
 
     def _hide_journal(self, seconds: float) -> None:
-        """A folder stands where the journal was; Asterisk goes on writing into the file it has open."""
+        """Replace the journal by a folder; Asterisk continues to write into its open file."""
         cel = self._world.asterisk.switch.cel
         if self._journal is not None:
             return

@@ -43,7 +43,7 @@ class PriceList:
         return -(-total // self.unit) * self.unit
 
     def billed_s(self, seconds: int) -> int:
-        """The seconds that stand on the bill: whole intervals."""
+        """The billed seconds: whole intervals."""
         if seconds <= self.grace_s or seconds <= self.free_s:
             return 0
         billed_s = self.first_s

@@ -45,6 +45,8 @@ class Node:
         """How wrong the machine's clock is."""
         self.died_us: list[int] = []
         """When it was killed or crashed."""
+        self.went_on_us = 0
+        """When it last went on after it had been stopped."""
         self.process: Process | None = None
         self.clock: SimClock | None = None
         self.service: Service | None = None
@@ -55,11 +57,11 @@ class Node:
 
     @property
     def running(self) -> bool:
-        """Whether it takes calls: begun, and neither stopped nor dead."""
+        """Whether it takes calls: started, and neither stopped nor killed."""
         return self.service is not None and self.process is not None and not self.process.stopped
 
     def start(self) -> None:
-        """Start it, if it does not run."""
+        """Start it unless it is running."""
         if self.process is not None or not self.wanted:
             return
         self._starts += 1
@@ -99,7 +101,7 @@ class Node:
         process.check()
 
     def kill(self, down_s: float) -> None:
-        """`kill -9`, and a new start after so long."""
+        """Kill it (`kill -9`), and start it again after this time."""
         if self.process is None:
             return
         self._world.note("service", f"{self.process.name} killed")
@@ -108,7 +110,7 @@ class Node:
         self._world.scheduler.call_in(max(down_s, 0.1), self.start)
 
     def _gone(self) -> None:
-        """The process is no more: its threads end before anything else happens, then its files are closed."""
+        """After a kill: end its threads before anything else happens, then close its files."""
         process, stores, wire = self.process, self.stores, self._wire
         assert process is not None
         self.process = self.clock = self.service = self.stores = self._wire = None
@@ -120,7 +122,7 @@ class Node:
             self._world.scheduler.call_in(0.0, stores.database.close)
 
     def stop(self, seconds: float) -> None:
-        """SIGSTOP, and SIGCONT later."""
+        """Stop it (SIGSTOP), and resume it later."""
         process = self.process
         if process is None or process.stopped:
             return
@@ -128,6 +130,7 @@ class Node:
 
         def go_on() -> None:
             process.stopped = False
+            self.went_on_us = self._world.scheduler.now_us
 
         self._world.scheduler.call_in(seconds, go_on)
 
@@ -138,7 +141,7 @@ class Node:
             self.clock.offset_us = self.offset_us
 
     def have_done(self, deed: Deed) -> None:
-        """An operator's command, or a web page. One that fails has done nothing, or its whole; nobody repeats it."""
+        """Run an operator's command, or a web request. A failed one has had its whole effect or none."""
         service, clock, stores = self.service, self.clock, self.stores
         if service is None or clock is None or stores is None:
             return
@@ -171,7 +174,7 @@ class Node:
         clock.start_thread(do, "command")
 
     def order(self, order: Order, answered: Callable[[Answer | None], None]) -> None:
-        """Somebody asks over the web; None when nobody could be asked, or there was no answer."""
+        """Order a callback over the web; None if the service is down or does not respond."""
         service, clock, stores = self.service, self.clock, self.stores
         if service is None or clock is None or stores is None:
             answered(None)

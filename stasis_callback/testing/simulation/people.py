@@ -14,7 +14,7 @@ from .scheduler import Scheduler, Timer
 
 @dataclass(frozen=True)
 class Script:
-    """What somebody does with one call. Times in seconds from the step before."""
+    """What a person does in one call. Times in seconds from the previous step."""
 
     does: Literal["answers", "refuses", "ignores"] = "answers"
     after_s: float = 1.0
@@ -34,7 +34,7 @@ class SimPhone(Phone):
     noted: Callable[[str], None] = field(kw_only=True)
 
     def take(self, caller_id: str, line: Line) -> PhoneCall:
-        """A call has come in: the next script, or the last one again."""
+        """Start the next script for an incoming call, or repeat the last one."""
         script = self.scripts[min(len(self.calls), len(self.scripts) - 1)]
         call = PhoneCall(caller_id, line, self.scheduler.now_us)
         self.calls.append(call)
@@ -63,11 +63,9 @@ class SimPhone(Phone):
         return call
 
     def note(self, call: PhoneCall, state: PhoneState) -> None:
-        """What became of it."""
         if call.state != "ended":
             call.state = state
         self.noted(f"phone {self.number}: {state}")
 
     def note_digit(self, call: PhoneCall, digit: str) -> None:
-        """The other side keyed something."""
         call.digits_heard += digit

@@ -37,7 +37,7 @@ DeedKind = Literal["top up", "block", "unblock", "take back"]
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that goes wrong. `seconds` is how long, or how far a clock is moved."""
+    """A fault. `seconds` is its duration, or by how much a clock is stepped."""
 
     at_s: float
     """So long after the start; or, with `when`, after the `turn`-th time that this happens."""
@@ -53,7 +53,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Business:
-    """What is sold, and over what: the same for many simulations."""
+    """Tariffs, trunks and access numbers: the same for many simulations."""
 
     prices: tuple[PriceList, ...]
     credits: tuple[int, ...]
@@ -74,7 +74,7 @@ class Subscriber:
 
 @dataclass(frozen=True)
 class Asked:
-    """A callback that somebody asks for."""
+    """A request for a callback."""
 
     at_s: float
     trigger: Trigger

@@ -47,7 +47,7 @@ def make_plan(seed: int) -> Plan:
 
 
 def make_business(number: int) -> Business:
-    """One of some businesses."""
+    """One of a few businesses."""
     random = Random(f"business {number}")
     free_s, grace_s = random.choice((0, 0, 0, 5)), random.choice((0, 0, 0, 3))
     surcharge, minimum = random.choice((0, 0, 500)), random.choice((0, 0, 20_000))
@@ -79,11 +79,11 @@ class Planner:
     random: Random = field(init=False)
 
     def __post_init__(self) -> None:
-        """Everything comes from here."""
+        """All choices are drawn from this generator."""
         self.random = Random(f"plan {self.seed}")
 
     def plan(self) -> Plan:
-        """A business, people, and what goes wrong."""
+        """Draw a business, people and faults."""
         random = self.random
         count = random.choice((1, 1, 2, 2, 3, SUBSCRIBERS))
         friends = {f"{prefix}7123456{n}": self._friend() for n, prefix in enumerate((ABROAD, DEAR, FREE))}
@@ -208,7 +208,7 @@ class Planner:
         return tuple(sorted(found, key=lambda fault: fault.at_s))
 
     def _fault(self, kind: FaultKind) -> Fault:
-        """Mostly where it hurts: in a call, at a moment that matters, or a little after."""
+        """Draw a fault, mostly at or just after a critical moment of a call."""
         random = self.random
         chance = random.random()
         if chance < 0.15:

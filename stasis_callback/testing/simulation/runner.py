@@ -26,7 +26,7 @@ LONGEST_S = 120
 
 @dataclass
 class Result:
-    """What a simulation showed."""
+    """The result of a simulation."""
 
     seed: int
     breaks: list[str] = field(default_factory=list)

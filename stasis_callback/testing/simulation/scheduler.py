@@ -1,11 +1,11 @@
-"""One thread at a time, in an order that the seed decides, and time that passes only when nobody has anything to do.
+"""Runs one thread at a time, in an order that the seed determines; time only passes when no thread can run.
 
-The threads are real, but one baton goes round: whoever has it runs, all others wait at their gate. A thread gives it
-up where it waits anyhow (an inbox, a lock, an answer of Asterisk) and where others could come between (a request, a
-commit). Then the next one is drawn among those that could go on. When there is none, time jumps to the next timer.
+The threads are real, but only one of them runs, and all others wait. It stops where it waits anyhow (an inbox, a
+lock, a response of Asterisk) and where other threads could run in between (a request, a commit). Then the next thread
+is drawn among those that can run. If there is none, time jumps to the next timer.
 
-Work without a thread of its own (a fake Asterisk's loop, a phone's next step) is an `Actor` or a timer, done by
-whoever has the baton.
+Work without its own thread (the loop of the fake Asterisk, the next step of a phone) is an `Actor` or a timer, and is
+done by the running thread.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ TURNS_LIMIT = 200_000
 
 
 class Killed(BaseException):
-    """The process of this thread was killed: nothing of it may have an effect any more."""
+    """The process of this thread was killed: the thread must have no further effect."""
 
 
 class Stuck(Exception):
-    """Nobody can go on and no timer is set: the simulation itself is wrong."""
+    """No thread can run and no timer is set: the simulation itself is wrong."""
 
 
 class Actor(Protocol):
-    """Something that does one thing after the other, whenever it is its turn."""
+    """Does one step at each of its turns."""
 
     @property
     def ready(self) -> bool:
-        """Whether it has something to do now."""
+        """Whether it has a step to do now."""
 
     def act(self) -> None:
-        """Do one thing. Must not wait."""
+        """Do one step. Must not wait."""
 
 
 class Process:
-    """What is killed or stopped as a whole: the threads of one start of the service."""
+    """The threads of one start of the service, which are killed or stopped together."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -80,7 +80,7 @@ class Thread:
 
 
 class Timer:
-    """Something that happens at a time, unless it is cancelled."""
+    """A function that runs at a set time, unless it is cancelled."""
 
     __slots__ = ("act", "at_us")
 
@@ -89,12 +89,11 @@ class Timer:
         self.act: Callable[[], None] | None = act
 
     def cancel(self) -> None:
-        """It does not happen."""
         self.act = None
 
 
 class Scheduler:
-    """The baton, and the time. Everything but `call_at` is for the thread that has the baton."""
+    """Decides which thread runs, and keeps the time. Only `call_at` may be called by other threads."""
 
     def __init__(self, random: Random) -> None:
         self.now_us = START_US
@@ -115,7 +114,7 @@ class Scheduler:
     # --- time --------------------------------------------------------------------------------------------------
 
     def call_at(self, at_us: int, act: Callable[[], None]) -> Timer:
-        """Have something done at a time, or now if that is past. It must not wait."""
+        """Run a function at a time, or now if that is past. It must not wait."""
         at_us = max(-(-at_us // GRAIN_US) * GRAIN_US, self.now_us)
         timer = Timer(at_us, act)
         self._serial += 1
@@ -123,7 +122,6 @@ class Scheduler:
         return timer
 
     def call_in(self, seconds: float, act: Callable[[], None]) -> Timer:
-        """Schedule something in this many seconds."""
         return self.call_at(self.now_us + round(seconds * US_PER_S), act)
 
     @property
@@ -159,11 +157,11 @@ class Scheduler:
         threading.Thread(target=run, name=f"simulated {name}", daemon=True).start()
 
     def threads_of(self, process: Process) -> list[str]:
-        """The names of what is still running of a process."""
+        """The names of the running threads of a process."""
         return [thread.name for thread in self._threads if thread.process is process]
 
     def give_way(self) -> None:
-        """Let others come between, if it so happens. Raises Killed."""
+        """Let the scheduler choose whether another thread runs first. Raises Killed."""
         self._switch()
 
     def sleep(self, until_us: int | None) -> None:
@@ -181,7 +179,7 @@ class Scheduler:
 
     @staticmethod
     def wake(thread: Thread) -> None:
-        """It can go on."""
+        """Let a sleeping thread continue."""
         thread.ready = True
 
     @staticmethod
@@ -190,7 +188,7 @@ class Scheduler:
             thread.ready = True
 
     def kill(self, process: Process) -> None:
-        """The process is gone: each of its threads ends where it stands, before anything else happens."""
+        """Kill a process: each of its threads ends where it is, before anything else happens."""
         process.dead = True
         process.stopped = False
         for thread in self._threads:
@@ -216,13 +214,13 @@ class Scheduler:
         following.gate.release()
 
     def _next(self) -> Thread:
-        """Who goes on. Does what actors and timers have to do before that."""
+        """Choose the next thread, after running actors and timers that are due."""
         me = self.current
         self._turns += 1
         self._all_turns += 1
         if self._turns > BUSY_LIMIT or self._all_turns > TURNS_LIMIT:
             self.failure = self.failure or Stuck(f"{me.name} is busy without end")
-            self._turns = self._all_turns = 0  # told once: whoever clears up after it has turns of its own
+            self._turns = self._all_turns = 0  # raised once: the clean-up afterwards has its own turns
         while True:
             if self.failure is not None:
                 self._main.ready = True
@@ -245,7 +243,7 @@ class Scheduler:
             self._do(actors[number - len(threads)].act)
 
     def _advance(self) -> None:
-        """To the next timer."""
+        """Advance the time to the next timer."""
         while self._timers:
             at_us, _, timer = heapq.heappop(self._timers)
             if timer.act is None:

@@ -1,4 +1,4 @@
-"""Makes a plan that breaks something smaller, while it still breaks the same: what is left can be understood."""
+"""Reduces a failing plan while it still violates the same rule, so that it can be understood."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .runner import simulate
 
 
 def kind_of(sentence: str) -> str:
-    """What is broken, without when, where and how much: to tell whether it is the same."""
+    """The violated rule without times, ids and amounts, to compare violations."""
     words = re.sub(r"^[0-9.]+ s: ", "", sentence.splitlines()[0])
     return re.sub(r"\b[0-9a-f]{16}(-[ab][0-9.]+)?\b|[0-9]+(\.[0-9]+)*", "#", words)
 
 
 def shrunk(plan: Plan) -> Plan:
-    """The plan with as little as still breaks what it breaks."""
+    """The smallest plan found that still violates the same rule."""
     wanted = {kind_of(sentence) for sentence in simulate(plan).breaks}
     smaller: Plan | None = plan if wanted else None
     while smaller is not None:
@@ -31,7 +31,7 @@ def _breaks(plan: Plan, wanted: set[str]) -> bool:
 
 
 def _without_something(plan: Plan) -> Iterator[Plan]:
-    """Plans with one thing less: a fault, a deed, a callback, something that a person does."""
+    """Plans with one part less: a fault, an action, a callback, a step of a person."""
     for name in ("faults", "deeds", "asked"):
         things = getattr(plan, name)
         for n in range(len(things)):

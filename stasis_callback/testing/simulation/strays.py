@@ -1,8 +1,8 @@
-"""Legs that Asterisk calls when nobody waits for them any more, and what is demanded of the service then.
+"""Legs that Asterisk calls after the service has given up the request, and what the service must do then.
 
-Asterisk may hold a request back for longer than anybody waits for its answer, do others meanwhile, and carry it out
-at last. If its call is over by then, nobody could have known better. Allowed is no more than that: the request was in
-order when it was sent, and was given up; and whoever is called is left in peace as soon as the service hears of it.
+Asterisk may delay a request beyond the service's timeout, serve others meanwhile, and carry it out in the end, when
+its call may be over. That is only allowed if the request was justified when it was sent, and the service ended the
+leg as soon as it knew of it.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ ENDED_WITHIN_S = 0.1
 
 @dataclass
 class Strays:
-    """The requests for legs of one simulation, until they are carried out."""
+    """The pending requests for legs of one simulation."""
 
     world: SimWorld
     in_order: dict[int, tuple[Json, int]] = field(default_factory=dict)
     """By their identity: requests for a leg that was open and not called yet, and when each was sent."""
 
     def asked(self, path: str, params: Json) -> None:
-        """The service sends a request; if it is for a leg A, it is noted whether that is in order now."""
+        """The service sends a request; for a leg A, note whether it is justified now."""
         leg_id = path.removeprefix("/channels/")
         life = self.world.asterisk.lives.get(leg_id)
         called = life is not None and (life.offered or life.rang_before)
@@ -39,7 +39,7 @@ class Strays:
             self.in_order[id(params)] = params, self.world.scheduler.now_us
 
     def made(self, channel: Channel, params: Json) -> bool:
-        """Whether a leg that has come into being is such a one; then it must soon be no more."""
+        """Whether a new leg is a stray; then it must end soon."""
         world = self.world
         _, sent_us = self.in_order.pop(id(params), (params, None))
         if sent_us is None or world.scheduler.now_us - sent_us < REQUEST_TIMEOUT_S * US_PER_S:
@@ -57,7 +57,7 @@ class Strays:
         return not rows
 
     def _look_again(self, channel: Channel, since_us: int) -> None:
-        """It is gone as soon as the service could end it."""
+        """Check that the leg ended as soon as the service could end it."""
         world = self.world
 
         def look() -> None:
@@ -71,7 +71,7 @@ class Strays:
         world.scheduler.call_in(ENDED_WITHIN_S, look)
 
     def _is_well(self) -> bool:
-        """Whether the service runs, hears of what happens and can use its database."""
+        """Whether the service is running, receives events and can use its database."""
         world = self.world
         now_us = world.scheduler.now_us
         return (

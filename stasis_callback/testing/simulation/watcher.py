@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 HEARD_S = 0.1
 """An event is with the service after so long."""
 STARS_S = 5.0
+"""A talk ends within so long after `**`."""
 
 
 @dataclass
@@ -41,7 +42,6 @@ class Watcher:
     strays: Strays = field(init=False)
 
     def __post_init__(self) -> None:
-        """They look on too."""
         self.complaints = Complaints(self.world)
         self.fuses = Fuses(self.world)
         self.strays = Strays(self.world)
@@ -49,7 +49,7 @@ class Watcher:
     # --- what Asterisk is asked to do ----------------------------------------------------------------------------
 
     def leg_made(self, channel: Channel, params: Json) -> None:
-        """I10, I15: noted and paid for, for the first time, and nobody else calls there."""
+        """I10, I15: the leg is stored and paid for, is dialled once, and no other callback calls the number."""
         world = self.world
         if self.strays.made(channel, params):
             return
@@ -82,7 +82,7 @@ class Watcher:
             world.broken(f"{channel.id} is made without a timer")
 
     def _trunk_carries(self, channel: Channel) -> None:
-        """No trunk has more calls than it may."""
+        """No trunk exceeds its limit of calls."""
         world, trunk = self.world, channel.dial_string.partition("@")[2]
         limits = dict(zip((TRUNK, SECOND_TRUNK), world.plan.business.trunk_limits, strict=False))
         carried = [c for c in world.asterisk.switch.channels.values() if c.dial_string.endswith(f"@{trunk}")]
@@ -91,7 +91,6 @@ class Watcher:
             world.broken(f"{channel.id} is call {len(carried)} on trunk {trunk}, which carries {limit}")
 
     def timer_set(self, channel: Channel, after_s: float) -> None:
-        """A timer is in force."""
         self.fuses.counts(channel, after_s)
 
     def hang_up_asked(self, channel: Channel) -> None:
@@ -100,15 +99,18 @@ class Watcher:
         request_id, _, side = channel.id.rpartition("-")
         if side[:1] not in ("a", "b") or not self.knew.get(channel.id) or not self._talks(channel):
             return
-        if world.scheduler.now_us - self.stars_us.get(request_id, 0) < STARS_S * US_PER_S:
-            return
+        if request_id in self.stars_us:
+            # A service that was stopped meanwhile takes the keys when it goes on.
+            taken_us = max(self.stars_us[request_id], world.node.went_on_us)
+            if world.scheduler.now_us - taken_us < STARS_S * US_PER_S:
+                return
         if self.fuses.over(channel):
             return  # Asterisk's own timer is late: its clock was put back
         if not world.rows("SELECT 1 FROM request WHERE id = ? AND cancel_wanted", request_id):
             world.broken(f"{channel.id} is hung up by the service while the two talk")
 
     def sent(self, method: str, path: str, params: Json, *, within: bool) -> None:
-        """Nobody's writing waits for Asterisk; timers are paid for; what the service knew when it hung up."""
+        """Nothing is sent within a transaction; timers are paid for; note what the service knew at a hang-up."""
         if method == "POST":
             self.fuses.asked(path, params)
             self.strays.asked(path, params)
@@ -124,7 +126,7 @@ class Watcher:
                 self.knew[channel.id] = self._talks(channel)
 
     def _talks(self, channel: Channel) -> bool:
-        """Whether two talk on this channel, since long enough for the service to have heard of it."""
+        """Whether two parties are talking on this channel, long enough for the service to know."""
         lives = self.world.asterisk.lives
         if channel.bridge is None or channel.state != "Up":
             return False
@@ -133,7 +135,6 @@ class Watcher:
         return len(up) > 1 and max(up) < self.world.scheduler.now_us - known_us * US_PER_S
 
     def moment(self, channel: Channel, what: str) -> None:
-        """The faults that wait for this are due."""
         if channel.kind == "incoming":
             if what == "called":
                 self.world.mishaps.moment("incoming")
@@ -144,19 +145,15 @@ class Watcher:
         self.world.mishaps.moment(f"{side} {what}")  # type: ignore[arg-type]
 
     def active(self, channel: Channel, digit: str) -> None:
-        """Something is heard or keyed."""
         self.complaints.active(channel, digit)
 
     def gone(self, channel: Channel) -> None:
-        """A channel is no more."""
         self.complaints.ended(channel)
 
     def link(self, up: bool) -> None:
-        """The application's websocket comes or goes."""
         self.complaints.link(up)
 
     def keyed(self, channel_id: str, digit: str) -> None:
-        """Leg A keyed something."""
         if digit == "#":
             self.world.mishaps.moment("A keyed")
         if digit == "*":

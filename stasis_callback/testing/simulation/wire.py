@@ -33,12 +33,12 @@ URL = "http://127.0.0.1:8088"
 
 
 class Connection:
-    """One of the connections that HTTP goes over."""
+    """One HTTP connection."""
 
 
 @dataclass
 class Exchange:
-    """One request under way."""
+    """One request in progress."""
 
     thread: Thread
     answer: Answer | None = None
@@ -103,13 +103,13 @@ class SimRest(Rest):
 
 
 def latency_s(random: Any) -> float:
-    """How long something is on its way on one machine."""
+    """The latency between two processes of one machine."""
     return float(random.choice((0.0, 0.001, 0.001, 0.002, 0.005)))
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a websocket received."""
+    """A frame that a websocket received."""
 
     data: bytes
 
@@ -127,7 +127,7 @@ class SimSocket:
         self._open = True
         self._cut = False
         self.silent = False
-        """Half open: nothing comes through any more, and nobody is told."""
+        """Half open: nothing is delivered, and no end notices."""
         self._last_us: defaultdict[str, int] = defaultdict(int)
         asterisk.sockets.append(self)
         asterisk.switch.apps.connect(APP, self.take)
@@ -149,7 +149,7 @@ class SimSocket:
     def _deliver(
         self, opcode: int, data: bytes, delay_s: float, lanes: Sequence[str] = (ALL,), up: str = ""
     ) -> None:
-        """Let it arrive, behind all that goes in its lanes; `up` is the channel that it says was answered."""
+        """Deliver an event in the order of its lane; `up` is the channel that it reports as answered."""
         scheduler = self._sim.scheduler
         if not self._open or self.silent:
             return
@@ -168,12 +168,12 @@ class SimSocket:
                 self._sim.scheduler.wake(self._reader)
 
     def silence(self, seconds: float) -> None:
-        """Nothing comes through any more, and Asterisk learns that only after so long."""
+        """Deliver nothing more; Asterisk notices that only after this time."""
         self.silent = True
         self._sim.scheduler.call_in(seconds, self._leave)
 
     def cut(self) -> None:
-        """The connection breaks; both ends see it."""
+        """Close the connection; both ends notice."""
         self._cut = True
         self._leave()
         if self._reader is not None:
@@ -186,7 +186,7 @@ class SimSocket:
         self._asterisk.link(up=False)
 
     def gone_with_its_process(self) -> None:
-        """The process was killed: its kernel closes the connection, and Asterisk hears of it in its turn."""
+        """The process was killed: its kernel closes the connection, and Asterisk is told."""
         self._open = False
         if not self.silent:
             self._asterisk.soon(self._leave)
@@ -194,7 +194,6 @@ class SimSocket:
     # --- the service's end -----------------------------------------------------------------------------------------
 
     def settimeout(self, seconds: float) -> None:
-        """How long `recv_data_frame` waits."""
         self._timeout_s = seconds
 
     def recv_data_frame(self, control_frame: bool = False) -> tuple[int, Frame]:
@@ -216,7 +215,6 @@ class SimSocket:
         return self._frames.popleft()
 
     def ping(self, payload: str = "") -> None:
-        """Asterisk answers in its turn."""
         self._sim.process.check()
         if self._cut:
             raise BrokenPipeError("connection to Asterisk lost")
@@ -226,12 +224,11 @@ class SimSocket:
             )
 
     def send(self, payload: bytes, opcode: int = ABNF.OPCODE_TEXT) -> int:
-        """The only thing that is sent is a close."""
         self._sim.process.check()
         return len(payload)
 
     def abort(self) -> None:
-        """Wake the reader: it is over."""
+        """Wake the reader, which then ends."""
         self._end()
 
     def shutdown(self) -> None:
@@ -248,7 +245,7 @@ class SimSocket:
 
 
 class Shape:
-    """How events travel: at once, late in bursts, twice. Changed by the faults of a plan."""
+    """How events are delivered: at once, late in bursts, twice. Changed by the faults of a plan."""
 
     def __init__(self, random: Any) -> None:
         self._random = random
@@ -258,16 +255,16 @@ class Shape:
         self.doubled: Callable[[Json], None] = lambda event: None
 
     def straighten(self) -> None:
-        """Everything arrives once, and soon."""
+        """Deliver everything once, without delay."""
         self.late_s = self.twice = 0.0
         self.overtaking = False
 
     def delay_s(self, event: Json) -> float:
-        """How long this event is on its way."""
+        """The delay of this event."""
         return latency_s(self._random) + (self._random.random() * self.late_s if self.late_s else 0.0)
 
     def copies(self, event: Json) -> int:
-        """How often it arrives."""
+        """How many times the event is delivered."""
         if self.twice and self._random.random() < self.twice:
             self.doubled(event)
             return 2
@@ -275,7 +272,7 @@ class Shape:
 
 
 class Wire:
-    """What a process of the service is connected through."""
+    """The connections of a process of the service."""
 
     def __init__(self, asterisk: SimAsterisk, shape: Shape) -> None:
         self._asterisk = asterisk
@@ -315,7 +312,7 @@ class Wire:
         return found[0]
 
     def process_is_gone(self) -> None:
-        """Killed: every connection of it is closed."""
+        """Close all connections of a killed process."""
         for socket in self._sockets:
             socket.gone_with_its_process()
         self._sockets.clear()

@@ -42,7 +42,7 @@ ASKS_AGAIN_S, ASKS_TIMES = 4.0, 4
 
 
 class SimWorld:
-    """Everything of one simulation. `run` it once."""
+    """One simulation. `run` may be called once."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -60,17 +60,17 @@ class SimWorld:
         self._reader: sqlite3.Connection | None = None
 
     def note(self, who: str, what: str) -> None:
-        """A line of the journal."""
+        """Add a line to the journal."""
         self.journal.append((self.scheduler.now_us, who, what))
 
     def broken(self, sentence: str) -> None:
-        """Something that must never be."""
+        """Record a violation."""
         at_s = (self.scheduler.now_us - START_US) / US_PER_S
         self.note("auditor", sentence)
         self.breaks.append(f"{at_s:.3f} s: {sentence}")
 
     def run(self) -> None:
-        """From the first call to the end of the last, and the service's."""
+        """Run from the first call until the last call and the service have ended."""
         url = found(self.plan, self.folder)
         with self._seeded(), self._logs_noted():
             phones: dict[str, Phone] = {}
@@ -129,7 +129,7 @@ class SimWorld:
                 raise self.scheduler.failure
 
     def _quiet(self) -> bool:
-        """Whether nothing is under way any more, as seen from outside.
+        """Whether nothing is in progress, as seen from outside.
 
         What is stopped or frozen has work before it that is not seen yet: what was sent to it meanwhile.
         """
@@ -144,7 +144,7 @@ class SimWorld:
         )
 
     def rows(self, statement: str, *values: object) -> list[Any]:
-        """What is committed, read past all product code."""
+        """Committed rows, read without product code."""
         if self._reader is None:
             self._reader = sqlite3.connect(
                 self.folder / "callback.db", isolation_level=None, check_same_thread=False
@@ -153,7 +153,7 @@ class SimWorld:
         return self._reader.execute(statement, values).fetchall()
 
     def hindered(self, from_us: int, until_us: int) -> bool:
-        """Whether between these times the service could not do as it would: a fault was active, or it was dead."""
+        """Whether the service was hindered between these times: a fault was active, or it was not running."""
         return self.mishaps.active(from_us, until_us)
 
     def _end(self) -> None:
@@ -219,7 +219,7 @@ class SimWorld:
 
     @contextmanager
     def _seeded(self) -> Iterator[None]:
-        """Everything that would be random comes from the seed."""
+        """Make all random choices depend on the seed."""
         ids = random.Random(f"ids {self.plan.seed}")
         state, token_hex = random.getstate(), secrets.token_hex
         random.seed(f"product {self.plan.seed}")

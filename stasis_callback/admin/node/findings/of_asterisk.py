@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from stasis_callback.admin.context import asterisk
 from stasis_callback.admin.node.findings import Finding
+from stasis_callback.admin.node.findings.of_registrations import registration_findings
+from stasis_callback.admin.node.findings.of_trunks import trunk_findings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 
@@ -26,12 +28,15 @@ NEEDED_MODULES = {
     "cel_custom.so": "writes the CEL journal",
     "chan_pjsip.so": "carries the calls",
     "format_pcm.so": "plays prompts",
+    "func_pjsip_endpoint.so": "tells whether identities of a trunk count",
     "func_timeout.so": "ends calls when their funds are used up",
+    "func_uri.so": "passes the headers of missed calls",
     "res_ari_applications.so": "filters events",
     "res_ari_bridges.so": "connects two legs",
     "res_ari_channels.so": "places calls",
     "res_ari_events.so": "reports what happens",
     "res_ari_playbacks.so": "plays prompts",
+    "res_pjsip_header_funcs.so": "reads the headers of missed calls",
     "res_rtp_asterisk.so": "carries audio",
     "res_stasis_playback.so": "plays prompts",
 }
@@ -53,7 +58,8 @@ def asterisk_findings(config: Settings, trunks: Collection[str]) -> Iterator[Fin
             yield version_finding(client.info().version)
             yield from _modules(client)
             for trunk in trunks:
-                yield _trunk(client, trunk)
+                yield from trunk_findings(client, trunk)
+            yield from registration_findings(client, config.asterisk.console_path, trunks)
             yield _clocks(client)
             yield _application(client)
     except InvalidInput as error:
@@ -98,27 +104,6 @@ def _modules(client: AriClient) -> Iterator[Finding]:
             yield Finding("warning", f"module {name} is running: it {harm}", "remove it from modules.conf")
     if not missing:
         yield Finding("ok", f"all {len(NEEDED_MODULES)} required modules are running")
-
-
-def _trunk(client: AriClient, trunk: str) -> Finding:
-    from stasis_callback.ari.errors import AriUnavailable
-
-    # Not GET /endpoints: its module is not among those that asterisk-conf loads.
-    try:
-        reply = client.rest.send("GET", "asterisk", "config", "dynamic", "res_pjsip", "endpoint", trunk)
-    except AriUnavailable:
-        return Finding("warning", f"could not check whether PJSIP endpoint {trunk} exists")
-    if not reply.ok or not isinstance(reply.body, list):
-        return Finding(
-            "problem", f"PJSIP endpoint {trunk} does not exist", "create it in Asterisk's local/pjsip.conf"
-        )
-    if {"attribute": "direct_media", "value": "false"} not in reply.body:
-        return Finding(
-            "problem",
-            f"PJSIP endpoint {trunk} has direct_media: audio bypasses Asterisk and DTMF digits are lost",
-            "create it from the template (carrier) of pjsip.conf, or set direct_media = no",
-        )
-    return Finding("ok", f"PJSIP endpoint {trunk} exists")
 
 
 def _clocks(client: AriClient) -> Finding:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stasis_callback.admin.context import database_file, open_database, shown_url
 from stasis_callback.admin.node.findings import LOOPBACK, Finding
+from stasis_callback.admin.node.findings.of_trunks import stored_trunk_findings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.core.options import CallOptions
@@ -70,7 +71,7 @@ def _learn(s: Stores, config: Settings, known: KnownState) -> None:
 
     known.languages |= _languages_in_use(s)
     known.last_answered = last_answered(s.database, config.node)
-    if trunks := s.trunks.all():
+    if trunks := [trunk for trunk in s.trunks.all() if trunk.enabled_at_us is not None]:
         known.trunks = [trunk.name for trunk in trunks if trunk.enabled]
 
 
@@ -91,6 +92,7 @@ def _of_stores(config: Settings, s: Stores) -> Iterator[Finding]:
         )
     yield from _email(config, s)
     yield from _nodes(s)
+    yield from stored_trunk_findings(s)
     estimated, suspect = doubtful_xdrs(s.database, Clock().now_us() - DOUBT_S * US_PER_S)
     if estimated:
         yield Finding(

@@ -1,0 +1,175 @@
+"""The number form of a trunk: its options in `trunk set`, and `trunk test`, which shows what becomes of numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stasis_callback.admin.context import AsJson, printable, settings, store
+from stasis_callback.admin.output import one_line, print_json
+from stasis_callback.clock import Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.options import WITHHELD
+
+if TYPE_CHECKING:
+    from stasis_callback.core.incoming import Invite
+    from stasis_callback.core.trunk_numbers import NumberForm
+    from stasis_callback.engine.admission.missed_calls import Examination
+    from stasis_callback.store.stores import Stores
+
+Numbers = Annotated[
+    str | None,
+    typer.Option(
+        help="Form of the trunk's numbers in both directions: e164, +e164, or national:CC, for example national:CZ.",
+        metavar="FORM",
+    ),
+]
+CalledIn = Annotated[
+    str | None,
+    typer.Option(help="Translation rules for called numbers that come in, before FORM.", metavar="RULES"),
+]
+CallerIn = Annotated[
+    str | None,
+    typer.Option(help="Translation rules for callers' numbers that come in, before FORM.", metavar="RULES"),
+]
+CallerOut = Annotated[
+    str | None,
+    typer.Option(help="Translation rules for caller ids that go out, after FORM.", metavar="RULES"),
+]
+Identity = Annotated[
+    str | None,
+    typer.Option(
+        help="Header read first for the caller: pai (P-Asserted-Identity, Remote-Party-ID) or from.",
+        metavar="HEADER",
+    ),
+]
+CalledFrom = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the called number is: uri (the request's address; else To), or to.", metavar="PLACE"
+    ),
+]
+
+
+def given(**options: str | None) -> dict[str, str]:
+    """What of a number form is to be changed."""
+    return {name: text for name, text in options.items() if text is not None}
+
+
+def warn_of_access_numbers(form: NumberForm, stores: Stores) -> None:
+    """Say which access numbers a trunk of this form does not reach, because they are not in E.164."""
+    for access in stores.access_numbers.all():
+        read = form.called(access.number)
+        if access.enabled and read and read != access.number:
+            typer.echo(
+                f"warning: access number {access.number} is not in E.164: this trunk reaches {read}; add that one",
+                err=True,
+            )
+
+
+def try_out(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Trunk name, also that of the settings.")],
+    incoming: Annotated[
+        str | None,
+        typer.Option(help="Address of the request, for example sip:+420800123456@host.", metavar="URI"),
+    ] = None,
+    caller: Annotated[str, typer.Option("--from", help="From header, or a URI.", metavar="HEADER")] = "",
+    pai: Annotated[
+        list[str] | None,
+        typer.Option(help="P-Asserted-Identity header, or a URI; can be repeated.", metavar="HEADER"),
+    ] = None,
+    to: Annotated[str, typer.Option(help="To header, or a URI.", metavar="HEADER")] = "",
+    rpid: Annotated[str, typer.Option(help="Remote-Party-ID header.", metavar="HEADER")] = "",
+    privacy: Annotated[str, typer.Option(help="Privacy header.", metavar="HEADER")] = "",
+    outgoing: Annotated[
+        str | None, typer.Option(help="Number that the service calls, as E.164 digits.", metavar="DIGITS")
+    ] = None,
+    caller_id: Annotated[
+        str, typer.Option(help=f"With --outgoing: number that is shown, or {WITHHELD}.", metavar="DIGITS")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Test what a trunk makes of the numbers of a call, stage by stage. Nothing is changed or dialled.
+
+    With --incoming the exit code is 0 if the missed call would be called back and 1 if it would be refused.
+    """
+    for what, text in {
+        "URI": incoming or "",
+        "From": caller,
+        "To": to,
+        "RPID": rpid,
+        "Privacy": privacy,
+    }.items():
+        printable(text, what)
+    if (incoming is None) is (outgoing is None):
+        raise InvalidInput("give the address of a call with --incoming, or a number to call with --outgoing")
+    with store() as s:
+        form = _form_of(name, s)
+        if outgoing is not None:
+            _outgoing(name, form, outgoing, caller_id, as_json=as_json)
+            return
+        from stasis_callback.core.incoming import Invite
+
+        invite = Invite(incoming or "", to, caller, ",".join(pai or ()), rpid, privacy)
+        found = _incoming(form, invite, s, as_json=as_json)
+    raise typer.Exit(1 if found.reason else 0)
+
+
+def _form_of(name: str, stores: Stores) -> NumberForm:
+    config = settings().asterisk
+    form = stores.trunks.number_form(name) or (config.number_form if name == config.trunk else None)
+    if form is None:
+        raise InvalidInput(f"unknown trunk {name!r}: see `stasis-callback trunk list`")
+    return form
+
+
+def _incoming(form: NumberForm, invite: Invite, stores: Stores, *, as_json: bool) -> Examination:
+    from stasis_callback.core.incoming import read
+    from stasis_callback.engine.admission.missed_calls import Admission
+
+    call = read(invite, form)
+    found = Admission(stores, Clock(), queue_limit=0).examine(call.caller, call.called)
+    notes = [*call.notes, f"so {call.caller} calls {call.called}", *found.notes]
+    verdict = f"refused: {found.reason}" if found.reason else f"called back at {found.number}"
+    if as_json:
+        print_json(
+            {
+                "called": call.called,
+                "caller": call.caller,
+                "private": call.private,
+                "called_back": not found.reason,
+                "reason": found.reason,
+                "notes": notes,
+            }
+        )
+    else:
+        _say(*notes, f"the call would be {verdict}")
+    return found
+
+
+def _outgoing(name: str, form: NumberForm, number: str, caller_id: str, *, as_json: bool) -> None:
+    if not is_dialable(number) or not (caller_id in ("", WITHHELD) or is_dialable(caller_id)):
+        raise InvalidInput("write numbers as 3 to 15 E.164 digits, for example 442071234567")
+    notes = [f"{number} is called"]
+    dialled = form.dialled(number, notes)
+    notes.append(
+        f"dialled as PJSIP/{dialled}@{name}" if dialled else "this leaves nothing that can be dialled"
+    )
+    shown = ""
+    if caller_id == WITHHELD:
+        notes.append("no caller id is shown")
+    elif caller_id:
+        notes.append(f"{caller_id} is the caller id")
+        shown = form.shown(caller_id, notes) or caller_id
+        notes.append(f"shown as {shown}")
+    if as_json:
+        print_json({"dialled": dialled, "shown": shown, "notes": notes})
+    else:
+        _say(*notes)
+
+
+def _say(*sentences: str) -> None:
+    for sentence in sentences:
+        typer.echo(one_line(sentence))

@@ -1,0 +1,192 @@
+"""What an incoming call says of itself: the called number, the caller, and whether the caller wants to be private.
+
+Read from the texts of the SIP headers, which strangers write: nothing here raises, whatever they are. Sources: RFC
+3261 (addresses), RFC 3966 (tel URIs and parameters), RFC 3325 (P-Asserted-Identity), RFC 3323 (Privacy), and the
+expired draft of Remote-Party-ID, which is still in use.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+from stasis_callback.core.trunk_numbers import NumberForm
+from stasis_callback.core.withheld import hidden, nameless, withheld
+
+# Whole addresses between commas: a comma may also be in a quoted name or in angle brackets.
+_ADDRESSES = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,"<])+')
+_BRACKETS = re.compile(r'^(?P<name>(?:"(?:[^"\\]|\\.)*"|[^"<])*)<(?P<uri>[^>]*)>(?P<rest>.*)$', re.DOTALL)
+_ADDRESSES_LIMIT = 8
+_LENGTH_LIMIT = 1000
+_KEPT = 64
+"""Characters of what is no number: enough to see what it was."""
+_HIDING = frozenset({"id", "user", "header", "session"})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address: its number or name (URI parameters cut off), and what belongs to that."""
+
+    user: str = field(default="", repr=False)
+    context: str = ""
+    """The `phone-context`: what comes before the number to make it global."""
+    display: str = field(default="", repr=False)
+    host: str = ""
+    privacy: str = ""
+    """Of a Remote-Party-ID: off, name, uri or full."""
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether it has a word in place of a number."""
+        return nameless(self.user) or self.host.casefold() == "anonymous.invalid"
+
+
+def addresses(header: str) -> Iterator[Address]:
+    """The addresses in a header, or in several headers that were joined by commas."""
+    for text in _ADDRESSES.findall(header[:_LENGTH_LIMIT])[:_ADDRESSES_LIMIT]:
+        if text.strip():
+            yield address(text)
+
+
+def address(text: str) -> Address:
+    """One address: `"Name" <sip:+420212345678;npdi@host;user=phone>;tag=1`, or a URI alone."""
+    text = text.strip()[:_LENGTH_LIMIT]
+    brackets = _BRACKETS.match(text)
+    uri = brackets["uri"] if brackets else text
+    scheme, colon, after = uri.partition(":")
+    if not colon or scheme.casefold() not in ("sip", "sips", "tel"):
+        after = uri
+    if scheme.casefold() == "tel":
+        user, host = after, ""
+    else:
+        user, at, host = after.partition("?")[0].rpartition("@")
+        if not at:
+            user = ""
+    user, _, of_user = unquote(user).partition(";")
+    host, _, of_uri = host.partition(";")
+    parameters = _parameters(of_uri) | _parameters(of_user)
+    return Address(
+        user=user.partition(":")[0].strip(),
+        context=parameters.get("phone-context", ""),
+        display=re.sub(r"\\(.)", r"\1", brackets["name"].strip().strip('"')) if brackets else "",
+        host=host.partition(":")[0],
+        privacy=_parameters(brackets["rest"]).get("privacy", "").strip('"').casefold() if brackets else "",
+    )
+
+
+def _parameters(text: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in text.split(";") if part.strip())
+    return {name.strip().casefold(): unquote(value).strip() for name, _, value in pairs}
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """The headers that say who is called and who calls, as texts."""
+
+    uri: str = field(default="", repr=False)
+    to: str = field(default="", repr=False)
+    from_: str = field(default="", repr=False)
+    asserted: str = field(default="", repr=False)
+    """P-Asserted-Identity; several joined by commas."""
+    remote_party: str = field(default="", repr=False)
+    privacy: str = ""
+    trusted: bool = True
+    """Whether the trunk's identities other than From count (`trust_id_inbound` of its endpoint)."""
+
+    @classmethod
+    def of_args(cls, args: Sequence[str]) -> Invite | None:
+        """The headers that the dialplan passed as `name=value`, percent-encoded; None from an older dialplan."""
+        found: dict[str, list[str]] = {}
+        for name, _, value in (arg.partition("=") for arg in args):
+            found.setdefault(name, []).append(unquote(value))
+        if "uri" not in found:
+            return None
+        joined = {name: ",".join(filter(None, values)) for name, values in found.items()}
+        return cls(
+            joined["uri"],
+            joined.get("to", ""),
+            joined.get("from", ""),
+            joined.get("pai", ""),
+            joined.get("rpid", ""),
+            joined.get("privacy", ""),
+            joined.get("trusted") == "true",
+        )
+
+    @property
+    def private(self) -> bool:
+        """Whether the caller's number must not be shown to others."""
+        asked = {word.strip().casefold() for word in re.split(r"[;,]", self.privacy)}
+        parties = (party.privacy for party in addresses(self.remote_party))
+        who = address(self.from_)
+        return bool(
+            asked & _HIDING
+            or any(word in ("full", "uri") for word in parties)
+            or hidden(who.user)
+            or hidden(who.display)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a call is, read by the form of its trunk. Numbers are E.164 digits; what is no number is as it came."""
+
+    called: str = field(repr=False)
+    caller: str = field(repr=False)
+    private: bool
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    """How it was read, in sentences."""
+
+
+def read(invite: Invite, form: NumberForm) -> Incoming:
+    """Who is called, and by whom."""
+    notes: list[str] = []
+    called = _called(invite, form, notes)
+    caller = _caller(invite, form, notes)
+    if invite.private:
+        notes.append("the caller wants to be private: the number is never shown to leg B")
+    return Incoming(called, caller, invite.private, tuple(notes))
+
+
+def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:
+    places = [("the request's address", invite.uri), ("To", invite.to)]
+    if form.called_from == "to":
+        places.reverse()
+    for place, text in places:
+        found = address(text)
+        notes.append(_note(place, found))
+        number = form.called(found.user, found.context, notes)
+        if number:
+            return number
+        notes.append("that is no number")
+    return address(invite.uri).user[:_KEPT]
+
+
+def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
+    others: list[tuple[str, Iterable[Address]]] = [
+        ("P-Asserted-Identity", addresses(invite.asserted)),
+        ("Remote-Party-ID", addresses(invite.remote_party)),
+    ]
+    if not invite.trusted:
+        if invite.asserted or invite.remote_party:
+            notes.append("P-Asserted-Identity and Remote-Party-ID do not count: trust_id_inbound is off")
+        others = []
+    own: list[tuple[str, Iterable[Address]]] = [("From", [address(invite.from_)])]
+    unread: list[str] = []
+    for name, found in own + others if form.identity == "from" else others + own:
+        for one in found:
+            notes.append(_note(name, one))
+            number = None if one.is_anonymous else form.caller(one.user, one.context, notes)
+            is_withheld = one.is_anonymous or withheld(number or one.user)
+            if number and not is_withheld:
+                return number
+            notes.append("that is a withheld number" if is_withheld else "that is no number")
+            unread += [] if is_withheld else [one.user]
+    # What is no number is refused as that, unless all that was said is that there is none.
+    return unread[0][:_KEPT] if unread else "anonymous"
+
+
+def _note(place: str, found: Address) -> str:
+    context = f" in the context of {found.context}" if found.context else ""
+    return f"{place} has {found.user or 'nothing'}{context}"

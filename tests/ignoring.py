@@ -1,0 +1,28 @@
+"""An option that is stored and has no effect: what a test of the option must notice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from stasis_callback.store.intake import instances
+
+
+def ignore_option(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
+    """From now on the option `name` of instances keeps its default, whatever is set. `module` is core.web or
+    core.email.
+    """
+    usual = module.parse_parts
+
+    def parse_parts(settings: type[Any], *arguments: Any) -> Any:
+        made, *rest = usual(settings, *arguments)
+        default = next(field.default for field in fields(settings) if field.name == name)
+        object.__setattr__(made, name, default)
+        return made, *rest
+
+    monkeypatch.setattr(module, "parse_parts", parse_parts)
+    # What was read before is kept under what is stored, whatever this option did then.
+    monkeypatch.setattr(instances, "_parsed", lambda parse, stored: parse(json.loads(stored)))

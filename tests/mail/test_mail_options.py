@@ -1,0 +1,46 @@
+"""Every option of an e-mail instance changes what happens: its scenario fails when the option is ignored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import pytest
+import test_policy
+import test_receiving
+import test_replies
+from ignoring import ignore_option
+from mail_site import MailSite
+
+from stasis_callback.core import email
+
+
+def _answering(scenario: Callable[[MailSite], None]) -> Callable[[MailSite], None]:
+    def play(site: MailSite) -> None:
+        site.usual(reply="on")
+        scenario(site)
+
+    return play
+
+
+SCENARIOS: dict[str, Callable[[MailSite], None]] = {
+    "policy": test_policy.test_with_policy_none_everybody_is_believed,
+    "require_registered": test_policy.test_registered_senders_only,
+    "credential": test_receiving.test_an_instance_can_take_tokens_only_or_passwords_only,
+    "reply": _answering(test_replies.test_a_mail_that_comes_again_is_answered_once),
+    "replies_per_hour": _answering(test_replies.test_one_sender_gets_so_many_answers),
+}
+"""They run where they are written."""
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_scenario_fails_when_the_option_is_ignored(
+    site: MailSite, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignore_option(monkeypatch, email, name)
+    with pytest.raises(AssertionError):
+        SCENARIOS[name](site)
+
+
+def test_every_option_has_a_scenario() -> None:
+    assert SCENARIOS.keys() == {field.name for field in fields(email.EmailOptions)}

@@ -1,0 +1,138 @@
+"""What an INVITE says of itself, read from the texts of its headers. tests/real/test_any_carrier.py sends them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stasis_callback.core.incoming import Address, Invite, address, addresses, read
+from stasis_callback.core.trunk_numbers import NumberForm
+
+ANY_FORM = st.builds(
+    NumberForm,
+    numbers=st.sampled_from(["e164", "+e164", "national:CZ", "national:US"]),
+    identity=st.sampled_from(["pai", "from"]),
+    called_from=st.sampled_from(["uri", "to"]),
+)
+MARKS = '<>"\\,;@= %\0'
+WORDS = [
+    "sip:",
+    "tel:",
+    "+420",
+    "212345678",
+    "%2B",
+    "x.org",
+    "phone-context",
+    "privacy=full",
+    "anonymous",
+    "٤٢٠",
+]
+PIECES = st.sampled_from([*MARKS, *WORDS])
+HEADER = st.lists(PIECES, max_size=20).map("".join) | st.text(max_size=60)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("sip:+420212345678@x.org", Address("+420212345678", host="x.org")),
+        ("<sip:%2B420212345678@x.org:5060;user=phone>;tag=1", Address("+420212345678", host="x.org")),
+        ("<sip:420212345678:secret@x.org>", Address("420212345678", host="x.org")),
+        ("<sip:212345678;Phone-Context=%2B420@x.org>", Address("212345678", "+420", host="x.org")),
+        ("<sip:212345678@x.org;phone-context=+420>", Address("212345678", "+420", host="x.org")),
+        ("<tel:212345678;phone-context=+420>", Address("212345678", "+420")),
+        ("TEL:+420-212-345-678", Address("+420-212-345-678")),
+        (
+            '"A \\"B, <C>" <sip:1@x>;privacy="Full"',
+            Address("1", display='A "B, <C>', host="x", privacy="full"),
+        ),
+        ("Jan <sip:1@x>", Address("1", display="Jan", host="x")),
+        ("<sip:x.org>", Address(host="x.org")),
+        ("nonsense", Address(host="nonsense")),
+        ("", Address()),
+    ],
+)
+def test_an_address_is_taken_apart(text: str, expected: Address) -> None:
+    assert address(text) == expected
+
+
+def test_several_addresses_are_told_apart_by_commas_outside_of_names() -> None:
+    header = '"One, <1>" <sip:1@x>, <tel:2>,sip:3@x'
+    assert [found.user for found in addresses(header)] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("invite", "private"),
+    [
+        (Invite(privacy="id"), True),
+        (Invite(privacy="User; ID"), True),
+        (Invite(privacy="none"), False),
+        (Invite(privacy="critical"), False),
+        (Invite(remote_party="<sip:1@x>;privacy=full"), True),
+        (Invite(remote_party="<sip:1@x>;privacy=uri, <sip:2@x>"), True),
+        (Invite(remote_party="<sip:1@x>;privacy=off"), False),
+        (Invite(remote_party="<sip:1@x>;privacy=name"), False),
+        (Invite(remote_party="<sip:1@x>;privacy=full", trusted=False), True),
+        (Invite(from_='"Anonymous" <sip:420212345678@x>'), True),
+        (Invite(from_="<sip:anonymous@anonymous.invalid>"), True),
+        (Invite(from_='"Unknown" <sip:420212345678@x>'), False),
+        (Invite(), False),
+    ],
+)
+def test_who_wants_to_be_private_is_heard(invite: Invite, private: bool) -> None:
+    assert invite.private is private
+
+
+def test_headers_come_percent_encoded_from_the_dialplan() -> None:
+    args = [
+        "uri=sip%3A1%40x",
+        "to=",
+        "from=%22a%2Cb%22%20%3Csip%3A2%40x%3E",
+        "pai=%3Csip%3A3%40x%3E",
+        "pai=%3Ctel%3A4%3E",
+    ]
+    assert Invite.of_args([*args, "rpid=", "privacy=id", "trusted=true"]) == Invite(
+        "sip:1@x", "", '"a,b" <sip:2@x>', "<sip:3@x>,<tel:4>", "", "id"
+    )
+    assert Invite.of_args([]) is None
+    assert Invite.of_args(["uri=x", "trusted=false"]) == Invite("x", trusted=False)
+
+
+def test_each_stage_is_told() -> None:
+    form = NumberForm("national:CZ", called_in="s/^9//")
+    call = read(
+        Invite("sip:9800123456;npdi@x", from_="<sip:alice@x>", asserted="<sip:anonymous@x>", privacy="id"),
+        form,
+    )
+    assert (call.called, call.caller, call.private) == ("420800123456", "alice", True)
+    assert call.notes == (
+        "the request's address has 9800123456",
+        "called_in makes 800123456 of it",
+        "national:CZ makes 420800123456 of it",
+        "P-Asserted-Identity has anonymous",
+        "that is a withheld number",
+        "From has alice",
+        "that is no number",
+        "the caller wants to be private: the number is never shown to leg B",
+    )
+
+
+def test_what_is_no_number_is_kept_short() -> None:
+    call = read(Invite(f"sip:{'s' * 500}@x", from_=f"<sip:{'a' * 500}@x>"), NumberForm())
+    assert (call.called, call.caller) == ("s" * 64, "a" * 64)
+
+
+@given(HEADER, HEADER, HEADER, HEADER, HEADER, HEADER, st.booleans(), ANY_FORM)
+def test_no_text_breaks_the_reading(
+    uri: str, to: str, from_: str, asserted: str, remote: str, privacy: str, trusted: bool, form: NumberForm
+) -> None:
+    call = read(Invite(uri, to, from_, asserted, remote, privacy, trusted), form)
+    assert isinstance(call.called, str)
+    assert isinstance(call.caller, str)
+
+
+@given(HEADER, ANY_FORM)
+def test_a_number_that_was_read_is_read_again_as_itself(text: str, form: NumberForm) -> None:
+    number = form.caller(address(text).user, address(text).context)
+    if number is not None:
+        assert form.caller(f"+{number}") == number
