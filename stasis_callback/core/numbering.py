@@ -208,11 +208,14 @@ def kind_of(number: str) -> Kind:
 
 
 @lru_cache(maxsize=20_000)
-def is_emergency(digits: str) -> bool:
+def is_emergency(digits: str, region: str = "") -> bool:
     """Whether these digits, alone or behind a calling code, are an emergency number of some country.
 
-    Of any country: who keys 112 or 911 means the nearest, wherever our carrier is.
+    Of any country: who keys 112 or 911 means the nearest, wherever our carrier is. With a `region` they are as they are
+    written in that country: what is an emergency number elsewhere may be a subscriber there.
     """
+    if region:
+        return _is_emergency_in(digits, [region])
     if len(digits) <= _EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
         return True
     for length in range(1, min(3, len(digits) - 1) + 1):

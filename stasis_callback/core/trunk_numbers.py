@@ -118,7 +118,7 @@ class NumberForm:
         number.
         """
         dialled = self._write("called_out", number, notes)
-        return "" if is_emergency(dialled.removeprefix("+")) else dialled
+        return "" if is_emergency(dialled.removeprefix("+"), self.region or "") else dialled
 
     def shown(self, number: str, notes: Notes = None) -> str:
         """The caller id in the trunk's form; "" when the rules leave nothing that can be shown."""
