@@ -211,8 +211,8 @@ def kind_of(number: str) -> Kind:
 def is_emergency(digits: str, region: str = "") -> bool:
     """Whether these digits, alone or behind a calling code, are an emergency number of some country.
 
-    Of any country: who keys 112 or 911 means the nearest, wherever our carrier is. With a `region` they are as they are
-    written in that country: what is an emergency number elsewhere may be a subscriber there.
+    Of any country: who keys 112 or 911 means the nearest, wherever our carrier is. With a `region` they are as they
+    are written in that country: what is an emergency number elsewhere may be a subscriber there.
     """
     if region:
         return _is_emergency_in(digits, [region])
