@@ -84,7 +84,7 @@ planted: $(VENV) ## plant known bugs, and see each one found by a test and by th
 	.venv/bin/python tools/planted_bugs.py
 	.venv/bin/python tools/planted_in_simulation.py
 
-mutants: $(VENV) ## make 600 small changes to the rating and the ledger, and list those that no test finds (an hour)
+mutants: $(VENV) ## make 600 small changes to the rating and the ledger, and list those that no test finds (two hours)
 	$(INSTALL) '.[simulated,dev,docs,mutants]'
 	.venv/bin/python tools/mutants.py $(PARTS)
 

@@ -2,7 +2,7 @@
 
     .venv/bin/python tools/mutants.py                 all parts; exit code 1 when a survivor is not explained
     .venv/bin/python tools/mutants.py rating          one part
-    .venv/bin/python tools/mutants.py --minutes 90    stop after 90 minutes (60)
+    .venv/bin/python tools/mutants.py --minutes 90    stop after 90 minutes (120)
 
 cosmic-ray makes the changes, in copies of the tree. Survivors are explained in docs/mutants.md: a change that stands
 there and is found by now is reported too.
@@ -53,7 +53,7 @@ Change = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Part:
-    """Modules, and the tests that say what they must do: quick ones first, as the first failure ends a run."""
+    """Modules, and the tests that say what they must do. The first failure ends a run."""
 
     name: str
     modules: tuple[str, ...]
@@ -191,7 +191,7 @@ def main(arguments: list[str]) -> int:
     """The exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(part.name for part in PARTS)} (all)")
-    parser.add_argument("--minutes", type=int, default=60, help="stop after so many minutes (60)")
+    parser.add_argument("--minutes", type=int, default=120, help="maximum duration in minutes (120)")
     asked = parser.parse_args(arguments)
     parts = [part for part in PARTS if not asked.parts or part.name in asked.parts]
     started_s = time.monotonic()

@@ -1,4 +1,4 @@
-"""docs/mutants.md explains changes of lines that are there: `make mutants` compares the rest, which takes an hour."""
+"""docs/mutants.md explains changes of lines that are there: `make mutants` compares the rest, which takes long."""
 
 from __future__ import annotations
 

@@ -5,16 +5,14 @@ The carriers are bare sockets, so that they can say anything, or nothing.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from carrier_rig import CarrierNetwork, CarrierWorld, two_carriers
+from carrier_rig import CarrierNetwork, CarrierWorld, carriers_or_skip
 
-from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.raw_carrier import Reply
 
 pytestmark = pytest.mark.real
@@ -25,23 +23,14 @@ QUIET = {"announce_balance": "off", "announce_duration": "off"}
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CarrierNetwork]:
-    try:
-        with two_carriers(tmp_path_factory.mktemp("carriers") / "product") as made:
-            yield made
-    except AsteriskUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+    with carriers_or_skip(tmp_path_factory.mktemp("carriers")) as made:
+        yield made
 
 
 @pytest.fixture
 def world(network: CarrierNetwork, tmp_path: Path) -> Iterator[CarrierWorld]:
-    made = CarrierWorld(network, tmp_path)
-    try:
+    with closing(CarrierWorld(network, tmp_path)) as made:
         yield made
-    finally:
-        made.close()
-        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 class Row(NamedTuple):

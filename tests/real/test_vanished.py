@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from carrier_rig import CarrierNetwork, CarrierWorld, two_carriers
+from carrier_rig import CarrierNetwork, CarrierWorld, carriers_or_skip
 
-from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.raw_carrier import Reply
 
 pytestmark = pytest.mark.real
@@ -20,23 +18,14 @@ SUBSCRIBER, FRIEND = "420212345678", "442071234567"
 
 @pytest.fixture
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CarrierNetwork]:
-    try:
-        with two_carriers(tmp_path_factory.mktemp("carriers") / "product") as made:
-            yield made
-    except AsteriskUnavailable as why:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(why))
+    with carriers_or_skip(tmp_path_factory.mktemp("carriers")) as made:
+        yield made
 
 
 @pytest.fixture
 def world(network: CarrierNetwork, tmp_path: Path) -> Iterator[CarrierWorld]:
-    made = CarrierWorld(network, tmp_path)
-    try:
+    with closing(CarrierWorld(network, tmp_path)) as made:
         yield made
-    finally:
-        made.close()
-        shutil.rmtree(tmp_path, ignore_errors=True)
 
 
 def test_both_peers_vanish_in_a_talk(world: CarrierWorld, network: CarrierNetwork) -> None:

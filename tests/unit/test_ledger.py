@@ -13,6 +13,7 @@ from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
 from stasis_callback.store.audit import verify
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.money.views import Settlement
+from stasis_callback.testing.hiccups import Moment, hiccups
 
 CENT = 10_000
 Step = tuple[str, object, int, int]
@@ -258,3 +259,24 @@ def test_a_free_leg_needs_no_funds_even_above_the_cap(shop: Shop) -> None:
     shop.stores.accounts.change("100", daily_cap_micros=100 * CENT)
     assert not shop.leg("b2", account, request, hold="0.01")
     assert shop.leg("b2", account, request, hold="0.00")
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda ledger, book_id: ledger.held_micros("b1"),
+        lambda ledger, book_id: ledger.funds_micros(book_id, "b1"),
+        lambda ledger, book_id: ledger.statement(book_id, 10),
+    ],
+    ids=["held", "funds", "statement"],
+)
+def test_what_is_read_while_the_database_hiccups_is_read_again(
+    shop: Shop, look: Callable[[Ledger, int], object]
+) -> None:
+    account, ledger = shop.account("100", funds="10.00"), shop.stores.ledger
+    assert shop.leg("b1", account, shop.request(account), hold="2.00")
+    expected = look(ledger, account.book_id)
+    moments: list[Moment] = ["statement"]
+    with hiccups(shop.stores.database, lambda asked: moments.pop() if moments and asked == "read" else None):
+        assert look(ledger, account.book_id) == expected
+    assert moments == []

@@ -235,14 +235,15 @@ def test_without_an_off_peak_price_the_peak_price_is_charged() -> None:
 
 def test_a_call_from_one_night_into_the_next() -> None:
     """By the hour, from ten seconds before seven in the morning, of a leg that may ring for thirty more."""
-    by_hour = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, first_interval_s=3600, next_interval_s=3600))
-    steps = charge(by_hour, 14 * 3600, MORNING - 10_000_000, 30)
-    assert (steps.first_off_peak, steps.following, steps.following_off_peak) == (False, 13, 1)
+    by_hour = replace(OFF_PEAK, rate=replace(OFF_PEAK.rate, next_interval_s=3600))
+    steps = charge(by_hour, 1 + 14 * 3600, MORNING - 11_000_000, 30)
+    assert (steps.first_off_peak, steps.following, steps.following_off_peak) == (False, 14, 1)
 
 
 def test_without_more_a_call_begins_with_the_epoch_and_at_once() -> None:
     price = replace(OFF_PEAK, terms=Terms(off_peak="thu 00:00-01:00"))  # the first of January 1970
     assert charge(price, 1).first_off_peak
+    assert joint_longest_s(FREE, 0, 0, price, 10_000, 7200) == 10
     assert cost_micros(price, 1) == 1000
     assert charge(OFF_PEAK, 10, MORNING - 5_000_000) == Charge(10, 1, True, 9, 4, 5 * 60_000 + 5 * 600_000)
 
@@ -405,6 +406,12 @@ def test_both_legs_share_the_funds(
     funds: str, rate_a: Price, elapsed_s: int, ring_s: int, rate_b: Price, talk_s: int
 ) -> None:
     assert joint_longest_s(rate_a, elapsed_s, ring_s, rate_b, parse_amount(funds), 7200) == talk_s
+
+
+def test_leg_b_is_priced_from_its_own_answer() -> None:
+    """Leg A was answered a minute before the evening; leg B begins with it, for a tenth of a cent a second."""
+    assert joint_longest_s(FREE, 60, 0, OFF_PEAK, 10_000, 7200, EVENING - 60_000_000) == 10
+    assert joint_longest_s(FREE, 50, 0, OFF_PEAK, 10_000, 7200, EVENING - 60_000_000) == 1
 
 
 @pytest.mark.parametrize(
