@@ -43,7 +43,7 @@ class Crowd:
         self._world = world
         self._pace = pace
         self._dice = random.Random(seed)
-        self.pairs = [Pair(f"42070{n:07d}", f"44{n:05d}") for n in range(count)]
+        self.pairs = [Pair(f"420777{n:06d}", f"4420794{n:05d}") for n in range(count)]
         for pair in self.pairs:
             world.account(pair.number, funds=funds)
             self.script(pair)

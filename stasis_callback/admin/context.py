@@ -159,6 +159,18 @@ def printable(text: str, what: str, limit: int = 200) -> str:
     return text
 
 
+def phone_number(text: str) -> str:
+    """E.164 digits for an international number as people write it. Raises InvalidInput."""
+    from stasis_callback.core.numbering import read_number
+
+    number = read_number(text)
+    if number is None:
+        raise InvalidInput(
+            f"{text[:40]!r} is not a phone number: write it with its country code, for example 420212345678"
+        )
+    return number
+
+
 def require_language(language: str) -> None:
     """Raises InvalidInput if there are no prompts in `language`."""
     from stasis_callback.ivr.prompts import languages

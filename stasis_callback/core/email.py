@@ -72,6 +72,11 @@ class EmailConfiguration:
         return configuration
 
     @property
+    def region(self) -> str:
+        """The country of numbers without a country code; "" for none."""
+        return CallOptions.parse(self.options).region
+
+    @property
     def language(self) -> str:
         """The language of replies: the first of the option `languages`."""
         return CallOptions.parse(self.options).language_list[0]

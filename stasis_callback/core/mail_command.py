@@ -11,12 +11,12 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Literal
 
-from stasis_callback.core.numbers import clean, is_dialable
+from stasis_callback.core.numbering import read_number
 
 TEXT_LIMIT = 200_000
 """Maximum length of the text, in characters."""
 WORD_LIMIT = 128
-"""Maximum length of a secret or number, in characters."""
+"""Maximum length of a secret, in characters."""
 
 Reason = Literal["no_command", "several_commands", "malformed", "too_long"]
 
@@ -65,8 +65,8 @@ _BELOW = re.compile(
 )
 
 
-def find_command(text: str) -> MailCommand:
-    """The only command in `text`. Raises Unreadable.
+def find_command(text: str, region: str = "") -> MailCommand:
+    """The only command in `text`, with its numbers read as people in `region` dial them. Raises Unreadable.
 
     Quoted lines (`>`) and everything below a signature or reply separator are ignored. The same command twice counts
     as one.
@@ -77,9 +77,9 @@ def find_command(text: str) -> MailCommand:
     broken = False
     before: list[_Word] = []
     for words in filter(None, _paragraphs(text)):
-        commands, fine = _commands(words)
+        commands, fine = _commands(words, region)
         # Even after an empty line, digits alone may be the rest of a number.
-        goes_on = _ascii(words[0].text)[:1].isnumeric() and _command(before[-_SHAPE:]) is not None
+        goes_on = _ascii(words[0].text)[:1].isnumeric() and _command(before[-_SHAPE:], region) is not None
         fine, before = fine and not goes_on, words
         found |= commands
         broken = broken or not fine
@@ -92,7 +92,7 @@ def find_command(text: str) -> MailCommand:
     return found.pop()
 
 
-def _commands(words: list[_Word]) -> tuple[set[MailCommand], bool]:
+def _commands(words: list[_Word], region: str) -> tuple[set[MailCommand], bool]:
     """The commands in `words`, and whether there is no incomplete command among them."""
     found: set[MailCommand] = set()
     fine = True
@@ -101,7 +101,7 @@ def _commands(words: list[_Word]) -> tuple[set[MailCommand], bool]:
     while at < len(words):
         word = words[at]
         if (word.starts_line or behind) and _is_keyword(_opened(word.text), "P"):
-            command = _command(words[at : at + _SHAPE])
+            command = _command(words[at : at + _SHAPE], region)
             if command is not None:
                 found.add(command)
                 at += _SHAPE
@@ -131,11 +131,11 @@ def _paragraphs(text: str) -> list[list[_Word]]:
     return paragraphs
 
 
-def _command(words: list[_Word]) -> MailCommand | None:
+def _command(words: list[_Word], region: str) -> MailCommand | None:
     if len(words) < _SHAPE:
         return None
     _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
-    a, b = _number(number_a), _number(number_b.rstrip(_CLOSING))
+    a, b = read_number(number_a, region), read_number(number_b.rstrip(_CLOSING), region)
     account = _ascii(account).removeprefix("+")
     if not (_is_keyword(sn, "SN") and _is_keyword(dn, "DN") and a and b):
         return None
@@ -144,15 +144,8 @@ def _command(words: list[_Word]) -> MailCommand | None:
     return MailCommand(account, secret, a, b)
 
 
-def _number(word: str) -> str | None:
-    """The digits of a number written without spaces; None if it cannot be dialled."""
-    bare = clean(_ascii(word)) if len(word) <= WORD_LIMIT else None
-    digits = bare.removeprefix("+") if bare else ""
-    return digits if is_dialable(digits) else None
-
-
 def _ascii(word: str) -> str:
-    """Convert full-width characters to ASCII and all dashes to `-`; digits of other scripts are later refused."""
+    """Convert full-width characters to ASCII and all dashes to `-`."""
     folded = (unicodedata.normalize("NFKC", c) if "！" <= c <= "～" else c for c in word)
     return "".join(folded).translate(_DASHES)
 

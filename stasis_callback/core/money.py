@@ -13,6 +13,17 @@ AMOUNT_LIMIT_MICROS = 10**9 * MICROS
 
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_CODES_BY_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_DECIMALS = {code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()}
+
+
+def decimals_of(currency: str) -> int:
+    """The decimals of a currency's minor unit (ISO 4217); 2 for a code that is not listed."""
+    return _DECIMALS.get(currency, 2)
 
 
 def parse_amount(text: str) -> int:
@@ -31,12 +42,30 @@ def parse_amount(text: str) -> int:
     return micros
 
 
+def require_payable(currency: str, *amounts_micros: int | None) -> None:
+    """Raises InvalidInput for an amount that nobody can pay: with more decimals than the currency has.
+
+    For what people pay or may owe. Prices, and what calls cost, may have more decimals.
+    """
+    decimals = decimals_of(currency)
+    for micros in amounts_micros:
+        if micros is not None and micros % 10 ** (6 - decimals):
+            has = f"{decimals} decimals" if decimals else "no decimals"
+            raise InvalidInput(
+                f"{format_amount(micros)} cannot be an amount of {currency}, which has {has}: "
+                "write a whole number of its smallest units"
+            )
+
+
 def format_amount(micros: int, currency: str = "") -> str:
-    """Format micros: `1_500_000` as `1.50`, `123` as `0.000123`. At least two decimals, without trailing zeros."""
+    """Format micros: `1_500_000` as `1.50`, `123` as `0.000123`; with the currency, as `1.50 USD` or `1500 JPY`.
+
+    At least as many decimals as the currency has (two without one), and no trailing zeros after them.
+    """
     sign, size = ("-" if micros < 0 else ""), abs(micros)
-    fraction = f"{size % MICROS:06d}"
-    fraction = fraction[:2] + fraction[2:].rstrip("0")
-    amount = f"{sign}{size // MICROS}.{fraction}"
+    least, fraction = decimals_of(currency), f"{size % MICROS:06d}"
+    fraction = fraction[:least] + fraction[least:].rstrip("0")
+    amount = f"{sign}{size // MICROS}.{fraction}".rstrip(".")
     return f"{amount} {currency}" if currency else amount
 
 

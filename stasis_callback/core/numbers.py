@@ -44,6 +44,18 @@ def dialable(text: str) -> str | None:
     return digits if is_dialable(digits) else None
 
 
+_PREFIX = re.compile(r"[1-9][0-9]{0,14}", re.ASCII)
+
+
+def checked_prefix(text: str) -> str:
+    """A prefix of E.164 numbers, which never begin with 0. Raises InvalidInput."""
+    if not _PREFIX.fullmatch(text):
+        raise InvalidInput(
+            f"{text!r} is not a prefix: write 1 to 15 digits, beginning with the country code, without +, 00 or 011"
+        )
+    return text
+
+
 COUNTRY_CODE_DIGITS = 3
 NATIONAL_DIGITS = 7
 """Minimum length of a national number in digits; fewer equal digits at the end may be a coincidence."""

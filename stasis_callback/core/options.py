@@ -28,6 +28,7 @@ _TEXTS = (
     ("access_code", r"[A-Z0-9_]{0,32}", "up to 32 capital letters, digits and underscores"),
     ("languages", r"[a-z]{2}(,[a-z]{2}){0,8}", "two-letter language codes, for example en or en,es,fr"),
     ("brand", r"[a-z0-9-]{0,32}", "up to 32 lower-case letters, digits and dashes"),
+    ("region", r"([A-Z]{2})?", "a two-letter country code in capitals, for example GB, or nothing"),
     ("redial_key", r"[0-9]{0,2}", "one or two digits, or nothing"),
 )
 """The format of text options: name, pattern, and a description of the pattern."""
@@ -59,8 +60,14 @@ class CallOptions:
         "Translation rules from the caller's number to an account id, for example s/^0/44/; separated by ;",
     )
     dial_rules: str = option(
-        "s/^00//; s/^011//; s/^\\+//",
-        "Translation rules from the digits dialled by the subscriber to an E.164 number.",
+        "",
+        "Translation rules from the digits dialled by the subscriber to an E.164 number, before the number is read; "
+        "for what `region` does not know.",
+    )
+    region: str = option(
+        "",
+        "Country of numbers without a country code, for example GB: they are read as one dials there, with its own "
+        "international and carrier prefixes. Empty: only international numbers, 00 and 011 count as +.",
     )
     callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=3600)
     dedupe_window_s: float = option(
@@ -281,7 +288,8 @@ def _value(owner: type, name: str, text: str) -> object:
         return text
     if kind is str:
         default = next(f.default for f in fields(owner) if f.name == name)
-        if text == "none" and default:  # an empty text restores the default, so "no rules" needs a keyword
+        if text == "none" and (default or name.endswith("_rules")):
+            # An empty text restores the default, so "no rules" needs a keyword.
             return ""
         if len(text) > 500:
             raise InvalidInput(f"{name} is too long: write at most 500 characters")

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.kinds import parse_kinds
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, divide_up, format_amount
 from stasis_callback.core.periods import OffPeak, parse_off_peak
 
@@ -53,7 +54,7 @@ class Rate:
     def __post_init__(self) -> None:
         """Check the ranges. Raises InvalidInput."""
         if not (self.prefix.isascii() and self.prefix.isdigit() and len(self.prefix) <= 15):
-            raise InvalidInput(f"{self.prefix!r} is not a prefix: write 1 to 15 digits without + or 00")
+            raise InvalidInput(f"{self.prefix!r} is not a prefix: write 1 to 15 digits without +")
         for name, interval_s in (("first", self.first_interval_s), ("next", self.next_interval_s)):
             if not 1 <= interval_s <= INTERVAL_LIMIT_S:
                 raise InvalidInput(
@@ -82,6 +83,8 @@ class Terms:
     rounding: Rounding = "up"
     off_peak: str = ""
     time_zone: str = "UTC"
+    opened: str = ""
+    """What the rates sell without naming it: `Kind`s, separated by commas."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises InvalidInput."""
@@ -97,6 +100,7 @@ class Terms:
         if self.rounding not in ("up", "nearest", "down"):
             raise InvalidInput(f"rounding {self.rounding!r} is invalid: write up, nearest or down")
         parse_off_peak(self.off_peak, self.time_zone)
+        parse_kinds(self.opened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbering import is_emergency
 from stasis_callback.core.numbers import clean, parse_rules, translate
 from stasis_callback.core.options import option, parse_values
 
@@ -113,9 +114,11 @@ class NumberForm:
 
     def dialled(self, number: str, notes: Notes = None) -> str:
         """What the trunk is to dial for E.164 digits: 3 to 32 digits after an optional `+` (a carrier's own prefix
-        may come on top of E.164's 15); "" when the rules leave something else, or it is no number.
+        may come on top of E.164's 15); "" when the rules leave something else or an emergency number, or it is no
+        number.
         """
-        return self._write("called_out", number, notes)
+        dialled = self._write("called_out", number, notes)
+        return "" if is_emergency(dialled.removeprefix("+"), self.region or "") else dialled
 
     def shown(self, number: str, notes: Notes = None) -> str:
         """The caller id in the trunk's form; "" when the rules leave nothing that can be shown."""

@@ -50,10 +50,6 @@ class WebOptions:
         "",
         "hosted: addresses of clients that need neither link nor key, for example 192.0.2.0/24; separated by commas.",
     )
-    region: str = option(
-        "",
-        "Country of numbers without a country code, for example GB; empty: only international numbers are accepted.",
-    )
     title: str = option("", "Page heading; empty: the standard heading.")
     show_cost: bool = option(False, "Show the cost of the call on the status page.")
     link_lifetime_s: int = option(
@@ -66,10 +62,6 @@ class WebOptions:
         if self.second_number and not is_dialable(self.second_number):
             raise InvalidInput(
                 f"second_number {self.second_number!r} is invalid: write 3 to 15 digits without + or 00"
-            )
-        if self.region and not re.fullmatch(r"[A-Z]{2}", self.region):
-            raise InvalidInput(
-                f"region {self.region!r} is invalid: write a two-letter country code in capitals, for example GB"
             )
         if len(self.title) > 80 or not self.title.isprintable():
             raise InvalidInput("title is invalid: write at most 80 printable characters")
@@ -127,6 +119,11 @@ class WebConfiguration:
         configuration = cls(*parse_parts(WebOptions, stored, "web"))
         CallOptions.parse(configuration.call_options("en"))
         return configuration
+
+    @property
+    def region(self) -> str:
+        """The country of numbers without a country code; "" for none."""
+        return CallOptions.parse(self.options).region
 
     @property
     def languages(self) -> tuple[str, ...]:

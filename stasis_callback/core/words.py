@@ -63,13 +63,21 @@ class Refusal(_Word):
         "add that account, or set another `internal_account`",
     )  # fmt: skip
     BAD_CALLBACK_NUMBER = (
-        "bad_callback_number", "the number to call first is not a phone number: write 3 to 15 digits without 00",
+        "bad_callback_number", "the number to call first is not a possible phone number",
         _BOTH,
         "give the account a callback number, or change the rules of the access number",
     )  # fmt: skip
     BAD_DESTINATION = (
-        "bad_destination", "the second number is not a phone number: write 3 to 15 digits without 00", _ASKED,
+        "bad_destination", "the second number is not a possible phone number", _ASKED,
         "nothing",
+    )  # fmt: skip
+    EMERGENCY_NUMBER = (
+        "emergency_number", "the number to call first is an emergency number, which is never called back", _BOTH,
+        "nothing: who needs help calls that number directly",
+    )  # fmt: skip
+    EMERGENCY_DESTINATION = (
+        "emergency_destination", "the second number is an emergency number, which is never called", _ASKED,
+        "nothing: who needs help calls that number directly",
     )  # fmt: skip
     SAME_NUMBER = "same_number", "both numbers are the same", _ASKED, "nothing"
     OWN_NUMBER = (
@@ -80,11 +88,11 @@ class Refusal(_Word):
         "own_destination", "the second number is itself an access number", _ASKED, "nothing",
     )  # fmt: skip
     DESTINATION_NOT_IN_TARIFF = (
-        "destination_not_in_tariff", "the account's tariff has no rate for the number to call first", _BOTH,
+        "destination_not_in_tariff", "the account's tariff does not sell calls to the number to call first", _BOTH,
         "`rate explain NUMBER --account ID --seconds 60`",
     )  # fmt: skip
     DESTINATION_NOT_ALLOWED = (
-        "destination_not_allowed", "the account's tariff has no rate for the second number", _ASKED,
+        "destination_not_allowed", "the account's tariff does not sell calls to the second number", _ASKED,
         "`rate explain NUMBER --account ID --seconds 60`",
     )  # fmt: skip
     WRONG_LOGIN = (
@@ -165,8 +173,12 @@ class Ending(_Word):
     )  # fmt: skip
     NO_ROUTE = "no_route", "no trunk is available for leg A", _BEFORE, "`route explain NUMBER`"
     DESTINATION_NOT_IN_TARIFF = (
-        "destination_not_in_tariff", "the tariff no longer has a rate for leg A", _BEFORE,
+        "destination_not_in_tariff", "the tariff no longer sells calls to the number of leg A", _BEFORE,
         "`rate explain NUMBER --account ID --seconds 60`",
+    )  # fmt: skip
+    EMERGENCY_NUMBER = (
+        "emergency_number", "leg A's number is an emergency number, which is never called back", _BEFORE,
+        "give the account another callback number",
     )  # fmt: skip
     ACCOUNT_BLOCKED = "account_blocked", "the account is no longer active", _BEFORE, "`account show ID`"
     ACCOUNT_EXPIRED = (

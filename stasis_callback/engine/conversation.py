@@ -12,11 +12,12 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import parse_amount
+from stasis_callback.core.numbering import read_number
 from stasis_callback.core.options import WITHHELD
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.words import AccountTrouble, Ending, Refusal
+from stasis_callback.core.words import AccountTrouble, Ending, Objection, Refusal
 from stasis_callback.engine import login
-from stasis_callback.engine.admission.checks import account_trouble
+from stasis_callback.engine.admission.checks import account_trouble, number_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
@@ -48,6 +49,11 @@ _NOT_REACHED = {
 _ACCOUNT_TROUBLE: dict[AccountTrouble, Prompt] = {
     Refusal.ACCOUNT_BLOCKED: Prompt.ACCOUNT_BLOCKED,
     Refusal.ACCOUNT_EXPIRED: Prompt.ACCOUNT_EXPIRED,
+}
+
+_NUMBER_TROUBLE: dict[Objection, Prompt] = {
+    Refusal.EMERGENCY_NUMBER: Prompt.EMERGENCY_NUMBER,
+    Refusal.BAD_CALLBACK_NUMBER: Prompt.NUMBER_INVALID,
 }
 
 
@@ -282,7 +288,10 @@ class Conversation:
             stored = self._tools.stores.accounts.speed_dials(self._account_id).get(keyed)
         else:
             rules = numbers.parse_rules(self._options.dial_rules)
-            return numbers.dialable(numbers.translate(rules, keyed)) or Prompt.NUMBER_INVALID
+            translated = numbers.translate(rules, keyed)
+            # What the rules have changed is international already.
+            region = self._options.region if translated == keyed else ""
+            return read_number(translated, region) or Prompt.NUMBER_INVALID
         return stored or Prompt.SPEED_DIAL_EMPTY
 
     def _destination(self, number: str | Prompt) -> Destination | Prompt:
@@ -294,9 +303,9 @@ class Conversation:
         trouble = account_trouble(account, self._tools.clock.now_us())
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
-        rate = stores.tariffs.match(stores.accounts.tariff_for(account, options.access_code), number)
-        if rate is None or stores.access_numbers.owns(number):
-            return Prompt.DESTINATION_NOT_AVAILABLE
+        refusal, rate = number_trouble(stores, account, number, options.access_code)
+        if rate is None:
+            return _NUMBER_TROUBLE.get(refusal, Prompt.DESTINATION_NOT_AVAILABLE)
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS
         ways = self._tools.router.ways(number, rate, account.currency, options)

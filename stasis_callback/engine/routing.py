@@ -13,6 +13,7 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core.answers import USUAL, Answers, parse_answers
 from stasis_callback.core.errors import require
+from stasis_callback.core.numbering import is_emergency
 from stasis_callback.core.numbers import is_dialable, mask
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.routing import Margin, Offer, Ranked, rank
@@ -52,6 +53,7 @@ class Way:
     def dial_string(self, number: str) -> str:
         """The dial string for a number: `+?[0-9]{3,32}`, one trunk, nothing a caller could add to."""
         require(is_dialable(number), "only 3 to 15 digits are ever dialled")
+        require(not is_emergency(number), "emergency numbers are never dialled")
         dialled = self.form.dialled(number)
         require(bool(dialled), "the trunk's number_rules leave nothing that can be dialled")
         return f"PJSIP/{dialled}@{self.endpoint}"

@@ -18,8 +18,8 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.words import Ending
-from stasis_callback.engine.admission.checks import account_trouble, funds_trouble
+from stasis_callback.core.words import Ending, Refusal
+from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, rate_trouble
 from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
@@ -186,12 +186,12 @@ class Session:
             return Ending.TOO_LATE
         account = stores.accounts.get(request.account_id)
         trouble = account_trouble(account, now_us)
-        tariff_id = stores.accounts.tariff_for(account, options.access_code)
-        rate = stores.tariffs.match(tariff_id, request.leg_a_number)
         if trouble:
             return Ending.of_trouble(trouble)
+        refusal, rate = rate_trouble(stores, account, request.leg_a_number, options.access_code)
         if rate is None:
-            return Ending.DESTINATION_NOT_IN_TARIFF
+            emergency = refusal == Refusal.EMERGENCY_NUMBER
+            return Ending.EMERGENCY_NUMBER if emergency else Ending.DESTINATION_NOT_IN_TARIFF
         ways = self._tools.router.ways(request.leg_a_number, rate, account.currency, options)
         return self._try(ways, Fare(account, request.leg_a_number, rate)) if ways else Ending.NO_ROUTE
 

@@ -52,6 +52,7 @@ class Prompt(StrEnum):
     NUMBER_UNREACHABLE = "number-unreachable"
     NUMBER_INVALID = "number-invalid"
     DESTINATION_NOT_AVAILABLE = "destination-not-available"
+    EMERGENCY_NUMBER = "emergency-number"
     NO_FUNDS = "no-funds"
     ACCOUNT_BLOCKED = "account-blocked"
     ACCOUNT_EXPIRED = "account-expired"

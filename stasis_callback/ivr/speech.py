@@ -8,24 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
-from string import ascii_uppercase
 from typing import Literal
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, require
-from stasis_callback.core.money import MICROS
+from stasis_callback.core.money import MICROS, decimals_of
 from stasis_callback.ivr.grammar import GRAMMARS, LARGEST_READ
 from stasis_callback.ivr.prompts import Prompts, Utterance
 
-# ISO 4217: decimals of the minor unit where they are not two.
-_CODES_BY_DECIMALS = {
-    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
-    3: "BHD IQD JOD KWD LYD OMR TND",
-    4: "CLF UYW",
-}
-_DECIMALS = {code: decimals for decimals, codes in _CODES_BY_DECIMALS.items() for code in codes.split()}
-_SPOKEN = "AUD BRL CAD CHF CZK EUR GBP JPY KZT MXN PLN RUB UAH USD"
+_SPOKEN = "AED AUD BRL CAD CHF CNY CZK EUR GBP INR JPY KZT MXN NGN PLN RUB TRY UAH USD"
 SPOKEN = frozenset(_SPOKEN.split())
-"""Currencies with words in every language; any other is spelled."""
+"""Currencies with words in every language."""
+_LIKE = {
+    "USD": "BBD BMD BND BSD BZD FJD GYD HKD JMD KYD LRD NAD NZD SBD SGD SRD TTD TWD XCD ZWG",
+    "GBP": "FKP GIP SHP",
+    "CHF": "BIF CDF CHE CHW DJF GNF KMF RWF XAF XOF XPF",
+    "MXN": "ARS CLP COP CUP DOP PHP UYU",
+    "RUB": "BYN",
+    "INR": "LKR MUR NPR PKR SCR",
+    "AED": "MAD",
+}
+_NAMESAKE = {code: like for like, codes in _LIKE.items() for code in codes.split()}
+"""Currencies that are called as another one is. An account has one currency, so `dollars` are its own."""
 _KEYS = {"*": "star", "#": "pound-key", "+": "plus"}
 
 Rounding = Literal["exact", "minutes"]
@@ -49,17 +52,17 @@ class Speech:
     def money(self, amount_micros: int, currency: str) -> Utterance:
         """An amount, rounded down to the minor unit of its currency: "twenty one dollars and five cents".
 
-        Down means never more than there is, so a debt of half a cent is "minus one cent". A currency the manifest
-        has no words for is spelled: "twenty one dot zero five S E K".
+        Down means never more than there is, so a debt of half a cent is "minus one cent". Of a currency without words
+        only the amount is said, "twenty one dot zero five": its owner knows which it is.
         """
-        decimals = _DECIMALS.get(currency, 2)
+        decimals = decimals_of(currency)
         minor_total = amount_micros * 10**decimals // MICROS
         main, minor = divmod(abs(minor_total), 10**decimals)
         sign = self._words(["minus"]) if minor_total < 0 else Utterance()
-        nouns = self._prompts.currencies.get(currency)
+        nouns = self._prompts.currencies.get(_NAMESAKE.get(currency, currency))
         if nouns is None:
             fraction = self._words(["point", *f"{minor:0{decimals}d}"]) if minor else Utterance()
-            return sign + self._count(main) + fraction + self._words(currency)
+            return sign + self._count(main) + fraction
         return sign + self._listed([(main, nouns["main"]), (minor, nouns.get("minor", ""))])
 
     def duration(self, seconds: int, rounding: Rounding = "exact") -> Utterance:
@@ -122,7 +125,7 @@ def unspeakable(prompts: Prompts) -> list[str]:
             speech.money(-1_230_000, currency)
         speech.duration(3661)
         speech.digits("0123456789+*#")
-        speech._words(("point", *ascii_uppercase))
+        speech._words(("point",))
     except (CallbackError, KeyError) as error:
         problems.append(f"{prompts.language}: {error}")
     return sorted(problems)

@@ -57,7 +57,7 @@ class MailDesk:
         address), `not_proven`.
         """
         try:
-            mail = read_mail(raw)
+            mail = read_mail(raw, region=instance.configuration.region)
         except MailRefused as refused:
             return self._dropped(instance, refused.reason)
         headers = headers_of(raw)

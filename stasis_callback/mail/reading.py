@@ -58,19 +58,20 @@ class Mail:
 def read_mail(
     raw: bytes,
     *,
+    region: str = "",
     size_limit: int = 2_000_000,
     parts_limit: int = 100,
     containers_limit: int = 60,
     line_limit: int = 100_000,
     headers_limit: int = 300,
 ) -> Mail:
-    """`raw` (RFC 5322 and MIME) as a Mail. Raises MailRefused.
+    """`raw` (RFC 5322 and MIME) as a Mail, its numbers read as in `region`. Raises MailRefused.
 
     Limits: bytes, parts, multiparts and embedded messages together, bytes of a line, headers of the mail.
     """
     _check_outside(raw, size_limit, containers_limit, line_limit, headers_limit)
     try:
-        return _read(message_from_bytes(raw, policy=policy.compat32), parts_limit)
+        return _read(message_from_bytes(raw, policy=policy.compat32), parts_limit, region)
     except MailRefused:
         raise
     except Exception as error:  # the library's own errors on damaged mails are of many kinds
@@ -91,12 +92,12 @@ def _check_outside(raw: bytes, size: int, containers: int, line: int, headers: i
         raise MailRefused("too_many_headers")
 
 
-def _read(message: Message, parts_limit: int) -> Mail:
+def _read(message: Message, parts_limit: int, region: str) -> Mail:
     parts = 0
     for parts, _ in enumerate(message.walk(), 1):
         if parts > parts_limit:
             raise MailRefused("too_many_parts")
-    command, problem = _command(message)
+    command, problem = _command(message, region)
     return Mail(
         message_id=_header(message, "Message-ID"),
         from_addresses=_addresses(message, "From"),
@@ -150,7 +151,7 @@ def _is_automatic(message: Message) -> bool:
 # --- body ----------------------------------------------------------------------------------------------------
 
 
-def _command(message: Message) -> tuple[MailCommand | None, Reason | None]:
+def _command(message: Message, region: str) -> tuple[MailCommand | None, Reason | None]:
     # A text that is cut could end in the middle of a number: it is refused.
     if len(str(message.get("Subject", ""))) > HEADER_LIMIT:
         return None, "too_long"
@@ -162,7 +163,7 @@ def _command(message: Message) -> tuple[MailCommand | None, Reason | None]:
     problems: list[Reason] = []
     for text in texts:
         try:
-            found.add(find_command(text))
+            found.add(find_command(text, region))
         except Unreadable as unreadable:
             problems.append(unreadable.reason)
     if len(found) > 1:

@@ -29,6 +29,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.BAD_CALLBACK_NUMBER: "number",
     Refusal.OWN_NUMBER: "number",
     Refusal.DESTINATION_NOT_IN_TARIFF: "number",
+    Refusal.EMERGENCY_NUMBER: "emergency",
+    Refusal.EMERGENCY_DESTINATION: "emergency",
     Refusal.BAD_DESTINATION: "destination",
     Refusal.SAME_NUMBER: "destination",
     Refusal.OWN_DESTINATION: "destination",

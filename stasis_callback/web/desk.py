@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.kinds import Kind
+from stasis_callback.core.numbering import kind_of, read_number
 from stasis_callback.core.words import Refusal
 from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.store.stores import Stores
-from stasis_callback.web.numbers import to_e164
 from stasis_callback.web.signing import Signer
 
 FORM_VERSION = "1"
@@ -22,10 +23,12 @@ FIELD_LIMIT = 64
 FIELD_OF: Mapping[Refusal, str] = {
     Refusal.BAD_CALLBACK_NUMBER: "first_number",
     Refusal.OWN_NUMBER: "first_number",
+    Refusal.EMERGENCY_NUMBER: "first_number",
     Refusal.DESTINATION_NOT_IN_TARIFF: "first_number",
     Refusal.BAD_DESTINATION: "second_number",
     Refusal.SAME_NUMBER: "second_number",
     Refusal.OWN_DESTINATION: "second_number",
+    Refusal.EMERGENCY_DESTINATION: "second_number",
     Refusal.DESTINATION_NOT_ALLOWED: "second_number",
     Refusal.WRONG_LOGIN: "account",
     Refusal.ACCOUNT_BLOCKED: "account",
@@ -38,6 +41,8 @@ STATUS_OF: Mapping[Refusal, int] = {
     Refusal.BAD_DESTINATION: _WRONG_INPUT,
     Refusal.SAME_NUMBER: _WRONG_INPUT,
     Refusal.OWN_NUMBER: _WRONG_INPUT,
+    Refusal.EMERGENCY_NUMBER: _WRONG_INPUT,
+    Refusal.EMERGENCY_DESTINATION: _WRONG_INPUT,
     Refusal.OWN_DESTINATION: _WRONG_INPUT,
     Refusal.DESTINATION_NOT_IN_TARIFF: _WRONG_INPUT,
     Refusal.DESTINATION_NOT_ALLOWED: _WRONG_INPUT,
@@ -121,7 +126,7 @@ class Desk:
         """
         settings = instance.configuration.settings
         wanted = [name for name in wanted_fields(instance) if not (any_account and name == "password")]
-        numbers, problems = self._checked(wanted, values, settings.region)
+        numbers, problems = self._checked(wanted, values, instance.configuration.region)
         if problems:
             return Asked(problems=problems)
         hosted = settings.type == "hosted"
@@ -168,8 +173,8 @@ class Desk:
             elif len(text) > FIELD_LIMIT:
                 problems[name] = "too_long"
             elif name.endswith("_number"):
-                digits = to_e164(text, region)
-                if digits is None:
+                digits = read_number(text, region)
+                if digits is None or kind_of(digits) is Kind.IMPOSSIBLE:
                     problems[name] = (
                         "bad_number" if region or text.strip().startswith(("+", "00")) else "needs_country"
                     )

@@ -16,12 +16,12 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from stasis_callback.core.numbering import example
 from stasis_callback.core.web import WebConfiguration
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wanted_fields
 from stasis_callback.web.idempotency import StoredReply, once
-from stasis_callback.web.numbers import example
 from stasis_callback.web.security import comes_from_browser, origin_of
 from stasis_callback.web.texts import LANGUAGES, Texts, chosen_language, texts
 from stasis_callback.web.visitors import may_use, source_of
@@ -106,16 +106,16 @@ class Pages:
 
     def _form(self, page: Page, values: Mapping[str, str], asked: Asked, status: int) -> Response:
         words = texts(page.language)
-        settings = page.configuration.settings
+        settings, region = page.configuration.settings, page.configuration.region
         problems = {
-            name: words.problem(code, retry_after_s=asked.retry_after_s, example=example(settings.region))
+            name: words.problem(code, retry_after_s=asked.retry_after_s, example=example(region))
             for name, code in asked.problems.items()
         }
         html = self._templates.get_template("form.html").render(
             t=words,
             **self._brand(page.instance, page.language),
             settings=settings,
-            fields=[self.field(name, words, settings.region) for name in wanted_fields(page.instance)],
+            fields=[self.field(name, words, region) for name in wanted_fields(page.instance)],
             field_limit=FIELD_LIMIT,
             values={name: text for name, text in values.items() if name != "password"},
             problems=problems,

@@ -32,6 +32,7 @@ REASON_OF: Mapping[Ending, str] = {
     Ending.TOO_LATE: "too_late",
     Ending.NO_ROUTE: "not_callable",
     Ending.DESTINATION_NOT_IN_TARIFF: "not_callable",
+    Ending.EMERGENCY_NUMBER: "emergency_number",
     Ending.ACCOUNT_BLOCKED: "account_not_usable",  # one for both: what is wrong with it, its provider tells
     Ending.ACCOUNT_EXPIRED: "account_not_usable",
     Ending.NO_FUNDS: "no_funds",

@@ -180,7 +180,7 @@ def test_the_first_number_is_tried_again_when_it_is_busy(world: World) -> None:
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
-        ("112", "destination_not_allowed"),
+        ("112", "emergency_destination"),
         ("33123456789", "destination_not_allowed"),
         ("420800123456", "own_destination"),
     ],

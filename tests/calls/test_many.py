@@ -14,19 +14,19 @@ from stasis_callback.store.audit import verify
 def test_a_hundred_missed_calls_at_once_from_a_hundred_accounts(world: World) -> None:
     world.sells(Rate("420", first_price_micros=60_000, next_price_micros=60_000), Rate("44"))
     world.access_number(first_digit_timeout_s="30")
-    numbers = [f"420700000{n:03d}" for n in range(100)]
+    numbers = [f"420777000{n:03d}" for n in range(100)]
     for n, number in enumerate(numbers):
         world.account(number)
         # All calls are set up within a second, but people do not key their digits in lockstep: the RTP of a hundred
         # phones on one busy core would come in bursts, in which Asterisk hears a digit twice.
-        world.phone(number).answers(after_s=0.2).dials(f"44{n:03d}#", after_s=3 + n / 20)
-        world.phone(f"44{n:03d}").answers(after_s=0.2).hangs_up(after_s=2)
+        world.phone(number).answers(after_s=0.2).dials(f"442079460{n:03d}#", after_s=3 + n / 20)
+        world.phone(f"442079460{n:03d}").answers(after_s=0.2).hangs_up(after_s=2)
     with world.running() as service:
         with ThreadPoolExecutor(100) as crowd:
             refusals = list(crowd.map(lambda number: world.rings(ani=number), numbers))
         assert {refusal.cause for refusal in refusals} == {17}
         for n, number in enumerate(numbers):
-            keyed_until_reached(world, number, f"44{n:03d}")
+            keyed_until_reached(world, number, f"442079460{n:03d}")
         for number in numbers:
             world.phone(number).hang_up()
         requests = world.finished(100)

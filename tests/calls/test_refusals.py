@@ -37,7 +37,7 @@ def test_accounts_that_may_not_call(world: World) -> None:
     world.access_number()
     world.account("420111111111", callback_number="")
     world.account("420222222222")
-    world.account("420333333333", funds="0.059999")
+    world.account("420233333333", funds="0.059999")
     world.account("33444444444")
     world.account("420555555555", callback_number=ACCESS)
     world.stores.accounts.change("420111111111", status="blocked")
@@ -45,7 +45,7 @@ def test_accounts_that_may_not_call(world: World) -> None:
     expected = {
         "420111111111": "account_blocked",
         "420222222222": "account_expired",
-        "420333333333": "no_funds",
+        "420233333333": "no_funds",
         "33444444444": "destination_not_in_tariff",
         "420555555555": "own_number",
     }

@@ -193,3 +193,51 @@ def test_vouchers(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_is_refused(shop: CommandLine, words: tuple[str, ...]) -> None:
     shop.refused(*words)
     assert not (shop.folder / "f.csv").exists()
+
+
+def test_amounts_that_a_currency_cannot_have(shop: CommandLine) -> None:
+    shop.ok("tariff", "add", "yen", "--currency", "JPY")
+    shop.ok("product", "add", "yen", "--tariff", "yen")
+    shop.ok("customer", "add", "tokyo", "--currency", "JPY")
+    wrong = "cannot be an amount of JPY, which has no decimals"
+    new = ("account", "add", "81312345678", "--customer", "tokyo", "--product", "yen")
+    for option in ("--opening-balance", "--credit-limit", "--daily-cap"):
+        assert wrong in shop.refused(*new, option, "1000.50")
+    shop.ok(*new, "--opening-balance", "1000")
+    for words in (
+        ("account", "topup", "81312345678", "1000.50"),
+        ("account", "adjust", "81312345678", "--by", "-0.50", "--reason", "x"),
+        ("account", "set", "81312345678", "--daily-cap", "0.50"),
+        ("account", "set", "81312345678", "--credit-limit", "0.50"),
+        ("account", "generate", "2", "--customer", "tokyo", "--product", "yen", "--batch", "b", "--out",
+         shop.folder / "codes.csv", "--opening-balance", "0.50"),
+        ("customer", "topup", "tokyo", "0.50"),
+        ("customer", "set", "tokyo", "--credit-limit", "0.50"),
+        ("customer", "set", "tokyo", "--daily-cap", "0.50"),
+        ("rate", "simulate", "--funds", "0.50", "--from", "81312345678", "--to", "81312345679", "--tariff", "yen"),
+        ("voucher", "generate", "b", "--count", "1", "--amount", "0.50", "--currency", "jpy", "--out",
+         shop.folder / "vouchers.csv"),
+    ):  # fmt: skip
+        assert wrong in shop.refused(*words), words
+    assert (
+        "the balance is 999 JPY"
+        in shop.ok("account", "adjust", "81312345678", "--by", "-1", "--reason", "x").out
+    )
+
+
+def test_numbers_that_are_called_are_read_and_emergency_numbers_are_refused(shop: CommandLine) -> None:
+    shop.ok(
+        "account",
+        "set",
+        SUBSCRIBER,
+        "--callback-number",
+        "+44 (0)20 7123 4567",
+        "--speed-dial",
+        "7=+420 212 345 679",
+    )
+    shown = shop.ok("account", "show", SUBSCRIBER, "--json").json
+    assert (shown["callback_number"], shown["speed_dials"]) == ("442071234567", {"7": "420212345679"})
+    for option in (("--callback-number", "112"), ("--speed-dial", "1=911")):
+        assert "is an emergency number, which is never called" in shop.refused(
+            "account", "set", SUBSCRIBER, *option
+        )

@@ -145,6 +145,8 @@ def test_a_file_schedules_and_discontinues(shop: CommandLine) -> None:
         "+ 1 connect_fee 0.00, first_interval_s 1, first_price 0.50, next_interval_s 1, next_price 0.50, "
         "off_peak_next_price 0.40 from 2999-01-31T18:00:00.000Z",
         "2 would be added, 0 would be changed, 1 would be removed, 0 unchanged",
+        "note: 2 of the prefixes do not sell all numbers that begin with them; for example, the rate for 1 does not "
+        "sell 12684601234 in AG: see `rate check`",
     ]
     done = shop.ok("rate", "import", "retail", path, "--from", LATER, "--note", "summer", "--json").json
     assert [rate["prefix"] for rate in done["added"]] == ["44", "1"]

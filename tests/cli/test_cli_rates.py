@@ -72,9 +72,8 @@ def test_rates_are_listed_by_prefix(shop: CommandLine) -> None:
 
 
 def test_prefix_and_price_are_enough(shop: CommandLine) -> None:
-    assert shop.ok("rate", "import", "retail", file(shop, "first_price,prefix\n0.5,1\n0.6,44\n")).out == (
-        "2 were added, 0 were changed, 0 unchanged\n"
-    )
+    out = shop.ok("rate", "import", "retail", file(shop, "first_price,prefix\n0.5,1\n0.6,44\n")).out
+    assert out.startswith("2 were added, 0 were changed, 0 unchanged\n")
     assert rates(shop)["44"]["next_price"] == "0.60"
     assert "420" in rates(shop)  # what is not in the file stays
 
@@ -294,3 +293,45 @@ def test_one_tariff_has_to_count(shop: CommandLine) -> None:
     bad = ["rate", "simulate", "--from", "420123", "--to", "420123", "--tariff", "retail", "--funds"]
     for funds in ("-1", "x"):
         shop.refused(*bad, funds)
+
+
+def test_what_a_price_list_does_not_sell(shop: CommandLine) -> None:
+    out = shop.ok("rate", "import", "retail", file(shop, "first_price,prefix\n0.5,1\n0.9,1876\n")).out
+    assert "the rate for 1 does not sell" in out
+    rows = {
+        row["kind"]: row
+        for row in shop.ok("rate", "check", "retail", "--json").json["not_sold"]
+        if row["prefix"] == "1"
+    }
+    assert set(rows) == {"other_country", "premium", "personal"}
+    assert {"BS", "DO"} < set(rows["other_country"]["countries"])
+    assert "JM" not in rows["other_country"]["countries"]
+    assert "other_country" in shop.ok("rate", "check", "retail").out
+
+    explain = ("rate", "explain", "+1 900 555 1234", "--tariff", "retail", "--seconds", "60")
+    assert "it is a premium rate number" in shop.refused(*explain)
+    assert "--open premium" in shop.refused(*explain)
+    assert shop.ok("tariff", "set", "retail", "--open", "premium,other_country").out == (
+        "tariff retail is open for premium, other_country\n"
+    )
+    assert shop.ok("tariff", "show", "retail", "--json").json["opened"] == ["premium", "other_country"]
+    shop.ok(*explain)
+    kinds = {
+        row["kind"]
+        for row in shop.ok("rate", "check", "retail", "--json").json["not_sold"]
+        if row["prefix"] == "1"
+    }
+    assert kinds == {"personal"}
+    shop.ok("tariff", "set", "retail", "--open", "none")
+    shop.refused(*explain)
+    assert "use one or more of" in shop.refused("tariff", "set", "retail", "--open", "emergency")
+    assert "emergency number: it is never called" in shop.refused(
+        "rate", "explain", "112", "--tariff", "retail", "--seconds", "60"
+    )
+
+
+@pytest.mark.parametrize("prefix", ["0", "00", "011", "0044"])
+def test_prefixes_that_can_never_match_are_refused(shop: CommandLine, prefix: str) -> None:
+    assert "is not a prefix" in shop.refused("rate", "add", "retail", prefix, "0.1")
+    result = shop("rate", "import", "retail", file(shop, f"prefix,first_price\n{prefix},0.1\n"))
+    assert (result.code, "line 2" in result.err) == (2, True)

@@ -242,7 +242,7 @@ def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("route", "explain", "+420", "--account", SUBSCRIBER),            "3 to 15 digits"),
+        (("route", "explain", "+420", "--account", SUBSCRIBER),            "not a possible phone number"),
         (("route", "explain", "33123456", "--account", SUBSCRIBER),        "has no rate for 33123456"),
         (("route", "explain", SUBSCRIBER, "--account", "nobody"),          "nobody"),
         (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "access number '1'"),

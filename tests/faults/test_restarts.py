@@ -67,7 +67,7 @@ class Flow:
 def test_thirty_restarts_under_a_steady_flow_of_missed_calls(site: Site) -> None:
     site.sells(Rate("420", first_price_micros=60_000, next_price_micros=60_000))
     site.access_number(announce_balance="off")
-    flow = Flow(site, [f"42060{n:07d}" for n in range(600)])
+    flow = Flow(site, [f"420777{n:06d}" for n in range(600)])
     dice, clock, longest_away_s = random.Random(26), Clock(), 0.0
     site.node.start()
     flow.start()
@@ -101,7 +101,7 @@ def test_missed_calls_that_hang_behind_a_half_open_connection_are_called_back(
     """Asterisk believes the service to be there and hands it calls, of which nothing arrives."""
     site.sells(Rate("420"))
     site.access_number(announce_balance="off")
-    flow = Flow(site, [f"42061{n:07d}" for n in range(4)])
+    flow = Flow(site, [f"420778{n:06d}" for n in range(4)])
     site.node.start()
     with network_cut(real_network.product.http_port):
         flow.start()
@@ -140,14 +140,14 @@ def _restart_with_talks(site: Site, count: int, *, killed: bool) -> None:
     """Restart the service during talks, while more calls come in."""
     site.sells(Rate("420", first_price_micros=60_000, next_price_micros=60_000), Rate("44"))
     site.access_number(announce_balance="off")
-    subscribers = [f"42062{n:07d}" for n in range(count)]
-    flow = Flow(site, [f"42063{n:07d}" for n in range(6)])
+    subscribers = [f"420776{n:06d}" for n in range(count)]
+    flow = Flow(site, [f"420775{n:06d}" for n in range(6)])
     site.node.start()
     for n, number in enumerate(subscribers):
         site.account(number)
         site.phone(number).answers()
-        site.phone(f"44{n:03d}").answers()
-        assert not site.asks(number, f"44{n:03d}", account=number).reason
+        site.phone(f"442079460{n:03d}").answers()
+        assert not site.asks(number, f"442079460{n:03d}", account=number).reason
         _until_up(site, 2 * (n - 8))  # they begin one after the other, as calls do
     _until_up(site, 2 * count)
     flow.start()

@@ -13,6 +13,8 @@ from fault_rig import Site, new_site
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stasis_callback.core.kinds import Kind
+from stasis_callback.core.numbering import kind_of
 from stasis_callback.core.rating import Rate
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
@@ -44,14 +46,16 @@ Keys = list[tuple[float, str]]
 
 digits = st.text("0123456789*#ABCD", max_size=24) | st.sampled_from(
     [
-        "44123#",
+        "442071234567#",
         "6192345678#",
         "4711#",
         "1",
         "**",
         "##",
         "420800000001#",
-        "0044123#",
+        "00442071234567#",
+        "112#",
+        "4420712#",
         "44" * 9 + "#",
         "9" * 12 + "#",
     ]
@@ -74,12 +78,12 @@ def site(tmp_path: Path) -> Iterator[Site]:
             made.access_number(number, **QUICK | options)
         for n in range(CALLERS):
             made.account(_caller(n), funds="1000")
-        made.phone("44123").answers(after_s=0.1).hangs_up(after_s=0.5)
+        made.phone("442071234567").answers(after_s=0.1).hangs_up(after_s=0.5)
         yield made
 
 
 def _caller(n: int) -> str:
-    return f"42070000{n:04d}"
+    return f"42077700{n:04d}"
 
 
 @pytest.mark.timeout(3600)
@@ -104,3 +108,4 @@ def test_anything_is_keyed_in_any_menu(site: Site) -> None:
     reached = {xdr.number for xdr in site.xdr_list() if xdr.side == "b"}
     assert [number for number in reached if not re.fullmatch("(44|420)[0-9]{0,13}", number)] == []
     assert not reached & set(MENUS)
+    assert {kind_of(number) for number in reached} <= {Kind.ORDINARY}

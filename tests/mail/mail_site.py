@@ -19,7 +19,7 @@ from stasis_callback.store.accounts.accounts import AccountView
 
 ADDRESS = "callback@calls.example"
 ACCOUNT, PASSWORD = "6192345678", "1ak45"
-FIRST, SECOND = "442071234567", "447700900123"
+FIRST, SECOND = "442071234567", "447400900123"
 SENDER = "ann@people.example"
 OURS = "mx.calls.example"
 PASS = f"{OURS}; dmarc=pass header.from=people.example"

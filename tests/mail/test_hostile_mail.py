@@ -29,7 +29,7 @@ def nested(depth: int) -> bytes:
         (mail(X_Long="y\r\n " * 10_000), None),
         (mail(body="\0\r\n" * 1000), "nul"),
         (mail(Subject="a\0b"), "nul"),
-        (mail(body="P 6192345678 1a\0k45 SN 442071234567 DN 447700900123"), "nul"),
+        (mail(body="P 6192345678 1a\0k45 SN 442071234567 DN 447400900123"), "nul"),
         (b"X: y\r\n" * 5000 + mail(), "too_many_headers"),
         (mail(Auto_Submitted="auto-replied"), "automatic"),
         (mail(List_Id="<x.example>"), "automatic"),
@@ -39,7 +39,7 @@ def nested(depth: int) -> bytes:
         (b"\xff" * 900 + b"\r\n", "bad_sender"),
         (mail(From=", ".join(f"a{n}@b.example" for n in range(50))), "bad_sender"),
         (mail(body="hello"), "no_command"),
-        (mail(body="P 1 x SN 442071234567 DN 44770090012\r\nP 1 x SN 442071234568 DN 44770090012"), None),
+        (mail(body="P 1 x SN 442071234567 DN 44740090012\r\nP 1 x SN 442071234568 DN 44740090012"), None),
     ],
 )
 def test_a_hostile_mail_is_dropped_quickly(site: MailSite, raw: bytes, reason: str | None) -> None:

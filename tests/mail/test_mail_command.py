@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from stasis_callback.core.mail_command import MailCommand, Unreadable, find_command
 
-NUMBERS = st.from_regex(r"[1-9][0-9]{4,14}", fullmatch=True)
+NUMBERS = st.from_regex(r"(420[2-7][0-9]{8}|4420[78][0-9]{7})", fullmatch=True)
 SPACES = st.sampled_from([" ", "  ", "\t", "\u00a0", "\u3000", "\n", "\r\n", " \n "])
 CASES = st.sampled_from([str.upper, str.lower])
 
@@ -25,7 +25,8 @@ def test_the_seeds_example() -> None:
     "text",
     [
         "P 1 a SN 65814 DN 420 212",
-        "P 1 a SN ٣٤٥٦ DN 420212",
+        "P 1 a SN 12 DN 420212345678",
+        "P 1 a SN 0201234567 DN 420212345678",
         "P 1 SN 65814 DN 420212",
         "P 1 a DN 65814 SN 42021",
     ],
@@ -34,6 +35,22 @@ def test_what_is_nearly_a_command_is_malformed(text: str) -> None:
     with pytest.raises(Unreadable) as unreadable:
         find_command(text)
     assert unreadable.value.reason == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "number"),
+    [
+        ("+44(0)2071234567", "", "442071234567"),
+        ("0044-20-7123-4567", "", "442071234567"),
+        ("02071234567", "GB", "442071234567"),
+        ("0116563456789", "US", "6563456789"),
+        ("+٤٤٢٠٧١٢٣٤٥٦٧", "", "442071234567"),
+        ("112", "GB", "112"),
+    ],
+)
+def test_numbers_of_a_mail_are_read_as_everywhere(written: str, region: str, number: str) -> None:
+    command = find_command(f"P 6192345678 1ak45 SN {written} DN {written}.", region)
+    assert (command.number_a, command.number_b) == (number, number)
 
 
 @given(st.text())

@@ -229,7 +229,7 @@ def test_bad_signatures_are_not(tmp_path: Path, names: Names, key: tuple[bytes, 
         good = signed(mail(), key)
         bad = [
             mail(),
-            good.replace(b"DN 447700900123", b"DN 447700900124"),
+            good.replace(b"DN 447400900123", b"DN 447400900124"),
             good.replace(b"call me", b"call you"),
             signed(mail(), key, b"evil.example"),
             signed(mail(), key, b"example"),

@@ -49,7 +49,7 @@ def talk(shop: Shop, n: int, payers: list[AccountView]) -> tuple[str, str]:
     sides: tuple[tuple[Literal["a", "b"], AccountView], ...] = (("a", payer_a), ("b", payer_b))
     for side, payer in sides:
         assert shop.stores.calls.open_leg(
-            f"{request_id}-{side}1", request_id, side, Fare(payer, "447700900123", rate), 100_000
+            f"{request_id}-{side}1", request_id, side, Fare(payer, "447400900123", rate), 100_000
         )
     return f"{request_id}-a1", f"{request_id}-b1"
 

@@ -54,7 +54,7 @@ def ask(shop: Shop, key: str, **values: Any) -> Act:
         "queue_limit": 1000,
         "request_id": f"id-{key}",
     }
-    request = CallbackRequest(key, "web", account.number, "", "447700900123", "shop")
+    request = CallbackRequest(key, "web", account.number, "", "447400900123", "shop")
     return lambda: shop.stores.requests.accept(request, **usual | values)
 
 
@@ -76,7 +76,7 @@ def leg(shop: Shop, key: str, side: Any = "b") -> Callable[[], bool]:
     rate = shop.stores.tariffs.find("standard", "44")
     assert rate is not None
     return lambda: shop.stores.calls.open_leg(
-        f"leg-{key}", request.id, side, Fare(payer, "447700900123", rate), 2_000_000
+        f"leg-{key}", request.id, side, Fare(payer, "447400900123", rate), 2_000_000
     )
 
 
@@ -118,7 +118,7 @@ def _(shop: Shop) -> Act:
 @case("Requests.accept of a repeated request")
 def _(shop: Shop) -> Act:
     queued(shop, "repeated")
-    request = CallbackRequest("repeated", "web", "x", "", "447700900123", "shop")
+    request = CallbackRequest("repeated", "web", "x", "", "447400900123", "shop")
     return lambda: shop.stores.requests.accept(
         request, account_id=1, subscriber_id=None, leg_a_number="1", stored_options={}, queue_limit=1000
     )
@@ -574,7 +574,7 @@ def _(shop: Shop) -> Act:
 def _(shop: Shop) -> Act:
     shop.account("changed")
     return lambda: shop.stores.accounts.change(
-        "changed", aliases=["one"], speed_dials={"1": "447700900123"}, credit_limit_micros=7
+        "changed", aliases=["one"], speed_dials={"1": "447400900123"}, credit_limit_micros=7
     )
 
 
@@ -608,7 +608,7 @@ def _(shop: Shop) -> Act:
 
 @case("Instances.add")
 def _(shop: Shop) -> Act:
-    return lambda: shop.stores.web_instances.add("shop", {"second_number": "447700900123"})
+    return lambda: shop.stores.web_instances.add("shop", {"second_number": "447400900123"})
 
 
 @case("Instances.change")

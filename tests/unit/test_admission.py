@@ -25,18 +25,18 @@ def test_a_withheld_number_is_no_number(shop: Shop, ani: str) -> None:
 
 
 def test_a_prefixed_account_id_is_dialled_without_its_prefix(shop: Shop) -> None:
-    shop.account("ani44207123456")
-    reason, number, notes = _examine(shop, "0207123456", ani_rules="s/^0/ani44/")
-    assert (reason, number) == ("", "44207123456")
-    assert "the caller's number 0207123456 is translated to ani44207123456" in notes
+    shop.account("ani442071234567")
+    reason, number, notes = _examine(shop, "02071234567", ani_rules="s/^0/ani44/")
+    assert (reason, number) == ("", "442071234567")
+    assert "the caller's number 02071234567 is translated to ani442071234567" in notes
 
 
 def test_the_rate_that_leg_a_would_be_charged_by_is_named(shop: Shop) -> None:
-    shop.account("44207123456")
-    assert "at the rate of prefix 44" in _examine(shop, "44207123456")[2][-1]
+    shop.account("442071234567")
+    assert "at the rate of prefix 44" in _examine(shop, "442071234567")[2][-1]
 
 
 def test_looking_changes_nothing(shop: Shop) -> None:
-    shop.account("44207123456")
-    _examine(shop, "44207123456")
+    shop.account("442071234567")
+    _examine(shop, "442071234567")
     assert shop.stores.requests.newest() == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import divide_up, format_amount, parse_amount, parse_currency
+from stasis_callback.core.money import divide_up, format_amount, parse_amount, parse_currency, require_payable
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,40 @@ def test_another_currency_is_refused(text: str) -> None:
 )
 def test_division_rounds_up(amount: int, by: int, result: int) -> None:
     assert divide_up(amount, by) == result
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "payable"),
+    [
+        ("1000", "JPY", True),
+        ("1000.00", "JPY", True),
+        ("1000.50", "JPY", False),
+        ("0.01", "USD", True),
+        ("0.001", "USD", False),
+        ("-3.20", "USD", True),
+        ("0.001", "KWD", True),
+        ("0.0001", "KWD", False),
+        ("0.01", "XAU", True),
+    ],
+)
+def test_amounts_that_a_currency_can_have(amount: str, currency: str, payable: bool) -> None:
+    micros = parse_amount(amount)
+    if payable:
+        require_payable(currency, None, micros)
+    else:
+        with pytest.raises(InvalidInput, match=f"cannot be an amount of {currency}, which has"):
+            require_payable(currency, 0, micros)
+
+
+@pytest.mark.parametrize(
+    ("micros", "currency", "shown"),
+    [
+        (1_500_000_000, "JPY", "1500 JPY"),
+        (1_500_500_000, "JPY", "1500.5 JPY"),
+        (-1_500_000, "KWD", "-1.500 KWD"),
+        (1_500_000, "USD", "1.50 USD"),
+        (0, "JPY", "0 JPY"),
+    ],
+)
+def test_an_amount_has_the_decimals_of_its_currency(micros: int, currency: str, shown: str) -> None:
+    assert format_amount(micros, currency) == shown

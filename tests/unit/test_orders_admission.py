@@ -16,7 +16,7 @@ from stasis_callback.engine.admission.orders import Answer, Order, Orders
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.tariffs import NewRate
 
-A, B = "442071234567", "447700900123"
+A, B = "442071234567", "447400900123"
 ACCOUNT, PASSWORD = "6192345678", "1ak45"
 
 
@@ -85,9 +85,9 @@ def _nothing(shop: Shop) -> None:
         (_own(A),   {},                                           "own_number"),
         (_own(B),   {},                                           "own_destination"),
         (_nothing,  {"number_a": "33123456789"},                  "destination_not_in_tariff"),
-        (_nothing,  {"number_a": "112"},                          "destination_not_in_tariff"),
+        (_nothing,  {"number_a": "112"},                          "emergency_number"),
         (_nothing,  {"number_b": "33123456789"},                  "destination_not_allowed"),
-        (_nothing,  {"number_b": "999"},                          "destination_not_allowed"),
+        (_nothing,  {"number_b": "999"},                          "emergency_destination"),
         (_nothing,  {"account": "nobody"},                        "wrong_login"),
         (_nothing,  {"password": "wrong"},                        "wrong_login"),
         (_nothing,  {"password": ""},                             "wrong_login"),
@@ -134,7 +134,7 @@ def test_the_same_account_number_and_key_happen_once(shop: Shop, subscriber: Acc
     shop.stores.requests.claim(1)
     shop.stores.requests.finish(shop.stores.requests.newest(state="dialing")[0].id, Ending.COMPLETED)
     assert admit(shop, key="web:3").reason == "repeated"
-    assert admit(shop, key="web:4", number_b="447700900999").reason == ""
+    assert admit(shop, key="web:4", number_b="447400900999").reason == ""
 
 
 def test_what_was_cancelled_can_be_asked_for_again(shop: Shop, subscriber: AccountView) -> None:

@@ -92,7 +92,7 @@ def test_every_number_currency_and_key_can_be_said(language: str) -> None:
         ('tiyn-few = { text = "тиына" }', "prompt 'tiyn-few' is missing"),
         ('minute = { gender = "f", one = "minute", few = "minute-few", other = "minute-many" }', "'minute'"),
         ('pound-key = { text = "решётка" }', "prompt 'pound-key' is missing"),
-        ('Q = { text = "Q", core = "letters/q" }', "prompt 'Q' is missing"),
+        ('naira = { text = "найра" }', "prompt 'naira' is missing"),
     ],
 )
 def test_a_word_that_is_wanting_is_noticed(copy: Path, line: str, problem: str) -> None:
@@ -172,7 +172,7 @@ def test_utterances_add_up() -> None:
 def test_the_rendered_prompts_are_small_and_audible(language: str) -> None:
     """8 kHz and 16 kHz versions are the same length, between 0.3 s and ten, and all are short together."""
     files = [path for path in (SOUNDS / language).iterdir() if path.suffix[1:] in FORMATS]
-    assert sum(path.stat().st_size for path in files) < 2 * MEGABYTE
+    assert sum(path.stat().st_size for path in files) < 2.5 * MEGABYTE
     for ulaw in (path for path in files if path.suffix == ".ulaw"):
         seconds = ulaw.stat().st_size / 8000
         assert 0.3 < seconds < 10
@@ -181,4 +181,4 @@ def test_the_rendered_prompts_are_small_and_audible(language: str) -> None:
 
 
 def test_all_rendered_prompts_together_are_small() -> None:
-    assert sum(path.stat().st_size for path in SOUNDS.rglob("*") if path.is_file()) < 8 * MEGABYTE
+    assert sum(path.stat().st_size for path in SOUNDS.rglob("*") if path.is_file()) < 10 * MEGABYTE

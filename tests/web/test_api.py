@@ -153,7 +153,7 @@ def test_the_same_key_gets_the_first_answer_and_another_body_an_error(site: Site
     site.stores.requests.cancel(first.json()["id"])
     again = create(site, key, "order-1")
     assert (again.status_code, again.json()) == (201, first.json())
-    other = create(site, key, "order-1", second_number="+447700900999")
+    other = create(site, key, "order-1", second_number="+447400900999")
     assert (other.status_code, other.json()["error"]["code"]) == (422, "idempotency_key_reused")
     assert len(site.callbacks()) == 1
 

@@ -64,7 +64,7 @@ def _form(dice: random.Random) -> bytes:
         fields = {
             "account": ACCOUNT,
             "first_number": "+442071234567",
-            "second_number": "+447700900123",
+            "second_number": "+447400900123",
         } | fields
     fields.pop("password", None) if fields.get("password") == PASSWORD else None
     return urlencode(fields).encode()

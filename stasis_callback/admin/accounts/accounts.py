@@ -21,7 +21,7 @@ from stasis_callback.admin.context import (
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import parse_amount
+from stasis_callback.core.money import parse_amount, require_payable
 
 if TYPE_CHECKING:
     from stasis_callback.store.accounts.accounts import AccountView
@@ -128,6 +128,7 @@ def add(
             callback_number=callback_number or "",
             aliases=alias or (),
         )
+        require_payable(account.currency, limit_micros, opening_micros, cap_micros)
         s.accounts.change(
             number,
             expires_at_us=expires_at_us,
@@ -217,8 +218,10 @@ def change(
         require_language(language)
     password = None if service_password is None else _new_password() if service_password else ""
     with store() as s, s.database.transaction():
+        account = s.accounts.named(number)
+        require_payable(account.currency, limit_micros, cap_micros)
         account = s.accounts.change(
-            s.accounts.named(number).number,
+            account.number,
             status=status,
             product=product,
             callback_number=callback_number,

@@ -10,7 +10,7 @@ from stasis_callback.admin.context import AsJson, require_change, store
 from stasis_callback.admin.money.topup import Amount, Key, Note, top_up, topped_up
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
 app = typer.Typer(name="customer", help="Customers: the people and companies who are billed.")
 
@@ -46,12 +46,12 @@ def change(
     """Change the limits of the funds shared by a customer's subordinate accounts, from the next call on."""
     require_change(credit_limit, daily_cap)
     no_cap = daily_cap == "none"
+    limit_micros = None if credit_limit is None else parse_amount(credit_limit)
+    cap_micros = None if daily_cap is None or no_cap else parse_amount(daily_cap)
     with store() as s:
+        require_payable(s.accounts.customer_currency(name), limit_micros, cap_micros)
         s.accounts.set_customer(
-            name,
-            credit_limit_micros=None if credit_limit is None else parse_amount(credit_limit),
-            daily_cap_micros=None if daily_cap is None or no_cap else parse_amount(daily_cap),
-            no_daily_cap=no_cap,
+            name, credit_limit_micros=limit_micros, daily_cap_micros=cap_micros, no_daily_cap=no_cap
         )
     typer.echo(f"customer {name} changed")
 
@@ -61,6 +61,7 @@ def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     """Top up the funds shared by a customer's subordinate accounts."""
     amount_micros = parse_amount(amount)
     with store() as s, s.database.transaction():
+        require_payable(s.accounts.customer_currency(name), amount_micros)
         done = top_up(s, s.accounts.customer_book(name), amount_micros, key, note)
     typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros)}")
 

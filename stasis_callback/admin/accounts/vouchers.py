@@ -13,7 +13,7 @@ from stasis_callback.admin.context import AsJson, store, whole
 from stasis_callback.admin.money.account_money import Length, OutFile, write_codes
 from stasis_callback.admin.output import print_list, progress_bar
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.money import format_amount, parse_amount, parse_currency, require_payable
 
 app = typer.Typer(name="voucher", help="Vouchers: each code tops up one account, once.")
 
@@ -48,6 +48,7 @@ def generate(
     if out.exists():
         raise InvalidInput(f"{out} already exists: choose a new file name")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
+    require_payable(parse_currency(currency), amount_micros)
     with store() as s, progress_bar("vouchers") as progress:
         s.vouchers.generate(
             batch,

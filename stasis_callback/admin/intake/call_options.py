@@ -42,9 +42,20 @@ def parse_options(
 
 
 def require_what_is_named(s: Stores, given: Mapping[str, str]) -> None:
-    """Raises InvalidInput for an account or language that does not exist, before a call depends on it."""
+    """Raises InvalidInput for an account, language or region that does not exist, before a call depends on it."""
+    from stasis_callback.core.numbering import is_emergency, known_region
+
     if account := given.get("internal_account"):
         s.accounts.named(account)
+    region = given.get("region", "")
+    if region and not known_region(region):
+        raise InvalidInput(
+            f"region {region!r} is unknown: write a two-letter country code in capitals, for example GB"
+        )
+    if is_emergency(given.get("second_number", "")):
+        raise InvalidInput(
+            "second_number is an emergency number, which is never called: write another number"
+        )
     if languages := given.get("languages"):
         for language in languages.split(","):
             require_language(language)

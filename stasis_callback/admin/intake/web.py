@@ -35,17 +35,6 @@ def _address(name: str) -> str:
     return f"{settings().web.origin}/web/{name}"
 
 
-def _require(s: Stores, given: Mapping[str, str]) -> None:
-    from stasis_callback.web.numbers import known_region
-
-    require_what_is_named(s, given)
-    region = given.get("region", "")
-    if region and not known_region(region):
-        raise InvalidInput(
-            f"region {region!r} is unknown: write a two-letter country code in capitals, for example GB"
-        )
-
-
 def _keys(s: Stores, name: str) -> dict[str, list[str]]:
     return {"API keys": [k.name for k in s.api_keys.all() if k.reaches(name) and k.revoked_at_us is None]}
 
@@ -61,7 +50,7 @@ COMMANDS = InstanceCommands(
     instances=lambda s: s.web_instances,
     call_options=_call_options,
     more=_keys,
-    check=_require,
+    check=require_what_is_named,
     headline=_address,
 )
 

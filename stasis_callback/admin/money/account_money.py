@@ -14,7 +14,7 @@ from stasis_callback.admin.context import AsJson, operator, printable, store, wh
 from stasis_callback.admin.money.topup import Amount, Key, Note, posting_with, top_up, topped_up
 from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
 OutFile = Annotated[
     Path,
@@ -34,7 +34,9 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
     """Top up an account."""
     amount_micros = parse_amount(amount)
     with store() as s:
-        done = top_up(s, s.accounts.named(number).book_id, amount_micros, key, note)
+        account = s.accounts.named(number)
+        require_payable(account.currency, amount_micros)
+        done = top_up(s, account.book_id, amount_micros, key, note)
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:
@@ -65,6 +67,7 @@ def adjust(
     printable(key or "", "key")
     with store() as s:
         account = s.accounts.named(number)
+        require_payable(account.currency, amount_micros)
         with posting_with(key) as own_key:
             done = s.ledger.adjust(
                 account.book_id, amount_micros, key=own_key, reason=reason, operator=operator()
@@ -110,6 +113,7 @@ def generate(
                 number, customer=customer, product=product, batch=printable(batch, "batch", 64)
             )
             if amount_micros:
+                require_payable(account.currency, amount_micros)
                 s.ledger.top_up(
                     account.book_id,
                     amount_micros,

@@ -67,6 +67,8 @@ def import_file(
 ) -> None:
     """Add or change many rates from a file, all or none of them. Rates that are not in the file are kept."""
     from stasis_callback.admin.rates.file import BadLines, read_rates
+    from stasis_callback.admin.rates.unsold import note as unsold_note
+    from stasis_callback.admin.rates.unsold import unsold
 
     from_us, note = maybe_instant(begins), printable(note, "note")
     try:
@@ -78,12 +80,41 @@ def import_file(
         raise
     with store() as s, _progress("comparing", len(rates)) as progress:
         diff = s.tariffs.put_rates(tariff, rates, dry_run=dry_run, note=note, progress=progress)
+        opened = s.tariffs.terms(tariff).opened
+    new_prefixes = {change.prefix for change in diff.changes}
+    not_sold = [row for row in unsold((new.rate for new in rates), opened) if row["prefix"] in new_prefixes]
     if as_json:
-        print_json({"dry_run": dry_run} | _json(diff.changes) | {"same": diff.same})
+        print_json({"dry_run": dry_run} | _json(diff.changes) | {"same": diff.same, "not_sold": not_sold})
         return
     if dry_run:
         _print_changes(diff.changes)
     typer.echo(f"{_counts(diff.changes, 'would be' if dry_run else 'were')}, {diff.same} unchanged")
+    if not_sold:
+        typer.echo(unsold_note(not_sold))
+
+
+def check(tariff: Tariff, as_json: AsJson = False) -> None:
+    """List what the rates of a tariff do not sell although their prefix fits, and prefixes that never match.
+
+    A rate for 1 sells neither Jamaica nor 900 numbers, one for 44 no premium numbers: add a rate for their prefix to
+    sell them, or open the tariff with `tariff set --open`.
+    """
+    from stasis_callback.admin.rates.unsold import unsold
+
+    with store() as s:
+        rates = [view.rate for view in s.tariffs.rates(tariff)]
+        rows = unsold(rates, s.tariffs.terms(tariff).opened)
+    dead = [rate.prefix for rate in rates if rate.prefix.startswith("0")]
+    if as_json:
+        print_json({"not_sold": rows, "never_match": dead})
+        return
+    print_list(
+        [row | {"countries": " ".join(row["countries"])} for row in rows],
+        ("prefix", "kind", "countries", "example"),
+        as_json=False,
+    )
+    for prefix in dead:
+        typer.echo(f"the rate for {prefix} never matches: no international number begins with 0")
 
 
 def export(tariff: Tariff, at: At = None) -> None:

@@ -7,11 +7,13 @@ from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
 
+from stasis_callback.admin.context import phone_number
 from stasis_callback.clock import US_PER_S, iso
 from stasis_callback.core.cost_parts import CostPart, cost_parts, has_off_peak
 from stasis_callback.core.errors import InvalidInput, require
+from stasis_callback.core.kinds import Kind
 from stasis_callback.core.money import MICROS, divide_up, format_amount
-from stasis_callback.core.numbers import dialable
+from stasis_callback.core.numbering import kind_of, sells
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.rating import Price, cost_micros
 
@@ -87,11 +89,10 @@ def tariff_of(s: Stores, account: str | None, tariff: str | None, access_code: s
 
 def decide(s: Stores, tariff: TariffView, number: str, at_us: int) -> RateDecision:
     """The rate that applies to a number at a time. Raises InvalidInput if the number cannot be dialled."""
-    digits = dialable(number)
-    if digits is None:
-        raise InvalidInput(
-            f"{number!r} is not a phone number: write 3 to 15 digits, for example 420212345678"
-        )
+    digits = phone_number(number)
+    kind = kind_of(digits)
+    if kind is Kind.EMERGENCY:
+        raise InvalidInput(f"{digits} is an emergency number: it is never called")
     fitting = s.tariffs.fitting(tariff.id, digits, at_us)
     if not fitting:
         raise InvalidInput(f"tariff {tariff.name!r} has no rate for {digits}: the number cannot be called")
@@ -100,6 +101,12 @@ def decide(s: Stores, tariff: TariffView, number: str, at_us: int) -> RateDecisi
         raise InvalidInput(
             f"tariff {tariff.name!r} forbids prefix {best.rate.prefix}, the longest match for {digits}: the number "
             "cannot be called"
+        )
+    if not sells(best.rate.prefix, digits, best.terms.opened):
+        raise InvalidInput(
+            f"tariff {tariff.name!r} does not sell calls to {digits}: it is {kind.meaning}, which the rate for "
+            f"prefix {best.rate.prefix} does not name. Add a rate for a longer prefix, or use "
+            f"`tariff set {tariff.name} --open {kind}`"
         )
     name = f" ({best.description})" if best.description else ""
     rivals = ", ".join(view.rate.prefix for view in shorter)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 from stasis_callback.admin.context import instant_us, printable
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def rate_of(fields: Mapping[str, str]) -> Rate:
     else:
         raise InvalidInput("first_price is missing: write an amount, for example 0.12")
     return Rate(
-        prefix=fields["prefix"],
+        prefix=fields["prefix"] if discontinued else checked_prefix(fields["prefix"]),
         connect_fee_micros=_column(fields, "connect_fee", parse_amount, 0),
         first_interval_s=_column(fields, "first_interval", _seconds, 1),
         first_price_micros=first_price_micros,

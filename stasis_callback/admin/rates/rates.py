@@ -12,7 +12,7 @@ from stasis_callback.admin.rates import changes as rate_changes
 from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, maybe_instant, record
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import parse_amount
+from stasis_callback.core.money import parse_amount, require_payable
 
 if TYPE_CHECKING:
     from stasis_callback.store.rates.tariffs import NewRate
@@ -181,6 +181,7 @@ def list_all(
 
 
 app.command("import")(rate_changes.import_file)
+app.command("check")(rate_changes.check)
 app.command("export")(rate_changes.export)
 app.command("diff")(rate_changes.diff)
 app.command("history")(rate_changes.history)
@@ -247,6 +248,7 @@ def simulate_talk(
     start_us = maybe_instant(at) or Clock().now_us()
     with store() as s:
         counts = tariff_of(s, account, tariff, access_code)
+        require_payable(counts.currency, funds_micros)
         simulation = simulate(s, counts, funds_micros, number_a, number_b, start_us, ring, limit)
     _show(simulation, simulation["steps"], as_json=as_json)
 

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, settings, store, whole
+from stasis_callback.admin.context import AsJson, phone_number, settings, store, whole
 from stasis_callback.admin.output import print_list
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.routing import COMPARED_TALK_S
 
@@ -84,8 +82,7 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Explain the trunk selection for a call: trunks in order, and why others are skipped. Nothing is dialled."""
-    if not is_dialable(number):
-        raise InvalidInput(f"{number!r} is not a phone number: write 3 to 15 digits without + or 00")
+    number = phone_number(number)
     with store() as s:
         rows = [
             _record(n, one) for n, one in enumerate(_considered(s, number, account, access_number), start=1)
@@ -101,15 +98,13 @@ def explain(
 
 
 def _considered(s: Stores, number: str, account_id: str, access_number: str) -> list[Considered]:
+    from stasis_callback.admin.rates.explanation import decide
     from stasis_callback.engine.routing import Router
 
     account = s.accounts.named(account_id)
     options = s.access_numbers.named(access_number).options if access_number else CallOptions()
-    rate = s.tariffs.match(s.accounts.tariff_for(account, options.access_code), number)
-    if rate is None:
-        raise InvalidInput(
-            f"the tariff of account {account.number} has no rate for {number}: the number cannot be called"
-        )
+    tariff = s.tariffs.get(s.accounts.tariff_for(account, options.access_code))
+    rate = decide(s, tariff, number, Clock().now_us()).view
     router = Router(s.trunks, s.tariffs, Clock(), settings().asterisk.trunk)
     return router.consider(s.trunks.all(), number, rate, account.currency, options)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from stasis_callback.core.kinds import Kind
+from stasis_callback.core.numbering import kind_of, sells
 from stasis_callback.core.words import AccountTrouble, FundsTrouble, Objection, Refusal
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.book import RateView
@@ -14,10 +16,25 @@ def number_trouble(
     stores: Stores, payer: AccountView, number: str, access_code: str
 ) -> tuple[Objection, RateView | None]:
     """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None."""
-    if stores.access_numbers.owns(number):
+    trouble, rate = rate_trouble(stores, payer, number, access_code)
+    if rate is not None and stores.access_numbers.owns(number):
         return Refusal.OWN_NUMBER, None
+    return trouble, rate
+
+
+def rate_trouble(
+    stores: Stores, payer: AccountView, number: str, access_code: str
+) -> tuple[Objection, RateView | None]:
+    """The same, but for our own access numbers: whether the tariff of `payer` sells calls to `number`."""
+    kind = kind_of(number)
+    if kind is Kind.EMERGENCY:
+        return Refusal.EMERGENCY_NUMBER, None
     rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
-    return ("", rate) if rate else (Refusal.DESTINATION_NOT_IN_TARIFF, None)
+    if rate is not None and sells(rate.rate.prefix, number, rate.terms.opened):
+        return "", rate
+    if kind is Kind.IMPOSSIBLE:
+        return Refusal.BAD_CALLBACK_NUMBER, None
+    return Refusal.DESTINATION_NOT_IN_TARIFF, None
 
 
 def funds_trouble(stores: Stores, book_id: int) -> FundsTrouble:

@@ -112,7 +112,7 @@ class Admission:
 
         Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `no_associated_number`,
         `no_internal_account`, `locked_out`, `account_blocked`, `account_expired`, `bad_callback_number`,
-        `own_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
+        `own_number`, `emergency_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
         """
         found = Examination()
         access = self._stores.access_numbers.find(dnis)
@@ -216,7 +216,10 @@ class Admission:
             trouble = trouble or Refusal.DESTINATION_NOT_IN_TARIFF
             notes = {
                 Refusal.OWN_NUMBER: f"{found.number} is itself an access number",
-                Refusal.DESTINATION_NOT_IN_TARIFF: f"the tariff of {payer.number} has no rate for {found.number}",
+                Refusal.EMERGENCY_NUMBER: f"{found.number} is an emergency number, which is never called back",
+                Refusal.BAD_CALLBACK_NUMBER: f"{found.number} is not a possible phone number",
+                Refusal.DESTINATION_NOT_IN_TARIFF: f"the tariff of {payer.number} does not sell calls to "
+                f"{found.number}",
             }
             found.refuse(trouble, notes[trouble])
             return

@@ -31,6 +31,14 @@ log = structlog.get_logger()
 THROTTLED = (Refusal.TOO_MANY_REQUESTS, Refusal.LOCKED_OUT)
 """Refusals by a rate limit: only logged, not stored, so that an attacker cannot fill the database."""
 
+_OF_SECOND_NUMBER: Mapping[Objection, Refusal] = {
+    Refusal.OWN_NUMBER: Refusal.OWN_DESTINATION,
+    Refusal.EMERGENCY_NUMBER: Refusal.EMERGENCY_DESTINATION,
+    Refusal.BAD_CALLBACK_NUMBER: Refusal.BAD_DESTINATION,
+    Refusal.DESTINATION_NOT_IN_TARIFF: Refusal.DESTINATION_NOT_ALLOWED,
+}
+"""What is wrong with a number, said of the second one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -63,8 +71,9 @@ class Order:
 class Answer:
     """What becomes of an order: `reason` is "" and `request_id` its callback when it was accepted.
 
-    Reasons: `bad_callback_number`, `own_number`, `destination_not_in_tariff` (leg A), `bad_destination`,
-    `same_number`, `own_destination`, `destination_not_allowed` (leg B), `wrong_login` (the same for an unknown
+    Reasons: `bad_callback_number`, `own_number`, `emergency_number`, `destination_not_in_tariff` (leg A),
+    `bad_destination`, `same_number`, `own_destination`, `emergency_destination`, `destination_not_allowed` (leg B),
+    `wrong_login` (the same for an unknown
     account and a wrong password), `locked_out` and `too_many_requests` (both over after `retry_after_s`),
     `account_blocked`, `account_expired`, `no_funds`, `daily_limit`, and those of `Requests.accept`.
     """
@@ -212,11 +221,7 @@ class Orders:
         if order.number_b:
             reason, rate_b = number_trouble(self._stores, account, order.number_b, code)
             if rate_b is None:
-                return (
-                    Refusal.OWN_DESTINATION
-                    if reason == Refusal.OWN_NUMBER
-                    else Refusal.DESTINATION_NOT_ALLOWED
-                )
+                return _OF_SECOND_NUMBER.get(reason, Refusal.DESTINATION_NOT_ALLOWED)
             rates.append(rate_b)
         if self._first_seconds_are_paid(account, rates):
             return ""

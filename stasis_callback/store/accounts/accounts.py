@@ -9,7 +9,6 @@ from functools import partial
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_currency
-from stasis_callback.core.numbers import is_dialable
 from stasis_callback.store.accounts import checks
 from stasis_callback.store.accounts.passwords import hash_password
 from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product, ProductCode, SpeedDial
@@ -91,6 +90,11 @@ class Accounts:
             self._ledger.set_credit_limit(book_id, credit_limit_micros)
         if daily_cap_micros is not None or no_daily_cap:
             self._ledger.set_daily_cap(book_id, daily_cap_micros)
+
+    @read
+    def customer_currency(self, name: str) -> str:
+        """The currency that a customer pays in. Raises InvalidInput if there is no such customer."""
+        return str(by_name(Customer, name, "customer").currency)
 
     @unit
     def customer_book(self, name: str) -> int:
@@ -392,8 +396,10 @@ class Accounts:
     def _set_speed_dials(self, account_id: int, speed_dials: Mapping[str, str]) -> None:
         SpeedDial.delete().where(SpeedDial.account == account_id).execute()
         for key, number in speed_dials.items():
-            if not _SPEED_KEY.fullmatch(key) or not is_dialable(number):
+            if not _SPEED_KEY.fullmatch(key):
                 raise InvalidInput(
-                    f"speed dial {key}={number} is invalid: write one or two digits, =, and 3 to 15 digits"
+                    f"speed dial {key}={number} is invalid: write one or two digits, =, and a phone number"
                 )
-            SpeedDial.create(account=account_id, key=key, number=number)
+            SpeedDial.create(
+                account=account_id, key=key, number=checks.stored_number(number, f"speed dial {key}")
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.numbering import is_emergency, read_number
 
 STATUSES = ("active", "blocked", "closed")
 DAYS_LIMIT = 36_500
@@ -44,9 +44,19 @@ def language(text: str) -> str:
 
 
 def callback_number(number: str) -> str:
-    """Check a callback number; "" is allowed. Raises InvalidInput."""
-    if number and not is_dialable(number):
+    """A callback number in E.164 digits; "" is allowed. Raises InvalidInput."""
+    return stored_number(number, "callback number") if number else ""
+
+
+def stored_number(written: str, what: str) -> str:
+    """The E.164 digits of a number that will be called. Raises InvalidInput, also for an emergency number."""
+    number = read_number(written)
+    if number is None:
         raise InvalidInput(
-            f"callback number {number!r} is not a phone number: write 3 to 15 digits without + or 00"
+            f"{what} {written[:40]!r} is not a phone number: write it with its country code, for example 420212345678"
+        )
+    if is_emergency(number):
+        raise InvalidInput(
+            f"{what} {number} is an emergency number, which is never called: write another number"
         )
     return number

@@ -250,6 +250,7 @@ def terms_of(row: TariffTerms) -> Terms:
         rounding=cast(Rounding, row.rounding),
         off_peak=row.off_peak,
         time_zone=row.time_zone,
+        opened=row.opened,
     )
 
 

@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force
 from stasis_callback.store.rates.tables import RateRow, Tariff
@@ -70,7 +71,8 @@ def differences(
 ) -> ImportDiff:
     """What putting `rates` into a tariff makes different. `progress` is called with the number compared so far.
 
-    Raises InvalidInput when a prefix stands twice or a rate is to begin in the past: calls were rated without it.
+    Raises InvalidInput when a prefix stands twice or can never match, or a rate is to begin in the past: calls were
+    rated without it.
     """
     _check(rates, now_us)
     known = _known_at(tariff, rates, now_us)
@@ -162,6 +164,9 @@ def _check(rates: Sequence[NewRate], now_us: int) -> None:
     (prefix, times), *_ = Counter(new.rate.prefix for new in rates).most_common(1) or [("", 0)]
     if times > 1:
         raise InvalidInput(f"prefix {prefix} is given twice: each prefix can have only one rate")
+    for new in rates:
+        if not new.rate.discontinued:  # what an older release took can be removed
+            checked_prefix(new.rate.prefix)
     past = next((new.rate.prefix for new in rates if new.from_us is not None and new.from_us < now_us), "")
     if past:
         raise InvalidInput(

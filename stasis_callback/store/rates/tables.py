@@ -45,6 +45,7 @@ class TariffTerms(Table):
     rounding = TextField()
     off_peak = TextField()
     time_zone = TextField()
+    opened = TextField()
     created_at_us = BigIntegerField()
 
 

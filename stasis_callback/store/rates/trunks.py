@@ -13,6 +13,7 @@ from stasis_callback.core.answers import format_answers, parse_answers
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
+from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Limits
@@ -23,7 +24,6 @@ from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
 
 PREFERENCE_LIMIT = 100
 CALLS_LIMIT = 100_000
-PREFIX_LIMIT = 15
 INCOMING = "-in"
 """Of the name of an endpoint of a trunk that missed calls alone come over."""
 NO_PROGRESS_S = 5
@@ -239,10 +239,7 @@ class Trunks:
     @unit
     def add_route(self, trunk: str, prefix: str, preference: int | None = None) -> None:
         """Let a trunk carry calls to a prefix, or change the preference it has there. Raises InvalidInput."""
-        if not (prefix.isascii() and prefix.isdigit() and len(prefix) <= PREFIX_LIMIT):
-            raise InvalidInput(
-                f"{prefix!r} is not a prefix: write 1 to {PREFIX_LIMIT} digits without + or 00"
-            )
+        checked_prefix(prefix)
         row = _trunk(trunk)
         value = row.preference if preference is None else _checked_preference(preference)
         if not Route.update(preference=value).where(Route.trunk == row, Route.prefix == prefix).execute():

@@ -1,0 +1,63 @@
+"""What the rates of a tariff do not sell although their prefix fits: found by an example of each kind of number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypedDict
+
+from stasis_callback.core.kinds import Kind
+from stasis_callback.core.numbering import CALLING_CODES, Example, examples, sells
+from stasis_callback.core.rating import Rate
+
+
+class Unsold(TypedDict):
+    """Numbers under a prefix that its rate does not sell: in which countries (ISO 3166), and one of them."""
+
+    prefix: str
+    kind: Kind
+    countries: list[str]
+    example: str
+
+
+def unsold(rates: Iterable[Rate], opened: str) -> list[Unsold]:
+    """What these rates, together a price list, do not sell, by prefix and kind."""
+    by_prefix = {rate.prefix: rate for rate in rates if not rate.discontinued}
+    found: dict[tuple[str, Kind], Unsold] = {}
+    for one in _examples(by_prefix):
+        rate = _longest(by_prefix, one.number)
+        if rate is None or rate.forbidden or sells(rate.prefix, one.number, opened):
+            continue
+        row = found.setdefault(
+            (rate.prefix, one.kind),
+            Unsold(prefix=rate.prefix, kind=one.kind, countries=[], example=one.number),
+        )
+        if one.country and one.country not in row["countries"]:
+            row["countries"].append(one.country)
+    return [found[key] for key in sorted(found)]
+
+
+def _examples(by_prefix: Mapping[str, Rate]) -> Iterator[Example]:
+    """Those of the calling codes that these prefixes have to do with."""
+    heads = {prefix[:digits] for prefix in by_prefix for digits in (1, 2, 3)}
+    for code in CALLING_CODES:
+        text = str(code)
+        if text in heads or any(text[:digits] in by_prefix for digits in (1, 2)):
+            yield from examples(code)
+
+
+def note(rows: list[Unsold]) -> str:
+    """A sentence for who has imported such rates; "" when there is nothing to say."""
+    if not rows:
+        return ""
+    first = next((row for row in rows if row["kind"] is Kind.OTHER_COUNTRY), rows[0])
+    what = f"in {first['countries'][0]}" if first["kind"] is Kind.OTHER_COUNTRY else f"({first['kind']})"
+    prefixes = len({row["prefix"] for row in rows})
+    return (
+        f"note: {prefixes} of the prefixes do not sell all numbers that begin with them; for example, the rate for "
+        f"{first['prefix']} does not sell {first['example']} {what}: see `rate check`"
+    )
+
+
+def _longest(by_prefix: Mapping[str, Rate], number: str) -> Rate | None:
+    lengths = range(len(number), 0, -1)
+    return next((by_prefix[number[:n]] for n in lengths if number[:n] in by_prefix), None)
