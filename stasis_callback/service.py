@@ -296,8 +296,9 @@ class Service:
         connection = self.link.connection
         self.client.time.measure()
         self.node.meets(self.client.info())
+        answered_at_us = self.client.time.from_wall_us(self.link.answered_at_us)
         for session in self.dialer.sessions:
-            session.link_is_back()
+            session.link_is_back(answered_at_us)
         channels = self._look_at_calls()
         for channel in channels:
             # Missed calls that came while nobody was there to hear of them still hang in Asterisk.

@@ -94,6 +94,10 @@ class AriLink:
         self._connect = connect or self._open_socket
         self._stopping = False
         self._silent = False
+        self.answered_at_us = 0
+        """When Asterisk first answered anything since the connection was last lost, by our clock; 0 before. It was not
+        frozen any more then, though it may have taken longer until it had a connection for us.
+        """
         self._heard_at_us = 0
         self._pause = self._clock.inbox()
         self._greetings = self._clock.inbox()
@@ -181,7 +185,13 @@ class AriLink:
         """One connection from the first attempt to its end: an exception, or a return when the link stops."""
         # A frozen Asterisk accepts connections and carries their requests out when it thaws. A websocket request
         # that we gave up on would then replace our good connection; so ask something harmless first.
-        self._client.info(patience_s=0.0)
+        try:
+            self._client.info(patience_s=0.0)
+        except AriError as error:
+            if error.status:
+                self._note_answer()
+            raise
+        self._note_answer()
         sock = self._connect()
         self._socket = sock
         try:
@@ -196,6 +206,9 @@ class AriLink:
         finally:
             self._socket = None
             sock.shutdown()
+
+    def _note_answer(self) -> None:
+        self.answered_at_us = self.answered_at_us or self._clock.now_us()
 
     def _open_socket(self) -> Any:
         # No proxy and no Origin header: Asterisk logs a notice for every origin it does not know.
@@ -263,6 +276,7 @@ class AriLink:
             return
         log.warning("ari.lost" if was_connected else "ari.unreachable", reason=reason)
         if was_connected:
+            self.answered_at_us = 0
             try:
                 self._on_lost(Lost(reason, self._heard_at_us, self._silent))
             except Exception:

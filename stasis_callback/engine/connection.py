@@ -138,8 +138,10 @@ class Connection:
                 break
             if now_s >= life_by_s and is_silent(self.tools, self.call, leg, began_s):
                 return
-            self.b.wind_up()
-            renewed_s = now_s
+            # To ask Asterisk takes seconds at times: an answer that was reported meanwhile sets the timer otherwise.
+            if not self.call.wait(lambda: leg.up or leg.ended is not None, 0):
+                self.b.wind_up()
+                renewed_s = now_s
         if leg.up:
             self.b.wind_up()
             log.info("leg.answered", leg=leg.id)

@@ -69,9 +69,11 @@ class Session:
         """The link to Asterisk broke. Called by another thread."""
         self._call.link_is_lost(lost)
 
-    def link_is_back(self) -> None:
-        """The link to Asterisk is back: look at the legs again. Called by another thread."""
-        self._call.link_is_back()
+    def link_is_back(self, answered_at_us: int) -> None:
+        """The link to Asterisk is back, which answered first at `answered_at_us` (its clock): look at the legs again.
+        Called by another thread.
+        """
+        self._call.link_is_back(answered_at_us)
 
     # --- the ways in -----------------------------------------------------------------------------------------
 

@@ -67,8 +67,14 @@ class LinkLost:
     silent: bool
 
 
+@dataclass(frozen=True, slots=True)
 class LinkRestored:
-    """Put into a call's inbox when the link to Asterisk is back: events may have been missed."""
+    """Put into a call's inbox when the link to Asterisk is back: events may have been missed.
+
+    Asterisk answered something at `answered_at_us` (its clock) for the first time since.
+    """
+
+    answered_at_us: int
 
 
 class Watcher(Protocol):
@@ -310,9 +316,9 @@ class Call:
         """Called by another thread: nothing after this moment was seen."""
         self._inbox.put(lost)
 
-    def link_is_back(self) -> None:
-        """Called by another thread: events may have been missed."""
-        self._inbox.put(LinkRestored())
+    def link_is_back(self, answered_at_us: int) -> None:
+        """Called by another thread: events may have been missed. Asterisk answers since then (its clock)."""
+        self._inbox.put(LinkRestored(answered_at_us))
 
     def abandon(self) -> None:
         """Called by another thread: leave the call to itself, at the next wait."""
@@ -363,7 +369,7 @@ class Call:
             self.deaf_until_s = self.clock.monotonic_s()
             # The first events may have come before this was said: they are of the silence too.
             if self._silence[1] == _NOT_OVER_US:
-                self._silence = self._silence[0], self._client.time.now_us() + THAW_US
+                self._silence = self._silence[0], event.answered_at_us + THAW_US
             self._unclear = {leg.id for leg in self.legs if leg.requested and leg.ended is None}
             self._look_again_s = 0.0
             self._look()

@@ -62,7 +62,7 @@ def test_a_number_that_is_not_allocated(world: World) -> None:
     assert world.xdrs()["b1"].outcome == "unallocated"
 
 
-@pytest.mark.parametrize("keyed", ["3312345678#", "420800123456#"])
+@pytest.mark.parametrize("keyed", ["33123456789#", "420800123456#"])
 def test_a_destination_that_is_not_in_the_tariff_or_our_own_is_never_dialled(
     world: World, keyed: str
 ) -> None:

@@ -43,7 +43,7 @@ class Talk:
 
     def heard_again(self) -> None:
         self.now_s = BACK_S
-        self.call.link_is_back()
+        self.call.link_is_back(int(BACK_S * US_PER_S))
         self._see()
 
     def hung_up_by_us(self, at_s: float) -> None:

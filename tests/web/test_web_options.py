@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields
-from functools import partial
 
 import pytest
 import test_forms
@@ -43,12 +42,6 @@ SCENARIOS: dict[str, Callable[[Site], None]] = {
     "require_password": test_forms.test_simple_with_a_password,
     "allowed_origins": test_security.test_a_site_that_is_named_may_send_its_own_form,
     "allowed_addresses": test_forms.test_hosted_opens_to_an_address_and_to_an_api_key,
-    "region": partial(
-        test_forms.test_numbers_in_national_and_international_form,
-        written="020 7123 4567",
-        region="GB",
-        dialled="442071234567",
-    ),
     "title": _heading,
     "show_cost": test_forms.test_the_cost_is_shown_only_where_it_may_be,
     "link_lifetime_s": test_forms.test_the_status_page_of_a_link_that_expires,

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 # ` trunk/sip:sip.carrier.example   auth   Registered  (exp. 3580s)`: columns are not cut, however long a name is.
 _REGISTRATION = re.compile(r"^ (\S+?)/(sips?:\S+)\s+\S+\s+([A-Z]\w+)", re.MULTILINE)
 _ADVICE = {
-    "Rejected": "check the user name, the password and client_uri in Asterisk's local/pjsip.conf",
+    "Rejected": "check the user name, the password, client_uri and server_uri in Asterisk's local/pjsip.conf; "
+    "`pjsip set logger on` in Asterisk's console shows what the carrier answers",
     "Unregistered": "check server_uri in Asterisk's local/pjsip.conf, and whether the carrier can be reached; "
     "after a start of Asterisk it takes some seconds",
 }
@@ -36,9 +37,9 @@ def registration_findings(
         if state == "Registered":
             yield Finding("ok", f"trunk {name} is registered at {server}")
         else:
-            what = (
-                "has rejected the registration" if state == "Rejected" else f"says nothing ({state.lower()})"
-            )
+            # To Asterisk a registrar that has not answered for half a minute "rejects" too.
+            rejected = "has rejected the registration, or did not answer it"
+            what = rejected if state == "Rejected" else f"has not answered yet ({state.lower()})"
             advice = _ADVICE.get(state, "Asterisk has given up: reload it, and see max_retries in pjsip.conf")
             yield Finding("problem", f"trunk {name} is not registered: {server} {what}", advice)
 
