@@ -95,8 +95,8 @@ class AriLink:
         self._stopping = False
         self._silent = False
         self.answered_at_us = 0
-        """When Asterisk first answered anything since the connection was last lost, by our clock; 0 before. It was not
-        frozen any more then, though it may have taken longer until it had a connection for us.
+        """When Asterisk first answered anything since the connection was last lost, by our clock; 0 before. It
+        was not frozen any more then, though it may have taken longer until it had a connection for us.
         """
         self._heard_at_us = 0
         self._pause = self._clock.inbox()
