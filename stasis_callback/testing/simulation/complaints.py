@@ -22,8 +22,8 @@ SILENCE_S = 19.0
 """Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and then for the database
 (10 s: a server that is started anew needs them, and a call that goes on is worth the silence).
 """
-UNHEARD_S = 2.0
-"""A link that is lost is known to be by then."""
+UNHEARD_S = 4.5
+"""A link that is lost is known to be by then: half open, by a ping that nobody answers (`ari/link.py`)."""
 UNNOTICED_S = 8.0
 """An incoming call is looked at within this time by a service that is well."""
 OUTSIDE = ("asterisk", "ari", "websocket", "service", "power", "machine", "events")
