@@ -15,7 +15,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import ChannelSnapshot, ChannelStateChange, Dial, Event, StasisStart
 from stasis_callback.ari.link import AriLink, Lost
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import CallbackError, StoreUnavailable
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.states import LIVE, UNDER_WAY
 from stasis_callback.engine.admission.incoming_numbers import IncomingNumbers
 from stasis_callback.engine.admission.missed_calls import Admission
@@ -59,7 +59,7 @@ class Service:
         client: AriClient | None = None,
         connect: Callable[[], Any] | None = None,
     ) -> None:
-        """Prepare everything; nothing is connected yet. Raises CallbackError when the database is not up to date.
+        """Prepare everything; nothing is connected yet. Raises CallbackError when the database is another version's.
 
         `ports` are there already, or made at the start. `client` and `connect` are for a simulation, which has no
         sockets.
@@ -67,9 +67,7 @@ class Service:
         self._clock = clock
         self.stores = stores
         self.workers = Workers()
-        pending = self.stores.database.pending_migrations()
-        if pending:
-            raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
+        self.stores.database.check_schema()
         self.client = client or AriClient.of(settings.ari, clock)
         self.link = AriLink(
             self.client,

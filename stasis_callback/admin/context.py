@@ -76,8 +76,7 @@ def existing_database() -> str:
 def store() -> Iterator[Stores]:
     """The open database. Raises CallbackError if it does not exist or needs a migration."""
     with open_database(existing_database()) as stores:
-        if stores.database.pending_migrations():
-            raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
+        stores.database.check_schema()
         yield stores
 
 

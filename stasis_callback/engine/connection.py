@@ -170,8 +170,12 @@ class Connection:
                 funds.extend()
             elif warnings is not None and warning_in_s == min(due):
                 funds.refresh()
-                if funds.left_s() <= warn_at_left_s + 1:
-                    self._warn(warnings, round(min(funds.left_s(), warn_at_left_s)))
+                left_s = round(min(funds.left_s(), warn_at_left_s))
+                if left_s <= 0:
+                    # This service stood still: leg B is over, and its end on its way to this thread.
+                    warn_at_left_s = 0.0
+                elif funds.left_s() <= warn_at_left_s + 1:
+                    self._warn(warnings, left_s)
                     warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
 
     def _look_for_media(self) -> float | None:

@@ -38,8 +38,7 @@ def copy_database(source_url: str, target_url: str, progress: Callable[[int, int
         raise InvalidInput("source and target are the same database: choose another target")
     source = Database(source_url)
     try:
-        if source.pending_migrations():
-            raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
+        source.check_schema()
         with _target(target_url) as target, closing(open_snapshots(source)) as looks:
             return _copy(looks, target, progress)
     finally:

@@ -10,11 +10,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from command_line import CommandLine, levels, point_at
+from command_line import ACCESS_NUMBER, CommandLine, levels, point_at
 from databases import Databases
 from disks import small_disk
 
+from stasis_callback.admin.node.findings import of_machine
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.ivr.prompts import Prompts, missing_sounds
+from stasis_callback.resources import sounds_dir
 from stasis_callback.store.calls import doubts
 from stasis_callback.testing.fake import FakeAsterisk
 
@@ -37,6 +40,24 @@ def test_a_disk_that_is_nearly_full(
         assert levels(found.json, where) == ["problem", "problem"]
     else:
         assert levels(found.json, where) == ["problem"]
+
+
+def test_a_database_of_a_newer_version(shop: CommandLine, fake: FakeAsterisk) -> None:
+    shop.sql(
+        "INSERT INTO schema_migration (name, applied) VALUES ('9999_of_tomorrow', '2030-01-01 00:00:00')"
+    )
+    said = "was upgraded by a newer version of stasis-callback (9999_of_tomorrow)"
+    assert levels(shop("doctor", "--json").json, said) == ["problem"]
+    assert said in shop.refused("account", "list")
+    assert shop("db", "status", "--json").json["newer"] == ["9999_of_tomorrow"]
+
+
+def test_an_account_whose_own_number_has_no_rate(shop: CommandLine, fake: FakeAsterisk) -> None:
+    said = "cannot be called back, for example 33123456789: no rate for their number"
+    shop.ok("account", "add", "33123456789", "--customer", "Acme", "--product", "callback")
+    assert levels(shop("doctor", "--json").json, said) == ["warning"]
+    shop.ok("account", "set", "33123456789", "--status", "blocked")
+    assert levels(shop("doctor", "--json").json, said) == []
 
 
 @pytest.mark.sqlite
@@ -201,3 +222,25 @@ def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAster
     found = shop("doctor", "--json").json
     assert levels(found, "trunk trunk is unreachable: sip:127.0.0.1:5070 does") == ["problem"]
     assert levels(found, "PJSIP endpoint trunk exists") == []
+
+
+def test_modules_that_are_not_there(shop: CommandLine, fake: FakeAsterisk) -> None:
+    fake.modules -= {"res_srtp.so", "app_amd.so"}
+    assert levels(shop("doctor", "--json").json, "not running: app_amd.so, res_srtp.so") == ["warning"]
+    shop.ok("access-number", "set", ACCESS_NUMBER, "--set", "answer_check=amd")
+    found = shop("doctor", "--json").json
+    assert levels(found, "app_amd.so, which tells persons from voicemail") == ["problem"]
+    assert levels(found, "shipped configuration are not running: res_srtp.so") == ["warning"]
+
+
+def test_core_sounds_that_are_not_installed(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(of_machine, "SOUND_FOLDERS", (tmp_path,))
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "stasis-callback").symlink_to(sounds_dir() / "en")
+    assert levels(shop("doctor", "--json").json, "Asterisk has no sound en/agent-pass, and") == ["problem"]
+    for sound in missing_sounds(Prompts(sounds_dir(), "en"), tmp_path):
+        (tmp_path / sound).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{sound}.gsm").touch()
+    assert levels(shop("doctor", "--json").json, "prompts in en") == ["ok"]

@@ -15,6 +15,7 @@ import pytest
 from world import ACCESS, ANI, FRIEND, World, new_world
 
 from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
+from stasis_callback.ari.console import ask
 from stasis_callback.core.withheld import KEYED
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.testing.phones import REJECTED, SECOND_TRUNK
@@ -343,3 +344,26 @@ def test_doctor_says_when_it_may_not_ask(carriers: Carriers, tmp_path: Path) -> 
     assert [what for what in said if "could not ask" in what] == [
         f"could not ask Asterisk whether trunk line is registered: {tmp_path}/none: No such file or directory"
     ]
+
+
+def test_doctor_says_what_is_missing_in_the_dialplan(carriers: Carriers) -> None:
+    console = carriers.network.product.console_path
+    asterisk = carriers.world.settings.asterisk.model_copy(update={"console_path": console})
+    settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
+
+    def problems() -> list[str]:
+        found = asterisk_findings(settings, ["line"], checks_answers=True)
+        return [one.what for one in found if "context" in one.what]
+
+    assert problems() == []
+    try:
+        for context in ("from-trunk", "no-forward", "answer-check"):
+            ask(console, f"dialplan remove context {context}")
+        assert problems() == [
+            "calls from trunk line come to context from-trunk, which does not lead to stasis-callback",
+            "the dialplan has no context no-forward: a phone could send leg A or leg B elsewhere",
+            "the dialplan has no context answer-check: nobody can be told from voicemail (answer_check=amd)",
+        ]
+    finally:
+        ask(console, "dialplan reload")
+        carriers.world.until(lambda: problems() == [])

@@ -36,16 +36,17 @@ def upgrade() -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show the database in use and its pending migrations; exit code 1 if there are any."""
+    """Show the database in use, its pending migrations and those of a newer version; exit code 1 if there are any."""
     url = settings().database.url
     file = database_file(url)
     if file and not file.is_file():
         raise CallbackError(f"database {file} does not exist: create it with `stasis-callback db upgrade`")
     with open_database(url) as s:
-        pending = s.database.pending_migrations()
+        pending, newer = s.database.pending_migrations(), s.database.unknown_migrations()
     shown = url if file else shown_url(url)
-    print_one({"url": shown, "up_to_date": not pending, "pending": pending}, as_json=as_json)
-    raise typer.Exit(1 if pending else 0)
+    well = not (pending or newer)
+    print_one({"url": shown, "up_to_date": well, "pending": pending, "newer": newer}, as_json=as_json)
+    raise typer.Exit(0 if well else 1)
 
 
 @app.command()

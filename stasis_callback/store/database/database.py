@@ -17,7 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 from playhouse.migrations import Runner
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import StoreUnavailable, require
+from stasis_callback.core.errors import CallbackError, StoreUnavailable, require
 from stasis_callback.store.database.backends import Engine, Wakeups, open_engine
 from stasis_callback.store.database.patience import Patience
 from stasis_callback.store.database.tables import bound_database
@@ -195,6 +195,22 @@ class Database:
         return self.read(
             lambda: [m.name for m in Runner(self._peewee, str(MIGRATIONS)).status() if not m.applied]
         )
+
+    def unknown_migrations(self) -> list[str]:
+        """Names of migrations that a newer version of this program has applied."""
+        return self.read(
+            lambda: [m.name for m in Runner(self._peewee, str(MIGRATIONS)).status() if m.path is None]
+        )
+
+    def check_schema(self) -> None:
+        """Raises CallbackError, which says what to do, unless the tables are those of this version."""
+        if self.pending_migrations():
+            raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
+        if newer := self.unknown_migrations():
+            raise CallbackError(
+                f"the database was upgraded by a newer version of stasis-callback ({newer[-1]}): install that "
+                "version, or restore the backup from before the upgrade"
+            )
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ENDED_WITHIN_S = 0.1
 """A stray leg is ended within this by a service that is well: it hears of it, looks and asks for its end."""
+FOUND_WITHIN_S = 6.0
+"""Housekeeping finds it within this where the service was not well when it was called."""
 
 
 @dataclass
@@ -44,11 +46,11 @@ class Strays:
         _, sent_us = self.in_order.pop(id(params), (params, None))
         if sent_us is None or world.scheduler.now_us - sent_us < REQUEST_TIMEOUT_S * US_PER_S:
             return False
-        if not self._is_over(channel.id):
+        if not (self._is_over(channel.id) or world.asterisk.lives[channel.id].rang_before):
             return False
         world.asterisk.lives[channel.id].stray = True
         world.note("auditor", f"{channel.id} is called so late that its call is over")
-        self._look_again(channel, world.scheduler.now_us)
+        self._look_again(channel, ENDED_WITHIN_S)
         return True
 
     def _is_over(self, leg_id: str) -> bool:
@@ -56,19 +58,20 @@ class Strays:
         rows = self.world.rows("SELECT 1 FROM leg WHERE id = ? AND state != 'settled'", leg_id)
         return not rows
 
-    def _look_again(self, channel: Channel, since_us: int) -> None:
+    def _look_again(self, channel: Channel, within_s: float) -> None:
         """Check that the leg ended as soon as the service could end it."""
         world = self.world
+        since_us, was_well = world.scheduler.now_us, self._is_well()
 
         def look() -> None:
             if channel.gone:
                 return
-            if self._is_well() and not world.mishaps.struck_since(since_us):
+            if was_well and self._is_well() and not world.mishaps.struck_since(since_us):
                 world.broken(f"{channel.id} is called after its end, and is left to it")
                 return
-            self._look_again(channel, world.scheduler.now_us)
+            self._look_again(channel, FOUND_WITHIN_S)
 
-        world.scheduler.call_in(ENDED_WITHIN_S, look)
+        world.scheduler.call_in(within_s, look)
 
     def _is_well(self) -> bool:
         """Whether the service is running, receives events and can use its database."""

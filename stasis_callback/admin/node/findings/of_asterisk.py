@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from stasis_callback.admin.context import asterisk
 from stasis_callback.admin.node.findings import Finding
+from stasis_callback.admin.node.findings.of_dialplan import dialplan_findings
 from stasis_callback.admin.node.findings.of_registrations import registration_findings
 from stasis_callback.admin.node.findings.of_trunks import trunk_findings
 from stasis_callback.clock import US_PER_S, Clock
@@ -40,6 +41,7 @@ NEEDED_MODULES = {
     "res_rtp_asterisk.so": "carries audio",
     "res_stasis_playback.so": "plays prompts",
 }
+ANSWER_CHECK_MODULES = {"app_amd.so": "tells persons from voicemail (answer_check=amd)"}
 UNWANTED_MODULES = {
     "app_system.so": "runs programs from the dialplan",
     "func_shell.so": "runs programs from the dialplan",
@@ -49,17 +51,23 @@ CLOCKS_LIMIT_S = 2.0
 """A larger difference between the clocks of service and Asterisk means that they are not synchronized."""
 
 
-def asterisk_findings(config: Settings, trunks: Collection[str]) -> Iterator[Finding]:
-    """The checks of Asterisk and of the connection to it; `trunks` are those in use."""
+def asterisk_findings(
+    config: Settings, trunks: Collection[str], *, checks_answers: bool = False
+) -> Iterator[Finding]:
+    """The checks of Asterisk and of the connection to it; `trunks` are those in use. `checks_answers`: somewhere
+    `answer_check` is `amd`.
+    """
     from stasis_callback.ari.errors import AriError
 
+    console_path = config.asterisk.console_path
     try:
         with asterisk(config) as client:
             yield version_finding(client.info().version)
-            yield from _modules(client)
+            yield from _modules(client, NEEDED_MODULES | (ANSWER_CHECK_MODULES if checks_answers else {}))
             for trunk in trunks:
                 yield from trunk_findings(client, trunk)
-            yield from registration_findings(client, config.asterisk.console_path, trunks)
+            yield from registration_findings(client, console_path, trunks)
+            yield from dialplan_findings(client, console_path, trunks, checks_answers=checks_answers)
             yield _clocks(client)
             yield _application(client)
     except InvalidInput as error:
@@ -70,6 +78,14 @@ def asterisk_findings(config: Settings, trunks: Collection[str]) -> Iterator[Fin
         else:
             advice = "check that Asterisk runs with http.conf and ari.conf of asterisk-conf; check ari.url"
         yield Finding("problem", f"Asterisk at {config.ari.url}: {error}", advice)
+
+
+def shipped_modules() -> set[str]:
+    """The modules that our asterisk-conf/modules.conf loads."""
+    from stasis_callback.resources import asterisk_conf_dir
+
+    text = (asterisk_conf_dir() / "modules.conf").read_text(encoding="utf-8")
+    return set(re.findall(r"^load = (\S+)", text, re.MULTILINE))
 
 
 def version_finding(text: str) -> Finding:
@@ -91,19 +107,26 @@ def version_finding(text: str) -> Finding:
     return Finding("ok", f"Asterisk {text} answers")
 
 
-def _modules(client: AriClient) -> Iterator[Finding]:
-    missing = [name for name in NEEDED_MODULES if not client.module_running(name)]
+def _modules(client: AriClient, needed: Mapping[str, str]) -> Iterator[Finding]:
+    missing = [name for name in needed if not client.module_running(name)]
     for name in missing:
         yield Finding(
             "problem",
-            f"module {name}, which {NEEDED_MODULES[name]}, is not running",
+            f"module {name}, which {needed[name]}, is not running",
             "load it in modules.conf, see asterisk-conf",
+        )
+    others = sorted(shipped_modules() - needed.keys())
+    if absent := [name for name in others if not client.module_running(name)]:
+        yield Finding(
+            "warning",
+            f"modules of the shipped configuration are not running: {', '.join(absent)}",
+            "load them in modules.conf, unless you know that you do not need them, see asterisk-conf",
         )
     for name, harm in UNWANTED_MODULES.items():
         if client.module_running(name):
             yield Finding("warning", f"module {name} is running: it {harm}", "remove it from modules.conf")
     if not missing:
-        yield Finding("ok", f"all {len(NEEDED_MODULES)} required modules are running")
+        yield Finding("ok", f"all {len(needed)} required modules are running")
 
 
 def _clocks(client: AriClient) -> Finding:

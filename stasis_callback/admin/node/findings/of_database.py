@@ -11,6 +11,7 @@ from stasis_callback.admin.node.findings import LOOPBACK, Finding
 from stasis_callback.admin.node.findings.of_trunks import stored_trunk_findings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import CallOptions
 from stasis_callback.disk import disk_trouble
 
@@ -29,6 +30,8 @@ class KnownState:
 
     languages: set[str]
     trunks: list[str]
+    checks_answers: bool = False
+    """Whether `answer_check` is `amd` anywhere."""
     last_answered: tuple[str, int, int] | None = None
     """The last answered and ended leg of this node: its id, dialled at, ended at (in microseconds)."""
 
@@ -48,10 +51,11 @@ def database_findings(config: Settings) -> Generator[Finding, None, KnownState]:
         return known
     try:
         with open_database(config.database.url) as s:
-            if s.database.pending_migrations():
-                yield Finding(
-                    "problem", f"database {name} is not up to date", "run `stasis-callback db upgrade`"
-                )
+            try:
+                s.database.check_schema()
+            except CallbackError as error:
+                what, _, advice = str(error).partition(": ")
+                yield Finding("problem", f"{name}: {what}", advice)
                 return known
             _learn(s, config, known)
             yield from _of_stores(config, s)
@@ -70,6 +74,7 @@ def _learn(s: Stores, config: Settings, known: KnownState) -> None:
     from stasis_callback.store.calls.doubts import last_answered
 
     known.languages |= _languages_in_use(s)
+    known.checks_answers = "amd" in _answer_checks(s)
     known.last_answered = last_answered(s.database, config.node)
     if trunks := [trunk for trunk in s.trunks.all() if trunk.enabled_at_us is not None]:
         known.trunks = [trunk.name for trunk in trunks if trunk.enabled]
@@ -93,6 +98,7 @@ def _of_stores(config: Settings, s: Stores) -> Iterator[Finding]:
     yield from _email(config, s)
     yield from _nodes(s)
     yield from stored_trunk_findings(s)
+    yield from _unreachable_accounts(s)
     estimated, suspect = doubtful_xdrs(s.database, Clock().now_us() - DOUBT_S * US_PER_S)
     if estimated:
         yield Finding(
@@ -172,6 +178,32 @@ def _nodes(s: Stores) -> Iterator[Finding]:
                 f"node {node.name} is drained and starts no callbacks",
                 f"run `stasis-callback node resume {node.name}` when it may start callbacks again",
             )
+
+
+def _unreachable_accounts(s: Stores) -> Iterator[Finding]:
+    """Accounts whose own number has no rate: leg A is refused, so nobody is ever called back."""
+    unpriced = [
+        account.number
+        for account in s.accounts.all()
+        if account.status == "active"
+        and is_dialable(account.callback_number or account.number)
+        and s.tariffs.match(account.tariff_id, account.callback_number or account.number) is None
+    ]
+    if unpriced:
+        yield Finding(
+            "warning",
+            f"{len(unpriced)} account(s) cannot be called back, for example {unpriced[0]}: no rate for their number",
+            f"see `stasis-callback rate explain {unpriced[0]}`, and add a rate with `stasis-callback rate add`",
+        )
+
+
+def _answer_checks(s: Stores) -> set[str]:
+    options = [
+        *(view.configuration.options for view in s.web_instances.all()),
+        *(view.configuration.options for view in s.email_instances.all()),
+    ]
+    set_there = {each.get("answer_check", "off") for each in options}
+    return set_there | {number.options.answer_check for number in s.access_numbers.all()}
 
 
 def _languages_in_use(s: Stores) -> set[str]:

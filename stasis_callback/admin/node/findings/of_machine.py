@@ -108,4 +108,20 @@ def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
             f"Asterisk has no prompts in {', '.join(missing)}",
             f"run `ln -s {sounds_dir() / missing[0]} {where}`",
         )
+    for name in sorted(languages):
+        if absent := _absent_sounds(name, folders):
+            return Finding(
+                "problem",
+                f"Asterisk has no sound {absent[0]}, and {len(absent) - 1} more in {name}: what is said is not heard",
+                f"install the core sounds of {name} in {folders[0] / name}, see docs/quickstart.md",
+            )
     return Finding("ok", f"prompts in {', '.join(sorted(languages))}")
+
+
+def _absent_sounds(language: str, folders: Collection[Path]) -> list[str]:
+    """Sounds of a language that none of Asterisk's folders has."""
+    from stasis_callback.ivr.prompts import Prompts, missing_sounds
+    from stasis_callback.resources import sounds_dir
+
+    prompts = Prompts(sounds_dir(), language)
+    return sorted(set.intersection(*(set(missing_sounds(prompts, folder)) for folder in folders)))

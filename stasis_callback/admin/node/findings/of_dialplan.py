@@ -1,0 +1,60 @@
+"""Checks of the dialplan: whether missed calls reach the service, and whether what a leg needs is there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stasis_callback.admin.node.findings import Finding
+from stasis_callback.store.rates.trunks import INCOMING
+
+if TYPE_CHECKING:
+    from stasis_callback.ari.client import AriClient
+
+_ADVICE = "add what is in extensions.conf of asterisk-conf, then `dialplan reload`"
+
+
+def dialplan_findings(
+    client: AriClient, console_path: Path, trunks: Collection[str], *, checks_answers: bool
+) -> Iterator[Finding]:
+    """Each context that calls depend on, as Asterisk has loaded it; it shows them on its console only.
+
+    Nothing where there is no console on this machine: Asterisk runs elsewhere.
+    """
+    from stasis_callback.ari.channels import ANSWER_CHECK, NO_FORWARD
+    from stasis_callback.ari.console import ask
+    from stasis_callback.ari.errors import AriError
+
+    needed = {context: "a phone could send leg A or leg B elsewhere" for context in NO_FORWARD.values()}
+    if checks_answers:
+        needed[ANSWER_CHECK] = "nobody can be told from voicemail (answer_check=amd)"
+    try:
+        contexts = {context: trunk for trunk in trunks for context in _contexts(client, trunk)}
+        for context, trunk in contexts.items():
+            if f"Stasis({client.app}," not in ask(console_path, f"dialplan show {context}"):
+                yield Finding(
+                    "problem",
+                    f"calls from trunk {trunk} come to context {context}, which does not lead to {client.app}",
+                    f"set context = from-trunk for the endpoint in Asterisk's local/pjsip.conf, and {_ADVICE}",
+                )
+        for context, harm in needed.items():
+            if f"[ Context '{context}'" not in ask(console_path, f"dialplan show {context}"):
+                yield Finding("problem", f"the dialplan has no context {context}: {harm}", _ADVICE)
+    except PermissionError:
+        yield Finding(
+            "warning",
+            f"could not read Asterisk's dialplan: {console_path}: Permission denied",
+            "run doctor as root or in Asterisk's group, with astctlpermissions = 0660 in asterisk.conf",
+        )
+    except (OSError, AriError):
+        return  # what is wrong with them, other checks tell
+
+
+def _contexts(client: AriClient, trunk: str) -> set[str]:
+    """Where the calls of a trunk begin in the dialplan."""
+    from stasis_callback.ari.pjsip import Pjsip
+
+    pjsip = Pjsip(client.rest)
+    incoming = pjsip.section("endpoint", f"{trunk}{INCOMING}") or pjsip.section("endpoint", trunk) or {}
+    return {context for context in incoming.get("context", []) if context}
