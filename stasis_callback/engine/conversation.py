@@ -372,6 +372,7 @@ class Conversation:
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.calls.leg_answered(leg.id, leg.answered_at_us or 0)
+            leg.answer_noted = True
         except StoreUnavailable as error:
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
 

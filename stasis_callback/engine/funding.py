@@ -234,15 +234,11 @@ class Funding:
 
                 def open_both(plan: _Plan = plan) -> bool:
                     self._require_room(fare, leg_id)
-                    books = (a.book_id, fare.account.book_id)
-                    self._stores.calls.lock(a.leg.id, books=books, request_id=request.id)
-                    self._change(a, a.cost_micros(plan.a_s))
+                    beside = a.leg.id, a.cost_micros(plan.a_s)
                     hold_b = cost_micros(fare.rate.price, plan.talk_s, now_us, setup_s_of(request))
-                    if not self._stores.calls.open_leg(
-                        leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us
-                    ):
-                        raise _TakenMeanwhile
-                    return True
+                    return self._stores.calls.open_leg(
+                        leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us, beside=beside
+                    )
 
                 try:
                     done = self._unit(open_both)

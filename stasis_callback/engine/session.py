@@ -338,6 +338,7 @@ class Session:
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.database.unit(lambda: self._note_answer(leg.id, leg.answered_at_us or 0))
+            leg.answer_noted = True
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
@@ -383,6 +384,7 @@ class Session:
         def look() -> PaidLeg:
             if view.answered_at_us is not None:
                 leg.adopt(view.answered_at_us, self._lived_s(view))
+                leg.answer_noted = True
             recheck(self._tools, self._call, leg)
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
             return self._tools.funding.adopt(leg, view, rate, slack_s, lasts_s)
