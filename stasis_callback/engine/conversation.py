@@ -241,7 +241,7 @@ class Conversation:
             return self._dial(connection, way, meanwhile)
 
         tried = over_trunks(
-            to.ways,
+            self._tools.health.in_turn(to.ways),
             self._options.trunk_attempts,
             self._tools.health,
             open_leg=lambda way, _: self._open(to.fare, way),

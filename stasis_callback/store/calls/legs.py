@@ -246,7 +246,32 @@ class Calls:
                 known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
             )
             return True
+        change = None
+        if beside:
+            book_id, held_micros, state = beside_now
+            change = HoldChange(beside[0], book_id, held_micros, state, beside[1])
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
+        held = self._note(leg_id, request_id, side, fare, hold_micros, now_us, change)
+        if held and side == "b" and trigger == "web":
+            note_step(request_id, Step.CALLING_SECOND, now_us)
+        return held
+
+    def open_first_leg(
+        self, leg_id: str, request_id: str, fare: Fare, hold_micros: int, dialed_at_us: int
+    ) -> bool:
+        """The same for leg A of a request that this very transaction has noted, so that nobody else can have it."""
+        return self._note(leg_id, request_id, "a", fare, hold_micros, dialed_at_us, None)
+
+    def _note(
+        self,
+        leg_id: str,
+        request_id: str,
+        side: Side,
+        fare: Fare,
+        hold_micros: int,
+        dialed_at_us: int,
+        change: HoldChange | None,
+    ) -> bool:
         insert(
             LegRow,
             id=leg_id,
@@ -257,18 +282,12 @@ class Calls:
             rate_id=fare.rate.id,
             terms_id=fare.rate.terms_id,
             state=LegState.DIALING.value,
-            dialed_at_us=now_us,
+            dialed_at_us=dialed_at_us,
             **_carried(fare.carrier),
         )
-        change = None
-        if beside:
-            book_id, held_micros, state = beside_now
-            change = HoldChange(beside[0], book_id, held_micros, state, beside[1])
         held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
-        elif side == "b" and trigger == "web":
-            note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
     @unit

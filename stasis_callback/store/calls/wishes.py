@@ -62,6 +62,8 @@ class Accepted:
     """Why it was refused; "" when it was accepted."""
     begun: RequestView | None = None
     """It, when it is claimed already: for the dialler to begin at once."""
+    leg_noted: bool = False
+    """Its leg A is noted and paid for already, and its attempt counted; `begun` is as it was before that."""
 
 
 def new_request_id() -> str:
