@@ -46,19 +46,26 @@ def read(bench: str, path: Path) -> tuple[dict[str, Any], list[Figure]]:
     return found.get("machine", {}), list(rows)
 
 
-_UNITS = {"mib": "MiB", "kib": "KiB", "ms": "ms", "s": "ms/s"}
+_COLUMNS = {
+    "rss_mib": ("resident memory", "MiB"),
+    "per_live_kib": ("memory per live call", "KiB"),
+    "at_rest_ms_per_s": ("processor at rest", "ms/s"),
+    "per_callback_ms": ("processor per callback", "ms"),
+    "event_to_command_ms": ("event to command, median", "ms"),
+    "event_to_command_longest_ms": ("event to command, longest", "ms"),
+}
+"""What `bench.conversations` has for each number of live conversations: how it is called here, and its unit."""
 
 
 def _of_levels(bench: str, levels: Sequence[dict[str, float]]) -> list[Figure]:
     """One figure for each column and number of live conversations; the level with the fewest is the floor."""
     figures = []
-    for name in (name for name in levels[0] if name != "live"):
-        least = levels[0][name]
+    for column, (name, unit) in _COLUMNS.items():
+        least = levels[0][column]
         for level in levels:
-            ratio = level[name] / least if least > 0 else None
-            said = name.rpartition("_")[0].replace("_", " ")
-            unit = _UNITS.get(name.rpartition("_")[2], "")
-            figures.append(Figure(bench, f"{said}, {level['live']} live", unit, level[name], least, ratio))
+            ratio = level[column] / least if least > 0 else None
+            said = f"{name}, {level['live']} live"
+            figures.append(Figure(bench, said, unit, level[column], least, ratio))
     return figures
 
 
