@@ -102,13 +102,10 @@ docs: $(VENV) ## these pages as a site, in .cache/site
 release: $(VENV) ## VERSION=x.y.z: is this tree fit to be released? builds its wheel, publishes nothing
 	.venv/bin/python tools/release.py "$(VERSION)"
 
-bench: $(VENV) ## measured figures, each next to its floor
+bench: $(VENV) ## measured figures, each next to its floor: a table, bench/results.json, bench/results.html
 	@tools/get-asterisk
 	@tools/get-postgres
-	.venv/bin/python -m bench
-	.venv/bin/python -m bench.money
-	.venv/bin/python -m bench.rates
-	.venv/bin/python -m bench.conversations
+	.venv/bin/python -m bench.everything
 
 bench-compare: $(VENV) ## BASE=<revision>: is anything slower than there? the figures of both, in turns
 	.venv/bin/python -m bench.compare $(BASE)

@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def _run(count: int, pairs: int, folder: Path, json_path: Path | None) -> bool:
-    anis = {side: [f"4207{n}{i:04d}" for i in range(count + 1)] for n, side in enumerate(SIDES)}
+    anis = {side: [f"42077{n}{i:06d}" for i in range(count + 1)] for n, side in enumerate(SIDES)}
     with running(folder, anis["service"]) as rig:
         facts = machine(rig.network.product.cli("core show version").split(" built")[0].strip(), folder)
         print(f"{count} callbacks of each side, one per second, in {pairs} alternating pairs of blocks ...\n")

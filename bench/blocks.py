@@ -73,7 +73,7 @@ def measure(rig: Rig, blocks: Sequence[Block]) -> None:
 
 def call_back(rig: Rig, access: str, ani: str) -> bool:
     """One missed call and the whole callback that follows; whether everything in it happened."""
-    destination = f"44{ani[-5:]}"  # every phone is called once
+    destination = f"442071{ani[5]}{ani[-5:]}"  # every phone is called once
     subscriber = rig.network.phone(ani).answers().dials(f"{destination}#", after_s=KEYED_AFTER_S)
     friend = rig.network.phone(destination).answers()
     try:

@@ -21,6 +21,7 @@ from pathlib import Path
 import psycopg
 
 from bench.__main__ import CACHE
+from bench.report import Row, machine, write_json
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate, cost_micros, longest_s
@@ -115,7 +116,7 @@ def per_second(action: Callable[[], None], count: int) -> float:
     return count / (time.perf_counter() - start_s)
 
 
-def compare(name: str, shop: Shop, floor: Callable[[], None], count: int, pairs: int) -> None:
+def compare(name: str, shop: Shop, floor: Callable[[], None], count: int, pairs: int) -> Row:
     """Print both, and their ratio, medians of alternating blocks.
 
     One block of each goes first, and a longer one of the floor: SQLite is half as fast until its log is as long as it
@@ -135,6 +136,8 @@ def compare(name: str, shop: Shop, floor: Callable[[], None], count: int, pairs:
         f"{name:<12} {statistics.median(ours):7.0f} legs/s   floor {statistics.median(bare):7.0f}/s"
         f"   ratio {statistics.median(ratios):.2f} (pairs: {', '.join(f'{r:.2f}' for r in ratios)})"
     )
+    figures = statistics.median(ours), statistics.median(bare), statistics.median(ratios)
+    return Row(f"authorise, hold, settle, {name}", "legs/s", *figures, ratios)
 
 
 def main() -> int:
@@ -142,21 +145,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.money", description=__doc__)
     parser.add_argument("--legs", type=int, default=400, help="legs of a block (400)")
     parser.add_argument("--pairs", type=int, default=5, help="alternations between both (5)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-money-"))
+    rows = []
     try:
         stores = open_stores(f"sqlite:///{folder}/bench.db", "bench", Clock())
         stores.database.migrate()
         with sqlite_floor(folder / "floor.db") as floor:
-            compare("SQLite", Shop(stores), floor, options.legs, options.pairs)
+            rows.append(compare("SQLite", Shop(stores), floor, options.legs, options.pairs))
         stores.database.close()
         with postgres_server(durable=True) as server:
             stores = open_stores(server.create("bench"), "bench", Clock())
             stores.database.migrate()
             with postgres_floor(server.create("floor")) as floor:
-                compare("PostgreSQL", Shop(stores), floor, options.legs, options.pairs)
+                rows.append(compare("PostgreSQL", Shop(stores), floor, options.legs, options.pairs))
             stores.database.close()
+        if options.json:
+            write_json(options.json, machine("none", CACHE), rows)
     except PostgresUnavailable as why:
         print(why, file=sys.stderr)
         return 1

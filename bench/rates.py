@@ -22,6 +22,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bench.__main__ import CACHE
+from bench.report import Row, machine, write_json
 from stasis_callback.admin.rates.file import read_rates
 from stasis_callback.clock import Clock
 from stasis_callback.core.rating import Rate
@@ -61,7 +62,7 @@ def lookup_us(tariffs: Tariffs, tariff_id: int, numbers: Sequence[str], rounds: 
     return (time.perf_counter() - start_s) / rounds / len(numbers) * 1e6
 
 
-def lookups(folder: Path, sizes: Sequence[int], rounds: int) -> None:
+def lookups(folder: Path, sizes: Sequence[int], rounds: int) -> list[Row]:
     """Print the time of a lookup in books of several sizes."""
     stores = open_stores(f"sqlite:///{folder}/lookups.db", "bench", Clock())
     stores.database.migrate()
@@ -81,13 +82,16 @@ def lookups(folder: Path, sizes: Sequence[int], rounds: int) -> None:
         for size in sizes if turn % 2 == 0 else sizes[::-1]:
             times[size].append(lookup_us(stores.tariffs, *books[size], rounds))
     least = statistics.median(times[sizes[0]])
+    rows = []
     for size in sizes:
         median = statistics.median(times[size])
         print(f"{size:>9,} rates: a lookup takes {median:5.2f} us   ratio {median / least:.2f}")
+        rows.append(Row(f"lookup among {size:,} rates", "us", median, least, median / least))
     stores.database.close()
+    return rows
 
 
-def imports(folder: Path, count: int, pairs: int) -> None:
+def imports(folder: Path, count: int, pairs: int) -> list[Row]:
     """Print the time of importing a file next to the driver's bulk insert."""
     path = folder / "rates.csv"
     every = prefixes(count)
@@ -120,6 +124,12 @@ def imports(folder: Path, count: int, pairs: int) -> None:
     print(f"import of {count:,} rates: bare driver {floor_s:.2f} s")
     print(f"  rows into the rate book {store_s:5.2f} s   ratio {store_s / floor_s:.2f}")
     print(f"  with reading the file   {store_s + read_s:5.2f} s   ratio {(store_s + read_s) / floor_s:.2f}")
+    what = f"{count:,} rates into the rate book"
+    ratios = [ours / theirs for ours, theirs in zip(storing, bare, strict=True)]
+    return [
+        Row(what, "s", store_s, floor_s, store_s / floor_s, ratios),
+        Row(f"{what}, with the file", "s", store_s + read_s, floor_s, (store_s + read_s) / floor_s),
+    ]
 
 
 def _bulk_insert_s(path: Path, every: Sequence[str]) -> float:
@@ -152,12 +162,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20, help="rounds of 1,000 lookups in a block (20)")
     parser.add_argument("--rates", type=int, default=100_000, help="rates to import (100,000)")
     parser.add_argument("--pairs", type=int, default=3, help="imports of each side (3)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-rates-"))
     try:
-        lookups(folder, sorted(options.sizes), options.rounds)
-        imports(folder, options.rates, options.pairs)
+        rows = lookups(folder, sorted(options.sizes), options.rounds)
+        rows += imports(folder, options.rates, options.pairs)
+        if options.json:
+            write_json(options.json, machine("none", CACHE), rows)
     finally:
         shutil.rmtree(folder)
     return 0

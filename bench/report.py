@@ -28,6 +28,8 @@ class Row:
     service: float
     floor: float | None = None
     ratio: float | None = None
+    ratios: Sequence[float] = ()
+    """Those of the single pairs."""
 
 
 def latency_rows(service: Sequence[Latency], floor: Sequence[Latency]) -> Iterable[Row]:
@@ -54,8 +56,8 @@ def cpu_rows(pairs: Sequence[tuple[Block, Block]]) -> Iterable[Row]:
         ("CPU per callback, both", both),
     )
     for name, ours in parts:
-        ratio = median(a / b for a, b in zip(ours, floor, strict=True))
-        yield Row(name, "ms", median(ours) * 1000, median(floor) * 1000, ratio)
+        ratios = [a / b for a, b in zip(ours, floor, strict=True)]
+        yield Row(name, "ms", median(ours) * 1000, median(floor) * 1000, median(ratios), ratios)
 
 
 def pair_ratios(pairs: Sequence[tuple[Block, Block]]) -> list[float]:
@@ -103,10 +105,14 @@ def show(facts: dict[str, Any], pairs: Sequence[tuple[Block, Block]], rows: Sequ
     print(f"\nCPU ratio of each pair (both / floor): {ratios}")
 
 
-def write_json(path: Path, facts: dict[str, Any], rows: Sequence[Row], samples: dict[str, Any]) -> None:
+def write_json(
+    path: Path, facts: dict[str, Any], rows: Sequence[Row], samples: dict[str, Any] | None = None
+) -> None:
     """Everything for a program, the single samples too."""
     figures = [asdict(row) for row in rows]
-    path.write_text(json.dumps({"machine": facts, "figures": figures, "samples": samples}, indent=1) + "\n")
+    path.write_text(
+        json.dumps({"machine": facts, "figures": figures, "samples": samples or {}}, indent=1) + "\n"
+    )
 
 
 def _rank(ordered: Sequence[float], share: float) -> float:

@@ -87,8 +87,10 @@ class Service:
         self.node = self._node_keeper(settings, tools.journal)
         self._queue_watch = QueueWatch(self.stores, self._clock, self.dialer.wake)
         admission = Admission(self.stores, self._clock, settings.limits.queue)
-        incoming = IncomingNumbers(self.stores, settings.asterisk.number_form)
-        self._missed_calls = MissedCallTrigger(self.client, incoming, admission, self.dialer)
+        incoming = IncomingNumbers(settings.asterisk.number_form)
+        self._missed_calls = MissedCallTrigger(
+            self.client, self.stores.trunks, incoming, admission, self.dialer
+        )
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers.add(
             self.node.worker,

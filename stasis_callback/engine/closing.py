@@ -17,9 +17,12 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.core.words import Ending
-from stasis_callback.engine.legs import await_end, settle_leg
+from stasis_callback.crashpoint import crashpoint
+from stasis_callback.engine.legs import await_end, how_it_ended, settle_leg
+from stasis_callback.engine.settlement import log_settled
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
+from stasis_callback.store.calls.legs import XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
 
 log = structlog.get_logger()
@@ -64,12 +67,13 @@ def _finished(
         if tried_before and _is_over(tools, request):
             log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
             return True
-        _compare(tools, call, request.id)
-        over = [_settled(tools, call, leg) for leg in reversed(call.legs)]
         _without_bridge(tools, request.id)
-        if not all(over):
-            return False
-        _finish(tools, request, outcome, again)
+        if not _ended_at_once(tools, call, request, outcome, again):
+            _compare(tools, call, request.id)
+            if not all([_settled(tools, call, leg) for leg in reversed(call.legs)]):
+                return False
+            _finish(tools, request, outcome, again)
+        log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
     except NotOurs as error:
         # Another node has ended it in our place, and charged what it knew of.
         log.error("call.not_ours", call=request.id, error=str(error))
@@ -80,6 +84,30 @@ def _finished(
         log.exception("call.close_failed", call=request.id)
         return False
     return True
+
+
+def _ended_at_once(
+    tools: CallTools, call: Call, request: RequestView, outcome: Ending, again: Again | None
+) -> bool:
+    """Charge every leg and end the request in one commit; False, and nothing is done, where that cannot be."""
+    if any(leg.requested and leg.ended is None for leg in call.legs):
+        return False
+    ends = {leg.id: how_it_ended(tools, leg) for leg in call.legs}
+    crashpoint("leg-ended")
+
+    def end() -> list[XdrView] | None:
+        settled = tools.stores.calls.settle_all(request.id, ends)
+        if settled is not None:
+            _finish(tools, request, outcome, again)
+        return settled
+
+    settled = tools.stores.database.unit(end)
+    for xdr in settled or ():
+        log_settled(xdr)
+    if settled is not None:
+        for leg in call.legs:
+            call.drop(leg)
+    return settled is not None
 
 
 def _is_over(tools: CallTools, request: RequestView) -> bool:
@@ -140,4 +168,3 @@ def _finish(tools: CallTools, request: RequestView, outcome: Ending, again: Agai
         tools.stores.requests.retry(request, again, outcome=outcome)
     else:
         tools.stores.requests.finish(request.id, outcome, claims=request.claims)
-    log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)

@@ -220,9 +220,11 @@ class Connection:
         return False
 
     def end(self) -> None:
-        """End and settle leg B, and take the bridge down; safe at any point, also after A hung up."""
-        if self.call.abandoned:
-            return  # the talk goes on without us
+        """End and settle leg B, and take the bridge down. Where leg A is over too, that is for the end of the call,
+        which settles both in one commit.
+        """
+        if self.call.abandoned or self.a.leg.ended is not None:
+            return
         finish_leg(self.tools, self.call, self.b.leg)
         if not self._bridged:
             return

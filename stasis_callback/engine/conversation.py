@@ -241,7 +241,7 @@ class Conversation:
             return self._dial(connection, way, meanwhile)
 
         tried = over_trunks(
-            to.ways,
+            self._tools.health.in_turn(to.ways),
             self._options.trunk_attempts,
             self._tools.health,
             open_leg=lambda way, _: self._open(to.fare, way),
@@ -372,6 +372,7 @@ class Conversation:
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.calls.leg_answered(leg.id, leg.answered_at_us or 0)
+            leg.answer_noted = True
         except StoreUnavailable as error:
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
 

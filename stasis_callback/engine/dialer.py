@@ -10,12 +10,16 @@ import structlog
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.clock import US_PER_S
 from stasis_callback.crashpoint import crashpoint
+from stasis_callback.engine.admission.missed_calls import Examination
 from stasis_callback.engine.ending import hang_up_legs
+from stasis_callback.engine.first_leg import FirstLeg
 from stasis_callback.engine.recovery import recover
 from stasis_callback.engine.session import Session
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Abandoned
+from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import RequestView
+from stasis_callback.store.rates.trunks import TrunkView
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
@@ -87,14 +91,23 @@ class Dialer:
             self._reserved.add(request_id)
         return True
 
-    def begin(self, request: RequestView) -> None:
-        """Begin a call that has a place, and was claimed as it was accepted.
+    def first_leg(self, found: Examination, trunks: list[TrunkView]) -> FirstLeg | None:
+        """Leg A of what was examined, to be noted as it is accepted; None where that is not to be."""
+        if found.reason or found.payer is None or found.access is None or found.rate is None:
+            return None
+        tools, payer = self._tools, found.payer
+        ways = tools.router.ways(found.number, found.rate, payer.currency, found.access.options, trunks)
+        fare = Fare(payer, found.number, found.rate)
+        return FirstLeg(tools, fare, ways, tools.client.time.now_us()) if ways else None
 
-        Not while the service stops: then the next start finds it, as one that was claimed and nothing more.
+    def begin(self, request: RequestView, first: FirstLeg | None) -> None:
+        """Begin a call that has a place, and was claimed as it was accepted; `first` is its leg A, if that is noted.
+
+        Not while the service stops: then the next start finds it, as one of which Asterisk was asked nothing.
         """
         crashpoint("claimed")
         if self.worker.goes_on:
-            session = Session(self._tools, request)
+            session = Session(self._tools, request, first=first)
             self._start(session, session.run)
         self.release(request.id)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
@@ -34,7 +34,7 @@ class Tried(Generic[L]):
 
 
 def over_trunks(
-    ways: Sequence[Way],
+    turn: Iterable[Way],
     attempts: int,
     health: TrunkHealth,
     *,
@@ -43,7 +43,7 @@ def over_trunks(
     leg_of: Callable[[L], Leg],
     may_go_on: Callable[[L], bool],
 ) -> Tried[L]:
-    """Call a number over one trunk after another, `attempts` at most; those that rest come last.
+    """Call a number over one trunk after another in their turn (`TrunkHealth.in_turn`), `attempts` at most.
 
     `open_leg` notes and funds the first, second, third leg (None: there are no funds; TrunkFull: this trunk has no
     room), `dial` calls and says whether it was answered; `may_go_on` is asked before another trunk is tried.
@@ -51,7 +51,7 @@ def over_trunks(
     last: L | None = None
     tried = 0
     judge = _Judge(health)
-    for way in health.in_turn(ways):
+    for way in turn:
         if tried == attempts:
             break
         try:

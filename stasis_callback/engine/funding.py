@@ -166,16 +166,27 @@ class Funding:
             self._require_room(fare, leg_id)
             # What this leg holds already, when the answer to the commit was lost, pays for it again.
             funds_micros = self._stores.ledger.funds_micros(fare.account.book_id, leg_id)
-            price = fare.rate.price
-            funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
-            if funded_s < price.shortest_paid_s:
-                raise _TakenMeanwhile
-            hold = cost_micros(price, funded_s, now_us, slack_s)
-            if not self._stores.calls.open_leg(leg_id, request.id, "a", fare, hold, dialed_at_us=now_us):
+            funded_s, hold = _affordable(fare.rate.price, funds_micros, wanted_s, now_us, slack_s)
+            if not funded_s or not self._stores.calls.open_leg(
+                leg_id, request.id, "a", fare, hold, dialed_at_us=now_us
+            ):
                 raise _TakenMeanwhile
             return funded_s
 
         return self._unit(open_it) or 0
+
+    def note_leg_a(
+        self, request: RequestView, fare: Fare, wanted_s: int, now_us: int, funds_micros: int
+    ) -> int:
+        """The same for the first leg of a request, in the transaction that notes it, out of the funds that were seen
+        a moment ago. Raises TrunkFull.
+        """
+        leg_id = request.leg_id("a", 1)
+        self._require_room(fare, leg_id)
+        slack_s = request.options.ring_timeout_a_s
+        funded_s, hold = _affordable(fare.rate.price, funds_micros, wanted_s, now_us, slack_s)
+        noted = funded_s and self._stores.calls.open_first_leg(leg_id, request.id, fare, hold, now_us)
+        return funded_s if noted else 0
 
     def adopt(self, leg: Leg, view: LegView, rate: RateView, slack_s: int, lasts_s: int) -> PaidLeg:
         """A leg of before a restart, paid for as far as its hold goes; at most `lasts_s` seconds from now.
@@ -234,15 +245,11 @@ class Funding:
 
                 def open_both(plan: _Plan = plan) -> bool:
                     self._require_room(fare, leg_id)
-                    books = (a.book_id, fare.account.book_id)
-                    self._stores.calls.lock(a.leg.id, books=books, request_id=request.id)
-                    self._change(a, a.cost_micros(plan.a_s))
+                    beside = a.leg.id, a.cost_micros(plan.a_s)
                     hold_b = cost_micros(fare.rate.price, plan.talk_s, now_us, setup_s_of(request))
-                    if not self._stores.calls.open_leg(
-                        leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us
-                    ):
-                        raise _TakenMeanwhile
-                    return True
+                    return self._stores.calls.open_leg(
+                        leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us, beside=beside
+                    )
 
                 try:
                     done = self._unit(open_both)
@@ -373,6 +380,19 @@ class Funding:
         """Change a leg's hold to this total amount."""
         if not self._stores.ledger.change_hold(paid.leg.id, amount_micros):
             raise _TakenMeanwhile
+
+
+def _affordable(price: Price, funds_micros: int, wanted_s: int, now_us: int, slack_s: int) -> tuple[int, int]:
+    """The seconds of leg A that the funds pay for, 0 for too few, and their price before the answer."""
+    funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
+    if funded_s < price.shortest_paid_s:
+        return 0, 0
+    return funded_s, cost_micros(price, funded_s, now_us, slack_s)
+
+
+def wanted_of_leg_a(request: RequestView) -> int:
+    """For how many seconds leg A is to be paid for before it is called: the ringing and the first menus."""
+    return request.options.ring_timeout_a_s + request.options.menu_limit_s
 
 
 def setup_s_of(request: RequestView) -> int:

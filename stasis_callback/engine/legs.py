@@ -11,6 +11,7 @@ from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.engine.settlement import end_of, never_dialed, settle
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, Leg
+from stasis_callback.store.calls.legs import LegEnd
 
 log = structlog.get_logger()
 
@@ -40,8 +41,12 @@ def finish_leg(tools: CallTools, call: Call, leg: Leg) -> bool:
 
 def settle_leg(tools: CallTools, leg: Leg) -> None:
     """Charge a leg that has ended, or was never asked for. Safe to repeat. Raises StoreUnavailable."""
-    end = end_of(leg) if leg.ended else never_dialed(tools.client.time.now_us())
-    settle(tools.stores, leg.id, end)
+    settle(tools.stores, leg.id, how_it_ended(tools, leg))
+
+
+def how_it_ended(tools: CallTools, leg: Leg) -> LegEnd:
+    """The end of a leg that has ended, or was never asked for."""
+    return end_of(leg) if leg.ended else never_dialed(tools.client.time.now_us())
 
 
 def await_end(tools: CallTools, call: Call, leg: Leg) -> None:

@@ -88,9 +88,19 @@ class Router:
         self._clock = clock
         self._settings_way = Way(trunk, form or NumberForm())
 
-    def ways(self, number: str, rate: RateView, currency: str, options: CallOptions) -> list[Way]:
-        """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do."""
-        trunks = self._trunks.all()
+    def ways(
+        self,
+        number: str,
+        rate: RateView,
+        currency: str,
+        options: CallOptions,
+        trunks: list[TrunkView] | None = None,
+    ) -> list[Way]:
+        """The trunks to try for a call that is paid for by `rate`, the best first; [] when none will do.
+
+        `trunks` are all there are, where they were read already.
+        """
+        trunks = self._trunks.all() if trunks is None else trunks
         if not any(trunk.enabled_at_us is not None for trunk in trunks):
             way = self._settings_way
             if way.form.dialled(number):

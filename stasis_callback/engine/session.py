@@ -6,7 +6,7 @@ the database respond again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -24,7 +24,8 @@ from stasis_callback.engine.closing import close_call
 from stasis_callback.engine.connection import RINGING_MARGIN_S, words_id
 from stasis_callback.engine.conversation import Conversation, apologise
 from stasis_callback.engine.failover import outcome_of, over_trunks
-from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of
+from stasis_callback.engine.first_leg import FirstLeg
+from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_s_of, wanted_of_leg_a
 from stasis_callback.engine.legs import (
     NOTE_PATIENCE_S,
     await_end,
@@ -53,12 +54,22 @@ class NobodyHears(Exception):
 class Session:
     """The execution of one callback request."""
 
-    def __init__(self, tools: CallTools, request: RequestView, *, found_open: bool = False) -> None:
-        """`found_open`: not claimed from the queue, but left behind by a service that died."""
+    def __init__(
+        self,
+        tools: CallTools,
+        request: RequestView,
+        *,
+        found_open: bool = False,
+        first: FirstLeg | None = None,
+    ) -> None:
+        """`found_open`: not claimed from the queue, but left behind by a service that died. `first` is leg A, where
+        it is noted and paid for already.
+        """
         self.request = request
         self.recovering = found_open
         """Its lease still tells when its calls were last known to live, and must not be renewed yet."""
         self._found_open = found_open
+        self._first = first
         self._tools = tools
         self._call = Call(tools.client, tools.watcher, lambda leg: recheck(tools, self._call, leg))
         self._again: Again | None = None
@@ -186,6 +197,8 @@ class Session:
         now_us = self._tools.clock.now_us()
         if now_us - request.due_at_us > options.start_within_s * US_PER_S:
             return Ending.TOO_LATE
+        if self._first is not None:  # all was looked at a moment ago
+            return self._try(self._first.turn, self._first.fare)
         account = stores.accounts.get(request.account_id)
         trouble = account_trouble(account, now_us)
         if trouble:
@@ -195,9 +208,11 @@ class Session:
             emergency = refusal == Refusal.EMERGENCY_NUMBER
             return Ending.EMERGENCY_NUMBER if emergency else Ending.DESTINATION_NOT_IN_TARIFF
         ways = self._tools.router.ways(request.leg_a_number, rate, account.currency, options)
-        return self._try(ways, Fare(account, request.leg_a_number, rate)) if ways else Ending.NO_ROUTE
+        if not ways:
+            return Ending.NO_ROUTE
+        return self._try(self._tools.health.in_turn(ways), Fare(account, request.leg_a_number, rate))
 
-    def _try(self, ways: Sequence[Way], fare: Fare) -> Ending:
+    def _try(self, turn: Iterable[Way], fare: Fare) -> Ending:
         """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
         def dial(a: PaidLeg, way: Way) -> bool:
@@ -206,7 +221,7 @@ class Session:
 
         try:
             tried = over_trunks(
-                ways,
+                turn,
                 self.request.options.trunk_attempts,
                 self._tools.health,
                 open_leg=lambda way, number: self._open(fare, way, number),
@@ -243,14 +258,23 @@ class Session:
         """
         request, options = self.request, self.request.options
         leg_id = request.leg_id("a", number)
-        wanted_s = options.ring_timeout_a_s + options.menu_limit_s
+        first, self._first = self._first, None
         leg = self._call.add(leg_id, is_a=True)
-        now_us = self._tools.client.time.now_us()
+        now_us = first.at_us if first else self._tools.client.time.now_us()
         leg.note(now_us)
         leg.answers = way.answers
         try:
-            funded_s = self._tools.funding.open_leg_a(
-                leg_id, request, replace(fare, carrier=way.carrier), wanted_s, now_us, first=number == 1
+            funded_s = (
+                first.funded_s
+                if first
+                else self._tools.funding.open_leg_a(
+                    leg_id,
+                    request,
+                    replace(fare, carrier=way.carrier),
+                    wanted_of_leg_a(request),
+                    now_us,
+                    first=number == 1,
+                )
             )
         except (TrunkFull, TakenBack):
             self._call.drop(leg)
@@ -340,6 +364,7 @@ class Session:
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.database.unit(lambda: self._note_answer(leg.id, leg.answered_at_us or 0))
+            leg.answer_noted = True
         except StoreUnavailable as error:
             # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
@@ -385,6 +410,7 @@ class Session:
         def look() -> PaidLeg:
             if view.answered_at_us is not None:
                 leg.adopt(view.answered_at_us, self._lived_s(view))
+                leg.answer_noted = True
             recheck(self._tools, self._call, leg)
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
             return self._tools.funding.adopt(leg, view, rate, slack_s, lasts_s)

@@ -32,7 +32,14 @@ def end_of(leg: Leg) -> LegEnd:
     ended_at_us, suspect = _by_both_clocks(leg, end.at_us)
     no_media = leg.no_media or _ended_for_lack_of_media(leg.answered_at_us, end.cause)
     return LegEnd(
-        leg.answered_at_us, ended_at_us, _outcome(leg, end), end.cause, end.source, suspect, no_media
+        leg.answered_at_us,
+        ended_at_us,
+        _outcome(leg, end),
+        end.cause,
+        end.source,
+        suspect,
+        no_media,
+        leg.answer_noted,
     )
 
 
@@ -100,13 +107,18 @@ def settle(stores: Stores, leg_id: str, end: LegEnd) -> XdrView:
     """Charge a leg and write its xDR. Safe to repeat."""
     crashpoint("leg-ended")
     xdr = stores.calls.settle(leg_id, end)
+    log_settled(xdr)
+    return xdr
+
+
+def log_settled(xdr: XdrView) -> None:
+    """Say what was charged; after the commit."""
     log.info(
         "leg.settled",
-        leg=leg_id,
+        leg=xdr.leg_id,
         outcome=xdr.outcome,
         duration_s=round(xdr.duration_us / US_PER_S, 3),
         charged_s=xdr.charged_s,
         amount=format_amount(xdr.amount_micros, xdr.currency),
         source=xdr.source,
     )
-    return xdr

@@ -124,6 +124,8 @@ class Leg:
     answers: Answers = field(default_factory=lambda: USUAL)
     """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None
+    answer_noted: bool = False
+    """The database knows of its answer."""
     answer_check: str | None = None
     """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""
     ended: End | None = None

@@ -24,6 +24,7 @@ from stasis_callback.engine.admission.incoming_numbers import IncomingNumbers
 from stasis_callback.engine.admission.missed_calls import Admission, Decision
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.store.calls.requests import new_request_id
+from stasis_callback.store.rates.trunks import Trunks
 
 log = structlog.get_logger()
 
@@ -41,9 +42,15 @@ class MissedCallTrigger:
     """Takes incoming channels; `handle` may run in several threads at once."""
 
     def __init__(
-        self, client: AriClient, incoming: IncomingNumbers, admission: Admission, dialer: Dialer
+        self,
+        client: AriClient,
+        trunks: Trunks,
+        incoming: IncomingNumbers,
+        admission: Admission,
+        dialer: Dialer,
     ) -> None:
         self._client = client
+        self._trunks = trunks
         self._incoming = incoming
         self._admission = admission
         self._dialer = dialer
@@ -81,17 +88,22 @@ class MissedCallTrigger:
         decision = Decision(Refusal.FAILED, "congestion")
         request_id = new_request_id()
         # A callback that need not wait for others begins with one commit, and without another thread's turn.
-        has_place = self._dialer.reserve(request_id)
+        has_place, first = self._dialer.reserve(request_id), None
         try:
-            read = self._incoming.read(channel.endpoint, invite)
+            trunks = self._trunks.all()
+            read = self._incoming.read(channel.endpoint, invite, trunks)
             request = replace(request, ani=read.caller, dnis=read.called, private=read.private)
-            decision = self._admission.missed_call(request, request_id, begin=has_place)
+            found = self._admission.examine(request.ani, request.dnis)
+            first = self._dialer.first_leg(found, trunks) if has_place else None
+            decision = self._admission.missed_call(
+                request, found, request_id, begin=has_place, note_leg=first.note if first else None
+            )
         except Exception:
             log.exception("request.failed", key=request.key)
         finally:
             self._reject(channel.id, decision)
             if decision.begun is not None:
-                self._dialer.begin(decision.begun)
+                self._dialer.begin(decision.begun, first if decision.leg_noted else None)
             else:
                 self._dialer.release(request_id)
         if decision.accepted:

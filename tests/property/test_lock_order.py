@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from typing import Literal
 
@@ -55,7 +56,7 @@ def talk(shop: Shop, n: int, payers: list[AccountView]) -> tuple[str, str]:
 
 
 def one_call(shop: Shop, legs: tuple[str, str], books: list[int]) -> None:
-    """Both holds grow together; both legs are answered, and charged."""
+    """Both holds grow together; both legs are answered, and charged: one by one, or together."""
 
     def grow() -> None:
         shop.stores.calls.lock(*legs, books=books)
@@ -65,8 +66,15 @@ def one_call(shop: Shop, legs: tuple[str, str], books: list[int]) -> None:
     shop.stores.database.unit(grow)
     for leg_id in legs:
         shop.stores.calls.leg_answered(leg_id, shop.clock.at_us)
-    for leg_id in legs:
-        shop.stores.calls.settle(leg_id, talked(15))
+    request_id = legs[0].partition("-")[0]
+    if int(request_id, 16) % 3:
+        ends = {leg_id: replace(talked(15), answer_noted=True) for leg_id in legs}
+        settled = shop.stores.calls.settle_all(request_id, ends)
+        assert settled is not None
+        assert len(settled) == 2
+    else:
+        for leg_id in legs:
+            shop.stores.calls.settle(leg_id, talked(15))
 
 
 def pay_in(shop: Shop, codes: list[str], books: list[int]) -> None:

@@ -281,6 +281,14 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.calls.settle(leg_id, dataclasses.replace(talked(0), answered_at_us=None))
 
 
+@case("Calls.settle_all")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "together")
+    (request_id,) = (leg.request_id for leg in shop.stores.calls.open_legs() if leg.id == leg_id)
+    ends = {leg_id: dataclasses.replace(talked(250.5), answer_noted=True)}
+    return lambda: shop.stores.calls.settle_all(request_id, ends)
+
+
 @case("Ledger.change_hold")
 def _(shop: Shop) -> Act:
     leg_id = open_leg(shop, "grown")
@@ -729,7 +737,7 @@ NOT_REPEATED = {
     # Reads, and what is a part of another unit.
     "AccessNumbers.named", "Accounts.named", "Instances.named", "Ledger.available_micros", "Ledger.capped",
     "EmailSenders.usable_token", "EmailSenders.put_back", "Tariffs.match", "Tariffs.version", "Ledger.hold",
-    "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named",
+    "Ledger.charge", "Ledger.give_back", "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named",
     # Locks, which are not in tables.
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",
     # Commands, whose user can ask again: what they answer tells what was done.

@@ -10,9 +10,11 @@ import pytest
 from shop import NOON_US, UK_RATE, UNANSWERED, Shop, talked
 
 from stasis_callback.core.errors import InvariantBroken, NotOurs
+from stasis_callback.core.money import parse_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.rates.tariffs import NewRate
 
 
@@ -174,3 +176,86 @@ def test_an_error_while_charging_leaves_the_leg_to_be_charged_later(shop: Shop, 
     assert shop.rows() == before
     shop.stores.calls.settle("b1", talked(10))
     assert shop.money(account) == (990, 0)
+
+
+# --- several legs in one commit -----------------------------------------------------------------------------------
+
+
+def noted(end: LegEnd) -> LegEnd:
+    return replace(end, answer_noted=True)
+
+
+def test_the_legs_of_a_request_are_charged_together_as_they_are_one_by_one(shop: Shop, call: Any) -> None:
+    account, request = call
+    for leg_id in ("a1", "b1", "b2"):
+        shop.leg(leg_id, account, request, hold="1.00")
+    ends = {"a1": noted(talked(20)), "b1": UNANSWERED, "b2": noted(talked(10))}
+    found = shop.stores.calls.settle_all(request.id, ends)
+    assert found is not None
+    assert {xdr.leg_id: xdr.amount_micros for xdr in found} == {"a1": 200_000, "b1": 0, "b2": 100_000}
+    assert shop.stores.calls.open_legs() == []
+    assert shop.money(account) == (970, 0)
+    assert verify(shop.stores.database, shop.stores.tariffs) == []
+
+
+def test_nothing_is_charged_together_where_a_leg_is_open_that_nobody_named(shop: Shop, call: Any) -> None:
+    account, request = call
+    for leg_id in ("a1", "b1"):
+        shop.leg(leg_id, account, request, hold="1.00")
+    before = shop.rows()
+    assert shop.stores.calls.settle_all(request.id, {"a1": noted(talked(20))}) is None
+    assert shop.rows() == before
+
+
+def test_an_answer_that_may_not_be_noted_is_charged_by_itself(shop: Shop, call: Any) -> None:
+    account, request = call
+    shop.leg("a1", account, request, hold="1.00")
+    assert shop.stores.calls.settle_all(request.id, {"a1": talked(20)}) is None
+    shop.stores.calls.settle("a1", talked(20))
+    assert shop.stores.accounts.get(account.id).last_used_at_us == NOON_US
+
+
+def test_a_leg_that_was_never_noted_keeps_the_others_from_nothing(shop: Shop, call: Any) -> None:
+    account, request = call
+    shop.leg("a1", account, request, hold="1.00")
+    found = shop.stores.calls.settle_all(request.id, {"a1": noted(talked(20)), "b1": UNANSWERED})
+    assert found is not None
+    assert [xdr.leg_id for xdr in found] == ["a1"]
+
+
+# --- a hold beside another ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hold_a", "hold_b", "done", "money"),
+    [
+        ("1.00", "8.00", True, (1000, 900)),   # given back, and taken at once
+        ("4.00", "6.00", True, (1000, 1000)),
+        ("3.00", "7.01", False, (1000, 300)),  # both or none
+        ("11.00", "0.10", False, (1000, 300)),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("books", [1, 2])
+def test_two_holds_change_together(
+    shop: Shop, call: Any, hold_a: str, hold_b: str, done: bool, money: tuple[int, int], books: int
+) -> None:
+    account, request = call
+    payer = account if books == 1 else shop.account("200")
+    shop.leg("a1", account, request, hold="3.00")
+    rate = shop.stores.tariffs.match(account.tariff_id, "442071234567")
+    assert rate is not None
+    before = shop.rows()
+    beside = ("a1", parse_amount(hold_a))
+    opened = shop.stores.calls.open_leg(
+        "b1", request.id, "b", Fare(payer, "442071234567", rate), parse_amount(hold_b), beside=beside
+    )
+    if books == 1:
+        assert opened is done
+        assert shop.money(account) == money
+    else:
+        assert opened is (hold_a != "11.00")
+        assert shop.money(account)[1] + shop.money(payer)[1] == (
+            round(100 * (float(hold_a) + float(hold_b))) if opened else 300
+        )
+    if not opened:
+        assert shop.rows() == before

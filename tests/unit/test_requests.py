@@ -14,7 +14,7 @@ from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.calls.requests import LEASE_S, Accepted, Again, Requests
+from stasis_callback.store.calls.requests import LEASE_S, Accepted, Again, Requests, RequestView
 from stasis_callback.store.database.identity import Identity
 
 
@@ -338,11 +338,14 @@ def test_many_leases_are_renewed_at_once(shop: Shop) -> None:
 # --- begun as it is accepted
 
 
-def begin(shop: Shop, number: str, **options: str) -> Accepted:
+def begin(
+    shop: Shop, number: str, note_leg: Callable[[RequestView], bool] | None = None, **options: str
+) -> Accepted:
     account = shop.account(number)
     return shop.stores.requests.accept_or_begin(
         CallbackRequest(f"key-{number}", "ani", number, "800"),
         begin=True,
+        note_leg=note_leg,
         account_id=account.id,
         subscriber_id=account.id,
         leg_a_number=number,
@@ -359,6 +362,43 @@ def test_a_callback_that_is_due_at_once_is_claimed_with_the_commit_that_accepts_
     assert accepted.begun.leg_id("a", 1) == "id-420111222333-a1"
     assert shop.stores.requests.claim(10) == []
     assert [request.id for request in shop.stores.requests.left_open()] == ["id-420111222333"]
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_its_leg_is_noted_by_that_commit_too_and_counts_as_an_attempt(shop: Shop, noted: bool) -> None:
+    seen = []
+
+    def note_leg(request: RequestView) -> bool:
+        assert shop.stores.database.in_transaction
+        seen.append(request)
+        return noted
+
+    accepted = begin(shop, "420111222333", note_leg=note_leg)
+    assert seen == [accepted.begun]
+    assert accepted.leg_noted is noted
+    assert accepted.begun is not None
+    assert accepted.begun.attempts == 0, "as it was before the attempt"
+    assert shop.stores.requests.get("id-420111222333").attempts == (1 if noted else 0)
+
+
+def test_no_leg_is_noted_of_what_waits_or_is_refused(shop: Shop) -> None:
+    def note_leg(_: RequestView) -> bool:
+        raise AssertionError("nothing is to be begun")
+
+    assert begin(shop, "420111222333", note_leg=note_leg, callback_delay_s="5") == Accepted("")
+    again = CallbackRequest("key-again", "ani", "420111222333", "800")
+    account = shop.stores.accounts.named("420111222333")
+    refused = shop.stores.requests.accept_or_begin(
+        again,
+        begin=True,
+        note_leg=note_leg,
+        account_id=account.id,
+        subscriber_id=account.id,
+        leg_a_number="420111222333",
+        stored_options={},
+        queue_limit=10,
+    )
+    assert refused == Accepted(Refusal.IN_PROGRESS)
 
 
 def test_a_callback_that_is_due_later_waits_in_the_queue(shop: Shop) -> None:

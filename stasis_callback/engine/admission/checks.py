@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.numbering import kind_of, sells
+from stasis_callback.core.numbers import may_be_same
 from stasis_callback.core.words import AccountTrouble, FundsTrouble, Objection, Refusal
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.book import RateView
@@ -13,12 +15,21 @@ from stasis_callback.store.stores import Stores
 
 
 def number_trouble(
-    stores: Stores, payer: AccountView, number: str, access_code: str
+    stores: Stores, payer: AccountView, number: str, access_code: str, own: Sequence[str] | None = None
 ) -> tuple[Objection, RateView | None]:
-    """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None."""
+    """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None.
+
+    `own` are our own access numbers, where they were read already.
+    """
     trouble, rate = rate_trouble(stores, payer, number, access_code)
-    if rate is not None and stores.access_numbers.owns(number):
-        return Refusal.OWN_NUMBER, None
+    if rate is not None:
+        owned = (
+            stores.access_numbers.owns(number)
+            if own is None
+            else any(may_be_same(one, number) for one in own)
+        )
+        if owned:
+            return Refusal.OWN_NUMBER, None
     return trouble, rate
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from stasis_callback.core.incoming import Incoming, Invite, read
 from stasis_callback.core.trunk_numbers import NumberForm
-from stasis_callback.store.stores import Stores
+from stasis_callback.store.rates.trunks import TrunkView, form_of
 
 
 class IncomingNumbers:
     """Reads what a trunk delivers. A change of a trunk counts from the next call on."""
 
-    def __init__(self, stores: Stores, default: NumberForm) -> None:
+    def __init__(self, default: NumberForm) -> None:
         """`default` is the form of endpoints that belong to no trunk in the database."""
-        self._stores = stores
         self._default = default
 
-    def read(self, endpoint: str, invite: Invite) -> Incoming:
-        """Who calls which number. Raises StoreUnavailable."""
-        return read(invite, self._stores.trunks.number_form(endpoint) or self._default)
+    def read(self, endpoint: str, invite: Invite, trunks: Sequence[TrunkView]) -> Incoming:
+        """Who calls which number. `trunks` are all there are."""
+        return read(invite, form_of(endpoint, trunks) or self._default)

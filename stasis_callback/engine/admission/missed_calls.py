@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -20,6 +21,7 @@ from stasis_callback.engine.admission.checks import account_trouble, funds_troub
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.calls.requests import Accepted, RequestView
 from stasis_callback.store.intake.access_numbers import AccessNumberView
+from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
@@ -34,6 +36,8 @@ class Decision:
     account_id: int | None = None
     begun: RequestView | None = None
     """The callback, when it is claimed already and only has to be begun."""
+    leg_noted: bool = False
+    """Its leg A is noted already."""
 
     @property
     def accepted(self) -> bool:
@@ -54,6 +58,10 @@ class Examination:
     """Whose conversation it will be; None until the PIN login."""
     number: str = ""
     """What leg A will call."""
+    rate: RateView | None = None
+    """What leg A is charged by, where it may be called."""
+    own_numbers: Sequence[str] = ()
+    """All access numbers."""
     notes: list[str] = field(default_factory=list)
 
     def refuse(self, reason: Refusal, note: str) -> None:
@@ -70,11 +78,18 @@ class Admission:
         self._clock = clock
         self._queue_limit = queue_limit
 
-    def missed_call(self, request: CallbackRequest, request_id: str = "", *, begin: bool = False) -> Decision:
-        """A call on an access number: refused with a reason of `examine` or of `Requests.accept`, or queued; with
-        `begin` claimed at once, where it need not wait.
+    def missed_call(
+        self,
+        request: CallbackRequest,
+        found: Examination,
+        request_id: str = "",
+        *,
+        begin: bool = False,
+        note_leg: Callable[[RequestView], bool] | None = None,
+    ) -> Decision:
+        """A call on an access number that was examined: refused with a reason of `examine` or of `Requests.accept`,
+        or queued; with `begin` claimed at once, where it need not wait, and its leg A noted by `note_leg`.
         """
-        found = self.examine(request.ani, request.dnis)
         if found.access is None:
             return Decision(found.reason, "busy")
         accepted = Accepted(found.reason)
@@ -84,6 +99,7 @@ class Admission:
                 accepted = self._stores.requests.accept_or_begin(
                     replace(request, trigger=found.trigger),
                     begin=begin,
+                    note_leg=note_leg,
                     account_id=found.payer.id,
                     subscriber_id=found.subscriber.id if found.subscriber else None,
                     leg_a_number=found.number,
@@ -93,7 +109,8 @@ class Admission:
                 )
         account = found.subscriber or found.payer
         cause = found.access.options.reject_cause
-        return Decision(accepted.reason, cause, account.id if account else None, accepted.begun)
+        account_id = account.id if account else None
+        return Decision(accepted.reason, cause, account_id, accepted.begun, accepted.leg_noted)
 
     def record_refusal(self, request: CallbackRequest, decision: Decision) -> None:
         """Keep and log a refusal. Apart from deciding it, so that the caller is rejected first."""
@@ -115,7 +132,7 @@ class Admission:
         `own_number`, `emergency_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
         """
         found = Examination()
-        access = self._stores.access_numbers.find(dnis)
+        access, found.own_numbers = self._stores.access_numbers.find_among(dnis)
         if access is None or not access.enabled:
             found.refuse(Refusal.UNKNOWN_ACCESS_NUMBER, f"{dnis} is not an enabled access number")
             return found
@@ -211,7 +228,9 @@ class Admission:
             found.refuse(blocked, f"account {payer.number} is {blocked.removeprefix('account_')}")
             return
         options = found.access.options if found.access else CallOptions()
-        trouble, rate = number_trouble(self._stores, payer, found.number, options.access_code)
+        trouble, rate = number_trouble(
+            self._stores, payer, found.number, options.access_code, found.own_numbers
+        )
         if rate is None:
             trouble = trouble or Refusal.DESTINATION_NOT_IN_TARIFF
             notes = {
@@ -226,9 +245,9 @@ class Admission:
         found.notes.append(
             f"leg A to {found.number} is charged to {payer.number} at the rate of prefix {rate.rate.prefix}"
         )
-        if least_micros(rate.price, self._clock.now_us()) > self._stores.ledger.available_micros(
-            payer.book_id
-        ):
+        found.rate = rate
+        now_us = self._clock.now_us()
+        if least_micros(rate.price, now_us) > payer.spendable_micros(now_us):
             found.refuse(
                 funds_trouble(self._stores, payer.book_id),
                 f"account {payer.number} has insufficient funds for the first interval of leg A",

@@ -35,6 +35,8 @@ class AccountView:
     balance_micros: int
     held_micros: int
     credit_limit_micros: int
+    spent_day: int
+    spent_micros: int
 
     @property
     def expires_at_us(self) -> int | None:
@@ -55,12 +57,20 @@ class AccountView:
         """Balance minus holds plus credit limit, as it was when this was read: for saying, never for deciding."""
         return self.balance_micros - self.held_micros + self.credit_limit_micros
 
+    def spendable_micros(self, now_us: int) -> int:
+        """What could be held when this was read: the free funds, or what today's cap leaves. The hold decides."""
+        if self.daily_cap_micros is None:
+            return self.available_micros
+        spent_micros = self.spent_micros if self.spent_day == now_us // DAY_US else 0
+        return min(self.available_micros, self.daily_cap_micros - self.held_micros - spent_micros)
+
 
 SELECT_ACCOUNT = """SELECT account.id, account.number, customer.name, product.name, product.tariff_id,
     account.book_id, book.currency, account.kind, account.status, account.batch, account.callback_number,
     account.language, account.password_hash, account.expires_at_us, account.days_after_first_use,
     account.days_after_last_use, account.first_used_at_us, account.last_used_at_us, account.simultaneous_calls,
-    book.daily_cap_micros, book.balance_micros, book.held_micros, book.credit_limit_micros
+    book.daily_cap_micros, book.balance_micros, book.held_micros, book.credit_limit_micros,
+    book.spent_day, book.spent_micros
     FROM account JOIN customer ON customer.id = account.customer_id
     JOIN product ON product.id = account.product_id JOIN book ON book.id = account.book_id"""
 """The columns are the fields of `AccountView`, in their order."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from peewee import JOIN
 
@@ -21,9 +21,10 @@ from stasis_callback.store.calls.tables import LegRow, Xdr
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import Identity
 from stasis_callback.store.database.statements import every, insert, one, run
-from stasis_callback.store.money.ledger import Ledger
+from stasis_callback.store.money.chain import Chain
+from stasis_callback.store.money.ledger import LOCKED_HOLD, Ledger
 from stasis_callback.store.money.reading import open_holds
-from stasis_callback.store.money.views import CallRecord
+from stasis_callback.store.money.views import CallRecord, HoldChange, LockedHold
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tables import Trunk
 from stasis_callback.store.rates.tariffs import Tariffs
@@ -74,6 +75,13 @@ class LegEnd:
     """Wall clock and steady clock disagreed: the shorter time counts."""
     no_media: bool = False
     """Nothing was heard of this party any more, or nothing at all."""
+    answer_noted: bool = False
+    """Its answer is in the database already, and its account known to be used."""
+
+    @property
+    def may_be_unnoted(self) -> bool:
+        """Whether it was answered and the database may not know."""
+        return self.answered_at_us is not None and not self.answer_noted
 
     @property
     def duration_us(self) -> int:
@@ -119,26 +127,41 @@ _ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
 _OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
 _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
     RETURNING account_id, side, request_id, (SELECT triggered_by FROM request WHERE request.id = leg.request_id)"""
-_LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
-    leg.dialed_at_us, leg.answered_at_us, account.number, book.currency,
+_LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
+    leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
     leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.triggered_by
-    FROM leg JOIN request ON request.id = leg.request_id
-    JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
-    LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
-    WHERE leg.id = ? FOR NO KEY UPDATE OF leg"""
-
+    FROM leg JOIN hold ON hold.leg_id = leg.id JOIN book ON book.id = hold.book_id
+    JOIN request ON request.id = leg.request_id JOIN account ON account.id = leg.account_id
+    LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id"""
+_LOCK_LEG = f"{_LOCKED} WHERE leg.id = ? FOR NO KEY UPDATE OF leg, hold, book"
+_LOCK_OPEN_LEGS = f"""{_LOCKED} WHERE leg.request_id = ? AND leg.state <> 'settled'
+    ORDER BY leg.id DESC FOR NO KEY UPDATE OF request, leg, hold, book"""
 _MINE = """SELECT request.triggered_by, leg.request_id, hold.state FROM request
     LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
     WHERE request.id = ? AND request.incarnation = ? FOR NO KEY UPDATE OF request"""
-_SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
-_USED = (
-    "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ? WHERE id = ?"
+_MINE_BESIDE = """SELECT request.triggered_by, leg.request_id, hold.state,
+    beside.book_id, beside.amount_micros, beside.state
+    FROM request JOIN hold AS beside ON beside.leg_id = ?
+    LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
+    WHERE request.id = ? AND request.incarnation = ? FOR NO KEY UPDATE OF request, beside"""
+_OPEN_OF_REQUEST = "SELECT id FROM leg WHERE request_id = ? AND state <> 'settled'"
+_LOCKS_OF_ALL = (
+    "SELECT 1 FROM request WHERE id = ? FOR NO KEY UPDATE",
+    f"{_OPEN_OF_REQUEST} ORDER BY id FOR NO KEY UPDATE",
+    f"SELECT 1 FROM hold WHERE leg_id IN ({_OPEN_OF_REQUEST}) ORDER BY leg_id FOR NO KEY UPDATE",
+    f"""SELECT 1 FROM book WHERE id IN (SELECT book_id FROM hold WHERE leg_id IN ({_OPEN_OF_REQUEST}))
+        ORDER BY id FOR NO KEY UPDATE""",
 )
+_SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
+_USE = "UPDATE account SET first_used_at_us = COALESCE(first_used_at_us, ?), last_used_at_us = ?"
+_USED = f"{_USE} WHERE id = ?"
+_USED_BY = f"{_USE} WHERE id = (SELECT account_id FROM leg WHERE id = ? AND state = 'dialing')"
 
 
 class _LockedLeg(NamedTuple):
-    """What settling needs of a leg, which no other transaction changes before this one is over."""
+    """What settling needs of a leg, which no other transaction changes before this one is over: `_LOCKED`."""
 
+    hold: LockedHold
     request_id: str
     side: Side
     number: str
@@ -149,7 +172,6 @@ class _LockedLeg(NamedTuple):
     dialed_at_us: int
     answered_at_us: int | None
     account: str
-    currency: str
     trunk_id: int | None
     cost_rate_id: int | None
     cost_terms_id: int | None
@@ -157,7 +179,14 @@ class _LockedLeg(NamedTuple):
     cost_currency: str | None
     trigger: str
 
+    @classmethod
+    def of(cls, row: Sequence[Any], chains: dict[int, Chain]) -> _LockedLeg:
+        """A row of `_LOCKED`; `chains` as for `LockedHold.of`."""
+        return cls(LockedHold.of(row[:_HELD], chains), *row[_HELD:])
 
+
+_HELD = 12
+"""How many columns of `_LOCKED` are those of `LOCKED_HOLD`."""
 _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account", "trunk"))
 
 
@@ -173,7 +202,7 @@ class Calls:
         self._tariffs = tariffs
         self._clock = clock
 
-    def lock(self, *leg_ids: str, books: Iterable[int], request_id: str = "") -> None:
+    def lock(self, *leg_ids: str, books: Iterable[int]) -> None:
         """Within a transaction that changes more than one hold or book: keep others off all of them first.
 
         Everybody locks in one order: the request, its legs, the account, holds, books; of one kind by id. So no two
@@ -181,8 +210,6 @@ class Calls:
         """
         if self._database.alone:
             return
-        if request_id:
-            run("SELECT 1 FROM request WHERE id = ? FOR NO KEY UPDATE", request_id)
         for leg_id in sorted(leg_ids):
             run("SELECT 1 FROM hold WHERE leg_id = ? FOR NO KEY UPDATE", leg_id)
         for book_id in sorted(set(books)):
@@ -198,24 +225,53 @@ class Calls:
         hold_micros: int,
         *,
         dialed_at_us: int | None = None,
+        beside: tuple[str, int] | None = None,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
+
+        The hold of the leg `beside` it is made so much in the same moment: both, or none.
 
         Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
         `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
         another node has taken the call over.
         """
         # Locked, so that it is not taken over before the commit.
-        mine = one(_MINE, leg_id, request_id, self._me.incarnation)
+        whose = leg_id, request_id, self._me.incarnation
+        mine = one(_MINE_BESIDE, beside[0], *whose) if beside else one(_MINE, *whose)
         if mine is None:
             raise NotOurs(f"leg {leg_id}: request {request_id} does not belong to this node")
-        trigger, known_of, hold_state = mine
+        trigger, known_of, hold_state, *beside_now = mine
         if known_of is not None:
             require(
                 known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
             )
             return True
+        change = None
+        if beside:
+            book_id, held_micros, state = beside_now
+            change = HoldChange(beside[0], book_id, held_micros, state, beside[1])
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
+        held = self._note(leg_id, request_id, side, fare, hold_micros, now_us, change)
+        if held and side == "b" and trigger == "web":
+            note_step(request_id, Step.CALLING_SECOND, now_us)
+        return held
+
+    def open_first_leg(
+        self, leg_id: str, request_id: str, fare: Fare, hold_micros: int, dialed_at_us: int
+    ) -> bool:
+        """The same for leg A of a request that this very transaction has noted, so that nobody else can have it."""
+        return self._note(leg_id, request_id, "a", fare, hold_micros, dialed_at_us, None)
+
+    def _note(
+        self,
+        leg_id: str,
+        request_id: str,
+        side: Side,
+        fare: Fare,
+        hold_micros: int,
+        dialed_at_us: int,
+        change: HoldChange | None,
+    ) -> bool:
         insert(
             LegRow,
             id=leg_id,
@@ -226,14 +282,12 @@ class Calls:
             rate_id=fare.rate.id,
             terms_id=fare.rate.terms_id,
             state=LegState.DIALING.value,
-            dialed_at_us=now_us,
+            dialed_at_us=dialed_at_us,
             **_carried(fare.carrier),
         )
-        held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros)
+        held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
-        elif side == "b" and trigger == "web":
-            note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
     @unit
@@ -255,27 +309,54 @@ class Calls:
     @unit
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
-        row = run(_LOCK_LEG, leg_id).fetchone()
+        if end.may_be_unnoted:
+            # Before the hold and the book are locked.
+            if not self._database.alone:
+                run("SELECT 1 FROM leg WHERE id = ? FOR NO KEY UPDATE", leg_id)
+            run(_USED_BY, end.answered_at_us, end.answered_at_us, leg_id)
+        row = one(_LOCK_LEG, leg_id)
         require(row is not None, f"unknown leg {leg_id}")
-        leg = _LockedLeg(*row)
+        leg = _LockedLeg.of(row, {})
         if leg.state == LegState.SETTLED:
             return _xdr(Xdr.get(Xdr.leg == leg_id))
-        if end.answered_at_us is not None and leg.answered_at_us is None:
-            self._used(leg.account_id, end.answered_at_us)
-        xdr = self._charge(leg_id, leg, end)
-        self._close(leg_id, leg, xdr)
+        return self._settle(leg, end)
+
+    @unit
+    def settle_all(self, request_id: str, ends: Mapping[str, LegEnd]) -> list[XdrView] | None:
+        """Charge every leg of a request that is not settled, so that one commit may end the request too.
+
+        None, and nothing is done, when they have to be settled one by one: one of them is not in `ends`, or an answer
+        may not be noted.
+        """
+        if any(end.may_be_unnoted for end in ends.values()):
+            return None
+        if len(ends) > 1 and not self._database.alone:
+            # Of several legs, all holds before all books.
+            for statement in _LOCKS_OF_ALL:
+                run(statement, request_id)
+        chains: dict[int, Chain] = {}
+        legs = [_LockedLeg.of(row, chains) for row in every(_LOCK_OPEN_LEGS, request_id)]
+        if not {leg.hold.leg_id for leg in legs} <= ends.keys():
+            return None
+        before = []
+        if self._database.repeated(f"settled:{request_id}"):
+            before = [_xdr(row) for row in Xdr.select().where(Xdr.leg.in_(list(ends)))]
+        return before + [self._settle(leg, ends[leg.hold.leg_id]) for leg in legs]
+
+    def _settle(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        xdr = self._charge(leg, end)
+        self._close(leg, xdr)
         return xdr
 
-    def _close(self, leg_id: str, leg: _LockedLeg, xdr: XdrView) -> None:
+    def _close(self, leg: _LockedLeg, xdr: XdrView) -> None:
         """Note a leg as settled."""
-        now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
-        run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
+        run(_SETTLED, LegState.SETTLED.value, xdr.answered_at_us, leg.hold.leg_id)
         if leg.side == "b" and leg.trigger == "web":
-            note_step(leg.request_id, Step.SECOND_ENDED, now_us)
+            note_step(leg.request_id, Step.SECOND_ENDED, self._clock.now_us())
 
-    def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+    def _charge(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
         """Close the leg's hold, charged or not, and write the call record."""
-        xdr = self._rated(leg_id, leg, end)
+        xdr = self._rated(leg, end)
 
         def record(overrun_micros: int) -> CallRecord:
             nonlocal xdr
@@ -286,17 +367,17 @@ class Calls:
             return CallRecord(Xdr, values, (leg.rate_id, leg.terms_id, leg.cost_rate_id, leg.cost_terms_id))
 
         if xdr.amount_micros:
-            self._ledger.settle(leg_id, xdr.amount_micros, record)
+            self._ledger.charge(leg.hold, xdr.amount_micros, record)
         else:
-            self._ledger.void(leg_id, record)
+            self._ledger.give_back(leg.hold, record)
         return xdr
 
-    def _rated(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
+    def _rated(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
         """The call record but for what the leg cost above its hold."""
         price = self._tariffs.version(leg.rate_id, leg.terms_id).price
         seconds = charged_seconds(end.duration_us) if end.answered_at_us is not None else 0
         return XdrView(
-            leg_id=leg_id,
+            leg_id=leg.hold.leg_id,
             request_id=leg.request_id,
             side=leg.side,
             account=leg.account,
@@ -309,7 +390,7 @@ class Calls:
             charged_s=billed_seconds(price, seconds),
             amount_micros=cost_micros(price, seconds, end.answered_at_us or 0),
             overrun_micros=0,
-            currency=leg.currency,
+            currency=leg.hold.chain.currency,
             outcome=end.outcome.value,
             cause=end.cause,
             source=end.source,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Unpack
 
@@ -50,6 +50,7 @@ _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
     AND (state = 'talking' OR (state = 'dialing' AND NOT cancel_wanted))
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
     RETURNING triggered_by"""
+_UNCOUNTED = "UPDATE request SET attempts = 0 WHERE id = ?"
 _STATE = "SELECT state FROM request WHERE id = ?"
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
 _RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?"
@@ -57,6 +58,20 @@ _TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing
 _CLAIMED_HERE = f"""{SELECT_REQUEST} WHERE state IN ('dialing', 'talking')
     AND (claimed_by = ? OR incarnation = ?)"""
 
+_BLANK: dict[str, object] = {
+    "account_id": None,
+    "subscriber_id": None,
+    "outcome": "",
+    "leg_a_number": "",
+    "attempts": 0,
+    "finished_at_us": None,
+    "claimed_by": "",
+    "incarnation": "",
+    "lease_until_us": 0,
+    "claims": 0,
+    "cancel_wanted": False,
+}
+"""A row of the request table before anything is known."""
 _STEPS = {
     RequestState.TALKING: Step.FIRST_ANSWERED,
     RequestState.QUEUED: Step.RETRYING,
@@ -86,8 +101,18 @@ class Requests:
         """
         return self.accept_or_begin(request, begin=False, **wish).reason
 
-    def accept_or_begin(self, request: CallbackRequest, *, begin: bool, **wish: Unpack[Wish]) -> Accepted:
-        """The same; with `begin` it is claimed in that commit, where it is due at once and this node takes calls."""
+    def accept_or_begin(
+        self,
+        request: CallbackRequest,
+        *,
+        begin: bool,
+        note_leg: Callable[[RequestView], bool] | None = None,
+        **wish: Unpack[Wish],
+    ) -> Accepted:
+        """The same; with `begin` it is claimed in that commit, where it is due at once and this node takes calls.
+
+        `note_leg` is called then, to note leg A in that commit too, and says whether it has; that counts the attempt.
+        """
         stored_options, leg_a_number = wish["stored_options"], wish["leg_a_number"]
         subscriber_id, queue_limit = wish["subscriber_id"], wish["queue_limit"]
         options = CallOptions.parse(stored_options)
@@ -105,25 +130,39 @@ class Requests:
         def once() -> Accepted:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
-            same = one(_BY_KEY, request.key)
-            if same is not None:
-                view = view_of(same)
-                if view.id != values["id"] or view.state is RequestState.REFUSED:
-                    return Accepted(Refusal.REPEATED)
-                mine = view.state is RequestState.DIALING and view.incarnation == self._me.incarnation
-                return Accepted("", view if begin and mine else None)
             reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
             if reason:
-                return Accepted(reason)
+                known = one(_BY_KEY, request.key) if reason is Refusal.REPEATED else None
+                again = known and self._accepted_before(view_of(known), str(values["id"]), begin=begin)
+                return again or Accepted(reason)
             if begin and values["due_at_us"] == now_us and self._node_state() == ACTIVE:
                 claim = self._claim(now_us + LEASE_S * US_PER_S)
-                self._insert(request, RequestState.DIALING, stored_options, **values, **claim, claims=1)
-                return Accepted("", request_now(str(values["id"])))
+                attempts = 0 if note_leg is None else 1
+                view = self._insert(
+                    request,
+                    RequestState.DIALING,
+                    stored_options,
+                    **{**values, **claim, "claims": 1, "attempts": attempts},
+                )
+                view = replace(view, attempts=0)
+                noted = note_leg is not None and note_leg(view)
+                if attempts and not noted:
+                    run(_UNCOUNTED, view.id)
+                return Accepted("", view, noted)
             self._insert(request, RequestState.QUEUED, stored_options, **values)
             self._database.notify()
             return Accepted("")
 
         return self._database.unit(once)
+
+    def _accepted_before(self, view: RequestView, request_id: str, *, begin: bool) -> Accepted | None:
+        """The answer of an earlier run that has accepted it; None where the key is another's."""
+        if view.id != request_id or view.state is RequestState.REFUSED:
+            return None
+        mine = view.state is RequestState.DIALING and view.incarnation == self._me.incarnation
+        if not (begin and mine):
+            return Accepted("")
+        return Accepted("", replace(view, attempts=0), view.attempts > 0)
 
     @unit
     def refuse(self, request: CallbackRequest, reason: Refusal, account_id: int | None = None) -> None:
@@ -142,29 +181,27 @@ class Requests:
 
     def _insert(
         self, request: CallbackRequest, state: RequestState, stored_options: dict[str, str], **values: object
-    ) -> None:
+    ) -> RequestView:
         now_us, request_id = self._clock.now_us(), values.pop("id", "") or new_request_id()
-        blank = {"outcome": "", "leg_a_number": "", "attempts": 0, "claimed_by": "", "lease_until_us": 0}
-        insert(
-            Request,
-            **{
-                "id": request_id,
-                "key": request.key,
-                "triggered_by": request.trigger,
-                "ani": request.ani,
-                "dnis": request.dnis,
-                "destination": request.destination,
-                "instance": request.instance,
-                "options": json.dumps(stored_options),
-                "state": state.value,
-                "created_at_us": now_us,
-                "due_at_us": now_us,
-                **blank,
-                **values,
-            },
-        )
+        row = {
+            **_BLANK,
+            "id": request_id,
+            "key": request.key,
+            "triggered_by": request.trigger,
+            "ani": request.ani,
+            "dnis": request.dnis,
+            "destination": request.destination,
+            "instance": request.instance,
+            "options": json.dumps(stored_options),
+            "state": state.value,
+            "created_at_us": now_us,
+            "due_at_us": now_us,
+            **values,
+        }
+        insert(Request, **row)
         if state is not RequestState.REFUSED and request.trigger == "web":
             note_step(str(request_id), Step.QUEUED, now_us)
+        return view_of([row[column] for column in REQUEST_COLUMNS])
 
     # --- through ---------------------------------------------------------------------------------------------------
 

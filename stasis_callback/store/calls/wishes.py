@@ -27,7 +27,8 @@ REACHED = (
 failure: a subscriber whose callback ended otherwise may ask again at once.
 """
 _FAILED = "(state = 'done' AND outcome NOT IN ({}))".format(", ".join(f"'{one.value}'" for one in REACHED))
-_ENOUGH = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
+_ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
+    (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {LIVE_NOW}),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
@@ -61,6 +62,8 @@ class Accepted:
     """Why it was refused; "" when it was accepted."""
     begun: RequestView | None = None
     """It, when it is claimed already: for the dialler to begin at once."""
+    leg_noted: bool = False
+    """Its leg A is noted and paid for already, and its attempt counted; `begun` is as it was before that."""
 
 
 def new_request_id() -> str:
@@ -75,16 +78,19 @@ def too_much(
     window_start_us: int,
     queue_limit: int,
 ) -> Objection:
-    """Why there are enough callbacks already; "" when one more is welcome."""
+    """Why there are enough callbacks already; "" when one more is welcome. One with the same key is `repeated`."""
     # Who took back what was asked for on a form asks again for something better.
     free = (RequestState.REFUSED if request.trigger in MISSED_CALL else RequestState.CANCELLED).value
     again = request.destination, window_start_us, free
-    at_once, number_live, live, number_repeated, subscriber_repeated, queued = one(
+    known, at_once, number_live, live, number_repeated, subscriber_repeated, queued = one(
         _ENOUGH,
+        request.key,
         *(subscriber_id, leg_a_number, subscriber_id),
         *(leg_a_number, *again),
         *(subscriber_id, *again),
     )
+    if known:
+        return Refusal.REPEATED
     if number_live or (at_once is not None and live >= at_once):
         return Refusal.IN_PROGRESS
     if number_repeated or (at_once == 1 and subscriber_repeated):

@@ -83,6 +83,13 @@ class AccessNumbers:
         """Whether a number may be one of our access numbers, in any form: calling it would call ourselves."""
         return any(may_be_same(own, number) for own, _, _ in every(_ALL))
 
+    @read
+    def find_among(self, number: str) -> tuple[AccessNumberView | None, list[str]]:
+        """The access number, enabled or not, and all that there are."""
+        rows = every(_ALL)
+        found = next((_view(*row) for row in rows if row[0] == number), None)
+        return found, [own for own, _, _ in rows]
+
     def named(self, number: str) -> AccessNumberView:
         """The access number. Raises InvalidInput if it does not exist."""
         view = self.find(number)

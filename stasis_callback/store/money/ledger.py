@@ -10,7 +10,7 @@ Rules it keeps (numbers from docs/decisions/0003-money.md):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import chain as chained
 
@@ -23,7 +23,14 @@ from stasis_callback.store.database.statements import changed, insert, one, run
 from stasis_callback.store.money import chain as chains
 from stasis_callback.store.money.chain import Chain
 from stasis_callback.store.money.tables import Book, Entry, Hold, Transfer
-from stasis_callback.store.money.views import LockedHold, Record, Settlement, StatementLine, statement
+from stasis_callback.store.money.views import (
+    HoldChange,
+    LockedHold,
+    Record,
+    Settlement,
+    StatementLine,
+    statement,
+)
 
 DAY_US = 86_400 * US_PER_S
 
@@ -43,14 +50,17 @@ _PAY = """UPDATE book SET held_micros = held_micros - ?, links = ?, head = ?, ba
     spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
 _LINK = "UPDATE book SET links = ?, head = ? WHERE id = ?"
 _LOCK_BOOK = "SELECT name, currency, links, head, balance_micros FROM book WHERE id = ? FOR NO KEY UPDATE"
-_LOCK_HOLD = """SELECT hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us,
+LOCKED_HOLD = """hold.leg_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us,
     (SELECT house.id FROM book AS house WHERE house.name = 'house:revenue:' || book.currency),
-    book.id, book.name, book.currency, book.links, book.head, book.balance_micros
+    book.id, book.name, book.currency, book.links, book.head, book.balance_micros"""
+"""The columns of `LockedHold.of`, of a hold and its book, both locked."""
+_LOCK_HOLD = f"""SELECT {LOCKED_HOLD}
     FROM hold JOIN book ON book.id = hold.book_id WHERE hold.leg_id = ? FOR NO KEY UPDATE OF hold, book"""
 _CLOSE_HOLD = "UPDATE hold SET state = ?, closed_at_us = ? WHERE leg_id = ?"
 _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operator, reverses_id, created_at_us,
     book_id, link, balance_micros, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ENTRY = "SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT) FROM transfer WHERE key = ?"
+_CHANGE_HOLD = "UPDATE hold SET amount_micros = ? WHERE leg_id = ?"
 _OPEN_HOLD = "SELECT amount_micros, state, book_id FROM hold WHERE leg_id = ? FOR NO KEY UPDATE"
 
 
@@ -87,10 +97,19 @@ class Ledger:
         return free, left_today, int(for_these)
 
     @unit
-    def hold(self, leg_id: str, book_id: int, amount_micros: int) -> bool:
-        """Set funds aside for a new leg; False, and nothing happens, when there are not enough."""
-        if not self._reserve(book_id, amount_micros):
+    def hold(self, leg_id: str, book_id: int, amount_micros: int, beside: HoldChange | None = None) -> bool:
+        """Set funds aside for a new leg; False, and nothing happens, when there are not enough.
+
+        The hold `beside` it, which the caller has locked, is changed with it: both, or none.
+        """
+        more = {book_id: amount_micros}
+        if beside is not None:
+            require(beside.state == HoldState.OPEN, f"the hold of leg {beside.leg_id} is closed")
+            more[beside.book_id] = more.get(beside.book_id, 0) + beside.amount_micros - beside.held_micros
+        if not self._reserve_all(more):
             return False
+        if beside is not None and beside.amount_micros != beside.held_micros:
+            run(_CHANGE_HOLD, beside.amount_micros, beside.leg_id)
         insert(
             Hold,
             leg_id=leg_id,
@@ -112,15 +131,14 @@ class Ledger:
             return True
         if not self._reserve(book_id, amount_micros - held_micros):
             return False
-        run("UPDATE hold SET amount_micros = ? WHERE leg_id = ?", amount_micros, leg_id)
+        run(_CHANGE_HOLD, amount_micros, leg_id)
         return True
 
     @staticmethod
     def _locked(leg_id: str) -> LockedHold:
         row = run(_LOCK_HOLD, leg_id).fetchone()
         require(row is not None, f"leg {leg_id} has no hold")
-        amount, state, created_at_us, closed_at_us, revenue_id, *book = row
-        return LockedHold(leg_id, amount, state, created_at_us, closed_at_us, revenue_id, Chain(*book))
+        return LockedHold.of(row, {})
 
     @read
     def held_micros(self, leg_id: str) -> int:
@@ -133,6 +151,15 @@ class Ledger:
         """When a leg's hold was made, by the clock of the node that made it; None when it has none."""
         row = one("SELECT created_at_us FROM hold WHERE leg_id = ?", leg_id)
         return int(row[0]) if row else None
+
+    def _reserve_all(self, more: Mapping[int, int]) -> bool:
+        """Take from several books, always in the same order; False, and nothing is taken, when one has not enough."""
+        for book_id in sorted(more):
+            if not self._reserve(book_id, more[book_id]):
+                for before in (other for other in more if other < book_id):
+                    run(_GIVE_BACK, -more[before], before)
+                return False
+        return True
 
     def _reserve(self, book_id: int, amount_micros: int) -> bool:
         # One statement that checks and takes: two callers can never both see the same free funds. Giving back
@@ -150,8 +177,12 @@ class Ledger:
 
         Called again it changes nothing and gives the same answer.
         """
+        return self.charge(self._locked(leg_id), amount_micros, record)
+
+    def charge(self, hold: LockedHold, amount_micros: int, record: Record | None = None) -> Settlement:
+        """Within a unit: the same, of a hold that is locked already."""
+        leg_id = hold.leg_id
         require(amount_micros >= 0, f"leg {leg_id} cannot be charged {amount_micros}")
-        hold = self._locked(leg_id)
         overrun = max(amount_micros - hold.amount_micros, 0)
         settlement = Settlement(amount_micros - overrun, overrun)
         book_id, currency = hold.chain.book_id, hold.chain.currency
@@ -174,7 +205,11 @@ class Ledger:
     @unit
     def void(self, leg_id: str, record: Record | None = None) -> None:
         """Give a leg's hold back uncharged, and write its call record. A closed hold stays as it is."""
-        self._close(self._locked(leg_id), HoldState.VOIDED, self._clock.now_us(), Settlement(0, 0), record)
+        self.give_back(self._locked(leg_id), record)
+
+    def give_back(self, hold: LockedHold, record: Record | None = None) -> None:
+        """Within a unit: the same, of a hold that is locked already."""
+        self._close(hold, HoldState.VOIDED, self._clock.now_us(), Settlement(0, 0), record)
 
     @staticmethod
     def _close(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stasis_callback.store.database.tables import Table
 from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, marks, xdr_content
@@ -25,6 +25,26 @@ class LockedHold:
     closed_at_us: int | None
     revenue_id: int | None
     chain: Chain
+
+    @classmethod
+    def of(cls, row: Sequence[Any], chains: dict[int, Chain]) -> LockedHold:
+        """A row of `ledger.LOCKED_HOLD`. Of one book there is one chain, however many of its holds are closed:
+        `chains` has those of the transaction so far, by book.
+        """
+        leg_id, amount_micros, state, created_at_us, closed_at_us, revenue_id, *book = row
+        chain = chains.setdefault(book[0], Chain(*book))
+        return cls(leg_id, amount_micros, state, created_at_us, closed_at_us, revenue_id, chain)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldChange:
+    """A locked hold as it is, and what it is to be."""
+
+    leg_id: str
+    book_id: int
+    held_micros: int
+    state: str
+    amount_micros: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,6 @@ _ALL = """SELECT trunk.id, trunk.name, vendor.name, tariff.name, trunk.tariff_id
     FROM trunk JOIN vendor ON vendor.id = trunk.vendor_id JOIN tariff ON tariff.id = trunk.tariff_id
     LEFT JOIN route ON route.trunk_id = trunk.id WHERE trunk.removed_at_us IS NULL
     ORDER BY trunk.name, route.prefix"""
-_FORM = """SELECT number_rules, number_form FROM trunk WHERE name IN (?, ?) AND removed_at_us IS NULL
-    ORDER BY LENGTH(name) DESC LIMIT 1"""
 _OPEN_LEGS = "SELECT COUNT(*) FROM leg WHERE trunk_id = ? AND state <> 'settled' AND id <> ?"
 
 
@@ -217,8 +215,7 @@ class Trunks:
     @read
     def number_form(self, endpoint: str) -> NumberForm | None:
         """How the trunk of an endpoint writes numbers; None where the endpoint is no trunk's."""
-        row = one(_FORM, endpoint, endpoint.removesuffix(INCOMING))
-        return _form(*row) if row else None
+        return form_of(endpoint, self.all())
 
     def has_room(self, trunk: TrunkView, leg_id: str) -> bool:
         """Within the transaction that notes a leg: whether the trunk can carry it beside all others.
@@ -254,6 +251,12 @@ class Trunks:
             raise InvalidInput(
                 f"trunk {trunk!r} has no route for prefix {prefix!r}: see `stasis-callback route list`"
             )
+
+
+def form_of(endpoint: str, trunks: Sequence[TrunkView]) -> NumberForm | None:
+    """How the trunk of an endpoint writes numbers; None where the endpoint is of none of `trunks`."""
+    forms = {trunk.name: trunk.number_form for trunk in trunks}
+    return forms.get(endpoint) or forms.get(endpoint.removesuffix(INCOMING))
 
 
 _NOT_REMOVED = Trunk.removed_at_us.is_null()
