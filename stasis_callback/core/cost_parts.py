@@ -46,10 +46,7 @@ class CostPart:
 
 def has_off_peak(price: Price) -> bool:
     """Whether the cost depends on the time of the call."""
-    rate = price.rate
-    return bool(price.terms.off_peak) and (
-        rate.off_peak_first_price_micros is not None or rate.off_peak_next_price_micros is not None
-    )
+    return bool(price.terms.off_peak) and price.rate.differs_off_peak
 
 
 def cost_parts(price: Price, seconds: int, start_us: int) -> list[CostPart]:

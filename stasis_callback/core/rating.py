@@ -70,6 +70,12 @@ class Rate:
             if micros is not None and not 0 <= micros <= AMOUNT_LIMIT_MICROS:
                 raise InvalidInput(f"{name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
 
+    @property
+    def differs_off_peak(self) -> bool:
+        """Whether calls cost something else off-peak."""
+        peak, off_peak = prices(self)
+        return peak != off_peak
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from fractions import Fraction
 from math import ceil, floor
 from zoneinfo import ZoneInfo
@@ -199,21 +199,46 @@ def cost_by_hand(price: Price, talk_s: int, start_us: int) -> int:
 
 
 def is_off_peak(terms: Terms, at_us: int) -> bool:
-    """Looked up on the wall: is this moment in a span of this day or in one of yesterday that passes midnight?"""
+    """Looked up on the wall: does the clock show a time of a period of this day, or of yesterday's night?"""
     wall = datetime.fromtimestamp(at_us / US_PER_S, ZoneInfo(terms.time_zone))
+    minute, weekday = wall.hour * 60 + wall.minute, wall.weekday()
     off_peak = parse_off_peak(terms.off_peak, terms.time_zone)
-    for day in (wall.date(), wall.date() - timedelta(days=1)):
-        for period in off_peak.periods if off_peak else ():
-            if day.weekday() not in period.weekdays:
-                continue
-            midnight = datetime.combine(day, datetime.min.time())
-            begin, end = (
-                (midnight + timedelta(minutes=m)).replace(tzinfo=wall.tzinfo).timestamp() * US_PER_S
-                for m in (period.from_minute, period.until_minute)
-            )
-            if begin <= at_us < end:
-                return True
-    return False
+    return any(
+        period.from_minute <= shown < period.until_minute and day in period.weekdays
+        for period in (off_peak.periods if off_peak else ())
+        for shown, day in ((minute, weekday), (minute + 24 * 60, (weekday - 1) % 7))
+    )
+
+
+times_of_day = st.builds(
+    "{:02}:{:02}".format, st.integers(0, 3) | st.integers(0, 23), st.sampled_from([0, 15, 30])
+)
+periods = st.builds(
+    "{}{}-{}".format, st.sampled_from(["", "", "sun ", "sat ", "mon-fri "]), times_of_day, times_of_day
+).filter(lambda text: text[-11:-6] != text[-5:])
+# When clocks change in 2026: at two or three, at midnight, back over midnight, by half an hour.
+NIGHTS = {
+    "Europe/Prague": (1774746000, 1792890000),
+    "America/New_York": (1772953200, 1793512800),
+    "Africa/Cairo": (1776981600, 1793307600),
+    "America/Havana": (1772946000, 1793509200),
+    "Australia/Lord_Howe": (1775314800, 1791041400),
+}
+
+
+@given(st.lists(periods, min_size=1, max_size=3), st.sampled_from([(z, n) for z in NIGHTS for n in (0, 1)]))
+def test_off_peak_is_what_the_clock_on_the_wall_says_also_in_the_nights_it_is_changed(
+    texts: list[str], night: tuple[str, int]
+) -> None:
+    zone, changes_at_s = night[0], NIGHTS[night[0]][night[1]]
+    assert len({datetime.fromtimestamp(changes_at_s - s, ZoneInfo(zone)).utcoffset() for s in (0, 1)}) == 2
+    tariff = Terms(off_peak="; ".join(texts), time_zone=zone)
+    off_peak = parse_off_peak(tariff.off_peak, zone)
+    assert off_peak is not None
+    first_us, last_us = ((changes_at_s + hours * 3600) * US_PER_S for hours in (-4, 5))
+    spans = off_peak.spans(first_us, last_us)
+    for at_us in range(first_us, last_us, 60 * US_PER_S):
+        assert any(begin <= at_us < end for begin, end in spans) == is_off_peak(tariff, at_us), at_us
 
 
 @given(prices, st.integers(0, 4000), starts_us)

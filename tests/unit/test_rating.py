@@ -9,6 +9,7 @@ import pytest
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, format_amount, parse_amount
+from stasis_callback.core.periods import parse_off_peak, time_zone
 from stasis_callback.core.rating import (
     Charge,
     Price,
@@ -308,6 +309,34 @@ def test_a_leg_that_still_rings_is_priced_by_the_dearer_of_both() -> None:
     assert format_amount(cost_micros(OFF_PEAK, 10, evening_us - 10_000_000, 30)) == "0.055"
     morning_us = int(datetime.fromisoformat("2026-01-27T05:59:40Z").timestamp()) * 1_000_000
     assert format_amount(cost_micros(OFF_PEAK, 10, morning_us, 15)) == "0.055"
+
+
+@pytest.mark.parametrize(
+    # A whole night in Prague, by its own clock. In spring 2:00 to 3:00 does not exist, in autumn it is twice.
+    ("night",                     "periods",                  "off_peak"),
+    [
+        ("2026-03-29T00:00:00+01:00", "01:30-02:30",              ["01:30-03:00"]),   # ends as the gap begins
+        ("2026-03-29T00:00:00+01:00", "02:30-03:15",              ["03:00-03:15"]),   # begins as it ends
+        ("2026-03-29T00:00:00+01:00", "02:15-02:45",              []),                # no clock shows it
+        ("2026-03-29T00:00:00+01:00", "01:00-04:00",              ["01:00-04:00"]),
+        ("2026-03-29T00:00:00+01:00", "01:30-02:30; 02:30-03:15", ["01:30-03:15"]),
+        ("2026-10-25T00:00:00+02:00", "01:30-02:30",              ["01:30-02:30", "02:00-02:30"]),
+        ("2026-10-25T00:00:00+02:00", "02:30-03:15",              ["02:30-02:00", "02:30-03:15"]),
+        ("2026-10-25T00:00:00+02:00", "02:00-03:00",              ["02:00-03:00"]),   # two hours long
+        ("2026-10-25T00:00:00+02:00", "01:00-04:00",              ["01:00-04:00"]),
+    ],
+)  # fmt: skip
+def test_off_peak_is_what_the_clock_shows_in_the_nights_it_is_changed(
+    night: str, periods: str, off_peak: list[str]
+) -> None:
+    found = parse_off_peak(periods, "Europe/Prague")
+    assert found is not None
+    spans = found.spans(at(night), at(night) + 6 * 3600 * 1_000_000)
+
+    def shown(at_us: int) -> str:
+        return f"{datetime.fromtimestamp(at_us // 1_000_000, time_zone('Europe/Prague')):%H:%M}"
+
+    assert [f"{shown(begin)}-{shown(end)}" for begin, end in spans] == off_peak
 
 
 def test_summer_time_within_a_call() -> None:

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
 
 from stasis_callback.admin.context import phone_number
+from stasis_callback.admin.rates.terms import percent
 from stasis_callback.clock import US_PER_S, iso
 from stasis_callback.core.cost_parts import CostPart, cost_parts, has_off_peak
 from stasis_callback.core.errors import InvalidInput, require
@@ -126,8 +127,7 @@ def _in_words(price: Price, part: CostPart) -> str:
     if part.name == "free_seconds":
         return f"free seconds: the first {terms.free_s} s are not charged, {part.rest_s} s remain"
     if part.name == "surcharge":
-        percent = format_amount(terms.surcharge_bp * 10_000)
-        return f"surcharge: {percent} % of {_exact(part.before)} = {micros}"
+        return f"surcharge: {percent(terms.surcharge_bp)} % of {_exact(part.before)} = {micros}"
     if part.name == "minimum":
         return f"minimum charge: {format_amount(terms.minimum_micros)}, adds {micros}"
     if part.name == "rounding":
