@@ -1,7 +1,8 @@
-"""Off-peak periods: times of day and days of the week in a tariff's time zone, with daylight saving time.
+"""Off-peak periods: times of day, days of the week and dates in a tariff's time zone, with daylight saving time.
 
-Example: `mon-fri 19:00-07:00; sat; sun`. Alternatives are separated by `;`; each has days, a time span, or both. A
-span that passes midnight belongs to the day on which it begins. Modelled on PortaBilling's off-peak periods.
+Example: `mon-fri 19:00-07:00; sat; sun; 12-25,2027-03-29`. Alternatives are separated by `;`; each has days, a
+time span, or both. Days are weekdays, dates (of every year without one) or ranges: `mon-fri`, `12-24..01-01`. A span
+that passes midnight belongs to the day on which it begins. Modelled on PortaBilling's off-peak periods.
 
 What counts is what the clock on the wall shows in the tariff's time zone, also in the nights in which it is changed.
 """
@@ -12,7 +13,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,26 +24,47 @@ MINUTE_US = 60 * US_PER_S
 DAY_US = 24 * 60 * MINUTE_US
 PERIODS_LIMIT = 20
 
-_THURSDAY = 3
-"""The weekday of 1970-01-01."""
+_EPOCH = date(1970, 1, 1)
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = "|".join(_DAYS)
 _TIME = r"([01][0-9]|2[0-4]):([0-5][0-9])"
+_DATE = r"(?:[0-9]{4}-)?[0-9]{2}-[0-9]{2}"
+_SOME_DAYS = rf"(?:{_DAY})(?:-(?:{_DAY}))?|{_DATE}(?:\.\.{_DATE})?"
 _PERIOD = re.compile(
-    rf"(?P<days>(?:{_DAY})(?:-(?:{_DAY}))?(?:,(?:{_DAY})(?:-(?:{_DAY}))?)*)?(?:^| |$)(?P<span>{_TIME}-{_TIME})?"
+    rf"(?P<days>(?:{_SOME_DAYS})(?:,(?:{_SOME_DAYS}))*)?(?:^| |$)(?P<span>{_TIME}-{_TIME})?", re.ASCII
 )
 _HOW = "write, for example, mon-fri 19:00-07:00; sat; sun"
 
 
 @dataclass(frozen=True, slots=True)
+class Dates:
+    """The days from one date to another, as text: `2027-12-24`, or `12-24` of every year, also across its end."""
+
+    first: str
+    last: str
+
+    def include(self, day: str) -> bool:
+        """Whether a day (`2027-12-24`) is one of them."""
+        shown = day[-len(self.first) :]
+        if self.first <= self.last:
+            return self.first <= shown <= self.last
+        return shown >= self.first or shown <= self.last
+
+
+@dataclass(frozen=True, slots=True)
 class Period:
-    """A span in minutes of the local day, on some weekdays (0 is Monday). `until_minute` is above 1440 if it passes
-    midnight.
+    """A span in minutes of the local day, on some weekdays (0 is Monday) and dates. `until_minute` is above 1440 if
+    it passes midnight.
     """
 
     weekdays: frozenset[int]
+    dates: tuple[Dates, ...]
     from_minute: int
     until_minute: int
+
+    def begins_on(self, day: date) -> bool:
+        """Whether there is such a span on a local day."""
+        return day.weekday() in self.weekdays or any(dates.include(day.isoformat()) for dates in self.dates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +98,11 @@ def _spans_of_day(off_peak: OffPeak, number: int) -> tuple[tuple[int, int], ...]
     for from_us, until_us, offset_us in _parts_of_day(off_peak.zone, number):
         # A period of the previous local day may extend into this part.
         for local_day in range((from_us + offset_us) // DAY_US - 1, (until_us + offset_us - 1) // DAY_US + 1):
-            midnight_us, weekday = local_day * DAY_US - offset_us, (local_day + _THURSDAY) % 7
+            midnight_us, day = local_day * DAY_US - offset_us, _EPOCH + timedelta(local_day)
             for period in off_peak.periods:
                 begin_us = max(midnight_us + period.from_minute * MINUTE_US, from_us)
                 end_us = min(midnight_us + period.until_minute * MINUTE_US, until_us)
-                if weekday in period.weekdays and begin_us < end_us:
+                if begin_us < end_us and period.begins_on(day):
                     spans.append((begin_us, end_us))
     return tuple(sorted(spans))
 
@@ -116,23 +138,39 @@ def _period(text: str) -> Period:
     match = _PERIOD.fullmatch(text)
     if match is None:
         raise InvalidInput(f"{text!r} is not a period: {_HOW}")
-    weekdays = frozenset(_weekdays(match["days"])) if match["days"] else frozenset(range(7))
+    days = match["days"].split(",") if match["days"] else ["mon-sun"]
+    weekdays = frozenset(day for some in days if some[0].isalpha() for day in _weekdays(some))
+    dates = tuple(_dates(some) for some in days if some[0].isdigit())
     if not match["span"]:
-        return Period(weekdays, 0, 24 * 60)
+        return Period(weekdays, dates, 0, 24 * 60)
     hour, minute, until_hour, until_minute = (int(part) for part in re.findall("[0-9]+", match["span"]))
     begin, end = hour * 60 + minute, until_hour * 60 + until_minute
     if begin >= 24 * 60 or end > 24 * 60 or begin == end:
         raise InvalidInput(
             f"{text!r} is not a period: times must be between 00:00 and 24:00 and differ; {_HOW}"
         )
-    return Period(weekdays, begin, end if end > begin else end + 24 * 60)
+    return Period(weekdays, dates, begin, end if end > begin else end + 24 * 60)
 
 
 def _weekdays(text: str) -> Iterator[int]:
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        begin, end = _DAYS.index(first), _DAYS.index(last or first)
-        yield from range(begin, end + 1) if begin <= end else (*range(begin, 7), *range(end + 1))
+    first, _, last = text.partition("-")
+    begin, end = _DAYS.index(first), _DAYS.index(last or first)
+    yield from range(begin, end + 1) if begin <= end else (*range(begin, 7), *range(end + 1))
+
+
+def _dates(text: str) -> Dates:
+    first, _, last = text.partition("..")
+    last = last or first
+    for one in (first, last):
+        try:
+            date.fromisoformat(one if len(one) == len("2028-02-29") else f"2028-{one}")
+        except ValueError:
+            raise InvalidInput(f"{one!r} is not a date: write, for example, 12-25 or 2027-12-25") from None
+    if len(first) != len(last):
+        raise InvalidInput(f"{text!r} has one date with a year and one without: write both alike")
+    if first > last and len(first) == len("2028-02-29"):
+        raise InvalidInput(f"{text!r} ends before it begins: write the earlier date first")
+    return Dates(first, last)
 
 
 @lru_cache(maxsize=256)

@@ -17,11 +17,15 @@ EVERY_TERM: dict[str, tuple[list[str], object, str, str]] = {
     # field:           options,                                      stored,        shown,      costs
     "grace_s":         (["--grace", "90"],                           90,            "90",       "0.00"),
     "free_s":          (["--free", "30"],                            30,            "30",       "0.13"),
+    "disconnect_fee_micros":  (["--disconnect-fee", "0.5"],          500_000,       "0.50",     "0.69"),
+    "disconnect_fee_after_s": (["--disconnect-fee-after", "60"],     60,            "60",       "0.19"),
     "surcharge_bp":    (["--surcharge", "12.5"],                     1250,          "12.5",    "0.21375"),
     "minimum_micros":  (["--minimum", "0.2"],                        200_000,       "0.20",     "0.20"),
+    "maximum_micros":  (["--maximum", "0.1"],                        100_000,       "0.10",     "0.10"),
     "rounding_micros": (["--rounding-unit", "0.05"],                 50_000,        "0.05",     "0.20"),
     "rounding":        (["--rounding", "down"],                      "down",        "down",     "0.19"),
     "off_peak":        (["--off-peak", "Sat 10:00-20:00"],           "Sat 10:00-20:00", "Sat 10:00-20:00", "0.10"),
+    "off_peak_by":     (["--off-peak-by", "answer"],                 "answer",      "answer",   "0.19"),
     "time_zone":       (["--time-zone", "Europe/Prague"],            "Europe/Prague", "Europe/Prague", "0.19"),
     "opened":          (["--open", "premium"],                       "premium",     "premium",  "0.19"),
 }  # fmt: skip
@@ -42,6 +46,11 @@ def cost(shop: CommandLine, at: str = SATURDAY, seconds: int = 90) -> str:
     ).json
     amount: str = explained["amount"]
     return amount
+
+
+def explain(shop: CommandLine, seconds: int = 90) -> str:
+    words = ("420212345678", "--tariff", "retail", "--seconds", str(seconds), "--at", SATURDAY)
+    return shop.ok("rate", "explain", *words).out
 
 
 @pytest.fixture
@@ -98,6 +107,38 @@ def test_the_zone_of_the_hours_counts(priced: CommandLine) -> None:
     assert (cost(priced, "2998-01-06T10:00Z"), cost(priced, "2998-01-06T22:00Z")) == ("0.10", "0.19")
 
 
+def test_the_whole_call_costs_what_it_costs_at_its_answer(priced: CommandLine) -> None:
+    priced.ok("tariff", "set", "retail", "--off-peak", "19:00-07:00")
+    assert cost(priced, "2998-01-06T06:59:00Z") == "0.13"
+    priced.ok("tariff", "set", "retail", "--off-peak-by", "answer")
+    assert (cost(priced, "2998-01-06T06:59:00Z"), cost(priced, "2998-01-06T07:00Z")) == ("0.10", "0.19")
+    assert "off-peak is 19:00-07:00, by the time of the answer\n" in explain(priced)
+
+
+def test_fees_and_limits_are_explained_and_simulated(priced: CommandLine) -> None:
+    priced.ok("tariff", "set", "retail", "--disconnect-fee", "0.5", "--disconnect-fee-after", "120")
+    assert "disconnect fee" not in explain(priced, seconds=120)
+    assert "disconnect fee, after 120 s: 0.50\n" in explain(priced, seconds=121)
+
+    def talk_s(funds: str) -> object:
+        words = ("--from", "420212345678", "--to", "420212345678", "--ring", "0", "--at", SATURDAY)
+        return priced.ok("rate", "simulate", "--tariff", "retail", "--funds", funds, *words, "--json").json[
+            "talk_s"
+        ]
+
+    # Both legs cost 0.004 for a second and 0.02 at once; from the 121st second on 1.00 more.
+    assert [talk_s(funds) for funds in ("0.50", "1.50", "1.51")] == [120, 120, 122]
+    priced.ok("tariff", "set", "retail", "--maximum", "0.30")
+    assert "maximum charge: 0.30, takes off 0.452\n" in explain(priced, seconds=121)
+    assert [talk_s(funds) for funds in ("0.59", "0.60")] == [120, 7200]
+
+
+def test_holidays_are_off_peak(priced: CommandLine) -> None:
+    priced.ok("tariff", "set", "retail", "--off-peak", "sun; 01-06,2998-01-08")
+    days = ("2998-01-05", "2998-01-06", "2998-01-08", "2999-01-06", "2999-01-08")
+    assert [cost(priced, f"{day}T12:00Z") for day in days] == ["0.19", "0.10", "0.10", "0.10", "0.19"]
+
+
 def test_the_costs_of_a_trunk_have_terms_too(shop: CommandLine) -> None:
     shop.ok("vendor", "add", "carrier", "--currency", "USD")
     shop.ok("tariff", "add", "costs", "--currency", "USD")
@@ -142,6 +183,11 @@ def test_off_peak_prices_need_off_peak_hours(shop: CommandLine) -> None:
         (["--minimum", "-1"],               "minimum charge must be 0 to"),
         (["--rounding-unit", "0"],          "rounding unit must be 0.000001 to 1000.00"),
         (["--rounding-unit", "cent"],       "rounding unit: 'cent' is not an amount"),
+        (["--disconnect-fee", "x"],         "disconnect fee: 'x' is not an amount"),
+        (["--disconnect-fee-after", "x"],   "not a whole number"),
+        (["--maximum", "1", "--minimum", "2"], "maximum charge of 1.00 is less than the minimum of 2.00"),
+        (["--off-peak-by", "moon"],         "write interval or answer"),
+        (["--off-peak", "02-30"],           "'02-30' is not a date"),
         (["--rounding", "sideways"],        "write up, nearest or down"),
         (["--off-peak", "evenings"],        "'evenings' is not a period: write, for example,"),
         (["--off-peak", "sat 10:00-10:00"], "must be between 00:00 and 24:00 and differ"),

@@ -30,6 +30,17 @@ Free = Annotated[
         metavar="N", parser=whole(0, INTERVAL_LIMIT_S),
     ),
 ]  # fmt: skip
+DisconnectFee = Annotated[
+    str | None,
+    typer.Option(help="Charged once per answered call, at its end; 0: none.", metavar="AMOUNT"),
+]
+DisconnectFeeAfter = Annotated[
+    int | None,
+    typer.Option(
+        help="Only calls of more than N seconds have the disconnect fee; 0: all.", metavar="N",
+        parser=whole(0, INTERVAL_LIMIT_S),
+    ),
+]  # fmt: skip
 Surcharge = Annotated[
     str | None,
     typer.Option(
@@ -37,6 +48,10 @@ Surcharge = Annotated[
     ),
 ]
 Minimum = Annotated[str | None, typer.Option(help="Minimum charge of a call; 0: none.", metavar="AMOUNT")]
+Maximum = Annotated[
+    str | None,
+    typer.Option(help="Maximum charge of a call, however long it lasts; 0: no limit.", metavar="AMOUNT"),
+]
 RoundingUnit = Annotated[
     str | None,
     typer.Option(
@@ -52,6 +67,14 @@ OffPeak = Annotated[
     typer.Option(
         help="Off-peak periods, for example 'mon-fri 19:00-07:00; sat; sun'; none: all day is peak.",
         metavar="PERIODS",
+    ),
+]
+OffPeakBy = Annotated[
+    str | None,
+    typer.Option(
+        help="What has to be in an off-peak period: the beginning of each interval (interval), or the answer, for "
+        "the whole call (answer).",
+        metavar="WHAT",
     ),
 ]
 TimeZone = Annotated[
@@ -79,11 +102,15 @@ def record(terms: Terms) -> dict[str, object]:
     return {
         "grace_s": terms.grace_s,
         "free_s": terms.free_s,
+        "disconnect_fee_micros": terms.disconnect_fee_micros,
+        "disconnect_fee_after_s": terms.disconnect_fee_after_s,
         "surcharge_percent": percent(terms.surcharge_bp),
         "minimum_micros": terms.minimum_micros,
+        "maximum_micros": terms.maximum_micros or None,  # no maximum is not one of nothing
         "rounding_unit_micros": terms.rounding_micros,
         "rounding": terms.rounding,
         "off_peak": terms.off_peak,
+        "off_peak_by": terms.off_peak_by,
         "time_zone": terms.time_zone,
         "opened": [str(kind) for kind in parse_kinds(terms.opened)],
     }
@@ -100,7 +127,9 @@ def differences(old: Terms, new: Terms) -> list[str]:
 
 
 def _word(value: object) -> str:
-    return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value) or "none"
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return "none" if value in (None, "") else str(value)
 
 
 def _value(name: str, text: str | int) -> object:
@@ -113,7 +142,7 @@ def _value(name: str, text: str | int) -> object:
             return parse_amount(text)
     except InvalidInput as error:
         option = {"surcharge_bp": "surcharge", "rounding_micros": "rounding unit"}.get(name, name)
-        raise InvalidInput(f"{option.removesuffix('_micros')}: {error}") from None
+        raise InvalidInput(f"{option.removesuffix('_micros').replace('_', ' ')}: {error}") from None
     if name == "opened":
         return ",".join(parse_kinds("" if text == "none" else text))
     if name == "off_peak":

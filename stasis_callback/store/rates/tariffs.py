@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import fn
@@ -22,7 +22,7 @@ from stasis_callback.store.database.drafts import Writing, drafting
 from stasis_callback.store.database.names import by_name, checked_name, is_new
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.statements import insert_rows
-from stasis_callback.store.rates.book import CHECK_EVERY_S, RateBook, RateView, terms_of, view
+from stasis_callback.store.rates.book import CHECK_EVERY_S, TERMS_FIELDS, RateBook, RateView, terms_of, view
 from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
@@ -262,7 +262,7 @@ class Tariffs:
             yield
 
     def _insert_terms(self, tariff_id: int, terms: Terms) -> None:
-        values = {f.name: getattr(terms, f.name) for f in fields(Terms)}
+        values = {name: getattr(terms, name) for name in TERMS_FIELDS}
         TariffTerms.create(tariff=tariff_id, created_at_us=self._clock.now_us(), **values)
 
     # --- rates out ------------------------------------------------------------------------------------------------
