@@ -26,7 +26,7 @@ Grace = Annotated[
 Free = Annotated[
     int | None,
     typer.Option(
-        "--free", help="The first N seconds of each call are free, except for the connect fee; 0: none.",
+        "--free", help="The first N seconds of each call are free, except for fees; 0: none.",
         metavar="N", parser=whole(0, INTERVAL_LIMIT_S),
     ),
 ]  # fmt: skip
@@ -65,7 +65,7 @@ Rounding = Annotated[
 OffPeak = Annotated[
     str | None,
     typer.Option(
-        help="Off-peak periods, for example 'mon-fri 19:00-07:00; sat; sun'; none: all day is peak.",
+        help="Off-peak periods, for example 'mon-fri 19:00-07:00; sat,sun,12-25'; none: all day is peak.",
         metavar="PERIODS",
     ),
 ]

@@ -6,7 +6,7 @@ revision of the tariff. So a call is always rated by what it was authorised with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -196,12 +196,13 @@ class Tariffs:
         if dry_run:
             with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
-                _require_off_peak_hours(row, rates)
-                return differences(row, rates, self._clock.now_us(), progress)
+                diff = differences(row, rates, self._clock.now_us(), progress)
+                _require_off_peak_hours(row, diff.changes)
+                return diff
         with self._changing(tariff, kind, note) as change:
             with self._comparing():
-                _require_off_peak_hours(change.tariff, rates)
                 diff = differences(change.tariff, rates, change.began_us, progress)
+                _require_off_peak_hours(change.tariff, diff.changes)
             if diff.changes:
                 change.publish([one.new for one in diff.changes])
         return diff
@@ -350,9 +351,10 @@ class Tariffs:
         return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
 
 
-def _require_off_peak_hours(tariff: Tariff, rates: Sequence[NewRate]) -> None:
+def _require_off_peak_hours(tariff: Tariff, changes: Iterable[Change]) -> None:
     """An off-peak price without hours would never be charged."""
-    priced = (new.rate.prefix for new in rates if new.rate.differs_off_peak and not new.rate.discontinued)
+    rates = (change.new.rate for change in changes)
+    priced = (rate.prefix for rate in rates if rate.differs_off_peak and not rate.discontinued)
     if (prefix := next(priced, None)) is not None and not newest_terms(tariff.id).off_peak:
         raise InvalidInput(
             f"the rate for prefix {prefix} has an off-peak price, but tariff {tariff.name!r} has no off-peak hours: "
