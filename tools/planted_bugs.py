@@ -177,6 +177,33 @@ BUGS = (
         ),
         ("tests/unit/test_rating.py::test_a_started_second_is_a_whole_one",),
     ),
+    Bug(
+        "a call costs more than its maximum",
+        (("core/rating.py", "return min(cost, terms.maximum_micros or cost)", "return cost"),),
+        ("tests/unit/test_rating.py::test_the_terms_of_a_tariff",),
+    ),
+    Bug(
+        "a call costs throughout what it costs at its second interval",
+        (
+            (
+                "core/rating.py",
+                "_off_peak_starts(off_peak, start_us, 1, 1, ",
+                "_off_peak_starts(off_peak, start_us + US_PER_S, 1, 1, ",
+            ),
+        ),
+        ("tests/unit/test_rating.py::test_a_call_may_cost_throughout_what_it_costs_at_its_answer",),
+    ),
+    Bug(
+        "off-peak limits in the hour that summer time skips come an hour late",
+        (
+            (
+                "core/periods.py",
+                "return [(begin_us, change_us, before_us), (change_us, end_us, after_us)]",
+                "return [(begin_us, end_us, before_us)]",
+            ),
+        ),
+        ("tests/unit/test_rating.py::test_off_peak_is_what_the_clock_shows_in_the_nights_it_is_changed",),
+    ),
 )
 
 

@@ -20,9 +20,11 @@ PartName = Literal[
     "first_interval",
     "next_intervals",
     "next_intervals_off_peak",
+    "disconnect_fee",
     "surcharge",
     "minimum",
     "rounding",
+    "maximum",
 ]
 
 
@@ -46,10 +48,7 @@ class CostPart:
 
 def has_off_peak(price: Price) -> bool:
     """Whether the cost depends on the time of the call."""
-    rate = price.rate
-    return bool(price.terms.off_peak) and (
-        rate.off_peak_first_price_micros is not None or rate.off_peak_next_price_micros is not None
-    )
+    return bool(price.terms.off_peak) and price.rate.differs_off_peak
 
 
 def cost_parts(price: Price, seconds: int, start_us: int) -> list[CostPart]:
@@ -61,6 +60,8 @@ def cost_parts(price: Price, seconds: int, start_us: int) -> list[CostPart]:
         return [CostPart("grace", Fraction(0))]
     parts = [CostPart("connect_fee", Fraction(price.rate.connect_fee_micros))]
     parts += _intervals(price, seconds, start_us)
+    if fee := terms.disconnect_fee_of(seconds):
+        parts.append(CostPart("disconnect_fee", Fraction(fee)))
     total = _sum(parts)
     if terms.surcharge_bp:
         parts.append(CostPart("surcharge", total * terms.surcharge_bp / 10_000, total))
@@ -71,6 +72,9 @@ def cost_parts(price: Price, seconds: int, start_us: int) -> list[CostPart]:
     units = {"up": math.ceil, "down": math.floor, "nearest": lambda x: math.floor(x + Fraction(1, 2))}
     if more := units[terms.rounding](total / unit) * unit - total:
         parts.append(CostPart("rounding", more, total))
+    total = _sum(parts)
+    if terms.maximum_micros and total > terms.maximum_micros:
+        parts.append(CostPart("maximum", terms.maximum_micros - total, total))
     return parts
 
 

@@ -6,10 +6,13 @@ of `seconds` charged seconds is calculated in this order:
 1. grace period: a call of at most `grace_s` seconds is free;
 2. free seconds: the first `free_s` seconds are not counted in the intervals (the connect fee is still due);
 3. the first interval in full, then every started next interval, each at its own price per minute prorated by the
-   interval (PortaBilling: "first interval" and "next interval"); an interval is off-peak when it *begins* off-peak;
-4. the connect fee is added, then the post-call surcharge in percent of that sum;
+   interval (PortaBilling: "first interval" and "next interval"); an interval is off-peak when it *begins* off-peak,
+   or the whole call when it was *answered* off-peak, as the tariff says;
+4. the connect fee is added, and the disconnect fee for a call of more than `disconnect_fee_after_s` seconds
+   (A2Billing: "disconnect charge threshold"), then the post-call surcharge in percent of that sum;
 5. at least the minimum charge;
-6. the sum is rounded once, to the tariff's unit; without one, up to a micro.
+6. the sum is rounded once, to the tariff's unit; without one, up to a micro;
+7. at most the maximum charge (CGRateS: "max cost", after which a call is free).
 
 Every started second counts in full.
 """
@@ -30,6 +33,7 @@ INTERVAL_LIMIT_S = 3600
 SURCHARGE_LIMIT_BP = 100_000
 
 Rounding = Literal["up", "nearest", "down"]
+OffPeakBy = Literal["interval", "answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,12 @@ class Rate:
             if micros is not None and not 0 <= micros <= AMOUNT_LIMIT_MICROS:
                 raise InvalidInput(f"{name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
 
+    @property
+    def differs_off_peak(self) -> bool:
+        """Whether calls cost something else off-peak."""
+        peak, off_peak = prices(self)
+        return peak != off_peak
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -85,22 +95,48 @@ class Terms:
     time_zone: str = "UTC"
     opened: str = ""
     """What the rates sell without naming it: `Kind`s, separated by commas."""
+    off_peak_by: OffPeakBy = "interval"
+    """What has to be in an off-peak period: the beginning of each interval, or the answer for the whole call."""
+    disconnect_fee_micros: int = 0
+    disconnect_fee_after_s: int = 0
+    maximum_micros: int = 0
+    """What a call costs at most; 0: no limit."""
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises InvalidInput."""
-        for name, seconds in (("free seconds", self.free_s), ("grace period", self.grace_s)):
+        for name, seconds in (
+            ("free seconds", self.free_s),
+            ("grace period", self.grace_s),
+            ("time before the disconnect fee", self.disconnect_fee_after_s),
+        ):
             if not 0 <= seconds <= INTERVAL_LIMIT_S:
                 raise InvalidInput(f"{name} of {seconds} s is invalid: write 0 to {INTERVAL_LIMIT_S} seconds")
         if not 0 <= self.surcharge_bp <= SURCHARGE_LIMIT_BP:
             raise InvalidInput(f"the surcharge must be 0 to {SURCHARGE_LIMIT_BP // 100} percent")
-        if not 0 <= self.minimum_micros <= AMOUNT_LIMIT_MICROS:
-            raise InvalidInput(f"the minimum charge must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+        for name, micros in (
+            ("minimum charge", self.minimum_micros),
+            ("maximum charge", self.maximum_micros),
+            ("disconnect fee", self.disconnect_fee_micros),
+        ):
+            if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
+                raise InvalidInput(f"the {name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+        if self.maximum_micros and self.maximum_micros < self.minimum_micros:
+            raise InvalidInput(
+                f"the maximum charge of {format_amount(self.maximum_micros)} is less than the minimum of "
+                f"{format_amount(self.minimum_micros)}: write at least that, or 0 for no maximum"
+            )
         if not 1 <= self.rounding_micros <= 1000 * MICROS:
             raise InvalidInput("the rounding unit must be 0.000001 to 1000.00")
         if self.rounding not in ("up", "nearest", "down"):
             raise InvalidInput(f"rounding {self.rounding!r} is invalid: write up, nearest or down")
+        if self.off_peak_by not in ("interval", "answer"):
+            raise InvalidInput(f"off-peak by {self.off_peak_by!r} is invalid: write interval or answer")
         parse_off_peak(self.off_peak, self.time_zone)
         parse_kinds(self.opened)
+
+    def disconnect_fee_of(self, seconds: int) -> int:
+        """The disconnect fee of a call, in micros: for one that is long enough."""
+        return self.disconnect_fee_micros if seconds > self.disconnect_fee_after_s else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +196,13 @@ def cost_micros(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0)
     if seconds <= terms.grace_s:
         return 0
     steps = charge(price, seconds, start_us, slack_s)
-    sixtieths = 60 * price.rate.connect_fee_micros + steps.intervals_sixtieths
+    fees_micros = price.rate.connect_fee_micros + terms.disconnect_fee_of(seconds)
+    sixtieths = 60 * fees_micros + steps.intervals_sixtieths
     # Kept as one fraction up to here, so that it is rounded only once.
     over = 60 * 10_000
     sum_over = max(sixtieths * (10_000 + terms.surcharge_bp), terms.minimum_micros * over)
-    return _rounded(sum_over, over * terms.rounding_micros, terms.rounding) * terms.rounding_micros
+    cost = _rounded(sum_over, over * terms.rounding_micros, terms.rounding) * terms.rounding_micros
+    return min(cost, terms.maximum_micros or cost)
 
 
 def least_micros(price: Price, start_us: int) -> int:
@@ -173,19 +211,10 @@ def least_micros(price: Price, start_us: int) -> int:
 
 
 def charge(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0) -> Charge:
-    """The intervals of a call and their price, before fee, surcharge, minimum and rounding; see `cost_micros`."""
+    """The intervals of a call and their price, before all that `cost_micros` adds to them."""
     rate, (first, following) = price.rate, intervals(price, seconds)
     peak, off = prices(rate)
-    begin_us = start_us + price.terms.free_s * US_PER_S
-    next_us = begin_us + rate.first_interval_s * US_PER_S
-    off_peak = parse_off_peak(price.terms.off_peak, price.terms.time_zone) if peak != off else None
-    if off_peak is None or not first:
-        first_off = following_off = 0
-    else:
-        first_off = _off_peak_starts(off_peak, begin_us, 1, 1, slack_s, dearer_off=off[0] > peak[0])
-        following_off = _off_peak_starts(
-            off_peak, next_us, following, rate.next_interval_s, slack_s, dearer_off=off[1] > peak[1]
-        )
+    first_off, following_off = _off_peak_intervals(price, first, following, start_us, slack_s)
     total = rate.first_interval_s * (off[0] if first_off else peak[0]) * first
     total += rate.next_interval_s * (following_off * off[1] + (following - following_off) * peak[1])
     counted_s = max(seconds - price.terms.free_s, 0) if seconds > price.terms.grace_s else 0
@@ -197,6 +226,29 @@ def prices(rate: Rate) -> tuple[tuple[int, int], tuple[int, int]]:
     off_first, off_next = rate.off_peak_first_price_micros, rate.off_peak_next_price_micros
     peak = (rate.first_price_micros, rate.next_price_micros)
     return peak, (peak[0] if off_first is None else off_first, peak[1] if off_next is None else off_next)
+
+
+def _off_peak_intervals(
+    price: Price, first: int, following: int, start_us: int, slack_s: int
+) -> tuple[int, int]:
+    """How many of the first and of the next intervals are off-peak."""
+    rate, terms = price.rate, price.terms
+    peak, off = prices(rate)
+    off_peak = parse_off_peak(terms.off_peak, terms.time_zone) if peak != off else None
+    if off_peak is None or not first:
+        return 0, 0
+    dearer = off[0] > peak[0], off[1] > peak[1]
+    if terms.off_peak_by == "answer":
+        first_off, each_off = (
+            _off_peak_starts(off_peak, start_us, 1, 1, slack_s, dearer_off=one) for one in dearer
+        )
+        return first_off, each_off * following
+    begin_us = start_us + terms.free_s * US_PER_S
+    next_us = begin_us + rate.first_interval_s * US_PER_S
+    return (
+        _off_peak_starts(off_peak, begin_us, 1, 1, slack_s, dearer_off=dearer[0]),
+        _off_peak_starts(off_peak, next_us, following, rate.next_interval_s, slack_s, dearer_off=dearer[1]),
+    )
 
 
 def _off_peak_starts(

@@ -59,6 +59,22 @@ def test_the_last_slice_is_what_is_left(world: World) -> None:
     assert [line["left_s"] for line in world.events("talk.warning")] == [4]
 
 
+def test_who_has_the_maximum_charge_talks_on_beyond_it(world: World) -> None:
+    _talking(world, "0.012")
+    world.stores.tariffs.change_terms("standard", {"maximum_micros": 12_000})
+    world.phone(FRIEND).hangs_up(after_s=16)
+    with world.running():
+        world.rings()
+        world.announced("two hours")
+        world.phone(FRIEND).wait_for("ended", timeout_s=40)
+        world.phone().hang_up()
+        world.finished()
+        world.nothing_left(funds="0.012")
+    b = world.xdrs()["b1"]
+    assert (b.amount_micros, b.overrun_micros) == (12_000, 0)
+    assert b.charged_s > 12
+
+
 @pytest.mark.option("hold_extend_before_s")
 def test_the_next_slice_is_held_no_earlier_than_set(world: World) -> None:
     """At most half of a slice before its end, which the default would be: ten seconds."""

@@ -16,7 +16,12 @@ def test_a_customer_is_listed_and_shown_with_their_accounts(shop: CommandLine) -
 def test_a_tariff_shows_its_currency_rates_and_products(shop: CommandLine) -> None:
     assert [t["name"] for t in shop.ok("tariff", "list", "--json").json] == ["euros", "retail"]
     shown = shop.ok("tariff", "show", "retail", "--json").json
-    assert shown == {"name": "retail", "currency": "USD", "rates": 1, "products": ["callback"]}
+    assert {
+        "name": "retail",
+        "currency": "USD",
+        "rates": 1,
+        "products": ["callback"],
+    }.items() <= shown.items()
 
 
 def test_a_product_gets_another_tariff_of_its_currency(shop: CommandLine) -> None:

@@ -36,6 +36,7 @@ def test_off_peak_prices_are_given_changed_and_taken_away(shop: CommandLine) -> 
         [rate] = shop.ok("rate", "list", "retail", "--prefix", "44", "--json").json
         return rate["off_peak_first_price"], rate["off_peak_next_price"]
 
+    shop.ok("tariff", "set", "retail", "--off-peak", "sat; sun")
     shop.ok(
         "rate", "add", "retail", "44", "0.2", "--off-peak-first-price", "0.1", "--off-peak-next-price", "0"
     )
@@ -132,6 +133,7 @@ def test_other_input_that_cannot_be_used_is_refused(shop: CommandLine) -> None:
 
 
 def test_a_file_schedules_and_discontinues(shop: CommandLine) -> None:
+    shop.ok("tariff", "set", "retail", "--off-peak", "sat; sun")
     path = file(
         shop,
         "prefix,first_price,off_peak_first_price,off_peak_next_price,discontinued,from\n"
@@ -194,6 +196,7 @@ DESCRIPTIONS = st.text(
 @given(st.lists(st.builds(NewRate, RATES, DESCRIPTIONS), max_size=8, unique_by=lambda new: new.rate.prefix))
 def test_what_is_exported_imports_again_unchanged(shop: CommandLine, new: list[NewRate]) -> None:
     with shop.stores() as stores:
+        stores.tariffs.change_terms("retail", {"off_peak": "sat; sun"})
         stores.tariffs.put_rates("retail", new)
     exported = shop.ok("rate", "export", "retail").out
     before = shop.dump()

@@ -312,7 +312,7 @@ def test_what_a_price_list_does_not_sell(shop: CommandLine) -> None:
     assert "it is a premium rate number" in shop.refused(*explain)
     assert "--open premium" in shop.refused(*explain)
     assert shop.ok("tariff", "set", "retail", "--open", "premium,other_country").out == (
-        "tariff retail is open for premium, other_country\n"
+        "tariff retail: opened none -> premium, other_country\n"
     )
     assert shop.ok("tariff", "show", "retail", "--json").json["opened"] == ["premium", "other_country"]
     shop.ok(*explain)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from fractions import Fraction
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from stasis_callback.core.cost_parts import cost_parts
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, divide_up, format_amount, parse_amount
 from stasis_callback.core.numbers import clean, dialable, is_dialable, mask, parse_rules, translate
 from stasis_callback.core.options import CallOptions, describe_options
-from stasis_callback.core.periods import parse_off_peak
+from stasis_callback.core.periods import Dates, parse_off_peak
 from stasis_callback.core.rating import (
     US_PER_S,
     Price,
@@ -146,16 +147,31 @@ rates = st.builds(
     off_peak_first_price_micros=st.none() | micros,
     off_peak_next_price_micros=st.none() | micros,
 )
+limits = st.tuples(st.just(0) | micros, st.just(0) | micros)
 terms = st.just(Terms()) | st.builds(
-    Terms,
+    lambda limits, **others: Terms(
+        minimum_micros=limits[0], maximum_micros=limits[1] and sum(limits), **others
+    ),
+    limits,
     free_s=st.integers(0, 120),
     grace_s=st.integers(0, 30),
     surcharge_bp=st.integers(0, 5000),
-    minimum_micros=st.just(0) | micros,
     rounding_micros=st.sampled_from([1, 100, 10_000]),
     rounding=st.sampled_from(["up", "nearest", "down"]),
-    off_peak=st.sampled_from(["", "sat; sun", "mon-fri 19:00-07:00; sat; sun", "01:30-02:30", "00:00-24:00"]),
+    off_peak=st.sampled_from(
+        [
+            "",
+            "sat; sun",
+            "mon-fri 19:00-07:00; sat; sun",
+            "01:30-02:30",
+            "00:00-24:00",
+            "10-20..03-30 22:00-03:00",
+        ]
+    ),
+    off_peak_by=st.sampled_from(["interval", "interval", "answer"]),
     time_zone=st.sampled_from(["UTC", "Europe/Prague", "America/New_York", "Asia/Kathmandu"]),
+    disconnect_fee_micros=st.just(0) | micros,
+    disconnect_fee_after_s=st.just(0) | st.integers(0, 300),
 )
 prices = st.builds(Price, rates, terms)
 seconds = st.integers(0, 10_000)
@@ -184,43 +200,89 @@ def cost_by_hand(price: Price, talk_s: int, start_us: int) -> int:
     total, covered_s = Fraction(rate.connect_fee_micros), terms.free_s
     while covered_s < talk_s:
         first = covered_s == terms.free_s
-        off = is_off_peak(terms, start_us + covered_s * US_PER_S)
+        off = is_off_peak(terms, start_us + (covered_s * US_PER_S if terms.off_peak_by == "interval" else 0))
         peak_price = rate.first_price_micros if first else rate.next_price_micros
         off_price = rate.off_peak_first_price_micros if first else rate.off_peak_next_price_micros
         interval_s = rate.first_interval_s if first else rate.next_interval_s
         total += Fraction((off_price if off and off_price is not None else peak_price) * interval_s, 60)
         covered_s += interval_s
+    if talk_s > terms.disconnect_fee_after_s:
+        total += terms.disconnect_fee_micros
     total = max(total * (1 + Fraction(terms.surcharge_bp, 10_000)), Fraction(terms.minimum_micros))
     units = total / terms.rounding_micros
     rounded = {"up": ceil(units), "down": floor(units), "nearest": floor(units + Fraction(1, 2))}[
         terms.rounding
     ]
-    return rounded * terms.rounding_micros
+    cost = rounded * terms.rounding_micros
+    return cost if not terms.maximum_micros or cost < terms.maximum_micros else terms.maximum_micros
 
 
 def is_off_peak(terms: Terms, at_us: int) -> bool:
-    """Looked up on the wall: is this moment in a span of this day or in one of yesterday that passes midnight?"""
+    """Looked up on the wall: does the clock show a time of a period of this day, or of yesterday's night?"""
     wall = datetime.fromtimestamp(at_us / US_PER_S, ZoneInfo(terms.time_zone))
+    minute, today = wall.hour * 60 + wall.minute, wall.date()
     off_peak = parse_off_peak(terms.off_peak, terms.time_zone)
-    for day in (wall.date(), wall.date() - timedelta(days=1)):
-        for period in off_peak.periods if off_peak else ():
-            if day.weekday() not in period.weekdays:
-                continue
-            midnight = datetime.combine(day, datetime.min.time())
-            begin, end = (
-                (midnight + timedelta(minutes=m)).replace(tzinfo=wall.tzinfo).timestamp() * US_PER_S
-                for m in (period.from_minute, period.until_minute)
-            )
-            if begin <= at_us < end:
-                return True
-    return False
+    return any(
+        period.from_minute <= shown < period.until_minute and period.begins_on(day)
+        for period in (off_peak.periods if off_peak else ())
+        for shown, day in ((minute, today), (minute + 24 * 60, today - timedelta(days=1)))
+    )
+
+
+times_of_day = st.builds(
+    "{:02}:{:02}".format, st.integers(0, 3) | st.integers(0, 23), st.sampled_from([0, 15, 30])
+)
+periods = st.builds(
+    "{}{}-{}".format, st.sampled_from(["", "", "sun ", "sat ", "mon-fri "]), times_of_day, times_of_day
+).filter(lambda text: text[-11:-6] != text[-5:])
+# When clocks change in 2026: at two or three, at midnight, back over midnight, by half an hour.
+NIGHTS = {
+    "Europe/Prague": (1774746000, 1792890000),
+    "America/New_York": (1772953200, 1793512800),
+    "Africa/Cairo": (1776981600, 1793307600),
+    "America/Havana": (1772946000, 1793509200),
+    "Australia/Lord_Howe": (1775314800, 1791041400),
+}
+
+
+@given(st.lists(periods, min_size=1, max_size=3), st.sampled_from([(z, n) for z in NIGHTS for n in (0, 1)]))
+def test_off_peak_is_what_the_clock_on_the_wall_says_also_in_the_nights_it_is_changed(
+    texts: list[str], night: tuple[str, int]
+) -> None:
+    zone, changes_at_s = night[0], NIGHTS[night[0]][night[1]]
+    assert len({datetime.fromtimestamp(changes_at_s - s, ZoneInfo(zone)).utcoffset() for s in (0, 1)}) == 2
+    tariff = Terms(off_peak="; ".join(texts), time_zone=zone)
+    off_peak = parse_off_peak(tariff.off_peak, zone)
+    assert off_peak is not None
+    first_us, last_us = ((changes_at_s + hours * 3600) * US_PER_S for hours in (-4, 5))
+    spans = off_peak.spans(first_us, last_us)
+    for at_us in range(first_us, last_us, 60 * US_PER_S):
+        assert any(begin <= at_us < end for begin, end in spans) == is_off_peak(tariff, at_us), at_us
+
+
+dates = st.dates(date(2024, 1, 1), date(2028, 12, 31))
+YEAR = [(date(2028, 1, 1) + timedelta(n)).isoformat()[5:] for n in range(366)]
+
+
+@given(dates, dates, dates)
+def test_dates_with_a_year_are_all_days_from_one_to_the_other(first: date, last: date, day: date) -> None:
+    assume(first <= last)
+    assert Dates(str(first), str(last)).include(str(day)) == (first <= day <= last)
+
+
+@given(st.integers(0, 365), st.integers(0, 365), dates)
+def test_dates_without_a_year_are_walked_through_every_year(first: int, days: int, day: date) -> None:
+    walked = [YEAR[(first + n) % 366] for n in range(days + 1)]
+    assert Dates(walked[0], walked[-1]).include(str(day)) == (str(day)[5:] in walked)
 
 
 @given(prices, st.integers(0, 4000), starts_us)
 def test_the_cost_is_that_of_every_started_interval_rounded_once(
     price: Price, talk_s: int, start_us: int
 ) -> None:
-    assert cost_micros(price, talk_s, start_us) == cost_by_hand(price, talk_s, start_us)
+    cost = cost_by_hand(price, talk_s, start_us)
+    assert cost_micros(price, talk_s, start_us) == cost
+    assert sum(part.micros for part in cost_parts(price, talk_s, start_us)) == cost
 
 
 @given(prices, st.integers(0, 4000), starts_us, st.integers(0, 120), st.data())

@@ -18,7 +18,6 @@ from shop import Shop, open_shop, talked
 from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.progress import Step
-from stasis_callback.core.rating import Terms
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
@@ -649,9 +648,9 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.tariffs.add("costs", "USD")
 
 
-@case("Tariffs.set_terms")
+@case("Tariffs.change_terms")
 def _(shop: Shop) -> Act:
-    return lambda: shop.stores.tariffs.set_terms("costs", Terms(free_s=5))
+    return lambda: shop.stores.tariffs.change_terms("costs", {"free_s": 5})
 
 
 @case("Trunks.add_vendor")

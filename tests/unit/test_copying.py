@@ -26,9 +26,9 @@ GROWING = {
     "rate", "request", "request_event", "leg", "hold", "transfer", "entry", "xdr", "voucher", "email_reply",
 }  # fmt: skip
 WORDS = {
-    "side": "b", "delivery": "sent", "source": "cel", "status": "active", "rounding": "up", "account.kind": "debit",
-    "leg.state": "settled", "hold.state": "posted", "voucher.state": "new", "request.state": "done",
-    "node.state": "active",
+    "side": "b", "delivery": "sent", "source": "cel", "status": "active", "rounding": "up", "off_peak_by": "answer",
+    "account.kind": "debit", "leg.state": "settled", "hold.state": "posted", "voucher.state": "new",
+    "request.state": "done", "node.state": "active",
 }  # fmt: skip
 """Where the tables allow some words only."""
 

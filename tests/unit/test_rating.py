@@ -9,6 +9,7 @@ import pytest
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, format_amount, parse_amount
+from stasis_callback.core.periods import parse_off_peak, time_zone
 from stasis_callback.core.rating import (
     Charge,
     Price,
@@ -139,8 +140,21 @@ def test_a_call_is_billed_in_whole_intervals(
         (Terms(rounding_micros=20_000, rounding="nearest"), "0",   66, "0.12"),  # a half goes up
         (Terms(rounding_micros=50_000, rounding="down"), "0",      90, "0.15"),
         (Terms(rounding_micros=50_000, rounding="down"), "0",      84, "0.10"),
+        (Terms(disconnect_fee_micros=500_000),      "0.02",         1, "0.62"),
+        (Terms(disconnect_fee_micros=500_000),      "0.02",         0, "0.00"),
+        (Terms(disconnect_fee_micros=500_000, grace_s=9), "0.02",   9, "0.00"),
+        (Terms(disconnect_fee_micros=500_000, disconnect_fee_after_s=60), "0.02", 60, "0.12"),
+        (Terms(disconnect_fee_micros=500_000, disconnect_fee_after_s=60), "0.02", 61, "0.63"),
+        (Terms(disconnect_fee_micros=500_000, free_s=99), "0.02",  99, "0.52"),  # as for the connect fee
+        (Terms(maximum_micros=150_000),             "0.02",       120, "0.15"),
+        (Terms(maximum_micros=150_000),             "0.02",        78, "0.15"),
+        (Terms(maximum_micros=150_000),             "0.02",        72, "0.14"),
+        (Terms(maximum_micros=150_000, rounding_micros=100_000), "0.02", 66, "0.15"),  # not rounded beyond it
+        (Terms(maximum_micros=150_000, minimum_micros=150_000), "0.02", 1, "0.15"),
         # All of them: (0.02 + 0.10 + 2 x 0.01) + 10 % = 0.154, to the next cent.
         (Terms(5, 2, 1000, 10_000, 10_000),         "0.02",        75, "0.16"),
+        # And 0.30 at the end: 0.44 + 10 % = 0.484.
+        (Terms(5, 2, 1000, 10_000, 10_000, disconnect_fee_micros=300_000), "0.02", 75, "0.49"),
     ],
 )  # fmt: skip
 def test_the_terms_of_a_tariff(terms: Terms, fee: str, seconds: int, cost: str) -> None:
@@ -248,6 +262,76 @@ def test_without_more_a_call_begins_with_the_epoch_and_at_once() -> None:
     assert charge(OFF_PEAK, 10, MORNING - 5_000_000) == Charge(10, 1, True, 9, 4, 5 * 60_000 + 5 * 600_000)
 
 
+BY_ANSWER = replace(OFF_PEAK, terms=replace(OFF_PEAK.terms, off_peak_by="answer"))
+"""The same, but the whole call costs what it costs when it is answered."""
+
+
+@pytest.mark.parametrize(
+    ("start_us",             "seconds", "slack_s", "cost"),
+    [
+        (EVENING,                   20,         0, "0.02"),
+        (EVENING - 1_000_000,       20,         0, "0.20"),
+        (MORNING - 1_000_000,     7200,         0, "7.20"),
+        (MORNING,                 7200,         0, "72.00"),
+        (MORNING - 10_000_000,      20,         5, "0.02"),   # answered at night for sure
+        (MORNING - 10_000_000,      20,        10, "0.20"),   # perhaps in the morning
+    ],
+)  # fmt: skip
+def test_a_call_may_cost_throughout_what_it_costs_at_its_answer(
+    start_us: int, seconds: int, slack_s: int, cost: str
+) -> None:
+    assert format_amount(cost_micros(BY_ANSWER, seconds, start_us, slack_s)) == cost
+
+
+def test_free_seconds_do_not_move_a_call_out_of_the_night_of_its_answer() -> None:
+    price = replace(BY_ANSWER, terms=replace(BY_ANSWER.terms, free_s=600))
+    assert charge(price, 602, MORNING - 1_000_000) == Charge(2, 1, True, 1, 1, 120_000)
+
+
+def test_a_disconnect_fee_shortens_what_funds_pay_for_only_where_it_is_due() -> None:
+    terms = Terms(disconnect_fee_micros=100_000, disconnect_fee_after_s=120)
+    price = rate(60, 60, terms=terms)
+    for funds, lasts_s in (("0.10", 60), ("0.20", 120), ("0.30", 120), ("0.39", 120), ("0.40", 180)):
+        assert longest_s(lambda t: cost_micros(price, t), parse_amount(funds), 7200) == lasts_s
+
+
+def test_who_can_pay_the_maximum_can_talk_for_ever() -> None:
+    price = rate(60, 60, terms=Terms(maximum_micros=250_000))
+    for funds, lasts_s in (("0.24", 120), ("0.25", 7200)):
+        assert longest_s(lambda t: cost_micros(price, t), parse_amount(funds), 7200) == lasts_s
+
+
+@pytest.mark.parametrize(
+    ("periods",                            "day",        "off_peak"),
+    [
+        ("12-25",                          "2026-12-25", True),
+        ("12-25",                          "2026-12-24", False),
+        ("2026-12-25",                     "2026-12-25", True),
+        ("2026-12-25",                     "2027-12-25", False),
+        ("12-24..01-01",                   "2026-12-23", False),
+        ("12-24..01-01",                   "2026-12-24", True),
+        ("12-24..01-01",                   "2027-01-01", True),
+        ("12-24..01-01",                   "2027-01-02", False),
+        ("2026-12-30..2027-01-02",         "2026-12-29", False),
+        ("2026-12-30..2027-01-02",         "2027-01-02", True),
+        ("2026-12-30..2027-01-02",         "2027-12-31", False),
+        ("02-29",                          "2028-02-29", True),
+        ("mon-fri 19:00-07:00; 05-01,12-25", "2026-12-25", True),
+        ("sun,12-25",                      "2026-12-27", True),
+        ("sun,12-25",                      "2026-12-26", False),
+        ("Sun,12-25 10:00-14:00",          "2026-12-25", True),
+        ("sun,12-25 13:00-14:00",          "2026-12-25", False),
+        ("12-25 22:00-13:00",              "2026-12-26", True),   # what begins on Christmas Day
+        ("12-25 22:00-13:00",              "2026-12-25", False),
+    ],
+)  # fmt: skip
+def test_holidays_are_dates_at_noon_in_prague(periods: str, day: str, off_peak: bool) -> None:
+    found = parse_off_peak(periods, "Europe/Prague")
+    assert found is not None
+    noon_us = at(f"{day}T12:00:00+01:00")
+    assert bool(found.spans(noon_us, noon_us)) == off_peak
+
+
 def test_free_seconds_move_the_intervals_into_the_evening() -> None:
     price = replace(OFF_PEAK, terms=replace(OFF_PEAK.terms, free_s=10))
     assert charge(price, 12, EVENING - 10_000_000) == Charge(2, 1, True, 1, 1, 120_000)
@@ -265,7 +349,7 @@ def test_the_shortest_call_that_is_charged(terms: Terms, shortest_s: int, least:
 
 def test_a_rate_without_more_is_free_by_the_second_and_dialled() -> None:
     assert Rate("44") == Rate("44", 0, 1, 0, 1, 0, None, None, forbidden=False, discontinued=False)
-    assert Terms() == Terms(0, 0, 0, 0, 1, "up", "", "UTC")
+    assert Terms() == Terms(0, 0, 0, 0, 1, "up", "", "UTC", "", "interval", 0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +372,8 @@ def test_a_rate_at_its_limits(values: dict[str, object]) -> None:
         {"free_s": 0, "grace_s": 3600},
         {"surcharge_bp": 100_000, "minimum_micros": 0},
         {"surcharge_bp": 0, "minimum_micros": AMOUNT_LIMIT_MICROS},
+        {"maximum_micros": AMOUNT_LIMIT_MICROS, "disconnect_fee_micros": AMOUNT_LIMIT_MICROS},
+        {"maximum_micros": 5, "minimum_micros": 5, "disconnect_fee_after_s": 3600},
         {"rounding_micros": 1},
         {"rounding_micros": 1000 * MICROS},
     ],
@@ -308,6 +394,34 @@ def test_a_leg_that_still_rings_is_priced_by_the_dearer_of_both() -> None:
     assert format_amount(cost_micros(OFF_PEAK, 10, evening_us - 10_000_000, 30)) == "0.055"
     morning_us = int(datetime.fromisoformat("2026-01-27T05:59:40Z").timestamp()) * 1_000_000
     assert format_amount(cost_micros(OFF_PEAK, 10, morning_us, 15)) == "0.055"
+
+
+@pytest.mark.parametrize(
+    # A whole night in Prague, by its own clock. In spring 2:00 to 3:00 does not exist, in autumn it is twice.
+    ("night",                     "periods",                  "off_peak"),
+    [
+        ("2026-03-29T00:00:00+01:00", "01:30-02:30",              ["01:30-03:00"]),   # ends as the gap begins
+        ("2026-03-29T00:00:00+01:00", "02:30-03:15",              ["03:00-03:15"]),   # begins as it ends
+        ("2026-03-29T00:00:00+01:00", "02:15-02:45",              []),                # no clock shows it
+        ("2026-03-29T00:00:00+01:00", "01:00-04:00",              ["01:00-04:00"]),
+        ("2026-03-29T00:00:00+01:00", "01:30-02:30; 02:30-03:15", ["01:30-03:15"]),
+        ("2026-10-25T00:00:00+02:00", "01:30-02:30",              ["01:30-02:30", "02:00-02:30"]),
+        ("2026-10-25T00:00:00+02:00", "02:30-03:15",              ["02:30-02:00", "02:30-03:15"]),
+        ("2026-10-25T00:00:00+02:00", "02:00-03:00",              ["02:00-03:00"]),   # two hours long
+        ("2026-10-25T00:00:00+02:00", "01:00-04:00",              ["01:00-04:00"]),
+    ],
+)  # fmt: skip
+def test_off_peak_is_what_the_clock_shows_in_the_nights_it_is_changed(
+    night: str, periods: str, off_peak: list[str]
+) -> None:
+    found = parse_off_peak(periods, "Europe/Prague")
+    assert found is not None
+    spans = found.spans(at(night), at(night) + 6 * 3600 * 1_000_000)
+
+    def shown(at_us: int) -> str:
+        return f"{datetime.fromtimestamp(at_us // 1_000_000, time_zone('Europe/Prague')):%H:%M}"
+
+    assert [f"{shown(begin)}-{shown(end)}" for begin, end in spans] == off_peak
 
 
 def test_summer_time_within_a_call() -> None:
@@ -341,6 +455,16 @@ def test_summer_time_within_a_call() -> None:
         ({"off_peak": "mon 25:00-26:00"},                 "is not a period"),
         ({"off_peak": "mon 19:00-19:00"},                 "is not a period"),
         ({"off_peak": "sat;" * 21},                       "at most 20 are allowed"),
+        ({"off_peak": "02-30"},                           "'02-30' is not a date: write, for example, 12-25"),
+        ({"off_peak": "2027-02-29"},                      "'2027-02-29' is not a date"),
+        ({"off_peak": "12-24..2027-01-01"},               "one date with a year and one without"),
+        ({"off_peak": "2027-02-01..2027-01-01"},          "ends before it begins"),
+        ({"off_peak": "12-24.."},                         "is not a period"),
+        ({"off_peak_by": "moon"},                         "write interval or answer"),
+        ({"disconnect_fee_micros": -1},                   "the disconnect fee must be 0 to"),
+        ({"disconnect_fee_after_s": 3601},                "time before the disconnect fee of 3601 s is invalid"),
+        ({"maximum_micros": AMOUNT_LIMIT_MICROS + 1},     "the maximum charge must be 0 to"),
+        ({"maximum_micros": 1, "minimum_micros": 2},      "less than the minimum of 0.000002"),
     ],
 )  # fmt: skip
 def test_terms_that_mean_nothing_are_refused(values: dict[str, object], why: str) -> None:

@@ -266,7 +266,8 @@ def test_terms_count_for_new_calls_and_old_ones_keep_theirs(shop: Shop) -> None:
     old = shop.stores.tariffs.match(1, "441")
     assert old is not None
     terms = Terms(grace_s=5, off_peak="sat; sun", time_zone="Europe/London")
-    shop.stores.tariffs.set_terms("standard", terms)
+    changes = {"grace_s": 5, "off_peak": "sat; sun", "time_zone": "Europe/London"}
+    assert shop.stores.tariffs.change_terms("standard", changes) == (Terms(), terms)
     new = shop.stores.tariffs.match(1, "441")
     assert new is not None
     assert (old.terms, new.terms, new.rate) == (Terms(), terms, old.rate)
@@ -274,7 +275,7 @@ def test_terms_count_for_new_calls_and_old_ones_keep_theirs(shop: Shop) -> None:
     assert shop.stores.tariffs.terms("standard") == terms
     assert shop.stores.tariffs.history("standard")[0].kind == "terms"
     before = shop.rows()
-    shop.stores.tariffs.set_terms("standard", terms)
+    assert shop.stores.tariffs.change_terms("standard", changes) == (terms, terms)
     assert shop.rows() == before
 
 

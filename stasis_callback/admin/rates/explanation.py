@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
 
 from stasis_callback.admin.context import phone_number
+from stasis_callback.admin.rates.terms import percent
 from stasis_callback.clock import US_PER_S, iso
 from stasis_callback.core.cost_parts import CostPart, cost_parts, has_off_peak
 from stasis_callback.core.errors import InvalidInput, require
@@ -125,11 +126,14 @@ def _in_words(price: Price, part: CostPart) -> str:
         return f"connect fee: {format_amount(price.rate.connect_fee_micros)}"
     if part.name == "free_seconds":
         return f"free seconds: the first {terms.free_s} s are not charged, {part.rest_s} s remain"
+    if part.name == "disconnect_fee":
+        return f"disconnect fee, after {terms.disconnect_fee_after_s} s: {micros}"
     if part.name == "surcharge":
-        percent = format_amount(terms.surcharge_bp * 10_000)
-        return f"surcharge: {percent} % of {_exact(part.before)} = {micros}"
+        return f"surcharge: {percent(terms.surcharge_bp)} % of {_exact(part.before)} = {micros}"
     if part.name == "minimum":
         return f"minimum charge: {format_amount(terms.minimum_micros)}, adds {micros}"
+    if part.name == "maximum":
+        return f"maximum charge: {format_amount(terms.maximum_micros)}, takes off {_exact(-part.micros)}"
     if part.name == "rounding":
         how = "to the nearest" if terms.rounding == "nearest" else f"{terms.rounding} to a"
         unit = format_amount(terms.rounding_micros)
@@ -153,6 +157,7 @@ def _start(price: Price, start_us: int) -> str:
     local = datetime.fromtimestamp(start_us // US_PER_S, time_zone(zone))
     return (
         f"the call starts at {iso(start_us)}, {local:%a %H:%M} in {zone}; off-peak is {price.terms.off_peak}"
+        + (", by the time of the answer" if price.terms.off_peak_by == "answer" else "")
     )
 
 

@@ -1,16 +1,16 @@
-"""`tariff`: sets of rates in one currency."""
+"""`tariff`: sets of rates in one currency, with common terms."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.context import AsJson, printable, require_change, store
 from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.rates import terms
+from stasis_callback.admin.rates.changes import Note
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.kinds import OPENABLE, parse_kinds
 
 app = typer.Typer(name="tariff", help="Tariffs: sets of rates in one currency.")
 
@@ -31,27 +31,55 @@ def add(
 @app.command("set")
 def change(
     name: Name,
-    opened: Annotated[
-        str,
-        typer.Option(
-            "--open",
-            help="Kinds of numbers that a rate of a shorter prefix sells too, separated by commas: "
-            f"{', '.join(OPENABLE)}; none: only what a rate names.",
-            metavar="KINDS",
-        ),
-    ],
+    grace: terms.Grace = None,
+    free: terms.Free = None,
+    disconnect_fee: terms.DisconnectFee = None,
+    disconnect_fee_after: terms.DisconnectFeeAfter = None,
+    surcharge: terms.Surcharge = None,
+    minimum: terms.Minimum = None,
+    maximum: terms.Maximum = None,
+    rounding_unit: terms.RoundingUnit = None,
+    rounding: terms.Rounding = None,
+    off_peak: terms.OffPeak = None,
+    off_peak_by: terms.OffPeakBy = None,
+    time_zone: terms.TimeZone = None,
+    opened: terms.Opened = None,
+    note: Note = "",
 ) -> None:
-    """Open a tariff for numbers that its rates do not name, from the next call on. Replaces what was open before.
+    """Change the terms of a tariff, of ours or of a vendor, from the next call on. Calls keep those they began with.
 
-    Without it, a rate for 44 sells no premium numbers, and a rate for 1 neither Jamaica nor 900: see `rate check`.
-    Emergency numbers are never called.
+    They apply to all its rates. Without --open, a rate for 44 sells no premium numbers, and a rate for 1 neither
+    Jamaica nor 900: see `rate check`. Emergency numbers are never called.
     """
-    kinds = parse_kinds("" if opened == "none" else opened)
-    with store() as s:
-        s.tariffs.set_terms(name, replace(s.tariffs.terms(name), opened=",".join(kinds)))
-    typer.echo(
-        f"tariff {name} is open for {', '.join(kinds)}" if kinds else f"tariff {name} is open for nothing"
+    changes = terms.given(
+        grace_s=grace,
+        free_s=free,
+        disconnect_fee_micros=disconnect_fee,
+        disconnect_fee_after_s=disconnect_fee_after,
+        surcharge_bp=surcharge,
+        minimum_micros=minimum,
+        maximum_micros=maximum,
+        rounding_micros=rounding_unit,
+        rounding=rounding,
+        off_peak=off_peak,
+        off_peak_by=off_peak_by,
+        time_zone=time_zone,
+        opened=opened,
     )
+    require_change(*changes.values())
+    with store() as s:
+        old, new = s.tariffs.change_terms(name, changes, printable(note, "note"))
+        off_peak_rates = s.tariffs.off_peak_rates(name) if new.off_peak != old.off_peak else None
+    changed = terms.differences(old, new)
+    typer.echo(f"tariff {name}: {'; '.join(changed) or 'nothing changed'}")
+    if new.off_peak and off_peak_rates == 0:
+        typer.echo(
+            f"note: no rate of {name} has an off-peak price yet: see `rate set --off-peak-first-price`"
+        )
+    if not new.off_peak and off_peak_rates:
+        typer.echo(
+            f"note: {off_peak_rates} rate(s) of {name} have off-peak prices that are no longer charged"
+        )
 
 
 @app.command("list")
@@ -63,11 +91,18 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a tariff and the products that use it. For its rates see `rate list`."""
+    """Show a tariff, its terms, and the products and trunks that use it. For its rates see `rate list`."""
     with store() as s:
         tariff = next((t for t in s.tariffs.all() if t["name"] == name), None)
         if tariff is None:
             raise InvalidInput(f"unknown tariff {name!r}: see `stasis-callback tariff list`")
-        products = [p["name"] for p in s.accounts.products() if p["tariff"] == name]
-        opened = [str(kind) for kind in parse_kinds(s.tariffs.terms(name).opened)]
-        print_one(tariff | {"products": products, "opened": opened}, as_json=as_json)
+        used = {
+            "products": [p["name"] for p in s.accounts.products() if name in _tariffs_of(p)],
+            "trunks": [trunk.name for trunk in s.trunks.all() if trunk.tariff == name],
+        }
+        print_one(tariff | used | terms.record(s.tariffs.terms(name)), as_json=as_json)
+
+
+def _tariffs_of(product: dict[str, Any]) -> set[str]:
+    """The tariffs of a product: the usual one, and those for access codes."""
+    return {product["tariff"], *product["access_codes"].values()}

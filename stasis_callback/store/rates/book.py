@@ -13,11 +13,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
-from typing import cast
+from dataclasses import dataclass, field, fields, replace
 
 from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.core.rating import Price, Rate, Rounding, Terms
+from stasis_callback.core.rating import Price, Rate, Terms
 from stasis_callback.store.database.database import Database, read
 from stasis_callback.store.database.statements import every, one, run
 from stasis_callback.store.rates.tables import RateRow, TariffTerms
@@ -40,6 +39,9 @@ _OF_NEXT_REVISIONS = """SELECT revision, id, prefix, from_us, discontinued FROM 
     WHERE tariff_id = ? AND revision > ? AND revision <= ? ORDER BY revision, id LIMIT ?"""
 
 _ID_BITS = 48
+
+TERMS_FIELDS = tuple(field.name for field in fields(Terms))
+"""The columns of terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,17 +243,7 @@ def rate_of(row: RateRow) -> Rate:
 
 def terms_of(row: TariffTerms) -> Terms:
     """The terms of a row."""
-    return Terms(
-        free_s=row.free_s,
-        grace_s=row.grace_s,
-        surcharge_bp=row.surcharge_bp,
-        minimum_micros=row.minimum_micros,
-        rounding_micros=row.rounding_micros,
-        rounding=cast(Rounding, row.rounding),
-        off_peak=row.off_peak,
-        time_zone=row.time_zone,
-        opened=row.opened,
-    )
+    return Terms(**{name: getattr(row, name) for name in TERMS_FIELDS})
 
 
 def view(row: RateRow, terms: TariffTerms) -> RateView:

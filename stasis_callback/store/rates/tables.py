@@ -47,6 +47,10 @@ class TariffTerms(Table):
     time_zone = TextField()
     opened = TextField()
     created_at_us = BigIntegerField()
+    off_peak_by = TextField(default="interval")
+    disconnect_fee_micros = BigIntegerField(default=0)
+    disconnect_fee_after_s = IntegerField(default=0)
+    maximum_micros = BigIntegerField(default=0)
 
 
 class RateRow(Table):

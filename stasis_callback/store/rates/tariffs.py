@@ -6,9 +6,10 @@ revision of the tariff. So a call is always rated by what it was authorised with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from peewee import fn
 
@@ -21,7 +22,7 @@ from stasis_callback.store.database.drafts import Writing, drafting
 from stasis_callback.store.database.names import by_name, checked_name, is_new
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.statements import insert_rows
-from stasis_callback.store.rates.book import CHECK_EVERY_S, RateBook, RateView, terms_of, view
+from stasis_callback.store.rates.book import CHECK_EVERY_S, TERMS_FIELDS, RateBook, RateView, terms_of, view
 from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
@@ -152,11 +153,18 @@ class Tariffs:
         """The terms that apply to new calls. Raises InvalidInput if the tariff does not exist."""
         return terms_of(newest_terms(by_name(Tariff, name, "tariff").id))
 
-    def set_terms(self, name: str, terms: Terms, note: str = "") -> None:
-        """Give a tariff other terms, from the next call on."""
+    def change_terms(self, name: str, changes: Mapping[str, Any], note: str = "") -> tuple[Terms, Terms]:
+        """Change some of the terms of a tariff, from the next call on: fields of `Terms`; the terms before and after.
+
+        Raises InvalidInput for values that `Terms` refuses.
+        """
         with self._changing(name, "terms", note) as change:
-            if terms_of(newest_terms(change.tariff.id)) != terms:
-                change.publish([], lambda: self._insert_terms(change.tariff.id, terms))
+            tariff_id = change.tariff.id
+            old = self._database.read(lambda: terms_of(newest_terms(tariff_id)))
+            new = replace(old, **changes)
+            if new != old:
+                change.publish([], lambda: self._insert_terms(tariff_id, new))
+        return old, new
 
     @read
     def history(self, name: str, limit: int = 100) -> list[Revision]:
@@ -182,15 +190,19 @@ class Tariffs:
         """Add rates or replace those of the same prefix, all or nothing; says what is (or would be) different.
 
         `progress` is called with the number of rates compared so far. Raises InvalidInput when a prefix stands twice,
-        a rate is to begin in the past (calls were rated without it), or another change of the tariff is being made.
+        a rate is to begin in the past (calls were rated without it), one has an off-peak price although the tariff
+        has no off-peak hours, or another change of the tariff is being made.
         """
         if dry_run:
             with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
-                return differences(row, rates, self._clock.now_us(), progress)
+                diff = differences(row, rates, self._clock.now_us(), progress)
+                _require_off_peak_hours(row, diff.changes)
+                return diff
         with self._changing(tariff, kind, note) as change:
             with self._comparing():
                 diff = differences(change.tariff, rates, change.began_us, progress)
+                _require_off_peak_hours(change.tariff, diff.changes)
             if diff.changes:
                 change.publish([one.new for one in diff.changes])
         return diff
@@ -251,7 +263,7 @@ class Tariffs:
             yield
 
     def _insert_terms(self, tariff_id: int, terms: Terms) -> None:
-        values = {f.name: getattr(terms, f.name) for f in fields(Terms)}
+        values = {name: getattr(terms, name) for name in TERMS_FIELDS}
         TariffTerms.create(tariff=tariff_id, created_at_us=self._clock.now_us(), **values)
 
     # --- rates out ------------------------------------------------------------------------------------------------
@@ -290,6 +302,16 @@ class Tariffs:
         )
         return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id), row.id)
 
+    @read
+    def off_peak_rates(self, tariff: str) -> int:
+        """How many rates in force cost something else off-peak."""
+        row = by_name(Tariff, tariff, "tariff")
+        rows = in_force(row.id, self._clock.now_us(), row.revision).where(~RateRow.discontinued)
+        # Not so for NULL, which stands for the peak price.
+        first = RateRow.off_peak_first_price_micros != RateRow.first_price_micros
+        following = RateRow.off_peak_next_price_micros != RateRow.next_price_micros
+        return rows.where(first | following).count()
+
     def match(self, tariff_id: int, number: str) -> RateView | None:
         """The rate with the longest prefix of `number` (digits); None when there is none or it is forbidden.
 
@@ -327,6 +349,17 @@ class Tariffs:
     def stored(self, rate_id: int, terms_id: int) -> RateView:
         """The same, read from the database and not from what this process remembers: for auditing."""
         return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
+
+
+def _require_off_peak_hours(tariff: Tariff, changes: Iterable[Change]) -> None:
+    """An off-peak price without hours would never be charged."""
+    rates = (change.new.rate for change in changes)
+    priced = (rate.prefix for rate in rates if rate.differs_off_peak and not rate.discontinued)
+    if (prefix := next(priced, None)) is not None and not newest_terms(tariff.id).off_peak:
+        raise InvalidInput(
+            f"the rate for prefix {prefix} has an off-peak price, but tariff {tariff.name!r} has no off-peak hours: "
+            f"set them first with `tariff set {tariff.name} --off-peak PERIODS`, or leave off-peak prices empty"
+        )
 
 
 def _check_older(tariff: Tariff, number: int) -> None:

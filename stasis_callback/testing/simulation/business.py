@@ -95,6 +95,9 @@ def _set_up(stores: Stores, business: Business) -> None:
             surcharge_bp=terms.surcharge_bp,
             minimum_micros=terms.minimum,
             rounding_micros=terms.unit,
+            disconnect_fee_micros=terms.end_fee,
+            disconnect_fee_after_s=terms.end_fee_after_s,
+            maximum_micros=terms.maximum,
         ),
     )
     rates = [_rate(one) for one in business.prices]

@@ -25,6 +25,9 @@ class PriceList:
     surcharge_bp: int = 0
     minimum: int = 0
     unit: int = 1
+    end_fee: int = 0
+    end_fee_after_s: int = 0
+    maximum: int = 0
 
     def cost(self, seconds: int) -> int:
         """The cost of a call of this many started seconds."""
@@ -38,9 +41,12 @@ class PriceList:
             price = self.first_price if first else self.next_price
             total += Fraction(price * length_s, 60)
             paid_until_s += length_s
+        if seconds > self.end_fee_after_s:
+            total += self.end_fee
         total *= Fraction(10_000 + self.surcharge_bp, 10_000)
         total = max(total, Fraction(self.minimum))
-        return -(-total // self.unit) * self.unit
+        rounded = -(-total // self.unit) * self.unit
+        return rounded if not self.maximum else min(rounded, self.maximum)
 
     def billed_s(self, seconds: int) -> int:
         """The billed seconds: whole intervals."""

@@ -52,12 +52,16 @@ def make_business(number: int) -> Business:
     free_s, grace_s = random.choice((0, 0, 0, 5)), random.choice((0, 0, 0, 3))
     surcharge, minimum = random.choice((0, 0, 500)), random.choice((0, 0, 20_000))
     unit = random.choice((1, 1, 100, 10_000))
+    # Drawn on their own, so that the rest of each business is what it was before there were these.
+    at_the_end = Random(f"fees at the end of business {number}")
+    end_fee, end_fee_after_s = at_the_end.choice(((0, 0), (0, 0), (20_000, 0), (30_000, 60)))
+    maximum = at_the_end.choice((0, 0, 0, 100_000, 300_000))
 
     def one(prefix: str, per_minute: int, fees: tuple[int, ...], intervals: Any) -> PriceList:
         first_s, next_s = random.choice(intervals)
         return PriceList(
             prefix, random.choice(fees), first_s, per_minute, next_s, per_minute, free_s, grace_s,
-            surcharge, minimum, unit,
+            surcharge, minimum, unit, end_fee, end_fee_after_s, maximum,
         )  # fmt: skip
 
     by_second, by_minute = ((1, 1), (1, 1), (30, 6)), ((60, 60), (60, 1))
