@@ -69,7 +69,7 @@ class _Shape:
 
     def _as_read(self, profile: Profile) -> Columns:
         """How a list with these names is read again: its names may say that prices are per second, or in cents."""
-        named = Profile(columns={name: str(place + 1) for name, place in self._places.items()})
+        named = Profile(columns=dict(zip(self._places, self.header, strict=False)))
         found = find_columns(self.header, named) if self.header else None
         per = profile.per or (found.per if found else "")
         return Columns({}, (), per=per, cents=bool(found and found.cents))
