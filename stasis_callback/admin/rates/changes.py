@@ -77,6 +77,17 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change 
 Note = Annotated[str, typer.Option(help="Note shown in `rate history`.", metavar="TEXT")]
 
 
+ListFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="CSV or .xlsx file. One of its first lines names the columns in any order. Required: prefix, "
+        "first_price. Optional: description, connect_fee, first_interval, next_interval, next_price, "
+        "off_peak_first_price, off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a "
+        "time). Empty fields have the same defaults as in `rate add`. Usual names and forms of other lists are "
+        "known; what was found out is shown.",
+    ),
+]
 Replace = Annotated[
     bool,
     typer.Option(
@@ -88,17 +99,7 @@ Replace = Annotated[
 
 def import_file(
     tariff: Tariff,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="CSV or .xlsx file. One of its first lines names the columns in any order. Required: prefix, "
-            "first_price. Optional: description, connect_fee, first_interval, next_interval, next_price, "
-            "off_peak_first_price, off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a "
-            "time). Empty fields have the same defaults as in `rate add`. Usual names and forms of other lists are "
-            "known; what was found out is shown.",
-        ),
-    ],
+    file: ListFile,
     begins: ListFrom = None,
     replace_all: Replace = False,
     by_name: ByName = None,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from stasis_callback.admin.rates.file import texts_of
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import PRICE_DECIMALS
 from stasis_callback.core.rate_columns import OWN, PRICES, Columns, Profile, find_columns
 
 if TYPE_CHECKING:
@@ -120,9 +121,10 @@ class _Shape:
         """A price in the unit of the list."""
         price = Decimal(text) * (100 if self._reading.cents else 1)
         if self._reading.per == "second" and name != "connect_fee":
-            if price / 60 * 60 != price:
+            per_second = round(price / 60, PRICE_DECIMALS)
+            if per_second * 60 != price:
                 raise InvalidInput(f"{text} a minute cannot be written per second exactly: add --per minute")
-            price /= 60
+            price = per_second
         shown = text if price == Decimal(text) else f"{price.normalize():f}"
         return shown.replace(".", ",") if self._profile.decimal == "comma" else shown
 
