@@ -3,7 +3,8 @@
 Lookups are the service's own (`Tariffs.match`), by numbers that 1,000 rates of each book are hit by in turn, as a
 day's traffic hits a part of a price list; the sizes alternate within one run. The import is that of `rate import`:
 from the file's lines to committed rows; its floor is the driver's `executemany` of the same rows into a table with
-the same index, in one durable transaction.
+the same index, in one durable transaction. `--only memory` imports, lists and replaces a list of 500,000 lines and of
+1,000, each in a process of its own, and prints the peak memory and time of each.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import shutil
 import sqlite3
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,10 +25,11 @@ from pathlib import Path
 
 from bench.__main__ import CACHE
 from bench.report import Row, machine, write_json
-from stasis_callback.admin.rates.file import read_rates
+from stasis_callback.admin.rates.lists import rate_list
 from stasis_callback.clock import Clock
+from stasis_callback.core.rate_columns import Profile
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.rates.tariffs import NewRate, Tariffs
+from stasis_callback.store.rates.tariffs import NewRate, Spool, Tariffs
 from stasis_callback.store.stores import open_stores
 
 SIZES = (1_000, 100_000, 1_000_000)
@@ -91,14 +94,62 @@ def lookups(folder: Path, sizes: Sequence[int], rounds: int) -> list[Row]:
     return rows
 
 
-def imports(folder: Path, count: int, pairs: int) -> list[Row]:
-    """Print the time of importing a file next to the driver's bulk insert."""
-    path = folder / "rates.csv"
-    every = prefixes(count)
+def written(path: Path, every: Sequence[str], price: str = "0.06") -> Path:
+    """A rate list of these prefixes."""
     with path.open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["prefix", "description", "first_price", "first_interval", "next_interval"])
-        out.writerows([prefix, f"place {prefix}", "0.06", "60", "6"] for prefix in every)
+        out.writerows([prefix, f"place {prefix}", price, "60", "6"] for prefix in every)
+    return path
+
+
+def memory(folder: Path, sizes: Sequence[int]) -> None:
+    """Print peak memory and time of the commands that go through whole lists."""
+    for size in sizes:
+        place = folder / f"of{size}"
+        place.mkdir()
+        every = prefixes(size)
+        first, other = written(place / "a.csv", every), written(place / "b.csv", every[: size // 2], "0.07")
+        _prepare(place)
+        commands = (
+            ("rate", "import", "retail", str(first)), ("rate", "list", "retail", "--json"),
+            ("rate", "import", "retail", str(other), "--replace", "--dry-run", "--json"),
+            ("rate", "import", "retail", str(other), "--replace"), ("rate", "rollback", "retail", "1"),
+            ("rate", "export", "retail"),
+        )  # fmt: skip
+        for words in commands:
+            mebibytes, seconds = _run(place, words)
+            print(f"{size:>9,} rates: {' '.join(words[:2]):<14} {mebibytes:6.0f} MiB  {seconds:6.1f} s")
+
+
+def _prepare(place: Path) -> None:
+    """A database with an empty tariff."""
+    stores = open_stores(f"sqlite:///{place}/stasis-callback.db", "bench", Clock())
+    stores.database.migrate()
+    stores.tariffs.add("retail", "USD")
+    stores.database.close()
+    (place / "config.toml").write_text(f'[database]\nurl = "sqlite:///{place}/stasis-callback.db"\n')
+
+
+def _run(place: Path, words: Sequence[str]) -> tuple[float, float]:
+    """The peak memory in MiB and the seconds of one command, which must succeed."""
+    script = (
+        "import resource, sys\nfrom stasis_callback.__main__ import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+    )
+    start_s = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--config", str(place / "config.toml"), *words],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    return int(done.stderr.split()[-1]) / 1024, time.perf_counter() - start_s
+
+
+def imports(folder: Path, count: int, pairs: int) -> list[Row]:
+    """Print the time of importing a file next to the driver's bulk insert."""
+    every = prefixes(count)
+    path = written(folder / "rates.csv", every)
     stores = open_stores(f"sqlite:///{folder}/imports.db", "bench", Clock())
     stores.database.migrate()
     reading, storing, bare = [], [], []
@@ -108,9 +159,10 @@ def imports(folder: Path, count: int, pairs: int) -> list[Row]:
 
         def ours(name: str = name) -> None:
             start_s = time.perf_counter()
-            rates = read_rates(path)
-            reading.append(time.perf_counter() - start_s)
-            stores.tariffs.put_rates(name, rates)
+            with rate_list(path, Profile(), "USD") as rates, Spool() as spool:
+                rates.read(spool.add, None, print)
+                reading.append(time.perf_counter() - start_s)
+                stores.tariffs.put_list(name, spool)
             storing.append(time.perf_counter() - start_s - reading[-1])
 
         def floor(pair: int = pair) -> None:
@@ -163,12 +215,19 @@ def main() -> int:
     parser.add_argument("--rates", type=int, default=100_000, help="rates to import (100,000)")
     parser.add_argument("--pairs", type=int, default=3, help="imports of each side (3)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument("--only", choices=("lookups", "imports", "memory"), help="one part")
+    parser.add_argument("--lines", type=int, nargs="+", default=(1_000, 500_000), help="lines of the lists")
     options = parser.parse_args()
     CACHE.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-rates-"))
     try:
-        rows = lookups(folder, sorted(options.sizes), options.rounds)
-        rows += imports(folder, options.rates, options.pairs)
+        rows: list[Row] = []
+        if options.only in (None, "lookups"):
+            rows += lookups(folder, sorted(options.sizes), options.rounds)
+        if options.only in (None, "imports"):
+            rows += imports(folder, options.rates, options.pairs)
+        if options.only in (None, "memory"):
+            memory(folder, options.lines)
         if options.json:
             write_json(options.json, machine("none", CACHE), rows)
     finally:

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import typer
 
 from stasis_callback.clock import iso
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount
+from stasis_callback.core.money import format_amount, format_price
 
 Record = Mapping[str, object]
 
@@ -30,7 +32,10 @@ def published(record: Record) -> dict[str, object]:
     """A record in its public form, as in JSON output. The field names are a public interface."""
     result: dict[str, object] = {}
     for name, value in record.items():
-        if name.endswith("_micros"):
+        if name.endswith("_micros") and isinstance(value, Fraction):  # a price with more than six decimals
+            result[name.removesuffix("_micros")] = format_price(value.numerator, value.denominator)
+            result[name] = float(value)
+        elif name.endswith("_micros"):
             result[name.removesuffix("_micros")] = format_amount(value) if isinstance(value, int) else None
             result[name] = value
         elif name == "at_us" or name.endswith("_at_us"):
@@ -43,6 +48,31 @@ def published(record: Record) -> dict[str, object]:
 def print_json(value: object) -> None:
     """Print one JSON document to standard output."""
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_json_array(records: Iterable[Record], indent: str = "", end: str = "\n") -> None:
+    """Print the records as one JSON array, as `print_json` would, without holding them in memory."""
+    published_ones, between = (published(record) for record in records), "["
+    while some := list(islice(published_ones, 1000)):
+        texts = (json.dumps(one, indent=2, ensure_ascii=False) for one in some)
+        lines = (f"\n{text}".replace("\n", f"\n{indent}  ") for text in texts)
+        typer.echo(between + ",".join(lines), nl=False)
+        between = ","
+    typer.echo(f"[]{end}" if between == "[" else f"\n{indent}]{end}", nl=False)
+
+
+def print_json_parts(parts: Mapping[str, object]) -> None:
+    """Print one JSON object. A part that is an iterator of records is printed as an array while it is read."""
+    typer.echo("{")
+    for number, (name, value) in enumerate(parts.items(), start=1):
+        end = "\n" if number == len(parts) else ",\n"
+        typer.echo(f"  {json.dumps(name)}: ", nl=False)
+        if isinstance(value, Iterator):
+            print_json_array(value, "  ", end)
+        else:
+            text = json.dumps(value, indent=2, ensure_ascii=False)
+            typer.echo(text.replace("\n", "\n  ") + end, nl=False)
+    typer.echo("}")
 
 
 def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bool) -> None:

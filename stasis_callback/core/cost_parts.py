@@ -32,8 +32,9 @@ PartName = Literal[
 class CostPart:
     """One step. `micros` is exact; `before` is the exact sum of the steps before it.
 
-    For intervals: `count` of `each_s` seconds at `price_micros` a minute, out of `rest_s` seconds; `off_peak` is None
-    if the time of the call does not matter. For `free_seconds`, `rest_s` are the seconds that remain.
+    For intervals: `count` of `each_s` seconds at `price_micros` for the rate's `price_minutes`, out of `rest_s`
+    seconds; `off_peak` is None if the time of the call does not matter. For `free_seconds`, `rest_s` are the seconds
+    that remain.
     """
 
     name: PartName
@@ -93,7 +94,7 @@ def _intervals(price: Price, seconds: int, start_us: int) -> list[CostPart]:
     def part(name: PartName, count: int, each_s: int, price_micros: int, off_peak: bool) -> CostPart:
         return CostPart(
             name,
-            Fraction(price_micros * count * each_s, 60),
+            Fraction(price_micros * count * each_s, 60 * rate.price_minutes),
             count=count,
             each_s=each_s,
             rest_s=rest_s,

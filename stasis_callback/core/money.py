@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 from stasis_callback.core.errors import InvalidInput
@@ -12,6 +13,7 @@ AMOUNT_LIMIT_MICROS = 10**9 * MICROS
 """Maximum of a single amount: a thousand million units. Larger ones are most likely typing errors."""
 
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
+_PRICE = re.compile(r"(?:[0-9]{1,10}(?:\.[0-9]+)?|\.[0-9]+)", re.ASCII)
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _CODES_BY_DECIMALS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -40,6 +42,53 @@ def parse_amount(text: str) -> int:
     if abs(micros) > AMOUNT_LIMIT_MICROS:
         raise InvalidInput(f"{text} is too large: the limit is {format_amount(AMOUNT_LIMIT_MICROS)}")
     return micros
+
+
+PRICE_DECIMALS = 12
+"""The most decimals of a price per minute."""
+
+
+def parse_price(text: str) -> Decimal:
+    """A price per minute like `0.03111356`: at most twelve decimals, zeros at the end not counted.
+
+    Raises InvalidInput for anything else, and for negative prices.
+    """
+    text = text.strip()
+    if not _PRICE.fullmatch(text) or len(text.partition(".")[2].rstrip("0")) > PRICE_DECIMALS:
+        raise InvalidInput(
+            f"{text[:40]!r} is not an amount: write, for example, 0.12 (decimal point, at most {PRICE_DECIMALS} "
+            "decimals)"
+        )
+    price = Decimal(text)
+    if price * MICROS > AMOUNT_LIMIT_MICROS:
+        raise InvalidInput(f"{text} is too large: the limit is {format_amount(AMOUNT_LIMIT_MICROS)}")
+    return price
+
+
+def in_micros(prices: Sequence[Decimal | None]) -> tuple[int, list[int | None]]:
+    """Exact prices per minute as whole micros, and for how many minutes these are: 1, or 10, 100, ... where more than
+    six decimals need it. Raises InvalidInput for more than twelve.
+    """
+    finest = max((-_exponent(price) for price in prices if price), default=0)
+    if finest > PRICE_DECIMALS:
+        raise InvalidInput(f"a price per minute has {finest} decimals: at most {PRICE_DECIMALS} can be kept")
+    minutes: int = 10 ** max(finest - 6, 0)
+    return minutes, [None if price is None else int(price * MICROS * minutes) for price in prices]
+
+
+def _exponent(price: Decimal) -> int:
+    exponent = price.normalize().as_tuple().exponent
+    return exponent if isinstance(exponent, int) else 0
+
+
+def format_price(micros: int, minutes: int = 1) -> str:
+    """A price per minute of `micros` for so many minutes (1, or a divisor of a power of ten), exactly: like
+    `format_amount`, with up to twelve decimals.
+    """
+    if minutes == 1:
+        return format_amount(micros)
+    whole, _, decimals = f"{Decimal(micros) / (MICROS * minutes):.{PRICE_DECIMALS}f}".partition(".")
+    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
 
 
 def require_payable(currency: str, *amounts_micros: int | None) -> None:

@@ -25,12 +25,14 @@ from typing import Literal
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.kinds import parse_kinds
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, divide_up, format_amount
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, divide_up, format_amount, format_price
 from stasis_callback.core.periods import OffPeak, parse_off_peak
 
 US_PER_S = 1_000_000
 INTERVAL_LIMIT_S = 3600
 SURCHARGE_LIMIT_BP = 100_000
+PRICE_MINUTES = tuple(10**n for n in range(7))
+"""For how many minutes prices may be: a micro for a million minutes is the twelfth decimal."""
 
 Rounding = Literal["up", "nearest", "down"]
 OffPeakBy = Literal["interval", "answer"]
@@ -38,10 +40,11 @@ OffPeakBy = Literal["interval", "answer"]
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """The price of calls to one prefix. Amounts in micros, prices per minute, intervals in seconds.
+    """The price of calls to one prefix. Amounts in micros, prices for `price_minutes` minutes, intervals in seconds.
 
-    Off-peak prices are None if they equal the peak prices. `forbidden`: never dialled, and no shorter prefix is used
-    instead. `discontinued`: the prefix is no longer in the tariff.
+    `price_minutes` is 1, or 10, 100, ... where a price per minute has more than six decimals: 0.03111356 a minute is
+    3.111356 for 100 minutes. Off-peak prices are None if they equal the peak prices. `forbidden`: never dialled, and
+    no shorter prefix is used instead. `discontinued`: the prefix is no longer in the tariff.
     """
 
     prefix: str
@@ -54,6 +57,7 @@ class Rate:
     off_peak_next_price_micros: int | None = None
     forbidden: bool = False
     discontinued: bool = False
+    price_minutes: int = 1
 
     def __post_init__(self) -> None:
         """Check the ranges. Raises InvalidInput."""
@@ -64,15 +68,20 @@ class Rate:
                 raise InvalidInput(
                     f"{name} interval of {interval_s} s is invalid: write 1 to {INTERVAL_LIMIT_S} seconds"
                 )
-        for name, micros in (
-            ("connect fee", self.connect_fee_micros),
-            ("first price", self.first_price_micros),
-            ("next price", self.next_price_micros),
-            ("off-peak first price", self.off_peak_first_price_micros),
-            ("off-peak next price", self.off_peak_next_price_micros),
+        if self.price_minutes not in PRICE_MINUTES:
+            raise InvalidInput(
+                f"prices for {self.price_minutes} minutes are invalid: use 1, 10, ... {PRICE_MINUTES[-1]}"
+            )
+        for name, micros, minutes in (
+            ("connect fee", self.connect_fee_micros, 1),
+            ("first price", self.first_price_micros, self.price_minutes),
+            ("next price", self.next_price_micros, self.price_minutes),
+            ("off-peak first price", self.off_peak_first_price_micros, self.price_minutes),
+            ("off-peak next price", self.off_peak_next_price_micros, self.price_minutes),
         ):
             if micros is not None and not 0 <= micros <= AMOUNT_LIMIT_MICROS:
-                raise InvalidInput(f"{name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+                limit = format_price(AMOUNT_LIMIT_MICROS, minutes)
+                raise InvalidInput(f"{name} must be 0 to {limit}, with so many decimals")
 
     @property
     def differs_off_peak(self) -> bool:
@@ -164,6 +173,7 @@ class Charge:
     following: int
     following_off_peak: int
     intervals_sixtieths: int
+    """For as many minutes as the prices of the rate are."""
 
 
 def charged_seconds(duration_us: int) -> int:
@@ -196,10 +206,11 @@ def cost_micros(price: Price, seconds: int, start_us: int = 0, slack_s: int = 0)
     if seconds <= terms.grace_s:
         return 0
     steps = charge(price, seconds, start_us, slack_s)
+    per = 60 * price.rate.price_minutes
     fees_micros = price.rate.connect_fee_micros + terms.disconnect_fee_of(seconds)
-    sixtieths = 60 * fees_micros + steps.intervals_sixtieths
+    sixtieths = per * fees_micros + steps.intervals_sixtieths
     # Kept as one fraction up to here, so that it is rounded only once.
-    over = 60 * 10_000
+    over = per * 10_000
     sum_over = max(sixtieths * (10_000 + terms.surcharge_bp), terms.minimum_micros * over)
     cost = _rounded(sum_over, over * terms.rounding_micros, terms.rounding) * terms.rounding_micros
     return min(cost, terms.maximum_micros or cost)

@@ -35,6 +35,7 @@ from stasis_callback.store.intake.tables import (
 from stasis_callback.store.money.tables import Book, Entry, Hold, Proof, ProofRound, Transfer
 from stasis_callback.store.node.tables import Node, NodeEvent
 from stasis_callback.store.rates.tables import (
+    RateProfile,
     RateRow,
     Route,
     Tariff,
@@ -45,10 +46,10 @@ from stasis_callback.store.rates.tables import (
 )
 
 ALL = (
-    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, Draft, Product, ProductCode, Account, Alias,
-    SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request, RequestEvent,
-    Idempotency, LegRow, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance, EmailSender,
-    EmailToken, EmailReply, Node, NodeEvent, Repair,
+    Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, RateProfile, Draft, Product, ProductCode, Account,
+    Alias, SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request,
+    RequestEvent, Idempotency, LegRow, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance,
+    EmailSender, EmailToken, EmailReply, Node, NodeEvent, Repair,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

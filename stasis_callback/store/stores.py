@@ -25,6 +25,7 @@ from stasis_callback.store.intake.web_instances import WEB, WebInstances
 from stasis_callback.store.models import ALL as ALL_TABLES  # noqa: F401 - ties the tables of the rooms together
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.node.nodes import Nodes
+from stasis_callback.store.rates.profiles import RateProfiles
 from stasis_callback.store.rates.tariffs import Tariffs
 from stasis_callback.store.rates.trunks import Trunks
 
@@ -53,6 +54,7 @@ class Stores:
     email_senders: EmailSenders
     replies: Replies
     nodes: Nodes
+    rate_profiles: RateProfiles
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -86,4 +88,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         EmailSenders(database, clock),
         Replies(database, clock),
         nodes,
+        RateProfiles(database, clock),
     )

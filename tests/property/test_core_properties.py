@@ -146,6 +146,7 @@ rates = st.builds(
     next_price_micros=micros,
     off_peak_first_price_micros=st.none() | micros,
     off_peak_next_price_micros=st.none() | micros,
+    price_minutes=st.sampled_from([1, 1, 1, 100, 1_000_000]),
 )
 limits = st.tuples(st.just(0) | micros, st.just(0) | micros)
 terms = st.just(Terms()) | st.builds(
@@ -204,7 +205,8 @@ def cost_by_hand(price: Price, talk_s: int, start_us: int) -> int:
         peak_price = rate.first_price_micros if first else rate.next_price_micros
         off_price = rate.off_peak_first_price_micros if first else rate.off_peak_next_price_micros
         interval_s = rate.first_interval_s if first else rate.next_interval_s
-        total += Fraction((off_price if off and off_price is not None else peak_price) * interval_s, 60)
+        counts = off_price if off and off_price is not None else peak_price
+        total += Fraction(counts * interval_s, 60 * rate.price_minutes)
         covered_s += interval_s
     if talk_s > terms.disconnect_fee_after_s:
         total += terms.disconnect_fee_micros

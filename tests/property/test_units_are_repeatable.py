@@ -18,6 +18,7 @@ from shop import Shop, open_shop, talked
 from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.progress import Step
+from stasis_callback.core.rate_columns import Profile
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
@@ -653,6 +654,17 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.tariffs.change_terms("costs", {"free_s": 5})
 
 
+@case("RateProfiles.keep")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.rate_profiles.keep("carrier", Profile(dates="dmy"))
+
+
+@case("RateProfiles.remove")
+def _(shop: Shop) -> Act:
+    shop.stores.rate_profiles.keep("other", Profile(dates="dmy"))
+    return lambda: shop.stores.rate_profiles.remove("other")
+
+
 @case("Trunks.add_vendor")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.trunks.add_vendor("carrier", "USD")
@@ -740,11 +752,12 @@ NOT_REPEATED = {
     # Locks, which are not in tables.
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",
     # Commands, whose user can ask again: what they answer tells what was done.
-    "Tariffs.put_rates", "Tariffs.remove_rate", "Tariffs.roll_back",
+    "Tariffs.put_rates", "Tariffs.remove_rate", "Tariffs.roll_back", "Tariffs.put_list", "Tariffs.restore",
     # A step that is delivered twice is delivered at least once, as is promised.
     "Events.claim", "Events.close", "Events.retry", "Events.undelivered",
     # Some rows at a time until none is left, each time as a unit of its own; or no change at all.
     "Events.close_some", "Requests.bring_nearer", "Tariffs.warm", "Tariffs.worker", "Tariffs.rates",
+    "Tariffs.each_rate",
 }  # fmt: skip
 
 

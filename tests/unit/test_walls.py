@@ -31,6 +31,12 @@ PLANTED = {
         "def count():\n    from stasis_callback.store.calls.tables import Request\n    return Request.select()\n",
         "stasis_callback.admin.calls.calls -> stasis_callback.store.calls.tables",
     ),
+    "a spreadsheet in the store": (
+        "openpyxl only in admin",
+        "store/rates/spool.py",
+        "import openpyxl\n",
+        "stasis_callback.store.rates.spool -> openpyxl",
+    ),
     "a driver of the database in the mail": (
         "peewee and psycopg only in store",
         "mail/desk.py",

@@ -4,21 +4,41 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.context import AsJson, instant_us, printable, store, whole
-from stasis_callback.admin.output import one_line, print_json, print_list, published
-from stasis_callback.clock import iso
+from stasis_callback.admin.output import one_line, print_json, print_json_parts, print_list, published
+from stasis_callback.admin.rates.profiles import (
+    ByName,
+    ColumnNames,
+    Cost,
+    Dates,
+    Decimal,
+    Delimiter,
+    Encoding,
+    Ignore,
+    Intervals,
+    Per,
+    SheetName,
+    TimeZone,
+    given_profile,
+    keep,
+    profile_for,
+)
+from stasis_callback.clock import Clock, iso
+from stasis_callback.core.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from stasis_callback.core.rating import Rate
     from stasis_callback.store.rates.book import RateView
-    from stasis_callback.store.rates.tariffs import Change, NewRate
+    from stasis_callback.store.rates.tariffs import Change, NewRate, Spool
     from stasis_callback.store.stores import Stores
 
 COLUMNS = (
@@ -44,51 +64,124 @@ At = Annotated[
         metavar="TIME",
     ),
 ]
+ListFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Rates without a date are effective from this ISO 8601 time (UTC if no zone is given) [default: now, "
+        "which is the next call].",
+        metavar="TIME",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change without changing anything.")]
 Note = Annotated[str, typer.Option(help="Note shown in `rate history`.", metavar="TEXT")]
 
 
+ListFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE",
+        help="CSV or .xlsx file. One of its first lines names the columns in any order. Required: prefix, "
+        "first_price. Optional: description, connect_fee, first_interval, next_interval, next_price, "
+        "off_peak_first_price, off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a "
+        "time). Empty fields have the same defaults as in `rate add`. Usual names and forms of other lists are "
+        "known; what was found out is shown.",
+    ),
+]
+Replace = Annotated[
+    bool,
+    typer.Option(
+        "--replace",
+        help="The list is complete: withdraw all rates that it does not have, from its date (or --from) on.",
+    ),
+]
+
+
 def import_file(
     tariff: Tariff,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE",
-            help="CSV file in UTF-8. Its first line names the columns in any order. Required: prefix, first_price. "
-            "Optional: description, connect_fee, first_interval, next_interval, next_price, off_peak_first_price, "
-            "off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a time). Empty fields have "
-            "the same defaults as in `rate add`.",
-        ),
-    ],
-    begins: From = None,
+    file: ListFile,
+    begins: ListFrom = None,
+    replace_all: Replace = False,
+    by_name: ByName = None,
+    columns: ColumnNames = None,
+    ignore: Ignore = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    sheet: SheetName = None,
+    decimal: Decimal = None,
+    dates: Dates = None,
+    time_zone: TimeZone = None,
+    per: Per = None,
+    intervals: Intervals = None,
+    cost: Cost = False,
     note: Note = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add or change many rates from a file, all or none of them. Rates that are not in the file are kept."""
-    from stasis_callback.admin.rates.file import BadLines, read_rates
+    """Add or change many rates from a list, all or none of them. Other rates are kept, but for --replace.
+
+    A date that has passed means at once. What could be read in two ways is refused.
+    """
+    from stasis_callback.admin.rates.lists import rate_list
+    from stasis_callback.store.rates.tariffs import Spool
+
+    note = printable(note, "note")
+    from_us = None if begins == "now" else maybe_instant(begins)
+    given = given_profile(
+        columns, ignore, encoding, delimiter, sheet, decimal, dates, time_zone, per, intervals, cost
+    )
+    with store() as s, Spool() as spool:
+        profile, currency = profile_for(s, by_name, given), s.tariffs.named(tariff).currency
+        with rate_list(file, profile, currency) as rates, _progress("reading", rates.lines) as progress:
+            rates.read(spool.add, from_us, lambda text: typer.echo(one_line(text), err=True), progress)
+        complete_us = _complete_us(spool, begins, from_us) if replace_all else None
+        with _progress("comparing", spool.prefixes) as compared, _progress("writing") as written:
+            s.tariffs.put_list(
+                tariff,
+                spool,
+                complete_us=complete_us,
+                dry_run=dry_run,
+                note=note,
+                compared=compared,
+                written=written,
+            )
+        if not dry_run and keep(s, by_name, given):
+            rates.said.append(f"profile: kept as {by_name}")
+        _tell(spool, rates.said, s.tariffs.terms(tariff).opened, dry_run=dry_run, as_json=as_json)
+
+
+def _complete_us(spool: Spool, begins: str | None, from_us: int | None) -> int:
+    """When what is not in a complete list ends: with its only date, or at the time that was given; 0: at once."""
+    if begins is not None:
+        return from_us or 0
+    starts = spool.starts()
+    if len(starts) > 1:
+        raise InvalidInput(
+            "the rates of the list begin at different times: say by --from when what it does not have is "
+            "withdrawn, for example --from now"
+        )
+    return starts[0] or 0
+
+
+def _tell(spool: Spool, said: list[str], opened: str, *, dry_run: bool, as_json: bool) -> None:
+    """What an import has changed, or would."""
     from stasis_callback.admin.rates.unsold import note as unsold_note
     from stasis_callback.admin.rates.unsold import unsold
 
-    from_us, note = maybe_instant(begins), printable(note, "note")
-    try:
-        with _progress("reading") as progress:
-            rates = read_rates(file, from_us, progress)
-    except BadLines as error:
-        for line in error.lines:
-            typer.echo(one_line(line), err=True)
-        raise
-    with store() as s, _progress("comparing", len(rates)) as progress:
-        diff = s.tariffs.put_rates(tariff, rates, dry_run=dry_run, note=note, progress=progress)
-        opened = s.tariffs.terms(tariff).opened
-    new_prefixes = {change.prefix for change in diff.changes}
-    not_sold = [row for row in unsold((new.rate for new in rates), opened) if row["prefix"] in new_prefixes]
+    rows = unsold(lambda: (entry.new.rate for entry in spool.entries()), opened)
+    prefixes = {row["prefix"] for row in rows}
+    new_prefixes = {change.prefix for change in spool.changes() if change.prefix in prefixes}
+    not_sold = [row for row in rows if row["prefix"] in new_prefixes]
     if as_json:
-        print_json({"dry_run": dry_run} | _json(diff.changes) | {"same": diff.same, "not_sold": not_sold})
+        print_json_parts(
+            {"dry_run": dry_run, "read_as": said} | _parts(spool) | {"same": spool.same, "not_sold": not_sold}
+        )
         return
+    for sentence in said:
+        typer.echo(one_line(sentence))
     if dry_run:
-        _print_changes(diff.changes)
-    typer.echo(f"{_counts(diff.changes, 'would be' if dry_run else 'were')}, {diff.same} unchanged")
+        _print_changes(spool.changes())
+    typer.echo(f"{_spooled(spool, dry_run)}, {spool.same} unchanged")
     if not_sold:
         typer.echo(unsold_note(not_sold))
 
@@ -102,9 +195,13 @@ def check(tariff: Tariff, as_json: AsJson = False) -> None:
     from stasis_callback.admin.rates.unsold import unsold
 
     with store() as s:
-        rates = [view.rate for view in s.tariffs.rates(tariff)]
+
+        def rates() -> Iterator[Rate]:
+            with s.tariffs.each_rate(tariff) as views:
+                yield from (view.rate for view in views)
+
         rows = unsold(rates, s.tariffs.terms(tariff).opened)
-    dead = [rate.prefix for rate in rates if rate.prefix.startswith("0")]
+        dead = [rate.prefix for rate in rates() if rate.prefix.startswith("0")]
     if as_json:
         print_json({"not_sold": rows, "never_match": dead})
         return
@@ -117,13 +214,32 @@ def check(tariff: Tariff, as_json: AsJson = False) -> None:
         typer.echo(f"the rate for {prefix} never matches: no international number begins with 0")
 
 
-def export(tariff: Tariff, at: At = None) -> None:
-    """Print the effective rates as CSV for `rate import`. For JSON use `rate list --json`."""
-    from stasis_callback.admin.rates.file import write_rates
+def export(
+    tariff: Tariff,
+    at: At = None,
+    by_name: ByName = None,
+    columns: ColumnNames = None,
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    decimal: Decimal = None,
+    per: Per = None,
+    intervals: Intervals = None,
+) -> None:
+    """Print the effective rates as CSV for `rate import`, or in the form of a profile.
 
+    For JSON use `rate list --json`. What a form cannot say is refused: for example, another price than the first one
+    where it has one column only.
+    """
+    from stasis_callback.admin.rates.export import written
+
+    given = given_profile(
+        columns, encoding=encoding, delimiter=delimiter, decimal=decimal, per=per, intervals=intervals
+    )
     with store() as s:
-        rates = s.tariffs.rates(tariff, maybe_instant(at))
-    write_rates(rates, sys.stdout)
+        profile, currency = profile_for(s, by_name, given), s.tariffs.named(tariff).currency
+        with s.tariffs.each_rate(tariff, maybe_instant(at)) as rates:
+            for lines in written(rates, profile, currency):
+                typer.echo(lines, nl=False)
 
 
 def diff(
@@ -141,12 +257,14 @@ def diff(
     with store() as s:
         before, after = _rates_of(s, tariff, old), _rates_of(s, tariff, new)
     changes = _between(before, after)
-    same = len(after) - sum(not change.new.rate.discontinued for change in changes)
+    of_kind = {kind: [c for c in changes if c.kind == kind] for kind in ("added", "changed", "removed")}
+    same = len(after) - len(of_kind["added"]) - len(of_kind["changed"])
     if as_json:
-        print_json(_json(changes) | {"same": same})
+        parts = {kind: [_fields(c.new) for c in some] for kind, some in of_kind.items()}
+        print_json(parts | {"changed": [_pair(c) for c in of_kind["changed"]], "same": same})
         return
     _print_changes(changes)
-    typer.echo(f"{_counts(changes, 'are')}, {same} unchanged")
+    typer.echo(f"{_counts({kind: len(some) for kind, some in of_kind.items()}, 'are')}, {same} unchanged")
 
 
 def history(
@@ -177,24 +295,31 @@ def roll_back(
     as_json: AsJson = False,
 ) -> None:
     """Restore all rates, including scheduled ones, to a revision. This makes a new revision and can be undone."""
+    from stasis_callback.store.rates.tariffs import Spool
+
     note = printable(note, "note")
-    with store() as s:
-        changes = s.tariffs.roll_back(tariff, revision, note, dry_run=dry_run)
-    if as_json:
-        print_json({"dry_run": dry_run} | _json(changes))
-        return
-    if dry_run:
-        _print_changes(changes)
-    typer.echo(_counts(changes, "would be" if dry_run else "were"))
+    with store() as s, Spool() as spool:
+        s.tariffs.restore(tariff, revision, spool, note, dry_run=dry_run)
+        if as_json:
+            print_json_parts({"dry_run": dry_run} | _parts(spool))
+            return
+        if dry_run:
+            _print_changes(spool.changes())
+        typer.echo(_spooled(spool, dry_run))
 
 
 # --- output ------------------------------------------------------------------------------------------------
 
 
 def record(view: RateView | NewRate) -> dict[str, object]:
-    """The fields that commands show for a rate. `from` is its start; None means the next call."""
-    begins = {"from": None if view.from_us is None else iso(view.from_us)}
-    return {"description": view.description} | asdict(view.rate) | begins
+    """The fields that commands show for a rate, prices per minute. `from` is its start; None means the next call."""
+    fields = {"description": view.description} | asdict(view.rate)
+    minutes = view.rate.price_minutes
+    del fields["price_minutes"]
+    if minutes != 1:
+        prices = {name: fields[name] for name in fields if name.endswith("_price_micros")}
+        fields |= {name: micros and Fraction(micros, minutes) for name, micros in prices.items()}
+    return fields | {"from": None if view.from_us is None else iso(view.from_us)}
 
 
 def maybe_instant(text: str | None) -> int | None:
@@ -202,27 +327,39 @@ def maybe_instant(text: str | None) -> int | None:
     return None if text is None else instant_us(text)
 
 
+def coming(text: str | None) -> int | None:
+    """The same for a time that must not have passed: calls were rated without what would begin then."""
+    from_us = maybe_instant(text)
+    if from_us is not None and from_us < Clock().now_us():
+        raise InvalidInput("the rate starts in the past: omit its time to start it with the next call")
+    return from_us
+
+
 def _fields(rate: NewRate) -> dict[str, object]:
     return published(record(rate))
 
 
-def _json(changes: Iterable[Change]) -> dict[str, object]:
-    added, changed, removed = [], [], []
-    for change in changes:
-        if change.new.rate.discontinued:
-            removed.append(_fields(change.new))
-        elif change.old is None:
-            added.append(_fields(change.new))
-        else:
-            changed.append({"old": _fields(change.old), "new": _fields(change.new)})
-    return {"added": added, "changed": changed, "removed": removed}
+def _parts(spool: Spool) -> dict[str, object]:
+    """The changes by kind, read while they are printed."""
+    return {
+        "added": (_fields(change.new) for change in spool.changes("added")),
+        "changed": (_pair(change) for change in spool.changes("changed")),
+        "removed": (_fields(change.new) for change in spool.changes("removed")),
+    }
 
 
-def _counts(changes: Sequence[Change], verb: str) -> str:
-    removed = sum(change.new.rate.discontinued for change in changes)
-    added = sum(change.old is None for change in changes)
-    text = f"{added} {verb} added, {len(changes) - added - removed} {verb} changed"
-    return f"{text}, {removed} {verb} removed" if removed else text
+def _pair(change: Change) -> dict[str, object]:
+    return {"old": _fields(change.old) if change.old else {}, "new": _fields(change.new)}
+
+
+def _spooled(spool: Spool, dry_run: bool) -> str:
+    verb = "would be" if dry_run else "were"
+    return _counts({kind: spool.count(kind) for kind in ("added", "changed", "removed")}, verb)
+
+
+def _counts(of: Mapping[str, int], verb: str) -> str:
+    text = f"{of.get('added', 0)} {verb} added, {of.get('changed', 0)} {verb} changed"
+    return f"{text}, {of['removed']} {verb} removed" if of.get("removed") else text
 
 
 def _print_changes(changes: Iterable[Change]) -> None:

@@ -13,7 +13,7 @@ from stasis_callback.clock import US_PER_S, iso
 from stasis_callback.core.cost_parts import CostPart, cost_parts, has_off_peak
 from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.kinds import Kind
-from stasis_callback.core.money import MICROS, divide_up, format_amount
+from stasis_callback.core.money import MICROS, divide_up, format_amount, format_price
 from stasis_callback.core.numbering import kind_of, sells
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.rating import Price, cost_micros
@@ -138,7 +138,8 @@ def _in_words(price: Price, part: CostPart) -> str:
         how = "to the nearest" if terms.rounding == "nearest" else f"{terms.rounding} to a"
         unit = format_amount(terms.rounding_micros)
         return f"rounding: {_exact(part.before)} {how} multiple of {unit}, adds {micros}"
-    return f"{_intervals(price, part)} {format_amount(part.price_micros)} a minute = {micros}"
+    per_minute = format_price(part.price_micros, price.rate.price_minutes)
+    return f"{_intervals(price, part)} {per_minute} a minute = {micros}"
 
 
 def _intervals(price: Price, part: CostPart) -> str:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.context import AsJson, printable, require_change, store, whole
-from stasis_callback.admin.output import Record, one_line, print_json, print_list, published
+from stasis_callback.admin.output import Record, one_line, print_json, print_json_array, print_list, published
 from stasis_callback.admin.rates import changes as rate_changes
-from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, maybe_instant, record
+from stasis_callback.admin.rates import profiles
+from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, coming, maybe_instant, record
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
 
 if TYPE_CHECKING:
+    from stasis_callback.store.rates.book import RateView
     from stasis_callback.store.rates.tariffs import NewRate
+    from stasis_callback.store.stores import Stores
 
 Account = Annotated[str | None, typer.Option(help="Use the tariff of this account.", metavar="ID")]
 AccessCode = Annotated[
@@ -95,7 +100,7 @@ def add(
         first_interval=first_interval, next_interval=next_interval, off_peak_first_price=off_peak_first_price,
         off_peak_next_price=off_peak_next_price, forbidden=forbidden,
     )  # fmt: skip
-    new = _new_rate(fields, description or "", maybe_instant(begins))
+    new = _new_rate(fields, description or "", coming(begins))
     with store() as s, s.database.transaction():
         if s.tariffs.find(tariff, prefix, new.from_us):
             raise InvalidInput(
@@ -131,7 +136,7 @@ def change(
         off_peak_next_price=off_peak_next_price, forbidden=forbidden,
     )  # fmt: skip
     require_change(description, *fields.values())
-    from_us = maybe_instant(begins)
+    from_us = coming(begins)
     with store() as s, s.database.transaction():
         old = s.tariffs.find(tariff, prefix, from_us)
         if old is None:
@@ -145,7 +150,7 @@ def change(
 @app.command()
 def remove(tariff: Tariff, prefix: Prefix, begins: From = None) -> None:
     """Remove a rate from a tariff, effective from the next call or a later time. A shorter prefix may then apply."""
-    from_us = maybe_instant(begins)
+    from_us = coming(begins)
     with store() as s:
         s.tariffs.remove_rate(tariff, prefix, from_us)
     typer.echo(f"rate {prefix} removed from {tariff}{_from(from_us)}")
@@ -170,14 +175,27 @@ def list_all(
             "--at and --scheduled cannot be used together: scheduled rates have their own start times"
         )
     with store() as s:
-        views = s.tariffs.scheduled(tariff) if scheduled else s.tariffs.rates(tariff, maybe_instant(at))
-    rows = [record(view) for view in views if view.rate.prefix.startswith(prefix)]
+        listed = _scheduled(s, tariff) if scheduled else s.tariffs.each_rate(tariff, maybe_instant(at))
+        with listed as views:
+            rows = (record(view) for view in views if view.rate.prefix.startswith(prefix))
+            if as_json:
+                print_json_array(rows)
+                return
+            _print_rates(list(rows), scheduled)
+
+
+@contextmanager
+def _scheduled(s: Stores, tariff: str) -> Iterator[Iterable[RateView]]:
+    yield s.tariffs.scheduled(tariff)
+
+
+def _print_rates(rows: list[dict[str, object]], scheduled: bool) -> None:
     # Most tariffs have no off-peak prices, so these columns are shown only if used: rows are long without them.
     unused = {
         n for n in COLUMNS if n.startswith("off_peak") and all(row[f"{n}_micros"] is None for row in rows)
     }
     columns = [name for name in COLUMNS if name not in unused]
-    print_list(rows, ["from", *columns, "discontinued"] if scheduled else columns, as_json=as_json)
+    print_list(rows, ["from", *columns, "discontinued"] if scheduled else columns, as_json=False)
 
 
 app.command("import")(rate_changes.import_file)
@@ -186,6 +204,7 @@ app.command("export")(rate_changes.export)
 app.command("diff")(rate_changes.diff)
 app.command("history")(rate_changes.history)
 app.command("rollback")(rate_changes.roll_back)
+app.add_typer(profiles.app)
 
 
 @app.command()

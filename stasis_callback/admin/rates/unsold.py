@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypedDict
 
 from stasis_callback.core.kinds import Kind
@@ -19,11 +19,17 @@ class Unsold(TypedDict):
     example: str
 
 
-def unsold(rates: Iterable[Rate], opened: str) -> list[Unsold]:
-    """What these rates, together a price list, do not sell, by prefix and kind."""
-    by_prefix = {rate.prefix: rate for rate in rates if not rate.discontinued}
+def unsold(read: Callable[[], Iterable[Rate]], opened: str) -> list[Unsold]:
+    """What the rates that `read` reads, together a price list, do not sell, by prefix and kind.
+
+    They are read twice and only those kept that an example begins with.
+    """
+    heads = {rate.prefix[:3] for rate in read() if not rate.discontinued}
+    looked_up = list(_examples(heads))
+    needed = {one.number[:digits] for one in looked_up for digits in range(1, len(one.number) + 1)}
+    by_prefix = {rate.prefix: rate for rate in read() if rate.prefix in needed and not rate.discontinued}
     found: dict[tuple[str, Kind], Unsold] = {}
-    for one in _examples(by_prefix):
+    for one in looked_up:
         rate = _longest(by_prefix, one.number)
         if rate is None or rate.forbidden or sells(rate.prefix, one.number, opened):
             continue
@@ -36,12 +42,12 @@ def unsold(rates: Iterable[Rate], opened: str) -> list[Unsold]:
     return [found[key] for key in sorted(found)]
 
 
-def _examples(by_prefix: Mapping[str, Rate]) -> Iterator[Example]:
-    """Those of the calling codes that these prefixes have to do with."""
-    heads = {prefix[:digits] for prefix in by_prefix for digits in (1, 2, 3)}
+def _examples(heads: Collection[str]) -> Iterator[Example]:
+    """Those of the calling codes that prefixes with these first three digits have to do with."""
+    codes = {head[:digits] for head in heads for digits in (1, 2, 3)}
     for code in CALLING_CODES:
         text = str(code)
-        if text in heads or any(text[:digits] in by_prefix for digits in (1, 2)):
+        if text in codes or any(text[:digits] in heads for digits in (1, 2)):
             yield from examples(code)
 
 

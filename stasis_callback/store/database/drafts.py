@@ -9,8 +9,9 @@ result has no further effect.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import TypeVar
 
 from peewee import BigIntegerField
@@ -49,15 +50,25 @@ class Writing:
         self._over = False
         self._mine = (Draft.key == key) & (Draft.token == self._token)
 
-    def write(self, rows: Sequence[T], insert: Callable[[Sequence[T]], None]) -> None:
-        """Insert `rows`, some hundred in each transaction. Raises CallbackError when another took the draft over."""
-        pace = Pace(self._clock)
-        for start in range(0, len(rows), ROWS_AT_ONCE):
-            if start:
+    def write(
+        self,
+        rows: Iterable[T],
+        insert: Callable[[Sequence[T]], None],
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> int:
+        """Insert `rows`, some hundred in each transaction; how many. `progress` is called with the number so far.
+
+        Raises CallbackError when another took the draft over.
+        """
+        pace, rest = Pace(self._clock), iter(rows)
+        while some := list(islice(rest, ROWS_AT_ONCE)):
+            if self._written:
                 pace.rest()
-            self._write_some(self._written, rows[start : start + ROWS_AT_ONCE], insert)
-            self._written += len(rows[start : start + ROWS_AT_ONCE])
+            self._write_some(self._written, some, insert)
+            self._written += len(some)
+            progress(self._written)
             crashpoint("draft-begun")
+        return self._written
 
     def publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
         """Let everything count: `act` runs in the transaction that ends the draft, `done` tells whether it has run.

@@ -238,6 +238,7 @@ def rate_of(row: RateRow) -> Rate:
         off_peak_next_price_micros=row.off_peak_next_price_micros,
         forbidden=bool(row.forbidden),
         discontinued=bool(row.discontinued),
+        price_minutes=row.price_minutes,
     )
 
 

@@ -1,46 +1,33 @@
-"""The differences that an import or rollback makes in a tariff, computed without locks."""
+"""The differences that an import or rollback makes in a tariff, computed without locks.
+
+What is in force, and what is scheduled, is read by prefix beside the rates of the list: neither is held in memory.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+from peewee import ModelSelect
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force
+from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force_or_later, in_pages
+from stasis_callback.store.rates.spool import Change as Change
+from stasis_callback.store.rates.spool import Entry, Spool
+from stasis_callback.store.rates.spool import NewRate as NewRate
 from stasis_callback.store.rates.tables import RateRow, Tariff
 
-TIMES_LIMIT = 50
-"""Different times at which the rates of one import may come into force."""
+K = TypeVar("K")
+L = TypeVar("L")
+R = TypeVar("R")
 
-
-@dataclass(frozen=True, slots=True)
-class NewRate:
-    """A rate to put into a tariff, in force from `from_us` on; at once when that is None."""
-
-    rate: Rate
-    description: str = ""
-    from_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What is different for one prefix. `old` is None where there was no rate; a removed one is discontinued in
-    `new`.
-    """
-
-    old: NewRate | None
-    new: NewRate
-
-    @property
-    def prefix(self) -> str:
-        """The prefix that is changed."""
-        return self.new.rate.prefix
+FEW = 100
+"""For so many prefixes the price list is asked, and not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,56 +40,57 @@ class ImportDiff:
     @property
     def added(self) -> tuple[Change, ...]:
         """Changes that add a rate."""
-        return tuple(change for change in self.changes if change.old is None)
+        return tuple(change for change in self.changes if change.kind == "added")
 
     @property
     def changed(self) -> tuple[Change, ...]:
         """Changes that replace a rate."""
-        return tuple(c for c in self.changes if c.old is not None and not c.new.rate.discontinued)
+        return tuple(change for change in self.changes if change.kind == "changed")
 
     @property
     def removed(self) -> tuple[Change, ...]:
         """Changes that remove a rate."""
-        return tuple(change for change in self.changes if change.new.rate.discontinued)
+        return tuple(change for change in self.changes if change.kind == "removed")
 
 
 def differences(
-    tariff: Tariff, rates: Sequence[NewRate], now_us: int, progress: Callable[[int], None]
-) -> ImportDiff:
-    """What putting `rates` into a tariff makes different. `progress` is called with the number compared so far.
+    tariff: Tariff, spool: Spool, now_us: int, complete_us: int | None, progress: Callable[[int], None]
+) -> Iterator[Change]:
+    """What putting the rates of `spool` into a tariff makes different, by prefix; counts in `spool.same` those that
+    change nothing.
 
-    Raises InvalidInput when a prefix stands twice or can never match, or a rate is to begin in the past: calls were
-    rated without it.
+    With `complete_us` the list is complete: from then on there is nothing else in the tariff. `progress` is called
+    with the number compared so far. Raises InvalidInput when a prefix can never match, or it stands twice, both times
+    to begin at once.
     """
-    _check(rates, now_us)
-    known = _known_at(tariff, rates, now_us)
-    changes: list[Change] = []
-    for done, new in enumerate(rates, start=1):
-        old = known.get(new.rate.prefix)
-        if _differs(old, new):
-            changes.append(Change(old, new))
-        progress(done)
-    return ImportDiff(tuple(changes), len(rates) - len(changes))
+    if complete_us is not None:
+        complete_us = max(complete_us, now_us)
+    spool.same = done = 0
+    by_prefix = groupby(spool.entries(), key=attrgetter("new.rate.prefix"))
+    known = groupby(_versions(tariff, spool, now_us, complete=complete_us is not None), key=_prefix_of)
+    for entries, versions in _beside(by_prefix, known):
+        history = _History(versions)
+        for prefix_entry in entries:
+            done += 1
+            progress(done)
+            if not prefix_entry.new.rate.discontinued:  # what an older release took can be removed
+                checked_prefix(prefix_entry.new.rate.prefix)
+        begins = _begins(entries, now_us)
+        changes = [*_changes(history, begins, now_us, complete_us)]
+        spool.same += max(len(entries) - len(changes), 0)
+        yield from changes
 
 
-def restoring(tariff: Tariff, number: int, now_us: int) -> tuple[Change, ...]:
+def restoring(tariff: Tariff, number: int, now_us: int) -> Iterator[Change]:
     """What makes the rates of a tariff again what they were after revision `number`, those of later times too."""
     changed = RateRow.select(RateRow.prefix).where(
         RateRow.tariff == tariff, RateRow.revision > number, RateRow.revision <= tariff.revision
     )
-    rows = (
-        RateRow.select(RateRow.revision, RateRow.from_us, RateRow.id, RateRow.description, *RATE_COLUMNS)
-        .where(RateRow.tariff == tariff, RateRow.prefix.in_(changed), RateRow.revision <= tariff.revision)
-        .order_by(RateRow.prefix)
+    rows = RateRow.select().where(
+        RateRow.tariff == tariff, RateRow.prefix.in_(changed), RateRow.revision <= tariff.revision
     )
-    versions = (
-        _Version(revision, from_us, rate_id, NewRate(Rate(*values), description))
-        for revision, from_us, rate_id, description, *values in rows.tuples().iterator()
-    )
-    by_prefix = groupby(versions, key=attrgetter("new.rate.prefix"))
-    return tuple(
-        change for _, of_prefix in by_prefix for change in _restored(list(of_prefix), number, now_us)
-    )
+    for _, of_prefix in groupby(_read(rows), key=_prefix_of):
+        yield from _restored(list(of_prefix), number, now_us)
 
 
 class _Version(NamedTuple):
@@ -114,43 +102,108 @@ class _Version(NamedTuple):
     new: NewRate
 
 
-def _known_at(tariff: Tariff, rates: Sequence[NewRate], now_us: int) -> dict[str, NewRate]:
-    """What is in force for each prefix of `rates` at the time the new one begins; nothing for a discontinued one."""
-    wanted: dict[int, set[str]] = {}
-    for new in rates:
-        wanted.setdefault(max(new.from_us or 0, now_us), set()).add(new.rate.prefix)
-    if len(wanted) > TIMES_LIMIT:
+_prefix_of = attrgetter("new.rate.prefix")
+_COLUMNS = (RateRow.revision, RateRow.from_us, RateRow.id, RateRow.description, *RATE_COLUMNS)
+
+
+def _read(rows: ModelSelect[RateRow]) -> Iterator[_Version]:
+    for _, revision, from_us, rate_id, description, *values in in_pages(rows, *_COLUMNS):
+        yield _Version(revision, from_us, rate_id, NewRate(Rate(*values), description))
+
+
+def _versions(tariff: Tariff, spool: Spool, now_us: int, *, complete: bool) -> Iterator[_Version]:
+    """What is in force and what is scheduled, by prefix; of few prefixes only theirs, unless the list is complete."""
+    rows = in_force_or_later(tariff.id, now_us, tariff.revision)
+    if not complete and spool.prefixes <= FEW:
+        rows = rows.where(RateRow.prefix.in_([entry.new.rate.prefix for entry in spool.entries()]))
+    return _read(rows)
+
+
+def _beside(
+    left: Iterable[tuple[str, Iterable[L]]], right: Iterable[tuple[str, Iterable[R]]]
+) -> Iterator[tuple[list[L], list[R]]]:
+    """Two lists that are sorted by prefix, side by side; an empty one where one of them does not have the prefix."""
+    lefts, rights = iter(left), iter(right)
+    one, other = next(lefts, None), next(rights, None)
+    while one or other:
+        if other is None or (one is not None and one[0] < other[0]):
+            yield list(one[1] if one else ()), []
+            one = next(lefts, None)
+        elif one is None or other[0] < one[0]:
+            yield [], list(other[1])
+            other = next(rights, None)
+        else:
+            yield list(one[1]), list(other[1])
+            one, other = next(lefts, None), next(rights, None)
+
+
+class _History:
+    """The versions of one prefix, and those that are planned."""
+
+    def __init__(self, versions: Sequence[_Version]) -> None:
+        self._versions = [*versions]
+
+    def at(self, time_us: int) -> NewRate | None:
+        """What is in force at a time; None if nothing is."""
+        begun = [version for version in self._versions if version.from_us <= time_us]
+        best = max(begun, key=lambda version: (version.from_us, version.id), default=None)
+        return best.new if best is not None and not best.new.rate.discontinued else None
+
+    def later_than(self, time_us: int) -> set[int]:
+        """When other versions begin."""
+        return {version.from_us for version in self._versions if version.from_us > time_us}
+
+    def plan(self, new: NewRate, from_us: int) -> None:
+        """A version that replaces all others of its time."""
+        newest = max((version.id for version in self._versions), default=0) + 1
+        self._versions.append(_Version(0, from_us, newest, replace(new, from_us=None)))
+
+
+def _begins(entries: Sequence[Entry], now_us: int) -> dict[int, NewRate]:
+    """When each of the rates of one prefix begins. What has been replaced by now has never to begin."""
+    past = [entry for entry in entries if (entry.new.from_us or 0) <= now_us]
+    if len(past) > 1 and past[0].new.from_us is None:
         raise InvalidInput(
-            f"too many different start times ({len(wanted)}): at most {TIMES_LIMIT} are allowed in one import"
+            f"prefix {past[0].new.rate.prefix} is given twice for now: on line {past[0].line} without a date, and on "
+            f"line {past[1].line} with one that has passed"
         )
-    known: dict[str, NewRate] = {}
-    for at_us, prefixes in wanted.items():
-        rows = in_force(tariff.id, at_us, tariff.revision).where(~RateRow.discontinued)
-        if len(prefixes) <= 100:
-            rows = rows.where(RateRow.prefix.in_(prefixes))
-        for description, *values in rows.select(RateRow.description, *RATE_COLUMNS).tuples().iterator():
-            if values[0] in prefixes:
-                known[values[0]] = NewRate(Rate(*values), description)
-    return known
+    coming = {entry.new.from_us or 0: entry.new for entry in entries[len(past) :]}
+    return ({now_us: replace(past[-1].new, from_us=None)} if past else {}) | coming
 
 
-def _differs(old: NewRate | None, new: NewRate) -> bool:
-    if new.rate.discontinued or old is None:
-        return new.rate.discontinued == (old is not None)
-    return old.rate != new.rate or old.description != new.description
+def _changes(
+    history: _History, begins: dict[int, NewRate], now_us: int, complete_us: int | None
+) -> Iterator[Change]:
+    """What has to be added to the versions of one prefix, so that from its times on it is what a list says."""
+    times = set(begins)
+    if complete_us is not None:
+        times |= {complete_us} | history.later_than(complete_us)
+    wanted: NewRate | None = None
+    for time_us in sorted(times):
+        wanted = begins.get(time_us, wanted)
+        if wanted is None and begins:
+            continue  # it stays as it is until the first date of the list
+        present = history.at(time_us)
+        begins_us = None if time_us == now_us else time_us
+        if wanted is not None and not wanted.rate.discontinued:
+            new = replace(wanted, from_us=begins_us)
+            same = present is not None and replace(present, from_us=begins_us) == new
+        else:
+            gone = wanted or present
+            if gone is None:
+                continue
+            new = NewRate(replace(gone.rate, discontinued=True), gone.description, begins_us)
+            same = present is None
+        if not same:
+            history.plan(new, time_us)
+            yield Change(present, new)
 
 
 def _restored(versions: list[_Version], number: int, now_us: int) -> Iterator[Change]:
     """What must be added to a prefix's versions so that from now on it is what those up to revision `number` say."""
-
-    def at(time_us: int, candidates: Iterable[_Version]) -> NewRate | None:
-        begun = [version for version in candidates if version.from_us <= time_us]
-        best = max(begun, key=lambda version: (version.from_us, version.id), default=None)
-        return best.new if best is not None and not best.new.rate.discontinued else None
-
-    before = [version for version in versions if version.revision <= number]
-    for time_us in sorted({now_us} | {v.from_us for v in versions if v.from_us > now_us}):
-        wanted, present = at(time_us, before), at(time_us, versions)
+    before, after = _History([v for v in versions if v.revision <= number]), _History(versions)
+    for time_us in sorted({now_us} | after.later_than(now_us)):
+        wanted, present = before.at(time_us), after.at(time_us)
         if wanted == present:
             continue
         if wanted is not None:
@@ -158,17 +211,3 @@ def _restored(versions: list[_Version], number: int, now_us: int) -> Iterator[Ch
         elif present is not None:
             gone = replace(present.rate, discontinued=True)
             yield Change(present, NewRate(gone, present.description, time_us))
-
-
-def _check(rates: Sequence[NewRate], now_us: int) -> None:
-    (prefix, times), *_ = Counter(new.rate.prefix for new in rates).most_common(1) or [("", 0)]
-    if times > 1:
-        raise InvalidInput(f"prefix {prefix} is given twice: each prefix can have only one rate")
-    for new in rates:
-        if not new.rate.discontinued:  # what an older release took can be removed
-            checked_prefix(new.rate.prefix)
-    past = next((new.rate.prefix for new in rates if new.from_us is not None and new.from_us < now_us), "")
-    if past:
-        raise InvalidInput(
-            f"the rate for prefix {past} starts in the past: omit its time to start it with the next call"
-        )

@@ -54,7 +54,10 @@ class TariffTerms(Table):
 
 
 class RateRow(Table):
-    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts."""
+    """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts.
+
+    The prices are for `price_minutes` minutes: 1, or a power of ten for prices of more than six decimals.
+    """
 
     tariff = ForeignKeyField(Tariff)
     revision = IntegerField()
@@ -70,9 +73,18 @@ class RateRow(Table):
     forbidden = BooleanField()
     discontinued = BooleanField()
     from_us = BigIntegerField()
+    price_minutes = IntegerField(default=1)
 
     class Meta:
         table_name = "rate"
+
+
+class RateProfile(Table):
+    """How the lists of one carrier are read and written: JSON of what differs from `Profile()`."""
+
+    name = TextField(unique=True)
+    profile = TextField()
+    created_at_us = BigIntegerField()
 
 
 class Vendor(Table):

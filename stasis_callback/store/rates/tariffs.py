@@ -27,7 +27,15 @@ from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
 from stasis_callback.store.rates.changes import differences, restoring
-from stasis_callback.store.rates.rows import RATE_FIELDS, in_force, newest_terms, values_of, views
+from stasis_callback.store.rates.rows import (
+    RATE_FIELDS,
+    in_force,
+    newest_terms,
+    values_of,
+    views,
+    views_in_pages,
+)
+from stasis_callback.store.rates.spool import Spool as Spool
 from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.workers import Worker
 
@@ -67,24 +75,31 @@ class TariffChange:
         self._note = note
         self._writing = writing
 
-    def publish(self, rates: Sequence[NewRate], also: Callable[[], None] = lambda: None) -> None:
-        """Write the rates, then let them count; `also` runs in the transaction that does."""
-        self._writing.write(rates, self._insert)
+    def publish(
+        self,
+        rates: Iterable[NewRate],
+        also: Callable[[], None] = lambda: None,
+        progress: Callable[[int], None] = lambda _done: None,
+    ) -> None:
+        """Write the rates, then let them count; `also` runs in the transaction that does. `progress` is called with
+        the number written so far.
+        """
+        count = self._writing.write(rates, self._insert, progress)
         revision = {
             "tariff": self.tariff.id,
             "number": self._number,
             "kind": self._kind,
             "note": self._note,
-            "rates": len(rates),
+            "rates": count,
             "created_at_us": self.began_us,
         }
 
-        def count() -> None:
+        def counts() -> None:
             Tariff.update(revision=self._number).where(Tariff.id == self.tariff.id).execute()
             TariffRevision.create(**revision)
             also()
 
-        self._writing.publish(count, lambda: TariffRevision.get_or_none(**revision) is not None)
+        self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
     def _insert(self, rates: Sequence[NewRate]) -> None:
         columns = ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us")
@@ -180,7 +195,7 @@ class Tariffs:
     def put_rates(
         self,
         tariff: str,
-        rates: Sequence[NewRate],
+        rates: Iterable[NewRate],
         *,
         dry_run: bool = False,
         kind: str = "import",
@@ -189,23 +204,45 @@ class Tariffs:
     ) -> ImportDiff:
         """Add rates or replace those of the same prefix, all or nothing; says what is (or would be) different.
 
-        `progress` is called with the number of rates compared so far. Raises InvalidInput when a prefix stands twice,
-        a rate is to begin in the past (calls were rated without it), one has an off-peak price although the tariff
-        has no off-peak hours, or another change of the tariff is being made.
+        For a few: see `put_list`.
+        """
+        with Spool() as spool:
+            for new in rates:
+                spool.add(new)
+            self.put_list(tariff, spool, dry_run=dry_run, kind=kind, note=note, compared=progress)
+            return ImportDiff(tuple(spool.changes()), spool.same)
+
+    def put_list(
+        self,
+        tariff: str,
+        spool: Spool,
+        *,
+        complete_us: int | None = None,
+        dry_run: bool = False,
+        kind: str = "import",
+        note: str = "",
+        compared: Callable[[int], None] = lambda _done: None,
+        written: Callable[[int], None] = lambda _done: None,
+    ) -> None:
+        """Put the rates of a list into a tariff, all or nothing; what is (or would be) different is left in `spool`.
+
+        A time that has passed means at once. With `complete_us` the list is complete: from then on all other rates
+        are withdrawn. `compared` and `written` are called with the number compared and written so far. Raises
+        InvalidInput when one has an off-peak price although the tariff has no off-peak hours, or another change of
+        the tariff is being made.
         """
         if dry_run:
             with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
-                diff = differences(row, rates, self._clock.now_us(), progress)
-                _require_off_peak_hours(row, diff.changes)
-                return diff
+                spool.put(differences(row, spool, self._clock.now_us(), complete_us, compared))
+                _require_off_peak_hours(row, spool.changes())
+            return
         with self._changing(tariff, kind, note) as change:
             with self._comparing():
-                diff = differences(change.tariff, rates, change.began_us, progress)
-                _require_off_peak_hours(change.tariff, diff.changes)
-            if diff.changes:
-                change.publish([one.new for one in diff.changes])
-        return diff
+                spool.put(differences(change.tariff, spool, change.began_us, complete_us, compared))
+                _require_off_peak_hours(change.tariff, spool.changes())
+            if spool.count():
+                change.publish((one.new for one in spool.changes()), progress=written)
 
     def remove_rate(self, tariff: str, prefix: str, from_us: int | None = None) -> None:
         """Take a rate out of force, from the next call or from a later time on. Raises InvalidInput when
@@ -221,7 +258,16 @@ class Tariffs:
     def roll_back(
         self, tariff: str, number: int, note: str = "", *, dry_run: bool = False
     ) -> tuple[Change, ...]:
-        """Make the rates what they were after revision `number`, those of later times too; what that changes.
+        """Make the rates what they were after revision `number`; what that changes. For a few: see `restore`."""
+        with Spool() as spool:
+            self.restore(tariff, number, spool, note, dry_run=dry_run)
+            return tuple(spool.changes())
+
+    def restore(
+        self, tariff: str, number: int, spool: Spool, note: str = "", *, dry_run: bool = False
+    ) -> None:
+        """Make the rates what they were after revision `number`, those of later times too; what that changes is left
+        in `spool`.
 
         The terms are left as they are. Raises InvalidInput when there is no such revision, or another change of the
         tariff is being made.
@@ -230,14 +276,14 @@ class Tariffs:
             with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
                 _check_older(row, number)
-                return restoring(row, number, self._clock.now_us())
+                spool.put(restoring(row, number, self._clock.now_us()))
+            return
         with self._changing(tariff, "roll back", note or f"to revision {number}") as change:
             _check_older(change.tariff, number)
             with self._comparing():
-                changes = restoring(change.tariff, number, change.began_us)
-            if changes:
-                change.publish([one.new for one in changes])
-        return changes
+                spool.put(restoring(change.tariff, number, change.began_us))
+            if spool.count():
+                change.publish(one.new for one in spool.changes())
 
     @contextmanager
     def _changing(self, name: str, kind: str, note: str) -> Iterator[TariffChange]:
@@ -273,6 +319,14 @@ class Tariffs:
 
         Raises InvalidInput when there is no such tariff or revision.
         """
+        with self.each_rate(tariff, at_us, revision=revision) as rates:
+            return list(rates)
+
+    @contextmanager
+    def each_rate(
+        self, tariff: str, at_us: int | None = None, *, revision: int | None = None
+    ) -> Iterator[Iterator[RateView]]:
+        """The same one by one, within the block: there may be a million."""
         with self._comparing():
             row = by_name(Tariff, tariff, "tariff")
             if revision is not None and not 0 <= revision <= row.revision:
@@ -281,7 +335,7 @@ class Tariffs:
                 )
             counting = row.revision if revision is None else revision
             rows = in_force(row.id, at_us or self._clock.now_us(), counting).where(~RateRow.discontinued)
-            return views(rows.order_by(RateRow.prefix), row.id)
+            yield views_in_pages(rows, row.id)
 
     @read
     def find(self, tariff: str, prefix: str, at_us: int | None = None) -> RateView | None:
