@@ -15,6 +15,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import Fare, LegEnd
+from stasis_callback.store.database.trouble import Busy
 from stasis_callback.store.rates.tariffs import NewRate
 
 
@@ -221,6 +222,26 @@ def test_a_leg_that_was_never_noted_keeps_the_others_from_nothing(shop: Shop, ca
     found = shop.stores.calls.settle_all(request.id, {"a1": noted(talked(20)), "b1": UNANSWERED})
     assert found is not None
     assert [xdr.leg_id for xdr in found] == ["a1"]
+
+
+def test_a_repeated_settlement_leaves_the_legs_of_the_next_attempt_alone(shop: Shop, call: Any) -> None:
+    """The response to the commit was lost, and the request claimed anew before it was tried again."""
+    account, request = call
+    shop.leg("a1", account, request, hold="1.00")
+    runs = 0
+
+    def end() -> Any:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            shop.leg("a2", account, request, hold="1.00")
+        found = shop.stores.calls.settle_all(request.id, {"a1": noted(talked(20))})
+        if runs == 1:
+            raise Busy
+        return found
+
+    assert [xdr.leg_id for xdr in shop.stores.database.unit(end)] == ["a1"]
+    assert [leg.id for leg in shop.stores.calls.open_legs()] == ["a2"]
 
 
 # --- a hold beside another ------------------------------------------------------------------------------------------

@@ -185,8 +185,7 @@ class _LockedLeg(NamedTuple):
         return cls(LockedHold.of(row[:_HELD], chains), *row[_HELD:])
 
 
-_HELD = 12
-"""How many columns of `_LOCKED` are those of `LOCKED_HOLD`."""
+_HELD = 12  # columns of `_LOCKED` are those of `LOCKED_HOLD`
 _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account", "trunk"))
 
 
@@ -309,8 +308,7 @@ class Calls:
     @unit
     def settle(self, leg_id: str, end: LegEnd) -> XdrView:
         """Charge an ended leg, close its hold and write its xDR: once, however often this is called."""
-        if end.may_be_unnoted:
-            # Before the hold and the book are locked.
+        if end.may_be_unnoted:  # before the hold and the book are locked
             if not self._database.alone:
                 run("SELECT 1 FROM leg WHERE id = ? FOR NO KEY UPDATE", leg_id)
             run(_USED_BY, end.answered_at_us, end.answered_at_us, leg_id)
@@ -331,17 +329,19 @@ class Calls:
         if any(end.may_be_unnoted for end in ends.values()):
             return None
         if len(ends) > 1 and not self._database.alone:
-            # Of several legs, all holds before all books.
-            for statement in _LOCKS_OF_ALL:
+            for statement in _LOCKS_OF_ALL:  # of several legs, all holds before all books
                 run(statement, request_id)
         chains: dict[int, Chain] = {}
         legs = [_LockedLeg.of(row, chains) for row in every(_LOCK_OPEN_LEGS, request_id)]
-        if not {leg.hold.leg_id for leg in legs} <= ends.keys():
-            return None
-        before = []
-        if self._database.repeated(f"settled:{request_id}"):
+        named = [leg for leg in legs if leg.hold.leg_id in ends]
+        before: list[XdrView] = []
+        if self._database.noted(f"settled:{request_id}"):
+            # An earlier run found no other leg: what is open now and not named is of the next attempt.
             before = [_xdr(row) for row in Xdr.select().where(Xdr.leg.in_(list(ends)))]
-        return before + [self._settle(leg, ends[leg.hold.leg_id]) for leg in legs]
+        elif len(named) < len(legs):
+            return None
+        self._database.note(f"settled:{request_id}")
+        return before + [self._settle(leg, ends[leg.hold.leg_id]) for leg in named]
 
     def _settle(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
         xdr = self._charge(leg, end)
