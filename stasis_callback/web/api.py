@@ -25,7 +25,7 @@ from stasis_callback.web.desk import FIELD_LIMIT, Asked, Desk
 from stasis_callback.web.idempotency import StoredReply, once
 from stasis_callback.web.pages import problem_body
 from stasis_callback.web.status import Progress, progress_of, seconds
-from stasis_callback.web.visitors import KEY_LIMIT
+from stasis_callback.web.visitors import KEY_LIMIT, may_come_from, program
 
 PREFIX = "/api/v1"
 LIST_LIMIT = 100
@@ -47,6 +47,12 @@ class CallbackRequestBody(BaseModel):
     password: Annotated[
         Text | None,
         Field(description="Service password of the account; not needed with the scope any-account."),
+    ] = None
+    end_user: Annotated[
+        Text | None,
+        Field(
+            description="Your own id of the person who asks: limits for one source then count each of them alone."
+        ),
     ] = None
     language: Annotated[
         str | None, Field(pattern="^[a-z]{2}$", description="Language of the instance; default: its first.")
@@ -161,6 +167,7 @@ def key_in_force(
     text = credentials.credentials if credentials else ""
     keys: ApiKeys = request.app.state.api_keys
     key = keys.find(text) if 0 < len(text) <= KEY_LIMIT else None
+    key = key if key and may_come_from(key, request) else None
     if key is None:
         raise ApiError(401, "no_key", _WORDS[401], {"WWW-Authenticate": "Bearer"})
     if not set(scopes.scopes) <= set(key.scopes):
@@ -225,9 +232,14 @@ class Api:
         language = body.language if body.language in languages else languages[0]
         any_account = "any-account" in key.scopes and body.password is None
 
-        def carry_out() -> StoredReply:
+        def carry_out(callback_key: str) -> StoredReply:
             asked = self._desk.ask(
-                instance, values, language=language, source=f"key:{key.name}", any_account=any_account
+                instance,
+                values,
+                language=language,
+                asker=program(key, body.end_user or ""),
+                key=callback_key,
+                any_account=any_account,
             )
             return self._reply(asked)
 
@@ -298,7 +310,7 @@ def callback_body(progress: Progress, *, show_cost: bool, status_url: str = "") 
         step=progress.step,
         over=progress.over,
         reason=progress.reason,
-        first_number=view.leg_a_number,
+        first_number=progress.first_number_e164,
         second_number=view.destination,
         created_at=iso(view.created_at_us),
         steps=[StepBody(step=step, at=iso(at_us)) for step, at_us in progress.steps],

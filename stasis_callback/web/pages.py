@@ -24,7 +24,7 @@ from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wan
 from stasis_callback.web.idempotency import StoredReply, once
 from stasis_callback.web.security import comes_from_browser, origin_of
 from stasis_callback.web.texts import LANGUAGES, Texts, chosen_language, texts
-from stasis_callback.web.visitors import may_use, source_of
+from stasis_callback.web.visitors import asker_of, may_use
 
 log = structlog.get_logger()
 
@@ -201,8 +201,11 @@ class Pages:
         desk, name = self._desk, page.instance.name
         found: list[Asked] = []
 
-        def carry_out() -> StoredReply:
-            asked = desk.ask(page.instance, values, language=page.language, source=source_of(request))
+        end_user = values.get("end_user", "")[:FIELD_LIMIT]
+        asker = asker_of(desk.stores, name, request, end_user)
+
+        def carry_out(key: str) -> StoredReply:
+            asked = desk.ask(page.instance, values, language=page.language, asker=asker, key=key)
             found.append(asked)
             return StoredReply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
 

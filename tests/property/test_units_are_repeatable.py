@@ -26,6 +26,7 @@ from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.intake.api_keys import KeySettings
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
 
@@ -418,6 +419,12 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.limits.clear("cleared")
 
 
+@case("Limits.clear_all")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("all:cleared", Limit(5, 60))
+    return lambda: shop.stores.limits.clear_all("all:")
+
+
 @case("Limits.forget_old")
 def _(shop: Shop) -> Act:
     shop.stores.limits.take("old", Limit(5, 60))
@@ -619,6 +626,12 @@ def _(shop: Shop) -> Act:
 @case("ApiKeys.add")
 def _(shop: Shop) -> Act:
     return lambda: len(shop.stores.api_keys.add("key", ["create"], "shop"))
+
+
+@case("ApiKeys.change")
+def _(shop: Shop) -> Act:
+    shop.stores.api_keys.add("changed", ["status"])
+    return lambda: shop.stores.api_keys.change("changed", KeySettings(limit_logins=Limit(1, 1)))
 
 
 @case("ApiKeys.revoke")

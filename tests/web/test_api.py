@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from schemathesis import GenerationMode
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from web_site import ACCOUNT, FIRST, FIRST_E164, PASSWORD, SECOND, SECOND_E164, Site
+
+from stasis_callback.core.limits import Limit
 
 UNWANTED = [positive_data_acceptance, negative_data_rejection]
 BODY = {
@@ -133,6 +136,75 @@ def test_the_list_goes_page_by_page(site: Site) -> None:
     assert site.api("GET", "/callbacks?after=nonsense", key).status_code == 422
 
 
+def test_what_was_refused_is_shown_as_refused(site: Site) -> None:
+    site.usual(languages="en,ru")
+    key = site.key()
+    create(site, key, account="nobody")
+    (seen,) = site.api("GET", "/callbacks", key).json()["callbacks"]
+    assert (seen["step"], seen["over"], seen["reason"]) == ("refused", True, "wrong_login")
+    assert (seen["first_number"], [step["step"] for step in seen["steps"]]) == (FIRST_E164, ["refused"])
+    assert site.api("GET", f"/callbacks/{seen['id']}", key).json()["step"] == "refused"
+    page = site.http.get(seen["status_url"], timeout=10).text
+    assert "The call was refused. The account number or the password is wrong." in page
+    assert "data-events" not in page
+    events = site.http.get(f"{seen['status_url']}/events", timeout=10).text
+    assert '"step": "refused"' in events
+    assert '"over": true' in events
+
+
+# --- who is counted -------------------------------------------------------------------------------------------------
+
+
+def test_right_logins_at_once_are_all_let_in(site: Site) -> None:
+    site.usual(limit_source="1000/60", limit_account="1000/60", limit_number="1000/60", dedupe_window_s="0")
+    site.stores.accounts.change(ACCOUNT, simultaneous_calls=100)
+    key = site.key()
+
+    def one(n: int) -> int:
+        numbers = {"first_number": f"+4420712345{n}", "second_number": f"+4474009001{n}"}
+        return int(create(site, key, **numbers).status_code)
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(one, range(10, 30)))
+    assert answers == [201] * 20
+
+
+def test_a_program_is_not_locked_by_the_mistakes_of_its_customers(site: Site) -> None:
+    site.usual(limit_source="3/60", limit_source_logins="2/60", dedupe_window_s="0")
+    key = site.key("create")
+
+    def wrong(end_user: str | None, n: int) -> str:
+        return str(create(site, key, account=f"wrong-{n}", end_user=end_user).json()["error"]["code"])
+
+    assert [wrong("ann", n) for n in range(3)] == ["wrong_login", "wrong_login", "locked_out"]
+    assert [wrong("bob", n) for n in range(3)] == ["wrong_login", "wrong_login", "locked_out"]
+    assert [wrong(None, n) for n in range(5)] == ["wrong_login"] * 5, (
+        "the limits of one person are not its own"
+    )
+    assert create(site, key).status_code == 201
+    form = {"first_number": "", "end_user": "eve"}
+    proof = {"Authorization": f"Bearer {key}"}
+    assert [site.send(headers=proof, **form).status_code for _ in range(5)] == [422] * 5
+
+
+def test_what_a_key_may_have_is_its_own(site: Site) -> None:
+    site.usual()
+    usual = site.key()
+    narrow = site.stores.api_keys.named("program").settings
+    site.stores.api_keys.change("program", replace(narrow, limit_logins=Limit(2, 60)))
+    codes = [create(site, usual, account=f"w{n}").json()["error"]["code"] for n in range(3)]
+    assert codes == ["wrong_login", "wrong_login", "locked_out"]
+    site.stores.api_keys.change("program", replace(narrow, addresses="192.0.2.0/24"))
+    assert create(site, usual).status_code == 401
+    site.stores.api_keys.change("program", replace(narrow, addresses="192.0.2.0/24, 127.0.0.0/8"))
+    assert create(site, usual).status_code == 201
+    at_us = site.shop.clock.at_us + 60_000_000
+    site.stores.api_keys.change("program", replace(narrow, expires_at_us=at_us))
+    assert site.api("GET", "/callbacks", usual).status_code == 200
+    site.shop.clock.passes(60)
+    assert site.api("GET", "/callbacks", usual).status_code == 401
+
+
 # --- the same key again ---------------------------------------------------------------------------------------------
 
 
@@ -176,6 +248,40 @@ def test_later_is_not_kept(site: Site) -> None:
     assert create(site, key, "order-2").status_code == 429
     site.shop.clock.passes(61)
     assert create(site, key, "order-2").status_code == 201
+
+
+@pytest.mark.parametrize("why", ["in_progress", "no_funds"])
+def test_what_time_or_money_changes_is_not_kept(site: Site, why: str) -> None:
+    site.usual(dedupe_window_s="0")
+    key, blocks = site.key(), ""
+    if why == "in_progress":
+        blocks = create(site, key, second_number="+447400900999").json()["id"]
+    else:
+        site.account("poor")
+        site.shop.sql("UPDATE book SET balance_micros = 0 WHERE NOT house")
+    refused = create(site, key, "order-2")
+    assert refused.json()["error"]["code"] == why
+    if blocks:
+        site.stores.requests.cancel(blocks)
+    else:
+        site.shop.sql("UPDATE book SET balance_micros = 10000000 WHERE NOT house")
+    assert create(site, key, "order-2").status_code == 201
+    assert create(site, key, "order-2").status_code == 201
+    assert len(site.callbacks()) == (2 if blocks else 1)
+
+
+def test_a_callback_whose_answer_was_never_stored_is_not_made_again(site: Site) -> None:
+    site.usual()
+    key = site.key()
+    first = create(site, key, "order-1").json()["id"]
+    site.shop.sql("UPDATE idempotency SET answer = NULL")  # as a death before the answer leaves it
+    site.shop.clock.passes(11)
+    assert create(site, key, "order-1", second_number="+447400900999").status_code == 422
+    assert create(site, key, "order-1").json()["id"] == first
+    site.shop.clock.passes(86_401)
+    site.server.tidy()
+    assert create(site, key, "order-1").json()["id"] == first, "as long as the callback is there"
+    assert len(site.callbacks()) == 1
 
 
 def test_keys_of_two_programs_are_two(site: Site) -> None:

@@ -10,6 +10,7 @@ import typer
 from stasis_callback.admin.context import AsJson, settings, store, whole
 from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
+from stasis_callback.admin.output import print_list
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.web import WebOptions
 
@@ -132,6 +133,63 @@ def link(
             raise InvalidInput(f"web instance {name} is not of type hosted: its form needs no link")
     signer = Signer.of(settings().web)
     typer.echo(f"{_address(name)}?client={signer.client_token(name, Clock().now_us() + valid_s * US_PER_S)}")
+
+
+@app.command()
+def lockouts(as_json: AsJson = False) -> None:
+    """List failed logins that still count, by account, address and API key; see `web unlock`."""
+    from stasis_callback.engine.admission.orders import login_key
+
+    with store() as s:
+        rows = []
+        for kind, noun in (("account", "account"), ("source", "source"), ("portal", "API key")):
+            prefix = login_key("web", kind, "")
+            rows += [
+                {
+                    "kind": noun,
+                    "who": key.removeprefix(prefix),
+                    "failures": count,
+                    "forgotten_at_us": until_us,
+                }
+                for key, count, until_us in s.limits.counted(prefix)
+            ]
+    print_list(rows, ("kind", "who", "failures", "forgotten_at"), as_json=as_json)
+
+
+@app.command()
+def unlock(
+    account: Annotated[str, typer.Option(help="Account id.", metavar="ID")] = "",
+    address: Annotated[str, typer.Option(help="IP address.", metavar="ADDRESS")] = "",
+    api_key: Annotated[
+        str, typer.Option(help="Name of an API key; also all its end users.", metavar="NAME")
+    ] = "",
+) -> None:
+    """Forget the failed logins of an account, an address or an API key."""
+    from stasis_callback.engine.admission.orders import login_key
+
+    if not (account or address or api_key):
+        raise InvalidInput("nothing to unlock: give --account, --address or --api-key")
+    with store() as s:
+        keys = [login_key("web", "account", account)] if account else []
+        keys += [login_key("web", "source", _counted_as(address))] if address else []
+        if api_key:
+            s.api_keys.named(api_key)
+            keys.append(login_key("web", "portal", api_key))
+            s.limits.clear_all(login_key("web", "source", f"{api_key}/"))
+        for key in keys:
+            s.limits.clear(key)
+    typer.echo("unlocked")
+
+
+def _counted_as(address: str) -> str:
+    from ipaddress import ip_address
+
+    from stasis_callback.web.visitors import counted_as
+
+    try:
+        return counted_as(ip_address(address))
+    except ValueError:
+        raise InvalidInput(f"{address!r} is not an address: write, for example, 192.0.2.7") from None
 
 
 @app.command("webhook-secret")

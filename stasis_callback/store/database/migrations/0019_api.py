@@ -1,0 +1,16 @@
+"""What an API key may have beside its scopes, and the requester's own reference of a callback."""
+
+STATEMENTS = (
+    "ALTER TABLE api_key ADD COLUMN limit_requests TEXT NOT NULL DEFAULT '6000/3600'",
+    "ALTER TABLE api_key ADD COLUMN limit_logins TEXT NOT NULL DEFAULT '1000/900'",
+    "ALTER TABLE api_key ADD COLUMN addresses TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE api_key ADD COLUMN expires_at_us BIGINT",
+    "ALTER TABLE request ADD COLUMN reference TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX request_reference ON request (reference) WHERE reference <> ''",
+)
+
+
+def up(migrator, db):
+    """Add the columns; keys of before never expire and are good from everywhere."""
+    for statement in STATEMENTS:
+        db.execute_sql(statement)
