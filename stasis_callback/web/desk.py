@@ -161,6 +161,7 @@ class Desk:
                 trusted=hosted or any_account,
                 shared=hosted,
                 instance=instance.name,
+                reference=values.get("reference", "")[:FIELD_LIMIT],
                 source=asker.source,
                 portal=asker.program,
                 portal_logins=asker.wrong_logins,

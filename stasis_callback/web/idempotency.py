@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
+from stasis_callback.web.problems import problem
 
 WAIT_S, POLL_S = 10.0, 0.05
 NOT_KEPT = (402, 409, 429, 503)
@@ -70,5 +71,5 @@ def once(
 
 
 def _reused() -> StoredReply:
-    message = "This Idempotency-Key was used for another request: take a new one."
-    return StoredReply(422, {"error": {"code": "idempotency_key_reused", "message": message, "fields": {}}})
+    detail = "This Idempotency-Key was used for another request: take a new one."
+    return StoredReply(422, problem(422, "idempotency_key_reused", detail))

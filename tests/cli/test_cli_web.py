@@ -13,6 +13,7 @@ import requests
 from command_line import SUBSCRIBER, CommandLine
 
 from stasis_callback.clock import wait_until
+from stasis_callback.core.requests import CallbackRequest
 
 HELP_DESK = "442079460958"
 SECRET = "x" * 40
@@ -103,6 +104,33 @@ def test_failed_logins_are_seen_and_forgotten(shop: CommandLine) -> None:
     assert "nothing to unlock" in shop.refused("web", "unlock")
     assert "is not an address" in shop.refused("web", "unlock", "--address", "everybody")
     assert "unknown API key" in shop.refused("web", "unlock", "--api-key", "nobody")
+
+
+def test_webhooks_are_sent_again(shop: CommandLine) -> None:
+    _types(shop)
+    assert shop.ok("web", "resend").out == "there are none to send again\n"
+    with shop.stores() as stores:
+        request = CallbackRequest("k", "web", "1", "", "447400900123", "calls")
+        account = stores.accounts.named(SUBSCRIBER)
+        stores.requests.accept(
+            request,
+            account_id=account.id,
+            subscriber_id=account.id,
+            leg_a_number=SUBSCRIBER,
+            stored_options={},
+            queue_limit=10,
+            request_id="00000000000000aa",
+        )
+        (event,) = stores.events.of("00000000000000aa")
+        stores.events.close(event, "failed")
+    assert shop.ok("web", "resend", "shop").out == "there are none to send again\n"
+    assert shop.ok("web", "resend", "calls", "--since", "2020-01-01").out == "1 webhooks are sent again\n"
+    again = ("web", "resend", "--callback", "00000000000000aa", "--delivered")
+    assert shop.ok(*again).out == "there are none to send again\n", "it waits already"
+    assert "everything again" in shop.refused("web", "resend", "--delivered")
+    assert "unknown web instance" in shop.refused("web", "resend", "nobody")
+    assert "unknown request" in shop.refused("web", "resend", "--callback", "nothing")
+    assert "ISO 8601" in shop.refused("web", "resend", "--since", "lately")
 
 
 def test_the_settings_of_a_key(shop: CommandLine) -> None:

@@ -245,6 +245,13 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.requests.log_in("id-login", subscriber.id)
 
 
+@case("Events.send_again")
+def _(shop: Shop) -> Act:
+    request_id = queued(shop, "sent-again")
+    shop.sql(f"UPDATE request_event SET delivery = 'failed' WHERE request_id = '{request_id}'")
+    return lambda: shop.stores.events.send_again(request_id=request_id)
+
+
 @case("Events.note")
 def _(shop: Shop) -> Act:
     request_id = dialing(shop, "noted")

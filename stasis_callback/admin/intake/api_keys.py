@@ -47,9 +47,7 @@ def add(
     name: Name,
     scopes: Annotated[
         list[str],
-        typer.Option(
-            "--scope", help="Permission; repeatable.", metavar="create|any-account|status|cancel|list"
-        ),
+        typer.Option("--scope", help="Permission, see the guide; repeatable.", metavar="SCOPE"),
     ],
     instance: Annotated[
         str, typer.Option(help="Only for this web instance; if omitted, for all.", metavar="NAME")

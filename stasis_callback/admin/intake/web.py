@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, settings, store, whole
+from stasis_callback.admin.context import AsJson, find_request, instant_us, settings, store, whole
 from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
 from stasis_callback.admin.output import print_list
@@ -179,6 +179,34 @@ def unlock(
         for key in keys:
             s.limits.clear(key)
     typer.echo("unlocked")
+
+
+@app.command()
+def resend(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Only webhooks of this instance.", show_default=False)
+    ] = "",
+    callback: Annotated[str, typer.Option(help="Only those of this callback.", metavar="ID")] = "",
+    since: Annotated[
+        str | None, typer.Option(help="Only steps since this time, ISO 8601.", metavar="TIME")
+    ] = None,
+    delivered: Annotated[
+        bool, typer.Option("--delivered", help="Also those that the receiver has accepted.")
+    ] = False,
+) -> None:
+    """Send webhooks again that were given up, each with its id of before."""
+    if delivered and not (callback or since):
+        raise InvalidInput("--delivered would send everything again: also give --callback or --since")
+    with store() as s:
+        if name:
+            s.web_instances.named(name)
+        if callback:
+            find_request(s, callback)
+        since_us = instant_us(since) if since else 0
+        again = s.events.send_again(
+            instance=name, request_id=callback, since_us=since_us, delivered=delivered
+        )
+    typer.echo(f"{again} webhooks are sent again" if again else "there are none to send again")
 
 
 def _counted_as(address: str) -> str:

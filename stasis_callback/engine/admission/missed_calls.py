@@ -82,7 +82,7 @@ class Admission:
             # The caller waits, unanswered: when a crowd calls, each is refused before the calls of the others go on.
             with self._stores.database.first():
                 accepted = self._stores.requests.accept_or_begin(
-                    replace(request, trigger=found.trigger),
+                    replace(request, trigger=found.trigger, webhooks=found.access.options.webhooks),
                     begin=begin,
                     account_id=found.payer.id,
                     subscriber_id=found.subscriber.id if found.subscriber else None,

@@ -67,6 +67,10 @@ class Order:
     trusted: bool = False
     shared: bool = False
     instance: str = ""
+    reference: str = ""
+    """The requester's own name for it."""
+    webhooks: str = ""
+    """The web instance whose webhooks tell its steps, where it came through none itself; "" for none."""
     source: str = ""
     """Where it comes from (an address, a sender), for the limits; "" counts for none."""
     portal: str = ""
@@ -114,7 +118,14 @@ class Orders:
     def admit(self, order: Order) -> Answer:
         """Refuse an order, or accept it and queue its callback."""
         request = CallbackRequest(
-            order.key, order.trigger, order.number_a, "", order.number_b, order.instance
+            order.key,
+            order.trigger,
+            order.number_a,
+            "",
+            order.number_b,
+            order.instance,
+            reference=order.reference,
+            webhooks=order.webhooks,
         )
         account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:

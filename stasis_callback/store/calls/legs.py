@@ -118,16 +118,16 @@ _OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_
 _ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
 _OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
 _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
-    RETURNING account_id, side, request_id, (SELECT triggered_by FROM request WHERE request.id = leg.request_id)"""
+    RETURNING account_id, side, request_id, (SELECT told FROM request WHERE request.id = leg.request_id)"""
 _LOCK_LEG = """SELECT leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id, leg.terms_id, leg.state,
     leg.dialed_at_us, leg.answered_at_us, account.number, book.currency,
-    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.triggered_by
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told
     FROM leg JOIN request ON request.id = leg.request_id
     JOIN account ON account.id = leg.account_id JOIN book ON book.id = account.book_id
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id
     WHERE leg.id = ? FOR NO KEY UPDATE OF leg"""
 
-_MINE = """SELECT request.triggered_by, leg.request_id, hold.state FROM request
+_MINE = """SELECT request.told, leg.request_id, hold.state FROM request
     LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
     WHERE request.id = ? AND request.incarnation = ? FOR NO KEY UPDATE OF request"""
 _SETTLED = "UPDATE leg SET state = ?, answered_at_us = ? WHERE id = ?"
@@ -155,7 +155,7 @@ class _LockedLeg(NamedTuple):
     cost_terms_id: int | None
     trunk: str | None
     cost_currency: str | None
-    trigger: str
+    told: str
 
 
 _XDR_COLUMNS = tuple(f.name for f in fields(XdrView) if f.name not in ("account", "trunk"))
@@ -209,7 +209,7 @@ class Calls:
         mine = one(_MINE, leg_id, request_id, self._me.incarnation)
         if mine is None:
             raise NotOurs(f"leg {leg_id}: request {request_id} does not belong to this node")
-        trigger, known_of, hold_state = mine
+        told, known_of, hold_state = mine
         if known_of is not None:
             require(
                 known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
@@ -232,7 +232,7 @@ class Calls:
         held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
-        elif side == "b" and trigger == "web":
+        elif side == "b" and told:
             note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
@@ -242,9 +242,9 @@ class Calls:
         leg = one(_ANSWERED, answered_at_us, leg_id)
         if leg is None:
             return
-        account_id, side, request_id, trigger = leg
+        account_id, side, request_id, told = leg
         self._used(account_id, answered_at_us)
-        if side == "b" and trigger == "web":
+        if side == "b" and told:
             note_step(request_id, Step.CONNECTED, self._clock.now_us())
 
     @staticmethod
@@ -259,7 +259,7 @@ class Calls:
         require(row is not None, f"unknown leg {leg_id}")
         leg = _LockedLeg(*row)
         if leg.state == LegState.SETTLED:
-            return _xdr(Xdr.get(Xdr.leg == leg_id))
+            return xdr_view(Xdr.get(Xdr.leg == leg_id))
         if end.answered_at_us is not None and leg.answered_at_us is None:
             self._used(leg.account_id, end.answered_at_us)
         xdr = self._charge(leg_id, leg, end)
@@ -270,7 +270,7 @@ class Calls:
         """Note a leg as settled."""
         now_us, answered_at_us = self._clock.now_us(), xdr.answered_at_us
         run(_SETTLED, LegState.SETTLED.value, answered_at_us, leg_id)
-        if leg.side == "b" and leg.trigger == "web":
+        if leg.side == "b" and leg.told:
             note_step(leg.request_id, Step.SECOND_ENDED, now_us)
 
     def _charge(self, leg_id: str, leg: _LockedLeg, end: LegEnd) -> XdrView:
@@ -363,7 +363,7 @@ class Calls:
             rows = rows.where(Account.number == account)
         if request_id is not None:
             rows = rows.where(Xdr.request == request_id)
-        return [_xdr(row) for row in reversed(list(rows))]
+        return [xdr_view(row) for row in reversed(list(rows))]
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:
@@ -392,7 +392,8 @@ def leg_view(row: LegRow) -> LegView:
     )
 
 
-def _xdr(row: Xdr) -> XdrView:
+def xdr_view(row: Xdr) -> XdrView:
+    """A row of the call records, with its account and trunk."""
     return XdrView(
         leg_id=row.leg_id,
         request_id=row.request_id,

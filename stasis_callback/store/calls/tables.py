@@ -45,6 +45,7 @@ class Request(Table):
     claims = IntegerField(default=0)
     cancel_wanted = BooleanField(default=False)
     reference = TextField(default="")
+    told = TextField(default="")
 
 
 class RequestEvent(Table):

@@ -21,7 +21,15 @@ SCOPES = {
     "status": "see how far a callback is",
     "cancel": "take a callback back",
     "list": "list callbacks",
+    "accounts": "read accounts and their balances",
+    "manage-accounts": "open and change accounts",
+    "xdrs": "read call records",
+    "top-up": "top up accounts",
+    "vouchers": "redeem vouchers, and see how many are left",
+    "rates": "read tariffs and rates",
 }
+OF_INSTANCES = ("create", "any-account", "status", "cancel", "list")
+"""The scopes that a key for one web instance can have."""
 PREFIX = "sck_"
 
 
@@ -77,6 +85,9 @@ class ApiKeys:
             raise InvalidInput(
                 f"invalid scope {''.join(unknown[:1])!r}: use one or more of {', '.join(SCOPES)}"
             )
+        wide = [scope for scope in scopes if scope not in OF_INSTANCES]
+        if instance and wide:
+            raise InvalidInput(f"scope {wide[0]} is not limited to a web instance: omit --instance")
         key = PREFIX + secrets.token_urlsafe(32)
 
         def once() -> None:
