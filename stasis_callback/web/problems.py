@@ -50,7 +50,7 @@ TITLES: Mapping[str, str] = {
     "forbidden": "a link, an allowed address or an API key is required",
     "wrong_site": "the form was sent from a site that is not allowed",
     "link_expired": "the link has expired",
-    "trouble": "internal error; it has been logged",
+    "trouble": "the request could not be answered",
 }
 """All codes with their meaning. Codes are a public interface: they never change."""
 

@@ -749,7 +749,7 @@ NOT_REPEATED = {
     # Reads, and what is a part of another unit.
     "AccessNumbers.named", "Accounts.named", "Instances.named", "Ledger.available_micros", "Ledger.capped",
     "EmailSenders.usable_token", "EmailSenders.put_back", "Tariffs.match", "Tariffs.version", "Ledger.hold",
-    "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named",
+    "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named", "Vouchers.redeemed",
     # Locks, which are not in tables.
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",
     # Commands, whose user can ask again: what they answer tells what was done.

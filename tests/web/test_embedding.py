@@ -17,7 +17,7 @@ from stasis_callback.core.words import Ending
 STEP_MS = 30_000
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A shop</title>
 <script src="{base}/static/callback.js" defer></script></head><body><main><h1>Talk to us</h1>
-<stasis-callback src="{base}/web/calls" reference="basket-7" return-url="/thanks"></stasis-callback>
+<callback-form src="{base}/web/calls" reference="basket-7" return-url="/thanks"></callback-form>
 </main></body></html>"""
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// <stasis-callback src="https://callback.example.com/web/NAME" return-url="/thanks"></stasis-callback>
+// <callback-form src="https://callback.example.com/web/NAME" return-url="/thanks"></callback-form>
 // Shows the form of a web instance in a page of another site, asks for the callback, and follows it.
 // The site must be one of the instance's `allowed_origins`. Attributes: src, lang, client, reference, return-url.
 (() => {
@@ -18,7 +18,7 @@
     return element;
   };
 
-  customElements.define("stasis-callback", class extends HTMLElement {
+  customElements.define("callback-form", class extends HTMLElement {
     connectedCallback() {
       if (this.shadowRoot) return;
       this.attachShadow({ mode: "open" }).append(made("style", { textContent: STYLE }));
