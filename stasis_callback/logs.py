@@ -164,6 +164,7 @@ def configure(log_format: str) -> Outlet:
         else structlog.dev.ConsoleRenderer(colors=os.isatty(2))
     )
     usual: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

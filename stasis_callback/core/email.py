@@ -9,7 +9,7 @@ from typing import Literal
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.instances import names_of, parse_parts
 from stasis_callback.core.limits import Limit, RequestLimits
-from stasis_callback.core.options import CallOptions, option
+from stasis_callback.core.options import WEBHOOKS, CallOptions, option
 
 Policy = Literal["authenticated", "dkim", "none"]
 Credential = Literal["either", "password", "token"]
@@ -37,6 +37,8 @@ class EmailOptions:
     replies_per_hour: int = option(
         10, "Maximum number of replies per hour to one sender.", least=1, most=1000
     )
+
+    webhooks: str = option("", WEBHOOKS)
 
     def __post_init__(self) -> None:
         """Check combinations of settings. Raises InvalidInput."""

@@ -39,6 +39,9 @@ def option(default: Any, meaning: str, *, least: float | None = None, most: floa
     return field(default=default, metadata={"meaning": meaning, "least": least, "most": most})
 
 
+WEBHOOKS = "Web instance whose `webhook_url` receives the steps of these callbacks; empty: nobody is told."
+
+
 @dataclass(frozen=True, slots=True)
 class CallOptions:
     """The options of a callback. Those whose names end in `_s` are seconds."""
@@ -198,6 +201,7 @@ class CallOptions:
         least=5,
         most=600,
     )
+    webhooks: str = option("", WEBHOOKS)
 
     def __post_init__(self) -> None:
         """Check what types cannot express. Raises InvalidInput."""

@@ -18,6 +18,7 @@ class Step(StrEnum):
     CANCELLING = "cancelling"  # the requester cancels it while it is live
     CANCELLED = "cancelled"
     ENDED = "ended"
+    REFUSED = "refused"  # it never became a callback
 
 
-FINAL = (Step.CANCELLED, Step.ENDED)
+FINAL = (Step.CANCELLED, Step.ENDED, Step.REFUSED)

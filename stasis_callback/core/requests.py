@@ -27,3 +27,11 @@ class CallbackRequest:
     destination: str = ""
     instance: str = ""
     private: bool = False
+    reference: str = ""
+    """The requester's own name for it."""
+    webhooks: str = ""
+
+    @property
+    def told(self) -> str:
+        """The web instance whose webhooks tell its steps: its own, or the one in `webhooks`; "" for none."""
+        return self.instance if self.trigger == "web" else self.webhooks

@@ -116,6 +116,7 @@ class MailDesk:
                 number_a=command.number_a,
                 number_b=command.number_b,
                 instance=instance.name,
+                webhooks=settings.webhooks,
                 source=sender,
                 options=configuration.call_options(),
                 limits=configuration.limits,

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
@@ -23,10 +23,14 @@ from stasis_callback.clock import Clock
 from stasis_callback.engine.admission.orders import Orders
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.stores import Stores
-from stasis_callback.web.api import PREFIX, Api, ApiError, describe_validation, error_body
+from stasis_callback.web.api import PREFIX, Api
+from stasis_callback.web.description import describe
 from stasis_callback.web.desk import Desk
+from stasis_callback.web.keys import KeyRates
 from stasis_callback.web.metrics import Measured, Metrics
+from stasis_callback.web.money_api import MoneyApi
 from stasis_callback.web.pages import Pages
+from stasis_callback.web.problems import ApiError, answer, describe_validation, problem
 from stasis_callback.web.security import Guard, TooLarge, TooSlow
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.visitors import is_in
@@ -35,7 +39,6 @@ from stasis_callback.web.watching import Watching
 log = structlog.get_logger()
 
 STATIC = Path(__file__).parent / "static"
-DESCRIPTION = "Ask for callbacks and follow them. Keys come from `stasis-callback api-key add`."
 
 
 class WebApp:
@@ -62,11 +65,14 @@ class WebApp:
         self._pages = Pages(desk, settings)
         watching = Watching(desk, settings, self._pages, end_call)
         app = FastAPI(
-            title="stasis-callback", version="1", description=DESCRIPTION,
+            title="stasis-callback", version="1",
             openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None, lifespan=self._lifespan,
         )  # fmt: skip
         app.state.api_keys = stores.api_keys
+        app.state.key_rates = KeyRates(clock)
         app.include_router(Api(desk, settings, end_call).router())
+        app.include_router(MoneyApi(stores, clock).router())
+        describe(app, settings.origin)
         app.router.routes.extend(
             [
                 *self._pages.routes(),
@@ -74,6 +80,7 @@ class WebApp:
                 Route("/healthz", self._alive, methods=["GET"]),
                 Route("/readyz", self._ready, methods=["GET"]),
                 Route("/metrics", self._figures, methods=["GET"]),
+                Route("/static/callback.js", self._script, methods=["GET"]),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ]
         )
@@ -108,6 +115,11 @@ class WebApp:
         troubles = self._troubles()
         return PlainTextResponse("\n".join(troubles or ["ready"]) + "\n", 503 if troubles else 200)
 
+    async def _script(self, _request: Request) -> Response:
+        # The one file that is for the pages of others.
+        headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
+        return FileResponse(STATIC / "callback.js", media_type="text/javascript", headers=headers)
+
     async def _figures(self, request: Request) -> Response:
         if not is_in(request, self._settings.metrics_addresses):
             return self._pages.message(request, "not_found", 404)
@@ -123,7 +135,7 @@ class WebApp:
         status, headers = error.status_code, dict(error.headers or {})
         if request.url.path.startswith(PREFIX):
             code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
-            return JSONResponse(error_body(code, str(error.detail)), status, headers=headers)
+            return answer(status, problem(status, code), headers)
         response = self._pages.message(request, "not_found" if status == 404 else "trouble", status)
         response.headers.update(headers)
         return response
@@ -133,7 +145,7 @@ class WebApp:
             raise error
         log.error("web.fault", route=self._route_of(request.scope), exc_info=error)
         if request.url.path.startswith(PREFIX):
-            return JSONResponse(error_body("fault", "Internal error. It has been logged."), 500)
+            return answer(500, problem(500, "fault"))
         return self._pages.message(request, "trouble", 500)
 
     def _route_of(self, scope: Scope) -> str:
@@ -149,7 +161,7 @@ def _api_error(_request: Request, error: Exception) -> Response:
     return error.response()
 
 
-def _invalid(request: Request, error: Exception) -> Response:
+def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors: list[Any] = list(error.errors())
-    return describe_validation(request, errors)
+    return describe_validation(errors)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.kinds import Kind
+from stasis_callback.core.limits import Limit
 from stasis_callback.core.numbering import kind_of, read_number
 from stasis_callback.core.words import Refusal
+from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.store.stores import Stores
@@ -87,6 +89,19 @@ class Asked:
         return STATUS_OF[refusal] if refusal else _WRONG_INPUT
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, as the limits count them.
+
+    `source` is an address, or a program's customer; "" when a program does not say for whom it asks. `program` is the
+    program, which may have so many wrong logins of its customers together: `wrong_logins`.
+    """
+
+    source: str
+    program: str = ""
+    wrong_logins: Limit | None = None
+
+
 def wanted_fields(instance: WebInstanceView) -> tuple[str, ...]:
     """The fields of an instance's form, in their order."""
     settings = instance.configuration.settings
@@ -116,14 +131,18 @@ class Desk:
         values: Mapping[str, str],
         *,
         language: str,
-        source: str,
+        asker: Asker,
         key: str = "",
         any_account: bool = False,
     ) -> Asked:
         """Ask for a callback. `values` are texts by field; `any_account` spares the account's password.
 
-        The caller has already checked whether the requester may use a hosted instance.
+        The same `key` and instance are the same callback. The caller has already checked whether the requester may
+        use a hosted instance.
         """
+        known = self._made(instance, key)
+        if known is not None:
+            return known
         settings = instance.configuration.settings
         wanted = [name for name in wanted_fields(instance) if not (any_account and name == "password")]
         numbers, problems = self._checked(wanted, values, instance.configuration.region)
@@ -132,7 +151,8 @@ class Desk:
         hosted = settings.type == "hosted"
         answer = self._orders.admit(
             Order(
-                key=f"web:{instance.name}:{key or secrets.token_hex(16)}",
+                key=_request_key(instance, key or secrets.token_hex(16)),
+                refused_key=_request_key(instance, secrets.token_hex(16)),
                 trigger="web",
                 account=settings.internal_account if hosted else values["account"].strip(),
                 password=values.get("password") if settings.asks_password and not any_account else None,
@@ -141,15 +161,26 @@ class Desk:
                 trusted=hosted or any_account,
                 shared=hosted,
                 instance=instance.name,
-                source=source,
+                reference=values.get("reference", "")[:FIELD_LIMIT],
+                source=asker.source,
+                portal=asker.program,
+                portal_logins=asker.wrong_logins,
                 options=instance.configuration.call_options(language),
                 limits=instance.configuration.limits,
             )
         )
+        crashpoint("web-decided")
+        if answer.reason == Refusal.REPEATED and (known := self._made(instance, key)) is not None:
+            return known  # by another process, beside this one
         if answer.reason:
             problem = {FIELD_OF.get(answer.reason, ""): self._worded(answer.reason, wanted)}
             return Asked(problems=problem, retry_after_s=answer.retry_after_s)
         return Asked(answer.request_id, self.status_token(instance, answer.request_id))
+
+    def _made(self, instance: WebInstanceView, key: str) -> Asked | None:
+        """The callback that was made with this key."""
+        made = self.stores.requests.with_key(_request_key(instance, key)) if key else None
+        return Asked(made.id, self.status_token(instance, made.id)) if made else None
 
     def status_token(self, instance: WebInstanceView, request_id: str) -> str:
         """The token of a callback's status page, good from now on for as long as the instance says."""
@@ -181,3 +212,7 @@ class Desk:
                 else:
                     numbers[name] = digits
         return numbers, problems
+
+
+def _request_key(instance: WebInstanceView, key: str) -> str:
+    return f"web:{instance.name}:{key}"

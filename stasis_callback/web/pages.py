@@ -22,9 +22,10 @@ from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wanted_fields
 from stasis_callback.web.idempotency import StoredReply, once
-from stasis_callback.web.security import comes_from_browser, origin_of
+from stasis_callback.web.problems import answer, problem
+from stasis_callback.web.security import allow_origin, comes_from_browser, origin_of
 from stasis_callback.web.texts import LANGUAGES, Texts, chosen_language, texts
-from stasis_callback.web.visitors import may_use, source_of
+from stasis_callback.web.visitors import asker_of, may_use
 
 log = structlog.get_logger()
 
@@ -86,9 +87,24 @@ class Pages:
         )
         if page is None:
             return self.message(request, "not_found", 404)
+        allow_origin(request, page.configuration.settings.origins)
         if not self._may_use(page, request):
             return self.message(request, "forbidden", 403, page.language)
-        return self._form(page, {}, Asked(), 200)
+        return self._described(page) if _wants_json(request) else self._form(page, {}, Asked(), 200)
+
+    def _described(self, page: Page) -> Response:
+        """What a script on another site needs to show the form."""
+        words, region = texts(page.language), page.configuration.region
+        return JSONResponse(
+            {
+                "language": page.language,
+                "title": page.configuration.settings.title or words["form"]["title"],
+                "submit": words["form"]["submit"],
+                "cancel": words["status"]["cancel"],
+                "trouble": words["pages"]["trouble"],
+                "fields": [self.field(name, words, region) for name in wanted_fields(page.instance)],
+            }
+        )
 
     def _page(self, request: Request, language: str, client: str) -> Page | None:
         instance = self._desk.find(request.path_params["name"])
@@ -173,6 +189,7 @@ class Pages:
         page = self._page(request, values.get("language", ""), values.get("client", ""))
         if page is None:
             return self.message(request, "not_found", 404)
+        allow_origin(request, page.configuration.settings.origins)
         refusal = self._wrong_site(page, request, values)
         if refusal is not None:
             return refusal
@@ -201,8 +218,11 @@ class Pages:
         desk, name = self._desk, page.instance.name
         found: list[Asked] = []
 
-        def carry_out() -> StoredReply:
-            asked = desk.ask(page.instance, values, language=page.language, source=source_of(request))
+        end_user = values.get("end_user", "")[:FIELD_LIMIT]
+        asker = asker_of(desk.stores, name, request, end_user)
+
+        def carry_out(key: str) -> StoredReply:
+            asked = desk.ask(page.instance, values, language=page.language, asker=asker, key=key)
             found.append(asked)
             return StoredReply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
 
@@ -215,7 +235,7 @@ class Pages:
             return self._accepted(request, reply)
         asked = found[0] if found else Asked(problems={"": "form_expired"})
         if _wants_json(request):
-            return _hurry(JSONResponse(problem_body(asked, page.language), reply.status), asked)
+            return _hurry(answer(asked.status, problem_body(asked, page.language)), asked)
         return self._form(page, values, asked, reply.status)
 
     def _accepted(self, request: Request, reply: StoredReply) -> Response:
@@ -228,9 +248,7 @@ class Pages:
     def message(self, request: Request, what: str, status: int, language: str = "") -> Response:
         """A page that says one thing, or for a program an error that does."""
         if _wants_json(request):
-            return JSONResponse(
-                {"error": {"code": what, "message": texts("en")["pages"][what], "fields": {}}}, status
-            )
+            return answer(status, problem(status, what, texts("en")["pages"][what]))
         language = language or chosen_language(LANGUAGES, "", request.headers.get("accept-language", ""))
         template = self._templates.get_template("message.html")
         html = template.render(t=texts(language), what=what, **self._brand(None, language))
@@ -261,13 +279,13 @@ def problem_body(asked: Asked, language: str = "en") -> dict[str, object]:
     """Problems as programs get them."""
     code = next(iter(asked.problems.values()))
     words = texts(language)
-    return {
-        "error": {
-            "code": code if "" in asked.problems else "invalid_fields" if len(asked.problems) > 1 else code,
-            "message": words.problem(code, retry_after_s=asked.retry_after_s, example="+44 20 7946 0958"),
-            "fields": {name: problem for name, problem in asked.problems.items() if name},
-        }
-    }
+    several = len(asked.problems) > 1 and "" not in asked.problems
+    return problem(
+        asked.status,
+        "invalid_fields" if several else code,
+        words.problem(code, retry_after_s=asked.retry_after_s, example="+44 20 7946 0958"),
+        {name: wrong for name, wrong in asked.problems.items() if name},
+    )
 
 
 def _hurry(response: Response, asked: Asked) -> Response:

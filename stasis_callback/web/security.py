@@ -7,10 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import secrets
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars
+
+from stasis_callback.web.problems import MEDIA_TYPE, problem
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -35,6 +42,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+REQUEST_ID = "X-Request-Id"
+_OWN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 HSTS = "max-age=31536000"
 
 
@@ -68,6 +77,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = False
+        request_id = Headers(scope=scope).get(REQUEST_ID, "")
+        request_id = request_id if _OWN_ID.fullmatch(request_id) else secrets.token_hex(8)
+        add_header(scope, REQUEST_ID, request_id)
+        bind_contextvars(request_id=request_id)  # of this request alone: each has a task of its own
 
         async def send_with_headers(message: Message) -> None:
             nonlocal started
@@ -76,6 +89,7 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                headers.update(scope["answer_headers"])
             await send(message)
 
         try:
@@ -119,15 +133,30 @@ class Guard:
         return limited
 
 
+def add_header(scope: Scope, name: str, value: str) -> None:
+    """Put a header on the answer to a request, whatever that will be."""
+    scope.setdefault("answer_headers", {})[name] = value
+
+
 async def _refuse(send: Send, status: int, code: str) -> None:
-    body = json.dumps({"error": {"code": code, "message": "", "fields": {}}}).encode()
+    body = json.dumps(problem(status, code)).encode()
     headers = [
-        (b"content-type", b"application/json"),
+        (b"content-type", MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def allow_origin(request: Request, origins: Collection[str]) -> None:
+    """Let a page of one of these sites read the answer to its own request."""
+    origin = request.headers.get("origin", "")
+    if origins:
+        add_header(request.scope, "Vary", "Origin")
+    if origin in origins:
+        add_header(request.scope, "Access-Control-Allow-Origin", origin)
+        add_header(request.scope, "Access-Control-Expose-Headers", f"Retry-After, {REQUEST_ID}")
 
 
 def comes_from_browser(headers: Headers) -> bool:

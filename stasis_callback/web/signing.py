@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from base64 import b64decode, b64encode, urlsafe_b64encode
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.settings import WebSettings
 
 SECRET_LEAST = 32
+WEBHOOK_PREFIX = "whsec_"
 
 _STATUS = re.compile(r"([0-9a-f]{16})\.([0-9]{1,12})\.([\w-]{43})", re.ASCII)
 _CLIENT = re.compile(r"([0-9]{1,12})\.([\w-]{43})", re.ASCII)
@@ -76,21 +77,32 @@ class Signer:
         )
 
     def webhook_secret(self, instance: str) -> str:
-        """The key an instance's webhooks are signed with; its receiver has it too."""
-        return "whsec_" + self._mac("webhook", instance)
-
-    def webhook_signature(self, instance: str, at_s: int, body: bytes) -> str:
-        """The header of a webhook: `t` seconds since the epoch, `v1` HMAC-SHA-256 in hex of `t.body`."""
-        signed = f"{at_s}.".encode() + body
-        mac = hmac.new(self.webhook_secret(instance).encode(), signed, hashlib.sha256)
-        return f"t={at_s},v1={mac.hexdigest()}"
+        """The secret of an instance's webhooks, as Standard Webhooks writes it; its receiver has it too."""
+        return WEBHOOK_PREFIX + b64encode(self._digest("webhook", instance)).decode()
 
     def fingerprint(self, content: str) -> str:
         """Stands for a text that may hold a password: equal for equal texts, and no help in guessing them."""
         return self._mac("fingerprint", content)
 
     def _mac(self, purpose: str, *parts: str) -> str:
+        return urlsafe_b64encode(self._digest(purpose, *parts)).decode().rstrip("=")
+
+    def _digest(self, purpose: str, *parts: str) -> bytes:
         # No part but the last contains a line end: they cannot run into each other.
         text = "\n".join((purpose, *parts)).encode()
-        digest = hmac.new(self._secret, text, hashlib.sha256).digest()
-        return urlsafe_b64encode(digest).decode().rstrip("=")
+        return hmac.new(self._secret, text, hashlib.sha256).digest()
+
+
+def webhook_headers(secret: str, event: str, at_s: int, body: bytes) -> dict[str, str]:
+    """The headers of a webhook, by the specification of Standard Webhooks (standardwebhooks.com).
+
+    Signed are its id, the time in seconds since the epoch, and its body.
+    """
+    signed = f"{event}.{at_s}.".encode() + body
+    mac = hmac.new(b64decode(secret.removeprefix(WEBHOOK_PREFIX)), signed, hashlib.sha256)
+    signature = b64encode(mac.digest()).decode()
+    return {
+        "webhook-id": event,
+        "webhook-timestamp": str(at_s),
+        "webhook-signature": f"v1,{signature}",
+    }

@@ -10,6 +10,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import FINAL, Step
+from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.legs import XdrView
 from stasis_callback.store.calls.requests import RequestView
@@ -56,7 +57,7 @@ class Progress:
     steps: tuple[tuple[Step, int], ...]
     step: Step
     reason: str
-    """Why it ended as it did; "" before that."""
+    """Why it ended as it did, or was refused; "" before that."""
     talk_us: int
     """How long the two were connected, up to now."""
     connected_at_us: int | None
@@ -72,7 +73,12 @@ class Progress:
     @property
     def first_number(self) -> str:
         """The first number as others may see it."""
-        return _shown(self.request.leg_a_number)
+        return _shown(self.first_number_e164)
+
+    @property
+    def first_number_e164(self) -> str:
+        """The first number in full; of what was refused, the one that was asked for."""
+        return self.request.leg_a_number or self.request.ani
 
     @property
     def second_number(self) -> str:
@@ -85,6 +91,8 @@ def progress_of(stores: Stores, request_id: str, now_us: int, until: int | None 
     request = stores.requests.get(request_id)
     events = [event for event in stores.events.of(request_id) if until is None or event.id <= until]
     xdrs = stores.calls.xdrs(request_id=request_id)
+    if request.state is RequestState.REFUSED:
+        return _refused(request)
     step = events[-1].step if events else Step.QUEUED
     connected_at_us = events[-1].at_us if step is Step.CONNECTED else None
     talked = [xdr for xdr in xdrs if xdr.side == "b" and xdr.answered_at_us is not None]
@@ -98,6 +106,20 @@ def progress_of(stores: Stores, request_id: str, now_us: int, until: int | None 
         connected_at_us=connected_at_us,
         cost_micros=sum(xdr.amount_micros - xdr.overrun_micros for xdr in xdrs),
         currency=xdrs[0].currency if xdrs else "",
+    )
+
+
+def _refused(request: RequestView) -> Progress:
+    """What never became a callback, and nothing was dialled for."""
+    return Progress(
+        request=request,
+        steps=((Step.REFUSED, request.created_at_us),),
+        step=Step.REFUSED,
+        reason=request.outcome,
+        talk_us=0,
+        connected_at_us=None,
+        cost_micros=0,
+        currency="",
     )
 
 

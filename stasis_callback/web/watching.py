@@ -18,7 +18,7 @@ from stasis_callback.core.progress import Step
 from stasis_callback.settings import WebSettings
 from stasis_callback.web.desk import Desk
 from stasis_callback.web.pages import Pages, brand, template_environment
-from stasis_callback.web.security import comes_from_browser, origin_of
+from stasis_callback.web.security import allow_origin, comes_from_browser, origin_of
 from stasis_callback.web.status import Progress, progress_of, seconds
 from stasis_callback.web.texts import texts
 
@@ -112,9 +112,15 @@ class Watching:
         request_id = await run_in_threadpool(self._request_id, token)
         if request_id is None:
             return PlainTextResponse("", 404)
+        allow_origin(request, await run_in_threadpool(self._origins, request_id))
         if self._streams >= self._settings.streams_limit:
             return PlainTextResponse("", 503, headers={"Retry-After": "30"})
         return StreamingResponse(self._stream(request_id, token), media_type="text/event-stream")
+
+    def _origins(self, request_id: str) -> tuple[str, ...]:
+        """The sites that may follow and cancel a callback: those that may ask for it."""
+        instance = self._desk.stores.web_instances.find(self._desk.stores.requests.get(request_id).instance)
+        return instance.configuration.settings.origins if instance else ()
 
     async def _stream(self, request_id: str, token: str) -> AsyncIterator[str]:
         self._streams += 1
@@ -152,14 +158,19 @@ class Watching:
         return await run_in_threadpool(self._take_back, request)
 
     def _take_back(self, request: Request) -> Response:
-        # Who has the link may cancel. A browser must send it from the page itself, not from another site.
-        if comes_from_browser(request.headers) and origin_of(request.headers) != self._settings.origin:
-            return self._pages.message(request, "wrong_site", 403)
         token = request.path_params["token"]
         request_id = self._request_id(token)
+        origins = self._origins(request_id) if request_id else ()
+        allow_origin(request, origins)
+        # Who has the link may cancel. A browser must send it from the page itself, or from a site that may ask.
+        allowed = (self._settings.origin, *origins)
+        if comes_from_browser(request.headers) and origin_of(request.headers) not in allowed:
+            return self._pages.message(request, "wrong_site", 403)
         if request_id is None:
             return self._pages.message(request, "link_expired", 404)
         self._end_call(request_id)
+        if request.headers.get("origin") in origins:
+            return Response(status_code=204)
         return RedirectResponse(f"/status/{token}", 303)
 
 

@@ -20,16 +20,15 @@ from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.backoff import BackOff, doubling_s
 from stasis_callback.store.calls.steps import EventView
 from stasis_callback.store.stores import Stores
-from stasis_callback.web.api import callback_body
+from stasis_callback.web.api import callback_state
 from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
-from stasis_callback.web.signing import Signer
+from stasis_callback.web.signing import Signer, webhook_headers
 from stasis_callback.web.status import progress_of
 from stasis_callback.workers import Pool, Worker
 
 log = structlog.get_logger()
 
-SIGNATURE_HEADER = "Stasis-Callback-Signature"
 IDLE_S = 1.0
 SENDERS, OF_ONE_RECEIVER = 16, 4
 """Deliveries at once: in all, and to one receiver that takes them."""
@@ -151,16 +150,16 @@ class Webhooks:
             self._finder.wake()
 
     def _tell(self, event: EventView, receiver: Receiver) -> None:
-        request = self._stores.requests.get(event.request_id)
-        instance = self._stores.web_instances.find(request.instance)
+        name = self._stores.requests.get(event.request_id).told
+        instance = self._stores.web_instances.find(name)
         url = instance.configuration.settings.webhook_url if instance else ""
         if instance is None or not url:
             self._stores.events.close(event, "unwanted")
             return
         body = self._body(event, show_cost=instance.configuration.settings.show_cost)
-        error = self._poster.post(url, self._headers(request.instance, event, body), body)
+        error = self._poster.post(url, self._headers(name, event, body), body)
         self._judge(receiver, error)
-        self._metrics.webhooks.labels(request.instance, "failed" if error else "sent").inc()
+        self._metrics.webhooks.labels(name, "failed" if error else "sent").inc()
         if not error:
             self._stores.events.close(event, "sent")
             return
@@ -183,17 +182,11 @@ class Webhooks:
 
     def _body(self, event: EventView, *, show_cost: bool) -> bytes:
         progress = progress_of(self._stores, event.request_id, self._clock.now_us(), until=event.id)
-        callback = callback_body(progress, show_cost=show_cost).model_dump(
-            mode="json", exclude={"status_url"}
-        )
+        callback = callback_state(progress, show_cost=show_cost).model_dump(mode="json")
         content = {"id": f"evt_{event.id}", "type": f"callback.{event.step}", "at": iso(event.at_us)}
         return json.dumps(content | {"callback": callback}, separators=(",", ":")).encode()
 
     def _headers(self, instance: str, event: EventView, body: bytes) -> dict[str, str]:
-        signature = self._signer.webhook_signature(instance, self._clock.now_us() // US_PER_S, body)
-        return {
-            "Content-Type": "application/json",
-            "User-Agent": "stasis-callback",
-            "Stasis-Callback-Event": f"evt_{event.id}",
-            SIGNATURE_HEADER: signature,
-        }
+        secret, at_s = self._signer.webhook_secret(instance), self._clock.now_us() // US_PER_S
+        usual = {"Content-Type": "application/json", "User-Agent": "stasis-callback"}
+        return usual | webhook_headers(secret, f"evt_{event.id}", at_s, body)

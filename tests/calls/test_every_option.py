@@ -75,6 +75,19 @@ def test_attempts_when_the_network_is_congested(world: World, attempts: int) -> 
 
 
 @shows("caller_id_a")
+@shows("webhooks")
+def test_the_steps_of_a_missed_call_are_told_by_an_instance(world: World) -> None:
+    world.stores.web_instances.add(
+        "calls", {"type": "extended", "webhook_url": "https://crm.example.com/hook"}
+    )
+    world.usual(webhooks="calls")
+    _call(world)
+    (request,) = world.finished()
+    steps = "queued calling_first first_answered calling_second connected second_ended ended"
+    assert [event.step for event in world.stores.events.of(request.id)] == steps.split()
+    assert world.stores.events.waiting() == ["calls"]
+
+
 @shows("caller_id_b")
 def test_the_numbers_that_are_shown(world: World) -> None:
     world.usual(caller_id_a="420111000111", caller_id_b="420222000222")

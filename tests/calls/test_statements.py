@@ -20,6 +20,7 @@ from stasis_callback.core.limits import Limit
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.retention import KINDS
 from stasis_callback.core.words import Refusal
+from stasis_callback.store.calls.asked import AskedCallbacks, Which
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.models import ALL
 from stasis_callback.store.retention import Retention
@@ -116,7 +117,7 @@ def what_is_done_again_and_again(world: World) -> None:
         s.requests.count(state)
     s.requests.newest(limit=50)
     s.requests.newest(state="refused", limit=50)
-    s.requests.of_instances("shop")
+    AskedCallbacks(s.database).page(Which("shop"))
     for name in s.events.waiting():
         for event in s.events.claim(name, 4):
             progress_of(s, event.request_id, clock.now_us())

@@ -13,6 +13,7 @@ import requests
 from command_line import SUBSCRIBER, CommandLine
 
 from stasis_callback.clock import wait_until
+from stasis_callback.core.requests import CallbackRequest
 
 HELP_DESK = "442079460958"
 SECRET = "x" * 40
@@ -80,6 +81,77 @@ def test_an_instance_with_a_key_of_its_own_is_not_removed(shop: CommandLine) -> 
     assert "api-key revoke crm" in shop.refused("web", "remove", "shop")
     shop.ok("api-key", "revoke", "crm")
     shop.ok("web", "remove", "shop")
+
+
+def test_failed_logins_are_seen_and_forgotten(shop: CommandLine) -> None:
+    from stasis_callback.core.limits import Limit
+
+    _types(shop)
+    shop.ok("api-key", "add", "crm", "--scope", "create")
+    keys = ("account:6192345678", "source:2001:db8::/64", "source:crm/ann", "portal:crm")
+    with shop.stores() as stores:
+        for key in keys:
+            stores.limits.take(f"login:web:{key}", Limit(5, 900))
+    seen = [(row["kind"], row["who"]) for row in shop.ok("web", "lockouts", "--json").json]
+    assert seen == [
+        ("account", "6192345678"),
+        ("source", "2001:db8::/64"),
+        ("source", "crm/ann"),
+        ("API key", "crm"),
+    ]
+    shop.ok("web", "unlock", "--account", "6192345678", "--address", "2001:db8::7", "--api-key", "crm")
+    assert shop.ok("web", "lockouts", "--json").json == []
+    assert "nothing to unlock" in shop.refused("web", "unlock")
+    assert "is not an address" in shop.refused("web", "unlock", "--address", "everybody")
+    assert "unknown API key" in shop.refused("web", "unlock", "--api-key", "nobody")
+
+
+def test_webhooks_are_sent_again(shop: CommandLine) -> None:
+    _types(shop)
+    assert shop.ok("web", "resend").out == "there are none to send again\n"
+    with shop.stores() as stores:
+        request = CallbackRequest("k", "web", "1", "", "447400900123", "calls")
+        account = stores.accounts.named(SUBSCRIBER)
+        stores.requests.accept(
+            request,
+            account_id=account.id,
+            subscriber_id=account.id,
+            leg_a_number=SUBSCRIBER,
+            stored_options={},
+            queue_limit=10,
+            request_id="00000000000000aa",
+        )
+        (event,) = stores.events.of("00000000000000aa")
+        stores.events.close(event, "failed")
+    assert shop.ok("web", "resend", "shop").out == "there are none to send again\n"
+    assert shop.ok("web", "resend", "calls", "--since", "2020-01-01").out == "1 webhooks are sent again\n"
+    again = ("web", "resend", "--callback", "00000000000000aa", "--delivered")
+    assert shop.ok(*again).out == "there are none to send again\n", "it waits already"
+    assert "everything again" in shop.refused("web", "resend", "--delivered")
+    assert "unknown web instance" in shop.refused("web", "resend", "nobody")
+    assert "unknown request" in shop.refused("web", "resend", "--callback", "nothing")
+    assert "ISO 8601" in shop.refused("web", "resend", "--since", "lately")
+
+
+def test_the_settings_of_a_key(shop: CommandLine) -> None:
+    shop.ok(
+        "api-key", "add", "crm", "--scope", "create", "--expires", "2030-01-31", "--addresses", "192.0.2.7"
+    )
+    shop.ok("api-key", "set", "crm", "--limit-logins", "5/60", "--limit-requests", "10/1")
+    (key,) = shop.ok("api-key", "list", "--json").json
+    assert (key["expires_at"], key["addresses"]) == ("2030-01-31T00:00:00.000Z", "192.0.2.7")
+    assert (key["limit_requests"], key["limit_logins"]) == ("10/1", "5/60")
+    shop.ok("api-key", "set", "crm", "--expires", "never", "--addresses", "any")
+    (key,) = shop.ok("api-key", "list", "--json").json
+    assert (key["expires_at"], key["addresses"]) == (None, "")
+    for words, says in (
+        (("set", "crm"), "nothing to change"),
+        (("set", "nobody", "--expires", "never"), "unknown API key"),
+        (("set", "crm", "--limit-logins", "many"), "times/seconds"),
+        (("set", "crm", "--addresses", "everybody"), "write, for example, 192"),
+        (("set", "crm", "--expires", "soon"), "is not an ISO 8601 time"),
+    ):
+        assert says in shop.refused("api-key", *words)
 
 
 # --- the sample form -------------------------------------------------------------------------------------------

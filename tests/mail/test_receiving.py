@@ -23,6 +23,15 @@ def test_a_mail_becomes_a_callback_between_its_two_numbers(site: MailSite) -> No
     assert site.woken == 1
 
 
+def test_its_steps_are_told_by_the_web_instance_that_is_named(site: MailSite) -> None:
+    site.stores.web_instances.add(
+        "calls", {"type": "extended", "webhook_url": "https://crm.example.com/hook"}
+    )
+    site.usual(webhooks="calls")
+    site.taken(mail())
+    assert site.stores.events.waiting() == ["calls"]
+
+
 def test_smtp_instead_of_lmtp(tmp_path: Path) -> None:
     with open_mail_site(tmp_path, listener="smtp") as site:
         site.usual()

@@ -26,6 +26,7 @@ from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.intake.api_keys import KeySettings
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
 
@@ -244,6 +245,13 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.requests.log_in("id-login", subscriber.id)
 
 
+@case("Events.send_again")
+def _(shop: Shop) -> Act:
+    request_id = queued(shop, "sent-again")
+    shop.sql(f"UPDATE request_event SET delivery = 'failed' WHERE request_id = '{request_id}'")
+    return lambda: shop.stores.events.send_again(request_id=request_id)
+
+
 @case("Events.note")
 def _(shop: Shop) -> Act:
     request_id = dialing(shop, "noted")
@@ -424,6 +432,12 @@ def _(shop: Shop) -> Act:
 def _(shop: Shop) -> Act:
     shop.stores.limits.take("cleared", Limit(5, 60))
     return lambda: shop.stores.limits.clear("cleared")
+
+
+@case("Limits.clear_all")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("all:cleared", Limit(5, 60))
+    return lambda: shop.stores.limits.clear_all("all:")
 
 
 @case("Limits.forget_old")
@@ -629,6 +643,12 @@ def _(shop: Shop) -> Act:
     return lambda: len(shop.stores.api_keys.add("key", ["create"], "shop"))
 
 
+@case("ApiKeys.change")
+def _(shop: Shop) -> Act:
+    shop.stores.api_keys.add("changed", ["status"])
+    return lambda: shop.stores.api_keys.change("changed", KeySettings(limit_logins=Limit(1, 1)))
+
+
 @case("ApiKeys.revoke")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.api_keys.revoke("key")
@@ -749,6 +769,7 @@ NOT_REPEATED = {
     "AccessNumbers.named", "Accounts.named", "Instances.named", "Ledger.available_micros", "Ledger.capped",
     "EmailSenders.usable_token", "EmailSenders.put_back", "Tariffs.match", "Tariffs.version", "Ledger.hold",
     "Ledger.charge", "Ledger.give_back", "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named",
+    "Vouchers.redeemed",
     # Locks, which are not in tables.
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",
     # Commands, whose user can ask again: what they answer tells what was done.

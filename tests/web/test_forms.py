@@ -209,11 +209,11 @@ def test_a_program_gets_json_when_it_asks_for_it(site: Site) -> None:
     site.usual()
     json = {"Accept": "application/json"}
     wrong = site.send(headers=json, second_number="12345")
-    assert (wrong.status_code, wrong.json()["error"]["fields"]) == (422, {"second_number": "needs_country"})
+    assert (wrong.status_code, wrong.json()["fields"]) == (422, {"second_number": "needs_country"})
     right = site.send(headers=json)
     assert right.status_code == 201
     assert right.json()["status_url"].startswith(site.settings.web.origin + "/status/")
-    assert site.get("/web/nothing", headers=json).json()["error"]["code"] == "not_found"
+    assert site.get("/web/nothing", headers=json).json()["code"] == "not_found"
 
 
 # --- words and looks -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import socket
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from argon2 import Parameters
@@ -77,6 +78,36 @@ def test_a_site_that_is_named_may_send_its_own_form(site: Site) -> None:
     site.usual(allowed_origins="https://www.example.com, https://example.org")
     assert site.send(headers={"Origin": "https://www.example.com.evil.example"}).status_code == 403
     assert site.send(headers={"Origin": "https://example.org"}).status_code == 303
+
+
+def test_a_site_that_is_named_may_read_the_answers(site: Site) -> None:
+    ours = "https://example.org"
+    site.usual(allowed_origins=ours)
+    json = {"Accept": "application/json"}
+
+    def allowed(answer: Any) -> str | None:
+        found: str | None = answer.headers.get("Access-Control-Allow-Origin")
+        return found
+
+    described = site.get("/web/calls", headers=json | {"Origin": ours})
+    assert [field["name"] for field in described.json()["fields"]] == [
+        "account",
+        "password",
+        "first_number",
+        "second_number",
+    ]
+    refused = site.send(headers=json | {"Origin": ours}, password="wrong")
+    assert (refused.status_code, allowed(refused)) == (403, ours), "the page can show why"
+    made = site.send(headers=json | {"Origin": ours})
+    assert (made.status_code, allowed(made), made.headers["Vary"]) == (201, ours, "Origin")
+    link = made.json()["status_url"].removeprefix(site.settings.web.origin)
+    cancelled = site.http.post(f"{site.base}{link}/cancel", headers={"Origin": ours}, timeout=10)
+    assert (cancelled.status_code, allowed(cancelled)) == (204, ours)
+    assert allowed(site.get(f"{link}/events", headers={"Origin": ours})) == ours
+    for path in ("/web/calls", f"{link}/events"):
+        assert allowed(site.get(path, headers=json | {"Origin": EVIL})) is None
+    assert site.get("/static/callback.js").headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert site.get("/static/form.js").headers["Cross-Origin-Resource-Policy"] == "same-origin"
 
 
 def test_cancelling_from_another_site_is_refused(site: Site) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import socket
 import threading
@@ -22,7 +20,7 @@ from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
-from stasis_callback.web.signing import Signer
+from stasis_callback.web.signing import Signer, webhook_headers
 from stasis_callback.web.webhooks import (
     AGAIN,
     LONGEST_PAUSE_S,
@@ -113,10 +111,10 @@ def test_every_step_is_told_in_order_and_signed(
 
     secret = Signer(SECRET).webhook_secret("calls")
     for headers, body in receiver.taken:
-        parts = dict(part.split("=", 1) for part in headers["Stasis-Callback-Signature"].split(","))
-        expected = hmac.new(secret.encode(), parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
-        assert hmac.compare_digest(expected, parts["v1"])
-        assert int(parts["t"]) == site.shop.clock.at_us // US_PER_S
+        at_s = site.shop.clock.at_us // US_PER_S
+        assert headers["webhook-id"] == json.loads(body)["id"]
+        expected = webhook_headers(secret, headers["webhook-id"], at_s, body)
+        assert {name: headers[name] for name in expected} == expected
     last = json.loads(receiver.taken[-1][1])["callback"]
     assert (last["step"], last["reason"], last["talk_s"], last["over"]) == ("ended", "completed", 30, True)
     assert last["cost"] == cost
@@ -127,6 +125,61 @@ def test_every_step_is_told_in_order_and_signed(
         1,
     )
     assert "status_url" not in first["callback"], "the link is for who asked, and for nobody's logs"
+
+
+def test_signatures_are_those_of_standard_webhooks() -> None:
+    """A value that libraries for it test themselves with."""
+    headers = webhook_headers(
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "msg_p5jXN8AQM9LWM0D4loKWxJek",
+        1614265330,
+        b'{"test": 2432232314}',
+    )
+    assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_missed_calls_and_mails_are_told_by_the_instance_they_name(site: Site, receiver: Receiver) -> None:
+    site.usual(webhook_url=receiver.url)
+    site.instance("other", webhook_url="http://127.0.0.1:1/nobody")
+    account = site.stores.accounts.named(ACCOUNT)
+    for request in (
+        CallbackRequest("k1", "ani", "420212345678", "420800123456", webhooks="calls"),
+        CallbackRequest(
+            "k2", "email", "420212345679", "", "420777000111", "cb@example.com", webhooks="calls"
+        ),
+        CallbackRequest("k3", "ani", "420212345670", "420800123456"),
+    ):
+        site.stores.requests.accept(
+            request,
+            account_id=account.id,
+            subscriber_id=None,
+            leg_a_number=request.ani,
+            stored_options={},
+            queue_limit=10,
+        )
+    until(lambda: len(receiver.taken) == 2)
+    until(lambda: site.stores.events.undelivered() == 0)
+    told = [json.loads(body)["callback"] for _, body in receiver.taken]
+    seen = sorted((callback["trigger"], callback["instance"], callback["first_number"]) for callback in told)
+    assert seen == [("ani", "", "420212345678"), ("email", "cb@example.com", "420212345679")]
+
+
+def test_what_was_given_up_is_sent_again_on_demand(site: Site, receiver: Receiver) -> None:
+    site.usual(webhook_url=receiver.url)
+    site.send()
+    until(lambda: site.stores.events.undelivered() == 0)
+    (row,) = site.callbacks()
+    site.stores.requests.claim(1)
+    until(lambda: len(receiver.taken) == 2)
+    site.shop.sql("UPDATE request_event SET delivery = 'failed' WHERE step = 'queued'")
+    assert site.stores.events.send_again(instance="other") == 0
+    assert site.stores.events.send_again(instance="calls") == 1
+    until(lambda: len(receiver.taken) == 3)
+    assert site.stores.events.send_again(request_id=row["id"], delivered=True) == 2
+    until(lambda: len(receiver.taken) == 5)
+    assert receiver.types[2:] == ["callback.queued", "callback.queued", "callback.calling_first"]
+    ids = [headers["webhook-id"] for headers, _ in receiver.taken]
+    assert ids[0] == ids[2] == ids[3], "the same event has the same id"
 
 
 def test_what_is_not_taken_is_told_again_later_and_again(site: Site, receiver: Receiver) -> None:

@@ -112,6 +112,7 @@ def add(
             number_a=number_a.removeprefix("+"),
             number_b=number_b.removeprefix("+"),
             trusted=True,
+            webhooks=given.get("webhooks", ""),
             options=given,
         )
         answer = Orders(s, Clock(), settings().limits.queue).admit(order)

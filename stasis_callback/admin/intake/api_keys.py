@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.context import AsJson, instant_us, require_change, store
 from stasis_callback.admin.output import print_list
+
+if TYPE_CHECKING:
+    from stasis_callback.store.intake.api_keys import KeySettings
 
 app = typer.Typer(name="api-key", help="Keys for programs that use the JSON API.")
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of the key, for example of the program that uses it.")
+]
+Expires = Annotated[
+    str | None,
+    typer.Option(help="Time when the key expires, ISO 8601; `never` removes it.", metavar="TIME|never"),
+]
+Addresses = Annotated[
+    str | None,
+    typer.Option(
+        "--addresses",
+        help="Addresses from which the key may be used, for example 192.0.2.0/24; separated by commas. `any` "
+        "removes the restriction.",
+        metavar="ADDRESSES",
+    ),
+]
+LimitRequests = Annotated[
+    str | None,
+    typer.Option(help="Requests of any kind, times/seconds; each process counts its own.", metavar="LIMIT"),
+]
+LimitLogins = Annotated[
+    str | None,
+    typer.Option(
+        help="Failed logins of all customers of this program together, times/seconds.", metavar="LIMIT"
+    ),
 ]
 
 
@@ -21,23 +47,68 @@ def add(
     name: Name,
     scopes: Annotated[
         list[str],
-        typer.Option(
-            "--scope", help="Permission; repeatable.", metavar="create|any-account|status|cancel|list"
-        ),
+        typer.Option("--scope", help="Permission, see the guide; repeatable.", metavar="SCOPE"),
     ],
     instance: Annotated[
         str, typer.Option(help="Only for this web instance; if omitted, for all.", metavar="NAME")
     ] = "",
+    expires: Expires = None,
+    addresses: Addresses = None,
+    limit_requests: LimitRequests = None,
+    limit_logins: LimitLogins = None,
 ) -> None:
     """Create a key and print it. It is shown only once: only its hash is stored."""
+    from stasis_callback.store.intake.api_keys import KeySettings
+
+    settings = _changed(KeySettings(), expires, addresses, limit_requests, limit_logins)
     with store() as s:
-        key = s.api_keys.add(name, scopes, instance)
+        key = s.api_keys.add(name, scopes, instance, settings)
     typer.echo(key)
+
+
+@app.command("set")
+def change(
+    name: Name,
+    expires: Expires = None,
+    addresses: Addresses = None,
+    limit_requests: LimitRequests = None,
+    limit_logins: LimitLogins = None,
+) -> None:
+    """Change the given settings of a key. Its scopes cannot be changed: create another key."""
+    require_change(expires, addresses, limit_requests, limit_logins)
+    with store() as s:
+        before = s.api_keys.named(name).settings
+        s.api_keys.change(name, _changed(before, expires, addresses, limit_requests, limit_logins))
+    typer.echo(f"API key {name} is changed")
+
+
+def _changed(
+    before: KeySettings,
+    expires: str | None,
+    addresses: str | None,
+    limit_requests: str | None,
+    limit_logins: str | None,
+) -> KeySettings:
+    """Settings with what was given on the command line. Raises InvalidInput."""
+    from dataclasses import replace
+
+    from stasis_callback.core.limits import Limit
+
+    values: dict[str, object] = {}
+    if expires is not None:
+        values["expires_at_us"] = None if expires == "never" else instant_us(expires)
+    if addresses is not None:
+        values["addresses"] = "" if addresses == "any" else addresses
+    if limit_requests is not None:
+        values["limit_requests"] = Limit.parse(limit_requests)
+    if limit_logins is not None:
+        values["limit_logins"] = Limit.parse(limit_logins)
+    return replace(before, **values)  # type: ignore[arg-type]  # by name
 
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all keys with their permissions. The keys themselves are not stored."""
+    """List all keys with their permissions and settings. The keys themselves are not stored."""
     with store() as s:
         rows = [
             {
@@ -46,10 +117,15 @@ def list_all(as_json: AsJson = False) -> None:
                 "instance": key.instance,
                 "created_at_us": key.created_at_us,
                 "revoked_at_us": key.revoked_at_us,
+                "expires_at_us": key.settings.expires_at_us,
+                "addresses": key.settings.addresses,
+                "limit_requests": str(key.settings.limit_requests),
+                "limit_logins": str(key.settings.limit_logins),
             }
             for key in s.api_keys.all()
         ]
-    print_list(rows, ("name", "scopes", "instance", "created_at", "revoked_at"), as_json=as_json)
+    columns = ("name", "scopes", "instance", "addresses", "expires_at", "revoked_at")
+    print_list(rows, columns, as_json=as_json)
 
 
 @app.command()

@@ -42,11 +42,15 @@ def parse_options(
 
 
 def require_what_is_named(s: Stores, given: Mapping[str, str]) -> None:
-    """Raises InvalidInput for an account, language or region that does not exist, before a call depends on it."""
+    """Raises InvalidInput for an account, web instance, language or region that does not exist, before a call depends
+    on it.
+    """
     from stasis_callback.core.numbering import is_emergency, known_region
 
     if account := given.get("internal_account"):
         s.accounts.named(account)
+    if webhooks := given.get("webhooks"):
+        s.web_instances.named(webhooks)
     region = given.get("region", "")
     if region and not known_region(region):
         raise InvalidInput(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, settings, store, whole
+from stasis_callback.admin.context import AsJson, find_request, instant_us, settings, store, whole
 from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
+from stasis_callback.admin.output import print_list
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.web import WebOptions
 
@@ -132,6 +133,91 @@ def link(
             raise InvalidInput(f"web instance {name} is not of type hosted: its form needs no link")
     signer = Signer.of(settings().web)
     typer.echo(f"{_address(name)}?client={signer.client_token(name, Clock().now_us() + valid_s * US_PER_S)}")
+
+
+@app.command()
+def lockouts(as_json: AsJson = False) -> None:
+    """List failed logins that still count, by account, address and API key; see `web unlock`."""
+    from stasis_callback.engine.admission.orders import login_key
+
+    with store() as s:
+        rows = []
+        for kind, noun in (("account", "account"), ("source", "source"), ("portal", "API key")):
+            prefix = login_key("web", kind, "")
+            rows += [
+                {
+                    "kind": noun,
+                    "who": key.removeprefix(prefix),
+                    "failures": count,
+                    "forgotten_at_us": until_us,
+                }
+                for key, count, until_us in s.limits.counted(prefix)
+            ]
+    print_list(rows, ("kind", "who", "failures", "forgotten_at"), as_json=as_json)
+
+
+@app.command()
+def unlock(
+    account: Annotated[str, typer.Option(help="Account id.", metavar="ID")] = "",
+    address: Annotated[str, typer.Option(help="IP address.", metavar="ADDRESS")] = "",
+    api_key: Annotated[
+        str, typer.Option(help="Name of an API key; also all its end users.", metavar="NAME")
+    ] = "",
+) -> None:
+    """Forget the failed logins of an account, an address or an API key."""
+    from stasis_callback.engine.admission.orders import login_key
+
+    if not (account or address or api_key):
+        raise InvalidInput("nothing to unlock: give --account, --address or --api-key")
+    with store() as s:
+        keys = [login_key("web", "account", account)] if account else []
+        keys += [login_key("web", "source", _counted_as(address))] if address else []
+        if api_key:
+            s.api_keys.named(api_key)
+            keys.append(login_key("web", "portal", api_key))
+            s.limits.clear_all(login_key("web", "source", f"{api_key}/"))
+        for key in keys:
+            s.limits.clear(key)
+    typer.echo("unlocked")
+
+
+@app.command()
+def resend(
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="Only webhooks of this instance.", show_default=False)
+    ] = "",
+    callback: Annotated[str, typer.Option(help="Only those of this callback.", metavar="ID")] = "",
+    since: Annotated[
+        str | None, typer.Option(help="Only steps since this time, ISO 8601.", metavar="TIME")
+    ] = None,
+    delivered: Annotated[
+        bool, typer.Option("--delivered", help="Also those that the receiver has accepted.")
+    ] = False,
+) -> None:
+    """Send webhooks again that were given up, each with its id of before."""
+    if delivered and not (callback or since):
+        raise InvalidInput("--delivered would send everything again: also give --callback or --since")
+    with store() as s:
+        if name:
+            s.web_instances.named(name)
+        if callback:
+            find_request(s, callback)
+        since_us = instant_us(since) if since else 0
+        again = s.events.send_again(
+            instance=name, request_id=callback, since_us=since_us, delivered=delivered
+        )
+    typer.echo(f"{again} webhooks are sent again" if again else "there are none to send again")
+
+
+def _counted_as(address: str) -> str:
+    from ipaddress import ip_address
+
+    from stasis_callback.web.visitors import counted_as
+
+    try:
+        return counted_as(ip_address(address))
+    except ValueError:
+        raise InvalidInput(f"{address!r} is not an address: write, for example, 192.0.2.7") from None
 
 
 @app.command("webhook-secret")

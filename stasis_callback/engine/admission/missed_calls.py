@@ -97,7 +97,7 @@ class Admission:
             # The caller waits, unanswered: when a crowd calls, each is refused before the calls of the others go on.
             with self._stores.database.first():
                 accepted = self._stores.requests.accept_or_begin(
-                    replace(request, trigger=found.trigger),
+                    replace(request, trigger=found.trigger, webhooks=found.access.options.webhooks),
                     begin=begin,
                     note_leg=note_leg,
                     account_id=found.payer.id,

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from zlib import crc32
 
 import structlog
 
@@ -40,6 +41,10 @@ _OF_SECOND_NUMBER: Mapping[Objection, Refusal] = {
 """What is wrong with a number, said of the second one."""
 
 
+TURNS = 64
+"""Locks for the logins of one account after the other; two accounts rarely share one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """Somebody asks for a callback between two numbers.
@@ -50,6 +55,7 @@ class Order:
     """
 
     key: str
+    """The same key never makes a second callback."""
     trigger: Trigger
     account: str
     number_a: str
@@ -61,8 +67,17 @@ class Order:
     trusted: bool = False
     shared: bool = False
     instance: str = ""
+    reference: str = ""
+    """The requester's own name for it."""
+    webhooks: str = ""
+    """The web instance whose webhooks tell its steps, where it came through none itself; "" for none."""
     source: str = ""
     """Where it comes from (an address, a sender), for the limits; "" counts for none."""
+    portal: str = ""
+    """The program of many people that it comes through; all of them may have `portal_logins` wrong logins."""
+    portal_logins: Limit | None = None
+    refused_key: str = ""
+    """Where `key` may be accepted later, although it is refused now: the key under which the refusal is kept."""
     options: Mapping[str, str] = field(default_factory=dict)
     limits: RequestLimits | None = None
 
@@ -98,17 +113,26 @@ class Orders:
         self._clock = clock
         self._queue_limit = queue_limit
         self._on_decided = on_decided
+        self._turns = [clock.lock() for _ in range(TURNS)]
 
     def admit(self, order: Order) -> Answer:
         """Refuse an order, or accept it and queue its callback."""
         request = CallbackRequest(
-            order.key, order.trigger, order.number_a, "", order.number_b, order.instance
+            order.key,
+            order.trigger,
+            order.number_a,
+            "",
+            order.number_b,
+            order.instance,
+            reference=order.reference,
+            webhooks=order.webhooks,
         )
         account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:
             answer = self._queue(order, request, account, token_id)
         if answer.reason and answer.reason not in THROTTLED:
-            self._stores.requests.refuse(request, answer.reason, account.id if account else None)
+            refused = replace(request, key=order.refused_key or order.key)
+            self._stores.requests.refuse(refused, answer.reason, account.id if account else None)
         self._on_decided(order, answer)
         return answer
 
@@ -157,12 +181,17 @@ class Orders:
 
     def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
         """The account, if the requester may use it, and the token used. Counted first and checked then, so
-        that parallel guesses are no more than the limit; a right login takes its count back.
+        that parallel guesses are no more than the limit; a right login takes its count back. One after the other for
+        an account, so that right ones in parallel do not use up the limit together.
         """
-        accounts = self._stores.accounts
         if order.trusted:
-            account = accounts.find(order.account)
+            account = self._stores.accounts.find(order.account)
             return account, Answer() if account else Answer(Refusal.WRONG_LOGIN), None
+        with self._turns[crc32(order.account.encode()) % TURNS]:
+            return self._checked_login(order)
+
+    def _checked_login(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
+        accounts = self._stores.accounts
         keys = self._count_login(order)
         if isinstance(keys, Answer):
             return None, keys, None
@@ -172,10 +201,11 @@ class Orders:
         good, token_id = self._proven(order, account)
         if not good:
             return None, Answer(Refusal.WRONG_LOGIN), None
-        if keys:
-            self._stores.limits.clear(keys["account"])
-        if "source" in keys:
-            self._stores.limits.give_back(keys["source"])
+        for kind, counted in keys.items():
+            if kind == "account":
+                self._stores.limits.clear(counted)
+            else:
+                self._stores.limits.give_back(counted)
         return account, Answer(), token_id
 
     def _proven(self, order: Order, account: AccountView | None) -> tuple[bool, int | None]:
@@ -199,9 +229,11 @@ class Orders:
         limits = [("account", order.account, order.limits.limit_logins)]
         if order.source:
             limits.append(("source", order.source, order.limits.limit_source_logins))
+        if order.portal and order.portal_logins:
+            limits.append(("portal", order.portal, order.portal_logins))
         keys: dict[str, str] = {}
         for kind, who, limit in limits:
-            key = f"login:{order.trigger}:{kind}:{who}"
+            key = login_key(order.trigger, kind, who)
             if not self._stores.limits.take(key, limit):
                 for taken in keys.values():
                     self._stores.limits.give_back(taken)
@@ -251,6 +283,11 @@ class Orders:
         if self._stores.limits.take(key, limit):
             return Answer()
         return Answer(Refusal.TOO_MANY_REQUESTS, retry_after_s=self._stores.limits.wait_s(key))
+
+
+def login_key(trigger: Trigger, kind: str, who: str) -> str:
+    """The counter of the failed logins of an `account`, a `source`, or a `portal`."""
+    return f"login:{trigger}:{kind}:{who}"
 
 
 def log_answer(order: Order, answer: Answer) -> None:

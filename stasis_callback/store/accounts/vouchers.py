@@ -98,6 +98,17 @@ class Vouchers:
             writing.publish(lambda: None, lambda: Voucher.get_or_none(code_hash=hashes[0]) is not None)
         return codes
 
+    def redeemed(self, code: str, account_number: str) -> VoucherView | None:
+        """The voucher with this code, if it was redeemed for this account: who asks again need not know that."""
+        hashed = _hash(code)
+
+        def find() -> VoucherView | None:
+            mine = (Voucher.code_hash == hashed) & (Account.number == account_number)
+            row = _select().where(mine).first()
+            return _view(row) if row else None
+
+        return self._database.read(find)
+
     def redeem(self, code: str, account_number: str) -> VoucherView:
         """Redeem a voucher: credit its value to an account, once, even with concurrent attempts.
 

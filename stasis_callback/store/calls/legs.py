@@ -126,20 +126,20 @@ _OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_
 _ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
 _OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
 _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
-    RETURNING account_id, side, request_id, (SELECT triggered_by FROM request WHERE request.id = leg.request_id)"""
+    RETURNING account_id, side, request_id, (SELECT told FROM request WHERE request.id = leg.request_id)"""
 _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
     leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
-    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.triggered_by
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told
     FROM leg JOIN hold ON hold.leg_id = leg.id JOIN book ON book.id = hold.book_id
     JOIN request ON request.id = leg.request_id JOIN account ON account.id = leg.account_id
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id"""
 _LOCK_LEG = f"{_LOCKED} WHERE leg.id = ? FOR NO KEY UPDATE OF leg, hold, book"
 _LOCK_OPEN_LEGS = f"""{_LOCKED} WHERE leg.request_id = ? AND leg.state <> 'settled'
     ORDER BY leg.id DESC FOR NO KEY UPDATE OF request, leg, hold, book"""
-_MINE = """SELECT request.triggered_by, leg.request_id, hold.state FROM request
+_MINE = """SELECT request.told, leg.request_id, hold.state FROM request
     LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
     WHERE request.id = ? AND request.incarnation = ? FOR NO KEY UPDATE OF request"""
-_MINE_BESIDE = """SELECT request.triggered_by, leg.request_id, hold.state,
+_MINE_BESIDE = """SELECT request.told, leg.request_id, hold.state,
     beside.book_id, beside.amount_micros, beside.state
     FROM request JOIN hold AS beside ON beside.leg_id = ?
     LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
@@ -177,7 +177,7 @@ class _LockedLeg(NamedTuple):
     cost_terms_id: int | None
     trunk: str | None
     cost_currency: str | None
-    trigger: str
+    told: str
 
     @classmethod
     def of(cls, row: Sequence[Any], chains: dict[int, Chain]) -> _LockedLeg:
@@ -239,7 +239,7 @@ class Calls:
         mine = one(_MINE_BESIDE, beside[0], *whose) if beside else one(_MINE, *whose)
         if mine is None:
             raise NotOurs(f"leg {leg_id}: request {request_id} does not belong to this node")
-        trigger, known_of, hold_state, *beside_now = mine
+        told, known_of, hold_state, *beside_now = mine
         if known_of is not None:
             require(
                 known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
@@ -251,7 +251,7 @@ class Calls:
             change = HoldChange(beside[0], book_id, held_micros, state, beside[1])
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
         held = self._note(leg_id, request_id, side, fare, hold_micros, now_us, change)
-        if held and side == "b" and trigger == "web":
+        if held and side == "b" and told:
             note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
@@ -295,9 +295,9 @@ class Calls:
         leg = one(_ANSWERED, answered_at_us, leg_id)
         if leg is None:
             return
-        account_id, side, request_id, trigger = leg
+        account_id, side, request_id, told = leg
         self._used(account_id, answered_at_us)
-        if side == "b" and trigger == "web":
+        if side == "b" and told:
             note_step(request_id, Step.CONNECTED, self._clock.now_us())
 
     @staticmethod
@@ -316,7 +316,7 @@ class Calls:
         require(row is not None, f"unknown leg {leg_id}")
         leg = _LockedLeg.of(row, {})
         if leg.state == LegState.SETTLED:
-            return _xdr(Xdr.get(Xdr.leg == leg_id))
+            return xdr_view(Xdr.get(Xdr.leg == leg_id))
         return self._settle(leg, end)
 
     @unit
@@ -337,7 +337,7 @@ class Calls:
         before: list[XdrView] = []
         if self._database.noted(f"settled:{request_id}"):
             # An earlier run found no other leg: what is open now and not named is of the next attempt.
-            before = [_xdr(row) for row in Xdr.select().where(Xdr.leg.in_(list(ends)))]
+            before = [xdr_view(row) for row in Xdr.select().where(Xdr.leg.in_(list(ends)))]
         elif len(named) < len(legs):
             return None
         self._database.note(f"settled:{request_id}")
@@ -351,7 +351,7 @@ class Calls:
     def _close(self, leg: _LockedLeg, xdr: XdrView) -> None:
         """Note a leg as settled."""
         run(_SETTLED, LegState.SETTLED.value, xdr.answered_at_us, leg.hold.leg_id)
-        if leg.side == "b" and leg.trigger == "web":
+        if leg.side == "b" and leg.told:
             note_step(leg.request_id, Step.SECOND_ENDED, self._clock.now_us())
 
     def _charge(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
@@ -444,7 +444,7 @@ class Calls:
             rows = rows.where(Account.number == account)
         if request_id is not None:
             rows = rows.where(Xdr.request == request_id)
-        return [_xdr(row) for row in reversed(list(rows))]
+        return [xdr_view(row) for row in reversed(list(rows))]
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:
@@ -473,7 +473,8 @@ def leg_view(row: LegRow) -> LegView:
     )
 
 
-def _xdr(row: Xdr) -> XdrView:
+def xdr_view(row: Xdr) -> XdrView:
+    """A row of the call records, with its account and trunk."""
     return XdrView(
         leg_id=row.leg_id,
         request_id=row.request_id,

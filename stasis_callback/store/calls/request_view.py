@@ -48,6 +48,10 @@ class RequestView:
     claims: int = 0
     """How often it was claimed: the number of the attempt that is under way."""
     cancel_wanted: bool = False
+    reference: str = ""
+    """The requester's own name for it."""
+    told: str = ""
+    """The web instance whose webhooks tell its steps; "" for none."""
 
     @property
     def refusal(self) -> Refusal | None:
@@ -109,6 +113,7 @@ REQUEST_COLUMNS = (
     "id", "key", "triggered_by", "ani", "dnis", "account_id", "subscriber_id", "leg_a_number", "options", "state",
     "outcome", "attempts", "created_at_us", "due_at_us", "finished_at_us", "destination", "instance", "claimed_by",
     "incarnation", "lease_until_us", "claims", "cancel_wanted",
+    "reference", "told",
 )  # fmt: skip
 """The fields of `RequestView` in their order, as the request table has them."""
 _FIELDS = tuple(field.name for field in fields(RequestView))

@@ -49,7 +49,7 @@ _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
     WHERE id = ? AND claims = ? AND incarnation = ?
     AND (state = 'talking' OR (state = 'dialing' AND NOT cancel_wanted))
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
-    RETURNING triggered_by"""
+    RETURNING told"""
 _UNCOUNTED = "UPDATE request SET attempts = 0 WHERE id = ?"
 _STATE = "SELECT state FROM request WHERE id = ?"
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
@@ -192,6 +192,8 @@ class Requests:
             "dnis": request.dnis,
             "destination": request.destination,
             "instance": request.instance,
+            "reference": request.reference,
+            "told": request.told,
             "options": json.dumps(stored_options),
             "state": state.value,
             "created_at_us": now_us,
@@ -199,8 +201,10 @@ class Requests:
             **values,
         }
         insert(Request, **row)
-        if state is not RequestState.REFUSED and request.trigger == "web":
+        if state is not RequestState.REFUSED and request.told:
             note_step(str(request_id), Step.QUEUED, now_us)
+            if state is RequestState.DIALING:
+                note_step(str(request_id), Step.CALLING_FIRST, now_us)
         return view_of([row[column] for column in REQUEST_COLUMNS])
 
     # --- through ---------------------------------------------------------------------------------------------------
@@ -393,7 +397,7 @@ class Requests:
         if claims is not None:
             done = one(_DONE, outcome, now_us, request_id, claims, self._me.incarnation)
             if done is not None:
-                if done[0] == "web":
+                if done[0]:
                     note_step(request_id, Step.ENDED, now_us)
                 return
         now = request_now(request_id)
@@ -548,18 +552,6 @@ class Requests:
         return f"retry:{request_id}:{time}"
 
     @read
-    def of_instances(
-        self, instance: str = "", *, state: str | None = None, before_us: int | None = None, limit: int = 50
-    ) -> list[RequestView]:
-        """The newest requests through one web instance or ("") through all, newest first, older than `before_us`."""
-        rows = Request.select().where(Request.triggered_by == "web", Request.instance != "")
-        rows = rows.order_by(Request.created_at_us.desc()).limit(limit)
-        rows = rows.where(Request.instance == instance) if instance else rows
-        rows = rows.where(Request.state == state) if state else rows
-        rows = rows.where(Request.created_at_us < before_us) if before_us is not None else rows
-        return _views(rows)
-
-    @read
     def count(self, state: str) -> int:
         """How many requests are in this state."""
         return int(Request.select().where(Request.state == state).count())
@@ -578,5 +570,5 @@ def _views(rows: ModelSelect[Request]) -> list[RequestView]:
 
 def _note(request: RequestView, step: Step, at_us: int) -> None:
     """Note a step, where somebody is told of it."""
-    if request.triggered_by == "web":
+    if request.told:
         note_step(request.id, step, at_us)

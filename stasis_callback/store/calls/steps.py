@@ -1,4 +1,4 @@
-"""The steps of web callbacks; also the outbox of their webhooks.
+"""The steps of callbacks that somebody follows; also the outbox of their webhooks.
 
 A step is stored in the transaction that makes it true, so none is lost and none is reported that did not happen.
 
@@ -26,7 +26,7 @@ LEASE_S = 60
 
 
 _NOTE_STEP = """INSERT INTO request_event (request_id, step, at_us, delivery, attempts, due_at_us, instance)
-    SELECT id, ?, ?, 'due', 0, ?, instance FROM request WHERE id = ? AND triggered_by = 'web'"""
+    SELECT id, ?, ?, 'due', 0, ?, told FROM request WHERE id = ? AND told <> ''"""
 _FIRST_INSTANCE = "SELECT MIN(instance) FROM request_event WHERE delivery = 'due'"
 _NEXT_INSTANCE = f"{_FIRST_INSTANCE} AND instance > ?"
 
@@ -43,7 +43,9 @@ class EventView:
 
 
 def note_step(request_id: str, step: Step, at_us: int) -> None:
-    """Note a step of a web callback; of no other. Call it inside the transaction that takes the step."""
+    """Note a step of a callback, where somebody is told of it: on a status page, or by webhook. Call it inside the
+    transaction that takes the step.
+    """
     run(_NOTE_STEP, step.value, at_us, at_us, request_id)
 
 
@@ -131,6 +133,23 @@ class Events:
     def retry(self, event: EventView, after_s: float) -> None:
         """It could not be delivered: again later, and what comes after it in its callback later still."""
         _postpone(event.request_id, self._clock.now_us() + int(after_s * US_PER_S))
+
+    @unit
+    def send_again(
+        self, *, instance: str = "", request_id: str = "", since_us: int = 0, delivered: bool = False
+    ) -> int:
+        """Let webhooks that were given up be due again, with `delivered` also those that were taken; how many.
+
+        Of an instance or a callback, or of all, for steps since a time.
+        """
+        which = RequestEvent.delivery.in_(("failed", "sent") if delivered else ("failed",))
+        which &= RequestEvent.at_us >= since_us
+        which = which & (RequestEvent.instance == instance) if instance else which
+        which = which & (RequestEvent.request == request_id) if request_id else which
+        values = {"delivery": outbox.DUE, "attempts": 0, "due_at_us": self._clock.now_us()}
+        again = RequestEvent.update(values).where(which).execute() or self._database.noted("again") or 0
+        self._database.note("again", again)
+        return int(again)
 
     def close_some(self, instance: str, delivery: str, before_us: int | None = None) -> int:
         """Close some hundred due steps of an instance that were taken before a time, or at any; how many."""

@@ -44,6 +44,8 @@ class Request(Table):
     asterisk = TextField(default="")
     claims = IntegerField(default=0)
     cancel_wanted = BooleanField(default=False)
+    reference = TextField(default="")
+    told = TextField(default="")
 
 
 class RequestEvent(Table):

@@ -65,6 +65,19 @@ class Limits:
         """Reset the counter."""
         Allowance.delete().where(Allowance.key == key).execute()
 
+    @unit
+    def clear_all(self, prefix: str) -> None:
+        """Reset all counters whose key begins with `prefix`."""
+        Allowance.delete().where(Allowance.key.startswith(prefix)).execute()
+
+    @read
+    def counted(self, prefix: str) -> list[tuple[str, int, int]]:
+        """The open counters whose key begins with `prefix`: key, count, and when the window is over."""
+        rows = Allowance.select().where(
+            Allowance.key.startswith(prefix), Allowance.until_us > self._clock.now_us(), Allowance.count > 0
+        )
+        return [(row.key, row.count, row.until_us) for row in rows.order_by(Allowance.key)]
+
     @read
     def wait_s(self, key: str) -> int:
         """How long until the window of this key is over, in whole seconds; 0 when none is open."""

@@ -10,8 +10,10 @@ from stasis_callback.store.intake.tables import Idempotency
 
 KEPT_S = 86_400
 """A key is remembered for a day."""
-UNFINISHED_S = 60
-"""A process that took a key and has not stored an answer by then has died: another one may take the key."""
+UNFINISHED_S = 10
+"""A process that took a key and has not stored an answer by then has died, or is slow: another one may take the key.
+The callback has its own key, made of this one, so the two of them make one callback.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,9 @@ class IdempotencyKeys:
             Idempotency.key == key,
             (Idempotency.created_at_us <= now_us - KEPT_S * US_PER_S)
             | (
-                Idempotency.answer.is_null() & (Idempotency.created_at_us <= now_us - UNFINISHED_S * US_PER_S)
+                Idempotency.answer.is_null()
+                & (Idempotency.input_hash == input_hash)
+                & (Idempotency.created_at_us <= now_us - UNFINISHED_S * US_PER_S)
             ),
         ).execute()
         taken = (

@@ -38,6 +38,10 @@ class ApiKey(Table):
     instance = TextField()
     created_at_us = BigIntegerField()
     revoked_at_us = BigIntegerField(null=True)
+    limit_requests = TextField(default="6000/3600")
+    limit_logins = TextField(default="1000/900")
+    addresses = TextField(default="")
+    expires_at_us = BigIntegerField(null=True)
 
 
 class Idempotency(Table):

@@ -1,0 +1,485 @@
+"""The JSON API for accounts and money: accounts, top-ups, vouchers, call records, rates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from stasis_callback.clock import US_PER_S, Clock, iso
+from stasis_callback.core.errors import InvalidInput, InvariantBroken
+from stasis_callback.core.money import format_amount, parse_amount, require_payable
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.accounts.pages import AccountPages
+from stasis_callback.store.calls.asked import XdrPages
+from stasis_callback.store.calls.legs import XdrView
+from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.pages import RatePages
+from stasis_callback.store.stores import Stores
+from stasis_callback.web.api import DIGITS_PATTERN, PREFIX, QueryText, Text
+from stasis_callback.web.keys import AccountsKey, ManageKey, RatesKey, TopUpKey, VouchersKey, XdrsKey
+from stasis_callback.web.paging import After, PageLimit, Since, Until, cursor, micros_of, read_cursor
+from stasis_callback.web.problems import ANY, BODY, ApiError, errors
+
+AMOUNT_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,6})?$"
+ACCOUNT_PATTERN = r"^[A-Za-z0-9._@-]{1,64}$"
+TOP_UP_PATTERN = r"^[!-~]{1,100}$"
+TARIFF_LIMIT = 64
+
+AccountId = Annotated[str, Path(pattern=ACCOUNT_PATTERN, description="Account id or alias.")]
+NewId = Annotated[str, Field(pattern=ACCOUNT_PATTERN, examples=["6192345678"])]
+Amount = Annotated[str, Field(description="Amount in the account's currency.", examples=["12.50"])]
+_CLOSED = ConfigDict(extra="forbid")
+
+
+class AccountBody(BaseModel):
+    """An account. Amounts are those of the customer for a `subordinate` account."""
+
+    id: str
+    customer: str
+    product: str
+    kind: Literal["debit", "credit", "subordinate"]
+    status: Annotated[str, Field(description="active, blocked or closed.")]
+    callback_number: Annotated[str, Field(description="E.164 digits; empty: the number that calls.")]
+    language: str
+    expires_at: Annotated[str | None, Field(description="Time, ISO 8601, UTC; null: never.")]
+    currency: str
+    balance: Amount
+    held: Annotated[str, Field(description="Reserved for live calls.")]
+    credit_limit: str
+    available: Annotated[str, Field(description="What can be spent now.")]
+
+
+class AccountListBody(BaseModel):
+    """Accounts by id."""
+
+    accounts: list[AccountBody]
+    next: Annotated[str | None, Field(description="Value of `after` for the next page; null on the last.")]
+
+
+class NewAccountBody(BaseModel):
+    """An account to open, with nothing in it."""
+
+    model_config = _CLOSED
+    id: NewId
+    customer: Text
+    product: Text
+    callback_number: Annotated[str, Field(pattern=r"^[0-9]{0,15}$")] = ""
+
+
+class AccountChangeBody(BaseModel):
+    """What is to change; all or nothing."""
+
+    model_config = _CLOSED
+    status: Literal["active", "blocked"] | None = None
+    callback_number: Annotated[str | None, Field(pattern=r"^[0-9]{0,15}$")] = None
+    language: Annotated[str | None, Field(pattern=r"^([a-z]{2})?$")] = None
+    password: Annotated[Text | None, Field(description="New service password.")] = None
+
+
+class TopUpBody(BaseModel):
+    """Money that was paid for an account."""
+
+    model_config = _CLOSED
+    id: Annotated[
+        str,
+        Field(
+            pattern=TOP_UP_PATTERN,
+            description="Your id of the payment, for example the payment provider's. The same id tops up once.",
+            examples=["pay_4711"],
+        ),
+    ]
+    account: Annotated[str, Field(pattern=ACCOUNT_PATTERN, description="Account id or alias.")]
+    amount: Annotated[str, Field(pattern=AMOUNT_PATTERN, examples=["12.50"])]
+    currency: Annotated[
+        str | None, Field(pattern="^[A-Z]{3}$", description="If given, it must be the account's.")
+    ] = None
+    note: Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+
+
+class ToppedUpBody(BaseModel):
+    """A top-up. `repeated`: it had been made before, and was not made again."""
+
+    id: str
+    account: str
+    amount: Amount
+    currency: str
+    balance: Annotated[str, Field(description="Balance now.")]
+    repeated: bool
+
+
+class RedeemBody(BaseModel):
+    """A voucher to redeem."""
+
+    model_config = _CLOSED
+    code: Text
+    account: Annotated[str, Field(pattern=ACCOUNT_PATTERN, description="Account id or alias.")]
+
+
+class RedeemedBody(BaseModel):
+    """A redeemed voucher. `repeated`: it had been redeemed for this account before."""
+
+    account: str
+    batch: str
+    amount: Amount
+    currency: str
+    balance: Annotated[str, Field(description="Balance now.")]
+    repeated: bool
+
+
+class BatchBody(BaseModel):
+    """A batch of vouchers."""
+
+    batch: str
+    amount: str
+    currency: str
+    new: int
+    redeemed: int
+    blocked: int
+
+
+class BatchListBody(BaseModel):
+    """All batches of vouchers."""
+
+    batches: list[BatchBody]
+
+
+class XdrBody(BaseModel):
+    """The call record of a leg."""
+
+    id: str
+    callback: Annotated[str, Field(description="Id of the callback.")]
+    side: Literal["a", "b"]
+    account: str
+    number: str
+    prefix: str
+    outcome: str
+    cause: Annotated[int, Field(description="Q.850 cause.")]
+    dialed_at: str
+    answered_at: str | None
+    ended_at: str
+    duration_s: Annotated[float, Field(description="Answer to hang-up.")]
+    charged_s: int
+    amount: Annotated[str, Field(description="What the account paid.")]
+    currency: str
+
+
+class XdrListBody(BaseModel):
+    """Call records, newest first."""
+
+    xdrs: list[XdrBody]
+    next: Annotated[str | None, Field(description="Value of `after` for the next page; null on the last.")]
+
+
+class TariffBody(BaseModel):
+    """A tariff."""
+
+    name: str
+    currency: str
+
+
+class TariffListBody(BaseModel):
+    """All tariffs."""
+
+    tariffs: list[TariffBody]
+
+
+class RateBody(BaseModel):
+    """The rate of a prefix; prices per minute."""
+
+    prefix: str
+    description: str
+    connect_fee: str
+    first_interval_s: int
+    first_price: str
+    next_interval_s: int
+    next_price: str
+    forbidden: bool
+
+
+class RateListBody(BaseModel):
+    """Rates by prefix."""
+
+    tariff: str
+    currency: str
+    rates: list[RateBody]
+    next: Annotated[str | None, Field(description="Value of `after` for the next page; null on the last.")]
+
+
+class MoneyApi:
+    """The endpoints for accounts and money."""
+
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        self._stores = stores
+        self._accounts = AccountPages(stores.database)
+        self._xdrs = XdrPages(stores.database)
+        self._rates = RatePages(stores.database, clock)
+
+    def router(self) -> APIRouter:
+        """The router with all endpoints."""
+        router = APIRouter(prefix=PREFIX)
+        add = router.add_api_route
+        add("/accounts", self._list_accounts, methods=["GET"], tags=["accounts"],
+            response_model=AccountListBody, operation_id="listAccounts", summary="List accounts",
+            responses=errors(*ANY))  # fmt: skip
+        add("/accounts", self._open_account, methods=["POST"], tags=["accounts"], status_code=201,
+            response_model=AccountBody, operation_id="openAccount", summary="Open an account",
+            responses=errors(*BODY, *ANY, 409))  # fmt: skip
+        add("/accounts/{account_id}", self._show_account, methods=["GET"], tags=["accounts"],
+            response_model=AccountBody, operation_id="getAccount", summary="Show an account and its balance",
+            responses=errors(*ANY, 404))  # fmt: skip
+        add("/accounts/{account_id}", self._change_account, methods=["PATCH"], tags=["accounts"],
+            response_model=AccountBody, operation_id="changeAccount", summary="Change an account",
+            responses=errors(*BODY, *ANY, 404, 409))  # fmt: skip
+        add("/top-ups", self._top_up, methods=["POST"], tags=["money"], status_code=201,
+            response_model=ToppedUpBody, operation_id="topUp", summary="Top up an account, once for each id",
+            responses=errors(*BODY, *ANY, 404, 409)
+            | {200: {"model": ToppedUpBody, "description": "It had been made before."}})  # fmt: skip
+        add("/vouchers", self._list_batches, methods=["GET"], tags=["money"],
+            response_model=BatchListBody, operation_id="listVouchers", summary="List batches of vouchers",
+            responses=errors(*ANY))  # fmt: skip
+        add("/vouchers/redeem", self._redeem, methods=["POST"], tags=["money"],
+            response_model=RedeemedBody, operation_id="redeemVoucher", summary="Redeem a voucher",
+            responses=errors(*BODY, *ANY, 404, 409))  # fmt: skip
+        add("/xdrs", self._list_xdrs, methods=["GET"], tags=["call records"],
+            response_model=XdrListBody, operation_id="listXdrs", summary="List call records",
+            responses=errors(*ANY))  # fmt: skip
+        add("/tariffs", self._list_tariffs, methods=["GET"], tags=["rates"],
+            response_model=TariffListBody, operation_id="listTariffs", summary="List tariffs",
+            responses=errors(*ANY))  # fmt: skip
+        add("/tariffs/{tariff}/rates", self._list_rates, methods=["GET"], tags=["rates"],
+            response_model=RateListBody, operation_id="listRates", summary="List the rates of a tariff",
+            responses=errors(*ANY, 404))  # fmt: skip
+        return router
+
+    # --- accounts ----------------------------------------------------------------------------------------------
+
+    def _list_accounts(
+        self,
+        key: AccountsKey,
+        customer: QueryText = None,
+        product: QueryText = None,
+        status: Literal["active", "blocked", "closed"] | None = None,
+        limit: PageLimit = 50,
+        after: After = None,
+    ) -> AccountListBody:
+        place = read_cursor(after)
+        found = self._accounts.page(
+            customer=customer or "",
+            product=product or "",
+            status=status or "",
+            after=place[1] if place else "",
+            limit=limit + 1,
+        )
+        more = cursor(0, found[limit - 1].number) if len(found) > limit else None
+        return AccountListBody(accounts=[_account(view) for view in found[:limit]], next=more)
+
+    def _show_account(self, account_id: AccountId, key: AccountsKey) -> AccountBody:
+        return _account(self._found(account_id))
+
+    def _open_account(self, body: NewAccountBody, key: ManageKey) -> AccountBody:
+        def once() -> AccountView:
+            if not self._stores.database.repeated(f"opened:{body.id}") and self._stores.accounts.find(
+                body.id
+            ):
+                raise ApiError(409, "account_exists")
+            return self._stores.accounts.add(
+                body.id, customer=body.customer, product=body.product, callback_number=body.callback_number
+            )
+
+        try:
+            return _account(self._stores.database.unit(once))
+        except InvalidInput as error:
+            raise ApiError(422, "invalid_input", str(error)) from None
+
+    def _change_account(self, account_id: AccountId, body: AccountChangeBody, key: ManageKey) -> AccountBody:
+        account = self._usable(account_id)
+        try:
+            return _account(self._stores.accounts.change(account.number, **body.model_dump()))
+        except InvalidInput as error:
+            raise ApiError(422, "invalid_input", str(error)) from None
+
+    def _found(self, account_id: str) -> AccountView:
+        account = self._stores.accounts.find(account_id)
+        if account is None:
+            raise ApiError(404, "unknown_account")
+        return account
+
+    def _usable(self, account_id: str) -> AccountView:
+        account = self._found(account_id)
+        if account.status == "closed":
+            raise ApiError(409, "account_closed")
+        return account
+
+    # --- money -------------------------------------------------------------------------------------------------
+
+    def _top_up(self, body: TopUpBody, key: TopUpKey, response: Response) -> ToppedUpBody:
+        account = self._usable(body.account)
+        try:
+            micros = parse_amount(body.amount)
+            require_payable(account.currency, micros)
+            if body.currency not in (None, account.currency):
+                raise InvalidInput(f"the account is in {account.currency}")
+            done = self._stores.ledger.top_up(
+                account.book_id, micros, key=body.id, note=body.note, operator=f"api:{key.name}"
+            )
+        except InvalidInput as error:
+            raise ApiError(422, "bad_amount", str(error)) from None
+        except InvariantBroken:
+            raise ApiError(409, "id_reused") from None
+        response.status_code = 201 if done else 200
+        now = self._stores.accounts.get(account.id)
+        return ToppedUpBody(
+            id=body.id,
+            account=now.number,
+            amount=format_amount(micros),
+            currency=now.currency,
+            balance=format_amount(now.balance_micros),
+            repeated=not done,
+        )
+
+    def _redeem(self, body: RedeemBody, key: VouchersKey) -> RedeemedBody:
+        account = self._usable(body.account)
+        counter = f"voucher:{key.name}"
+        if not self._stores.limits.take(counter, key.settings.limit_logins):
+            wait_s = self._stores.limits.wait_s(counter)
+            raise ApiError(429, "locked_out", headers={"Retry-After": str(wait_s)})
+        voucher = self._stores.vouchers.redeemed(body.code, account.number)
+        repeated = voucher is not None
+        if voucher is None:
+            try:
+                voucher = self._stores.vouchers.redeem(body.code, account.number)
+            except InvalidInput:
+                raise ApiError(422, "bad_voucher") from None
+        self._stores.limits.give_back(counter)
+        now = self._stores.accounts.get(account.id)
+        return RedeemedBody(
+            account=now.number,
+            batch=voucher.batch,
+            amount=format_amount(voucher.amount_micros),
+            currency=voucher.currency,
+            balance=format_amount(now.balance_micros),
+            repeated=repeated,
+        )
+
+    def _list_batches(self, key: VouchersKey) -> BatchListBody:
+        rows = self._stores.vouchers.batches()
+        return BatchListBody(
+            batches=[
+                BatchBody.model_validate(row | {"amount": format_amount(int(str(row["amount_micros"])))})
+                for row in rows
+            ]
+        )
+
+    # --- call records and rates --------------------------------------------------------------------------------
+
+    def _list_xdrs(
+        self,
+        key: XdrsKey,
+        account: QueryText = None,
+        callback: Annotated[str | None, Query(pattern="^[0-9a-f]{16}$", description="Callback id.")] = None,
+        since: Since = None,
+        until: Until = None,
+        limit: PageLimit = 50,
+        after: After = None,
+    ) -> XdrListBody:
+        place = read_cursor(after)
+        found = self._xdrs.page(
+            account=account or "",
+            request_id=callback or "",
+            since_us=micros_of(since),
+            until_us=micros_of(until),
+            before=place[0] if place else None,
+            limit=limit + 1,
+        )
+        more = cursor(found[limit - 1][0]) if len(found) > limit else None
+        return XdrListBody(xdrs=[_xdr(view) for _, view in found[:limit]], next=more)
+
+    def _list_tariffs(self, key: RatesKey) -> TariffListBody:
+        return TariffListBody(tariffs=[TariffBody.model_validate(row) for row in self._stores.tariffs.all()])
+
+    def _list_rates(
+        self,
+        tariff: Annotated[
+            str, Path(min_length=1, max_length=TARIFF_LIMIT, description="Name of the tariff.")
+        ],
+        key: RatesKey,
+        prefix: Annotated[
+            str | None, Query(pattern="^[0-9]{1,15}$", description="Only prefixes that begin with it.")
+        ] = None,
+        number: Annotated[
+            str | None,
+            Query(
+                pattern=DIGITS_PATTERN, description="Only the rate for calls to this number, E.164 digits."
+            ),
+        ] = None,
+        limit: PageLimit = 50,
+        after: After = None,
+    ) -> RateListBody:
+        place = read_cursor(after)
+        try:
+            which = self._stores.tariffs.named(tariff)
+        except InvalidInput:
+            raise ApiError(404, "unknown_tariff") from None
+        if number is None:
+            last = place[1] if place else ""
+            rates = self._rates.page(which.name, prefix=prefix or "", after=last, limit=limit + 1)
+        else:
+            fits = self._stores.tariffs.match(which.id, number)
+            rates = [fits] if fits else []
+        more = cursor(0, rates[limit - 1].rate.prefix) if len(rates) > limit else None
+        shown = [_rate(view) for view in rates[:limit]]
+        return RateListBody(tariff=which.name, currency=which.currency, rates=shown, next=more)
+
+
+def _account(view: AccountView) -> AccountBody:
+    return AccountBody(
+        id=view.number,
+        customer=view.customer,
+        product=view.product,
+        kind=view.kind,
+        status=view.status,
+        callback_number=view.callback_number,
+        language=view.language,
+        expires_at=iso(view.expires_at_us) if view.expires_at_us is not None else None,
+        currency=view.currency,
+        balance=format_amount(view.balance_micros),
+        held=format_amount(view.held_micros),
+        credit_limit=format_amount(view.credit_limit_micros),
+        available=format_amount(view.available_micros),
+    )
+
+
+def _xdr(view: XdrView) -> XdrBody:
+    return XdrBody(
+        id=view.leg_id,
+        callback=view.request_id,
+        side=view.side,
+        account=view.account,
+        number=view.number,
+        prefix=view.prefix,
+        outcome=view.outcome,
+        cause=view.cause,
+        dialed_at=iso(view.dialed_at_us),
+        answered_at=iso(view.answered_at_us) if view.answered_at_us is not None else None,
+        ended_at=iso(view.ended_at_us),
+        duration_s=view.duration_us / US_PER_S,
+        charged_s=view.charged_s,
+        amount=format_amount(view.amount_micros - view.overrun_micros),
+        currency=view.currency,
+    )
+
+
+def _rate(view: RateView) -> RateBody:
+    rate = view.rate
+    return RateBody(
+        prefix=rate.prefix,
+        description=view.description,
+        connect_fee=format_amount(rate.connect_fee_micros),
+        first_interval_s=rate.first_interval_s,
+        first_price=format_amount(rate.first_price_micros),
+        next_interval_s=rate.next_interval_s,
+        next_price=format_amount(rate.next_price_micros),
+        forbidden=rate.forbidden,
+    )

@@ -1,0 +1,142 @@
+"""Errors as programs get them: `application/problem+json` (RFC 9457) with a stable code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from stasis_callback.core.words import Refusal
+
+MEDIA_TYPE = "application/problem+json"
+
+TITLES: Mapping[str, str] = {
+    **{refusal.value: refusal.sentence for refusal in Refusal},
+    # Of the request itself.
+    "bad_json": "the request is not valid JSON",
+    "bad_request": "the request is invalid",
+    "invalid_fields": "one or more fields are invalid; see `fields`",
+    "required": "a required field is empty",
+    "too_long": "a field is too long",
+    "bad_number": "not a possible phone number",
+    "needs_country": "the number needs its country code",
+    "wrong_account": "unknown account",
+    "bad_cursor": "`after` is not a `next` of this list",
+    "idempotency_key_reused": "this Idempotency-Key was used for another request",
+    "no_key": "the API key is missing, unknown, revoked, expired or for another address",
+    "out_of_scope": "the API key does not have the scope",
+    "rate_limited": "the API key has made too many requests",
+    "unknown_instance": "unknown web instance, or the API key is for another one",
+    "unknown_callback": "unknown callback, or the API key is for another instance",
+    "over": "the callback has already ended",
+    "not_found": "there is nothing at this address",
+    "method_not_allowed": "this method is not allowed here",
+    "too_large": "the body is too long",
+    "too_slow": "the request was not received completely in time",
+    "ambiguous_length": "the request states its length in two ways",
+    "fault": "internal error; it has been logged",
+    # Of accounts and money.
+    "invalid_input": "a value cannot be used; see `detail`",
+    "unknown_tariff": "unknown tariff",
+    "account_exists": "there is another account with this id",
+    "account_closed": "the account is closed",
+    "bad_amount": "not an amount that the account's currency can have",
+    "id_reused": "this id was used for another account or amount",
+    "bad_voucher": "the voucher is unknown, used, blocked, expired, or in another currency",
+    # Of forms that are sent by a program.
+    "form_expired": "the form has expired",
+    "forbidden": "a link, an allowed address or an API key is required",
+    "wrong_site": "the form was sent from a site that is not allowed",
+    "link_expired": "the link has expired",
+    "trouble": "the request could not be answered",
+}
+"""All codes with their meaning. Codes are a public interface: they never change."""
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457). `code` never changes between releases; texts may."""
+
+    type: Annotated[str, Field(description="`urn:stasis-callback:` and the code.")]
+    title: Annotated[str, Field(description="Meaning of the code.")]
+    status: Annotated[int, Field(description="HTTP status.")]
+    detail: Annotated[str, Field(description="A sentence that can be shown to a person; may be empty.")]
+    code: Annotated[str, Field(description="Error code.", json_schema_extra={"enum": sorted(TITLES)})]
+    fields: Annotated[dict[str, str], Field(description="Code of what is wrong, by field.")]
+
+
+def problem(
+    status: int, code: str, detail: str = "", fields: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    """The body of an error."""
+    title = TITLES[code]
+    return {
+        "type": f"urn:stasis-callback:{code}",
+        "title": title[:1].upper() + title[1:] + ".",
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "fields": dict(fields or {}),
+    }
+
+
+class ProblemResponse(JSONResponse):
+    """An answer with the body of an error."""
+
+    media_type = MEDIA_TYPE
+
+
+def answer(status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A body as JSON, of the media type that belongs to its status."""
+    kind = ProblemResponse if status >= 400 else JSONResponse
+    return kind(body, status, headers=dict(headers or {}))
+
+
+class ApiError(Exception):
+    """Ends a request with an error."""
+
+    def __init__(
+        self, status: int, code: str, detail: str = "", headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail or TITLES[code])
+        self.status, self.code, self.detail, self.headers = status, code, detail, headers
+
+    def response(self) -> JSONResponse:
+        """The HTTP response for this error."""
+        return answer(self.status, problem(self.status, self.code, self.detail), self.headers)
+
+
+def describe_validation(errors: list[Any]) -> JSONResponse:
+    """Validation errors of FastAPI in the format of all errors."""
+    if any(error["type"] == "json_invalid" for error in errors):
+        return answer(400, problem(400, "bad_json"))
+    wrong = {str(error["loc"][-1]): error for error in errors if len(error["loc"]) > 1}
+    detail = "; ".join(f"{name}: {error['msg']}" for name, error in wrong.items())[:500]
+    fields = {name: str(error["type"]) for name, error in wrong.items()}
+    return answer(422, problem(422, "invalid_fields", detail, fields))
+
+
+Words = Literal[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 503]
+_WORDS: Mapping[int, str] = {
+    400: "The request is not valid JSON, or states its length in two ways.",
+    401: "The API key is missing, unknown, revoked, expired or for another address.",
+    402: "The account has insufficient funds for the call.",
+    403: "The key does not have the required scope, or the login is wrong.",
+    404: "Not found, or the key is for another instance.",
+    408: "The request was not received completely in time.",
+    409: "It is in conflict with what is there; see `code`.",
+    413: "The body is too long.",
+    422: "The request is invalid; see `fields`.",
+    429: "Too many requests or failed logins; see `Retry-After`.",
+    503: "The service is overloaded; retry later.",
+}
+ANY: tuple[Words, ...] = (401, 403, 422, 429, 503)
+"""The errors that every operation may have."""
+BODY: tuple[Words, ...] = (400, 408, 413)
+"""Those of an operation with a body."""
+
+
+def errors(*statuses: Words) -> dict[int | str, dict[str, Any]]:
+    """The errors of an operation, for its description."""
+    return {status: {"model": Problem, "description": _WORDS[status]} for status in statuses}

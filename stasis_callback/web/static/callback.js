@@ -1,0 +1,103 @@
+"use strict";
+// <callback-form src="https://callback.example.com/web/NAME" return-url="/thanks"></callback-form>
+// Shows the form of a web instance in a page of another site, asks for the callback, and follows it.
+// The site must be one of the instance's `allowed_origins`. Attributes: src, lang, client, reference, return-url.
+(() => {
+  const STYLE = `
+    :host { display: block; font: inherit; }
+    form, .follow { display: grid; gap: 0.75em; max-width: 24em; }
+    label { display: grid; gap: 0.25em; }
+    input, button { font: inherit; padding: 0.5em; }
+    small { opacity: 0.8; }
+    .wrong { color: #b00020; }
+    [hidden] { display: none; }`;
+
+  const made = (name, values = {}, ...parts) => {
+    const element = Object.assign(document.createElement(name), values);
+    element.append(...parts);
+    return element;
+  };
+
+  customElements.define("callback-form", class extends HTMLElement {
+    connectedCallback() {
+      if (this.shadowRoot) return;
+      this.attachShadow({ mode: "open" }).append(made("style", { textContent: STYLE }));
+      this.show().catch(() => this.tell("…", true));
+    }
+
+    get address() {
+      const address = new URL(this.getAttribute("src"), location.href);
+      for (const [name, value] of [["lang", this.lang], ["client", this.getAttribute("client")]]) {
+        if (value) address.searchParams.set(name, value);
+      }
+      return address;
+    }
+
+    async show() {
+      const answer = await fetch(this.address, { headers: { Accept: "application/json" } });
+      const about = await answer.json();
+      if (!answer.ok) throw new Error(about.code);
+      this.words = about;
+      this.said = made("p", { role: "status", hidden: true });
+      const fields = about.fields.map((field) => {
+        const input = made("input", { name: field.name, type: field.type, autocomplete: field.autocomplete, required: true, maxLength: 64 });
+        const hint = field.hint ? [made("small", { textContent: field.hint })] : [];
+        return made("label", {}, field.label, input, ...hint);
+      });
+      this.button = made("button", { type: "submit", textContent: about.submit });
+      this.form = made("form", { lang: about.language }, made("strong", { textContent: about.title }), ...fields, this.button);
+      this.form.addEventListener("submit", (event) => {
+        event.preventDefault();
+        this.ask();
+      });
+      // The same key until it is answered: who presses twice is called once.
+      this.key = crypto.randomUUID ? crypto.randomUUID() : String(Math.random()).slice(2);
+      this.shadowRoot.append(this.form, this.said);
+    }
+
+    async ask() {
+      const body = new URLSearchParams(new FormData(this.form));
+      body.set("language", this.words.language);
+      body.set("form_key", this.key);
+      for (const name of ["client", "reference"]) {
+        if (this.getAttribute(name)) body.set(name, this.getAttribute(name));
+      }
+      this.button.disabled = true;
+      try {
+        const answer = await fetch(this.address, { method: "POST", body, headers: { Accept: "application/json" } });
+        const about = await answer.json();
+        if (answer.ok) this.follow(about);
+        else this.tell(about.detail || about.title, true);
+      } catch {
+        this.tell(this.words.trouble, true);
+      }
+      this.button.disabled = false;
+    }
+
+    follow(callback) {
+      this.dispatchEvent(new CustomEvent("callback-requested", { detail: callback, bubbles: true }));
+      this.form.hidden = true;
+      const cancel = made("button", { type: "button", textContent: this.words.cancel });
+      cancel.addEventListener("click", () => fetch(`${callback.status_url}/cancel`, { method: "POST" }));
+      this.shadowRoot.append(cancel);
+      const source = new EventSource(`${callback.status_url}/events`);
+      source.addEventListener("progress", (event) => {
+        const { step, now, over } = JSON.parse(event.data);
+        this.tell(now, false);
+        this.dispatchEvent(new CustomEvent("callback-progress", { detail: { step, now, over }, bubbles: true }));
+        if (!over) return;
+        source.close();
+        cancel.remove();
+        const back = this.getAttribute("return-url");
+        if (back) location.assign(back);
+      });
+    }
+
+    tell(text, wrong) {
+      this.said ??= this.shadowRoot.appendChild(made("p", { role: "status" }));
+      this.said.textContent = text;
+      this.said.hidden = false;
+      this.said.className = wrong ? "wrong" : "";
+    }
+  });
+})();
