@@ -14,10 +14,12 @@ import typer
 from typer.main import get_command
 
 from stasis_callback.admin.accounts import customers, products, vouchers
-from stasis_callback.admin.calls import calls, reports, requests, xdrs
+from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation
+from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, web
 from stasis_callback.admin.money import account_money, ledgers
+from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
 from stasis_callback.admin.node import config, databases, doctor, installation, nodes, sounds, translations
 from stasis_callback.admin.output import complain
 from stasis_callback.admin.rates import rates, routes, tariffs, trunks, vendors
@@ -26,15 +28,16 @@ from stasis_callback.core.errors import CallbackError, StoreUnavailable
 NAME = "stasis-callback"
 
 # Plain help instead of boxes: `--help` then does not import rich and starts in half the time.
-app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
     customers, tariffs, rates, products, account_money, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, nodes,
     config, sounds, databases,
 ):  # fmt: skip
-    app.add_typer(noun.app)
+    app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
+app.command("why")(why.why)
 
 
 def _show_version(wanted: bool) -> None:

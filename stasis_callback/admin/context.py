@@ -171,6 +171,16 @@ def phone_number(text: str) -> str:
     return number
 
 
+def digits(text: str) -> str:
+    """The beginning of a phone number: digits, a plus and spaces are left out. Raises InvalidInput."""
+    found = text.removeprefix("+").replace(" ", "")
+    if not re.fullmatch("[0-9]{0,20}", found, re.ASCII) or bool(found) != bool(text):
+        raise InvalidInput(
+            f"{text[:40]!r} is not the beginning of a phone number: write digits, for example 4420"
+        )
+    return found
+
+
 def require_language(language: str) -> None:
     """Raises InvalidInput if there are no prompts in `language`."""
     from stasis_callback.ivr.prompts import languages

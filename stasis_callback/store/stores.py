@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.vouchers import Vouchers
+from stasis_callback.store.calls.finding import Finding
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -53,6 +55,8 @@ class Stores:
     email_senders: EmailSenders
     replies: Replies
     nodes: Nodes
+    search: AccountSearch
+    finding: Finding
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -86,4 +90,6 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         EmailSenders(database, clock),
         Replies(database, clock),
         nodes,
+        AccountSearch(database),
+        Finding(database),
     )

@@ -82,4 +82,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if customer is None:
             raise InvalidInput(f"unknown customer {name!r}: see `stasis-callback customer list`")
         accounts = [a.number for a in s.accounts.all() if a.customer == name]
-        print_one(customer | {"accounts": accounts}, as_json=as_json)
+    many = f"{len(accounts)}, see `account list --customer`"
+    print_one(customer | {"accounts": accounts if as_json else many}, as_json=as_json)

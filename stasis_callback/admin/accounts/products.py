@@ -57,4 +57,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if product is None:
             raise InvalidInput(f"unknown product {name!r}: see `stasis-callback product list`")
         accounts = [a.number for a in s.accounts.all() if a.product == name]
-        print_one(product | {"accounts": accounts}, as_json=as_json)
+    many = f"{len(accounts)}, see `account list --product`"
+    print_one(product | {"accounts": accounts if as_json else many}, as_json=as_json)

@@ -37,9 +37,7 @@ def generate(
     ] = "",
     expires: Annotated[
         str | None,
-        typer.Option(
-            help="Last day (UTC) on which they can be redeemed, for example 2027-12-31.", metavar="DATE"
-        ),
+        typer.Option(help="Last day on which they can be redeemed, for example 2027-12-31.", metavar="DATE"),
     ] = None,
 ) -> None:
     """Generate a batch of vouchers, all or none of them."""

@@ -11,7 +11,7 @@ import typer
 
 from stasis_callback.admin.accounts.accounts import Number, account_record, app
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
-from stasis_callback.admin.money.topup import Amount, Key, Note, posting_with, top_up, topped_up
+from stasis_callback.admin.money.topup import Amount, Key, Note, checked_key, posting_with, top_up, topped_up
 from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
@@ -64,7 +64,8 @@ def adjust(
     """Correct a balance up or down. A deduction cannot exceed the available funds."""
     amount_micros = parse_amount(amount)
     printable(reason, "reason")
-    printable(key or "", "key")
+    if key is not None:
+        checked_key(key)
     with store() as s:
         account = s.accounts.named(number)
         require_payable(account.currency, amount_micros)

@@ -27,11 +27,20 @@ Note = Annotated[str, typer.Option(help="Note stored with the payment.", metavar
 
 def top_up(s: Stores, book_id: int, amount_micros: int, key: str | None, note: str) -> bool:
     """Top up a book; False when this key has done so already. Raises InvalidInput."""
-    if key is not None and not printable(key, "key"):
-        raise InvalidInput("the key is empty: to top up without a key, omit --key")
+    if key is not None:
+        checked_key(key)
     printable(note, "note")
     with posting_with(key) as own_key:
         return s.ledger.top_up(book_id, amount_micros, key=own_key, note=note, operator=operator())
+
+
+def checked_key(key: str, limit: int = 200) -> str:
+    """Returns `key`. Raises InvalidInput for one that people take for another: empty, or with spaces around it."""
+    if not printable(key, "key", limit):
+        raise InvalidInput("the key is empty: to go without a key, omit --key")
+    if key != key.strip():
+        raise InvalidInput(f"key {key!r} has spaces around it: leave them out")
+    return key
 
 
 def topped_up(done: bool, key: str | None) -> str:

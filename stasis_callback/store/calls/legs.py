@@ -259,7 +259,7 @@ class Calls:
         require(row is not None, f"unknown leg {leg_id}")
         leg = _LockedLeg(*row)
         if leg.state == LegState.SETTLED:
-            return _xdr(Xdr.get(Xdr.leg == leg_id))
+            return xdr_view(Xdr.get(Xdr.leg == leg_id))
         if end.answered_at_us is not None and leg.answered_at_us is None:
             self._used(leg.account_id, end.answered_at_us)
         xdr = self._charge(leg_id, leg, end)
@@ -363,7 +363,7 @@ class Calls:
             rows = rows.where(Account.number == account)
         if request_id is not None:
             rows = rows.where(Xdr.request == request_id)
-        return [_xdr(row) for row in reversed(list(rows))]
+        return [xdr_view(row) for row in reversed(list(rows))]
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:
@@ -392,7 +392,8 @@ def leg_view(row: LegRow) -> LegView:
     )
 
 
-def _xdr(row: Xdr) -> XdrView:
+def xdr_view(row: Xdr) -> XdrView:
+    """A row of the xDR table, joined with its account and trunk."""
     return XdrView(
         leg_id=row.leg_id,
         request_id=row.request_id,

@@ -23,7 +23,14 @@ from stasis_callback.store.database.statements import changed, insert, one, run
 from stasis_callback.store.money import chain as chains
 from stasis_callback.store.money.chain import Chain
 from stasis_callback.store.money.tables import Book, Entry, Hold, Transfer
-from stasis_callback.store.money.views import LockedHold, Record, Settlement, StatementLine, statement
+from stasis_callback.store.money.views import (
+    LockedHold,
+    Record,
+    Settlement,
+    StatementLine,
+    entries,
+    statement,
+)
 
 DAY_US = 86_400 * US_PER_S
 
@@ -270,6 +277,12 @@ class Ledger:
     def statement(self, book_id: int, limit: int) -> list[StatementLine]:
         """The newest `limit` entries of a book, oldest first, each with the balance after it."""
         return statement(book_id, limit)
+
+    @read
+    def entries(self, book_id: int, since_us: int, until_us: int) -> list[StatementLine]:
+        """The entries of a book in a time, oldest first."""
+        found = entries([book_id], since_us=since_us, until_us=until_us)
+        return [entry.line for entry in reversed(found)]
 
     @unit
     def _pay_in(
