@@ -13,9 +13,10 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from stasis_callback.admin import audit
 from stasis_callback.admin.accounts import customers, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
-from stasis_callback.admin.context import invocation
+from stasis_callback.admin.context import invocation, printable
 from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, web
 from stasis_callback.admin.money import account_money, ledgers
@@ -33,7 +34,7 @@ app.command("init")(installation.init)
 for noun in (
     customers, tariffs, rates, products, account_money, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, nodes,
-    config, sounds, databases,
+    audit, config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
@@ -59,6 +60,14 @@ def root(
             metavar="FILE",
         ),
     ] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="Who you are, for the audit log and the ledger [default: who called sudo, or logged in].",
+            metavar="NAME",
+        ),
+    ] = "",
     debug: Annotated[bool, typer.Option("--debug", help="Print a traceback on unexpected errors.")] = False,
     _version: Annotated[
         bool,
@@ -67,6 +76,7 @@ def root(
 ) -> None:
     """Callback calling on Asterisk: missed calls are called back, connected and charged."""
     invocation.config, invocation.debug = config_file, debug
+    invocation.operator = printable(name, "name of the operator", 64).strip()
 
 
 @app.command("demo")

@@ -15,6 +15,7 @@ from stasis_callback.store.calls.requests import Requests
 from stasis_callback.store.calls.steps import Events
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.limits import Limits
+from stasis_callback.store.database.trail import Trail
 from stasis_callback.store.intake.access_numbers import AccessNumbers
 from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
@@ -57,6 +58,7 @@ class Stores:
     nodes: Nodes
     search: AccountSearch
     finding: Finding
+    trail: Trail
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -92,4 +94,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         nodes,
         AccountSearch(database),
         Finding(database),
+        Trail(database, clock),
     )

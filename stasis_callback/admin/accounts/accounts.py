@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import (
     AsJson,
     operator,
@@ -115,7 +116,7 @@ def add(
     limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
     opening_micros = parse_amount(opening_balance) if opening_balance is not None else 0
     cap_micros, _ = _daily_cap(daily_cap)
-    with store() as s, s.database.transaction():
+    with store() as s, recorded(s, "account", number):
         account = s.accounts.add(
             number,
             customer=customer,
@@ -214,7 +215,7 @@ def change(
     if language:
         require_language(language)
     password = None if service_password is None else _new_password() if service_password else ""
-    with store() as s, s.database.transaction():
+    with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.named(number)
         require_payable(account.currency, limit_micros, cap_micros)
         account = s.accounts.change(
@@ -258,13 +259,13 @@ def close(
     ] = False,
 ) -> None:
     """Close an account. Its balance must be zero, or be written off with --write-off."""
-    with store() as s:
+    with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.close(number, write_off=write_off, operator=operator())
     typer.echo(f"account {account.number} is closed")
 
 
 def _set_status(number: str, status: str) -> None:
-    with store() as s:
+    with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.named(number)
         if account.status == "closed":
             raise InvalidInput(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
 from stasis_callback.admin.money.topup import Amount, Key, Note, top_up, topped_up
 from stasis_callback.admin.output import print_list, print_one
@@ -23,7 +24,7 @@ def add(
     currency: Annotated[str, typer.Option(help="Currency code, for example USD.", metavar="CODE")],
 ) -> None:
     """Add a customer."""
-    with store() as s:
+    with store() as s, recorded(s, "customer", name):
         s.accounts.add_customer(name, currency)
     typer.echo(f"customer {name} added")
 
@@ -48,7 +49,7 @@ def change(
     no_cap = daily_cap == "none"
     limit_micros = None if credit_limit is None else parse_amount(credit_limit)
     cap_micros = None if daily_cap is None or no_cap else parse_amount(daily_cap)
-    with store() as s:
+    with store() as s, recorded(s, "customer", name):
         require_payable(s.accounts.customer_currency(name), limit_micros, cap_micros)
         s.accounts.set_customer(
             name, credit_limit_micros=limit_micros, daily_cap_micros=cap_micros, no_daily_cap=no_cap

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput
@@ -20,7 +21,7 @@ Tariff = Annotated[str, typer.Option(help="Tariff that rates the calls.", metava
 @app.command()
 def add(name: Name, tariff: Tariff) -> None:
     """Add a product."""
-    with store() as s:
+    with store() as s, recorded(s, "product", name):
         s.accounts.add_product(name, tariff)
     typer.echo(f"product {name} added")
 
@@ -36,7 +37,7 @@ def change(
 ) -> None:
     """Change the tariff of a product from the next call on. Its currency must stay the same."""
     CallOptions.parse({"access_code": access_code})
-    with store() as s:
+    with store() as s, recorded(s, "product", name):
         s.accounts.set_product(name, tariff, access_code)
     where = f" for access code {access_code}" if access_code else ""
     typer.echo(f"product {name} is rated by {tariff}{where} from the next call on")

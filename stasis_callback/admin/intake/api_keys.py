@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list
 
@@ -30,7 +31,7 @@ def add(
     ] = "",
 ) -> None:
     """Create a key and print it. It is shown only once: only its hash is stored."""
-    with store() as s:
+    with store() as s, recorded(s, "api-key", name):
         key = s.api_keys.add(name, scopes, instance)
     typer.echo(key)
 
@@ -55,6 +56,6 @@ def list_all(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(name: Name) -> None:
     """Revoke a key with immediate effect."""
-    with store() as s:
+    with store() as s, recorded(s, "api-key", name):
         done = s.api_keys.revoke(name)
     typer.echo(f"API key {name} is revoked" if done else f"API key {name} was already revoked")

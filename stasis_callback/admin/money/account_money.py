@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.accounts.accounts import Number, account_record, app
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
 from stasis_callback.admin.money.topup import Amount, Key, Note, checked_key, posting_with, top_up, topped_up
 from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
@@ -106,7 +107,7 @@ def generate(
     if amount_micros < 0:
         raise InvalidInput("the opening balance is negative: write 0 or more")
     must_be_new(out)
-    with store() as s, progress_bar("accounts") as progress, s.database.transaction():
+    with store() as s, progress_bar("accounts") as progress, recorded(s, "batch", batch):
         taken = frozenset(account.number for account in s.accounts.all())
         numbers = random_codes(count, length, alphabet, taken)
         for done, number in enumerate(numbers, start=1):

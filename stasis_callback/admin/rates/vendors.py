@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list
 
@@ -19,7 +20,7 @@ def add(
     currency: Annotated[str, typer.Option(help="Currency of its invoices, for example USD.", metavar="CODE")],
 ) -> None:
     """Add a vendor."""
-    with store() as s:
+    with store() as s, recorded(s, "vendor", name):
         s.trunks.add_vendor(name, currency)
     typer.echo(f"vendor {name} added")
 

@@ -105,6 +105,11 @@ class AccountSearch:
         return [*shared, *every(_OWN_BOOKS_OF, row.id)]
 
     @read
+    def batch(self, name: str) -> dict[str, int]:
+        """How many accounts of a batch have each status."""
+        return dict(every("SELECT status, COUNT(*) FROM account WHERE batch = ? GROUP BY status", name))
+
+    @read
     def balance_before(self, book_id: int, at_us: int) -> int:
         """What was in a book before a time."""
         return balance_before_us(book_id, at_us)
