@@ -14,16 +14,17 @@ import typer
 from typer.main import get_command
 
 from stasis_callback.admin import audit
-from stasis_callback.admin.accounts import customers, products, vouchers
+from stasis_callback.admin.accounts import batches, customers, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation, printable
 from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, web
-from stasis_callback.admin.money import account_money, ledgers
+from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
+from stasis_callback.admin.money import ledgers
 from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
 from stasis_callback.admin.node import config, databases, doctor, installation, nodes, sounds, translations
 from stasis_callback.admin.output import complain
-from stasis_callback.admin.rates import rates, routes, tariffs, trunks, vendors
+from stasis_callback.admin.rates import rates, routes, tariff_upkeep, trunks, vendors
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 
 NAME = "stasis-callback"
@@ -32,7 +33,7 @@ NAME = "stasis-callback"
 app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
-    customers, tariffs, rates, products, account_money, vouchers, vendors, trunks, routes, access_numbers,
+    customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, nodes,
     audit, config, sounds, databases,
 ):  # fmt: skip

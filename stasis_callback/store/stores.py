@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.accounts import Accounts
 from stasis_callback.store.accounts.search import AccountSearch
+from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
 from stasis_callback.store.calls.finding import Finding
 from stasis_callback.store.calls.legs import Calls
@@ -59,6 +60,7 @@ class Stores:
     search: AccountSearch
     finding: Finding
     trail: Trail
+    upkeep: Upkeep
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -95,4 +97,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         AccountSearch(database),
         Finding(database),
         Trail(database, clock),
+        Upkeep(database),
     )

@@ -6,9 +6,21 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import add_upkeep
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
-from stasis_callback.admin.money.topup import Amount, Key, Note, top_up, topped_up
+from stasis_callback.admin.money.topup import (
+    AdjustKey,
+    Amount,
+    By,
+    Key,
+    Note,
+    Reason,
+    adjust_book,
+    adjusted,
+    top_up,
+    topped_up,
+)
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
@@ -55,6 +67,19 @@ def change(
             name, credit_limit_micros=limit_micros, daily_cap_micros=cap_micros, no_daily_cap=no_cap
         )
     typer.echo(f"customer {name} changed")
+
+
+add_upkeep(app, "customer")
+
+
+@app.command()
+def adjust(name: Name, amount: By, reason: Reason, key: AdjustKey = None) -> None:
+    """Correct the funds shared by a customer's subordinate accounts. A deduction cannot exceed what is available."""
+    amount_micros = parse_amount(amount)
+    with store() as s, s.database.transaction():
+        require_payable(s.accounts.customer_currency(name), amount_micros)
+        done = adjust_book(s, s.accounts.customer_book(name), amount_micros, key, reason)
+    typer.echo(f"customer {name} {adjusted(done, key)} {format_amount(amount_micros)}")
 
 
 @app.command()

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import add_upkeep
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list, print_one
@@ -41,6 +42,9 @@ def change(
         s.accounts.set_product(name, tariff, access_code)
     where = f" for access code {access_code}" if access_code else ""
     typer.echo(f"product {name} is rated by {tariff}{where} from the next call on")
+
+
+add_upkeep(app, "product")
 
 
 @app.command("list")

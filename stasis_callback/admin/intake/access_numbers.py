@@ -76,6 +76,14 @@ def show(number: Number, as_json: AsJson = False) -> None:
     print_list(_options_in_words(view), ("option", "value", "set", "meaning"), as_json=False)
 
 
+@app.command()
+def remove(number: Number) -> None:
+    """Remove an access number: calls to it are refused. Its callbacks and call records are kept."""
+    with store() as s, recorded(s, "access-number", number):
+        s.access_numbers.remove(number)
+    typer.echo(f"access number {number} removed")
+
+
 @app.command("options")
 def list_options(as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""

@@ -305,6 +305,11 @@ class Ledger:
         """The end of a book's chain, which no other transaction moves before this one is over."""
         return Chain(book_id, *run(_LOCK_BOOK, book_id).fetchone())
 
+    @read
+    def has_book(self, name: str) -> bool:
+        """Whether there is a book with this name."""
+        return Book.get_or_none(Book.name == name) is not None
+
     @unit
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
         """Create an empty book for an account; returns its id. Raises InvalidInput for an invalid credit limit."""
