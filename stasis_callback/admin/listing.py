@@ -86,6 +86,10 @@ def listed(
         @wraps(listing)
         def run(**given: Any) -> None:
             as_csv, as_json = given.pop("as_csv"), given.pop("as_json")
+            for filtered in filters & given.keys():
+                if given[filtered] == "":
+                    raise InvalidInput(f"--{filtered} is empty: leave it out for any")
+                given[filtered] = given[filtered] or ""
             page = _page(given) if rows else None
             records = list(listing(**given, **({"page": page} if page else {})))
             more = page is not None and len(records) > page.limit
@@ -96,6 +100,9 @@ def listed(
                 typer.echo(f"there are more: --page {page.number + 1}", err=True)
 
         own = [p for p in inspect.signature(listing, eval_str=True).parameters.values() if p.name != "page"]
+        # A filter that is left out is for any; an empty one is a mistake, perhaps of a script.
+        filters = {p.name for p in own if p.default == ""}
+        own = [p.replace(default=None) if p.name in filters else p for p in own]
         run.__signature__ = inspect.Signature([*own, *_shared(rows, dated)])  # type: ignore[attr-defined]
         run.__annotations__ = {p.name: p.annotation for p in run.__signature__.parameters.values()}  # type: ignore[attr-defined]
         app.command(name)(run)
@@ -119,9 +126,9 @@ def _shared(rows: int, dated: bool) -> list[inspect.Parameter]:
 def _page(given: dict[str, Any]) -> Page:
     """Take what belongs to pages and days out of the parameters. Raises InvalidInput."""
     since, until = given.pop("since", None), given.pop("until", None)
-    zone = operators_zone() if since or until else None
-    begin = since_us(since, zone) if zone and since else None
-    end = until_us(until, zone) if zone and until else None
+    zone = operators_zone()
+    begin = None if since is None else since_us(since, zone)
+    end = None if until is None else until_us(until, zone)
     if begin is not None and end is not None and begin >= end:
         raise InvalidInput(f"--since {since} is not before --until {until}")
     return Page(given.pop("limit"), given.pop("page_number"), begin, end)

@@ -26,6 +26,7 @@ from stasis_callback.core.money import format_amount
 Record = Mapping[str, object]
 
 
+_FEW = 20
 _TO_THE_MINUTE = len("2026-11-23 22:04")
 
 
@@ -75,6 +76,11 @@ def print_one(record: Record, *, as_json: bool, hidden: Collection[str] = ()) ->
     zone = operators_zone()
     names = [name for name in fields if not name.endswith("_micros") and name not in hidden]
     print_fields([(name.replace("_", " "), cell(shown(record, name, zone))) for name in names])
+
+
+def few(names: Sequence[str], see: str) -> Sequence[str] | str:
+    """Names to show among other fields: themselves, or how many there are and which command lists them."""
+    return names if len(names) <= _FEW else f"{len(names)}, see `{see}`"
 
 
 def shown(record: Record, name: str, zone: ZoneInfo) -> object:

@@ -54,6 +54,7 @@ def test_accounts_are_found_by_what_they_have(shop: CommandLine) -> None:
     assert found("--text", "desk_") == ["1000"]
     assert found("--text", "k%7") == []
     assert "unknown customer" in shop.refused("account", "list", "--customer", "Nobody")
+    assert "is empty" in shop.refused("account", "list", "--batch", "")
     assert "active, blocked, closed" in shop.refused("account", "list", "--status", "asleep")
 
 

@@ -16,7 +16,13 @@ def test_a_customer_is_listed_and_shown_with_their_accounts(shop: CommandLine) -
 def test_a_tariff_shows_its_currency_rates_and_products(shop: CommandLine) -> None:
     assert [t["name"] for t in shop.ok("tariff", "list", "--json").json] == ["euros", "retail"]
     shown = shop.ok("tariff", "show", "retail", "--json").json
-    assert shown == {"name": "retail", "currency": "USD", "rates": 1, "products": ["callback"]}
+    assert shown == {
+        "name": "retail",
+        "currency": "USD",
+        "rates": 1,
+        "products": ["callback"],
+        "opened": [],
+    }
 
 
 def test_a_product_gets_another_tariff_of_its_currency(shop: CommandLine) -> None:
@@ -146,7 +152,7 @@ def test_call_records_say_what_each_leg_cost(shop: CommandLine, called: str) -> 
     assert (leg_a["charged_s"], leg_a["amount"], leg_a["amount_micros"]) == (61, "0.122", 122_000)
     assert (leg_b["amount"], leg_b["outcome"], leg_b["answered_at"]) == ("0.00", "no_answer", None)
     assert leg_a["ended_at"] == "2023-11-14T22:14:21.000Z"
-    head, line_b, line_a = shop.ok("xdr", "list").out.splitlines()
+    head, *_, line_b, line_a = shop.ok("xdr", "list").out.splitlines()
     assert head.split("  ")[0] == "leg id"
     ended = ["2023-11-14", "22:14"]
     assert line_a.split() == [f"{called}-a1", SUBSCRIBER, "answered", *ended, "61", "0.122"]

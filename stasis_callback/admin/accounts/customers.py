@@ -21,7 +21,7 @@ from stasis_callback.admin.money.topup import (
     top_up,
     topped_up,
 )
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.output import few, print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
@@ -108,5 +108,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if customer is None:
             raise InvalidInput(f"unknown customer {name!r}: see `stasis-callback customer list`")
         accounts = [a.number for a in s.accounts.all() if a.customer == name]
-    many = f"{len(accounts)}, see `account list --customer`"
-    print_one(customer | {"accounts": accounts if as_json else many}, as_json=as_json)
+    told = accounts if as_json else few(accounts, "account list --customer")
+    print_one(customer | {"accounts": told}, as_json=as_json)

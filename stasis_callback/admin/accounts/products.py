@@ -9,7 +9,7 @@ import typer
 from stasis_callback.admin.accounts.upkeep import add_upkeep
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.output import few, print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.options import CallOptions
 
@@ -62,5 +62,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if product is None:
             raise InvalidInput(f"unknown product {name!r}: see `stasis-callback product list`")
         accounts = [a.number for a in s.accounts.all() if a.product == name]
-    many = f"{len(accounts)}, see `account list --product`"
-    print_one(product | {"accounts": accounts if as_json else many}, as_json=as_json)
+    told = accounts if as_json else few(accounts, "account list --product")
+    print_one(product | {"accounts": told}, as_json=as_json)
