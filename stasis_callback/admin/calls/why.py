@@ -16,7 +16,6 @@ from stasis_callback.admin.tables import one_line, print_fields
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
-from stasis_callback.core.numbering import read_number
 from stasis_callback.core.progress import Step
 from stasis_callback.core.states import RequestState
 
@@ -86,6 +85,7 @@ def why(
 
 def _found(s: Stores, subject: str, limit: int) -> list[RequestView]:
     """The callbacks that are meant, oldest first. Raises InvalidInput."""
+    from stasis_callback.core.numbering import read_number
     from stasis_callback.store.calls.finding import RequestFilter
 
     request_id = subject if s.requests.exists(subject) else s.finding.request_of_leg(subject)
