@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.periods import time_zone
 from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
 from stasis_callback.core.trunk_numbers import NumberForm
 
@@ -297,6 +298,10 @@ class Settings(BaseSettings):
     log_format: Annotated[str, StringConstraints(pattern="^(text|json)$")] = Field(
         "text", description="Log format: text (for reading) or json (for programs)."
     )
+    time_zone: str = Field(
+        "UTC",
+        description="The operator's time zone, for example Europe/Prague: in which commands read and show times.",
+    )
     database: DatabaseSettings = DatabaseSettings()
     ari: AriSettings = AriSettings()
     asterisk: AsteriskSettings = AsteriskSettings()
@@ -304,6 +309,14 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     email: EmailSettings = EmailSettings()
     retention: RetentionSettings = RetentionSettings()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            return time_zone(name).key
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
 
     @classmethod
     def settings_customise_sources(
@@ -327,13 +340,53 @@ def load_settings(path: Path | None = None) -> Settings:
     try:
         return Settings(**content)
     except SettingsError as error:
-        raise InvalidInput(f"environment variables {ENVIRONMENT_PREFIX}...: {error}") from None
+        field = re.search(r'field "([a-z_]+)"', str(error))
+        name = f"{ENVIRONMENT_PREFIX}{field[1].upper()}" if field else f"{ENVIRONMENT_PREFIX}..."
+        raise InvalidInput(
+            f"environment variable {name} is no JSON object: set single settings, for example "
+            f"{ENVIRONMENT_PREFIX}DATABASE__URL"
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         variable = ENVIRONMENT_PREFIX + "__".join(str(part) for part in first["loc"]).upper()
         where = f"{variable}: " if variable in os.environ else f"{found}: " if found else ""
-        raise InvalidInput(f"{where}setting {name}: {first['msg']}") from None
+        raise InvalidInput(f"{where}setting {name} {_in_words(first)}") from None
+
+
+_WRONG = {
+    "extra_forbidden": "does not exist: see docs/reference/settings.md",
+    "missing": "is missing",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "bool": "must be true or false",
+    "string": "must be text in quotes",
+    "model": "must be a table",
+    "dict": "must be a table",
+    "path": "must be a path in quotes",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "has a form that is not allowed",
+    "value_error": "is invalid: {error}",
+}
+"""What is wrong with a setting, by the type of pydantic's error or the beginning of that."""
+
+
+def _in_words(error: Any) -> str:
+    """One of pydantic's errors as the rest of the sentence "setting NAME ...", with what the setting is for."""
+    kind = str(error["type"])
+    words = _WRONG.get(kind) or _WRONG.get(kind.partition("_")[0], "is invalid")
+    field: Any = None
+    model: Any = Settings
+    for part in error["loc"]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = getattr(field, "annotation", None)
+    told = kind == "value_error" or field is None or not field.description
+    meaning = "" if told else f" ({field.description})"
+    return words.format(**error.get("ctx", {})) + meaning
 
 
 def find_config(path: Path | None = None) -> Path | None:
@@ -355,6 +408,11 @@ def find_config(path: Path | None = None) -> Path | None:
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return dict(TomlConfigSettingsSource(Settings, path)())
+    except PermissionError:
+        raise InvalidInput(
+            f"settings file {path} may not be read by this user: run the command as the user of the service, for "
+            "example with `sudo -u stasis-callback`"
+        ) from None
     except ValueError as error:
         line = re.sub(r"\s+", " ", str(error))
         raise InvalidInput(f"{path} cannot be read: {line}") from None

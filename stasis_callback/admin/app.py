@@ -13,28 +13,33 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from stasis_callback.admin.accounts import customers, products, vouchers
-from stasis_callback.admin.calls import calls, reports, requests, xdrs
-from stasis_callback.admin.context import invocation
+from stasis_callback.admin import audit
+from stasis_callback.admin.accounts import batches, customers, products, vouchers
+from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
+from stasis_callback.admin.context import invocation, printable
+from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, web
-from stasis_callback.admin.money import account_money, ledgers
+from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
+from stasis_callback.admin.money import ledgers
+from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
 from stasis_callback.admin.node import config, databases, doctor, installation, nodes, sounds, translations
 from stasis_callback.admin.output import complain
-from stasis_callback.admin.rates import rates, routes, tariffs, trunks, vendors
+from stasis_callback.admin.rates import rates, routes, tariff_upkeep, trunks, vendors
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 
 NAME = "stasis-callback"
 
 # Plain help instead of boxes: `--help` then does not import rich and starts in half the time.
-app = typer.Typer(name=NAME, rich_markup_mode=None, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
 for noun in (
-    customers, tariffs, rates, products, account_money, vouchers, vendors, trunks, routes, access_numbers,
+    customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, nodes,
-    config, sounds, databases,
+    audit, config, sounds, databases,
 ):  # fmt: skip
-    app.add_typer(noun.app)
+    app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
+app.command("why")(why.why)
 
 
 def _show_version(wanted: bool) -> None:
@@ -56,6 +61,14 @@ def root(
             metavar="FILE",
         ),
     ] = None,
+    name: Annotated[
+        str,
+        typer.Option(
+            "--as",
+            help="Who you are, for the audit log and the ledger [default: who called sudo, or logged in].",
+            metavar="NAME",
+        ),
+    ] = "",
     debug: Annotated[bool, typer.Option("--debug", help="Print a traceback on unexpected errors.")] = False,
     _version: Annotated[
         bool,
@@ -64,6 +77,7 @@ def root(
 ) -> None:
     """Callback calling on Asterisk: missed calls are called back, connected and charged."""
     invocation.config, invocation.debug = config_file, debug
+    invocation.operator = printable(name, "name of the operator", 64).strip()
 
 
 @app.command("demo")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ class Invocation:
 
     config: Path | None = None
     debug: bool = False
+    operator: str = ""
 
 
 invocation = Invocation()
@@ -86,6 +88,7 @@ def open_database(url: str) -> Iterator[Stores]:
     from stasis_callback.store.stores import open_stores
 
     stores = open_stores(url, "admin", Clock())
+    stores.database.operator = operator()
     try:
         yield stores
     finally:
@@ -115,11 +118,25 @@ def find_request(stores: Stores, request_id: str) -> RequestView:
 
 
 def operator() -> str:
-    """The operating system user who runs the command, stored with every change of money."""
+    """Who runs the command, stored with every change: `--as`, or who called `sudo`, or who logged in."""
+    if invocation.operator:
+        return invocation.operator
     try:
-        return getpass.getuser()[:64]
+        return (os.environ.get("SUDO_USER") or _logged_in() or getpass.getuser())[:64]
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+_NOBODY_LOGGED_IN = 2**32 - 1
+
+
+def _logged_in(path: Path = Path("/proc/self/loginuid")) -> str:
+    """The user who logged in, whoever they became since (`su`, `runuser`); "" if the kernel does not know."""
+    try:
+        user_id = int(path.read_text("ascii"))
+        return "" if user_id == _NOBODY_LOGGED_IN else pwd.getpwuid(user_id).pw_name
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 # --- argument parsers ------------------------------------------------------------------------------------------
@@ -168,6 +185,16 @@ def phone_number(text: str) -> str:
             f"{text[:40]!r} is not a phone number: write it with its country code, for example 420212345678"
         )
     return number
+
+
+def digits(text: str) -> str:
+    """The beginning of a phone number: digits, a plus and spaces are left out. Raises InvalidInput."""
+    found = text.removeprefix("+").replace(" ", "")
+    if not re.fullmatch("[0-9]{0,20}", found, re.ASCII) or bool(found) != bool(text):
+        raise InvalidInput(
+            f"{text[:40]!r} is not the beginning of a phone number: write digits, for example 4420"
+        )
+    return found
 
 
 def require_language(language: str) -> None:

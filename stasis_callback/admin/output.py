@@ -1,8 +1,7 @@
 """Output of commands: tables for people, JSON for programs.
 
 A record is a dict of raw values. Its JSON form keeps `balance_micros` and adds `balance` as text ("1.50"); a time
-`ended_at_us` becomes `ended_at` in ISO 8601. Piped tables are plain columns that are never truncated; on a terminal
-they are folded to its width.
+`ended_at_us` becomes `ended_at` in ISO 8601. Tables show times in the operator's time zone.
 """
 
 from __future__ import annotations
@@ -10,22 +9,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import typer
 
+from stasis_callback.admin.days import local_time, operators_zone
+from stasis_callback.admin.tables import UNBROKEN, cell, print_fields, print_table
+from stasis_callback.admin.tables import one_line as one_line
 from stasis_callback.clock import iso
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, format_price
 
 Record = Mapping[str, object]
 
-FOLDED_ROWS_LIMIT = 500
-"""Larger tables are not folded to the terminal, because that takes too long."""
+
+_FEW = 20
+_TO_THE_MINUTE = len("2026-11-23 22:04")
 
 
 def published(record: Record) -> dict[str, object]:
@@ -77,25 +81,47 @@ def print_json_parts(parts: Mapping[str, object]) -> None:
 
 def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bool) -> None:
     """Print records as JSON with all fields, or as a table of `columns`."""
-    rows = [published(record) for record in records]
     if as_json:
-        print_json(rows)
+        print_json([published(record) for record in records])
         return
-    _print_table([name.replace("_", " ") for name in columns], [[_cell(r[c]) for c in columns] for r in rows])
+    zone = operators_zone()
+    rows = [[_cell(record, name, zone) for name in columns] for record in records]
+    print_table([name.replace("_", " ") for name in columns], rows)
     if not rows:
         typer.echo("none", err=True)
 
 
-def print_one(record: Record, *, as_json: bool) -> None:
-    """Print one record as a JSON object, or with one field per line."""
+def _cell(record: Record, name: str, zone: ZoneInfo) -> str:
+    text = cell(shown(record, name, zone))
+    # A time to the minute, so that there is room for what it happened to.
+    return text[:_TO_THE_MINUTE].replace(" ", UNBROKEN) if f"{name}_us" in record else text
+
+
+def print_one(record: Record, *, as_json: bool, hidden: Collection[str] = ()) -> None:
+    """Print one record as a JSON object, or with one field per line, but for `hidden` ones."""
     fields = published(record)
     if as_json:
         print_json(fields)
         return
-    shown = {name: value for name, value in fields.items() if not name.endswith("_micros")}
-    width = max(len(name) for name in shown)
-    for name, value in shown.items():
-        typer.echo(f"{name.replace('_', ' '):<{width}}  {_cell(value)}".rstrip())
+    zone = operators_zone()
+    names = [name for name in fields if not name.endswith("_micros") and name not in hidden]
+    print_fields([(name.replace("_", " "), cell(shown(record, name, zone))) for name in names])
+
+
+def few(names: Sequence[str], see: str) -> Sequence[str] | str:
+    """Names to show among other fields: themselves, or how many there are and which command lists them."""
+    return names if len(names) <= _FEW else f"{len(names)}, see `{see}`"
+
+
+def shown(record: Record, name: str, zone: ZoneInfo) -> object:
+    """A field as tables and CSV have it: like the published one, but times are local ones of the operator."""
+    if name in record:
+        return record[name]
+    if isinstance(at_us := record.get(f"{name}_us"), int):
+        return local_time(at_us, zone)
+    return published(
+        {field: record[field] for field in (f"{name}_us", f"{name}_micros") if field in record}
+    ).get(name)
 
 
 @contextmanager
@@ -132,38 +158,3 @@ def complain(message: str) -> None:
     """Print an error to standard error: one line of limited length, without control characters."""
     text = one_line(message)
     typer.echo("error: " + (text if len(text) <= 600 else f"{text[:400]} ... {text[-150:]}"), err=True)
-
-
-def one_line(text: str) -> str:
-    """`text` with whitespace and control characters replaced, safe to print on a terminal."""
-    return "".join(c if c.isprintable() else ("?", " ")[c.isspace()] for c in text)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}={_cell(inner)}" for name, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_cell, value))
-    return one_line(str(value))
-
-
-def _print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if sys.stdout.isatty() and len(rows) <= FOLDED_ROWS_LIMIT:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(box=None, header_style="bold")
-        for header in headers:
-            table.add_column(header, overflow="fold")
-        for row in rows:
-            table.add_row(*row)
-        Console(markup=False, emoji=False, highlight=False).print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    for row in (headers, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())

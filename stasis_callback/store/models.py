@@ -21,6 +21,7 @@ from stasis_callback.store.accounts.tables import (
 from stasis_callback.store.calls.tables import LegRow, Repair, Request, RequestEvent, Xdr
 from stasis_callback.store.database.drafts import Draft
 from stasis_callback.store.database.limits import Allowance
+from stasis_callback.store.database.trail import AuditEntry
 from stasis_callback.store.intake.tables import (
     AccessNumber,
     ApiKey,
@@ -49,7 +50,7 @@ ALL = (
     Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, RateProfile, Draft, Product, ProductCode, Account,
     Alias, SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber, WebInstance, ApiKey, Request,
     RequestEvent, Idempotency, LegRow, Hold, Transfer, Entry, Voucher, Xdr, Proof, ProofRound, EmailInstance,
-    EmailSender, EmailToken, EmailReply, Node, NodeEvent, Repair,
+    EmailSender, EmailToken, EmailReply, Node, NodeEvent, Repair, AuditEntry,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.search import AccountSearch
+from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
+from stasis_callback.store.calls.finding import Finding
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
 from stasis_callback.store.calls.steps import Events
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.limits import Limits
+from stasis_callback.store.database.trail import Trail
 from stasis_callback.store.intake.access_numbers import AccessNumbers
 from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
@@ -55,6 +59,10 @@ class Stores:
     replies: Replies
     nodes: Nodes
     rate_profiles: RateProfiles
+    search: AccountSearch
+    finding: Finding
+    trail: Trail
+    upkeep: Upkeep
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -89,4 +97,8 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Replies(database, clock),
         nodes,
         RateProfiles(database, clock),
+        AccountSearch(database),
+        Finding(database),
+        Trail(database, clock),
+        Upkeep(database),
     )

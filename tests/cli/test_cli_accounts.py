@@ -64,12 +64,12 @@ def test_an_adjustment_and_a_reversal_with_who_and_why(shop: CommandLine) -> Non
     )
     lines = shop.ok("ledger", "entries", "--account", SUBSCRIBER, "--json").json
     assert [(line["kind"], line["amount"], line["balance"]) for line in lines] == [
-        ("topup", "10.00", "10.00"),
         ("adjustment", "-1.50", "8.50"),
+        ("topup", "10.00", "10.00"),
     ]
-    assert lines[1]["note"] == "wrong price"
-    assert lines[1]["operator"]
-    number = lines[1]["transfer"]
+    assert lines[0]["note"] == "wrong price"
+    assert lines[0]["operator"]
+    number = lines[0]["transfer"]
     assert (
         f"transfer {number} is reversed"
         in shop.ok("ledger", "reverse", number, "--reason", "it was right").out

@@ -58,7 +58,7 @@ def test_the_sums_of_the_demo_shown_agree() -> None:
     charged = [
         float(amount) for amount in re.findall(r"^ .* charges leg .* (\d\.\d+) USD$", demo, re.MULTILINE)
     ]
-    recorded = [float(amount) for amount in re.findall(r"  \d+ +(\d\.\d+) +USD", demo)]
+    recorded = [float(amount) for amount in re.findall(r"  \d+ +(\d\.\d+)$", demo, re.MULTILINE)]
     balance = re.search(r"^balance +([\d.]+)$", demo, re.MULTILINE)
     assert sorted(charged) == sorted(recorded)
     assert len(charged) == 2

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import (
     AsJson,
     operator,
@@ -18,8 +17,9 @@ from stasis_callback.admin.context import (
     store,
     whole,
 )
-from stasis_callback.admin.output import print_list, print_one
-from stasis_callback.clock import US_PER_S
+from stasis_callback.admin.days import last_day, operators_zone, parse_day, until_us
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
+from stasis_callback.admin.output import Record, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from stasis_callback.store.stores import Stores
 
 app = typer.Typer(name="account", help="Subscriber accounts: balances, limits and settings.")
-
-LAST_YEAR = 2999
 
 Number = Annotated[
     str,
@@ -50,7 +48,7 @@ CallbackNumber = Annotated[
 Expires = Annotated[
     str | None,
     typer.Option(
-        help="Last day (UTC) on which the account can be used, for example 2027-12-31, or never.",
+        help="Last day on which the account can be used, for example 2027-12-31, or never.",
         metavar="DATE",
     ),
 ]
@@ -118,7 +116,7 @@ def add(
     limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
     opening_micros = parse_amount(opening_balance) if opening_balance is not None else 0
     cap_micros, _ = _daily_cap(daily_cap)
-    with store() as s, s.database.transaction():
+    with store() as s, recorded(s, "account", number):
         account = s.accounts.add(
             number,
             customer=customer,
@@ -217,7 +215,7 @@ def change(
     if language:
         require_language(language)
     password = None if service_password is None else _new_password() if service_password else ""
-    with store() as s, s.database.transaction():
+    with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.named(number)
         require_payable(account.currency, limit_micros, cap_micros)
         account = s.accounts.change(
@@ -261,13 +259,13 @@ def close(
     ] = False,
 ) -> None:
     """Close an account. Its balance must be zero, or be written off with --write-off."""
-    with store() as s:
+    with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.close(number, write_off=write_off, operator=operator())
     typer.echo(f"account {account.number} is closed")
 
 
 def _set_status(number: str, status: str) -> None:
-    with store() as s:
+    with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.named(number)
         if account.status == "closed":
             raise InvalidInput(
@@ -277,19 +275,45 @@ def _set_status(number: str, status: str) -> None:
     typer.echo(f"account {account.number} is {status}")
 
 
-@app.command("list")
-def list_all(as_json: AsJson = False) -> None:
-    """List all accounts."""
-    columns = ("number", "customer", "product", "status", "balance", "held", "available", "currency")
+COLUMNS = ("number", "customer", "product", "status", "balance", "held", "currency")
+MORE_COLUMNS = (
+    "available", "credit_limit", "daily_cap", "kind", "batch", "aliases", "callback_number", "expires_on",
+    "first_used_at", "last_used_at", "simultaneous_calls", "language",
+)  # fmt: skip
+
+
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS)
+def list_newest(
+    page: Page,
+    customer: Annotated[str, typer.Option(help="Only accounts of this customer.", metavar="NAME")] = "",
+    product: Annotated[str, typer.Option(help="Only accounts with this product.", metavar="NAME")] = "",
+    batch: Annotated[str, typer.Option(help="Only accounts of this batch.", metavar="NAME")] = "",
+    status: Annotated[
+        str, typer.Option(help="Only accounts with this status.", metavar="active|blocked|closed")
+    ] = "",
+    text: Annotated[
+        str,
+        typer.Option(
+            help="Only accounts with this text in the id, an alias or the callback number.", metavar="TEXT"
+        ),
+    ] = "",
+) -> list[Record]:
+    """List accounts, newest first."""
+    from stasis_callback.store.accounts.search import AccountFilter
+
     with store() as s:
-        print_list([account_record(s, account) for account in s.accounts.all()], columns, as_json=as_json)
+        found = s.search.accounts(
+            AccountFilter(customer, product, batch, status, text), page.fetched, page.offset
+        )
+        return [account_record(s, account) for account in found]
 
 
 @app.command()
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show an account, found by its id or an alias."""
     with store() as s:
-        print_one(account_record(s, s.accounts.named(number)), as_json=as_json)
+        # What people need of an expiry is the last day, not the moment after it.
+        print_one(account_record(s, s.accounts.named(number)), as_json=as_json, hidden=("expires_at",))
 
 
 def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
@@ -302,6 +326,7 @@ def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
         "kind": account.kind,
         "status": account.status,
         "batch": account.batch,
+        "expires_on": last_day(account.expires_at_us, operators_zone()),
         "expires_at_us": account.expires_at_us,
         "days_after_first_use": account.days_after_first_use,
         "days_after_last_use": account.days_after_last_use,
@@ -360,14 +385,12 @@ def _daily_cap(text: str | None) -> tuple[int | None, bool]:
 
 
 def expiry_us(text: str | None) -> int | None:
-    """The end of the given day in UTC, in microseconds; None for `never` or None. Raises InvalidInput."""
-    if text is None or text == "never":
-        return None
-    problem = f"{text!r} is not a date: write, for example, 2027-12-31, or never"
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text, re.ASCII) or int(text[:4]) > LAST_YEAR:
-        raise InvalidInput(problem)
-    try:
-        day_after = date.fromisoformat(text) + timedelta(days=1)
-    except ValueError:
-        raise InvalidInput(problem) from None
-    return int(datetime(day_after.year, day_after.month, day_after.day, tzinfo=UTC).timestamp()) * US_PER_S
+    """The end of the given day in the operator's time zone, in microseconds; None for `never` or None.
+
+    Raises InvalidInput.
+    """
+    return (
+        None
+        if text is None or text == "never"
+        else until_us(parse_day(text, zone := operators_zone()).isoformat(), zone)
+    )

@@ -6,9 +6,22 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import add_upkeep
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
-from stasis_callback.admin.money.topup import Amount, Key, Note, top_up, topped_up
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.money.topup import (
+    AdjustKey,
+    Amount,
+    By,
+    Key,
+    Note,
+    Reason,
+    adjust_book,
+    adjusted,
+    top_up,
+    topped_up,
+)
+from stasis_callback.admin.output import few, print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
@@ -23,7 +36,7 @@ def add(
     currency: Annotated[str, typer.Option(help="Currency code, for example USD.", metavar="CODE")],
 ) -> None:
     """Add a customer."""
-    with store() as s:
+    with store() as s, recorded(s, "customer", name):
         s.accounts.add_customer(name, currency)
     typer.echo(f"customer {name} added")
 
@@ -48,12 +61,25 @@ def change(
     no_cap = daily_cap == "none"
     limit_micros = None if credit_limit is None else parse_amount(credit_limit)
     cap_micros = None if daily_cap is None or no_cap else parse_amount(daily_cap)
-    with store() as s:
+    with store() as s, recorded(s, "customer", name):
         require_payable(s.accounts.customer_currency(name), limit_micros, cap_micros)
         s.accounts.set_customer(
             name, credit_limit_micros=limit_micros, daily_cap_micros=cap_micros, no_daily_cap=no_cap
         )
     typer.echo(f"customer {name} changed")
+
+
+add_upkeep(app, "customer")
+
+
+@app.command()
+def adjust(name: Name, amount: By, reason: Reason, key: AdjustKey = None) -> None:
+    """Correct the funds shared by a customer's subordinate accounts. A deduction cannot exceed what is available."""
+    amount_micros = parse_amount(amount)
+    with store() as s, s.database.transaction():
+        require_payable(s.accounts.customer_currency(name), amount_micros)
+        done = adjust_book(s, s.accounts.customer_book(name), amount_micros, key, reason)
+    typer.echo(f"customer {name} {adjusted(done, key)} {format_amount(amount_micros)}")
 
 
 @app.command()
@@ -82,4 +108,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if customer is None:
             raise InvalidInput(f"unknown customer {name!r}: see `stasis-callback customer list`")
         accounts = [a.number for a in s.accounts.all() if a.customer == name]
-        print_one(customer | {"accounts": accounts}, as_json=as_json)
+    told = accounts if as_json else few(accounts, "account list --customer")
+    print_one(customer | {"accounts": told}, as_json=as_json)

@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import add_upkeep
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.output import few, print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.options import CallOptions
 
@@ -20,7 +22,7 @@ Tariff = Annotated[str, typer.Option(help="Tariff that rates the calls.", metava
 @app.command()
 def add(name: Name, tariff: Tariff) -> None:
     """Add a product."""
-    with store() as s:
+    with store() as s, recorded(s, "product", name):
         s.accounts.add_product(name, tariff)
     typer.echo(f"product {name} added")
 
@@ -36,10 +38,13 @@ def change(
 ) -> None:
     """Change the tariff of a product from the next call on. Its currency must stay the same."""
     CallOptions.parse({"access_code": access_code})
-    with store() as s:
+    with store() as s, recorded(s, "product", name):
         s.accounts.set_product(name, tariff, access_code)
     where = f" for access code {access_code}" if access_code else ""
     typer.echo(f"product {name} is rated by {tariff}{where} from the next call on")
+
+
+add_upkeep(app, "product")
 
 
 @app.command("list")
@@ -57,4 +62,5 @@ def show(name: Name, as_json: AsJson = False) -> None:
         if product is None:
             raise InvalidInput(f"unknown product {name!r}: see `stasis-callback product list`")
         accounts = [a.number for a in s.accounts.all() if a.product == name]
-        print_one(product | {"accounts": accounts}, as_json=as_json)
+    told = accounts if as_json else few(accounts, "account list --product")
+    print_one(product | {"accounts": told}, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.accounts.accounts import expiry_us
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store, whole
 from stasis_callback.admin.money.account_money import Length, OutFile, write_codes
 from stasis_callback.admin.output import print_list, progress_bar
@@ -37,9 +38,7 @@ def generate(
     ] = "",
     expires: Annotated[
         str | None,
-        typer.Option(
-            help="Last day (UTC) on which they can be redeemed, for example 2027-12-31.", metavar="DATE"
-        ),
+        typer.Option(help="Last day on which they can be redeemed, for example 2027-12-31.", metavar="DATE"),
     ] = None,
 ) -> None:
     """Generate a batch of vouchers, all or none of them."""
@@ -49,7 +48,7 @@ def generate(
         raise InvalidInput(f"{out} already exists: choose a new file name")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
     require_payable(parse_currency(currency), amount_micros)
-    with store() as s, progress_bar("vouchers") as progress:
+    with store() as s, progress_bar("vouchers") as progress, recorded(s, "voucher", batch):
         s.vouchers.generate(
             batch,
             count,
@@ -125,6 +124,6 @@ def _code() -> str:
 
 
 def _block(batch: str, blocked: bool) -> None:
-    with store() as s:
+    with store() as s, recorded(s, "voucher", batch):
         changed = s.vouchers.block(batch, blocked=blocked)
     typer.echo(f"{changed} vouchers of batch {batch} are {'blocked' if blocked else 'usable again'}")

@@ -29,7 +29,7 @@ def live(as_json: AsJson = False) -> None:
 
     `seconds` is the time since the leg was answered; `funded s` is the time that the held funds cover.
     """
-    columns = ("call", "state", "side", "account", "number", "answered_at", "seconds", "funded_s")
+    columns = ("call", "state", "side", "account", "number", "seconds", "funded_s")
     with store() as s:
         number_of = requests.account_numbers(s)
         calls = [

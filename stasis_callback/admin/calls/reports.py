@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
-from zoneinfo import ZoneInfo
 
 import typer
 
 from stasis_callback.admin.context import AsJson, store
-from stasis_callback.admin.output import Record, print_list, published
-from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.admin.days import day_start_us, operators_zone, parse_day, today
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import Record
+from stasis_callback.clock import US_PER_S
 from stasis_callback.core import periods
 from stasis_callback.core.errors import InvalidInput
 
@@ -30,9 +29,9 @@ DAYS_LIMIT = 3660
 USUAL_DAYS = 30
 GROUPS = ("day", "account", "customer", "prefix", "trunk", "vendor", "side", "outcome")
 CALLS_COLUMNS = (
-    "attempts", "answered", "asr_percent", "acd_s", "minutes", "charged_minutes", "revenue", "overrun", "cost",
-    "margin", "margin_percent", "currency",
+    "attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin", "currency",
 )  # fmt: skip
+MORE_COLUMNS = ("answered", "minutes", "overrun", "margin_percent")
 REFUSALS_COLUMNS = ("reason", "trigger", "count")
 
 From = Annotated[
@@ -43,9 +42,13 @@ To = Annotated[
     str, typer.Option("--to", help="Last day, for example 2026-11-30 [default: today].", metavar="DAY")
 ]
 Zone = Annotated[
-    str, typer.Option("--time-zone", help="Time zone of the days, for example Europe/Rome.", metavar="NAME")
+    str,
+    typer.Option(
+        "--time-zone",
+        help="Time zone of the days, for example Europe/Rome [default: the operator's].",
+        metavar="NAME",
+    ),
 ]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
 Account = Annotated[str, typer.Option(help="Only this account.", metavar="ID")]
 Prefix = Annotated[str, typer.Option(help="Only numbers with this prefix.", metavar="DIGITS")]
 Trunk = Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")]
@@ -56,7 +59,7 @@ def calls(
     by: Annotated[str, typer.Option(help=f"Group by: {', '.join(GROUPS)}.", metavar="GROUP")] = "day",
     first: From = "",
     last: To = "",
-    time_zone: Zone = "UTC",
+    time_zone: Zone = "",
     account: Account = "",
     prefix: Prefix = "",
     trunk: Trunk = "",
@@ -76,14 +79,14 @@ def calls(
             s.trunks.named(trunk).name if trunk else "",
         )
         rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only)]
-    _print(rows, (by, *CALLS_COLUMNS), as_csv=as_csv, as_json=as_json)
+    print_records(rows, (by, *CALLS_COLUMNS), MORE_COLUMNS, as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
 def refusals(
     first: From = "",
     last: To = "",
-    time_zone: Zone = "UTC",
+    time_zone: Zone = "",
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
@@ -91,7 +94,7 @@ def refusals(
     spans = days(first, last, time_zone)
     with store() as s:
         rows = [asdict(line) for line in s.reports.refusals(whole(spans))]
-    _print(rows, REFUSALS_COLUMNS, as_csv=as_csv, as_json=as_json)
+    print_records(rows, REFUSALS_COLUMNS, as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
@@ -99,7 +102,7 @@ def page(
     output: Annotated[Path, typer.Argument(metavar="FILE", help="Output file, for example report.html.")],
     first: From = "",
     last: To = "",
-    time_zone: Zone = "UTC",
+    time_zone: Zone = "",
     title: Annotated[str, typer.Option(help="Page title.", metavar="TEXT")] = "Calls",
 ) -> None:
     """Write all reports, with plots, to one self-contained HTML file."""
@@ -111,7 +114,7 @@ def page(
         ) from None
     spans = days(first, last, time_zone)
     with store() as s:
-        text = render(title, spans, tables(s, spans), time_zone)
+        text = render(title, spans, tables(s, spans), time_zone or str(operators_zone()))
     output.write_text(text, encoding="utf-8")
     typer.echo(f"{output} written")
 
@@ -152,17 +155,16 @@ def days(first: str, last: str, time_zone: str) -> list[Span]:
     """
     from stasis_callback.store.calls.reports import Span
 
-    zone = periods.time_zone(time_zone)
-    today = datetime.fromtimestamp(Clock().now_us() / US_PER_S, zone).date()
-    end = _day(last) if last else today
-    begin = _day(first) if first else end - timedelta(days=USUAL_DAYS)
+    zone = periods.time_zone(time_zone) if time_zone else operators_zone()
+    end = parse_day(last, zone) if last else today(zone)
+    begin = parse_day(first, zone) if first else end - timedelta(days=USUAL_DAYS)
     if not 0 <= (end - begin).days < DAYS_LIMIT:
         raise InvalidInput(
             f"from {begin} to {end}: --from must not be after --to, and the period is limited to {DAYS_LIMIT} days"
         )
     starts = [begin + timedelta(days=n) for n in range((end - begin).days + 2)]
     return [
-        Span(day.isoformat(), _start_us(day, zone), _start_us(following, zone))
+        Span(day.isoformat(), day_start_us(day, zone), day_start_us(following, zone))
         for day, following in pairwise(starts)
     ]
 
@@ -172,31 +174,3 @@ def whole(spans: Sequence[Span]) -> Span:
     from stasis_callback.store.calls.reports import Span
 
     return Span("", spans[0].from_us, spans[-1].to_us)
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(f"{text[:40]!r} is not a date: write, for example, 2026-11-30") from None
-
-
-def _start_us(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * US_PER_S
-
-
-def _print(rows: Sequence[Record], columns: Sequence[str], *, as_csv: bool, as_json: bool) -> None:
-    if not as_csv:
-        print_list(rows, columns, as_json=as_json)
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in map(published, rows):
-        writer.writerow(["" if row[name] is None else _cell(row[name]) for name in columns])
-    typer.echo(text.getvalue(), nl=False)
-
-
-def _cell(value: object) -> object:
-    """Escape text that a spreadsheet would execute as a formula: names may come from strangers."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "@", "\t", "\r") else value

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache, partial
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast, get_args
 
 import typer
 
-from stasis_callback.admin.calls.xdrs import COLUMNS, xdr_record
-from stasis_callback.admin.context import AsJson, find_request, printable, settings, store, whole
+from stasis_callback.admin.calls.xdrs import COLUMNS as XDR_COLUMNS
+from stasis_callback.admin.calls.xdrs import xdr_record
+from stasis_callback.admin.context import AsJson, digits, find_request, settings, store
 from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
-from stasis_callback.admin.output import print_json, print_list, print_one, published
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
+from stasis_callback.admin.money.topup import checked_key
+from stasis_callback.admin.output import Record, print_json, print_list, print_one, published
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.options import CallOptions
@@ -29,27 +32,64 @@ if TYPE_CHECKING:
 app = typer.Typer(name="request", help="Callback requests and their outcome.")
 
 STATES = "|".join(RequestState)
-LEG_COLUMNS = ("id", "side", "account", "number", "dialed_at", "answered_at", "seconds", "funded_s")
+TRIGGERS = get_args(Trigger)
+LEG_COLUMNS = ("id", "account", "number", "dialed_at", "seconds", "funded_s")
 
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="Request id, as in `request list`.")]
 
 
-@app.command("list")
+COLUMNS = ("id", "created_at", "account", "number", "state", "outcome")
+MORE_COLUMNS = (
+    "triggered_by", "ani", "dnis", "leg_a_number", "destination", "subscriber", "instance", "attempts", "node",
+    "due_at", "finished_at",
+)  # fmt: skip
+
+
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, dated=True)
 def list_newest(
-    state: Annotated[str | None, typer.Option(help="Only requests in this state.", metavar=STATES)] = None,
-    limit: Annotated[
-        int, typer.Option(help="Maximum number of rows.", metavar="N", parser=whole(1, 1_000_000))
-    ] = 100,
-    as_json: AsJson = False,
-) -> None:
+    page: Page,
+    account: Annotated[
+        str,
+        typer.Option(help="Only callbacks that this account pays for, in whole or in part.", metavar="ID"),
+    ] = "",
+    ani: Annotated[
+        str,
+        typer.Option(help="Only callbacks whose caller's number begins so.", metavar="DIGITS", parser=digits),
+    ] = "",
+    number: Annotated[
+        str,
+        typer.Option(
+            help="Only callbacks with a number that begins so: the caller's, or one that was called or wished for.",
+            metavar="DIGITS",
+            parser=digits,
+        ),
+    ] = "",
+    state: Annotated[str, typer.Option(help="Only callbacks in this state.", metavar=STATES)] = "",
+    outcome: Annotated[
+        str, typer.Option(help="Only callbacks with this outcome or reason of refusal.", metavar="WORD")
+    ] = "",
+    trigger: Annotated[
+        str, typer.Option(help="Only callbacks requested in this way.", metavar="|".join(TRIGGERS))
+    ] = "",
+) -> list[Record]:
     """List callback requests, newest first."""
-    if state is not None and state not in tuple(RequestState):
-        raise InvalidInput(f"{state!r} is not a request state: use one of {', '.join(RequestState)}")
-    columns = ("id", "created_at", "state", "outcome", "account", "ani", "dnis", "attempts")
+    from stasis_callback.core.words import Ending, Refusal
+    from stasis_callback.store.calls.finding import RequestFilter
+
+    _require_one_of(state, tuple(RequestState), "a request state")
+    _require_one_of(outcome, (*Ending, *Refusal), "an outcome")
+    _require_one_of(trigger, TRIGGERS, "a trigger")
     with store() as s:
+        account_id = s.accounts.named(account).id if account else None
+        only = RequestFilter(account_id, ani, number, state, outcome, trigger, page.since_us, page.until_us)
+        found = s.finding.requests(only, page.fetched, page.offset)
         number_of = account_numbers(s)
-        rows = [request_record(view, number_of) for view in s.requests.newest(state=state, limit=limit)]
-    print_list(rows, columns, as_json=as_json)
+        return [request_record(view, number_of) for view in found]
+
+
+def _require_one_of(word: str, known: Sequence[str], what: str) -> None:
+    if word and word not in known:
+        raise InvalidInput(f"{word!r} is not {what}: use one of {', '.join(dict.fromkeys(known))}")
 
 
 @app.command()
@@ -71,7 +111,7 @@ def show(request_id: RequestId, as_json: AsJson = False) -> None:
         print_list(legs, LEG_COLUMNS, as_json=False)
     if xdrs:
         typer.echo("\nxDRs")
-        print_list(xdrs, COLUMNS, as_json=False)
+        print_list(xdrs, XDR_COLUMNS, as_json=False)
 
 
 @app.command()
@@ -101,7 +141,8 @@ def add(
     from stasis_callback.engine.admission.orders import Order, Orders
 
     given = {name: text for name, text in parse_options(options or ()).items() if text}
-    printable(key, "key", 64)
+    if key:
+        checked_key(key, 64)
     with store() as s:
         require_what_is_named(s, given)
         CallOptions.parse(given)
@@ -190,6 +231,7 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
         "triggered_by": view.triggered_by,
         "ani": view.ani,
         "dnis": view.dnis,
+        "number": view.leg_a_number or view.ani,
         "leg_a_number": view.leg_a_number,
         "destination": view.destination,
         "instance": view.instance,

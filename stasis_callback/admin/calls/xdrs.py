@@ -7,40 +7,51 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, find_request, store, whole
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.context import digits, find_request, store
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
+from stasis_callback.admin.output import Record
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.outcomes import Outcome
 
 if TYPE_CHECKING:
     from stasis_callback.store.calls.legs import XdrView
 
 app = typer.Typer(name="xdr", help="Call records (xDRs), one per leg and attempt.")
 
-COLUMNS = (
-    "leg_id", "account", "side", "number", "outcome", "answered_at", "duration_s", "charged_s", "amount", "currency",
-    "trunk", "cost",
+COLUMNS = ("leg_id", "number", "outcome", "ended_at", "charged_s", "amount")
+MORE_COLUMNS = (
+    "currency", "account", "side", "request_id", "prefix", "dialed_at", "answered_at", "duration_s", "overrun",
+    "trunk", "cost", "cost_currency", "cause", "source",
 )  # fmt: skip
 
 
-@app.command("list")
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, dated=True)
 def list_newest(
-    account: Annotated[str | None, typer.Option(help="Only this account.", metavar="ID")] = None,
-    request: Annotated[str | None, typer.Option(help="Only this callback request.", metavar="ID")] = None,
-    limit: Annotated[
-        int,
-        typer.Option(
-            help="Maximum number of records; the newest are listed.", metavar="N", parser=whole(1, 1_000_000)
-        ),
-    ] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List call records in the order in which the legs ended."""
+    page: Page,
+    account: Annotated[str, typer.Option(help="Only this account.", metavar="ID")] = "",
+    customer: Annotated[str, typer.Option(help="Only accounts of this customer.", metavar="NAME")] = "",
+    request: Annotated[str, typer.Option(help="Only this callback request.", metavar="ID")] = "",
+    number: Annotated[
+        str, typer.Option(help="Only called numbers that begin so.", metavar="DIGITS", parser=digits)
+    ] = "",
+    trunk: Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")] = "",
+    outcome: Annotated[
+        str, typer.Option(help="Only legs with this outcome.", metavar="|".join(Outcome))
+    ] = "",
+) -> list[Record]:
+    """List call records, newest first. `--since` and `--until` are compared with the end of the leg."""
+    from stasis_callback.store.calls.finding import XdrFilter
+
+    if outcome and outcome not in tuple(Outcome):
+        raise InvalidInput(f"{outcome!r} is not an outcome: use one of {', '.join(Outcome)}")
     with store() as s:
-        number = None if account is None else s.accounts.named(account).number
-        if request is not None:
+        payer = s.accounts.named(account).number if account else ""
+        if request:
             find_request(s, request)
-        rows = [xdr_record(xdr) for xdr in s.calls.xdrs(account=number, request_id=request, limit=limit)]
-    print_list(rows, COLUMNS, as_json=as_json)
+        via = s.trunks.named(trunk).name if trunk else ""
+        only = XdrFilter(payer, customer, request, number, via, outcome, page.since_us, page.until_us)
+        return [xdr_record(xdr) for xdr in s.finding.xdrs(only, page.fetched, page.offset)]
 
 
 def xdr_record(xdr: XdrView) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, printable, require_change, store
 from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
 from stasis_callback.admin.output import one_line, print_json, print_list
@@ -30,7 +31,7 @@ Number = Annotated[
 def add(number: Number, options: SetOption = None) -> None:
     """Add an access number."""
     given = {name: text for name, text in parse_options(options or ()).items() if text}
-    with store() as s:
+    with store() as s, recorded(s, "access-number", number):
         require_what_is_named(s, given)
         s.access_numbers.add(number, given)
     typer.echo(f"access number {number} added")
@@ -48,7 +49,7 @@ def change(
     """Change the given options, all or none of them. Changes take effect from the next call."""
     require_change(options, enabled)
     given = parse_options(options or ())
-    with store() as s:
+    with store() as s, recorded(s, "access-number", number):
         require_what_is_named(s, given)
         s.access_numbers.change(number, given, enabled=enabled)
     typer.echo(f"access number {number} changed")
@@ -73,6 +74,14 @@ def show(number: Number, as_json: AsJson = False) -> None:
         return
     typer.echo(f"{view.number} ({'enabled' if view.enabled else 'disabled'})")
     print_list(_options_in_words(view), ("option", "value", "set", "meaning"), as_json=False)
+
+
+@app.command()
+def remove(number: Number) -> None:
+    """Remove an access number: calls to it are refused. Its callbacks and call records are kept."""
+    with store() as s, recorded(s, "access-number", number):
+        s.access_numbers.remove(number)
+    typer.echo(f"access number {number} removed")
 
 
 @app.command("options")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, instant_us, require_change, store
 from stasis_callback.admin.output import print_list
 
@@ -61,7 +62,7 @@ def add(
     from stasis_callback.store.intake.api_keys import KeySettings
 
     settings = _changed(KeySettings(), expires, addresses, limit_requests, limit_logins)
-    with store() as s:
+    with store() as s, recorded(s, "api-key", name):
         key = s.api_keys.add(name, scopes, instance, settings)
     typer.echo(key)
 
@@ -131,6 +132,6 @@ def list_all(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(name: Name) -> None:
     """Revoke a key with immediate effect."""
-    with store() as s:
+    with store() as s, recorded(s, "api-key", name):
         done = s.api_keys.revoke(name)
     typer.echo(f"API key {name} is revoked" if done else f"API key {name} was already revoked")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, settings, store, whole
 from stasis_callback.admin.intake.instances import InstanceCommands
 from stasis_callback.admin.output import print_list
@@ -100,7 +101,7 @@ def list_options(as_json: AsJson = False) -> None:
 @app.command("add-sender")
 def add_sender(account: Account, sender: Sender) -> None:
     """Register a sender address for an account, required by instances with require_registered=on."""
-    with store() as s:
+    with store() as s, recorded(s, "email senders", account):
         added = s.email_senders.add(account, sender)
     state = "registered" if added else "already registered"
     typer.echo(f"{sender.lower()} is {state} for account {account}")
@@ -109,7 +110,7 @@ def add_sender(account: Account, sender: Sender) -> None:
 @app.command("remove-sender")
 def remove_sender(account: Account, sender: Sender) -> None:
     """Remove a registered sender address."""
-    with store() as s:
+    with store() as s, recorded(s, "email senders", account):
         s.email_senders.remove(account, sender)
     typer.echo(f"{sender.lower()} is no longer registered for account {account}")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import require_change, store
 from stasis_callback.admin.intake.call_options import parse_options, require_what_is_named
 from stasis_callback.admin.output import print_json, print_list
@@ -48,7 +50,7 @@ class InstanceCommands:
     def add(self, name: str, options: list[str] | None, **fixed: str) -> None:
         """Add an instance; `fixed` are options with a parameter of their own."""
         given = {option: text for option, text in self.parsed(options).items() if text} | fixed
-        with store() as s:
+        with store() as s, self._recorded(s, name):
             self.check(s, given)
             self.instances(s).add(name, given)
             view = self.instances(s).named(name)
@@ -59,7 +61,7 @@ class InstanceCommands:
         """Change the given options, all or none of them."""
         require_change(options, enabled)
         given = self.parsed(options)
-        with store() as s:
+        with store() as s, self._recorded(s, name):
             self.check(s, given)
             self.instances(s).change(name, given, enabled=enabled)
             view = self.instances(s).named(name)
@@ -95,13 +97,16 @@ class InstanceCommands:
 
     def remove(self, name: str) -> None:
         """Remove an instance."""
-        with store() as s:
+        with store() as s, self._recorded(s, name):
             self.instances(s).remove(name)
         typer.echo(f"{self.noun} instance {name} removed")
 
     def options(self, as_json: bool) -> None:
         """All options with default, allowed values and meaning."""
         print_list(described(self.settings), ("name", "default", "values", "meaning"), as_json=as_json)
+
+    def _recorded(self, s: Stores, name: str) -> AbstractContextManager[None]:
+        return recorded(s, self.noun.replace("-", ""), name)
 
     def _at(self, name: str) -> str:
         headline = self.headline(name)

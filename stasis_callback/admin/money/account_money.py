@@ -10,8 +10,20 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.accounts.accounts import Number, account_record, app
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
-from stasis_callback.admin.money.topup import Amount, Key, Note, posting_with, top_up, topped_up
+from stasis_callback.admin.money.topup import (
+    AdjustKey,
+    Amount,
+    By,
+    Key,
+    Note,
+    Reason,
+    adjust_book,
+    adjusted,
+    top_up,
+    topped_up,
+)
 from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
@@ -47,34 +59,15 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
 
 
 @app.command()
-def adjust(
-    number: Number,
-    amount: Annotated[
-        str,
-        typer.Option("--by", metavar="AMOUNT", help="Amount to add; negative to deduct, for example -1.50."),
-    ],
-    reason: Annotated[str, typer.Option(help="Reason, stored with the entry.", metavar="TEXT")],
-    key: Annotated[
-        str | None,
-        typer.Option(
-            help="Idempotency key: repeating the command with the same key adjusts only once.", metavar="WORD"
-        ),
-    ] = None,
-) -> None:
+def adjust(number: Number, amount: By, reason: Reason, key: AdjustKey = None) -> None:
     """Correct a balance up or down. A deduction cannot exceed the available funds."""
     amount_micros = parse_amount(amount)
-    printable(reason, "reason")
-    printable(key or "", "key")
     with store() as s:
         account = s.accounts.named(number)
         require_payable(account.currency, amount_micros)
-        with posting_with(key) as own_key:
-            done = s.ledger.adjust(
-                account.book_id, amount_micros, key=own_key, reason=reason, operator=operator()
-            )
+        done = adjust_book(s, account.book_id, amount_micros, key, reason)
         account = s.accounts.named(number)
-    what = "adjusted by" if done else f"was already adjusted with key {key} by"
-    balance = format_amount(account.balance_micros, account.currency)
+    what, balance = adjusted(done, key), format_amount(account.balance_micros, account.currency)
     typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
 
 
@@ -105,7 +98,7 @@ def generate(
     if amount_micros < 0:
         raise InvalidInput("the opening balance is negative: write 0 or more")
     must_be_new(out)
-    with store() as s, progress_bar("accounts") as progress, s.database.transaction():
+    with store() as s, progress_bar("accounts") as progress, recorded(s, "batch", batch):
         taken = frozenset(account.number for account in s.accounts.all())
         numbers = random_codes(count, length, alphabet, taken)
         for done, number in enumerate(numbers, start=1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -10,13 +11,25 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from stasis_callback.admin.context import AsJson, operator, printable, settings, store, whole
-from stasis_callback.admin.output import must_be_new, print_json, print_list, progress_bar, write_private
+from stasis_callback.admin.listing import Page, listed
+from stasis_callback.admin.output import (
+    Record,
+    must_be_new,
+    print_json,
+    print_list,
+    progress_bar,
+    write_private,
+)
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
 
 if TYPE_CHECKING:
     from stasis_callback.engine.repair import Mending
     from stasis_callback.store.audit.rows import Mark
+    from stasis_callback.store.money.views import EntryLine
+    from stasis_callback.store.stores import Stores
+
+ENTRY_KINDS = ("topup", "voucher", "adjustment", "settle", "reversal")
 
 app = typer.Typer(name="ledger", help="The ledger: its entries, verification and repair.")
 
@@ -159,22 +172,50 @@ def _mend(mending: Mending, fix: str, reason: str) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+ENTRY_COLUMNS = ("transfer", "created_at", "account", "kind", "amount", "balance", "note")
+MORE_COLUMNS = ("currency", "operator", "key", "reversed_by")
+
+
+@listed(app, ENTRY_COLUMNS, MORE_COLUMNS, name="entries", rows=1000, dated=True)
 def entries(
-    account: Annotated[str, typer.Option(help="Account id or alias.", metavar="ID")],
-    limit: Annotated[
-        int,
-        typer.Option(
-            help="Maximum number of entries; the newest are listed.", metavar="N", parser=whole(1, 100_000)
-        ),
-    ] = 1000,
-    as_json: AsJson = False,
-) -> None:
-    """List the ledger entries of an account, with the balance after each entry."""
+    page: Page,
+    account: Annotated[
+        str, typer.Option(help="Only the book of this account (id or alias).", metavar="ID")
+    ] = "",
+    customer: Annotated[
+        str, typer.Option(help="Only the books of this customer and the accounts.", metavar="NAME")
+    ] = "",
+    kind: Annotated[str, typer.Option(help="Only entries of this kind.", metavar="|".join(ENTRY_KINDS))] = "",
+) -> list[Record]:
+    """List ledger entries of accounts and customers, newest first, with the balance after each entry."""
+    if kind and kind not in ENTRY_KINDS:
+        raise InvalidInput(f"{kind!r} is not a kind of entry: use one of {', '.join(ENTRY_KINDS)}")
     with store() as s:
-        rows = [asdict(line) for line in s.ledger.statement(s.accounts.named(account).book_id, limit)]
-    columns = ("transfer", "created_at", "kind", "amount", "balance", "note", "operator", "reversed_by")
-    print_list(rows, columns, as_json=as_json)
+        if account and customer:
+            raise InvalidInput("--account and --customer cannot be used together")
+        number = ""
+        if account:
+            found = s.accounts.named(account)
+            number = found.number
+        lines = s.search.entries(
+            account=number,
+            customer=customer,
+            kind=kind or None,
+            since_us=page.since_us,
+            until_us=page.until_us,
+            limit=page.fetched,
+            offset=page.offset,
+        )
+        return entry_records(s, lines)
+
+
+def entry_records(s: Stores, lines: Sequence[EntryLine]) -> list[Record]:
+    """The fields that commands show for entries. `account` is a customer's name for a shared book."""
+    owners = s.search.owners({line.book_id for line in lines})
+    return [
+        {"account": owners.get(line.book_id, ""), "currency": line.currency} | asdict(line.line)
+        for line in lines
+    ]
 
 
 @app.command()

@@ -27,11 +27,48 @@ Note = Annotated[str, typer.Option(help="Note stored with the payment.", metavar
 
 def top_up(s: Stores, book_id: int, amount_micros: int, key: str | None, note: str) -> bool:
     """Top up a book; False when this key has done so already. Raises InvalidInput."""
-    if key is not None and not printable(key, "key"):
-        raise InvalidInput("the key is empty: to top up without a key, omit --key")
+    if key is not None:
+        checked_key(key)
     printable(note, "note")
     with posting_with(key) as own_key:
         return s.ledger.top_up(book_id, amount_micros, key=own_key, note=note, operator=operator())
+
+
+By = Annotated[
+    str, typer.Option("--by", metavar="AMOUNT", help="Amount to add; negative to deduct, for example -1.50.")
+]
+Reason = Annotated[str, typer.Option(help="Reason, stored with the entry.", metavar="TEXT")]
+AdjustKey = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        help="Idempotency key: repeating the command with the same key adjusts only once.",
+        metavar="WORD",
+    ),
+]
+
+
+def adjust_book(s: Stores, book_id: int, amount_micros: int, key: str | None, reason: str) -> bool:
+    """Correct what is in a book; False when this key has done so already. Raises InvalidInput."""
+    if key is not None:
+        checked_key(key)
+    printable(reason, "reason")
+    with posting_with(key) as own_key:
+        return s.ledger.adjust(book_id, amount_micros, key=own_key, reason=reason, operator=operator())
+
+
+def adjusted(done: bool, key: str | None) -> str:
+    """What `adjust_book` did, as the start of a sentence."""
+    return "adjusted by" if done else f"was already adjusted with key {key} by"
+
+
+def checked_key(key: str, limit: int = 200) -> str:
+    """Returns `key`. Raises InvalidInput for one that people take for another: empty, or with spaces around it."""
+    if not printable(key, "key", limit):
+        raise InvalidInput("the key is empty: to go without a key, omit --key")
+    if key != key.strip():
+        raise InvalidInput(f"key {key!r} has spaces around it: leave them out")
+    return key
 
 
 def topped_up(done: bool, key: str | None) -> str:

@@ -10,6 +10,7 @@ import typer
 
 from stasis_callback.admin.output import write_private
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.periods import time_zone
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
 
 CONFIG_NAME, DATABASE_NAME = "stasis-callback.toml", "stasis-callback.db"
@@ -23,6 +24,8 @@ TEMPLATE = """\
 node = "{node}"
 # text: for reading; json: for programs.
 log_format = "text"
+# Time zone in which commands read and show days and times.
+time_zone = "{zone}"
 
 [database]
 # An SQLite file, or a server: postgresql://user@host/name.
@@ -104,7 +107,10 @@ def init(
     password, web_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
     url = _toml_text(f"sqlite:///{database}")
     write_private(
-        config, TEMPLATE.format(node=host_name(), url=url, password=password, web_secret=web_secret)
+        config,
+        TEMPLATE.format(
+            node=host_name(), zone=_machine_zone(), url=url, password=password, web_secret=web_secret
+        ),
     )
     create_or_upgrade(f"sqlite:///{database}")
     typer.echo(f"""\
@@ -123,6 +129,15 @@ The prompts are in {sounds_dir()}. Link each language you use, for example:
   ln -s {sounds_dir() / "en"} /usr/share/asterisk/sounds/en/stasis-callback
 
 Then restart Asterisk, start `stasis-callback run`, and run `stasis-callback doctor`.""")
+
+
+def _machine_zone(link: Path = Path("/etc/localtime")) -> str:
+    """The time zone of this machine; UTC where it has no name."""
+    _, _, name = str(link.resolve()).partition("zoneinfo/")
+    try:
+        return time_zone(name).key
+    except InvalidInput:
+        return "UTC"
 
 
 def _toml_text(text: str) -> str:

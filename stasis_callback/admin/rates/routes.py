@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, phone_number, settings, store, whole
 from stasis_callback.admin.output import print_list
 from stasis_callback.clock import Clock
@@ -40,7 +41,7 @@ def add(
     ] = None,
 ) -> None:
     """Add a route: a prefix that a trunk carries. A trunk with routes carries no other prefixes."""
-    with store() as s:
+    with store() as s, recorded(s, "trunk", trunk):
         s.trunks.add_route(trunk, prefix, preference)
     typer.echo(f"trunk {trunk} carries calls to {prefix}")
 
@@ -48,7 +49,7 @@ def add(
 @app.command()
 def remove(prefix: Prefix, trunk: TrunkName) -> None:
     """Remove a route. A trunk without routes carries all destinations that its tariff has a rate for."""
-    with store() as s:
+    with store() as s, recorded(s, "trunk", trunk):
         s.trunks.remove_route(trunk, prefix)
         left = s.trunks.named(trunk).routes
     rest = (

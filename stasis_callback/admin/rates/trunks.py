@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, asterisk, settings, store, whole
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.admin.rates import number_forms
@@ -99,7 +100,7 @@ def add(
     no_progress_s: NoProgress = None,
 ) -> None:
     """Add a trunk. It is disabled, and carries no calls until `trunk enable`."""
-    with store() as s:
+    with store() as s, recorded(s, "trunk", name):
         s.trunks.add(
             name,
             vendor=vendor,
@@ -141,7 +142,7 @@ def change(
         identity=identity,
         called_from=called_from,
     )
-    with store() as s:
+    with store() as s, recorded(s, "trunk", name):
         trunk = s.trunks.change(
             name,
             tariff=tariff,
@@ -177,7 +178,8 @@ def enable(
         if not unchecked:
             _require_endpoint(name)
         first = all(trunk.enabled_at_us is None for trunk in s.trunks.all())
-        s.trunks.change(name, enabled=True)
+        with recorded(s, "trunk", name):
+            s.trunks.change(name, enabled=True)
     typer.echo(f"trunk {name} is enabled")
     if first:
         typer.echo("from now on calls use the trunks in `trunk list`, not the trunk of the settings")
@@ -204,7 +206,7 @@ def _require_endpoint(name: str) -> None:
 @app.command()
 def disable(name: Name) -> None:
     """Disable a trunk: it carries no new calls. Live calls continue."""
-    with store() as s:
+    with store() as s, recorded(s, "trunk", name):
         s.trunks.change(name, enabled=False)
         left = s.trunks.all()
     typer.echo(f"trunk {name} is disabled: it carries no new calls")
@@ -214,7 +216,7 @@ def disable(name: Name) -> None:
 @app.command()
 def remove(name: Name) -> None:
     """Remove a disabled trunk and its routes. Its call records remain, and live calls continue."""
-    with store() as s:
+    with store() as s, recorded(s, "trunk", name):
         s.trunks.remove(name)
         left = s.trunks.all()
     typer.echo(f"trunk {name} removed")

@@ -104,7 +104,11 @@ class Accounts:
 
     def _shared_book(self, customer: Customer) -> int:
         if customer.book_id is None:
-            book_id = self._ledger.open_book(f"customer:{customer.name}", customer.currency)
+            # Not by the name alone: another customer may have had it before it was renamed.
+            name = f"customer:{customer.name}"
+            if self._ledger.has_book(name):
+                name = f"customer:{customer.id}:{customer.name}"
+            book_id = self._ledger.open_book(name, customer.currency)
             Customer.update(book=book_id).where(Customer.id == customer.id).execute()
             return book_id
         return int(customer.book_id)

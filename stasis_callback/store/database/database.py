@@ -64,6 +64,8 @@ class Database:
         self._here = _Here()
         self.kind = self._engine.kind
         """`sqlite` or `postgresql`."""
+        self.operator = ""
+        """Who is at work, for the audit log; "" for a service, whose changes are noted elsewhere."""
         bound_database.initialize(self._peewee)
 
     def close(self) -> None:

@@ -72,6 +72,11 @@ class AccessNumbers:
         values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
         AccessNumber.update(values).where(AccessNumber.number == number).execute()
 
+    def remove(self, number: str) -> None:
+        """Within a transaction: remove an access number. Raises InvalidInput if it does not exist."""
+        self._database.lock("access_numbers")
+        AccessNumber.delete().where(AccessNumber.number == self.named(number).number).execute()
+
     @read
     def find(self, number: str) -> AccessNumberView | None:
         """The access number, enabled or not."""

@@ -29,6 +29,7 @@ from stasis_callback.store.money.views import (
     Record,
     Settlement,
     StatementLine,
+    entries,
     statement,
 )
 
@@ -306,6 +307,12 @@ class Ledger:
         """The newest `limit` entries of a book, oldest first, each with the balance after it."""
         return statement(book_id, limit)
 
+    @read
+    def entries(self, book_id: int, since_us: int, until_us: int) -> list[StatementLine]:
+        """The entries of a book in a time, oldest first."""
+        found = entries([book_id], since_us=since_us, until_us=until_us)
+        return [entry.line for entry in reversed(found)]
+
     @unit
     def _pay_in(
         self,
@@ -326,6 +333,11 @@ class Ledger:
     def _chain(book_id: int) -> Chain:
         """The end of a book's chain, which no other transaction moves before this one is over."""
         return Chain(book_id, *run(_LOCK_BOOK, book_id).fetchone())
+
+    @read
+    def has_book(self, name: str) -> bool:
+        """Whether there is a book with this name."""
+        return Book.get_or_none(Book.name == name) is not None
 
     @unit
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:

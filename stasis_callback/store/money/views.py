@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from stasis_callback.store.database.statements import one
 from stasis_callback.store.database.tables import Table
 from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, marks, xdr_content
-from stasis_callback.store.money.tables import Entry, Transfer
+from stasis_callback.store.money.tables import Book, Entry, Transfer
 
 
 @dataclass(slots=True)
@@ -91,6 +92,82 @@ class StatementLine:
     reversed_by: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class EntryLine:
+    """One entry of any subscriber's book."""
+
+    book_id: int
+    currency: str
+    line: StatementLine
+
+
+def entries(
+    books: object,
+    *,
+    kind: str | None = None,
+    since_us: int | None = None,
+    until_us: int | None = None,
+    limit: int = -1,
+    offset: int = 0,
+) -> list[EntryLine]:
+    """Entries of books, newest first. For within `Database.reading`.
+
+    `books` are ids, or a query of them; None for all but the house's. A negative `limit` is none.
+    """
+    rows = Entry.select(Entry, Transfer, Book.currency.alias("currency"))
+    rows = rows.join(Transfer).join(Book).where(Entry.book == Transfer.book, ~Book.house)
+    if books is not None:
+        rows = rows.where(Transfer.book.in_(books))
+    if kind is not None:
+        rows = rows.where(Transfer.kind == kind)
+    if since_us is not None:
+        rows = rows.where(Transfer.created_at_us >= since_us)
+    if until_us is not None:
+        rows = rows.where(Transfer.created_at_us < until_us)
+    rows = rows.order_by(Transfer.id.desc())
+    found = list((rows if limit < 0 else rows.limit(limit).offset(offset)).objects())
+    return [
+        EntryLine(row.book_id, row.currency, line) for row, line in zip(found, _lines(found), strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class LegFunds:
+    """What was held for a leg, and what became of that. `transfer` is the charge (None: nothing was charged)."""
+
+    leg_id: str
+    currency: str
+    held_micros: int
+    held_at_us: int
+    closed_at_us: int | None
+    transfer: int | None
+    reversed_by: int | None
+    reversed_at_us: int | None
+    reversal: str
+    """Who took the charge back, and why; "" if nobody did."""
+
+
+_LEG_FUNDS = """SELECT hold.leg_id, book.currency, hold.amount_micros, hold.created_at_us, hold.closed_at_us, paid.id,
+    back.id, back.created_at_us, COALESCE(back.operator || ': ' || back.note, '')
+    FROM hold JOIN book ON book.id = hold.book_id LEFT JOIN transfer AS paid ON paid.key = 'settle:' || hold.leg_id
+    LEFT JOIN transfer AS back ON back.reverses_id = paid.id WHERE hold.leg_id = ?"""
+
+
+def funds_of_leg(leg_id: str) -> LegFunds | None:
+    """What was held for a leg; None for one without a hold. For within `Database.reading`."""
+    row = one(_LEG_FUNDS, leg_id)
+    return LegFunds(*row) if row else None
+
+
+def balance_before_us(book_id: int, at_us: int) -> int:
+    """What was in a book before a time. For within `Database.reading`."""
+    rows = Transfer.select(Transfer.balance_micros).where(
+        Transfer.book == book_id, Transfer.created_at_us < at_us
+    )
+    last = rows.order_by(Transfer.link.desc()).first()
+    return int(last.balance_micros) if last else 0
+
+
 def statement(book_id: int, limit: int) -> list[StatementLine]:
     """The newest `limit` entries of a book, oldest first. For within `Database.reading`."""
     rows = list(
@@ -100,13 +177,18 @@ def statement(book_id: int, limit: int) -> list[StatementLine]:
         .order_by(Transfer.link.desc())
         .limit(limit)
     )
+    return _lines(rows)[::-1]
+
+
+def _lines(rows: Sequence[Entry]) -> list[StatementLine]:
+    """Entries with their transfers, as statements have them."""
     taken_back: dict[int, int] = {}
     for start in range(0, len(rows), 500):
         ids = [row.transfer_id for row in rows[start : start + 500]]
         for reversal in Transfer.select().where(Transfer.reverses.in_(ids)):
             taken_back[reversal.reverses_id] = reversal.id
     lines = []
-    for row in reversed(rows):
+    for row in rows:
         t = row.transfer
         told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
         lines.append(StatementLine(*told, row.amount_micros, t.balance_micros, taken_back.get(t.id)))

@@ -22,6 +22,7 @@ from stasis_callback.store.database.drafts import Writing, drafting
 from stasis_callback.store.database.names import by_name, checked_name, is_new
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.statements import insert_rows
+from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.rates.book import CHECK_EVERY_S, TERMS_FIELDS, RateBook, RateView, terms_of, view
 from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
@@ -66,8 +67,18 @@ class Revision:
 class TariffChange:
     """A change of one tariff under way: its rates are written with a number that readers do not know yet."""
 
-    def __init__(self, tariff: Tariff, kind: str, note: str, writing: Writing, began_us: int) -> None:
+    def __init__(
+        self,
+        tariff: Tariff,
+        kind: str,
+        note: str,
+        writing: Writing,
+        began_us: int,
+        noted: Callable[[str, Mapping[str, object], Mapping[str, object]], None],
+    ) -> None:
+        """`noted` writes the audit log: the name of the tariff, before, after."""
         self.tariff = tariff
+        self._noted = noted
         self.began_us = began_us
         """When rates begin that say no time of their own."""
         self._number = tariff.revision + 1
@@ -98,6 +109,8 @@ class TariffChange:
             Tariff.update(revision=self._number).where(Tariff.id == self.tariff.id).execute()
             TariffRevision.create(**revision)
             also()
+            after = {"revision": self._number, "change": self._kind, "rates": count, "note": self._note}
+            self._noted(self.tariff.name, {"revision": self.tariff.revision}, after)
 
         self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
@@ -134,6 +147,11 @@ class Tariffs:
                 name=checked_name(name), currency=parse_currency(currency), revision=0, created_at_us=now_us
             )
             self._insert_terms(tariff.id, terms or Terms())
+            self._noted(name, {}, {"currency": tariff.currency})
+
+    def _noted(self, name: str, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+        """Write a change into the audit log, within its transaction."""
+        note_change(self._database, self._clock, "tariff", name, before, after)
 
     @read
     def all(self) -> list[dict[str, object]]:
@@ -299,7 +317,7 @@ class Tariffs:
             remove_some=lambda: remove_drafted_rates(tariff_id),
         ) as writing:
             row = self._database.read(lambda: Tariff.get_by_id(tariff_id))
-            yield TariffChange(row, kind, note, writing, self._clock.now_us())
+            yield TariffChange(row, kind, note, writing, self._clock.now_us(), self._noted)
         self._book.expire(tariff_id)
 
     @contextmanager

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from stasis_callback.admin.node.findings import Finding
 from stasis_callback.clock import US_PER_S, Clock, iso
-from stasis_callback.store.rates.trunks import INCOMING
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -113,6 +112,8 @@ def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Findin
 
 def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
     """Whether calls from the carrier are known as this trunk's."""
+    from stasis_callback.store.rates.trunks import INCOMING
+
     incoming = f"{trunk}{INCOMING}"
     identify = pjsip.section("identify", incoming) or pjsip.section("identify", trunk)
     if identify is None:

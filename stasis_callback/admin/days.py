@@ -1,0 +1,96 @@
+"""Days and times as the operator writes and reads them: in the time zone of the settings."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from stasis_callback.admin.context import settings
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.periods import time_zone
+
+FIRST_YEAR, LAST_YEAR = 2000, 2999
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}(:[0-9]{2})?(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})?)"
+)
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
+
+
+def operators_zone() -> ZoneInfo:
+    """The operator's time zone. Raises InvalidInput for invalid settings."""
+    return time_zone(settings().time_zone)
+
+
+def local_time(at_us: int, zone: ZoneInfo) -> str:
+    """A time by the operator's clock, to the second: `2026-11-23 22:04:05`."""
+    return datetime.fromtimestamp(at_us // US_PER_S, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def last_day(until_us: int | None, zone: ZoneInfo) -> str:
+    """The last day of a time that ends at `until_us` (exclusive); "" for one that does not end."""
+    return (
+        ""
+        if until_us is None
+        else datetime.fromtimestamp((until_us - 1) // US_PER_S, zone).date().isoformat()
+    )
+
+
+def day_start_us(day: date, zone: ZoneInfo) -> int:
+    """When a day begins."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * US_PER_S
+
+
+def today(zone: ZoneInfo) -> date:
+    """The operator's day."""
+    return datetime.fromtimestamp(Clock().now_us() // US_PER_S, zone).date()
+
+
+def parse_day(text: str, zone: ZoneInfo) -> date:
+    """A day: `2026-11-30`, `today` or `yesterday`. Raises InvalidInput."""
+    if text in ("today", "yesterday"):
+        return today(zone) - timedelta(days=text == "yesterday")
+    try:
+        day = date.fromisoformat(text if _DAY.fullmatch(text) else "")
+    except ValueError:
+        day = date.min
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise InvalidInput(f"{text[:40]!r} is not a date: write, for example, 2026-11-30")
+    return day
+
+
+def since_us(text: str, zone: ZoneInfo) -> int:
+    """The beginning of a day, or a time, in microseconds. Raises InvalidInput."""
+    at_us = _instant_us(text, zone)
+    return day_start_us(parse_day(text, zone), zone) if at_us is None else at_us
+
+
+def until_us(text: str, zone: ZoneInfo) -> int:
+    """The end of a day (exclusive), or a time, in microseconds. Raises InvalidInput."""
+    at_us = _instant_us(text, zone)
+    return day_start_us(parse_day(text, zone) + timedelta(days=1), zone) if at_us is None else at_us
+
+
+def month_us(text: str, zone: ZoneInfo) -> tuple[int, int]:
+    """The beginning and the end (exclusive) of a month such as `2026-11`. Raises InvalidInput."""
+    match = _MONTH.fullmatch(text)
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
+        raise InvalidInput(f"{text[:40]!r} is not a month: write, for example, 2026-11")
+    first = date(int(match[1]), int(match[2]), 1)
+    return day_start_us(first, zone), day_start_us((first + timedelta(days=31)).replace(day=1), zone)
+
+
+def _instant_us(text: str, zone: ZoneInfo) -> int | None:
+    """A time of day; None for what is no such text."""
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+    return int(moment.timestamp()) * US_PER_S + moment.microsecond

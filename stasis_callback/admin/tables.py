@@ -1,0 +1,110 @@
+"""Tables for people: plain columns that fit the width of the terminal, or 80 characters in a pipe.
+
+Nothing is left out: what does not fit goes on in the next line of its cell.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+
+import typer
+
+PIPED_WIDTH = 80
+_GAP = 2
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""A space at which no line ends, for `print_table`; `one_line` lets none through."""
+
+
+def width() -> int:
+    """The characters of a line: those of the terminal, or 80 where the output is no terminal."""
+    return max(shutil.get_terminal_size().columns, 20) if sys.stdout.isatty() else PIPED_WIDTH
+
+
+def cell(value: object) -> str:
+    """A value as text in one line, safe to print on a terminal."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={cell(inner)}" for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(cell, value))
+    return one_line(str(value))
+
+
+def one_line(text: str) -> str:
+    """`text` with whitespace and control characters replaced, safe to print on a terminal."""
+    return "".join(c if c.isprintable() else ("?", " ")[c.isspace()] for c in text)
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table to standard output."""
+    bold = sys.stdout.isatty()
+    widths = column_widths([headers, *rows], width())
+    for number, row in enumerate((headers, *rows)):
+        for line in _lines(row, widths):
+            said = line.replace(UNBROKEN, " ")
+            typer.echo(typer.style(said, bold=True) if bold and number == 0 else said)
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print one name and text per line; a long text goes on below itself."""
+    widest = max(len(name) for name, _ in fields)
+    for name, text in fields:
+        for line in _lines((name, text), (widest, max(width() - widest - _GAP, 20))):
+            typer.echo(line)
+
+
+def column_widths(rows: Sequence[Sequence[str]], limit: int) -> list[int]:
+    """How wide each column is, so that a line has at most `limit` characters: the widest ones give way.
+
+    Words are only broken where the columns would not fit otherwise.
+    """
+    columns = list(zip(*rows, strict=True))
+    whole = [max(map(len, column)) for column in columns]
+    room = limit - _GAP * (len(whole) - 1)
+    if sum(whole) <= room:
+        return whole
+    # A time is broken before an id is.
+    for spaces in (" ", f" {UNBROKEN}"):
+        words = [max(_longest_word(text, spaces) for text in column) for column in columns]
+        if sum(words) <= room:
+            level = _level(words, whole, room)
+            return [max(word, min(size, level)) for word, size in zip(words, whole, strict=True)]
+    level = _level([0] * len(words), words, room)
+    return [max(min(word, level), 1) for word in words]
+
+
+def _longest_word(text: str, spaces: str) -> int:
+    for space in spaces:
+        text = text.replace(space, "\n")
+    return max(map(len, text.split("\n")))
+
+
+def _level(least: Sequence[int], most: Sequence[int], room: int) -> int:
+    """The greatest width that columns of `least` to `most` characters may have, for all of them to fit."""
+    low, high = 0, max(most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        taken = sum(max(few, min(many, middle)) for few, many in zip(least, most, strict=True))
+        low, high = (middle, high) if taken <= room else (low, middle - 1)
+    return low
+
+
+def _lines(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    parts = [_folded(text, size) for text, size in zip(row, widths, strict=True)]
+    for number in range(max(map(len, parts))):
+        cells = (part[number] if number < len(part) else "" for part in parts)
+        yield (" " * _GAP).join(text.ljust(size) for text, size in zip(cells, widths, strict=True)).rstrip()
+
+
+def _folded(text: str, size: int) -> list[str]:
+    if len(text) <= size:
+        return [text]
+    if _longest_word(text, " ") > size:
+        text = text.replace(UNBROKEN, " ")
+    return textwrap.wrap(text, size, break_on_hyphens=False)

@@ -1,0 +1,82 @@
+"""Taking back: removing and renaming what commands have added, and operations on whole batches.
+
+For commands: every method is called within their transaction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.accounts.tables import Account, Customer, Product, ProductCode
+from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.names import by_name, checked_name
+from stasis_callback.store.rates.tables import Tariff, Trunk, Vendor
+
+_MODELS: dict[str, Any] = {"customer": Customer, "product": Product, "tariff": Tariff, "vendor": Vendor}
+
+
+class Upkeep:
+    """Removes and renames."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def rename(self, noun: str, name: str, new: str) -> None:
+        """Rename a customer, product, tariff or vendor. Raises InvalidInput."""
+        self._database.lock("accounts", "tariffs")
+        model = _MODELS[noun]
+        row = by_name(model, name, noun)
+        if model.get_or_none(model.name == checked_name(new)) is not None:
+            raise InvalidInput(f"{noun} {new!r} already exists")
+        model.update(name=new).where(model.id == row.id).execute()
+
+    def exists(self, noun: str, name: str) -> bool:
+        """Whether there is a customer, product, tariff or vendor with this name."""
+        model = _MODELS[noun]
+        return model.get_or_none(model.name == name) is not None
+
+    def remove(self, noun: str, name: str) -> None:
+        """Remove a customer, product or vendor. Raises InvalidInput, with what depends on it, if anything does.
+
+        A tariff stays: its terms are append-only, calls are verified by them.
+        """
+        self._database.lock("accounts", "tariffs")
+        row = by_name(_MODELS[noun], name, noun)
+        in_the_way = {
+            "customer": _of_customer,
+            "product": _of_product,
+            "vendor": _of_vendor,
+        }[noun](row)
+        if in_the_way:
+            raise InvalidInput(f"{noun} {name!r} cannot be removed: {in_the_way}")
+        if noun == "product":
+            ProductCode.delete().where(ProductCode.product == row.id).execute()
+        row.delete_instance()
+
+    def set_batch_status(self, batch: str, old: str, new: str) -> int:
+        """Give the accounts of a batch that have one status another; how many. Raises InvalidInput."""
+        self._database.lock("accounts")
+        if not Account.select().where(Account.batch == batch, Account.batch != "").exists():
+            raise InvalidInput(f"there is no batch {batch!r} of accounts: see `stasis-callback account list`")
+        rows = Account.update(status=new).where(Account.batch == batch, Account.status == old)
+        return int(rows.execute())
+
+
+def _count(model: Any, *conditions: Any) -> int:
+    return int(model.select().where(*conditions).count())
+
+
+def _of_customer(row: Any) -> str:
+    if accounts := _count(Account, Account.customer == row.id):
+        return f"it has {accounts} account(s), see `account list --customer`"
+    return "" if row.book_id is None else "it had funds of its own, which the ledger keeps"
+
+
+def _of_product(row: Any) -> str:
+    accounts = _count(Account, Account.product == row.id)
+    return f"{accounts} account(s) have it, see `account list --product`" if accounts else ""
+
+
+def _of_vendor(row: Any) -> str:
+    return "it has or had trunks, see `trunk list`" if _count(Trunk, Trunk.vendor == row.id) else ""

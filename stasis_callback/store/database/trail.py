@@ -1,0 +1,110 @@
+"""The audit log: who changed what, with before and after, written in the transaction of the change. Append-only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import BigIntegerField
+
+from stasis_callback.clock import Clock
+from stasis_callback.store.database.database import Database, read
+from stasis_callback.store.database.tables import Table, TextField
+
+Fields = Mapping[str, object]
+
+
+class AuditEntry(Table):
+    """One change. `before` and `after` are JSON objects with the fields that differ."""
+
+    at_us = BigIntegerField()
+    operator = TextField()
+    noun = TextField()
+    name = TextField()
+    before = TextField()
+    after = TextField()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditView:
+    """One change: of what, by whom, and the fields that differ. Nothing was before what was added."""
+
+    id: int
+    at_us: int
+    operator: str
+    noun: str
+    name: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class Trail:
+    """The audit log."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    @contextmanager
+    def change(self, noun: str, name: str, describe: Callable[[], Fields | None]) -> Iterator[None]:
+        """Note what the block changes of a thing, all in one transaction; nothing where it changes nothing.
+
+        `describe` gives its fields, None for a thing that is not there.
+        """
+        with self._database.transaction():
+            before = dict(describe() or {})
+            yield
+            note_change(self._database, self._clock, noun, name, before, dict(describe() or {}))
+
+    @read
+    def newest(
+        self,
+        *,
+        noun: str = "",
+        name: str = "",
+        operator: str = "",
+        since_us: int | None = None,
+        until_us: int | None = None,
+        limit: int = 100,
+        offset: int = 0,
+    ) -> list[AuditView]:
+        """The changes, newest first."""
+        rows = AuditEntry.select().order_by(AuditEntry.id.desc()).limit(limit).offset(offset)
+        for field, value in (
+            (AuditEntry.noun, noun),
+            (AuditEntry.name, name),
+            (AuditEntry.operator, operator),
+        ):
+            rows = rows.where(field == value) if value else rows
+        if since_us is not None:
+            rows = rows.where(AuditEntry.at_us >= since_us)
+        if until_us is not None:
+            rows = rows.where(AuditEntry.at_us < until_us)
+        return [
+            AuditView(r.id, r.at_us, r.operator, r.noun, r.name, json.loads(r.before), json.loads(r.after))
+            for r in rows
+        ]
+
+
+def note_change(
+    database: Database, clock: Clock, noun: str, name: str, before: Fields, after: Fields
+) -> None:
+    """Within a transaction: note which fields differ, and who is at work. Nothing is noted for a service."""
+    differing = [field for field in {**before, **after} if before.get(field) != after.get(field)]
+    if not differing or not database.operator:
+        return
+    old, new = (
+        {field: fields[field] for field in differing if fields.get(field) not in (None, "", [], {})}
+        for fields in (before, after)
+    )
+    AuditEntry.create(
+        at_us=clock.now_us(),
+        operator=database.operator,
+        noun=noun,
+        name=name,
+        before=json.dumps(old, ensure_ascii=False, default=str),
+        after=json.dumps(new, ensure_ascii=False, default=str),
+    )

@@ -1,0 +1,121 @@
+"""Who did it: every change is noted with the operator's own name, before and after."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+
+from stasis_callback.admin import context
+from stasis_callback.core.errors import StoreUnavailable
+
+
+def log(shop: CommandLine, *words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = shop.ok("audit", "list", *words, "--json").json
+    return found
+
+
+def test_a_change_has_its_operator_and_what_was_before(shop: CommandLine) -> None:
+    shop.ok("--as", "Jana", "account", "block", "420777111222")  # an alias
+    newest = log(shop, "--noun", "account")[0]
+    assert (newest["operator"], newest["name"]) == ("Jana", SUBSCRIBER)
+    assert (newest["before"], newest["after"]) == ({"status": "active"}, {"status": "blocked"})
+    assert "status: active -> blocked" in " ".join(shop.ok("audit", "list", "--operator", "Jana").out.split())
+    assert log(shop, "--operator", "nobody") == []
+    assert [entry["id"] for entry in log(shop, "--since", "today", "--limit", "1000")] == [
+        entry["id"] for entry in log(shop, "--limit", "1000")
+    ]
+
+
+CHANGES: list[tuple[str, ...]] = [
+    ("customer", "add", "Bolt", "--currency", "USD"),
+    ("customer", "set", "Acme", "--credit-limit", "5"),
+    ("tariff", "add", "cost", "--currency", "USD"),
+    ("tariff", "set", "retail", "--open", "premium"),
+    ("rate", "add", "retail", "44", "1"),
+    ("rate", "set", "retail", "420", "--first-price", "2"),
+    ("rate", "remove", "retail", "44"),
+    ("product", "add", "other", "--tariff", "retail"),
+    ("product", "set", "callback", "--tariff", "cost"),
+    ("account", "add", "1000", "--customer", "Acme", "--product", "callback"),
+    ("account", "set", "1000", "--daily-cap", "3"),
+    ("account", "close", "1000"),
+    ("account", "generate", "2", "--customer", "Acme", "--product", "callback", "--batch", "may", "--out", "a.csv"),
+    ("voucher", "generate", "may", "--count", "2", "--amount", "1", "--currency", "USD", "--out", "v.csv"),
+    ("voucher", "block", "may"),
+    ("voucher", "unblock", "may"),
+    ("vendor", "add", "carrier", "--currency", "USD"),
+    ("trunk", "add", "t", "--vendor", "carrier", "--tariff", "cost"),
+    ("trunk", "set", "t", "--preference", "7"),
+    ("route", "add", "420", "t"),
+    ("route", "remove", "420", "t"),
+    ("trunk", "enable", "t", "--unchecked"),
+    ("trunk", "disable", "t"),
+    ("trunk", "remove", "t"),
+    ("access-number", "add", "420800", "--set", "welcome=on"),
+    ("access-number", "set", ACCESS_NUMBER, "--disabled"),
+    ("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567"),
+    ("web", "set", "site", "--disabled"),
+    ("api-key", "add", "crm", "--scope", "status"),
+    ("api-key", "revoke", "crm"),
+    ("web", "remove", "site"),
+    ("email", "add", "callback@example.com"),
+    ("email", "set", "callback@example.com", "--disabled"),
+    ("email", "add-sender", SUBSCRIBER, "a@example.com"),
+    ("email", "remove-sender", SUBSCRIBER, "a@example.com"),
+    ("email", "remove", "callback@example.com"),
+]  # fmt: skip
+
+
+def test_every_change_is_noted_once(shop: CommandLine) -> None:
+    for words in CHANGES:
+        before = len(log(shop, "--limit", "1000"))
+        result = shop("--as", "Jana", *words)
+        assert result.code == 0, result
+        newest, *rest = log(shop, "--limit", "1000")
+        assert (len(rest), newest["operator"]) == (before, "Jana"), (words, newest)
+        assert newest["before"] != newest["after"], words
+
+
+def test_what_is_refused_or_changes_nothing_is_not_noted(shop: CommandLine) -> None:
+    before = log(shop, "--limit", "1000")
+    shop.refused("account", "set", SUBSCRIBER, "--status", "asleep")
+    shop.ok("account", "unblock", SUBSCRIBER)
+    assert log(shop, "--limit", "1000") == before
+    assert "name of the operator" in shop.refused("--as", "a\nb", "account", "block", SUBSCRIBER)
+
+
+def test_a_new_password_is_noted_and_not_told(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+    import sys
+
+    for password in ("11112222", "33334444"):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(password))
+        shop.ok("account", "set", SUBSCRIBER, "--service-password")
+    newest = log(shop)[0]
+    assert newest["before"].keys() == newest["after"].keys() == {"has_service_password"}
+    assert "3333" not in str(newest)
+
+
+def test_the_log_can_only_grow(shop: CommandLine) -> None:
+    for statement in ("DELETE FROM audit_entry", "UPDATE audit_entry SET operator = 'x'"):
+        with pytest.raises(Exception, match="append-only") as refused:
+            shop.sql(statement)
+        assert not isinstance(refused.value, StoreUnavailable)
+
+
+def test_the_operator_is_who_called_sudo_or_logged_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(context.invocation, "operator", "")
+    monkeypatch.setenv("SUDO_USER", "jana")
+    assert context.operator() == "jana"
+    monkeypatch.delenv("SUDO_USER")
+    login = tmp_path / "loginuid"
+    login.write_text("0")
+    assert context._logged_in(login) == "root"
+    login.write_text("4294967295")  # nobody logged in: a service, a container
+    assert context._logged_in(login) == ""
+    assert context._logged_in(tmp_path / "missing") == ""

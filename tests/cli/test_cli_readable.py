@@ -1,0 +1,134 @@
+"""What commands print fits 80 columns, says all of it, and has whole sentences; the shell completes commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+from typer.main import get_command
+
+from stasis_callback.admin.app import app
+from stasis_callback.admin.node.reference import commands
+
+NAME = "A customer with a long name of sixty-four characters, which is a"
+READS = ("list", "show", "options", "history", "entries", "senders", "statement", "live")
+ARGUMENTS: dict[str, tuple[str, ...]] = {
+    "customer show": (NAME,),
+    "customer statement": (NAME,),
+    "tariff show": ("retail",),
+    "rate list": ("retail",),
+    "rate history": ("retail",),
+    "product show": ("callback",),
+    "account show": ("447700900123456@example.com",),
+    "account statement": (SUBSCRIBER,),
+    "voucher show": ("spring",),
+    "vendor show": ("carrier",),
+    "trunk show": ("carrier-prague-2",),
+    "access-number show": (ACCESS_NUMBER,),
+    "web show": ("site",),
+    "email show": ("callback@example.com",),
+}
+
+
+def paths() -> Iterator[tuple[str, ...]]:
+    """Every command that lists or shows something."""
+    for command, context in commands(get_command(app)):
+        path = tuple(context.command_path.split()[1:])
+        if path and path[-1] in READS and not hasattr(command, "commands"):
+            yield path
+
+
+@pytest.fixture
+def wide(shop: CommandLine, called: str) -> CommandLine:
+    """A shop whose names, numbers and amounts are long."""
+    shop.ok("customer", "add", NAME, "--currency", "USD")
+    shop.ok(
+        "account", "add", "447700900123456@example.com", "--customer", NAME, "--product", "callback",
+        "--opening-balance", "999999999.99", "--expires", "2027-12-31",
+        *(word for number in range(20) for word in ("--alias", f"44770090{number:04d}")),
+    )  # fmt: skip
+    shop.ok("account", "adjust", SUBSCRIBER, "--by", "-1.01", "--reason", "a reason " * 20)
+    shop.ok("tariff", "add", "cost", "--currency", "USD")
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("trunk", "add", "carrier-prague-2", "--vendor", "carrier", "--tariff", "cost")
+    shop.ok("route", "add", "420", "carrier-prague-2")
+    shop.ok(
+        "voucher",
+        "generate",
+        "spring",
+        "--count",
+        "2",
+        "--amount",
+        "10",
+        "--currency",
+        "USD",
+        "--out",
+        "v.csv",
+    )
+    shop.ok("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567")
+    shop.ok("email", "add", "callback@example.com")
+    shop.ok("email", "add-sender", SUBSCRIBER, "somebody.with.a.long.name@department.example.com")
+    return shop
+
+
+def test_every_listing_fits_80_columns(wide: CommandLine, called: str) -> None:
+    seen = 0
+    for path in paths():
+        words = (
+            *path,
+            *({"request": (called,), "call": (called,)}.get(path[0], ()) if path[-1] == "show" else ()),
+        )
+        words = (*words, *ARGUMENTS.get(" ".join(path), ()))
+        result = wide(*words)
+        assert result.code == 0, (words, result.err)
+        widest = max(map(len, result.out.splitlines()), default=0)
+        assert widest <= 80 or path == ("config", "show"), (words, widest)
+        seen += bool(result.out)
+    assert seen > 25
+
+
+def test_what_is_folded_is_still_there(wide: CommandLine) -> None:
+    shown = wide.ok("account", "show", "447700900123456@example.com").out
+    assert all(f"44770090{number:04d}" in shown for number in range(20))
+    assert f"{SUBSCRIBER}" in wide.ok("account", "list").out
+
+
+def test_no_help_text_is_cut_off() -> None:
+    for command, context in commands(get_command(app)):
+        listed = command.get_help(context).partition("\nCommands:")[2]
+        assert "..." not in listed, context.command_path
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("stasis-callback acc", "account"),
+        ("stasis-callback account top", "topup"),
+        ("stasis-callback xdr list --cus", "--customer"),
+    ],
+)
+def test_the_shell_completes(
+    words: str, completed: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_STASIS_CALLBACK_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    command: Any = get_command(app)
+    with pytest.raises(SystemExit):
+        command.main([], "stasis-callback", standalone_mode=False)
+    assert completed in capsys.readouterr().out.split()
+
+
+def test_a_settings_file_that_may_not_be_read_says_who_may(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pydantic_settings import TomlConfigSettingsSource
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    cli.ok("init")
+    monkeypatch.setattr(TomlConfigSettingsSource, "__init__", denied)  # tests run as root, who may read all
+    assert "run the command as the user of the service" in cli("account", "list").err

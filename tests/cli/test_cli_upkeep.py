@@ -1,0 +1,104 @@
+"""Taking back: remove and rename, operations on batches, corrections of shared funds, copies of tariffs."""
+
+from __future__ import annotations
+
+import pytest
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
+
+
+def test_what_nothing_depends_on_is_removed(shop: CommandLine) -> None:
+    shop.ok("customer", "add", "Typo", "--currency", "USD")
+    shop.ok("product", "add", "typo", "--tariff", "retail")
+    shop.ok("product", "set", "typo", "--tariff", "retail", "--access-code", "7")
+    shop.ok("vendor", "add", "typo", "--currency", "USD")
+    shop.ok("--as", "jana", "customer", "remove", "Typo")
+    shop.ok("product", "remove", "typo")
+    shop.ok("vendor", "remove", "typo")
+    shop.ok("access-number", "remove", ACCESS_NUMBER)
+    for words in (("customer", "show", "Typo"), ("product", "show", "typo"), ("vendor", "show", "typo")):
+        assert "unknown" in shop.refused(*words)
+    [removed] = shop.ok("audit", "list", "--operator", "jana", "--json").json
+    assert (removed["name"], removed["before"]["name"], removed["after"]) == ("Typo", "Typo", {})
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("customer", "remove", "Acme"), "it has 1 account(s), see `account list --customer`"),
+        (("product", "remove", "callback"), "1 account(s) have it"),
+        (("vendor", "remove", "carrier"), "it has or had trunks"),
+        (("customer", "remove", "nobody"), "unknown customer"),
+        (("access-number", "remove", "420999"), "unknown access number"),
+        (("customer", "rename", "Acme", "Bolt"), "already exists"),
+        (("product", "rename", "callback", " x"), "not a valid name"),
+        (("account", "block-batch", ""), "there is no batch"),
+    ],
+)
+def test_what_something_depends_on_stays_and_says_what(
+    shop: CommandLine, words: tuple[str, ...], why: str
+) -> None:
+    shop.ok("customer", "add", "Bolt", "--currency", "USD")
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "retail")
+    assert why in shop.refused(*words)
+
+
+def test_a_renamed_customer_keeps_its_funds_and_the_name_is_free(shop: CommandLine, called: str) -> None:
+    shop.ok("customer", "topup", "Acme", "7")
+    shop.ok("customer", "rename", "Acme", "Acme Ltd")
+    assert shop.ok("customer", "show", "Acme Ltd", "--json").json["balance"] == "7.00"
+    shop.ok("customer", "add", "Acme", "--currency", "USD")
+    shop.ok("customer", "topup", "Acme", "5")
+    assert shop.ok("customer", "show", "Acme Ltd", "--json").json["balance"] == "7.00"
+    assert {e["account"] for e in shop.ok("ledger", "entries", "--customer", "Acme Ltd", "--json").json} == {
+        "Acme Ltd", SUBSCRIBER,
+    }  # fmt: skip
+    assert "funds of its own" in shop.refused("customer", "remove", "Acme")
+    shop.ok("tariff", "rename", "retail", "retail 2026")
+    shop.ok("product", "rename", "callback", "call back")
+    account = shop.ok("account", "show", SUBSCRIBER, "--json").json
+    assert (account["customer"], account["product"]) == ("Acme Ltd", "call back")
+    assert "is consistent" in shop.ok("ledger", "verify").out
+
+
+def test_shared_funds_are_corrected_once_for_a_key(shop: CommandLine) -> None:
+    for said in ("adjusted by 3.00", "was already adjusted with key k by 3.00"):
+        assert (
+            said in shop.ok("customer", "adjust", "Acme", "--by", "3", "--reason", "gift", "--key", "k").out
+        )
+    assert "insufficient funds" in shop.refused("customer", "adjust", "Acme", "--by", "-4", "--reason", "x")
+    assert shop.ok("customer", "show", "Acme", "--json").json["balance"] == "3.00"
+
+
+def test_a_batch_is_blocked_and_unblocked_as_one(shop: CommandLine) -> None:
+    pair = ("--customer", "Acme", "--product", "callback")
+    shop.ok("account", "generate", "3", *pair, "--batch", "may", "--out", "may.csv")
+    one = shop.ok("account", "list", "--batch", "may", "--json").json[0]["number"]
+    shop.ok("account", "close", one)
+    assert shop.ok("account", "block-batch", "may").out == "2 accounts of batch may are blocked\n"
+    assert len(shop.ok("account", "list", "--status", "blocked", "--json").json) == 2
+    shop.ok("account", "unblock-batch", "may")
+    assert shop.ok("account", "show", one, "--json").json["status"] == "closed"
+    newest = shop.ok("audit", "list", "--noun", "batch", "--json").json[0]
+    assert (newest["before"], newest["after"]) == ({"blocked": 2}, {"active": 2})
+
+
+def test_a_tariff_is_copied_with_what_comes_later(shop: CommandLine) -> None:
+    shop.ok("rate", "add", "retail", "44", "0.5", "--from", "2999-01-01")
+    shop.ok("tariff", "set", "retail", "--open", "premium")
+    assert shop.ok("tariff", "copy", "retail", "retail 2").out == "tariff retail 2 has 2 rates of retail\n"
+
+    def rates(name: str, *words: str) -> list[object]:
+        return [(r["prefix"], r["first_price"]) for r in shop.ok("rate", "list", name, *words, "--json").json]
+
+    assert rates("retail 2") == rates("retail") == [("420", "0.12")]
+    assert rates("retail 2", "--scheduled") == rates("retail", "--scheduled") == [("44", "0.50")]
+    assert shop.ok("tariff", "show", "retail 2", "--json").json["opened"] == ["premium"]
+    assert "already exists" in shop.refused("tariff", "copy", "retail", "euros")
+
+
+def test_a_vendor_is_shown_with_its_trunks(shop: CommandLine) -> None:
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "retail")
+    shown = shop.ok("vendor", "show", "carrier", "--json").json
+    assert shown == {"name": "carrier", "currency": "USD", "trunks": ["t"], "tariffs": ["retail"]}
