@@ -26,6 +26,8 @@ CLOCK_TOLERANCE_S = 2
 """A step of Asterisk's clock of less than this is not noticed."""
 NOTICED_S = 6.0
 """Longer than it takes to notice that Asterisk is silent."""
+THAWED_S = 3.0
+"""An end within this after the link is back may be one that came in the silence (`ivr/call.py`)."""
 GIVEN_AWAY_US = 6 * US_PER_S
 """The most that is given away of what Asterisk was last heard of."""
 OUR_REASONS = ("failed", "interrupted", "not_dialed", "")
@@ -153,9 +155,14 @@ class Auditor:
 
     def _silence(self, life: Life) -> int | None:
         """When the fault began or ended that hid the end of a leg."""
-        spans = self._world.mishaps.silences
-        found = [a for a, b in spans if a <= (life.ended_true_us or 0) <= b + NOTICED_S * US_PER_S]
-        return min(found, default=None)
+        ended_us, spans = life.ended_true_us or 0, self._world.mishaps.silences
+        return min((a for a, b in spans if a <= ended_us <= self._over_us(b)), default=None)
+
+    def _over_us(self, ended_us: int) -> int:
+        """Until when the ends of legs may be taken for some of a silence that ended then."""
+        back = self._world.watcher.complaints.link_back_us
+        back_us = next((at_us for at_us in back if at_us >= ended_us), ended_us)
+        return max(ended_us + round(NOTICED_S * US_PER_S), back_us + round(THAWED_S * US_PER_S))
 
     def _too_little(self, life: Life | None, price: PriceList, says: str, amount: int) -> Iterator[str]:
         """Even if the end is uncertain, the part that is certain must be charged."""

@@ -40,6 +40,8 @@ class Complaints:
     keyed: defaultdict[str, str] = field(default_factory=lambda: defaultdict(str))
     """All digits of a leg A, as they were keyed."""
     link_lost_us: int | None = None
+    link_back_us: list[int] = field(default_factory=list)
+    """When the event websocket was connected."""
 
     def active(self, channel: Channel, digit: str) -> None:
         """A sound or a digit on a leg A ends its silence."""
@@ -86,6 +88,7 @@ class Complaints:
         """The event websocket of the application is connected or disconnected."""
         if up:
             self.link_lost_us = None
+            self.link_back_us.append(self.world.scheduler.now_us)
         elif self.link_lost_us is None and not self.world.asterisk.switch.apps.active(APP):
             self.link_lost_us = self.world.scheduler.now_us
 
