@@ -56,7 +56,7 @@ PLANTED = {
         "stasis_callback.ivr.dialog -> stasis_callback.engine.routing",
     ),
     "a rule that reads the clock": (
-        "core is pure: standard library only, no clock",
+        "core is pure: standard library and phonenumbers, no clock",
         "core/rating.py",
         "from stasis_callback.clock import Clock\n",
         "stasis_callback.core.rating -> stasis_callback.clock",
@@ -90,6 +90,12 @@ PLANTED = {
         "store/intake/replies.py",
         "import imapclient\n",
         "stasis_callback.store.intake.replies -> imapclient",
+    ),
+    "a number read in the web": (
+        "one reader of numbers",
+        "web/pages.py",
+        "import phonenumbers\n",
+        "stasis_callback.web.pages -> phonenumbers",
     ),
     "a service that starts a simulated Asterisk": (
         "the product never imports its own test kit",
