@@ -16,6 +16,7 @@ import typer
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
+from stasis_callback.core.numbers import is_dialable
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -168,6 +169,14 @@ def phone_number(text: str) -> str:
             f"{text[:40]!r} is not a phone number: write it with its country code, for example 420212345678"
         )
     return number
+
+
+def own_number(text: str) -> str:
+    """The digits of an access number: those that a trunk delivers, or an international number as people write it.
+
+    Raises InvalidInput.
+    """
+    return text if is_dialable(text) else phone_number(text)
 
 
 def require_language(language: str) -> None:

@@ -116,7 +116,10 @@ class Leg:
     entered: bool = False
     """It is under our control: only now can it be bridged."""
     ringing: bool = False
-    """Its carrier has shown that the call goes on: it rings (180), or announces something (183)."""
+    """Its carrier has shown that the call goes on: it rings (180), or announces something (183).
+
+    Forwarded (181) and queued (182) calls too, once they have been asked about.
+    """
     silent: bool = False
     """Its carrier has said nothing at all for too long; it is given up."""
     no_media: bool = False

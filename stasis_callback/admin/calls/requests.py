@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from stasis_callback.admin.calls.xdrs import COLUMNS, xdr_record
-from stasis_callback.admin.context import AsJson, find_request, printable, settings, store, whole
+from stasis_callback.admin.context import (
+    AsJson,
+    find_request,
+    phone_number,
+    printable,
+    settings,
+    store,
+    whole,
+)
 from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
 from stasis_callback.admin.output import print_json, print_list, print_one, published
 from stasis_callback.clock import US_PER_S, Clock
@@ -109,8 +117,8 @@ def add(
             key=f"cli:{key or secrets.token_hex(8)}",
             trigger="cli",
             account=s.accounts.named(account).number,
-            number_a=number_a.removeprefix("+"),
-            number_b=number_b.removeprefix("+"),
+            number_a=phone_number(number_a),
+            number_b=phone_number(number_b) if number_b else "",
             trusted=True,
             options=given,
         )

@@ -43,7 +43,8 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
         print_one({"done": done, "amount_micros": amount_micros} | record, as_json=True)
         return
     what, balance = topped_up(done, key), format_amount(account.balance_micros, account.currency)
-    typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
+    moved = format_amount(amount_micros, account.currency)
+    typer.echo(f"account {account.number} {what} {moved}: the balance is {balance}")
 
 
 @app.command()
@@ -75,7 +76,8 @@ def adjust(
         account = s.accounts.named(number)
     what = "adjusted by" if done else f"was already adjusted with key {key} by"
     balance = format_amount(account.balance_micros, account.currency)
-    typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
+    moved = format_amount(amount_micros, account.currency)
+    typer.echo(f"account {account.number} {what} {moved}: the balance is {balance}")
 
 
 @app.command()
