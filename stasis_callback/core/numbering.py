@@ -53,8 +53,8 @@ def read_number(written: str, region: str = "") -> str | None:
     if text is None:
         return None
     bare = re.sub(r"[^0-9]", "", text)
-    behind_prefix = _without_prefix(bare, region)
-    if is_emergency(behind_prefix) and behind_prefix != bare:
+    behind_prefix = bare if "+" in text else _without_prefix(bare, region)
+    if behind_prefix != bare and is_emergency(behind_prefix):
         return behind_prefix
     possible = [
         number
@@ -67,12 +67,10 @@ def read_number(written: str, region: str = "") -> str | None:
         return _settled(number)
     if is_emergency(bare):
         return bare
+    if not is_dialable(bare) or bare[0] == "0":
+        return None
     # Digits alone may be an extension of ours. With a plus they say that they are whole.
-    return (
-        bare
-        if is_dialable(bare) and not ("+" in text and kind_of(bare) is Kind.IMPOSSIBLE) and bare[0] != "0"
-        else None
-    )
+    return None if "+" in text and kind_of(bare) is Kind.IMPOSSIBLE else bare
 
 
 def _without_prefix(bare: str, region: str) -> str:

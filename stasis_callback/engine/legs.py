@@ -21,7 +21,7 @@ NOTE_PATIENCE_S = 1.0
 LATEST_START_S = 60
 """How long before a leg was noted its journal lines may be searched: queues wait, clocks are never quite equal."""
 REMOTE_TAG = "CHANNEL(pjsip,remote_tag)"
-"""The tag of the called side. There is one from its first provisional response after "100 Trying" on (RFC 3261, 12.1)."""
+"""The tag of the called side: there is one from its first response after "100 Trying" on (RFC 3261, 12.1)."""
 
 
 def finish_leg(tools: CallTools, call: Call, leg: Leg) -> bool:

@@ -123,7 +123,7 @@ class Leg:
     silent: bool = False
     """Its carrier has said nothing at all for too long; it is given up."""
     no_media: bool = False
-    """Nothing has been heard of this party since the talk began."""
+    """Nothing was heard of this party when the talk was last looked at."""
     answers: Answers = field(default_factory=lambda: USUAL)
     """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None

@@ -16,7 +16,7 @@ def test_a_customer_is_listed_and_shown_with_their_accounts(shop: CommandLine) -
 def test_a_tariff_shows_its_currency_rates_and_products(shop: CommandLine) -> None:
     assert [t["name"] for t in shop.ok("tariff", "list", "--json").json] == ["euros", "retail"]
     shown = shop.ok("tariff", "show", "retail", "--json").json
-    assert shown == {"name": "retail", "currency": "USD", "rates": 1, "products": ["callback"]}
+    assert shown == {"name": "retail", "currency": "USD", "rates": 1, "products": ["callback"], "opened": []}
 
 
 def test_a_product_gets_another_tariff_of_its_currency(shop: CommandLine) -> None:
@@ -85,7 +85,7 @@ def test_top_ups_without_a_key_are_different_payments(shop: CommandLine) -> None
 
 
 def test_an_access_number_keeps_what_differs_from_the_defaults(shop: CommandLine) -> None:
-    shop.ok("access-number", "add", "420800", "--set", "ani_rules=s/^0/44/", "--set", "welcome=on")
+    shop("access-number", "add", "420800", "--set", "ani_rules=s/^0/44/", "--set", "welcome=on")
     shop.ok(
         "access-number", "set", "420800", "--set", "welcome=", "--set", "ring_timeout_a_s=20", "--disabled"
     )

@@ -119,7 +119,8 @@ def test_the_zero_in_brackets(written: str, number: str) -> None:
 @pytest.mark.parametrize(
     "written",
     ["", "+", "12", "call me", "1-800-FLOWERS", "²442071234567", "+44 20 7123 4567; x", "+44 20 7123 4567 ext. 5",
-     "442071234567 or 442071234568", "tel:7042;phone-context=+44", "+44&SIP/evil", "\ufffd42071234567", "7\ufe0f\u20e342071234567", "4420\n1", "++442071234567",
+     "442071234567 or 442071234568", "tel:7042;phone-context=+44", "+44&SIP/evil", "4420\n1", "\ufffd42071234567",
+     "7\ufe0f\u20e342071234567", "++442071234567",
      "44+2071234567", "1" * 33, " " * 200],
 )  # fmt: skip
 def test_what_is_no_number(written: str) -> None:
