@@ -50,7 +50,7 @@ def test_retry_keeps_the_destination(shop: CommandLine) -> None:
         (("--account", SUBSCRIBER, "--from", "x"),                        "'x' is not a phone number"),
         ((*_add("--to", SUBSCRIBER)[2:],),                                "the same"),
         ((*_add("--to", "33123456789")[2:],),                             "not sell calls to the second number"),
-        (("--account", SUBSCRIBER, "--from", "33123456789"),              "not sell calls to the number to call first"),
+        (("--account", SUBSCRIBER, "--from", "33123456789"),              "calls to the number to call first"),
         ((*_add("--to", "420800123456")[2:],),                            "itself an access number"),
         ((*_add("--to", OTHER, "--set", "moon=1")[2:],),                  "unknown option 'moon'"),
         ((*_add("--to", OTHER, "--set", "languages=xx")[2:],),            "no prompts in language 'xx'"),
