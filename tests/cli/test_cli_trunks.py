@@ -245,7 +245,7 @@ def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -
         (("route", "explain", "+420", "--account", SUBSCRIBER),            "'+420' is not a phone number"),
         (("route", "explain", "33123456", "--account", SUBSCRIBER),        "has no rate for 33123456"),
         (("route", "explain", SUBSCRIBER, "--account", "nobody"),          "nobody"),
-        (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "'1' is not a phone number"),
+        (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "not a phone number"),
         (("route", "remove", "44", "first"),                               "no route for prefix '44'"),
         (("route", "add", "44", "third"),                                  "unknown trunk 'third'"),
         (("trunk", "set", "first", "--tariff", "euros"),                   "bills in USD"),
