@@ -17,6 +17,7 @@ import typer
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
+from stasis_callback.core.numbers import is_dialable
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -195,6 +196,14 @@ def digits(text: str) -> str:
             f"{text[:40]!r} is not the beginning of a phone number: write digits, for example 4420"
         )
     return found
+
+
+def own_number(text: str) -> str:
+    """The digits of an access number: those that a trunk delivers, or an international number as people write it.
+
+    Raises InvalidInput.
+    """
+    return text if is_dialable(text) else phone_number(text)
 
 
 def require_language(language: str) -> None:

@@ -82,7 +82,7 @@ _OUTCOMES = {
     _M.UNWANTED: Outcome.REJECTED,
     _M.INVALID: Outcome.UNALLOCATED,
     _M.UNKNOWN_NUMBER: Outcome.UNALLOCATED,
-    _M.REFUSES_US: Outcome.REJECTED,
+    _M.REFUSES_US: Outcome.FAILED,  # the word of the carrier: the called party has rejected nothing
 }
 _OUTCOME_OF_CARRIER = dict.fromkeys((*_CONGESTED, _NO_ROUTE_TO_DESTINATION, 27), Outcome.CONGESTION)
 

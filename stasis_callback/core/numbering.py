@@ -27,7 +27,12 @@ DIGITS_LIMIT = 32
 
 _WRITTEN = re.compile(r"\(?\+? ?[(]?[0-9][0-9 ().\-/]*")
 _SCHEME = re.compile(r"(?:tel|callto):", re.IGNORECASE)
-_BULLETS = "•◦‣▪●·*–—-☎✆📞 "
+_EXTENSION = re.compile(r"(?:;(?:ext|isub)=[0-9().\-]+)+$", re.IGNORECASE)
+"""Parameters of a `tel:` address that do not belong to the number (RFC 3966)."""
+_BULLETS = "•‣·*–—-\"' "
+_QUOTES = "\"' "
+_MARKS = {"So", "Pi", "Pf", "Ps"}
+"""Categories of what stands before pasted numbers: pictures and quotation marks."""
 _TRUNK_ZERO = "(0)"
 _PLUS = "+＋﹢"
 _MORE_PREFIXES = {"ID": "00[17]|01017"}
@@ -47,6 +52,10 @@ def read_number(written: str, region: str = "") -> str | None:
     text = _folded(written)
     if text is None:
         return None
+    bare = re.sub(r"[^0-9]", "", text)
+    behind_prefix = bare if "+" in text else _without_prefix(bare, region)
+    if behind_prefix != bare and is_emergency(behind_prefix):
+        return behind_prefix
     possible = [
         number
         for one in _without_trunk_zero(text)
@@ -56,19 +65,48 @@ def read_number(written: str, region: str = "") -> str | None:
     number = next(filter(phonenumbers.is_valid_number, possible), possible[0] if possible else None)
     if number is not None:
         return _settled(number)
-    bare = re.sub(r"[^0-9]", "", text)
-    return bare if is_dialable(bare) and (bare[0] != "0" or is_emergency(bare)) else None
+    if is_emergency(bare):
+        return bare
+    if not is_dialable(bare) or bare[0] == "0":
+        return None
+    # Digits alone may be an extension of ours. With a plus they say that they are whole.
+    return None if "+" in text and kind_of(bare) is Kind.IMPOSSIBLE else bare
+
+
+def _without_prefix(bare: str, region: str) -> str:
+    """The digits without what one dials in this country before a number abroad."""
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region or "ZZ", None)
+    prefix = metadata.international_prefix if metadata else "00|011"
+    return re.sub(rf"^(?:{prefix})", "", bare)
 
 
 def _folded(written: str) -> str | None:
     """The text in ASCII, or None for what nobody writes into a number. Digits of all scripts are digits."""
     if len(written) > TEXT_LIMIT:
         return None
-    folded = "".join(map(_ascii, written)).strip()
-    folded = _SCHEME.sub("", folded.lstrip(_BULLETS), count=1).strip()
+    folded = "".join(map(_ascii, _without_marks(written))).strip().lstrip(_BULLETS)
+    bare, schemes = _SCHEME.subn("", folded, count=1)
+    folded = (_EXTENSION.sub("", bare) if schemes else bare).strip()
     if not _WRITTEN.fullmatch(folded) or sum(map(str.isdigit, folded)) > DIGITS_LIMIT:
         return None
     return folded
+
+
+def _without_marks(written: str) -> str:
+    """Without white space, pictures, bullets and quotation marks around it; a bracket may belong to the number."""
+    text = "".join(c for c in written if not "\ufe00" <= c <= "\ufe0f").strip()  # how an emoji is to look
+    while text and _is_mark(text[0]):
+        text = text[1:].lstrip()
+    while text and (text[-1] in _QUOTES or unicodedata.category(text[-1]) in ("Pi", "Pf")):
+        text = text[:-1].rstrip()
+    return text
+
+
+def _is_mark(character: str) -> bool:
+    # U+FFFD stands for what could not be decoded: it may have been a digit.
+    if character in _BULLETS:
+        return True
+    return character not in "([（\ufffd" and unicodedata.category(character) in _MARKS
 
 
 def _ascii(character: str) -> str:
@@ -288,6 +326,9 @@ def examples(calling_code: int) -> tuple[Example, ...]:
             continue
         for of_type in (*_KIND_OF_TYPE, PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE):
             found.append((region, phonenumbers.example_number_for_type(region, of_type)))
-    known = {_digits(number): region for region, number in found if number is not None}
+    known: dict[str, str] = {}
+    for region, number in found:  # the main country of a code comes first
+        if number is not None:
+            known.setdefault(_digits(number), region)
     kinds = ((kind_of(number), region, number) for number, region in known.items())
     return tuple(Example(*one) for one in kinds if one[0] in OPENABLE and one[0] is not Kind.UNASSIGNED)

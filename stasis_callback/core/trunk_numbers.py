@@ -29,6 +29,11 @@ Notes = list[str] | None
 """Where it is told, if anybody wants to know."""
 
 _DIALLED = re.compile(r"\+?[0-9]{3,32}", re.ASCII)
+_SHORT = 6
+"""Rules may make an emergency number of this length with digits before it that the carrier takes off: 00112, 9911.
+
+Subscribers' numbers are longer, some in small countries only by a digit.
+"""
 _CONTEXT = re.compile(r"\+[0-9]{1,15}", re.ASCII)
 _rules = lru_cache(1000)(parse_rules)
 
@@ -118,7 +123,10 @@ class NumberForm:
         number.
         """
         dialled = self._write("called_out", number, notes)
-        return "" if is_emergency(dialled.removeprefix("+"), self.region or "") else dialled
+        bare = dialled.removeprefix("+")
+        if is_emergency(bare, self.region or "") or (self.called_out and _hides_emergency(bare)):
+            return ""
+        return dialled
 
     def shown(self, number: str, notes: Notes = None) -> str:
         """The caller id in the trunk's form; "" when the rules leave nothing that can be shown."""
@@ -134,6 +142,11 @@ class NumberForm:
         if getattr(self, rules):
             _tell(notes, rules, written)
         return written if _DIALLED.fullmatch(written) else ""
+
+
+def _hides_emergency(written: str) -> bool:
+    """Whether a number that rules have made is, or ends with, an emergency number of any country."""
+    return len(written) <= _SHORT and any(is_emergency(written[digits:]) for digits in range(_SHORT - 2))
 
 
 def _tell(notes: Notes, stage: str, result: str) -> None:

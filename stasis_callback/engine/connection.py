@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -26,7 +26,9 @@ ENTRY_LIMIT_S = 5.0
 """The answer to `create` comes before the channel is in our application; until then it cannot be bridged."""
 FUSE_RENEWAL_S = 5.0
 MEDIA_LOOK_S = 4.0
-"""After so long in a talk it is looked at whether both sides are heard, and again while one is not."""
+"""After so long in a talk it is looked at whether both sides are heard, and again after twice as long."""
+MEDIA_LOOK_AGAIN_S = 30.0
+"""After that while both are heard; who is not heard at all, Asterisk ends (`rtp_timeout`)."""
 DOUBLE_STAR_S = 1.5
 
 
@@ -62,6 +64,8 @@ class Connection:
     given_up: bool = False
     """The subscriber keyed `**` while it rang."""
     _bridged: bool = False
+    _heard: dict[str, int] = field(default_factory=dict)
+    """How many packets had come from a leg when it was looked at last."""
 
     def __post_init__(self) -> None:
         """A leg that talks already is in a bridge."""
@@ -154,15 +158,15 @@ class Connection:
         a, b = self.a.leg, self.b.leg
         a.digits.clear()
         warn_at_left_s = float(warnings.first_left_s) if warnings else 0.0
-        look_at_s: float | None = self.tools.clock.monotonic_s() + MEDIA_LOOK_S
+        look_at_s = self.tools.clock.monotonic_s() + MEDIA_LOOK_S
         while b.ended is None:
-            if look_at_s is not None and self.tools.clock.monotonic_s() >= look_at_s:
-                look_at_s = self._look_for_media()
+            if self.tools.clock.monotonic_s() >= look_at_s:
+                look_at_s = self.tools.clock.monotonic_s() + self._look_for_media()
             extension_in_s = funds.next_extension_s()
             warning_in_s = max(funds.left_s() - warn_at_left_s, 0.0) if warn_at_left_s > 0 else None
-            look_in_s = None if look_at_s is None else max(look_at_s - self.tools.clock.monotonic_s(), 0.0)
+            look_in_s = max(look_at_s - self.tools.clock.monotonic_s(), 0.0)
             due = [seconds for seconds in (extension_in_s, warning_in_s, look_in_s) if seconds is not None]
-            if self.call.wait(lambda: b.ended is not None or bool(a.digits), min(due, default=None)):
+            if self.call.wait(lambda: b.ended is not None or bool(a.digits), min(due)):
                 if self._two_stars():
                     log.info("talk.ended_by_stars", leg=b.id)
                     return
@@ -178,18 +182,28 @@ class Connection:
                     self._warn(warnings, left_s)
                     warn_at_left_s = warn_at_left_s - warnings.repeat_s if warnings.repeat_s else 0.0
 
-    def _look_for_media(self) -> float | None:
-        """Mark who is not heard in this talk; when to look again, by the steady clock, None when both are heard."""
+    def _look_for_media(self) -> float:
+        """Mark who is not heard now; in how many seconds to look again.
+
+        What came before the first look may have come before the talk (early media, the menu): only later looks tell
+        whether anything has come since.
+        """
+        first = not self._heard
         for leg in (self.a.leg, self.b.leg):
             try:
                 heard = leg.channel.packets_heard()
             except AriError:
-                heard = None  # looked at again
-            if heard == 0 and not leg.no_media:
+                heard = None
+            if heard is None:
+                continue  # looked at again
+            nothing = heard <= self._heard.get(leg.id, 0)
+            if nothing and not leg.no_media:
                 log.warning("talk.no_media", leg=leg.id)
-            leg.no_media = heard == 0 or (heard is None and leg.no_media)
-        again = self.a.leg.no_media or self.b.leg.no_media
-        return self.tools.clock.monotonic_s() + 2 * MEDIA_LOOK_S if again else None
+            leg.no_media = nothing
+            self._heard[leg.id] = heard
+        if first or self.a.leg.no_media or self.b.leg.no_media:
+            return 2 * MEDIA_LOOK_S
+        return MEDIA_LOOK_AGAIN_S
 
     def _warn(self, warnings: Warnings, left_s: int) -> None:
         """Play to leg A only; nobody waits for it, the talk goes on."""

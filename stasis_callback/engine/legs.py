@@ -21,6 +21,8 @@ NOTE_PATIENCE_S = 1.0
 """What is written beside a conversation: somebody listens to silence meanwhile, and it can be written later."""
 LATEST_START_S = 60
 """How long before a leg was noted its journal lines may be searched: queues wait, clocks are never quite equal."""
+REMOTE_TAG = "CHANNEL(pjsip,remote_tag)"
+"""The tag of the called side: there is one from its first response after "100 Trying" on (RFC 3261, 12.1)."""
 
 
 def finish_leg(tools: CallTools, call: Call, leg: Leg) -> bool:
@@ -72,9 +74,14 @@ def is_silent(tools: CallTools, call: Call, leg: Leg, since_s: float) -> bool:
         return False
     try:
         snapshot = tools.client.channels.get(leg.id)
+        # Of a call that is forwarded (181) or queued (182) Asterisk tells nothing else.
+        goes_on = snapshot is not None and bool(leg.channel.get_variable(REMOTE_TAG))
     except AriError:
         return False
     if snapshot is None or snapshot.state in ("Ringing", "Up"):
+        return False
+    if goes_on:
+        leg.ringing = True
         return False
     leg.silent = True
     log.warning("leg.silent", leg=leg.id, seconds=round(tools.clock.monotonic_s() - since_s, 1))

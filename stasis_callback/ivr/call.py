@@ -116,11 +116,14 @@ class Leg:
     entered: bool = False
     """It is under our control: only now can it be bridged."""
     ringing: bool = False
-    """Its carrier has shown that the call goes on: it rings (180), or announces something (183)."""
+    """Its carrier has shown that the call goes on: it rings (180), or announces something (183).
+
+    Forwarded (181) and queued (182) calls too, once they have been asked about.
+    """
     silent: bool = False
     """Its carrier has said nothing at all for too long; it is given up."""
     no_media: bool = False
-    """Nothing has been heard of this party since the talk began."""
+    """Nothing was heard of this party when the talk was last looked at."""
     answers: Answers = field(default_factory=lambda: USUAL)
     """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None

@@ -122,6 +122,23 @@ def test_after_a_busy_number_another_one_can_be_called(world: World) -> None:
     assert world.xdrs()["a1"].number == ANI
 
 
+def test_a_party_that_is_not_heard_any_more_is_marked_whatever_was_heard_before(world: World) -> None:
+    if isinstance(world.network, FakeNetwork):
+        world.usual()
+        world.phone().answers().dials(f"{FRIEND}#")
+        friend = world.phone(FRIEND).answers()
+        with world.running():
+            world.rings()
+            friend.wait_for("answered", timeout_s=40)
+            world.phone().mute = True  # it spoke in the menu
+            world.until(lambda: bool(world.events("talk.no_media")), timeout_s=60)
+            friend.hang_up()
+            world.phone().hang_up()
+            world.finished()
+            world.nothing_left()
+        assert {leg: xdr.no_media for leg, xdr in world.xdrs().items()} == {"a1": True, "b1": False}
+
+
 def test_a_party_that_is_not_heard_is_marked_on_its_call_record(world: World) -> None:
     if isinstance(
         world.network, FakeNetwork

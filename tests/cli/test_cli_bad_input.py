@@ -71,10 +71,12 @@ def test_bad_prices_and_limits(shop: CommandLine, amount: str) -> None:
 def test_bad_numbers(shop: CommandLine, number: str) -> None:
     shop.refused("account", "add", number, "--customer", "Acme", "--product", "callback")
     shop.refused("account", "set", SUBSCRIBER, "--alias", number, "--alias", "1")
-    shop.refused("access-number", "add", number)
     shop.refused("rate", "add", "retail", number, "0.1")
     if number != "+420":
         shop.refused("rate", "explain", number, "--account", SUBSCRIBER, "--seconds", "1")
+    if number == EASTERN:
+        return  # digits of all scripts are digits where a number is called, but not in the ids above
+    shop.refused("access-number", "add", number)
     if number:  # an empty one takes it back
         shop.refused("account", "set", SUBSCRIBER, "--callback-number", number)
 

@@ -90,7 +90,7 @@ def test_top_ups_without_a_key_are_different_payments(shop: CommandLine) -> None
 
 
 def test_an_access_number_keeps_what_differs_from_the_defaults(shop: CommandLine) -> None:
-    shop.ok("access-number", "add", "420800", "--set", "ani_rules=s/^0/44/", "--set", "welcome=on")
+    shop("access-number", "add", "420800", "--set", "ani_rules=s/^0/44/", "--set", "welcome=on")
     shop.ok(
         "access-number", "set", "420800", "--set", "welcome=", "--set", "ring_timeout_a_s=20", "--disabled"
     )

@@ -205,7 +205,7 @@ def test_the_trunk_of_the_settings_can_be_tested_too(shop: CommandLine) -> None:
 
 
 def test_setting_a_form_warns_of_access_numbers_that_it_does_not_reach(carried: CommandLine) -> None:
-    carried.ok("access-number", "add", "800123456")
+    assert "country code" in carried("access-number", "add", "800123456").err
     result = carried("trunk", "set", "first", "--numbers", "national:CZ")
     assert result.code == 0
     assert "800123456 is not in E.164: this trunk reaches 420800123456" in result.err
@@ -229,7 +229,7 @@ def test_explain_says_in_which_order_trunks_are_tried_and_why_others_are_not(car
 
 
 def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -> None:
-    carried.ok("access-number", "add", "8001", "--set", "min_margin_percent=90")
+    carried("access-number", "add", "8001", "--set", "min_margin_percent=90")
     words = ("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--json")
     assert [row["why_not"] for row in carried.ok(*words).json] == ["", ""]
     with_margin = carried.ok(*words, "--access-number", "8001").json
@@ -242,10 +242,10 @@ def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("route", "explain", "+420", "--account", SUBSCRIBER),            "not a possible phone number"),
+        (("route", "explain", "+420", "--account", SUBSCRIBER),            "'+420' is not a phone number"),
         (("route", "explain", "33123456", "--account", SUBSCRIBER),        "has no rate for 33123456"),
         (("route", "explain", SUBSCRIBER, "--account", "nobody"),          "nobody"),
-        (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "access number '1'"),
+        (("route", "explain", SUBSCRIBER, "--account", SUBSCRIBER, "--access-number", "1"), "not a phone number"),
         (("route", "remove", "44", "first"),                               "no route for prefix '44'"),
         (("route", "add", "44", "third"),                                  "unknown trunk 'third'"),
         (("trunk", "set", "first", "--tariff", "euros"),                   "bills in USD"),
@@ -259,8 +259,8 @@ def test_explain_goes_by_the_options_of_an_access_number(carried: CommandLine) -
         (("trunk", "test", "third", "--outgoing", "442071234567"),         "unknown trunk 'third'"),
         (("trunk", "test", "first"),                                       "with --incoming"),
         (("trunk", "test", "first", "--incoming", "a", "--outgoing", "1"), "with --incoming"),
-        (("trunk", "test", "first", "--outgoing", "+44"),                  "3 to 15 E.164 digits"),
-        (("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", "me"), "3 to 15 E.164 digits"),
+        (("trunk", "test", "first", "--outgoing", "+44"),                  "is not a phone number"),
+        (("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", "me"), "is not a phone number"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_said(carried: CommandLine, words: tuple[str, ...], why: str) -> None:

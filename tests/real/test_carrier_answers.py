@@ -60,7 +60,7 @@ ROWS = [
     *last_word(480, outcome="no_answer"),
     *last_word(302, outcome="rejected"),
     *next_trunk(404, outcome="unallocated"),
-    *next_trunk(401, 403, 407, 428, 436, outcome="rejected"),
+    *next_trunk(401, 403, 407, 428, 436, outcome="failed"),
     *next_trunk(408, outcome="failed"),
     *next_trunk(400, 402, 405, 406, 415, 433, 481, 482, 483, 487, outcome="failed"),
     *next_trunk(488, 491, 493, 501, 504, 505, 606, outcome="failed"),
@@ -71,6 +71,8 @@ ROWS = [
     Row((Reply(183), Reply(480, after_s=0.2)), False, "no_answer", "no_answer"),
     Row((Reply(100), Reply(500, after_s=0.2)), True, "congestion", ""),
     Row((Reply(180), Reply(486, after_s=0.2)), False, "busy", "busy"),
+    Row((Reply(181), Reply(180, after_s=6.5), Reply(486, after_s=0.2)), False, "busy", "busy"),
+    Row((Reply(100), Reply(182), Reply(486, after_s=6.5)), False, "busy", "busy"),
     Row((), True, "congestion", ""),
     Row((Reply(100),), True, "congestion", ""),
 ]  # fmt: skip

@@ -64,7 +64,7 @@ def test_each_status_is_understood_whatever_the_cause() -> None:
         ("unwanted", 127, "rejected"),
         ("invalid", 28, "unallocated"),
         ("unknown_number", 1, "unallocated"),
-        ("refuses_us", 21, "rejected"),
+        ("refuses_us", 21, "failed"),
         ("carrier", 34, "congestion"),
         ("carrier", 127, "failed"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.kinds import OPENABLE, Kind, parse_kinds
-from stasis_callback.core.numbering import is_emergency, kind_of, read_number, sells
+from stasis_callback.core.numbering import examples, is_emergency, kind_of, read_number, sells
 
 LONDON, SINGAPORE = "442071234567", "6563456789"
 
@@ -60,10 +60,47 @@ def test_a_number_is_read_as_one_dials_in_its_country(written: str, region: str,
         "+44(0)2071234567",
         "+44 (0) 20 7123 4567",
         "(+44) 20 7123 4567",
+        "+44 20 7123 4567\t",
+        "\n+44 20 7123 4567\r\n",
+        "☎️ +44 20 7123 4567",
+        "► +44 20 7123 4567",
+        "📱+442071234567",
+        "“+44 20 7123 4567”",
+        "„+44 20 7123 4567“",
+        "'+44 20 7123 4567'",
+        "tel:+44-20-7123-4567;ext=5",
+        "tel:+44-20-7123-4567;isub=1;ext=5.1",
     ],
 )
 def test_pasted_numbers(written: str) -> None:
     assert read_number(written.replace("(0) ", "(0)")) == LONDON
+
+
+@pytest.mark.parametrize(
+    ("written", "region", "number"),
+    [
+        ("00112", "", "112"),
+        ("011911", "", "911"),
+        ("00112", "CZ", "112"),
+        ("011 911", "US", "911"),
+        ("0011 000", "AU", "000"),
+        ("+112", "", "112"),
+        ("+999", "CZ", "999"),
+        ("00999", "", "999"),
+    ],
+)
+def test_an_emergency_number_is_known_behind_a_prefix(written: str, region: str, number: str) -> None:
+    assert read_number(written, region) == number
+
+
+@pytest.mark.parametrize(("written", "number"), [("+420", None), ("+420212", None), ("420212", "420212")])
+def test_digits_that_claim_to_be_a_whole_number_must_be_one(written: str, number: str | None) -> None:
+    assert read_number(written) == number
+
+
+def test_an_example_belongs_to_the_main_country_of_its_code() -> None:
+    assert {one.country for one in examples(44) if one.kind is Kind.PREMIUM} >= {"GB"}
+    assert {one.country for one in examples(1) if one.kind is Kind.PREMIUM} >= {"US"}
 
 
 @pytest.mark.parametrize(
@@ -82,7 +119,8 @@ def test_the_zero_in_brackets(written: str, number: str) -> None:
 @pytest.mark.parametrize(
     "written",
     ["", "+", "12", "call me", "1-800-FLOWERS", "²442071234567", "+44 20 7123 4567; x", "+44 20 7123 4567 ext. 5",
-     "442071234567 or 442071234568", "tel:7042;phone-context=+44", "+44&SIP/evil", "4420\n", "++442071234567",
+     "442071234567 or 442071234568", "tel:7042;phone-context=+44", "+44&SIP/evil", "4420\n1", "\ufffd42071234567",
+     "7\ufe0f\u20e342071234567", "++442071234567",
      "44+2071234567", "1" * 33, " " * 200],
 )  # fmt: skip
 def test_what_is_no_number(written: str) -> None:

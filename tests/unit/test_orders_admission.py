@@ -137,6 +137,24 @@ def test_the_same_account_number_and_key_happen_once(shop: Shop, subscriber: Acc
     assert admit(shop, key="web:4", number_b="447400900999").reason == ""
 
 
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        (Ending.COMPLETED, "repeated"),
+        (Ending.NO_DESTINATION, ""),
+        (Ending.FAILED, ""),
+        (Ending.REJECTED, "repeated"),
+    ],
+)
+def test_an_order_whose_leg_b_was_not_reached_can_be_repeated_at_once(
+    shop: Shop, subscriber: AccountView, ending: Ending, reason: str
+) -> None:
+    assert admit(shop, key="web:1").reason == ""
+    (request,) = shop.stores.requests.claim(1)
+    shop.stores.requests.finish(request.id, ending)
+    assert admit(shop, key="web:2").reason == reason
+
+
 def test_what_was_cancelled_can_be_asked_for_again(shop: Shop, subscriber: AccountView) -> None:
     first = admit(shop)
     assert shop.stores.requests.cancel(first.request_id)

@@ -49,6 +49,21 @@ def test_what_comes_in_becomes_e164(form: NumberForm, written: str, context: str
 
 
 @pytest.mark.parametrize(
+    "written", ["112", "0112", "00112", "011911", "9911", "+999", "99112", "44999", "944999"]
+)
+@pytest.mark.parametrize("form", ["e164", "+e164", "national:CZ", "national:GB"])
+def test_rules_write_no_emergency_number_in_any_disguise(form: str, written: str) -> None:
+    rules = NumberForm(form, called_out=f"s/^.*/{written}/")
+    assert rules.dialled("442071234567") == ""
+
+
+def test_rules_may_write_short_numbers_that_are_none() -> None:
+    assert NumberForm(called_out="s/^44(.*)/9\\1/").dialled("442071234567") == "92071234567"
+    assert NumberForm(called_out="s/^.*/1234567/").dialled("442071234567") == "1234567"
+    assert NumberForm().dialled("1000") == "1000"
+
+
+@pytest.mark.parametrize(
     ("form", "number", "written"),
     [
         (E164, "420800123456", "420800123456"),

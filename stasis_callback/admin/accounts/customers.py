@@ -87,9 +87,10 @@ def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     """Top up the funds shared by a customer's subordinate accounts."""
     amount_micros = parse_amount(amount)
     with store() as s, s.database.transaction():
-        require_payable(s.accounts.customer_currency(name), amount_micros)
+        currency = s.accounts.customer_currency(name)
+        require_payable(currency, amount_micros)
         done = top_up(s, s.accounts.customer_book(name), amount_micros, key, note)
-    typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros)}")
+    typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros, currency)}")
 
 
 @app.command("list")

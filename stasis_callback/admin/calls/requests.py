@@ -13,7 +13,14 @@ import typer
 
 from stasis_callback.admin.calls.xdrs import COLUMNS as XDR_COLUMNS
 from stasis_callback.admin.calls.xdrs import xdr_record
-from stasis_callback.admin.context import AsJson, digits, find_request, settings, store
+from stasis_callback.admin.context import (
+    AsJson,
+    digits,
+    find_request,
+    phone_number,
+    settings,
+    store,
+)
 from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.money.topup import checked_key
@@ -150,8 +157,8 @@ def add(
             key=f"cli:{key or secrets.token_hex(8)}",
             trigger="cli",
             account=s.accounts.named(account).number,
-            number_a=number_a.removeprefix("+"),
-            number_b=number_b.removeprefix("+"),
+            number_a=phone_number(number_a),
+            number_b=phone_number(number_b) if number_b else "",
             trusted=True,
             webhooks=given.get("webhooks", ""),
             options=given,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import AsJson, printable, require_change, store
+from stasis_callback.admin.context import AsJson, own_number, printable, require_change, store
 from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
 from stasis_callback.admin.output import one_line, print_json, print_list
 from stasis_callback.clock import Clock
@@ -31,10 +31,20 @@ Number = Annotated[
 def add(number: Number, options: SetOption = None) -> None:
     """Add an access number."""
     given = {name: text for name, text in parse_options(options or ()).items() if text}
+    number = own_number(number)
     with store() as s, recorded(s, "access-number", number):
         require_what_is_named(s, given)
         s.access_numbers.add(number, given)
     typer.echo(f"access number {number} added")
+    from stasis_callback.core.kinds import Kind
+    from stasis_callback.core.numbering import kind_of
+
+    if kind_of(number) is Kind.IMPOSSIBLE:
+        typer.echo(
+            f"warning: {number} is not an E.164 number, so it is only reached over trunks that deliver these very "
+            "digits: add it with its country code, for example 420800123456",
+            err=True,
+        )
 
 
 @app.command("set")
@@ -49,6 +59,7 @@ def change(
     """Change the given options, all or none of them. Changes take effect from the next call."""
     require_change(options, enabled)
     given = parse_options(options or ())
+    number = own_number(number)
     with store() as s, recorded(s, "access-number", number):
         require_what_is_named(s, given)
         s.access_numbers.change(number, given, enabled=enabled)
@@ -68,7 +79,7 @@ def list_all(as_json: AsJson = False) -> None:
 def show(number: Number, as_json: AsJson = False) -> None:
     """Show all options of an access number."""
     with store() as s:
-        view = s.access_numbers.named(number)
+        view = s.access_numbers.named(own_number(number))
     if as_json:
         print_json({"number": view.number, "enabled": view.enabled, "options": asdict(view.options)})
         return
@@ -118,9 +129,12 @@ def try_out(
     printable(ani, "caller's number")
     printable(called, "access number")
     with store() as s:
+        from stasis_callback.core.numbering import read_number
         from stasis_callback.engine.admission.missed_calls import Admission
 
-        found = Admission(s, Clock(), queue_limit=0).examine(ani, called)
+        found = Admission(s, Clock(), queue_limit=0).examine(
+            read_number(ani) or ani, read_number(called) or called
+        )
     if as_json:
         print_json(_examined(found))
     else:

@@ -55,7 +55,8 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
         print_one({"done": done, "amount_micros": amount_micros} | record, as_json=True)
         return
     what, balance = topped_up(done, key), format_amount(account.balance_micros, account.currency)
-    typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
+    moved = format_amount(amount_micros, account.currency)
+    typer.echo(f"account {account.number} {what} {moved}: the balance is {balance}")
 
 
 @app.command()
@@ -68,7 +69,8 @@ def adjust(number: Number, amount: By, reason: Reason, key: AdjustKey = None) ->
         done = adjust_book(s, account.book_id, amount_micros, key, reason)
         account = s.accounts.named(number)
     what, balance = adjusted(done, key), format_amount(account.balance_micros, account.currency)
-    typer.echo(f"account {account.number} {what} {format_amount(amount_micros)}: the balance is {balance}")
+    moved = format_amount(amount_micros, account.currency)
+    typer.echo(f"account {account.number} {what} {moved}: the balance is {balance}")
 
 
 @app.command()

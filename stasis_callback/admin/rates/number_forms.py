@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, printable, settings, store
+from stasis_callback.admin.context import AsJson, phone_number, printable, settings, store
 from stasis_callback.admin.output import one_line, print_json
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import WITHHELD
 
 if TYPE_CHECKING:
@@ -150,8 +149,8 @@ def _incoming(form: NumberForm, invite: Invite, stores: Stores, *, as_json: bool
 
 
 def _outgoing(name: str, form: NumberForm, number: str, caller_id: str, *, as_json: bool) -> None:
-    if not is_dialable(number) or not (caller_id in ("", WITHHELD) or is_dialable(caller_id)):
-        raise InvalidInput("write numbers as 3 to 15 E.164 digits, for example 442071234567")
+    number = phone_number(number)
+    caller_id = caller_id if caller_id in ("", WITHHELD) else phone_number(caller_id)
     notes = [f"{number} is called"]
     dialled = form.dialled(number, notes)
     notes.append(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import AsJson, phone_number, settings, store, whole
+from stasis_callback.admin.context import AsJson, own_number, phone_number, settings, store, whole
 from stasis_callback.admin.output import print_list
 from stasis_callback.clock import Clock
 from stasis_callback.core.options import CallOptions
@@ -103,7 +103,7 @@ def _considered(s: Stores, number: str, account_id: str, access_number: str) -> 
     from stasis_callback.engine.routing import Router
 
     account = s.accounts.named(account_id)
-    options = s.access_numbers.named(access_number).options if access_number else CallOptions()
+    options = s.access_numbers.named(own_number(access_number)).options if access_number else CallOptions()
     tariff = s.tariffs.get(s.accounts.tariff_for(account, options.access_code))
     rate = decide(s, tariff, number, Clock().now_us()).view
     router = Router(s.trunks, s.tariffs, Clock(), settings().asterisk.trunk)

@@ -24,9 +24,12 @@ REACHED = (
     Ending.REJECTED,
 )
 """The endings of callbacks that reached somebody. The de-duplication window guards against repetition, not against
-failure: a subscriber whose callback ended otherwise may ask again at once.
+failure: a subscriber whose callback ended otherwise may ask again at once. Of an order with both numbers "no
+destination" says that leg B was not reached, which is one.
 """
-_FAILED = "(state = 'done' AND outcome NOT IN ({}))".format(", ".join(f"'{one.value}'" for one in REACHED))
+_FAILED = "(state = 'done' AND (outcome NOT IN ({}) OR (outcome = '{}' AND destination <> '')))".format(
+    ", ".join(f"'{one.value}'" for one in REACHED), Ending.NO_DESTINATION.value
+)
 _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
     (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),

@@ -225,8 +225,9 @@ class Routes:
 
     async def _rtp_statistics(self, ids: Ids, params: Json) -> Json:
         channel = self._switch.channel(ids["id"])
-        heard = channel.phone is None or not channel.phone.mute
-        return {"channel_uniqueid": channel.id, "rxcount": int(heard), "txcount": 1}
+        silent = channel.phone is not None and channel.phone.mute
+        lasted_ms = (self._switch.now_us() - channel.created_us) // 1000
+        return {"channel_uniqueid": channel.id, "rxcount": 0 if silent else 1 + lasted_ms // 20, "txcount": 1}
 
     async def _play(self, ids: Ids, params: Json) -> Json:
         return self._start_playback(ids, params, self._controlled(ids))
