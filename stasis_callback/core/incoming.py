@@ -19,7 +19,8 @@ from stasis_callback.core.withheld import hidden, nameless, withheld
 _ADDRESSES = re.compile(r'(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,"<])+')
 _BRACKETS = re.compile(r'^(?P<name>(?:"(?:[^"\\]|\\.)*"|[^"<])*)<(?P<uri>[^>]*)>(?P<rest>.*)$', re.DOTALL)
 _ADDRESSES_LIMIT = 8
-_LENGTH_LIMIT = 1000
+_LENGTH_LIMIT = 4000
+_DIGITS = re.compile(r"\+?[0-9]{3,}(?:;|$)")
 _KEPT = 64
 """Characters of what is no number: enough to see what it was."""
 _HIDING = frozenset({"id", "user", "header", "session"})
@@ -35,12 +36,29 @@ class Address:
     display: str = field(default="", repr=False)
     host: str = ""
     privacy: str = ""
-    """Of a Remote-Party-ID: off, name, uri or full."""
+    """Of a Remote-Party-ID: off, name, uri or full, also `uri-network` and the like."""
+    party: str = ""
+    """Of a Remote-Party-ID: calling or called; "" where it does not say, which is the caller."""
 
     @property
     def is_anonymous(self) -> bool:
         """Whether it has a word in place of a number."""
-        return nameless(self.user) or self.host.casefold() == "anonymous.invalid"
+        return nameless(self.user) or self._of_nobody
+
+    @property
+    def hides(self) -> bool:
+        """Whether it says that the caller wants to be private."""
+        asked = self.privacy.partition("-")[0] in ("full", "uri")
+        return asked or hidden(self.user) or hidden(self.display) or self._of_nobody
+
+    @property
+    def is_of_the_caller(self) -> bool:
+        """Whether it is not another party's."""
+        return self.party in ("", "calling")
+
+    @property
+    def _of_nobody(self) -> bool:
+        return self.host.casefold() == "anonymous.invalid"
 
 
 def addresses(header: str) -> Iterator[Address]:
@@ -62,17 +80,20 @@ def address(text: str) -> Address:
         user, host = after, ""
     else:
         user, at, host = after.partition("?")[0].rpartition("@")
-        if not at:
-            user = ""
+        if not at and _DIGITS.match(host):  # no host has such a name
+            user, host = host, ""
     user, _, of_user = unquote(user).partition(";")
     host, _, of_uri = host.partition(";")
     parameters = _parameters(of_uri) | _parameters(of_user)
+    # Those of the header stand behind the brackets; senders forget the brackets, or put them inside.
+    of_header = parameters | _parameters(brackets["rest"] if brackets else "")
     return Address(
         user=user.partition(":")[0].strip(),
         context=parameters.get("phone-context", ""),
         display=re.sub(r"\\(.)", r"\1", brackets["name"].strip().strip('"')) if brackets else "",
         host=host.partition(":")[0],
-        privacy=_parameters(brackets["rest"]).get("privacy", "").strip('"').casefold() if brackets else "",
+        privacy=of_header.get("privacy", "").strip('"').casefold(),
+        party=of_header.get("party", "").strip('"').casefold(),
     )
 
 
@@ -118,14 +139,8 @@ class Invite:
     def private(self) -> bool:
         """Whether the caller's number must not be shown to others."""
         asked = {word.strip().casefold() for word in re.split(r"[;,]", self.privacy)}
-        parties = (party.privacy for party in addresses(self.remote_party))
-        who = address(self.from_)
-        return bool(
-            asked & _HIDING
-            or any(word in ("full", "uri") for word in parties)
-            or hidden(who.user)
-            or hidden(who.display)
-        )
+        found = [address(self.from_), *addresses(self.asserted), *addresses(self.remote_party)]
+        return bool(asked & _HIDING) or any(one.hides for one in found if one.is_of_the_caller)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +160,7 @@ def read(invite: Invite, form: NumberForm) -> Incoming:
     called = _called(invite, form, notes)
     caller = _caller(invite, form, notes)
     if invite.private:
-        notes.append("the caller wants to be private: the number is never shown to leg B")
+        notes.append("the caller requests privacy: the number is never shown to leg B")
     return Incoming(called, caller, invite.private, tuple(notes))
 
 
@@ -159,14 +174,14 @@ def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:
         number = form.called(found.user, found.context, notes)
         if number:
             return number
-        notes.append("that is no number")
+        notes.append("that is not a phone number")
     return address(invite.uri).user[:_KEPT]
 
 
 def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
     others: list[tuple[str, Iterable[Address]]] = [
         ("P-Asserted-Identity", addresses(invite.asserted)),
-        ("Remote-Party-ID", addresses(invite.remote_party)),
+        ("Remote-Party-ID", (one for one in addresses(invite.remote_party) if one.is_of_the_caller)),
     ]
     if not invite.trusted:
         if invite.asserted or invite.remote_party:
@@ -181,7 +196,7 @@ def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
             is_withheld = one.is_anonymous or withheld(number or one.user)
             if number and not is_withheld:
                 return number
-            notes.append("that is a withheld number" if is_withheld else "that is no number")
+            notes.append("that is a withheld number" if is_withheld else "that is not a phone number")
             unread += [] if is_withheld else [one.user]
     # What is no number is refused as that, unless all that was said is that there is none.
     return unread[0][:_KEPT] if unread else "anonymous"

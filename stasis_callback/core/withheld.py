@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 
-HIDDEN = frozenset(
-    ["anonymous", "restricted", "private", "privatenumber", "withheld", "numberwithheld", "blocked", "hidden"]
-)
+HIDDEN = frozenset(["anonymous", "restricted", "private", "withheld", "blocked", "hidden"])
 """Of a caller who wants it so (RFC 3323: anonymous)."""
+_FILLERS = ("", "number", "numberis", "caller", "callerid", "id", "call", "name", "user")
+"""What may stand before or after such a word: `Private number`, `Number withheld`."""
+_SAID_HIDDEN = frozenset(f"{a}{word}{b}" for word in HIDDEN for a in _FILLERS for b in _FILLERS)
 ABSENT = frozenset(["unavailable", "notavailable", "unknown", "unknownnumber", "nonumber", "outofarea"])
 """Of one whose number the network does not know."""
 
@@ -27,6 +28,7 @@ def keyed(word: str) -> str:
 
 
 KEYED = frozenset(map(keyed, _KEYED_WORDS)) | {"1" + keyed("anonymous")}
+_KEYED_HIDDEN = KEYED - {keyed("unknown"), keyed("unavailable")}
 """None of them is a number of any country, so that nobody is refused for a likeness (a test shows it)."""
 
 
@@ -38,12 +40,15 @@ def withheld(text: str) -> bool:
 def nameless(text: str) -> bool:
     """Whether this is a word in place of a number, or nothing at all."""
     word = _bare(text)
-    return not word or word in HIDDEN or word in ABSENT
+    return not word or word in _SAID_HIDDEN or word in ABSENT
 
 
 def hidden(text: str) -> bool:
-    """Whether this says that the caller wants to be private. `unknown` does not: networks say it of missing names."""
-    return _bare(text) in HIDDEN
+    """Whether this says that the caller wants to be private, in words or as they are keyed. `unknown` does not:
+    networks say it of missing names.
+    """
+    word = _bare(text)
+    return word in _SAID_HIDDEN or word in _KEYED_HIDDEN
 
 
 def _bare(text: str) -> str:

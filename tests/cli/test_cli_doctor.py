@@ -224,6 +224,16 @@ def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAster
     assert levels(found, "PJSIP endpoint trunk exists") == []
 
 
+def test_missed_calls_that_lead_to_an_endpoint_that_is_not_there(
+    shop: CommandLine, fake: FakeAsterisk
+) -> None:
+    fake.pjsip["identify", "trunk"]["endpoint"] = "trunk-in"
+    said = "leads to endpoint trunk-in, which does not exist"
+    assert levels(shop("doctor", "--json").json, said) == ["problem"]
+    fake.pjsip["endpoint", "trunk-in"] = dict(fake.pjsip["endpoint", "trunk"])
+    assert levels(shop("doctor", "--json").json, said) == []
+
+
 def test_modules_that_are_not_there(shop: CommandLine, fake: FakeAsterisk) -> None:
     fake.modules -= {"res_srtp.so", "app_amd.so"}
     assert levels(shop("doctor", "--json").json, "not running: app_amd.so, res_srtp.so") == ["warning"]

@@ -161,7 +161,7 @@ def test_trunk_test_tells_what_each_stage_makes_of_a_missed_call(carried: Comman
         "From has anonymous",
         "that is a withheld number",
         "P-Asserted-Identity has x",
-        "that is no number",
+        "that is not a phone number",
         "P-Asserted-Identity has +420212345678",
         "national:CZ makes 420212345678 of it",
     ]

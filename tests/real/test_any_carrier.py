@@ -177,6 +177,9 @@ CALLED_BACK: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("tel first", {"from_": MAIN, "headers": [f"P-Asserted-Identity: <tel:+{ANI}>, <sip:+{ANI}@x>"]}, {}),
     ("2 headers", {"from_": MAIN, "headers": ["P-Asserted-Identity: <sip:x@y>", f"P-Asserted-Identity:{OURS}"]}, {}),
     ("Remote-Party-ID", {"from_": MAIN, "headers": [f"Remote-Party-ID: {OURS};party=calling;privacy=off"]}, {}),
+    ("RPID of the called", {"headers": [f"Remote-Party-ID: <sip:{ACCESS}@x>;party=called"]}, {}),
+    ("3 headers", {"from_": MAIN, "headers": [*["P-Asserted-Identity: <sip:x@y>"] * 2, f"P-Asserted-Identity: {OURS}"]},
+     {}),
     ("Privacy: id", {"from_": ANONYMOUS, "headers": [f"P-Asserted-Identity: {OURS}", "Privacy: id"]}, {}),
     ("RPID privacy", {"from_": ANONYMOUS, "headers": [f"Remote-Party-ID: {OURS};privacy=full"]}, {}),
     ("the name of an unknown caller", {"from_": f'"Unavailable" <sip:{ANI}@carrier.example>'}, {}),
@@ -266,8 +269,11 @@ def _talk(carriers: Carriers, **headers: Any) -> tuple[SipMessage, SipMessage]:
     [
         {"from_": ANONYMOUS, "headers": [f"P-Asserted-Identity: {OURS}", "Privacy: id"]},
         {"headers": [f"Remote-Party-ID: {OURS};privacy=full"]},
+        {"from_": "<sip:266696687@carrier.example>", "headers": [f"P-Asserted-Identity: {OURS}"]},
+        {"headers": ["Privacy: critical", "Privacy: id"]},
+        {"headers": [f"Remote-Party-ID: {OURS};privacy=off", f"Remote-Party-ID: {OURS};privacy=full"]},
     ],
-    ids=["Privacy", "RPID"],
+    ids=["Privacy", "RPID", "withheld in digits", "second Privacy", "second RPID"],
 )
 def test_a_private_callers_number_is_nowhere_in_what_leg_b_gets(
     carriers: Carriers, headers: dict[str, Any]

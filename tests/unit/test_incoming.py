@@ -48,12 +48,48 @@ HEADER = st.lists(PIECES, max_size=20).map("".join) | st.text(max_size=60)
         ),
         ("Jan <sip:1@x>", Address("1", display="Jan", host="x")),
         ("<sip:x.org>", Address(host="x.org")),
+        ("sip:+420212345678", Address("+420212345678")),
+        ("sip:1@x;privacy=full", Address("1", host="x", privacy="full")),
+        ("<sip:1@x;privacy=full;party=called>", Address("1", host="x", privacy="full", party="called")),
+        (f'"{"x" * 1500}" <sip:1@x>', Address("1", display="x" * 1500, host="x")),
         ("nonsense", Address(host="nonsense")),
         ("", Address()),
     ],
 )
 def test_an_address_is_taken_apart(text: str, expected: Address) -> None:
     assert address(text) == expected
+
+
+OURS, MAIN = "<sip:420212345678@c>", "<sip:33123456789@c>"
+PRIVATE = [
+    {"from_": "<sip:266696687@c>", "asserted": OURS},
+    {"from_": "<sip:+7378742833@c>", "asserted": OURS},
+    {"from_": "<sip:123@anonymous.invalid>", "asserted": OURS},
+    {"from_": '"Withheld Number" ' + OURS},
+    {"from_": MAIN, "asserted": '"Anonymous" ' + OURS},
+    {"privacy": "critical,id"},
+    {"remote_party": f"{OURS};privacy=off,{OURS};privacy=full"},
+    {"remote_party": "sip:420212345678@c;privacy=full"},
+    {"remote_party": "<sip:420212345678@c;privacy=full>"},
+    {"remote_party": f"{OURS};party=calling;privacy=uri-network"},
+]
+NOT_PRIVATE = [
+    {"from_": '"Private Eye Ltd" ' + OURS},
+    {"from_": '"Unknown" ' + OURS},
+    {"privacy": "none"},
+    {"remote_party": f"{OURS};privacy=off"},
+    {"remote_party": "<sip:420800123456@c>;party=called;privacy=full"},
+    {"remote_party": f"<sip:420800123456@c>;party=called,{OURS};party=calling"},
+]
+
+
+@pytest.mark.parametrize(
+    ("headers", "private"), [*((h, True) for h in PRIVATE), *((h, False) for h in NOT_PRIVATE)]
+)
+def test_whether_a_caller_wants_to_be_private(headers: dict[str, str], private: bool) -> None:
+    invite = Invite(**{"uri": "sip:420800123456@h", "from_": OURS, **headers})
+    found = read(invite, NumberForm())
+    assert (found.caller, found.private) == ("420212345678", private)
 
 
 def test_several_addresses_are_told_apart_by_commas_outside_of_names() -> None:
@@ -112,8 +148,8 @@ def test_each_stage_is_told() -> None:
         "P-Asserted-Identity has anonymous",
         "that is a withheld number",
         "From has alice",
-        "that is no number",
-        "the caller wants to be private: the number is never shown to leg B",
+        "that is not a phone number",
+        "the caller requests privacy: the number is never shown to leg B",
     )
 
 

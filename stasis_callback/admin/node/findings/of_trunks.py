@@ -131,6 +131,12 @@ def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
             f"identify section {trunk} leads to endpoint {leads_to or '(none)'}",
             f"set endpoint = {incoming}",
         )
+    elif pjsip.section("endpoint", leads_to) is None:
+        yield Finding(
+            "problem",
+            f"identify section of trunk {trunk} leads to endpoint {leads_to}, which does not exist: calls are refused",
+            f"add [{leads_to}](incoming) to Asterisk's local/pjsip.conf",
+        )
     addresses = _addresses(contact)
     matches = [ip_network(match, strict=False) for match in identify.get("match", []) if match]
     if addresses and not any(ip_address(one) in match for one in addresses for match in matches):
