@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from world import World
 
-from stasis_callback.testing.phones import BUSY, CONGESTION, REJECTED, Phone
+from stasis_callback.testing.phones import BUSY, CONGESTION, DECLINED, Phone
 
 QUICK = {
     "announce_balance": "off",
@@ -90,7 +90,7 @@ class Crowd:
         how = dice.choices(("talks", "stays", "busy", "congested", "rejects", "never"), (10, 3, 1, 1, 1, 1))[
             0
         ]
-        refusals: dict[str, int] = {"busy": BUSY, "congested": CONGESTION, "rejects": REJECTED}
+        refusals: dict[str, int] = {"busy": BUSY, "congested": CONGESTION, "rejects": DECLINED}
         if how in refusals:
             phone.refuses(refusals[how], after_s=self._some(0, 0.5))
         elif how == "never":

@@ -25,6 +25,7 @@ State = Literal["offered", "ringing", "answered", "ended"]
 
 # Q.850 causes by the word a scenario uses; Asterisk turns them into the SIP answer beside them.
 BUSY, NO_ANSWER, CONGESTION, REJECTED, UNALLOCATED = 17, 19, 34, 21, 1  # 486, 480, 503, 403, 404
+DECLINED = 16  # 603
 
 
 class Line(ABC):

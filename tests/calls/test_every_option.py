@@ -19,7 +19,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.resources import sounds_dir
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.rates.tariffs import NewRate
-from stasis_callback.testing.phones import CONGESTION, REJECTED
+from stasis_callback.testing.phones import CONGESTION, DECLINED
 
 shows = pytest.mark.option
 
@@ -394,7 +394,7 @@ def test_a_brands_own_prompts_are_played(
 def test_a_change_counts_from_the_next_call_on(world: World) -> None:
     world.usual()
     with world.running():
-        world.phone().refuses(REJECTED)
+        world.phone().refuses(DECLINED)
         assert world.rings().cause == 17
         world.finished(1)
         world.stores.access_numbers.change(ACCESS, {"reject_cause": "congestion", "dedupe_window_s": "0"})

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from world import ANI, FRIEND, World
 
-from stasis_callback.testing.phones import BUSY, CONGESTION, REJECTED
+from stasis_callback.testing.phones import BUSY, CONGESTION, DECLINED
 
 
 @pytest.mark.option("attempts_busy")
@@ -63,7 +63,7 @@ def test_a_leg_a_that_nobody_answers_is_not_tried_again(world: World) -> None:
 
 def test_a_leg_a_that_declines_is_left_alone(world: World) -> None:
     world.usual(retry_interval_s="0")
-    subscriber = world.phone().refuses(REJECTED)
+    subscriber = world.phone().refuses(DECLINED)
     with world.running():
         world.rings()
         (request,) = world.finished()

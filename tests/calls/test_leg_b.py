@@ -6,7 +6,7 @@ import pytest
 from world import ANI, FRIEND, World
 
 from stasis_callback.testing.fake import FakeNetwork
-from stasis_callback.testing.phones import BUSY, CONGESTION, REJECTED
+from stasis_callback.testing.phones import BUSY, CONGESTION, DECLINED, REJECTED
 
 OTHER = "442079876543"
 
@@ -16,7 +16,8 @@ OTHER = "442079876543"
     [
         (BUSY, "busy", "busy"),
         (CONGESTION, "cannot be reached", "congestion"),
-        (REJECTED, "cannot be reached", "rejected"),
+        (REJECTED, "cannot be reached", "failed"),  # 403: what the carrier says of us
+        (DECLINED, "cannot be reached", "rejected"),
     ],
 )
 def test_a_leg_b_that_refuses(world: World, cause: int, words: str, outcome: str) -> None:

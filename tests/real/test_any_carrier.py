@@ -18,7 +18,7 @@ from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.ari.console import ask
 from stasis_callback.core.withheld import KEYED
 from stasis_callback.store.calls.requests import RequestView
-from stasis_callback.testing.phones import REJECTED, SECOND_TRUNK
+from stasis_callback.testing.phones import DECLINED, SECOND_TRUNK
 from stasis_callback.testing.pstn import TRUNK, RealNetwork, start_network
 from stasis_callback.testing.raw_caller import RawCaller, sdp
 from stasis_callback.testing.sip_trace import SipMessage
@@ -130,12 +130,13 @@ def _as_shipped(carriers: Carriers) -> None:
     blank = dict.fromkeys(("numbers", "called_in", "caller_in", "caller_out", "identity", "called_from"), "")
     for trunk in ("raw", TRUNK):
         carriers.world.stores.trunks.change(trunk, number_form=blank, number_rules="")
-    carriers.world.phone().forget().refuses(REJECTED)
+    carriers.world.phone().forget().refuses(DECLINED)
     carriers.world.phone(FRIEND).forget()
 
 
 OURS = f"<sip:{ANI}@carrier.example>"
 MAIN = "<sip:+33123456789@carrier.example>"
+_NO_ONE = "P-Asserted-Identity: <sip:x@y>"
 ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'
 CRYPTO = f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}"
 
@@ -178,8 +179,7 @@ CALLED_BACK: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("2 headers", {"from_": MAIN, "headers": ["P-Asserted-Identity: <sip:x@y>", f"P-Asserted-Identity:{OURS}"]}, {}),
     ("Remote-Party-ID", {"from_": MAIN, "headers": [f"Remote-Party-ID: {OURS};party=calling;privacy=off"]}, {}),
     ("RPID of the called", {"headers": [f"Remote-Party-ID: <sip:{ACCESS}@x>;party=called"]}, {}),
-    ("3 headers", {"from_": MAIN, "headers": [*["P-Asserted-Identity: <sip:x@y>"] * 2, f"P-Asserted-Identity: {OURS}"]},
-     {}),
+    ("3 headers", {"from_": MAIN, "headers": [*2 * [_NO_ONE], f"P-Asserted-Identity: {OURS}"]}, {}),
     ("Privacy: id", {"from_": ANONYMOUS, "headers": [f"P-Asserted-Identity: {OURS}", "Privacy: id"]}, {}),
     ("RPID privacy", {"from_": ANONYMOUS, "headers": [f"Remote-Party-ID: {OURS};privacy=full"]}, {}),
     ("the name of an unknown caller", {"from_": f'"Unavailable" <sip:{ANI}@carrier.example>'}, {}),

@@ -134,7 +134,7 @@ def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
     elif pjsip.section("endpoint", leads_to) is None:
         yield Finding(
             "problem",
-            f"identify section of trunk {trunk} leads to endpoint {leads_to}, which does not exist: calls are refused",
+            f"identify section of trunk {trunk} leads to endpoint {leads_to}, which does not exist",
             f"add [{leads_to}](incoming) to Asterisk's local/pjsip.conf",
         )
     addresses = _addresses(contact)
