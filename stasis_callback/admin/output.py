@@ -84,11 +84,17 @@ def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bo
     if as_json:
         print_json([published(record) for record in records])
         return
-    zone = operators_zone()
+    zone = _zone_of(records)
     rows = [[_cell(record, name, zone) for name in columns] for record in records]
     print_table([name.replace("_", " ") for name in columns], rows)
     if not rows:
         typer.echo("none", err=True)
+
+
+def _zone_of(records: Collection[Record]) -> ZoneInfo:
+    """The operator's zone where a time is shown; elsewhere the settings are not read for it."""
+    has_times = any(name.endswith("_us") for record in records for name in record)
+    return operators_zone() if has_times else ZoneInfo("UTC")
 
 
 def _cell(record: Record, name: str, zone: ZoneInfo) -> str:
@@ -103,7 +109,7 @@ def print_one(record: Record, *, as_json: bool, hidden: Collection[str] = ()) ->
     if as_json:
         print_json(fields)
         return
-    zone = operators_zone()
+    zone = _zone_of([record])
     names = [name for name in fields if not name.endswith("_micros") and name not in hidden]
     print_fields([(name.replace("_", " "), cell(shown(record, name, zone))) for name in names])
 

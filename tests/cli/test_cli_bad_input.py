@@ -60,11 +60,13 @@ def test_bad_prices_and_limits(shop: CommandLine, amount: str) -> None:
     shop.refused(
         "account", "add", "1000", "--customer", "Acme", "--product", "callback", "--credit-limit", amount
     )
-    if amount:  # an empty price is a default
-        shop.refused("rate", "add", "retail", "44", "1", "--next-price", amount)
+    if amount:
         shop.refused("rate", "set", "retail", "420", "--connect-fee", amount)
-    shop.refused("rate", "add", "retail", "44", "--", amount)
-    shop.refused("rate", "set", "retail", "420", "--first-price", amount)
+    prices = "1.0000000000001" if amount == "1.0000001" else amount  # they may have twelve decimals
+    if prices:  # an empty price is a default
+        shop.refused("rate", "add", "retail", "44", "1", "--next-price", prices)
+    shop.refused("rate", "add", "retail", "44", "--", prices)
+    shop.refused("rate", "set", "retail", "420", "--first-price", prices)
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=_ids)

@@ -154,7 +154,7 @@ def test_a_leg_that_was_left_open_is_listed_and_settled_for_nothing(shop: Comman
     (done,) = shop.ok("ledger", "repair", "--done", "--json").json
     assert (done["id"], done["reason"]) == (f"{over}-a1", "the call of Monday")
     assert done["operator"]
-    assert "the call of Monday" in shop.ok("ledger", "repair", "--done").out
+    assert "Monday" in shop.ok("ledger", "repair", "--done").out
 
 
 def test_to_mend_again_changes_nothing(shop: CommandLine, over: str) -> None:

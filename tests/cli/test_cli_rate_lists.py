@@ -171,6 +171,7 @@ def test_a_price_of_many_decimals_is_kept_shown_and_charged_exactly(shop: Comman
 def test_a_list_goes_out_in_the_form_in_which_it_came(shop: CommandLine, options: tuple[str, ...]) -> None:
     fee = 0 if options[1] == "portabilling" else 20_000
     with shop.stores() as stores:
+        stores.tariffs.change_terms("retail", {"off_peak": "sat; sun"})
         stores.tariffs.put_rates(
             "retail",
             [

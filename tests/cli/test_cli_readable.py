@@ -20,6 +20,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "tariff show": ("retail",),
     "rate list": ("retail",),
     "rate history": ("retail",),
+    "rate profile show": ("telco",),
     "product show": ("callback",),
     "account show": ("447700900123456@example.com",),
     "account statement": (SUBSCRIBER,),
@@ -66,6 +67,14 @@ def wide(shop: CommandLine, called: str) -> CommandLine:
         "USD",
         "--out",
         "v.csv",
+    )
+    shop.ok(
+        "rate",
+        "profile",
+        "set",
+        "telco",
+        "--columns",
+        "prefix=Dial code of the destination,first_price=Rate per minute in USD",
     )
     shop.ok("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567")
     shop.ok("email", "add", "callback@example.com")

@@ -55,12 +55,14 @@ def test_a_call_that_would_be_refused_says_why_and_exits_with_1(
 
 def test_a_personal_access_number_needs_no_caller(shop: CommandLine) -> None:
     shop.ok(
-        "account", "add", "420800777", "--customer", "Acme", "--product", "callback", "--callback-number",
+        "account", "add", "420800123777", "--customer", "Acme", "--product", "callback", "--callback-number",
         "420603111222",
     )  # fmt: skip
-    shop.ok("account", "topup", "420800777", "5")
-    shop("access-number", "add", "420800777", "--set", "authentication=dnis")
-    assert shop.ok("access-number", "test", "420800777").out.endswith("420603111222 would be called back\n")
+    shop.ok("account", "topup", "420800123777", "5")
+    shop("access-number", "add", "420800123777", "--set", "authentication=dnis")
+    assert shop.ok("access-number", "test", "420800123777").out.endswith(
+        "420603111222 would be called back\n"
+    )
 
 
 def test_a_pin_access_number_asks_whoever_answers(shop: CommandLine) -> None:
@@ -68,15 +70,15 @@ def test_a_pin_access_number_asks_whoever_answers(shop: CommandLine) -> None:
     shop.ok(
         "access-number",
         "add",
-        "420800777",
+        "420800123777",
         "--set",
         "authentication=pin",
         "--set",
         f"internal_account={HOUSE}",
     )
-    told = shop.ok("access-number", "test", "420800777", "--ani", "420603111222").out
+    told = shop.ok("access-number", "test", "420800123777", "--ani", "420603111222").out
     assert "420603111222 would be called back, and asked for a PIN" in told
-    found = shop.ok("access-number", "test", "420800777", "--ani", "420603111222", "--json").json
+    found = shop.ok("access-number", "test", "420800123777", "--ani", "420603111222", "--json").json
     assert (found["trigger"], found["payer"], found["subscriber"]) == ("pin", HOUSE, "")
 
 

@@ -48,7 +48,7 @@ def generate(
         raise InvalidInput(f"{out} already exists: choose a new file name")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
     require_payable(parse_currency(currency), amount_micros)
-    with store() as s, progress_bar("vouchers") as progress, recorded(s, "voucher", batch):
+    with store() as s, progress_bar("vouchers") as progress:
         s.vouchers.generate(
             batch,
             count,

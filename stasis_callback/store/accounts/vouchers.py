@@ -23,6 +23,7 @@ from stasis_callback.store.database.drafts import Draft, drafting
 from stasis_callback.store.database.names import checked_name
 from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
 from stasis_callback.store.database.statements import insert_rows
+from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.money.chain import seal, voucher_content
 from stasis_callback.store.money.ledger import Ledger
 
@@ -95,7 +96,12 @@ class Vouchers:
         ) as writing:
             writing.write(hashes, lambda some: _insert(some, *said))
             hand_over(codes)
-            writing.publish(lambda: None, lambda: Voucher.get_or_none(code_hash=hashes[0]) is not None)
+            # Noted here and not around it all: nobody else could write while a large batch is made.
+            made = {"vouchers": count, "amount": format_amount(amount_micros, currency), "currency": currency}
+            writing.publish(
+                lambda: note_change(self._database, self._clock, "voucher", batch, {}, made),
+                lambda: Voucher.get_or_none(code_hash=hashes[0]) is not None,
+            )
         return codes
 
     def redeemed(self, code: str, account_number: str) -> VoucherView | None:

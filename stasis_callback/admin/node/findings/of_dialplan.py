@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stasis_callback.admin.node.findings import Finding
-from stasis_callback.store.rates.trunks import INCOMING
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -54,6 +53,7 @@ def dialplan_findings(
 def _contexts(client: AriClient, trunk: str) -> set[str]:
     """Where the calls of a trunk begin in the dialplan."""
     from stasis_callback.ari.pjsip import Pjsip
+    from stasis_callback.store.rates.trunks import INCOMING
 
     pjsip = Pjsip(client.rest)
     incoming = pjsip.section("endpoint", f"{trunk}{INCOMING}") or pjsip.section("endpoint", trunk) or {}
