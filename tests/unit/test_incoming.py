@@ -112,8 +112,8 @@ def test_each_stage_is_told() -> None:
         "P-Asserted-Identity has anonymous",
         "that is a withheld number",
         "From has alice",
-        "that is no number",
-        "the caller wants to be private: the number is never shown to leg B",
+        "not a phone number",
+        "the caller requests privacy: the number is never shown to leg B",
     )
 
 
