@@ -1,4 +1,4 @@
-"""What an incoming call says of itself: the called number, the caller, and whether the caller wants to be private.
+"""What an incoming call says of itself: the called number, the caller, and whether the caller requests privacy.
 
 Read from the texts of the SIP headers, which strangers write: nothing here raises, whatever they are. Sources: RFC
 3261 (addresses), RFC 3966 (tel URIs and parameters), RFC 3325 (P-Asserted-Identity), RFC 3323 (Privacy), and the
@@ -174,7 +174,7 @@ def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:
         number = form.called(found.user, found.context, notes)
         if number:
             return number
-        notes.append("that is not a phone number")
+        notes.append("not a phone number")
     return address(invite.uri).user[:_KEPT]
 
 
@@ -196,7 +196,7 @@ def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
             is_withheld = one.is_anonymous or withheld(number or one.user)
             if number and not is_withheld:
                 return number
-            notes.append("that is a withheld number" if is_withheld else "that is not a phone number")
+            notes.append("that is a withheld number" if is_withheld else "not a phone number")
             unread += [] if is_withheld else [one.user]
     # What is no number is refused as that, unless all that was said is that there is none.
     return unread[0][:_KEPT] if unread else "anonymous"

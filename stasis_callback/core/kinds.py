@@ -29,7 +29,7 @@ class Kind(StrEnum):
 _MEANINGS = {
     Kind.ORDINARY: "an ordinary number",
     Kind.EMERGENCY: "an emergency number",
-    Kind.IMPOSSIBLE: "not a possible phone number",
+    Kind.IMPOSSIBLE: "not a valid phone number",
     Kind.UNASSIGNED: "in a range that is not assigned",
     Kind.PREMIUM: "a premium rate number",
     Kind.SHARED_COST: "a shared cost number",

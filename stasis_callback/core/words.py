@@ -63,21 +63,21 @@ class Refusal(_Word):
         "add that account, or set another `internal_account`",
     )  # fmt: skip
     BAD_CALLBACK_NUMBER = (
-        "bad_callback_number", "the number to call first is not a possible phone number",
+        "bad_callback_number", "the number to call first is not a valid phone number",
         _BOTH,
         "give the account a callback number, or change the rules of the access number",
     )  # fmt: skip
     BAD_DESTINATION = (
-        "bad_destination", "the second number is not a possible phone number", _ASKED,
+        "bad_destination", "the second number is not a valid phone number", _ASKED,
         "nothing",
     )  # fmt: skip
     EMERGENCY_NUMBER = (
         "emergency_number", "the number to call first is an emergency number, which is never called back", _BOTH,
-        "nothing: who needs help calls that number directly",
+        "none: in an emergency, callers must dial it themselves",
     )  # fmt: skip
     EMERGENCY_DESTINATION = (
         "emergency_destination", "the second number is an emergency number, which is never called", _ASKED,
-        "nothing: who needs help calls that number directly",
+        "none: in an emergency, callers must dial it themselves",
     )  # fmt: skip
     SAME_NUMBER = "same_number", "both numbers are the same", _ASKED, "nothing"
     OWN_NUMBER = (

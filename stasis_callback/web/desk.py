@@ -65,7 +65,7 @@ STATUS_OF: Mapping[Refusal, int] = {
     Refusal.UNKNOWN_ACCOUNT: _WRONG_INPUT,
     Refusal.NO_ASSOCIATED_NUMBER: _WRONG_INPUT,
     Refusal.NO_INTERNAL_ACCOUNT: _WRONG_INPUT,
-    Refusal.FAILED: _WRONG_INPUT,
+    Refusal.FAILED: 500,
 }
 """The HTTP status of each reason; a problem that the form itself has found is wrong input too."""
 

@@ -20,7 +20,7 @@ TITLES: Mapping[str, str] = {
     "invalid_fields": "one or more fields are invalid; see `fields`",
     "required": "a required field is empty",
     "too_long": "a field is too long",
-    "bad_number": "not a possible phone number",
+    "bad_number": "not a valid phone number",
     "needs_country": "the number needs its country code",
     "wrong_account": "unknown account",
     "bad_cursor": "`after` is not a `next` of this list",

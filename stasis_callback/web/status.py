@@ -43,7 +43,7 @@ REASON_OF: Mapping[Ending, str] = {
     Ending.CONGESTION: "first_failed",
     Ending.REJECTED: "first_failed",
     Ending.UNALLOCATED: "first_failed",
-    Ending.NOT_DIALED: "first_failed",
+    Ending.NOT_DIALED: "not_connected",
     Ending.FAILED: "first_failed",
 }
 """The reason shown to the requester for each ending, unless the steps say more."""
@@ -134,9 +134,12 @@ def _reason(request: RequestView, events: list[EventView], xdrs: list[XdrView]) 
         return REASON_OF[request.ending]
     if legs_b:
         return _SECOND.get(legs_b[-1].outcome, "second_failed")
-    reason = REASON_OF[request.ending] if request.ending else "first_failed"
-    # A later attempt may not have reached somebody who has answered an earlier one.
-    return "not_connected" if reason.startswith("first_") and Step.FIRST_ANSWERED in steps else reason
+    reason = REASON_OF[request.ending] if request.ending else "not_connected"
+    # The trunks may all have been full: then no phone was called. And a later attempt may not have reached somebody
+    # who has answered an earlier one.
+    is_dialled = any(xdr.side == "a" and xdr.outcome != Outcome.NOT_DIALED for xdr in xdrs)
+    says_first_failed = is_dialled and Step.FIRST_ANSWERED not in steps
+    return reason if says_first_failed or not reason.startswith("first_") else "not_connected"
 
 
 def _shown(number: str) -> str:

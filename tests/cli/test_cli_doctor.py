@@ -191,7 +191,7 @@ BROKEN = [
     ("endpoint", "timers", "no",                    "warning", "trunk has no session timers"),
     ("endpoint", "aors", "",                        "problem", "trunk has no aor"),
     ("aor", "", None,                               "problem", "trunk has no aor"),
-    ("aor", "qualify_frequency", "0",               "warning", "nobody watches whether the carrier of trunk trunk"),
+    ("aor", "qualify_frequency", "0",               "warning", "the carrier of trunk trunk is not monitored"),
     ("identify", "", None,                          "warning", "no identify section trunk-in"),
     ("identify", "endpoint", "second",              "problem", "identify section trunk leads to endpoint second"),
     ("identify", "match", "192.0.2.0/255.255.255.0", "warning", "section trunk does not match sip:127.0.0.1"),

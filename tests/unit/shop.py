@@ -16,7 +16,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store import models
 from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.calls.legs import Fare, LegEnd
+from stasis_callback.store.calls.legs import Fare, LegEnd, Side
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.rates.tariffs import NewRate
@@ -89,12 +89,14 @@ class Shop:
         (request,) = self.stores.requests.claim(1)
         return request
 
-    def leg(self, leg_id: str, account: AccountView, request: RequestView, *, hold: str) -> bool:
+    def leg(
+        self, leg_id: str, account: AccountView, request: RequestView, *, hold: str, side: Side = "b"
+    ) -> bool:
         """Open a leg to the United Kingdom with some funds held for it."""
         rate = self.stores.tariffs.match(account.tariff_id, "442071234567")
         assert rate is not None
         return self.stores.calls.open_leg(
-            leg_id, request.id, "b", Fare(account, "442071234567", rate), parse_amount(hold)
+            leg_id, request.id, side, Fare(account, "442071234567", rate), parse_amount(hold)
         )
 
     def rows(self) -> dict[str, list[dict[str, Any]]]:

@@ -148,7 +148,7 @@ def test_each_stage_is_told() -> None:
         "P-Asserted-Identity has anonymous",
         "that is a withheld number",
         "From has alice",
-        "that is not a phone number",
+        "not a phone number",
         "the caller requests privacy: the number is never shown to leg B",
     )
 

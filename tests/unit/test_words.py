@@ -11,7 +11,7 @@ from stasis_callback.core.words import AccountTrouble, Ending, FundsTrouble, Ref
 from stasis_callback.engine.conversation import _ACCOUNT_TROUBLE
 from stasis_callback.mail.words import LANGUAGES as MAIL_LANGUAGES
 from stasis_callback.mail.words import TEXT_OF_REFUSAL, _texts
-from stasis_callback.web.desk import STATUS_OF, Asked
+from stasis_callback.web.desk import FIELD_OF, STATUS_OF, Asked
 from stasis_callback.web.status import REASON_OF
 from stasis_callback.web.texts import LANGUAGES, texts
 
@@ -26,10 +26,18 @@ def test_every_table_has_every_word_and_no_other() -> None:
 
 
 @every_language
-def test_the_form_has_a_sentence_of_its_own_for_every_refusal(language: str) -> None:
+def test_the_form_has_a_sentence_for_every_refusal(language: str) -> None:
     words = texts(language)
     assert set(Refusal) - set(words["problems"]) == set()
     assert all(words.problem(refusal).endswith((".", "…")) for refusal in Refusal)
+
+
+@every_language
+def test_the_sentences_beside_one_field_of_the_form_differ(language: str) -> None:
+    words = texts(language)
+    for field in sorted(set(FIELD_OF.values())):
+        sentences = [words.problem(refusal) for refusal in FIELD_OF if FIELD_OF[refusal] == field]
+        assert len(set(sentences)) == len(sentences), field
 
 
 @every_language
@@ -76,19 +84,13 @@ def test_a_program_is_told_of_every_refusal_that_it_is_none(refusal: Refusal) ->
     assert Asked(problems={"": refusal}).status == STATUS_OF[refusal]
 
 
-NOTHING_DIALLED = (
-    Ending.DAILY_LIMIT,
-    Ending.ACCOUNT_BLOCKED,
-    Ending.ACCOUNT_EXPIRED,
-    Ending.NO_ROUTE,
-    Ending.DESTINATION_NOT_IN_TARIFF,
-    Ending.TOO_LATE,
-)
+NOTHING_DIALLED = [ending for ending in Ending if ending.source == "before leg A is dialled"]
 
 
 @every_language
 def test_nobody_is_told_of_a_phone_that_was_not_called(language: str) -> None:
     words = texts(language)
+    assert NOTHING_DIALLED
     for ending in NOTHING_DIALLED:
         assert words.reason(REASON_OF[ending]) not in (
             words.reason("first_failed"),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shop import talked
 from web_site import (
     ACCOUNT,
     FIRST_E164,
@@ -19,6 +20,7 @@ from web_site import (
 )
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.words import Ending
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.texts import FOLDER, LANGUAGES, Texts
@@ -320,8 +322,6 @@ def test_the_cost_is_shown_only_where_it_may_be(site: Site) -> None:
     request = site.stores.requests.get(row["id"])
     site.shop.leg(f"{row['id']}-b1", account, request, hold="1.00")
     site.stores.requests.answered(site.stores.requests.get(row["id"]))
-    from shop import talked
-
     site.stores.calls.settle(f"{row['id']}-b1", talked(30))
     site.stores.requests.finish(row["id"], Ending.COMPLETED)
     key = site.key()
@@ -348,10 +348,10 @@ def test_the_cost_is_shown_only_where_it_may_be(site: Site) -> None:
         ("no_destination",            True,  "There was no number we could connect you to."),
         ("low_balance",               True,  "There was not enough credit."),
         ("login_failed",              True,  "The call could not be connected."),
-        ("busy",                      False, "Your phone was busy."),
-        ("busy",                      True,  "The call could not be connected."),
-        ("congestion",                False, "We could not reach your phone."),
-        ("of another release",        False, "We could not reach your phone."),
+                ("busy",                      True,  "The call could not be connected."),
+        ("congestion",                False, "The call could not be connected."),
+        ("not_dialed",                False, "The call could not be connected."),
+        ("of another release",        False, "The call could not be connected."),
     ],
 )  # fmt: skip
 def test_the_page_says_truly_how_a_call_ended(site: Site, ending: str, answered: bool, sentence: str) -> None:
@@ -361,4 +361,26 @@ def test_the_page_says_truly_how_a_call_ended(site: Site, ending: str, answered:
     if answered:
         site.stores.requests.answered(request)
     site.stores.requests.finish(request.id, ending)  # type: ignore[arg-type]  # one of them is of another release
+    assert sentence in site.get(link).text
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        (Outcome.BUSY, "Your phone was busy."),
+        (Outcome.NO_ANSWER, "You did not answer."),
+        (Outcome.CONGESTION, "We could not reach your phone."),
+        (Outcome.NOT_DIALED, "The call could not be connected."),
+    ],
+)
+def test_the_page_speaks_of_a_phone_only_if_it_was_called(
+    site: Site, outcome: Outcome, sentence: str
+) -> None:
+    site.usual()
+    link = site.send().headers["Location"]
+    (request,) = site.stores.requests.claim(1)
+    leg_id = f"{request.id}-a1"
+    site.shop.leg(leg_id, site.stores.accounts.named(ACCOUNT), request, hold="1.00", side="a")
+    site.stores.calls.settle(leg_id, talked(0, outcome=outcome))
+    site.stores.requests.finish(request.id, Ending.of_leg(outcome))
     assert sentence in site.get(link).text

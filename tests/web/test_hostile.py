@@ -1,4 +1,4 @@
-"""Ten thousand hostile requests: none crashes the server, none is answered 5xx, none leaks, none places a call."""
+"""Thousands of hostile requests: none crashes the server, none is answered 5xx, none leaks, none places a call."""
 
 from __future__ import annotations
 

@@ -69,7 +69,9 @@ OpeningBalance = Annotated[
 SimultaneousCalls = Annotated[
     int | None,
     typer.Option(
-        help="Maximum number of simultaneous callbacks [default: 1].", metavar="N", parser=whole(1, 1000)
+        help="Maximum number of simultaneous callbacks; 1 for a new account.",
+        metavar="N",
+        parser=whole(1, 1000),
     ),
 ]
 DailyCap = Annotated[

@@ -39,43 +39,45 @@ app = typer.Typer(name="rate", help="Rates: prices of calls by prefix; the longe
 Prefix = Annotated[str, typer.Argument(metavar="PREFIX", help="Prefix, 1 to 15 digits without + or 00.")]
 ConnectFee = Annotated[
     str | None,
-    typer.Option(help="Connect fee, charged once per answered call [default: 0].", metavar="AMOUNT"),
+    typer.Option(help="Connect fee, charged once per answered call; 0 for a new rate.", metavar="AMOUNT"),
 ]
 FirstInterval = Annotated[
     str | None,
     typer.Option(
-        help="Length of the first interval, always charged in full [default: 1].", metavar="SECONDS"
+        help="Length of the first interval, always charged in full; 1 for a new rate.", metavar="SECONDS"
     ),
 ]
 NextInterval = Annotated[
     str | None,
     typer.Option(
-        help="Length of the next intervals, each charged in full once started [default: 1].",
+        help="Length of the next intervals, each charged in full once started; 1 for a new rate.",
         metavar="SECONDS",
     ),
 ]
 NextPrice = Annotated[
     str | None,
-    typer.Option(help="Price per minute after the first interval [default: PRICE].", metavar="AMOUNT"),
+    typer.Option(help="Price per minute after the first interval; PRICE for a new rate.", metavar="AMOUNT"),
 ]
 OffPeakFirstPrice = Annotated[
     str | None,
     typer.Option(
-        help='Off-peak price per minute in the first interval; "": the same as peak [default: ""].',
+        help='Off-peak price per minute in the first interval; "": the same as peak, as for a new rate.',
         metavar="AMOUNT",
     ),
 ]
 OffPeakNextPrice = Annotated[
     str | None,
     typer.Option(
-        help='Off-peak price per minute after the first interval; "": the same as peak [default: ""].',
+        help='Off-peak price per minute after the first interval; "": the same as peak, as for a new rate.',
         metavar="AMOUNT",
     ),
 ]
 Description = Annotated[str | None, typer.Option(help="Description of the destination.", metavar="TEXT")]
 Forbidden = Annotated[
     bool | None,
-    typer.Option("--forbidden/--allowed", help="Forbid or allow calls to this prefix [default: allowed]."),
+    typer.Option(
+        "--forbidden/--allowed", help="Forbid or allow calls to this prefix; a new rate allows them."
+    ),
 ]
 
 

@@ -39,7 +39,7 @@ Name = Annotated[
 Preference = Annotated[
     int | None,
     typer.Option(
-        help="Preference, 0 to 100; higher is tried first, before cost [default: 50].",
+        help="Preference, 0 to 100; higher is tried first, before cost; 50 for a new trunk.",
         metavar="N",
         parser=whole(0, 100),
     ),
@@ -78,7 +78,7 @@ NoProgress = Annotated[
     int | None,
     typer.Option(
         "--no-progress-s",
-        help="Seconds without a sign of life (180, 183) after which the next trunk is tried [default: 5].",
+        help="Seconds without a sign of life (180, 183) after which the next trunk is tried; 5 for a new trunk.",
         metavar="N",
         parser=whole(1, 60),
     ),
@@ -235,7 +235,7 @@ def _tell_of_no_trunk(trunks: list[TrunkView]) -> None:
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all trunks, and how they do (`state`, as of each node's last sign of life)."""
+    """List all trunks with their state (`state`, as of each node's last sign of life)."""
     with store() as s:
         nodes = s.nodes.trunk_states()
         print_list([_record(trunk, nodes) for trunk in s.trunks.all()], COLUMNS, as_json=as_json)

@@ -236,7 +236,7 @@ class Admission:
             notes = {
                 Refusal.OWN_NUMBER: f"{found.number} is itself an access number",
                 Refusal.EMERGENCY_NUMBER: f"{found.number} is an emergency number, which is never called back",
-                Refusal.BAD_CALLBACK_NUMBER: f"{found.number} is not a possible phone number",
+                Refusal.BAD_CALLBACK_NUMBER: f"{found.number} is not a valid phone number",
                 Refusal.DESTINATION_NOT_IN_TARIFF: f"the tariff of {payer.number} does not sell calls to "
                 f"{found.number}",
             }

@@ -69,7 +69,7 @@ def _media(trunk: str, endpoint: Section) -> Iterator[Finding]:
             has = f"{option} = {set_s}" if set_s else f"no {option}"
             yield Finding(
                 "problem",
-                f"PJSIP endpoint {trunk} has {has}: a call whose parties have vanished is charged on",
+                f"PJSIP endpoint {trunk} has {has}: a call that lost both parties keeps being charged",
                 f"{template}, or set {option} = {value}",
             )
     if _first(endpoint, "timers") == "no":
@@ -93,7 +93,7 @@ def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Findin
     if float(_first(aor, "qualify_frequency") or 0) == 0:
         yield Finding(
             "warning",
-            f"nobody watches whether the carrier of trunk {trunk} can be reached",
+            f"the carrier of trunk {trunk} is not monitored (no qualify_frequency)",
             "set qualify_frequency = 60 in its aor section",
         )
     elif state == "offline":
@@ -143,7 +143,7 @@ def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
         yield Finding(
             "warning",
             f"identify section {trunk} does not match {contact}, where its calls go",
-            "check `match`: carriers mostly send calls from the address that they take them at",
+            "check `match`: carriers mostly send calls from the address they receive calls on",
         )
 
 
