@@ -21,8 +21,8 @@ from stasis_callback.core.states import HoldState
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import changed, insert, one, run
 from stasis_callback.store.money import chain as chains
+from stasis_callback.store.money import tables as _tables
 from stasis_callback.store.money.chain import Chain
-from stasis_callback.store.money.tables import Book, Entry, Hold, Transfer
 from stasis_callback.store.money.views import (
     HoldChange,
     LockedHold,
@@ -112,7 +112,7 @@ class Ledger:
         if beside is not None and beside.amount_micros != beside.held_micros:
             run(_CHANGE_HOLD, beside.amount_micros, beside.leg_id)
         insert(
-            Hold,
+            _tables.Hold,
             leg_id=leg_id,
             book_id=book_id,
             amount_micros=amount_micros,
@@ -284,23 +284,23 @@ class Ledger:
         if not reason.strip():
             raise InvalidInput("the reason is empty: write why this transfer is reversed")
         self._database.lock(f"reversal:{transfer_id}")
-        original = Transfer.get_or_none(Transfer.id == transfer_id)
+        original = _tables.Transfer.get_or_none(_tables.Transfer.id == transfer_id)
         if original is None:
             raise InvalidInput(f"unknown transfer {transfer_id}: see `stasis-callback ledger entries`")
         if original.reverses_id is not None:
             raise InvalidInput(f"transfer {transfer_id} is itself a reversal: make an adjustment instead")
         key = f"reverse:{transfer_id}"
         again = self._database.repeated(key)
-        before = Transfer.get_or_none(Transfer.reverses == transfer_id)
+        before = _tables.Transfer.get_or_none(_tables.Transfer.reverses == transfer_id)
         if before is not None and again:
             return int(before.id)
         if before is not None:
             raise InvalidInput(f"transfer {transfer_id} was already reversed")
-        rows = Entry.select().where(Entry.transfer == transfer_id)
+        rows = _tables.Entry.select().where(_tables.Entry.transfer == transfer_id)
         lines = {row.book_id: -row.amount_micros for row in rows}
         chain = self._chain(original.book_id)
         self._post(chain, key, "reversal", reason, lines, operator=operator, reverses=original)
-        return int(Transfer.get(Transfer.key == key).id)
+        return int(_tables.Transfer.get(_tables.Transfer.key == key).id)
 
     @read
     def statement(self, book_id: int, limit: int) -> list[StatementLine]:
@@ -337,14 +337,14 @@ class Ledger:
     @read
     def has_book(self, name: str) -> bool:
         """Whether there is a book with this name."""
-        return Book.get_or_none(Book.name == name) is not None
+        return _tables.Book.get_or_none(_tables.Book.name == name) is not None
 
     @unit
     def open_book(self, name: str, currency: str, *, credit_limit_micros: int = 0) -> int:
         """Create an empty book for an account; returns its id. Raises InvalidInput for an invalid credit limit."""
         _check_credit_limit(credit_limit_micros)
         again = self._database.repeated(f"book:{name}")
-        book = Book.get_or_none(Book.name == name) if again else None
+        book = _tables.Book.get_or_none(_tables.Book.name == name) if again else None
         book = book or _book(name, currency, house=False, credit_limit_micros=credit_limit_micros)
         return int(book.id)
 
@@ -353,8 +353,11 @@ class Ledger:
         """Change how far below zero a book may go. Raises InvalidInput when it is further down already."""
         _check_credit_limit(credit_limit_micros)
         changed = (
-            Book.update(credit_limit_micros=credit_limit_micros)
-            .where(Book.id == book_id, Book.balance_micros - Book.held_micros + credit_limit_micros >= 0)
+            _tables.Book.update(credit_limit_micros=credit_limit_micros)
+            .where(
+                _tables.Book.id == book_id,
+                _tables.Book.balance_micros - _tables.Book.held_micros + credit_limit_micros >= 0,
+            )
             .execute()
         )
         if not changed:
@@ -367,14 +370,14 @@ class Ledger:
             raise InvalidInput(
                 f"invalid daily cap: the amount must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}"
             )
-        Book.update(daily_cap_micros=cap_micros).where(Book.id == book_id).execute()
+        _tables.Book.update(daily_cap_micros=cap_micros).where(_tables.Book.id == book_id).execute()
 
     def _house(self, purpose: str, currency: str) -> int:
         name = f"house:{purpose}:{currency}"
-        book = Book.get_or_none(Book.name == name)
+        book = _tables.Book.get_or_none(_tables.Book.name == name)
         if book is None:
             self._database.lock(name)
-            book = Book.get_or_none(Book.name == name) or _book(name, currency, house=True)
+            book = _tables.Book.get_or_none(_tables.Book.name == name) or _book(name, currency, house=True)
         return int(book.id)
 
     def _post(
@@ -386,7 +389,7 @@ class Ledger:
         lines: dict[int, int],
         *,
         operator: str = "",
-        reverses: Transfer | None = None,
+        reverses: _tables.Transfer | None = None,
         about: Sequence[object] = (),
     ) -> bool:
         """Write one transfer; False when the key was posted before with the same lines, and not by an earlier run.
@@ -406,7 +409,7 @@ class Ledger:
     @staticmethod
     def _posted(key: str, kind: str, lines: dict[int, int]) -> bool:
         """Whether this very transfer was posted before."""
-        before = Transfer.get_or_none(Transfer.key == key)
+        before = _tables.Transfer.get_or_none(_tables.Transfer.key == key)
         if before is not None:
             same = before.input_hash == chains.lines_hash(kind, lines.items())
             require(same, f"transfer {key} was already posted with other amounts")
@@ -421,7 +424,7 @@ class Ledger:
         lines: dict[int, int],
         now_us: int,
         operator: str = "",
-        reverses: Transfer | None = None,
+        reverses: _tables.Transfer | None = None,
         about: Sequence[object] = (),
     ) -> None:
         """Write a transfer and its entries as the next link; the book itself is changed apart from it."""
@@ -451,12 +454,16 @@ class Ledger:
     @staticmethod
     def _move(book_id: int, amount_micros: int) -> None:
         """Change a balance; house books keep none."""
-        possible = (Book.id == book_id) & ~Book.house
+        possible = (_tables.Book.id == book_id) & ~_tables.Book.house
         if amount_micros < 0:
-            free = Book.balance_micros - Book.held_micros + Book.credit_limit_micros
+            free = _tables.Book.balance_micros - _tables.Book.held_micros + _tables.Book.credit_limit_micros
             possible &= free + amount_micros >= 0
-        moved = Book.update(balance_micros=Book.balance_micros + amount_micros).where(possible).execute()
-        if not moved and not Book.get_by_id(book_id).house:
+        moved = (
+            _tables.Book.update(balance_micros=_tables.Book.balance_micros + amount_micros)
+            .where(possible)
+            .execute()
+        )
+        if not moved and not _tables.Book.get_by_id(book_id).house:
             raise InvalidInput(
                 "insufficient funds: part of the balance is held for live calls or already spent"
             )
@@ -475,8 +482,8 @@ def _check_credit_limit(micros: int) -> None:
         )
 
 
-def _book(name: str, currency: str, *, house: bool, credit_limit_micros: int = 0) -> Book:
-    return Book.create(
+def _book(name: str, currency: str, *, house: bool, credit_limit_micros: int = 0) -> _tables.Book:
+    return _tables.Book.create(
         name=name,
         currency=currency,
         house=house,

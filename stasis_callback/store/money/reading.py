@@ -10,7 +10,7 @@ from peewee import JOIN, ModelSelect
 
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database.tables import Table
-from stasis_callback.store.money.tables import Book, Hold
+from stasis_callback.store.money import tables as _tables
 
 Row = TypeVar("Row", bound=Table)
 
@@ -27,7 +27,9 @@ class OpenHold:
 
 def with_books(rows: ModelSelect[Row], model: type[Row]) -> ModelSelect[Row]:
     """Also select the book of each row (attribute `book`, None if there is none), to show its funds."""
-    joined: ModelSelect[Row] = rows.select_extend(Book).switch(model).join(Book, JOIN.LEFT_OUTER)
+    joined: ModelSelect[Row] = (
+        rows.select_extend(_tables.Book).switch(model).join(_tables.Book, JOIN.LEFT_OUTER)
+    )
     return joined
 
 
@@ -39,8 +41,10 @@ def amounts(book: Any) -> dict[str, object]:
 
 def open_holds(book_id: int | None = None) -> Sequence[OpenHold]:
     """All holds that are open, or those of one book. Within a `read` or a unit."""
-    rows = Hold.select(Hold.leg, Hold.book, Book.currency, Hold.amount_micros).join(Book)
-    rows = rows.where(Hold.state == HoldState.OPEN)
+    rows = _tables.Hold.select(
+        _tables.Hold.leg, _tables.Hold.book, _tables.Book.currency, _tables.Hold.amount_micros
+    ).join(_tables.Book)
+    rows = rows.where(_tables.Hold.state == HoldState.OPEN)
     if book_id is not None:
-        rows = rows.where(Hold.book == book_id)
+        rows = rows.where(_tables.Hold.book == book_id)
     return [OpenHold(*row) for row in rows.tuples()]

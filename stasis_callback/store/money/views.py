@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from stasis_callback.store.database.statements import one
 from stasis_callback.store.database.tables import Table
+from stasis_callback.store.money import tables as _tables
 from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, marks, xdr_content
-from stasis_callback.store.money.tables import Book, Entry, Transfer
 
 
 @dataclass(slots=True)
@@ -114,17 +114,21 @@ def entries(
 
     `books` are ids, or a query of them; None for all but the house's. A negative `limit` is none.
     """
-    rows = Entry.select(Entry, Transfer, Book.currency.alias("currency"))
-    rows = rows.join(Transfer).join(Book).where(Entry.book == Transfer.book, ~Book.house)
+    rows = _tables.Entry.select(_tables.Entry, _tables.Transfer, _tables.Book.currency.alias("currency"))
+    rows = (
+        rows.join(_tables.Transfer)
+        .join(_tables.Book)
+        .where(_tables.Entry.book == _tables.Transfer.book, ~_tables.Book.house)
+    )
     if books is not None:
-        rows = rows.where(Transfer.book.in_(books))
+        rows = rows.where(_tables.Transfer.book.in_(books))
     if kind is not None:
-        rows = rows.where(Transfer.kind == kind)
+        rows = rows.where(_tables.Transfer.kind == kind)
     if since_us is not None:
-        rows = rows.where(Transfer.created_at_us >= since_us)
+        rows = rows.where(_tables.Transfer.created_at_us >= since_us)
     if until_us is not None:
-        rows = rows.where(Transfer.created_at_us < until_us)
-    rows = rows.order_by(Transfer.id.desc())
+        rows = rows.where(_tables.Transfer.created_at_us < until_us)
+    rows = rows.order_by(_tables.Transfer.id.desc())
     found = list((rows if limit < 0 else rows.limit(limit).offset(offset)).objects())
     return [
         EntryLine(row.book_id, row.currency, line) for row, line in zip(found, _lines(found), strict=True)
@@ -161,31 +165,31 @@ def funds_of_leg(leg_id: str) -> LegFunds | None:
 
 def balance_before_us(book_id: int, at_us: int) -> int:
     """What was in a book before a time. For within `Database.reading`."""
-    rows = Transfer.select(Transfer.balance_micros).where(
-        Transfer.book == book_id, Transfer.created_at_us < at_us
+    rows = _tables.Transfer.select(_tables.Transfer.balance_micros).where(
+        _tables.Transfer.book == book_id, _tables.Transfer.created_at_us < at_us
     )
-    last = rows.order_by(Transfer.link.desc()).first()
+    last = rows.order_by(_tables.Transfer.link.desc()).first()
     return int(last.balance_micros) if last else 0
 
 
 def statement(book_id: int, limit: int) -> list[StatementLine]:
     """The newest `limit` entries of a book, oldest first. For within `Database.reading`."""
     rows = list(
-        Entry.select(Entry, Transfer)
-        .join(Transfer)
-        .where(Transfer.book == book_id, Entry.book == book_id)
-        .order_by(Transfer.link.desc())
+        _tables.Entry.select(_tables.Entry, _tables.Transfer)
+        .join(_tables.Transfer)
+        .where(_tables.Transfer.book == book_id, _tables.Entry.book == book_id)
+        .order_by(_tables.Transfer.link.desc())
         .limit(limit)
     )
     return _lines(rows)[::-1]
 
 
-def _lines(rows: Sequence[Entry]) -> list[StatementLine]:
+def _lines(rows: Sequence[_tables.Entry]) -> list[StatementLine]:
     """Entries with their transfers, as statements have them."""
     taken_back: dict[int, int] = {}
     for start in range(0, len(rows), 500):
         ids = [row.transfer_id for row in rows[start : start + 500]]
-        for reversal in Transfer.select().where(Transfer.reverses.in_(ids)):
+        for reversal in _tables.Transfer.select().where(_tables.Transfer.reverses.in_(ids)):
             taken_back[reversal.reverses_id] = reversal.id
     lines = []
     for row in rows:

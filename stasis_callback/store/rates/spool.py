@@ -20,7 +20,7 @@ _TABLES = (
     "PRAGMA journal_mode = off",
     "PRAGMA synchronous = off",
     "PRAGMA cache_size = -16000",
-    "CREATE TABLE entry (prefix TEXT, from_us INTEGER, line INTEGER, content TEXT, PRIMARY KEY (prefix, from_us)) "
+    "CREATE TABLE spooled (prefix TEXT, from_us INTEGER, line INTEGER, content TEXT, PRIMARY KEY (prefix, from_us)) "
     "WITHOUT ROWID",
     "CREATE TABLE change (id INTEGER PRIMARY KEY, kind TEXT, old TEXT, new TEXT)",
     "BEGIN",
@@ -87,10 +87,10 @@ class Spool:
         """Take in a rate. Raises InvalidInput if its prefix has one of the same time already."""
         values = new.rate.prefix, new.from_us or 0, line, _written(new)
         try:
-            self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?)", values)
+            self._db.execute("INSERT INTO spooled VALUES (?, ?, ?, ?)", values)
         except sqlite3.IntegrityError:
             (first,) = self._db.execute(
-                "SELECT line FROM entry WHERE prefix = ? AND from_us = ?", values[:2]
+                "SELECT line FROM spooled WHERE prefix = ? AND from_us = ?", values[:2]
             ).fetchone()
             where = (
                 f"already on line {first}" if line else "given twice: each can have only one rate at a time"
@@ -100,12 +100,12 @@ class Spool:
 
     def entries(self) -> Iterator[Entry]:
         """The rates by prefix and time."""
-        rows = self._db.execute("SELECT line, content FROM entry ORDER BY prefix, from_us")
+        rows = self._db.execute("SELECT line, content FROM spooled ORDER BY prefix, from_us")
         return (Entry(_read(content), line) for line, content in rows)
 
     def starts(self) -> list[int | None]:
         """The times at which rates begin, at most two of them."""
-        rows = self._db.execute("SELECT DISTINCT from_us FROM entry ORDER BY from_us LIMIT 2")
+        rows = self._db.execute("SELECT DISTINCT from_us FROM spooled ORDER BY from_us LIMIT 2")
         return [from_us or None for (from_us,) in rows]
 
     def put(self, changes: Iterable[Change]) -> None:
