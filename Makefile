@@ -97,7 +97,7 @@ lint: $(VENV) ## style, types, layers, spelling
 	.venv/bin/codespell .
 
 docs: $(VENV) ## these pages as a site, in .cache/site
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 release: $(VENV) ## VERSION=x.y.z: is this tree fit to be released? builds its wheel, publishes nothing
 	.venv/bin/python tools/release.py "$(VERSION)"

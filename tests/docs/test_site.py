@@ -41,7 +41,7 @@ def test_a_page_is_put_into_the_form_of_the_site(text: str, source: str, place: 
 def site(tmp_path_factory: Any) -> Path:
     folder: Path = tmp_path_factory.mktemp("site")
     built = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder],
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
         cwd=ROOT,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,7 +89,8 @@ NOT_PRIVATE = [
     ("headers", "private"), [*((h, True) for h in PRIVATE), *((h, False) for h in NOT_PRIVATE)]
 )
 def test_whether_a_caller_wants_to_be_private(headers: dict[str, str], private: bool) -> None:
-    invite = Invite(**{"uri": "sip:420800123456@h", "from_": OURS, **headers})
+    given: dict[str, Any] = {"uri": "sip:420800123456@h", "from_": OURS, **headers}
+    invite = Invite(**given)
     found = read(invite, NumberForm())
     assert (found.caller, found.private) == ("420212345678", private)
 
