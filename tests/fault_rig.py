@@ -201,7 +201,7 @@ class Caller:
     def __init__(self, site: Site, n: int, stage: str, funds: str) -> None:
         self.site = site
         self.stage = stage
-        self.number, self.friend_number = f"42070000{n:04d}", f"44{n:03d}"
+        self.number, self.friend_number = f"42077700{n:04d}", f"4420794{n:05d}"
         self.request = ""
         """The id of the newest callback, once it has begun."""
         site.account(self.number, funds=funds)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fault_rig import STAGES, TALK, Caller, Callers, Site, pause, unavailable
+from world import FRIEND
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Rate
@@ -98,8 +99,8 @@ def test_an_hour_back_and_nobody_talks_past_the_funds(site: Site, clock: Stepped
     site.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
     site.access_number(announce_balance="off", announce_duration="off")
     site.account(funds="0.010")  # ten seconds
-    site.phone().answers().dials("44001#")
-    friend = site.phone("44001").answers()
+    site.phone().answers().dials(f"{FRIEND}#")
+    friend = site.phone(FRIEND).answers()
     site.node.start()
     site.rings()
     friend.wait_for("answered", timeout_s=20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fault_rig import MENU, STAGES, TALK, Callers, Site, pause
+from world import FRIEND
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.rating import Rate
@@ -54,8 +55,8 @@ def test_the_service_stands_still_while_leg_b_is_answered_and_nobody_talks_past_
     site.sells(Rate("420"), Rate("44", first_price_micros=60_000, next_price_micros=60_000))
     site.access_number(announce_balance="off", announce_duration="off")
     site.account(funds="0.010")  # ten seconds
-    site.phone().answers().dials("44001#")
-    friend = site.phone("44001")
+    site.phone().answers().dials(f"{FRIEND}#")
+    friend = site.phone(FRIEND)
     site.node.start()
     site.rings()
     friend.wait_for("ringing", timeout_s=20)
