@@ -76,17 +76,10 @@ class PostgresServer:
         """Start it and wait until it answers."""
         import psycopg
 
-        command = [
-            *self._as_user,
-            str(_program("postgres")),
-            "-D",
-            str(self.folder / "data"),
-            *self._options,
-        ]
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
-
         def answers() -> bool:
+            # The children of a killed server hold its shared memory for a moment: until then a new one gives up.
+            if self._process is None or self._process.poll() is not None:
+                self._process = self._launch()
             try:
                 self.sql("SELECT 1")
             except psycopg.OperationalError:
@@ -96,6 +89,16 @@ class PostgresServer:
         if not wait_until(answers, timeout_s=30):
             raise PostgresUnavailable(
                 f"PostgreSQL does not answer: {(self.folder / 'log').read_text()[-500:]}"
+            )
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        program, data = str(_program("postgres")), str(self.folder / "data")
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [*self._as_user, program, "-D", data, *self._options],
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
             )
 
     def kill(self) -> None:

@@ -30,7 +30,7 @@ from stasis_callback.store.audit import verify
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.phones import Network, Phone
 
-SECOND = "420999888777"
+SECOND = "420777888999"
 """Another subscriber."""
 
 
