@@ -69,7 +69,7 @@ BUGS = (
     ),
     Bug(
         "the hold of a leg that was not answered is not given back",
-        (("store/calls/legs.py", "self._ledger.void(leg_id, record)", "record(0)"),),
+        (("store/calls/legs.py", "self._ledger.give_back(leg.hold, record)", "record(0)"),),
         ("tests/unit/test_calls.py::test_an_unanswered_leg_has_its_xdr_too_once",),
     ),
     Bug(

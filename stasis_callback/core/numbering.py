@@ -96,7 +96,11 @@ def _without_marks(written: str) -> str:
     """Without white space, pictures, bullets and quotation marks around it; a bracket may belong to the number."""
     text = "".join(c for c in written if not "\ufe00" <= c <= "\ufe0f").strip()  # how an emoji is to look
     while text and _is_mark(text[0]):
-        text = text[1:].lstrip()
+        rest = text[1:].lstrip()
+        # A picture may be what a broken digit looks like: only a plus says that the number begins behind it.
+        if unicodedata.category(text[0]) == "So" and rest[:1] not in tuple(_PLUS):
+            break
+        text = rest
     while text and (text[-1] in _QUOTES or unicodedata.category(text[-1]) in ("Pi", "Pf")):
         text = text[:-1].rstrip()
     return text
