@@ -67,15 +67,10 @@ PUT_BACK = (
             (
                 "engine/closing.py",
                 "        _hang_up_all(call)\n        for leg in call.legs:\n            if leg.requested:\n"
+                "                await_end(tools, call, leg)\n",
+                "        for leg in reversed(call.legs):\n            if leg.requested:\n"
                 "                await_end(tools, call, leg)\n"
-                "        if tried_before and _is_over(tools, request):\n"
-                '            log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)\n'
-                "            return True\n        _compare(tools, call, request.id)\n"
-                "        over = [_settled(tools, call, leg) for leg in reversed(call.legs)]\n",
-                "        over = []\n        for leg in reversed(call.legs):\n            if leg.requested:\n"
-                "                await_end(tools, call, leg)\n"
-                "            over.append(_settled(tools, call, leg))\n"
-                "        _compare(tools, call, request.id)\n",
+                "            if not _settled(tools, call, leg):\n                return False\n",
             ),
         ),
         (),
