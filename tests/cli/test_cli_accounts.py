@@ -57,7 +57,7 @@ def test_closing(shop: CommandLine) -> None:
 
 def test_an_adjustment_and_a_reversal_with_who_and_why(shop: CommandLine) -> None:
     said = shop.ok("account", "adjust", SUBSCRIBER, "--by", "-1.50", "--reason", "wrong price", "--key", "k")
-    assert said.out == f"account {SUBSCRIBER} adjusted by -1.50: the balance is 8.50 USD\n"
+    assert said.out == f"account {SUBSCRIBER} adjusted by -1.50 USD: the balance is 8.50 USD\n"
     assert (
         "already adjusted"
         in shop.ok("account", "adjust", SUBSCRIBER, "--by", "-1.50", "--reason", "x", "--key", "k").out
