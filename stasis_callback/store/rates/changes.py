@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
-from peewee import ModelSelect
+from peewee import ModelSelect, fn
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import checked_prefix
@@ -70,11 +70,11 @@ def differences(
     known = groupby(_versions(tariff, spool, now_us, complete=complete_us is not None), key=_prefix_of)
     for entries, versions in _beside(by_prefix, known):
         history = _History(versions)
-        for prefix_entry in entries:
+        for entry in entries:
             done += 1
             progress(done)
-            if not prefix_entry.new.rate.discontinued:  # what an older release took can be removed
-                checked_prefix(prefix_entry.new.rate.prefix)
+            if not entry.new.rate.discontinued:  # what an older release took can be removed
+                checked_prefix(entry.new.rate.prefix)
         begins = _begins(entries, now_us)
         changes = [*_changes(history, begins, now_us, complete_us)]
         spool.same += max(len(entries) - len(changes), 0)
@@ -83,11 +83,15 @@ def differences(
 
 def restoring(tariff: Tariff, number: int, now_us: int) -> Iterator[Change]:
     """What makes the rates of a tariff again what they were after revision `number`, those of later times too."""
-    changed = RateRow.select(RateRow.prefix).where(
-        RateRow.tariff == tariff, RateRow.revision > number, RateRow.revision <= tariff.revision
+    newer = RateRow.alias()
+    changed = newer.select(1).where(  # asked for each prefix: a list of them would be made anew for each page
+        newer.tariff == tariff.id,
+        newer.prefix == RateRow.prefix,
+        newer.revision + 0 > number,
+        newer.revision + 0 <= tariff.revision,
     )
     rows = RateRow.select().where(
-        RateRow.tariff == tariff, RateRow.prefix.in_(changed), RateRow.revision <= tariff.revision
+        RateRow.tariff == tariff.id, RateRow.revision + 0 <= tariff.revision, fn.EXISTS(changed)
     )
     for _, of_prefix in groupby(_read(rows), key=_prefix_of):
         yield from _restored(list(of_prefix), number, now_us)
