@@ -42,7 +42,7 @@ def status(as_json: AsJson = False) -> None:
     if file and not file.is_file():
         raise CallbackError(f"database {file} does not exist: create it with `stasis-callback db upgrade`")
     with open_database(url) as s:
-        pending, newer = s.database.pending_migrations(), s.database.unknown_migrations()
+        pending, newer = s.database.other_migrations()
     shown = url if file else shown_url(url)
     well = not (pending or newer)
     print_one({"url": shown, "up_to_date": well, "pending": pending, "newer": newer}, as_json=as_json)

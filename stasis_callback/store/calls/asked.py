@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from peewee import JOIN
-
 from stasis_callback.store.accounts.tables import Account
-from stasis_callback.store.calls.legs import XdrView, xdr_view
-from stasis_callback.store.calls.request_view import REQUEST_COLUMNS, RequestView, view_of
+from stasis_callback.store.calls.legs import XdrView, xdr_rows, xdr_view
+from stasis_callback.store.calls.request_view import RequestView, views_of
 from stasis_callback.store.calls.tables import Request, Xdr
 from stasis_callback.store.database.database import Database, read
-from stasis_callback.store.rates.tables import Trunk
-
-_VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
+from stasis_callback.store.database.periods import between
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class AskedCallbacks:
         self, which: Which, *, after: tuple[int, str] | None = None, limit: int = 50
     ) -> list[RequestView]:
         """Newest first; `after` is the time and id of the last one that was seen."""
-        rows = Request.select(*_VIEWED).where(Request.triggered_by == "web", Request.instance != "")
+        rows = Request.select().where(Request.triggered_by == "web", Request.instance != "")
         rows = rows.order_by(Request.created_at_us.desc(), Request.id.desc()).limit(limit)
         for column, value in (
             (Request.instance, which.instance),
@@ -54,15 +50,12 @@ class AskedCallbacks:
         if which.number:
             first = (Request.leg_a_number == which.number) | (Request.ani == which.number)
             rows = rows.where(first | (Request.destination == which.number))
-        if which.since_us is not None:
-            rows = rows.where(Request.created_at_us >= which.since_us)
-        if which.until_us is not None:
-            rows = rows.where(Request.created_at_us < which.until_us)
+        rows = between(rows, Request.created_at_us, which.since_us, which.until_us)
         if after is not None:
             at_us, request_id = after
             same_time = (Request.created_at_us == at_us) & (Request.id < request_id)
             rows = rows.where((Request.created_at_us < at_us) | same_time)
-        return [view_of(row) for row in rows.tuples()]  # type: ignore[arg-type]  # of tuples
+        return views_of(rows)
 
 
 class XdrPages:
@@ -83,16 +76,13 @@ class XdrPages:
         limit: int = 50,
     ) -> list[tuple[int, XdrView]]:
         """Call records with their row ids, of legs that ended in a period; `before` is the last row id seen."""
-        rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+        rows = xdr_rows()
         rows = rows.order_by(Xdr.id.desc()).limit(limit)
         if account:
             rows = rows.where(Xdr.account == Account.select(Account.id).where(Account.number == account))
         if request_id:
             rows = rows.where(Xdr.request == request_id)
-        if since_us is not None:
-            rows = rows.where(Xdr.ended_at_us >= since_us)
-        if until_us is not None:
-            rows = rows.where(Xdr.ended_at_us < until_us)
+        rows = between(rows, Xdr.ended_at_us, since_us, until_us)
         if before is not None:
             rows = rows.where(Xdr.id < before)
         return [(row.id, xdr_view(row)) for row in rows]

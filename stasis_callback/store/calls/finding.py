@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peewee import JOIN, ModelSelect
+from peewee import ModelSelect
 
 from stasis_callback.store.accounts.tables import Account, Customer
-from stasis_callback.store.calls.legs import XdrView, xdr_view
+from stasis_callback.store.calls.legs import XdrView, xdr_rows, xdr_view
 from stasis_callback.store.calls.repairs import RepairView
-from stasis_callback.store.calls.request_view import REQUEST_COLUMNS, RequestView, view_of
+from stasis_callback.store.calls.request_view import RequestView, views_of
 from stasis_callback.store.calls.tables import LegRow, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read
 from stasis_callback.store.database.names import by_name
+from stasis_callback.store.database.periods import between
 from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.views import LegFunds, funds_of_leg
 from stasis_callback.store.rates.tables import Trunk
 
-_VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
 _AT_ONCE = 500
 
 
@@ -87,7 +87,7 @@ class Finding:
     @read
     def requests(self, only: RequestFilter, limit: int, offset: int = 0) -> list[RequestView]:
         """Callbacks, newest first."""
-        rows: ModelSelect[Any] = Request.select(*_VIEWED)
+        rows: ModelSelect[Any] = Request.select()
         for column in ("state", "outcome"):
             if value := getattr(only, column):
                 rows = rows.where(getattr(Request, column) == value)
@@ -99,14 +99,14 @@ class Finding:
             rows = rows.where(_begins(Request.ani, only.ani) | _begins(Request.ani, f"+{only.ani}"))
         if only.number:
             rows = rows.where(_with_number(only.number))
-        rows = _between(rows, Request.created_at_us, only)
+        rows = between(rows, Request.created_at_us, only.since_us, only.until_us)
         rows = rows.order_by(Request.created_at_us.desc(), Request.id.desc())
-        return [view_of(row) for row in rows.limit(limit).offset(offset).tuples()]
+        return views_of(rows.limit(limit).offset(offset))
 
     @read
     def xdrs(self, only: XdrFilter, limit: int, offset: int = 0) -> list[XdrView]:
         """Call records, of the legs settled last first. Raises InvalidInput for a customer that does not exist."""
-        rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+        rows = xdr_rows()
         if only.account:
             rows = rows.where(Account.number == only.account)
         if only.customer:
@@ -119,7 +119,7 @@ class Finding:
             rows = rows.where(Trunk.name == only.trunk)
         if only.outcome:
             rows = rows.where(Xdr.outcome == only.outcome)
-        rows = _between(rows, Xdr.ended_at_us, only)
+        rows = between(rows, Xdr.ended_at_us, only.since_us, only.until_us)
         return [xdr_view(row) for row in rows.order_by(Xdr.id.desc()).limit(limit).offset(offset)]
 
     @read
@@ -127,7 +127,7 @@ class Finding:
         """The call records of these legs."""
         found: dict[str, XdrView] = {}
         for some in (leg_ids[start : start + _AT_ONCE] for start in range(0, len(leg_ids), _AT_ONCE)):
-            rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+            rows = xdr_rows()
             found |= {row.leg_id: xdr_view(row) for row in rows.where(Xdr.leg.in_(list(some)))}
         return found
 
@@ -147,14 +147,6 @@ class Finding:
         """What operators have repaired of a callback and its legs."""
         rows = Repair.select().where(Repair.subject.in_(list(subjects))).order_by(Repair.id)
         return [RepairView(row.subject, row.done, row.operator, row.reason, row.at_us) for row in rows]
-
-
-def _between(rows: ModelSelect[Any], column: Any, only: RequestFilter | XdrFilter) -> ModelSelect[Any]:
-    if only.since_us is not None:
-        rows = rows.where(column >= only.since_us)
-    if only.until_us is not None:
-        rows = rows.where(column < only.until_us)
-    return rows
 
 
 def _with_number(digits: str) -> Any:

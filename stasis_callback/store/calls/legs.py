@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
-from peewee import JOIN
+from peewee import JOIN, ModelSelect
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import NotOurs, require
@@ -438,7 +438,7 @@ class Calls:
         self, *, account: str | None = None, request_id: str | None = None, limit: int = 1000
     ) -> list[XdrView]:
         """Call records in the order they ended, the newest `limit` of them."""
-        rows = Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+        rows = xdr_rows()
         rows = rows.order_by(Xdr.id.desc()).limit(limit)
         if account is not None:
             rows = rows.where(Account.number == account)
@@ -471,6 +471,11 @@ def leg_view(row: LegRow) -> LegView:
         row.dialed_at_us,
         row.answered_at_us,
     )
+
+
+def xdr_rows() -> ModelSelect[Any]:
+    """The call records with their accounts and trunks, for `xdr_view`."""
+    return Xdr.select(Xdr, Account, Trunk).join(Account).switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
 
 
 def xdr_view(row: Xdr) -> XdrView:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any
 
+from peewee import ModelSelect
+
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending, Refusal
+from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.statements import one
 
 LEASE_S = 30
@@ -118,6 +121,7 @@ REQUEST_COLUMNS = (
 """The fields of `RequestView` in their order, as the request table has them."""
 _FIELDS = tuple(field.name for field in fields(RequestView))
 
+_VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
 SELECT_REQUEST = f"SELECT {', '.join(REQUEST_COLUMNS)} FROM request"
 _BY_ID = f"{SELECT_REQUEST} WHERE id = ?"
 
@@ -134,3 +138,8 @@ def view_of(row: Sequence[Any]) -> RequestView:
     values["state"] = RequestState(values["state"])
     values["cancel_wanted"] = bool(values["cancel_wanted"])
     return RequestView(**values)
+
+
+def views_of(rows: ModelSelect[Any]) -> list[RequestView]:
+    """The views of selected rows of the request table."""
+    return [view_of(row) for row in rows.select(*_VIEWED).tuples()]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Unpack
 
-from peewee import SQL, Expression, ModelSelect
+from peewee import SQL, Expression
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import NotOurs, require
@@ -17,7 +17,13 @@ from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import UNDER_WAY, LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
-from stasis_callback.store.calls.request_view import REQUEST_COLUMNS, SELECT_REQUEST, request_now, view_of
+from stasis_callback.store.calls.request_view import (
+    REQUEST_COLUMNS,
+    SELECT_REQUEST,
+    request_now,
+    view_of,
+    views_of,
+)
 from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
 from stasis_callback.store.calls.steps import note_step
@@ -34,7 +40,6 @@ UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
 LONGEST_PAUSE_S = 5
 """The longest delay that the dialler itself imposes on a callback, when all trunks are full."""
 
-_VIEWED = [getattr(Request, column) for column in REQUEST_COLUMNS]
 _BY_KEY = f"{SELECT_REQUEST} WHERE key = ?"
 _MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 _NEXT_DUE = "SELECT MIN(due_at_us) FROM request WHERE state = 'queued'"
@@ -230,7 +235,7 @@ class Requests:
         """Have nobody wait longer than its options say because a clock was put back; how many waited too long."""
         now_us, brought = self._clock.now_us(), 0
         later = Request.due_at_us > now_us + LONGEST_PAUSE_S * US_PER_S
-        for row in _views(Request.select().where(Request.state == RequestState.QUEUED, later)):
+        for row in views_of(Request.select().where(Request.state == RequestState.QUEUED, later)):
             options = row.options
             wait_s = max(options.callback_delay_s, options.retry_interval_s, LONGEST_PAUSE_S)
             due_us = now_us + int(wait_s * US_PER_S)
@@ -256,7 +261,7 @@ class Requests:
             return []
         ours = (Request.state == RequestState.DIALING) & self._is_mine()
         ours &= (Request.lease_until_us == lease_us) & Request.id.in_(known)
-        taken = _views(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
+        taken = views_of(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
         due = [view_of(row) for row in every(_DUE, now_us, limit - len(taken))]
         self._database.note("claimed", (lease_us, [*known, *(request.id for request in due)]))
         for request in due:
@@ -455,7 +460,7 @@ class Requests:
 
     @read
     def _under_way(self, which: Expression) -> list[RequestView]:
-        return _views(Request.select().where(UNDER_WAY_NOW, which))
+        return views_of(Request.select().where(UNDER_WAY_NOW, which))
 
     def adopt(self, node: str) -> int:
         """Make the calls of a node that does not live, on the Asterisk that is ours, this node's; how many."""
@@ -560,12 +565,7 @@ class Requests:
     def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
         """The newest requests, newest first."""
         rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
-        return _views(rows.where(Request.state == state) if state else rows)
-
-
-def _views(rows: ModelSelect[Request]) -> list[RequestView]:
-    """What a query of the request table finds."""
-    return [view_of(row) for row in rows.select(*_VIEWED).tuples()]  # type: ignore[arg-type]  # of tuples
+        return views_of(rows.where(Request.state == state) if state else rows)
 
 
 def _note(request: RequestView, step: Step, at_us: int) -> None:

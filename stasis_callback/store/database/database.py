@@ -194,21 +194,19 @@ class Database:
 
     def pending_migrations(self) -> list[str]:
         """Names of migrations that `migrate` would apply."""
-        return self.read(
-            lambda: [m.name for m in Runner(self._peewee, str(MIGRATIONS)).status() if not m.applied]
-        )
+        return self.other_migrations()[0]
 
-    def unknown_migrations(self) -> list[str]:
-        """Names of migrations that a newer version of this program has applied."""
-        return self.read(
-            lambda: [m.name for m in Runner(self._peewee, str(MIGRATIONS)).status() if m.path is None]
-        )
+    def other_migrations(self) -> tuple[list[str], list[str]]:
+        """Names of the migrations that `migrate` would apply, and of those that a newer version has applied."""
+        found = self.read(Runner(self._peewee, str(MIGRATIONS)).status)
+        return [m.name for m in found if not m.applied], [m.name for m in found if m.path is None]
 
     def check_schema(self) -> None:
         """Raises CallbackError, which says what to do, unless the tables are those of this version."""
-        if self.pending_migrations():
+        pending, newer = self.other_migrations()
+        if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
-        if newer := self.unknown_migrations():
+        if newer:
             raise CallbackError(
                 f"the database was upgraded by a newer version of stasis-callback ({newer[-1]}): install that "
                 "version, or restore the backup from before the upgrade"

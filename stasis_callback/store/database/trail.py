@@ -12,6 +12,7 @@ from peewee import BigIntegerField
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.database.database import Database, read
+from stasis_callback.store.database.periods import between
 from stasis_callback.store.database.tables import Table, TextField
 
 Fields = Mapping[str, object]
@@ -79,10 +80,7 @@ class Trail:
             (AuditEntry.operator, operator),
         ):
             rows = rows.where(field == value) if value else rows
-        if since_us is not None:
-            rows = rows.where(AuditEntry.at_us >= since_us)
-        if until_us is not None:
-            rows = rows.where(AuditEntry.at_us < until_us)
+        rows = between(rows, AuditEntry.at_us, since_us, until_us)
         return [
             AuditView(r.id, r.at_us, r.operator, r.noun, r.name, json.loads(r.before), json.loads(r.after))
             for r in rows

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from stasis_callback.store.database.periods import between
 from stasis_callback.store.database.statements import one
 from stasis_callback.store.database.tables import Table
 from stasis_callback.store.money import tables as _tables
@@ -124,10 +125,7 @@ def entries(
         rows = rows.where(_tables.Transfer.book.in_(books))
     if kind is not None:
         rows = rows.where(_tables.Transfer.kind == kind)
-    if since_us is not None:
-        rows = rows.where(_tables.Transfer.created_at_us >= since_us)
-    if until_us is not None:
-        rows = rows.where(_tables.Transfer.created_at_us < until_us)
+    rows = between(rows, _tables.Transfer.created_at_us, since_us, until_us)
     rows = rows.order_by(_tables.Transfer.id.desc())
     found = list((rows if limit < 0 else rows.limit(limit).offset(offset)).objects())
     return [
