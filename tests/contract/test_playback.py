@@ -5,6 +5,7 @@ import time
 import pytest
 
 from contract.wire import Json, Wire
+from stasis_callback.clock import wait_until
 
 LONG = "sound:demo-congrats"
 
@@ -47,7 +48,8 @@ def test_stopped_list_is_done_and_plays_no_further(asterisk: Wire) -> None:
     assert finished(asterisk, f"{a}-p") == "done"
     assert time.monotonic() - began_s < 0.5
     assert ("Started", "sound:beep") not in playback_events(asterisk, f"{a}-p")
-    assert asterisk.delete("playbacks", f"{a}-p").status == 404
+    # PlaybackFinished is told a moment before Asterisk forgets the playback, in its own thread.
+    assert wait_until(lambda: asterisk.delete("playbacks", f"{a}-p").status == 404, timeout_s=5)
 
 
 def test_missing_sound_fails_at_once(asterisk: Wire) -> None:

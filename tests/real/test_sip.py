@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from world import ACCESS, ANI, FRIEND, World, new_world
 
+from stasis_callback.testing.phones import DECLINED
 from stasis_callback.testing.pstn import RealNetwork
 
 pytestmark = pytest.mark.real
@@ -23,7 +24,7 @@ def test_the_missed_call_gets_its_final_refusal_and_nothing_before_it(
     world: World, real_network: RealNetwork
 ) -> None:
     world.usual()
-    world.phone().refuses(21)
+    world.phone().refuses(DECLINED)
     began_us = world.service_clock_us()
     with world.running():
         world.rings()
