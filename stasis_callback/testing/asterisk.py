@@ -208,13 +208,15 @@ class AsteriskInstance:
         environment = [f"{name}={value}" for name, value in self.environment.items()]
         config = self.path_inside(self._work_dir / "asterisk.conf")
         words = ["env", *environment, "asterisk", "-f", "-C", config]
+        command = self._installation.command(words, self._work_dir / "hosts")
         with (self._work_dir / "log" / "console").open("ab") as console:
-            process = self._process = subprocess.Popen(
-                self._installation.command(words, self._work_dir / "hosts"),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-            )
+            try:
+                process = self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=console, stderr=console
+                )
+            except OSError as error:
+                self.kill()
+                raise AsteriskUnavailable(f"{command[0]} cannot be run: {error.strerror}.") from error
         wait_until(lambda: process.poll() is not None or self._is_up(), timeout_s=timeout_s)
         if process.poll() is not None or not self._is_up():
             self.kill()
