@@ -30,6 +30,7 @@ from stasis_callback.testing.stepped_clock import SteppedClock
 
 OLDEST_MAJOR = 20
 _CACHED_ROOT = Path(__file__).resolve().parents[2] / ".cache" / "asterisk-root"
+_GET_ASTERISK = _CACHED_ROOT.parents[1] / "tools" / "get-asterisk"
 _HOST = "/mnt"  # the machine's own file system as an Asterisk in the cached root sees it
 _RTP_PORTS = 1000
 _LONGEST_FOLDER = 60
@@ -85,9 +86,9 @@ def find_asterisk() -> Installation:
         if version and int(version[1]) >= OLDEST_MAJOR:
             return Installation(None)
     if not _CACHED_ROOT.is_dir():
-        raise AsteriskUnavailable(
-            f"No Asterisk {OLDEST_MAJOR} or newer on PATH: install one, or run tools/get-asterisk as root."
-        )
+        # An installed package has no tools/.
+        tool = ", or run tools/get-asterisk as root" if _GET_ASTERISK.is_file() else ""
+        raise AsteriskUnavailable(f"No Asterisk {OLDEST_MAJOR} or newer on PATH: install one{tool}.")
     return Installation(_CACHED_ROOT)
 
 

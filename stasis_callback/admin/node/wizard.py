@@ -22,7 +22,7 @@ from stasis_callback.core.money import (
     require_payable,
 )
 from stasis_callback.core.numbers import is_dialable
-from stasis_callback.resources import asterisk_conf_dir, sounds_dir
+from stasis_callback.resources import asterisk_conf_dir, deploy_dir, sounds_dir
 
 Country = Annotated[
     str, typer.Option(help="Country of the subscribers: two letters, for example CZ.", metavar="CC")
@@ -271,6 +271,7 @@ endpoint = {TRUNK}-in
 
 
 def _say_what_is_next(first: First, config: Path, local: Path) -> None:
+    owner = config.owner()
     typer.echo(f"""
 What is left, as root:
 
@@ -281,7 +282,11 @@ What is left, as root:
        install -d -o asterisk -g asterisk -m 0750 /var/log/asterisk/cel-custom
   2. The prompts:
        ln -s {sounds_dir() / "en"} /usr/share/asterisk/sounds/en/stasis-callback
-  3. Restart Asterisk, start `stasis-callback --config {config} run`, and run `stasis-callback doctor`.
-  4. Call {first.access_number} from {first.account}. It is busy, and a moment later the phone rings.
+  3. The service, with the settings where all commands find them:
+       install -d -o {owner} -m 0750 /etc/stasis-callback && mv {config} /etc/stasis-callback/
+       cp {deploy_dir() / "stasis-callback.service"} /etc/systemd/system/
+       systemctl restart asterisk && systemctl enable --now stasis-callback
+  4. `stasis-callback doctor`, as the user of the service, says what is missing.
+  5. Call {first.access_number} from {first.account}. It is busy, and a moment later the phone rings.
 
 More destinations: stasis-callback rate add {TARIFF} PREFIX PRICE""")
