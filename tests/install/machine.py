@@ -22,6 +22,8 @@ from stasis_callback.testing.pstn import RealNetwork
 ROOT = Path(__file__).parents[2]
 BASE = ROOT / ".cache" / "debian-root"
 SUITE = "forky"
+_BROUGHT = "/var/lib/brought"
+"""Where files stay that no package may write over: a certificate of a proxy."""
 CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -127,8 +129,8 @@ def fresh_debian(folder: Path) -> Machine:
     if not BASE.is_dir():
         _get_base()
     subprocess.run(["cp", "-a", BASE, folder], check=True)
-    for path in _of_this_machine():
-        there = folder / str(path).lstrip("/")
+    for path, inside in _of_this_machine():
+        there = folder / inside.lstrip("/")
         there.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, there)
     for name, text, mode in (
@@ -169,28 +171,30 @@ def _get_base() -> None:
     unfinished.rename(BASE)
 
 
-def _of_this_machine() -> Iterator[Path]:
-    """Files without which nothing could be fetched from where this machine fetches it."""
-    yield from (Path("/etc/resolv.conf"), Path("/etc/hosts"))
-    yield from Path("/etc/apt/auth.conf.d").glob("*")
-    yield from (
+def _of_this_machine() -> Iterator[tuple[Path, str]]:
+    """Files without which nothing could be fetched from where this machine fetches it, and their places there."""
+    usual = [Path("/etc/resolv.conf"), Path("/etc/hosts"), *Path("/etc/apt/auth.conf.d").glob("*")]
+    usual += [
         file
         for file in Path("/etc/apt/apt.conf.d").glob("*")
         if file.read_text().lstrip().startswith("Acquire::")
-    )
-    for text in _environment().values():
-        for path in text.split(":"):
-            if path.startswith("/") and Path(path).is_file():
-                yield Path(path)
+    ]
+    yield from ((path, str(path)) for path in usual)
+    yield from ((Path(path), _BROUGHT + path) for path in _fetching().values() if Path(path).is_file())
 
 
-def _environment() -> dict[str, str]:
-    """What commands of the machine get from here: how to reach package registries, and nothing else."""
-    kept = {
+def _fetching() -> dict[str, str]:
+    """How this machine reaches package registries."""
+    return {
         name: text
         for name, text in os.environ.items()
         if (name.startswith("PIP_") and name != "PIP_FIND_LINKS") or name.lower().endswith("_proxy")
     }
+
+
+def _environment() -> dict[str, str]:
+    """What commands of the machine get from here: how to reach package registries, and nothing else."""
+    kept = {name: _BROUGHT + text if Path(text).is_file() else text for name, text in _fetching().items()}
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return kept | {"PATH": path, "HOME": "/root", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
