@@ -65,7 +65,7 @@ def examine() -> Iterator[Finding]:
         return
     yield settings_finding(config)
     known = yield from database_findings(config)
-    yield from asterisk_findings(config, known.trunks, checks_answers=known.checks_answers)
-    yield from service_findings(config)
+    yield from asterisk_findings(config, known.trunks, checks_answers=known.checks_answers, runs=known.runs)
+    yield from service_findings(config, known.runs)
     yield from journal_findings(config, known.last_answered)
     yield prompts_finding(config, known.languages)
