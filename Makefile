@@ -48,6 +48,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
+	@tools/get-promtool || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail: apart, so that nothing that works hard stands beside.

@@ -65,7 +65,7 @@ def _finished(
             if leg.requested:
                 await_end(tools, call, leg)
         if tried_before and _is_over(tools, request):
-            log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
+            _log_ended(request, outcome, again)
             return True
         _without_bridge(tools, request.id)
         if not _ended_at_once(tools, call, request, outcome, again):
@@ -73,7 +73,7 @@ def _finished(
             if not all([_settled(tools, call, leg) for leg in reversed(call.legs)]):
                 return False
             _finish(tools, request, outcome, again)
-        log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
+        _log_ended(request, outcome, again)
     except NotOurs as error:
         # Another node has ended it in our place, and charged what it knew of.
         log.error("call.not_ours", call=request.id, error=str(error))
@@ -108,6 +108,16 @@ def _ended_at_once(
         for leg in call.legs:
             call.drop(leg)
     return settled is not None
+
+
+def _log_ended(request: RequestView, outcome: Ending, again: Again | None) -> None:
+    log.info(
+        "call.ended",
+        call=request.id,
+        trigger=request.triggered_by,
+        outcome=outcome,
+        retry=again is not None,
+    )
 
 
 def _is_over(tools: CallTools, request: RequestView) -> bool:

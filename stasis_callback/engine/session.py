@@ -289,7 +289,13 @@ class Session:
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
-        log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
+        log.info(
+            "leg.dialing",
+            leg=a.leg.id,
+            number=numbers.mask(number),
+            attempt=self._attempts,
+            delay_s=round((self._tools.clock.now_us() - self.request.due_at_us) / US_PER_S, 3),
+        )
         a.leg.requested = self._asked = True
         started = self._ask_to_originate(a, way, number)
         if started is Started.UNHEARD:
