@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stasis_callback.core.numbering import read_number
+from stasis_callback.core.words import Dropped
 
 TEXT_LIMIT = 200_000
 """Maximum length of the text, in characters."""
 WORD_LIMIT = 128
 """Maximum length of a secret, in characters."""
 
-Reason = Literal["no_command", "several_commands", "malformed", "too_long"]
+Problem = Literal[Dropped.NO_COMMAND, Dropped.SEVERAL_COMMANDS, Dropped.MALFORMED, Dropped.TOO_LONG]
+"""What may be wrong with a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,11 @@ class MailCommand:
 
 
 class Unreadable(Exception):
-    """The text has no valid command; `reason` says why.
+    """The text has no valid command; `reason` says why."""
 
-    `no_command`: nothing resembles a command. `several_commands`: two different commands. `malformed`: something
-    begins like a command but is not one, or a number may be truncated. `too_long`: the text exceeds the maximum.
-    """
-
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Problem) -> None:
         super().__init__(reason)
-        self.reason: Reason = reason
+        self.reason: Problem = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +70,7 @@ def find_command(text: str, region: str = "") -> MailCommand:
     as one.
     """
     if len(text) > TEXT_LIMIT:
-        raise Unreadable("too_long")
+        raise Unreadable(Dropped.TOO_LONG)
     found: set[MailCommand] = set()
     broken = False
     before: list[_Word] = []
@@ -84,11 +82,11 @@ def find_command(text: str, region: str = "") -> MailCommand:
         found |= commands
         broken = broken or not fine
     if len(found) > 1:
-        raise Unreadable("several_commands")
+        raise Unreadable(Dropped.SEVERAL_COMMANDS)
     if broken:
-        raise Unreadable("malformed")
+        raise Unreadable(Dropped.MALFORMED)
     if not found:
-        raise Unreadable("no_command")
+        raise Unreadable(Dropped.NO_COMMAND)
     return found.pop()
 
 
