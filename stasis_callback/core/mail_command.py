@@ -42,7 +42,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _MailWord:
     text: str
     starts_line: bool
 
@@ -73,7 +73,7 @@ def find_command(text: str, region: str = "") -> MailCommand:
         raise Unreadable(Dropped.TOO_LONG)
     found: set[MailCommand] = set()
     broken = False
-    before: list[_Word] = []
+    before: list[_MailWord] = []
     for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words, region)
         # Even after an empty line, digits alone may be the rest of a number.
@@ -90,7 +90,7 @@ def find_command(text: str, region: str = "") -> MailCommand:
     return found.pop()
 
 
-def _commands(words: list[_Word], region: str) -> tuple[set[MailCommand], bool]:
+def _commands(words: list[_MailWord], region: str) -> tuple[set[MailCommand], bool]:
     """The commands in `words`, and whether there is no incomplete command among them."""
     found: set[MailCommand] = set()
     fine = True
@@ -113,9 +113,9 @@ def _commands(words: list[_Word], region: str) -> tuple[set[MailCommand], bool]:
     return found, fine
 
 
-def _paragraphs(text: str) -> list[list[_Word]]:
+def _paragraphs(text: str) -> list[list[_MailWord]]:
     """The words of the lines that count, one list per paragraph."""
-    paragraphs: list[list[_Word]] = [[]]
+    paragraphs: list[list[_MailWord]] = [[]]
     for raw in text.splitlines():
         line = "".join(c for c in raw if unicodedata.category(c) != "Cf").strip()
         if line == _SIGNED:
@@ -125,11 +125,11 @@ def _paragraphs(text: str) -> list[list[_Word]]:
         if not line or line.startswith(">"):
             paragraphs.append([])
             continue
-        paragraphs[-1].extend(_Word(word, i == 0) for i, word in enumerate(line.split()))
+        paragraphs[-1].extend(_MailWord(word, i == 0) for i, word in enumerate(line.split()))
     return paragraphs
 
 
-def _command(words: list[_Word], region: str) -> MailCommand | None:
+def _command(words: list[_MailWord], region: str) -> MailCommand | None:
     if len(words) < _SHAPE:
         return None
     _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
@@ -160,5 +160,5 @@ def _has_digit(word: str) -> bool:
     return any(c.isnumeric() for c in word)
 
 
-def _is_attempt(words: list[_Word]) -> bool:
+def _is_attempt(words: list[_MailWord]) -> bool:
     return any(_is_keyword(word.text, "SN") or _is_keyword(word.text, "DN") for word in words)
