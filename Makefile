@@ -58,7 +58,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	# Known bugs about money, each of which the tests that it names must find: a minute.
 	.venv/bin/python tools/planted_bugs.py
 
-nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
+nightly: $(VENV) ## what takes too long for every run: long outages, many examples, 500 seeds, planted bugs, a soak (hours)
 	@tools/get-asterisk
 	@tools/get-postgres
 	@tools/get-faults
@@ -69,9 +69,9 @@ nightly: $(VENV) ## what takes too long for every run: long outages, many derang
 	.venv/bin/coverage report --include='stasis_callback/core/*' --skip-covered --fail-under=80
 	.venv/bin/coverage report --include='stasis_callback/store/money/*' --skip-covered --fail-under=94
 	.venv/bin/coverage report --include='stasis_callback/engine/*' --skip-covered --fail-under=70
-	.venv/bin/pytest -n 2 --dist loadfile tests/fuzz --hypothesis-profile=nightly --timeout 7200
+	.venv/bin/pytest -n 2 --dist loadfile tests/fuzz tests/property --hypothesis-profile=nightly --timeout 7200
 	.venv/bin/pytest -s tests/soak --calls $(CALLS)
-	@$(MAKE) --no-print-directory mutants
+	@$(MAKE) --no-print-directory simulate planted mutants
 
 soak: $(VENV) ## CALLS=2000 real callbacks with people who behave at random; what the service keeps of them
 	@tools/get-asterisk

@@ -236,7 +236,7 @@ class Session:
             return Ending.NOT_DIALED
         if tried.answered and tried.last:
             return self._converse(tried.last)
-        if tried.why_not == "no_funds":
+        if tried.no_funds:
             return Ending.of_trouble(funds_trouble(self._tools.stores, fare.account.book_id))
         return self._not_reached(outcome_of(tried.last.leg)) if tried.last else self._all_full()
 

@@ -23,7 +23,7 @@ SHORTEST_WAIT_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 
 
-class _Here(threading.local):
+class _ThreadPatience(threading.local):
     """What a thread has said, and when what it asks now was asked."""
 
     patience_s = PATIENCE_S
@@ -36,7 +36,7 @@ class Patience:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._here = _Here()
+        self._here = _ThreadPatience()
         self._hurried = False
         self.repeats = 0
         """How often something was tried again, in all threads."""
