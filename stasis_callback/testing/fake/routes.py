@@ -29,10 +29,12 @@ def _words(value: Any) -> list[str]:
 
 
 def heard_by_amd(spoken_s: float) -> str:
-    """What AMD says of somebody who speaks that long, status and cause (asterisk-conf/amd.conf)."""
+    """What AMD says of somebody who speaks that long, status and cause, twice (asterisk-conf/extensions.conf)."""
     if not spoken_s:
         return "MACHINE,INITIALSILENCE"
-    return "MACHINE,LONGGREETING" if spoken_s > 1.5 else "HUMAN,HUMAN"
+    if spoken_s <= 1.5:
+        return "HUMAN,HUMAN"
+    return "MACHINE,LONGGREETING," + ("MACHINE,LONGGREETING" if spoken_s > 3 else "HUMAN,HUMAN")
 
 
 def _is_true(value: Any) -> bool:
