@@ -227,9 +227,12 @@ class Routes:
 
     async def _rtp_statistics(self, ids: Ids, params: Json) -> Json:
         channel = self._switch.channel(ids["id"])
-        silent = channel.phone is not None and channel.phone.mute
+        phone = channel.phone
         lasted_ms = (self._switch.now_us() - channel.created_us) // 1000
-        return {"channel_uniqueid": channel.id, "rxcount": 0 if silent else 1 + lasted_ms // 20, "txcount": 1}
+        packets, rtt_s = 1 + lasted_ms // 20, lasted_ms / 1_000_000
+        if phone is not None and phone.mute:
+            packets, rtt_s = (1, rtt_s) if phone.reports else (0, 0.0)
+        return {"channel_uniqueid": channel.id, "rxcount": packets, "rtt": rtt_s, "txcount": 1}
 
     async def _play(self, ids: Ids, params: Json) -> Json:
         return self._start_playback(ids, params, self._controlled(ids))
