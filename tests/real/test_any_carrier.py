@@ -79,19 +79,23 @@ qualify_timeout = 0.5
 """
 
 
+def _both(name: str, host: str) -> str:
+    return _outgoing(name, host) + _trunk(name, host)
+
+
 # What operators get wrong: how each trunk is broken, and what doctor says of it.
 BROKEN = {
-    "dead": (_outgoing("dead", "127.0.0.7") + _trunk("dead", "127.0.0.7"), "trunk dead is unreachable: sip:127.0.0.7:9"),
+    "dead": (_both("dead", "127.0.0.7"), "trunk dead is unreachable: sip:127.0.0.7:9"),
     "endless": (
         _outgoing("endless", "127.0.0.8", "rtp_timeout = 0") + _trunk("endless", "127.0.0.8"),
         "PJSIP endpoint endless has no rtp_timeout:",
     ),
     "astray": (
-        _outgoing("astray", "127.0.0.9") + _trunk("astray", "127.0.0.9").replace("endpoint = astray", "endpoint = raw"),
+        _both("astray", "127.0.0.9").replace("endpoint = astray-in", "endpoint = raw-in"),
         "identify section of trunk astray leads to endpoint raw-in",
     ),
     "narrow": (
-        _outgoing("narrow", "127.0.0.10") + _trunk("narrow", "127.0.0.10").replace("endpoint = narrow-in", "endpoint = narrow"),
+        _both("narrow", "127.0.0.10").replace("endpoint = narrow-in", "endpoint = narrow"),
         "identify section of trunk narrow leads to endpoint narrow, which takes some codecs or transports only",
     ),
     "elsewhere": (
@@ -99,7 +103,7 @@ BROKEN = {
         "identify section elsewhere does not match sip:127.0.0.11:9",
     ),
     "headless": (
-        _outgoing("headless", "127.0.0.12") + _trunk("headless", "127.0.0.12").replace("[headless-in]", "[other-in]"),
+        _both("headless", "127.0.0.12").replace("[headless-in]", "[other-in]"),
         "identify section of trunk headless leads to endpoint headless-in, which does not exist",
     ),
     "absent": ("", "PJSIP endpoint absent does not exist"),
@@ -179,7 +183,8 @@ OURS = f"<sip:{ANI}@carrier.example>"
 MAIN = "<sip:+33123456789@carrier.example>"
 _NO_ONE = "P-Asserted-Identity: <sip:x@y>"
 ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'
-DTLS = f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}"
+AES_256 = "a=crypto:1 AES_256_CM_HMAC_SHA1_80"
+FINGERPRINT = f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}"
 CRYPTO = f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}"
 
 # What is unusual about the call, and how its trunk is set.
@@ -238,10 +243,10 @@ CALLED_BACK: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("SRTP with G.729 only", {"body": sdp("audio 4000 RTP/SAVP 18", CRYPTO)}, {}),
     ("AVPF", {"body": sdp("audio 4000 RTP/AVPF 8")}, {}),
     ("SAVPF", {"body": sdp("audio 4000 RTP/SAVPF 8", CRYPTO)}, {}),
-    ("AES-256", {"body": sdp("audio 4000 RTP/SAVP 8", f"a=crypto:1 AES_256_CM_HMAC_SHA1_80 inline:{'A' * 61}==")}, {}),
+    ("AES-256", {"body": sdp("audio 4000 RTP/SAVP 8", f"{AES_256} inline:{'A' * 61}==")}, {}),
     ("AES-256 GCM", {"body": sdp("audio 4000 RTP/SAVP 8", f"a=crypto:1 AEAD_AES_256_GCM inline:{'A' * 58}==")}, {}),
     ("unencrypted SRTP", {"body": sdp("audio 4000 RTP/SAVP 8", f"{CRYPTO} UNENCRYPTED_SRTP")}, {}),
-    ("DTLS", {"body": sdp("audio 4000 UDP/TLS/RTP/SAVPF 111", "a=rtpmap:111 opus/48000/2", "a=setup:actpass", DTLS)}, {}),
+    ("DTLS", {"body": sdp("audio 4000 UDP/TLS/RTP/SAVPF 8", "a=setup:actpass", FINGERPRINT)}, {}),
     ("fax beside sound", {"body": sdp("audio 4000 RTP/AVP 8", "m=image 4002 udptl t38")}, {}),
     ("100rel required", {"headers": ["Require: 100rel"], "body": sdp("audio 4000 RTP/AVP 8")}, {}),
     ("session timer required", {"headers": ["Require: timer", "Session-Expires: 1800"]}, {}),

@@ -42,7 +42,7 @@ class Answer:
 
 
 def _pjsip(name: str) -> dict[tuple[str, str], dict[str, str]]:
-    """The sections of a trunk as in asterisk-conf/pjsip.conf, by type and name, with the options that somebody asks for."""
+    """A trunk's sections as in asterisk-conf/pjsip.conf, by type and name; the options that somebody asks for."""
     media = {"direct_media": "false", "rtp_timeout": "30", "rtp_timeout_hold": "300", "timers": "yes"}
     missed_calls = {"allow": "(alaw|g729)", "media_use_received_transport": "true"}
     return {
