@@ -26,7 +26,7 @@ from stasis_callback.testing.sip_trace import SipMessage
 pytestmark = pytest.mark.real
 
 PIN_ACCESS, EITHER_ACCESS = "420800123457", "420800123458"
-CALLED = f"sip:{ACCESS}@asterisk"
+CALLED, BY_PIN, BY_EITHER = (f"sip:{number}@asterisk" for number in (ACCESS, PIN_ACCESS, EITHER_ACCESS))
 CARRIER, UNCHECKED, LINE, REFUSED_LINE = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 SILENT = "127.0.0.6:5060"
 
@@ -164,6 +164,7 @@ def carriers(tmp_path_factory: pytest.TempPathFactory, real_network: RealNetwork
             world.stores.trunks.change(other, enabled=False)
         world.usual(dedupe_window_s="0", announce_balance="off", announce_duration="off")
         world.account("house")
+        world.account("44999")
         for number, mode in ((PIN_ACCESS, "pin"), (EITHER_ACCESS, "ani_then_pin")):
             world.access_number(number, authentication=mode, internal_account="house", dedupe_window_s="0")
         stack.enter_context(world.running())
@@ -291,6 +292,10 @@ OTHERS = [
     ("unchecked", UNCHECKED, {"from_": MAIN, "headers": [f"P-Asserted-Identity: {OURS}"]}, "unknown_account"),
     ("a name", CARRIER, {"from_": "<sip:alice@carrier.example>"}, "bad_ani"),
     ("emergency caller", CARRIER, {"from_": "<sip:112@carrier.example>"}, "unknown_account"),
+    ("112 in PIN mode", CARRIER, {"uri": BY_PIN, "from_": "<sip:112@carrier.example>"}, "emergency_number"),
+    ("911 in PIN mode", CARRIER, {"uri": BY_PIN, "from_": "<sip:+911@carrier.example>"}, "emergency_number"),
+    ("420112 by ANI or PIN", CARRIER, {"uri": BY_EITHER, "from_": "<sip:+420112@c>"}, "emergency_number"),
+    ("emergency caller with an account", CARRIER, {"from_": "<sip:+44999@carrier.example>"}, "emergency_number"),
     ("another number", CARRIER, {"uri": "sip:+420800999999@asterisk"}, "unknown_access_number"),
     ("a word", CARRIER, {"uri": "sip:sales@asterisk"}, "unknown_access_number"),
 ]  # fmt: skip
