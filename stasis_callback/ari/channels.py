@@ -176,11 +176,13 @@ class Channel:
         """Seconds until then, as Asterisk reads them; it takes 0 for "no limit"."""
         return f"{max(until_s - self.clock.monotonic_s(), 0.001):.3f}"
 
-    def packets_heard(self) -> int | None:
-        """How many packets of sound have come from the other side; None where that is not known. Asked once."""
-        body = self.rest.fetch("channels", self.id, "rtp_statistics", patience_s=0.0)
-        heard = None if body is None else body.get("rxcount")
-        return heard if isinstance(heard, int) else None
+    def heard(self) -> Heard | None:
+        """What has come from the other side so far; None where that is not known. Asked once."""
+        body = self.rest.fetch("channels", self.id, "rtp_statistics", patience_s=0.0) or {}
+        packets = body.get("rxcount")
+        # Each report changes what is measured with it: the round trip, and what the other side hears of us.
+        reports = {name: value for name, value in body.items() if "rtt" in name or name.startswith("remote_")}
+        return Heard(packets, str(reports)) if isinstance(packets, int) else None
 
     def fuse_left_s(self) -> float | None:
         """Seconds until Asterisk ends the channel; None without a fuse or without a channel."""
@@ -195,6 +197,26 @@ class Channel:
 
     def _post(self, action: str, params: Params = None, *, repeatable: bool = False) -> bool:
         return self.rest.command("POST", "channels", self.id, action, params=params, repeatable=repeatable)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What has come from the other side of a channel since its beginning."""
+
+    packets: int
+    """Of sound (RTP)."""
+    reports: str
+    """What its reports (RTCP) say: another text after each."""
+
+    def lives_since(self, before: Heard | None) -> bool:
+        """Whether anything has come since.
+
+        Where a carrier suppresses silence, who listens sends no sound for minutes, but goes on reporting. Who has
+        never sent any sound is not heard, whatever is reported.
+        """
+        if before is None:
+            return self.packets > 0
+        return self.packets > before.packets or (self.packets > 0 and self.reports != before.reports)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ import websocket
 from stasis_callback.ari.bridges import Bridge, Bridges
 from stasis_callback.ari.channels import Channel, Channels, Playback
 from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import parse_time_us
 from stasis_callback.ari.rest import PATIENCE_S, Rest, checked
 from stasis_callback.ari.time import AsteriskTime
-from stasis_callback.clock import Clock
+from stasis_callback.clock import US_PER_S, Clock
 
 if TYPE_CHECKING:
     from stasis_callback.settings import AriSettings
@@ -113,6 +114,13 @@ class AriClient:
             str(status.get("startup_time", "")),
             str(system.get("entity_id", "")),
         )
+
+    def loaded_for_s(self) -> float:
+        """For how long Asterisk has had its configuration, in seconds, by its own clock. Raises `AriError`."""
+        body = self.rest.fetch("asterisk", "info") or {}
+        loaded_at_us = parse_time_us(body.get("status", {}).get("last_reload_time"))
+        self.time.measure()
+        return (self.time.now_us() - loaded_at_us) / US_PER_S
 
     def module_running(self, name: str) -> bool:
         """Whether a module (`func_timeout.so`) is loaded and running."""

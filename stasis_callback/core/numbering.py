@@ -220,7 +220,7 @@ _SOLD_WITH = {1: ("US", "CA"), 7: ("RU",), 44: ("GB",)}
 
 Elsewhere (39, 47, 61, 212, 262, 358, 590, 599) all that share a code are reached at about one price.
 """
-_EMERGENCY_DIGITS = 6
+EMERGENCY_DIGITS = 6
 _SHORTEST_ABROAD = 7
 """Digits of an international number; a shorter one of no country is a mistyped number, not an unassigned range."""
 
@@ -258,12 +258,12 @@ def is_emergency(digits: str, region: str = "") -> bool:
     """
     if region:
         return _is_emergency_in(digits, [region])
-    if len(digits) <= _EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
+    if len(digits) <= EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
         return True
     for length in range(1, min(3, len(digits) - 1) + 1):
         regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]), ())
         rest = digits[length:]
-        if digits[0] != "0" and len(rest) <= _EMERGENCY_DIGITS and _is_emergency_in(rest, regions):
+        if digits[0] != "0" and len(rest) <= EMERGENCY_DIGITS and _is_emergency_in(rest, regions):
             return True
     return False
 
@@ -306,6 +306,11 @@ def _names(prefix: str, length: int, kind: Kind) -> bool:
             if found is Kind.ORDINARY or (kind in harmless and found not in harmless):
                 return False
     return True
+
+
+def nobody_has(prefix: str) -> bool:
+    """Whether no assigned phone number begins with this prefix: its country does not exist, or it is too long."""
+    return _names(prefix, max(len(prefix), _SHORTEST_ABROAD), Kind.UNASSIGNED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from stasis_callback.ari.channels import PRESENTATION, Started
+from stasis_callback.ari.channels import PRESENTATION, Heard, Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
@@ -64,8 +64,8 @@ class Connection:
     given_up: bool = False
     """The subscriber keyed `**` while it rang."""
     _bridged: bool = False
-    _heard: dict[str, int] = field(default_factory=dict)
-    """How many packets had come from a leg when it was looked at last."""
+    _heard: dict[str, Heard] = field(default_factory=dict)
+    """What had come from a leg when it was looked at last."""
 
     def __post_init__(self) -> None:
         """A leg that talks already is in a bridge."""
@@ -191,12 +191,12 @@ class Connection:
         first = not self._heard
         for leg in (self.a.leg, self.b.leg):
             try:
-                heard = leg.channel.packets_heard()
+                heard = leg.channel.heard()
             except AriError:
                 heard = None
             if heard is None:
                 continue  # looked at again
-            nothing = heard <= self._heard.get(leg.id, 0)
+            nothing = not heard.lives_since(self._heard.get(leg.id))
             if nothing and not leg.no_media:
                 log.warning("talk.no_media", leg=leg.id)
             leg.no_media = nothing

@@ -253,15 +253,21 @@ class Leg:
         # and reports its answer as a change of state.
         self.entered = True
         if event.args[:1] == (ANSWER_CHECK,):
-            self.answer_check = _verdict(event.args[1:])
+            self.answer_check = verdict(event.args[1:])
         if event.channel.state == "Up":
             self.answer_seen(event.at_us)
 
 
-def _verdict(args: tuple[str, ...]) -> str:
-    """What AMD found. To it somebody who says nothing is a machine; that is not known."""
-    status, cause = (*args, "", "")[:2]
-    return "NOTSURE" if cause.startswith("INITIALSILENCE") or not status else status
+def verdict(heard: tuple[str, ...]) -> str:
+    """What AMD found: status and cause, and the same again where it has looked twice at somebody who spoke for long.
+
+    To it somebody who says nothing is a machine; that is not known. Nor is it of somebody who stops after a sentence.
+    """
+    looks = list(zip(heard[::2], heard[1::2], strict=False))
+    if [status for status, _ in looks] == ["HUMAN"]:
+        return "HUMAN"
+    spoke_on = all(status == "MACHINE" and not cause.startswith("INITIALSILENCE") for status, cause in looks)
+    return "MACHINE" if looks and spoke_on else "NOTSURE"
 
 
 class Call:
