@@ -219,6 +219,7 @@ class AriLink:
                 self._note_answer()
             raise
         self._note_answer()
+        self._client.fuse_proof.forget()
         sock = self._connect()
         self._socket = sock
         try:
