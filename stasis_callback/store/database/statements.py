@@ -23,7 +23,8 @@ def run(statement: str, *values: object) -> Any:
     PostgreSQL may not have answered when this returns: reading a row waits for it. `rowcount` is not known before:
     see `changed`.
     """
-    return bound_database.execute_sql(_dialect(statement, bound_database.param), [*map(_storable, values)])
+    database = bound_database.obj
+    return database.execute_sql(_dialect(statement, database.param), [*map(_storable, values)])
 
 
 def _storable(value: object) -> object:
