@@ -24,12 +24,9 @@ def run(statement: str, *values: object) -> Any:
     see `changed`.
     """
     database = bound_database.obj
-    return database.execute_sql(_dialect(statement, database.param), [*map(_storable, values)])
-
-
-def _storable(value: object) -> object:
-    """Text without NULs, as `TextField` stores it: PostgreSQL does not take them, and strangers send them."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+    # Text goes without NULs, as `TextField` stores it: PostgreSQL does not take them, and strangers send them.
+    storable = [v.replace("\0", "\ufffd") if isinstance(v, str) and "\0" in v else v for v in values]
+    return database.execute_sql(_dialect(statement, database.param), storable)
 
 
 def one(statement: str, *values: object) -> Any:
