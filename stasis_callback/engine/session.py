@@ -72,6 +72,7 @@ class Session:
         self._first = first
         self._tools = tools
         self._call = Call(tools.client, tools.watcher, lambda leg: recheck(tools, self._call, leg))
+        self._call.may_have_bridge = found_open
         self._again: Again | None = None
         self._asked = False
         """Asterisk was asked to call leg A in this attempt."""

@@ -361,7 +361,8 @@ class Calls:
 
         def record(overrun_micros: int) -> CallRecord:
             nonlocal xdr
-            xdr = replace(xdr, overrun_micros=overrun_micros)
+            if overrun_micros:
+                xdr = replace(xdr, overrun_micros=overrun_micros)
             values: dict[str, object] = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
             values |= {"account_id": leg.account_id, "trunk_id": leg.trunk_id}
             values["created_at_us"] = self._clock.now_us()
