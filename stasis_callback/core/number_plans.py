@@ -1,4 +1,4 @@
-"""The number plans of phonenumbers with their patterns compiled once: for what looks at thousands of numbers in a row.
+"""The number plans of phonenumbers with their patterns compiled once: for what looks at many numbers in a row.
 
 The answers are those of its `parse`, `number_type`, `region_code_for_number` and `is_possible_number_with_reason` (a
 test compares them), in a tenth of the time.
