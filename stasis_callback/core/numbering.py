@@ -191,6 +191,11 @@ def known_region(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+def calling_code(region: str) -> str:
+    """The code with which international numbers of this country begin: 420 for CZ; "" if the country is not known."""
+    return str(phonenumbers.country_code_for_region(region) or "")
+
+
 @cache
 def example(region: str) -> str:
     """A number as one would write it in this country; an international one without a country."""
