@@ -214,9 +214,15 @@ BROKEN = [
     ("aor", "", None,                               "problem", "trunk has no aor"),
     ("aor", "qualify_frequency", "0",               "warning", "the carrier of trunk trunk is not monitored"),
     ("identify", "", None,                          "warning", "no identify section trunk-in"),
-    ("identify", "endpoint", "second",              "problem", "identify section trunk leads to endpoint second"),
+    ("identify", "endpoint", "second",              "problem", "section of trunk trunk leads to endpoint second"),
+    ("identify", "endpoint", "trunk",               "warning", "to endpoint trunk, which takes some codecs"),
     ("identify", "match", "192.0.2.0/255.255.255.0", "warning", "section trunk does not match sip:127.0.0.1"),
 ]  # fmt: skip
+
+
+def test_trunks_that_are_configured_as_shipped(shop: CommandLine, fake: FakeAsterisk) -> None:
+    found = shop("doctor", "--json").json
+    assert [row for row in BROKEN if levels(found, row[-1])] == []
 
 
 @pytest.mark.parametrize(("section", "option", "value", "level", "said"), BROKEN)
@@ -229,7 +235,6 @@ def test_a_trunk_that_is_configured_wrongly(
     level: str,
     said: str,
 ) -> None:
-    assert levels(shop("doctor", "--json").json, said) == []
     if value is None:
         del fake.pjsip[section, "trunk"]
     else:
@@ -240,6 +245,10 @@ def test_a_trunk_that_is_configured_wrongly(
 def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAsterisk) -> None:
     assert levels(shop("doctor", "--json").json, "PJSIP endpoint trunk exists") == ["ok"]
     fake.unreachable.add("trunk")
+    found = shop("doctor", "--json").json  # after 0 s and not 60: Asterisk may not have asked yet
+    assert levels(found, "could not check yet whether the carrier of trunk trunk can") == ["warning"]
+    assert levels(found, "unreachable") == []
+    fake.switch.started_us -= 64 * US_PER_S
     found = shop("doctor", "--json").json
     assert levels(found, "trunk trunk is unreachable: sip:127.0.0.1:5070 does") == ["problem"]
     assert levels(found, "PJSIP endpoint trunk exists") == []
@@ -248,11 +257,22 @@ def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAster
 def test_missed_calls_that_lead_to_an_endpoint_that_is_not_there(
     shop: CommandLine, fake: FakeAsterisk
 ) -> None:
-    fake.pjsip["identify", "trunk"]["endpoint"] = "trunk-in"
+    there = fake.pjsip.pop(("endpoint", "trunk-in"))
     said = "leads to endpoint trunk-in, which does not exist"
     assert levels(shop("doctor", "--json").json, said) == ["problem"]
-    fake.pjsip["endpoint", "trunk-in"] = dict(fake.pjsip["endpoint", "trunk"])
-    assert levels(shop("doctor", "--json").json, said) == []
+    fake.pjsip["endpoint", "trunk-in"] = there | {"media_use_received_transport": "false"}
+    found = shop("doctor", "--json").json
+    assert levels(found, said) == []
+    assert levels(found, "to endpoint trunk-in, which takes some codecs or transports only") == ["warning"]
+
+
+def test_missed_calls_of_a_trunk_that_registers(shop: CommandLine, fake: FakeAsterisk) -> None:
+    del fake.pjsip["identify", "trunk"]
+    fake.pjsip["registration", "trunk"] = {"line": "true", "endpoint": "trunk-in"}
+    assert levels(shop("doctor", "--json").json, "identify section trunk-in") == []
+    fake.pjsip["registration", "trunk"]["endpoint"] = "trunk"
+    found = shop("doctor", "--json").json
+    assert levels(found, "registration section trunk leads to endpoint trunk, which takes") == ["warning"]
 
 
 def test_modules_that_are_not_there(shop: CommandLine, fake: FakeAsterisk) -> None:
