@@ -101,8 +101,8 @@ class Requests:
 
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
-        of them is under way, or as many as the account may have), `queue_full`, `opted_out` (the number is on the list
-        of those that are not called for others), `link_used_up`. Asked again with the same key and
+        of them is under way, or as many as the account may have), `queue_full`, `opted_out` (the number is on the
+        list of those that are not called for others), `link_used_up`. Asked again with the same key and
         `request_id`, because the answer was lost, it gives the answer of then.
         """
         return self.accept_or_begin(request, begin=False, **wish).reason
