@@ -95,7 +95,7 @@ def test_the_image(machine: Machine, tmp_path: Path) -> None:
         carrier.missed_call(ani=ANI, dnis=ACCESS)
         subscriber.wait_for("answered", timeout_s=30)
         [live] = json.loads(inside("stasis-callback call live --json"))
-        inside(f"stasis-callback call hangup {live['request']}")
+        inside(f"stasis-callback call hangup {live['id']}")
         subscriber.wait_for("ended", timeout_s=15)
         # Web and mail are there, by environment; nothing in the volumes is root's.
         probe = (
