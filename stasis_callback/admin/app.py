@@ -17,6 +17,7 @@ from stasis_callback.admin import audit
 from stasis_callback.admin.accounts import batches, customers, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation, printable
+from stasis_callback.admin.elsewhere import commands as elsewhere
 from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
@@ -44,7 +45,7 @@ app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, opt_outs, nodes,
-    audit, config, sounds, databases,
+    audit, config, sounds, databases, elsewhere,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
