@@ -141,7 +141,7 @@ class Leg:
     _answered_s: float | None = None
     _ended_s: float | None = None
     _noted_s: float = -math.inf
-    """When it was noted, by the steady clock; unknown of one of before a restart."""
+    """When it was noted, by the steady clock; unknown for a leg from before a restart."""
     _last_digit: tuple[int, str] = (0, "")
 
     @property

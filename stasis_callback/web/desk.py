@@ -114,7 +114,7 @@ class Asker:
     """Who asks, as the limits count them.
 
     `source` is an address, or a program's customer; "" when a program does not say for whom it asks. `program` is the
-    program, which may have so many wrong logins of its customers together: `wrong_logins`.
+    program, and `wrong_logins` is its limit for wrong logins of all its customers together.
     """
 
     source: str

@@ -30,8 +30,8 @@ def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
 
     for command in (rename, remove):
         command.__annotations__["name"] = name
-    rename.__doc__ = f"Rename a {noun}. Calls, ledger and reports go on under the new name."
-    remove.__doc__ = f"Remove a {noun} that nothing depends on; otherwise what depends on it is told."
+    rename.__doc__ = f"Rename a {noun}. Calls, ledger and reports use the new name."
+    remove.__doc__ = f"Remove a {noun}. If anything depends on it, that is listed and nothing is removed."
     app.command("rename")(rename)
     if removable:
         app.command("remove")(remove)
