@@ -28,10 +28,9 @@ $(VENV): $(DEMO)
 asterisk: ## get a real Asterisk into .cache/ when the machine has none (root on Debian, about a minute)
 	@tools/get-asterisk
 
-demo: $(DEMO) ## one callback from missed call to xDR on a real Asterisk, shown live
-	@if tools/get-asterisk; then .venv/bin/stasis-callback demo; \
-	elif [ -n "$$CI" ]; then exit 1; \
-	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
+demo: $(DEMO) ## one callback from missed call to xDR, shown live, on a real Asterisk where one can run
+	@tools/get-asterisk || [ -z "$$CI" ]
+	@.venv/bin/stasis-callback demo
 
 ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/property/test_ledger_concurrency.py \
 	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
@@ -48,6 +47,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
+	@tools/get-promtool || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail: apart, so that nothing that works hard stands beside.

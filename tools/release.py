@@ -18,6 +18,7 @@ PARTS = (
     "stasis_callback/py.typed",
     "stasis_callback/_data/asterisk-conf/extensions.conf",
     "stasis_callback/_data/asterisk-conf/pjsip.conf",
+    "stasis_callback/_data/deploy/stasis-callback.service",
     "stasis_callback/_data/sounds/en/manifest.toml",
 )
 PAGES = ("README.md", "docs/quickstart.md")

@@ -121,6 +121,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "email senders": lambda s, name: {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
+    "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all()], "number", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),
     "trunk": _trunk,
     "vendor": lambda s, name: _row([asdict(vendor) for vendor in s.trunks.vendors()], "name", name),

@@ -8,7 +8,7 @@ from typing import Literal
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.rest import Rest
 
-SectionKind = Literal["endpoint", "aor", "identify"]
+SectionKind = Literal["endpoint", "aor", "identify", "registration"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,9 @@ class WebOptions:
         "",
         "hosted: addresses of clients that need neither link nor key, for example 192.0.2.0/24; separated by commas.",
     )
+    link_hourly: int = option(
+        10, "hosted: callbacks within an hour by one signed link.", least=1, most=100_000
+    )
     title: str = option("", "Page heading; empty: the standard heading.")
     show_cost: bool = option(False, "Show the cost of the call on the status page.")
     link_lifetime_s: int = option(

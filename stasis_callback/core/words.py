@@ -129,6 +129,14 @@ class Refusal(_Word):
         "queue_full", "too many callbacks are queued (limits.queue)", _BOTH,
         "check why the queue grows: `limits.live_calls`, capacity of the trunks",
     )  # fmt: skip
+    LINK_USED_UP = (
+        "link_used_up", "the signed link has made as many callbacks, or cost as much, as it may", "web (hosted)",
+        "nothing, or a new `web link`",
+    )  # fmt: skip
+    OPTED_OUT = (
+        "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail",
+        "nothing; `opt-out list`",
+    )  # fmt: skip
     FAILED = "failed", "internal error", _MISSED, "see `request.failed` in the log"
 
 

@@ -72,6 +72,7 @@ class Session:
         self._first = first
         self._tools = tools
         self._call = Call(tools.client, tools.watcher, lambda leg: recheck(tools, self._call, leg))
+        self._call.may_have_bridge = found_open
         self._again: Again | None = None
         self._asked = False
         """Asterisk was asked to call leg A in this attempt."""
@@ -289,7 +290,13 @@ class Session:
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
-        log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
+        log.info(
+            "leg.dialing",
+            leg=a.leg.id,
+            number=numbers.mask(number),
+            attempt=self._attempts,
+            delay_s=round((self._tools.clock.now_us() - self.request.due_at_us) / US_PER_S, 3),
+        )
         a.leg.requested = self._asked = True
         started = self._ask_to_originate(a, way, number)
         if started is Started.UNHEARD:

@@ -26,6 +26,7 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.IN_PROGRESS: Refusal.IN_PROGRESS,
     Refusal.QUEUE_FULL: Refusal.QUEUE_FULL,
     Refusal.WRONG_LOGIN: Refusal.WRONG_LOGIN,
+    Refusal.OPTED_OUT: "number",
     Refusal.TOO_MANY_REQUESTS: "wait",
     Refusal.LOCKED_OUT: "wait",
     Refusal.BAD_CALLBACK_NUMBER: "number",
@@ -41,7 +42,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.DAILY_LIMIT: "funds",
     Refusal.ACCOUNT_BLOCKED: "account",
     Refusal.ACCOUNT_EXPIRED: "account",
-    # Of missed calls only: no mail is answered with one of these.
+    # Of forms and missed calls only: no mail is answered with one of these.
+    Refusal.LINK_USED_UP: "account",
     Refusal.UNKNOWN_ACCESS_NUMBER: "account",
     Refusal.NO_ANI: "account",
     Refusal.BAD_ANI: "account",

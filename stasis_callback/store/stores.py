@@ -22,6 +22,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.opt_outs import OptOuts
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
 from stasis_callback.store.intake.throttle import Throttles
@@ -63,6 +64,7 @@ class Stores:
     finding: CallSearch
     trail: Trail
     upkeep: Upkeep
+    opt_outs: OptOuts
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -101,4 +103,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         CallSearch(database),
         Trail(database, clock),
         Upkeep(database),
+        OptOuts(database, clock),
     )

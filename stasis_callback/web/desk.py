@@ -10,6 +10,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.numbering import kind_of, read_number
+from stasis_callback.core.requests import Link
 from stasis_callback.core.words import Refusal
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Order, Orders
@@ -27,6 +28,7 @@ FIELD_OF: Mapping[Refusal, str] = {
     Refusal.OWN_NUMBER: "first_number",
     Refusal.EMERGENCY_NUMBER: "first_number",
     Refusal.DESTINATION_NOT_IN_TARIFF: "first_number",
+    Refusal.OPTED_OUT: "first_number",
     Refusal.BAD_DESTINATION: "second_number",
     Refusal.SAME_NUMBER: "second_number",
     Refusal.OWN_DESTINATION: "second_number",
@@ -44,6 +46,7 @@ FIELD_OF: Mapping[Refusal, str] = {
             Refusal.REPEATED,
             Refusal.IN_PROGRESS,
             Refusal.QUEUE_FULL,
+            Refusal.LINK_USED_UP,
             # Of missed calls only: no form is answered with one of these.
             Refusal.UNKNOWN_ACCESS_NUMBER,
             Refusal.NO_ANI,
@@ -73,6 +76,8 @@ STATUS_OF: Mapping[Refusal, int] = {
     Refusal.ACCOUNT_EXPIRED: 403,
     Refusal.NO_FUNDS: 402,
     Refusal.DAILY_LIMIT: 402,
+    Refusal.LINK_USED_UP: 403,
+    Refusal.OPTED_OUT: 403,
     Refusal.LOCKED_OUT: 429,
     Refusal.TOO_MANY_REQUESTS: 429,
     Refusal.REPEATED: 409,
@@ -154,6 +159,7 @@ class Desk:
         asker: Asker,
         key: str = "",
         any_account: bool = False,
+        link: Link | None = None,
     ) -> Asked:
         """Ask for a callback. `values` are texts by field; `any_account` spares the account's password.
 
@@ -183,6 +189,8 @@ class Desk:
                 instance=instance.name,
                 reference=values.get("reference", "")[:FIELD_LIMIT],
                 source=asker.source,
+                link=link,
+                link_limit=Limit(settings.link_hourly, 3600),
                 portal=asker.program,
                 portal_logins=asker.wrong_logins,
                 options=instance.configuration.call_options(language),

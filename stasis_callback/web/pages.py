@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from stasis_callback.core.numbering import example
+from stasis_callback.core.requests import Link
 from stasis_callback.core.web import WebConfiguration
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
@@ -54,6 +55,8 @@ class Visit:
     cookie: str
     client: str
     """The token of a signed link, which goes along with the form."""
+    link: Link | None
+    """The link itself, while it is good."""
 
     @property
     def configuration(self) -> WebConfiguration:
@@ -114,11 +117,11 @@ class Pages:
         language = chosen_language(offered, language, request.headers.get("accept-language", ""))
         cookie = request.cookies.get(COOKIE, "")
         good = len(cookie) == 43 and cookie.isascii()
-        return Visit(instance, language, cookie if good else secrets.token_urlsafe(32), client)
+        link = self._desk.signer.read_client(instance.name, client, self._desk.clock.now_us())
+        return Visit(instance, language, cookie if good else secrets.token_urlsafe(32), client, link)
 
     def _may_use(self, visit: Visit, request: Request) -> bool:
-        desk = self._desk
-        return may_use(visit.instance, request, visit.client, desk.signer, desk.stores, desk.clock)
+        return may_use(visit.instance, request, visit.link, self._desk.stores)
 
     def _form(self, visit: Visit, values: Mapping[str, str], asked: Asked, status: int) -> Response:
         words = texts(visit.language)
@@ -222,7 +225,9 @@ class Pages:
         asker = asker_of(desk.stores, name, request, end_user)
 
         def carry_out(key: str) -> StoredReply:
-            asked = desk.ask(visit.instance, values, language=visit.language, asker=asker, key=key)
+            asked = desk.ask(
+                visit.instance, values, language=visit.language, asker=asker, key=key, link=visit.link
+            )
             found.append(asked)
             return StoredReply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
 

@@ -250,13 +250,13 @@ def unblock(number: Number) -> None:
     _set_status(number, "active")
 
 
+WriteOff = Annotated[
+    bool, typer.Option("--write-off", help="Write off the remaining balance or debt to the house.")
+]
+
+
 @app.command()
-def close(
-    number: Number,
-    write_off: Annotated[
-        bool, typer.Option("--write-off", help="Write off the remaining balance or debt to the house.")
-    ] = False,
-) -> None:
+def close(number: Number, write_off: WriteOff = False) -> None:
     """Close an account. Its balance must be zero, or be written off with --write-off."""
     with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.close(number, write_off=write_off, operator=operator())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from stasis_callback.admin.context import AsJson, whole
 from stasis_callback.admin.output import print_json
 from stasis_callback.core.errors import CallbackError, InvalidInput
-from stasis_callback.core.money import parse_amount
+from stasis_callback.core.money import parse_amount, parse_currency
 from stasis_callback.resources import sounds_dir
 
 if TYPE_CHECKING:
@@ -143,11 +142,9 @@ def _said(prompts: Prompts, kind: Sayable, values: list[str], rounded: bool) -> 
     speech, whole_number = Speech(prompts), whole(0, LARGEST_READ)
     match kind, values:
         case Sayable.BALANCE, [amount, currency]:
-            if not re.fullmatch("[A-Z]{3}", currency):
-                raise InvalidInput(
-                    f"{currency!r} is not a currency code: write three letters, for example USD"
-                )
-            return prompts.say(Prompt.BALANCE_IS) + speech.money(parse_amount(amount), currency)
+            return prompts.say(Prompt.BALANCE_IS) + speech.money(
+                parse_amount(amount), parse_currency(currency)
+            )
         case Sayable.DURATION, [seconds]:
             time = speech.duration(whole_number(seconds), "minutes" if rounded else "exact")
             return prompts.say(Prompt.MAXIMUM_DURATION_IS) + time

@@ -27,10 +27,12 @@ def _words(value: Any) -> list[str]:
 
 
 def heard_by_amd(spoken_s: float) -> str:
-    """What AMD says of somebody who speaks that long, status and cause (asterisk-conf/amd.conf)."""
+    """What AMD says of somebody who speaks that long, status and cause, twice (asterisk-conf/extensions.conf)."""
     if not spoken_s:
         return "MACHINE,INITIALSILENCE"
-    return "MACHINE,LONGGREETING" if spoken_s > 1.5 else "HUMAN,HUMAN"
+    if spoken_s <= 1.5:
+        return "HUMAN,HUMAN"
+    return "MACHINE,LONGGREETING," + ("MACHINE,LONGGREETING" if spoken_s > 3 else "HUMAN,HUMAN")
 
 
 def _is_true(value: Any) -> bool:
@@ -234,9 +236,12 @@ class Routes:
 
     async def _rtp_statistics(self, ids: Ids, params: Json) -> Json:
         channel = self._switch.channel(ids["id"])
-        silent = channel.phone is not None and channel.phone.mute
+        phone = channel.phone
         lasted_ms = (self._switch.now_us() - channel.created_us) // 1000
-        return {"channel_uniqueid": channel.id, "rxcount": 0 if silent else 1 + lasted_ms // 20, "txcount": 1}
+        packets, rtt_s = 1 + lasted_ms // 20, lasted_ms / 1_000_000
+        if phone is not None and phone.mute:
+            packets, rtt_s = (1, rtt_s) if phone.reports else (0, 0.0)
+        return {"channel_uniqueid": channel.id, "rxcount": packets, "rtt": rtt_s, "txcount": 1}
 
     async def _play(self, ids: Ids, params: Json) -> Json:
         return self._start_playback(ids, params, self._controlled(ids))
