@@ -132,7 +132,7 @@ _NOBODY_LOGGED_IN = 2**32 - 1
 
 
 def _logged_in(path: Path = Path("/proc/self/loginuid")) -> str:
-    """The user who logged in, whoever they became since (`su`, `runuser`); "" if the kernel does not know."""
+    """The user who logged in, also after `su` or `runuser`; "" if the kernel does not know."""
     try:
         user_id = int(path.read_text("ascii"))
         return "" if user_id == _NOBODY_LOGGED_IN else pwd.getpwuid(user_id).pw_name

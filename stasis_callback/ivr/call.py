@@ -145,7 +145,7 @@ class Leg:
     _answered_s: float | None = None
     _ended_s: float | None = None
     _noted_s: float = -math.inf
-    """When it was noted, by the steady clock; unknown of one of before a restart."""
+    """When it was noted, by the steady clock; unknown for a leg from before a restart."""
     _keyed: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=KEYS_REMEMBERED))
 
     @property

@@ -26,7 +26,7 @@ POLL_S = 0.4
 STREAM_S = 600.0
 """A stream ends after this long; the page opens another."""
 QUIET_S = 15.0
-"""A line at least this often, so that proxies do not think that nobody is there."""
+"""A line at least this often, so that proxies do not close the connection as idle."""
 POLLERS = 4
 
 SHOWN = (

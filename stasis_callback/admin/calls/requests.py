@@ -61,12 +61,16 @@ def list_newest(
     ] = "",
     ani: Annotated[
         str,
-        typer.Option(help="Only callbacks whose caller's number begins so.", metavar="DIGITS", parser=digits),
+        typer.Option(
+            help="Only callbacks of callers whose number begins with these digits.",
+            metavar="DIGITS",
+            parser=digits,
+        ),
     ] = "",
     number: Annotated[
         str,
         typer.Option(
-            help="Only callbacks with a number that begins so: the caller's, or one that was called or wished for.",
+            help="Only callbacks with a number (the caller's, called or requested) that begins with these digits.",
             metavar="DIGITS",
             parser=digits,
         ),

@@ -390,7 +390,7 @@ class Requests:
     def any_of(account_id: int) -> bool:
         """Whether calls of an account wait or are under way, its own or such as it pays for.
 
-        Where nobody is known yet (PIN, hosted) the house's account pays. Within a `read` or a unit.
+        As long as the subscriber is not known (PIN, hosted), the internal account pays. Within a `read` or a unit.
         """
         concerned = (Request.subscriber == account_id) | (Request.account == account_id)
         return bool(Request.select().where(SQL(LIVE_NOW), concerned).exists())
