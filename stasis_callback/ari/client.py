@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import websocket
 
 from stasis_callback.ari.bridges import Bridge, Bridges
-from stasis_callback.ari.channels import Channel, Channels, Playback
+from stasis_callback.ari.channels import Channel, Channels, FuseProof, Playback
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import parse_time_us
 from stasis_callback.ari.rest import PATIENCE_S, Rest, checked
@@ -79,6 +79,7 @@ class AriClient:
         self.clock = clock or Clock()
         self.rest = rest or Rest(url, username, password, request_timeout_s, pool_size, self.clock)
         self.time = AsteriskTime(self.rest, self.clock)
+        self.fuse_proof = FuseProof(self.clock)
         self.channels = Channels(self.rest, self.clock, app)
         self.bridges = Bridges(self.rest)
 
@@ -93,7 +94,7 @@ class AriClient:
 
     def channel(self, channel_id: str) -> Channel:
         """A handle on a channel; asks Asterisk nothing."""
-        return Channel(self.rest, self.clock, self.app, channel_id)
+        return Channel(self.rest, self.clock, self.app, self.fuse_proof, channel_id)
 
     def bridge(self, bridge_id: str) -> Bridge:
         """A handle on a bridge; asks Asterisk nothing."""

@@ -134,6 +134,8 @@ class Leg:
     ended: End | None = None
     hung_up_at_us: int | None = None
     """When we asked for its end."""
+    end_is_due: bool = False
+    """Asterisk has taken our wish that it ends: its end is to be seen soon, and need not be asked for again."""
     paid_until_s: float | None = None
     """By the steady clock: the leg may not live much longer than this. None: nothing is said about it."""
     digits: deque[str] = field(default_factory=deque)
@@ -219,6 +221,7 @@ class Leg:
             if self.hung_up_at_us is None:
                 self.hung_up_at_us = self.time.now_us()
             self.channel.hang_up()
+            self.end_is_due = True
 
     @property
     def _clock(self) -> Clock:
@@ -289,6 +292,8 @@ class Call:
         self._a: Leg | None = None
         self.abandoned = False
         """The service stops: nothing may be ended any more."""
+        self.may_have_bridge = False
+        """Asterisk was asked to make the call's bridge, or may have been before this service started."""
         self._talked = False
         self._silence = (0, 0)
         self._unclear: set[str] = set()

@@ -6,14 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from command_line import ACCESS_NUMBER, CommandLine, levels, point_at
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine, levels, point_at
 from databases import Databases
 from disks import small_disk
 
+from stasis_callback.admin.node import bundle
 from stasis_callback.admin.node.findings import of_machine
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.ivr.prompts import Prompts, missing_sounds
@@ -274,3 +276,50 @@ def test_core_sounds_that_are_not_installed(
         (tmp_path / sound).parent.mkdir(exist_ok=True)
         (tmp_path / f"{sound}.gsm").touch()
     assert levels(shop("doctor", "--json").json, "prompts in en") == ["ok"]
+
+
+# --- the support archive ----------------------------------------------------------------------------------------
+
+
+def test_a_support_archive_has_what_is_needed_and_nothing_that_is_private(
+    shop: CommandLine, fake: FakeAsterisk, called: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_EMAIL__IMAP_USER", "boss@business.example")
+    monkeypatch.setenv("STASIS_CALLBACK_EMAIL__IMAP_PASSWORD", "hunter2")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", "hunter3" * 8)
+    log = tmp_path / "messages.log"
+    log.write_text(
+        "WARNING: Missed call 1732700000.12 from +420212345678\n"
+        "From: Jana <jana@home.example>, sip:420601123456@192.0.2.1\n"
+    )
+    monkeypatch.setattr(bundle, "ASTERISK_LOG", log)
+    shop.ok("account", "add", "33123456789", "--customer", "Acme", "--product", "callback")
+    result = shop("doctor", "--bundle", "help.tar.gz")
+    assert "help.tar.gz written (findings.json" in result.err
+    with tarfile.open("help.tar.gz") as archive:
+        texts = {
+            Path(entry.name).name: archive.extractfile(entry).read().decode()  # type: ignore[union-attr]
+            for entry in archive
+        }
+    whole = "\n".join(texts.values())
+    for private in ("hunter", "boss", "jana", SUBSCRIBER, "33123456789", "601123456", fake.password):
+        assert private not in whole, private
+    assert "@home.example" in texts["asterisk.log"]
+    assert "cannot be called back" in texts["findings.json"]
+    assert json.loads(texts["database.json"])["rows"]["xdr"] == 2
+    assert json.loads(texts["database.json"])["migrations"][0] == "0001_first_tables"
+    assert json.loads(texts["versions.json"])["packages"]["peewee"]
+    assert json.loads(texts["settings.json"])["web"]["port"] == 8080
+    assert texts["service.log"]
+    assert "already exists" in shop.refused("doctor", "--bundle", "help.tar.gz")
+
+
+def test_a_support_archive_is_made_where_nothing_works(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bundle, "ASTERISK_LOG", tmp_path / "none")
+    Path("stasis-callback.toml").write_text("nonsense")
+    assert cli("doctor", "--bundle", "help.tar.gz").code == 1
+    with tarfile.open("help.tar.gz") as archive:
+        names = [Path(entry.name).name for entry in archive]
+    assert len(names) == 6

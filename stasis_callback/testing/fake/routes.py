@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .model import CAUSE_BY_REASON, AriError, Bridge, Channel, Json, ari_time
-from .switch import CONGESTION, NORMAL
-
-if TYPE_CHECKING:
-    from .core import Core
+from .playback import Player
+from .switch import CONGESTION, NORMAL, Switch
 
 Ids = dict[str, str]
 """What the path names: `id`, `playback`."""
@@ -41,10 +39,21 @@ def _is_true(value: Any) -> bool:
     return str(value).lower() in ("true", "1", "yes", "on")
 
 
+class Machine(Protocol):
+    """The Asterisk that is asked: what it is doing, and its configuration."""
+
+    switch: Switch
+    player: Player
+    entity_id: str
+    modules: set[str]
+    pjsip: dict[tuple[str, str], dict[str, str]]
+    unreachable: set[str]
+
+
 class Routes:
     """Every resource the product uses. A handler returns the JSON of a 200, or None for 204."""
 
-    def __init__(self, fake: Core) -> None:
+    def __init__(self, fake: Machine) -> None:
         self._fake, self._switch, self._apps = fake, fake.switch, fake.switch.apps
         self._found = [
             (method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), handler)
