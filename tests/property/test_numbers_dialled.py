@@ -73,9 +73,12 @@ def may_be_dialled(number: str) -> bool:
     if not (number.isascii() and number.isdigit()):
         return False
     parsed = phonenumbers.parse("+" + number)
-    possible = phonenumbers.is_possible_number(parsed) and phonenumbers.is_valid_number(parsed)
+    if not phonenumbers.is_possible_number(parsed):
+        return False
+    if number.startswith("11"):
+        return True  # nobody has such a number: a rate for 11 names them on purpose
     region = phonenumbers.region_code_for_number(parsed)
-    return possible and (parsed.country_code != 1 or region in ("US", "CA"))
+    return phonenumbers.is_valid_number(parsed) and (parsed.country_code != 1 or region in ("US", "CA"))
 
 
 @pytest.fixture
