@@ -62,7 +62,9 @@ def test_one_link_does_not_ring_a_street_full_of_strangers(site: Site) -> None:
 def test_a_link_for_one_callback_makes_one_even_of_two_at_once(site: Site) -> None:
     site.instance(kind="hosted")
     token = linked(site, uses=1)
-    assert site.send(headers=JSON, client=token, first_number="12").status_code == 422, "it is not used up by this"
+    assert site.send(headers=JSON, client=token, first_number="12").status_code == 422, (
+        "it is not used up by this"
+    )
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda n: ask(site, token, n), range(4)))
     assert sorted(answer.status_code for answer in answers) == [201, 403, 403, 403]
@@ -78,7 +80,9 @@ def test_a_link_costs_no_more_than_it_may(site: Site) -> None:
     site.instance(kind="hosted")
     token = linked(site, money_micros=1_000_000)
     first = ask(site, token, 1).json()["id"]
-    assert ask(site, token, 2).json()["code"] == "in_progress", "one at a time, so that it is known what they cost"
+    assert ask(site, token, 2).json()["code"] == "in_progress", (
+        "one at a time, so that it is known what they cost"
+    )
     ended(site, first, seconds=60)
     second = ask(site, token, 3).json()["id"]
     ended(site, second, seconds=60)

@@ -13,7 +13,8 @@ from stasis_callback.admin.listing import listed
 from stasis_callback.admin.output import Record
 
 app = typer.Typer(
-    name="opt-out", help="Numbers whose owners do not want to be called because somebody wrote them into a form."
+    name="opt-out",
+    help="Numbers whose owners do not want to be called because somebody wrote them into a form.",
 )
 
 Number = Annotated[

@@ -125,12 +125,16 @@ def link(
         int, typer.Option(help="Validity in seconds.", metavar="N", parser=whole(60, 31_536_000))
     ] = 3600,
     uses: Annotated[
-        int, typer.Option(help="Callbacks it may make in all; 0: any number.", metavar="N", parser=whole(0, 1_000_000))
+        int,
+        typer.Option(
+            help="Callbacks it may make in all; 0: any number.", metavar="N", parser=whole(0, 1_000_000)
+        ),
     ] = 0,
     money: Annotated[
         str | None,
         typer.Option(
-            help="No callback begins after its calls have cost so much, and only one at a time.", metavar="AMOUNT"
+            help="No callback begins after its calls have cost so much, and only one at a time.",
+            metavar="AMOUNT",
         ),
     ] = None,
 ) -> None:
