@@ -22,7 +22,16 @@ from stasis_callback.admin.intake import access_numbers, api_keys, email, opt_ou
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
 from stasis_callback.admin.money import ledgers
 from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
-from stasis_callback.admin.node import config, databases, doctor, installation, nodes, sounds, translations
+from stasis_callback.admin.node import (
+    backups,
+    config,
+    databases,
+    doctor,
+    installation,
+    nodes,
+    sounds,
+    translations,
+)
 from stasis_callback.admin.output import complain
 from stasis_callback.admin.rates import rates, routes, tariff_upkeep, trunks, vendors
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
@@ -40,6 +49,8 @@ for noun in (
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
 app.command("why")(why.why)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
 
 
 def _show_version(wanted: bool) -> None:
@@ -86,7 +97,10 @@ def demo(
         bool, typer.Option("--simulated", help="Use the included simulated Asterisk instead of a real one.")
     ] = False,
 ) -> None:
-    """Run a demonstration: one callback, from the missed call to the call records."""
+    """Run a demonstration: one callback, from the missed call to the call records.
+
+    Where no real Asterisk can run, the included simulated one takes its place.
+    """
     from stasis_callback.admin.node.demo import run_demo
 
     raise typer.Exit(run_demo(simulated))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.context import store
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record, published
@@ -83,8 +84,6 @@ def _described(noun: str, s: Stores, name: str) -> dict[str, object] | None:
 
 
 def _account(s: Stores, name: str) -> Record | None:
-    from stasis_callback.admin.accounts.accounts import account_record
-
     account = s.accounts.find(name)
     if account is None:
         return None

@@ -191,6 +191,11 @@ def known_region(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+def calling_code(region: str) -> str:
+    """The code with which international numbers of this country begin: 420 for CZ; "" if the country is not known."""
+    return str(phonenumbers.country_code_for_region(region) or "")
+
+
 @cache
 def example(region: str) -> str:
     """A number as one would write it in this country; an international one without a country."""
@@ -242,7 +247,7 @@ _SOLD_WITH = {1: ("US", "CA"), 7: ("RU",), 44: ("GB",)}
 
 Elsewhere (39, 47, 61, 212, 262, 358, 590, 599) all that share a code are reached at about one price.
 """
-_EMERGENCY_DIGITS = 6
+EMERGENCY_DIGITS = 6
 _SHORTEST_ABROAD = 7
 """Digits of an international number; a shorter one of no country is a mistyped number, not an unassigned range."""
 
@@ -297,14 +302,14 @@ def is_emergency(digits: str, region: str = "") -> bool:
     """
     if region:
         return _is_emergency_in(digits, [region])
-    if len(digits) > _EMERGENCY_DIGITS + CALLING_CODE_DIGITS:
+    if len(digits) > EMERGENCY_DIGITS + CALLING_CODE_DIGITS:
         return False
-    if len(digits) <= _EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
+    if len(digits) <= EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
         return True
     for length in range(1, min(CALLING_CODE_DIGITS, len(digits) - 1) + 1):
         regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]), ())
         rest = digits[length:]
-        if digits[0] != "0" and len(rest) <= _EMERGENCY_DIGITS and _is_emergency_in(rest, regions):
+        if digits[0] != "0" and len(rest) <= EMERGENCY_DIGITS and _is_emergency_in(rest, regions):
             return True
     return False
 
@@ -351,10 +356,15 @@ def _names(prefix: str, length: int, kind: Kind) -> bool:
     return True
 
 
+def nobody_has(prefix: str) -> bool:
+    """Whether no assigned phone number begins with this prefix: its country does not exist, or it is too long."""
+    return _names(prefix, max(len(prefix), _SHORTEST_ABROAD), Kind.UNASSIGNED)
+
+
 @lru_cache(maxsize=20_000)
 def _kinds_below(prefix: str, length: int, digits: int) -> frozenset[Kind]:
     """The kinds of numbers of this length below a prefix, by all `digits` behind it; ordinary ends the search."""
-    may_be_emergency = length <= _EMERGENCY_DIGITS + CALLING_CODE_DIGITS
+    may_be_emergency = length <= EMERGENCY_DIGITS + CALLING_CODE_DIGITS
     if not may_be_emergency and not may_have_length(prefix, length):
         return frozenset((Kind.IMPOSSIBLE,))
     look = kind_of.__wrapped__ if may_be_emergency or prefix.startswith("0") else _kind_by_plan

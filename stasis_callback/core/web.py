@@ -20,7 +20,7 @@ from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import CallOptions, option
 from stasis_callback.core.periods import OffPeak, parse_off_peak
 
-Kind = Literal["simple", "extended", "hosted"]
+FormType = Literal["simple", "extended", "hosted"]
 
 ACCESS_CODE = "WEBCALLBACK"
 """Calls use the product's tariff for this access code if it has one, otherwise its standard tariff."""
@@ -30,7 +30,7 @@ ACCESS_CODE = "WEBCALLBACK"
 class WebOptions:
     """The settings of a web instance."""
 
-    type: Kind = option(
+    type: FormType = option(
         "simple",
         "Type of form. simple: account id and one number; the second number is fixed. extended: account id, service "
         "password and two numbers. hosted: one number; the internal account pays; for allowed clients only.",

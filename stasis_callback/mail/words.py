@@ -13,8 +13,10 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.mail_command import Problem
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.words import Ending, Refusal
 
@@ -55,7 +57,7 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
 """The text for each refusal."""
 TEXT_OF: Mapping[str, str] = {
     "": "accepted",
-    **dict.fromkeys(("no_command", "several_commands", "malformed", "too_long"), "unreadable"),
+    **dict.fromkeys(get_args(Problem), "unreadable"),  # the sender of any other is not answered
     **{refusal.value: text for refusal, text in TEXT_OF_REFUSAL.items()},
 }
 """The text for each outcome of a mail; any other, of an older release too, has to do with the account."""

@@ -9,7 +9,7 @@ from stasis_callback.store.accounts.accounts import Accounts
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
-from stasis_callback.store.calls.finding import Finding
+from stasis_callback.store.calls.finding import CallSearch
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -61,7 +61,7 @@ class Stores:
     nodes: Nodes
     rate_profiles: RateProfiles
     search: AccountSearch
-    finding: Finding
+    finding: CallSearch
     trail: Trail
     upkeep: Upkeep
     opt_outs: OptOuts
@@ -100,7 +100,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         nodes,
         RateProfiles(database, clock),
         AccountSearch(database),
-        Finding(database),
+        CallSearch(database),
         Trail(database, clock),
         Upkeep(database),
         OptOuts(database, clock),

@@ -39,8 +39,28 @@ FIELD_OF: Mapping[Refusal, str] = {
     Refusal.WRONG_LOGIN: "account",
     Refusal.ACCOUNT_BLOCKED: "account",
     Refusal.ACCOUNT_EXPIRED: "account",
+    **dict.fromkeys(
+        (
+            Refusal.NO_FUNDS,
+            Refusal.DAILY_LIMIT,
+            Refusal.LOCKED_OUT,
+            Refusal.TOO_MANY_REQUESTS,
+            Refusal.REPEATED,
+            Refusal.IN_PROGRESS,
+            Refusal.QUEUE_FULL,
+            # Of missed calls only: no form is answered with one of these.
+            Refusal.UNKNOWN_ACCESS_NUMBER,
+            Refusal.NO_ANI,
+            Refusal.BAD_ANI,
+            Refusal.UNKNOWN_ACCOUNT,
+            Refusal.NO_ASSOCIATED_NUMBER,
+            Refusal.NO_INTERNAL_ACCOUNT,
+            Refusal.FAILED,
+        ),
+        "",
+    ),
 }
-"""The field a reason of the engine belongs to; any other belongs to none."""
+"""The field that each reason of the engine belongs to; "" for those that belong to the whole form."""
 _WRONG_INPUT = 422
 STATUS_OF: Mapping[Refusal, int] = {
     Refusal.BAD_CALLBACK_NUMBER: _WRONG_INPUT,
@@ -196,7 +216,7 @@ class Desk:
         if answer.reason == Refusal.REPEATED and (known := self._made(instance, key)) is not None:
             return known  # by another process, beside this one
         if answer.reason:
-            problem = {FIELD_OF.get(answer.reason, ""): self._worded(answer.reason, wanted)}
+            problem = {FIELD_OF[answer.reason]: self._worded(answer.reason, wanted)}
             return Asked(problems=problem, retry_after_s=answer.retry_after_s)
         return Asked(answer.request_id, self.status_token(instance, answer.request_id))
 

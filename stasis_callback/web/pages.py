@@ -49,7 +49,7 @@ def template_environment() -> Environment:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Visit:
     """The context of one instance for one visitor."""
 
     instance: WebInstanceView
@@ -88,43 +88,43 @@ class Pages:
         return await run_in_threadpool(self._show, request)
 
     def _show(self, request: Request) -> Response:
-        page = self._page(
+        visit = self._page(
             request, request.query_params.get("lang", ""), request.query_params.get("client", "")
         )
-        if page is None:
+        if visit is None:
             return self.message(request, "not_found", 404)
-        allow_origin(request, page.configuration.settings.origins)
-        allow_frames(request, page.configuration.settings.framing)
-        if not self._may_use(page, request):
-            return self.message(request, "forbidden", 403, page.language)
-        return self._described(page) if _wants_json(request) else self._form(page, {}, Asked(), 200)
+        allow_origin(request, visit.configuration.settings.origins)
+        allow_frames(request, visit.configuration.settings.framing)
+        if not self._may_use(visit, request):
+            return self.message(request, "forbidden", 403, visit.language)
+        return self._described(visit) if _wants_json(request) else self._form(visit, {}, Asked(), 200)
 
-    def _described(self, page: Page) -> Response:
+    def _described(self, visit: Visit) -> Response:
         """What a script on another site needs to show the form."""
-        words, region = texts(page.language), page.configuration.region
+        words, region = texts(visit.language), visit.configuration.region
         return JSONResponse(
             {
-                "language": page.language,
-                "title": page.configuration.settings.title or words["form"]["title"],
+                "language": visit.language,
+                "title": visit.configuration.settings.title or words["form"]["title"],
                 "submit": words["form"]["submit"],
                 "cancel": words["status"]["cancel"],
                 "trouble": words["pages"]["trouble"],
-                "fields": self.fields(page.instance, words, page.language),
+                "fields": self.fields(visit.instance, words, visit.language),
                 "country": region,
                 "country_label": words["form"]["country"],
                 "countries": dict(calling_codes()),
-                "proof_of_work": page.configuration.settings.proof_of_work,
+                "proof_of_work": visit.configuration.settings.proof_of_work,
             }
         )
 
     async def _get_challenge(self, request: Request) -> Response:
-        page = await run_in_threadpool(self._page, request, "", "")
-        if page is None or not page.configuration.settings.proof_of_work:
+        visit = await run_in_threadpool(self._page, request, "", "")
+        if visit is None or not visit.configuration.settings.proof_of_work:
             return self.message(request, "not_found", 404)
-        allow_origin(request, page.configuration.settings.origins)
+        allow_origin(request, visit.configuration.settings.origins)
         return JSONResponse(proof.challenge(self._desk.signer, self._desk.clock.now_us()))
 
-    def _page(self, request: Request, language: str, client: str) -> Page | None:
+    def _page(self, request: Request, language: str, client: str) -> Visit | None:
         instance = self._desk.find(request.path_params["name"])
         if instance is None:
             return None
@@ -133,15 +133,15 @@ class Pages:
         cookie = request.cookies.get(COOKIE, "")
         good = len(cookie) == 43 and cookie.isascii()
         link = self._desk.signer.read_client(instance.name, client, self._desk.clock.now_us())
-        return Page(instance, language, cookie if good else secrets.token_urlsafe(32), client, link)
+        return Visit(instance, language, cookie if good else secrets.token_urlsafe(32), client, link)
 
-    def _may_use(self, page: Page, request: Request) -> bool:
-        return may_use(page.instance, request, page.link, self._desk.stores)
+    def _may_use(self, visit: Visit, request: Request) -> bool:
+        return may_use(visit.instance, request, visit.link, self._desk.stores)
 
-    def _form(self, page: Page, values: Mapping[str, str], asked: Asked, status: int) -> Response:
-        words = texts(page.language)
-        settings = page.configuration.settings
-        number = example_number(page.configuration.region, page.language)
+    def _form(self, visit: Visit, values: Mapping[str, str], asked: Asked, status: int) -> Response:
+        words = texts(visit.language)
+        settings = visit.configuration.settings
+        number = example_number(visit.configuration.region, visit.language)
         problems = {
             name: words.problem(code, retry_after_s=asked.retry_after_s, example=number, opens=asked.opens)
             for name, code in asked.problems.items()
@@ -154,25 +154,25 @@ class Pages:
         lost = {"password"} if wrong_login else set()
         html = self._templates.get_template("form.html").render(
             t=words,
-            **self._brand(page.instance, page.language),
+            **self._brand(visit.instance, visit.language),
             settings=settings,
-            instance=page.instance.name,
-            fields=self.fields(page.instance, words, page.language),
+            instance=visit.instance.name,
+            fields=self.fields(visit.instance, words, visit.language),
             field_limit=FIELD_LIMIT,
             values={name: text for name, text in values.items() if name not in lost},
             problems=problems,
             languages=[
-                (one, texts(one)["language"]) for one in page.configuration.languages if one in LANGUAGES
+                (one, texts(one)["language"]) for one in visit.configuration.languages if one in LANGUAGES
             ],
-            client=page.client,
+            client=visit.client,
             version=FORM_VERSION,
             form_key=secrets.token_urlsafe(16),
-            form_token=self._desk.signer.form_token(page.instance.name, page.cookie),
+            form_token=self._desk.signer.form_token(visit.instance.name, visit.cookie),
         )
         response = HTMLResponse(html, status)
         # Lax: a link from another site brings it along, a form from another site does not.
         response.set_cookie(
-            COOKIE, page.cookie, path="/web/", httponly=True, samesite="lax",
+            COOKIE, visit.cookie, path="/web/", httponly=True, samesite="lax",
             secure=self._settings.origin.startswith("https:"),
         )  # fmt: skip
         return _hurry(response, asked)
@@ -224,50 +224,50 @@ class Pages:
         values = _parse(body)
         if values is None:
             return self.message(request, "trouble", 400)
-        page = self._page(request, values.get("language", ""), values.get("client", ""))
-        if page is None:
+        visit = self._page(request, values.get("language", ""), values.get("client", ""))
+        if visit is None:
             return self.message(request, "not_found", 404)
-        allow_origin(request, page.configuration.settings.origins)
-        allow_frames(request, page.configuration.settings.framing)
-        refusal = self._wrong_site(page, request, values)
+        allow_origin(request, visit.configuration.settings.origins)
+        allow_frames(request, visit.configuration.settings.framing)
+        refusal = self._wrong_site(visit, request, values)
         if refusal is not None:
             return refusal
-        if not self._may_use(page, request):
-            return self.message(request, "forbidden", 403, page.language)
-        return self._answer(page, request, values)
+        if not self._may_use(visit, request):
+            return self.message(request, "forbidden", 403, visit.language)
+        return self._answer(visit, request, values)
 
-    def _wrong_site(self, page: Page, request: Request, values: Mapping[str, str]) -> Response | None:
+    def _wrong_site(self, visit: Visit, request: Request, values: Mapping[str, str]) -> Response | None:
         """An answer to a browser that was made to send a form from elsewhere. Programs say no origin, and have no
         cookie that somebody else could use: what they may they prove by what they send.
         """
         if not comes_from_browser(request.headers):
             return None
         origin = origin_of(request.headers)
-        if origin in page.configuration.settings.origins:
+        if origin in visit.configuration.settings.origins:
             return None
         if origin != self._settings.origin:
-            log.info("web.wrong_origin", instance=page.instance.name)
-            return self.message(request, "wrong_site", 403, page.language)
-        if page.configuration.settings.framing:
+            log.info("web.wrong_origin", instance=visit.instance.name)
+            return self.message(request, "wrong_site", 403, visit.language)
+        if visit.configuration.settings.framing:
             return None  # browsers send no cookie from a frame; that the page is ours the origin says
         sent = request.cookies.get(COOKIE, "")
-        if not self._desk.signer.is_form_token(page.instance.name, sent, values.get("form_token", "")):
-            return self._form(page, values, Asked(problems={"": "form_expired"}), 403)
+        if not self._desk.signer.is_form_token(visit.instance.name, sent, values.get("form_token", "")):
+            return self._form(visit, values, Asked(problems={"": "form_expired"}), 403)
         return None
 
-    def _answer(self, page: Page, request: Request, values: Mapping[str, str]) -> Response:
-        desk, name = self._desk, page.instance.name
+    def _answer(self, visit: Visit, request: Request, values: Mapping[str, str]) -> Response:
+        desk, name = self._desk, visit.instance.name
         found: list[Asked] = []
 
         end_user = values.get("end_user", "")[:FIELD_LIMIT]
         asker = asker_of(desk.stores, name, request, end_user)
 
         def carry_out(key: str) -> StoredReply:
-            if not self._is_worth_it(page, request, values):
+            if not self._is_worth_it(visit, request, values):
                 found.append(Asked(problems={"": "no_proof"}))
                 return StoredReply(422, {})
             asked = desk.ask(
-                page.instance, values, language=page.language, asker=asker, key=key, link=page.link
+                visit.instance, values, language=visit.language, asker=asker, key=key, link=visit.link
             )
             found.append(asked)
             return StoredReply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
@@ -281,17 +281,16 @@ class Pages:
             return self._accepted(request, reply)
         asked = found[0] if found else Asked(problems={"": "form_expired"})
         if _wants_json(request):
-            return _hurry(answer(asked.status, problem_body(asked, page.language)), asked)
-        return self._form(page, values, asked, reply.status)
+            return _hurry(answer(asked.status, problem_body(asked, visit.language)), asked)
+        return self._form(visit, values, asked, reply.status)
 
-    def _is_worth_it(self, page: Page, request: Request, values: Mapping[str, str]) -> bool:
+    def _is_worth_it(self, visit: Visit, request: Request, values: Mapping[str, str]) -> bool:
         """Whether the browser has worked for it, where it has to. A program shows its key instead."""
         desk = self._desk
-        if not page.configuration.settings.proof_of_work or api_key_of(desk.stores, request):
+        if not visit.configuration.settings.proof_of_work or api_key_of(desk.stores, request):
             return True
-        return proof.is_proof(
-            values.get(proof.FIELD, ""), desk.signer, desk.stores.limits, desk.clock.now_us()
-        )
+        salt = proof.salt_of(values.get(proof.FIELD, ""), desk.signer, desk.clock.now_us())
+        return bool(salt) and desk.stores.limits.take(f"proof:{salt}", proof.ONCE)
 
     def _accepted(self, request: Request, reply: StoredReply) -> Response:
         path = f"/status/{reply.body['status_token']}"

@@ -15,7 +15,6 @@ import secrets
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.limits import Limit
-from stasis_callback.store.database.limits import Limits
 from stasis_callback.web.signing import Signer
 
 FIELD = "altcha"
@@ -23,6 +22,7 @@ ALGORITHM = "SHA-256"
 MAX_NUMBER = 20_000
 """A browser tries half as many on average, which takes it some tenths of a second."""
 VALID_S = 1200
+ONCE = Limit(1, 2 * VALID_S)
 PAYLOAD_LIMIT = 1000
 _SALT = re.compile(r"[0-9a-f]{24}\?expires=([0-9]{1,12})&", re.ASCII)
 
@@ -40,23 +40,21 @@ def challenge(signer: Signer, now_us: int) -> dict[str, object]:
     }
 
 
-def is_proof(payload: str, signer: Signer, limits: Limits, now_us: int) -> bool:
-    """Whether a solution is right, in time, and used for the first time."""
+def salt_of(payload: str, signer: Signer, now_us: int) -> str:
+    """The salt of a solution that is right and in time, "" for any other. It is to be used `ONCE`."""
     if len(payload) > PAYLOAD_LIMIT:
-        return False
+        return ""
     try:
         given = json.loads(base64.b64decode(payload, validate=True))
         salt, number = str(given["salt"]), int(given["number"])
         wanted, signature = str(given["challenge"]), str(given["signature"])
     except (binascii.Error, ValueError, TypeError, KeyError, RecursionError):
-        return False
+        return ""
     expires = _SALT.fullmatch(salt)
     if expires is None or not 0 <= number <= MAX_NUMBER or now_us >= int(expires[1]) * US_PER_S:
-        return False
+        return ""
     signed = hmac.compare_digest(signature.encode("utf-8", "replace"), signer.of_challenge(wanted).encode())
-    if not signed or not hmac.compare_digest(wanted, _hash(salt, number)):
-        return False
-    return limits.take(f"proof:{salt}", Limit(1, 2 * VALID_S))
+    return salt if signed and hmac.compare_digest(wanted, _hash(salt, number)) else ""
 
 
 def _hash(salt: str, number: int) -> str:
