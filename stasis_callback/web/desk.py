@@ -43,6 +43,7 @@ FIELD_OF: Mapping[Refusal, str] = {
         (
             Refusal.NO_FUNDS,
             Refusal.DAILY_LIMIT,
+            Refusal.LINK_USED_UP,
             Refusal.LOCKED_OUT,
             Refusal.TOO_MANY_REQUESTS,
             Refusal.REPEATED,
