@@ -552,6 +552,13 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.replies.claim_due(2)
 
 
+@case("Replies.write")
+def _(shop: Shop) -> Act:
+    shop.stores.replies.put("mail-later", "ann@example.com", "{}")
+    (reply,) = (one.id for one in shop.stores.replies.claim_due(100) if one.content == "{}")
+    return lambda: shop.stores.replies.write(reply, "the mail")
+
+
 @case("Replies.retry")
 def _(shop: Shop) -> Act:
     reply = shop.rows()["EmailReply"][0]["id"]

@@ -28,7 +28,7 @@ from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
 from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import LegRow, Request
-from stasis_callback.store.calls.wishes import CALLS_OF, LIVE_NOW, too_much
+from stasis_callback.store.calls.wishes import CALLS_OF, LIVE_NOW, newest_us, too_much
 from stasis_callback.store.calls.wishes import Accepted as Accepted
 from stasis_callback.store.calls.wishes import Wish as Wish
 from stasis_callback.store.calls.wishes import new_request_id as new_request_id
@@ -101,9 +101,8 @@ class Requests:
 
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
-        of them is under way, or as many as the account may have), `queue_full`, `opted_out` (the number is on the
-        list of those that are not called for others), `link_used_up`. Asked again with the same key and
-        `request_id`, because the answer was lost, it gives the answer of then.
+        of them is under way, or as many as the account may have), `queue_full`, `opted_out`, `link_used_up`. Asked
+        again with the same key and `request_id`, because the answer was lost, it gives the answer of then.
         """
         return self.accept_or_begin(request, begin=False, **wish).reason
 
@@ -161,6 +160,15 @@ class Requests:
             return Accepted("")
 
         return self._database.unit(once)
+
+    @read
+    def repeated_for_s(
+        self, number: str, subscriber_id: int | None, destination: str, options: CallOptions
+    ) -> int:
+        """For how many more seconds such a request is `repeated`; 0 when it is not."""
+        window_us, now_us = int(options.dedupe_window_s * US_PER_S), self._clock.now_us()
+        last_us = newest_us(number, subscriber_id, destination, now_us - window_us)
+        return 0 if last_us is None else max(-(-(last_us + window_us - now_us) // US_PER_S), 1)
 
     def _accepted_before(self, view: RequestView, request_id: str, *, begin: bool) -> Accepted | None:
         """The answer of an earlier run that has accepted it; None where the key is another's."""
