@@ -88,12 +88,28 @@ def open_database(url: str) -> Iterator[Stores]:
     """The open database, without checking its migrations. Raises CallbackError if it cannot be opened."""
     from stasis_callback.store.stores import open_stores
 
+    _require_access(url)
     stores = open_stores(url, "admin", Clock())
     stores.database.operator = operator()
     try:
         yield stores
     finally:
         stores.database.close()
+
+
+def _require_access(url: str) -> None:
+    """Raises CallbackError if the database is a file that is another user's, and not ours to write."""
+    file = database_file(url)
+    try:
+        if not file or file.stat().st_uid == os.geteuid() or os.access(file, os.R_OK | os.W_OK):
+            return
+        owner = file.owner()
+    except (OSError, KeyError):
+        return  # what is wrong with it, who opens it tells
+    raise CallbackError(
+        f"user {process_user()} may not use the database {file}: run the command as its owner, for example with "
+        f"`runuser -u {owner} -- stasis-callback ...`"
+    )
 
 
 @contextmanager
@@ -126,6 +142,14 @@ def operator() -> str:
         return (os.environ.get("SUDO_USER") or _logged_in() or getpass.getuser())[:64]
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def process_user() -> str:
+    """The user of this process, by name where there is one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 _NOBODY_LOGGED_IN = 2**32 - 1
