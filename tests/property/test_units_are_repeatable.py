@@ -800,7 +800,8 @@ def test_every_method_that_writes_is_here() -> None:
     methods = {
         f"{cls.__name__}.{name}"
         for cls in classes
-        for name, method in vars(cls).items()
+        for base in cls.__mro__
+        for name, method in vars(base).items()
         if isinstance(method, FunctionType)
         and not name.startswith("_")
         and method.__code__.co_name != "looks"
