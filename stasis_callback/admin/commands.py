@@ -43,6 +43,8 @@ class Kind(StrEnum):
     """A file that is read."""
     OUTPUT = "output"
     """A file that is written."""
+    PLACE = "place"
+    """A folder of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,9 @@ def _kind(found: Any, choices: tuple[str, ...]) -> Kind:
     if getattr(found, "is_flag", False):
         return Kind.SWITCH if found.secondary_opts else Kind.FLAG
     annotation = found.type_descriptor.annotation
-    if annotation is Path and found.metavar == "FILE":
+    if annotation is Path and found.metavar != "FILE":
+        return Kind.PLACE
+    if annotation is Path:
         return Kind.OUTPUT if found.type_descriptor.parameter_info.writable else Kind.FILE
     if getattr(found, "multiple", False) or found.nargs == -1:
         return Kind.MANY

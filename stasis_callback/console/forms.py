@@ -16,6 +16,7 @@ from stasis_callback.admin.taking import Table
 SET, WAS, EMPTY = "set.", "was.", "empty."
 """Prefixes of fields: an option of a table of options, its value before, and a field that is to be empty."""
 OPTION_HEADERS = ("option", "value", "set", "meaning")
+_ENDINGS = {"HTML": "html", "html": "html", "CSV": "csv", "archive": "tar.gz"}
 _PAIR = "NAME=VALUE"
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
@@ -110,6 +111,8 @@ def parameters_of(
 
 
 def _texts(parameter: Parameter, given: Mapping[str, Sequence[str]], reads: bool) -> list[str]:
+    if parameter.kind in (Kind.FILE, Kind.OUTPUT, Kind.PLACE):
+        return []  # nobody names files of this machine: they are uploaded and downloaded
     text = next(iter(given.get(parameter.name, ())), "")
     is_emptied = not reads and f"{EMPTY}{parameter.name}" in given
     if parameter.kind is Kind.MANY:
@@ -144,9 +147,6 @@ def save_files(form: FormData, parameters: Iterable[Parameter], folder: Path) ->
 
 
 def output_path(parameter: Parameter, noun: str, folder: Path) -> Path:
-    """Where a command is to write its file; the ending says what it is."""
-    ending = next(
-        (end for word, end in (("HTML", "html"), ("html", "html"), ("CSV", "csv")) if word in parameter.help),
-        "json",
-    )
+    """Where a command is to write its file; its help says what kind that is."""
+    ending = next((ending for word, ending in _ENDINGS.items() if word in parameter.help), "json")
     return folder / f"{noun or 'file'}.{ending}"

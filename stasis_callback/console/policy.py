@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stasis_callback.admin.commands import Command, Parameter, described
+from stasis_callback.admin.commands import Command, Kind, Parameter, described
 from stasis_callback.store.operators.operators import Role
 
 ON_THE_MACHINE = {
     "init": "makes the settings file and the database that the console needs",
     "run": "is the service",
+    "backup": "writes everything, also secrets, into a file",
+    "restore": "replaces the database that the console has open",
+    "config asterisk": "writes files of Asterisk",
     "demo": "makes a database and calls of its own",
     "console serve": "is the console",
     "db upgrade": "must be done before the console can start",
@@ -37,7 +40,8 @@ READERS = {
 
 SUPPORT = frozenset({
     "account set", "account block", "account unblock", "access-number unlock", "web unlock", "web resend",
-    "request add", "request cancel", "request retry", "call hangup", "email add-sender", "email remove-sender",
+    "request add", "request cancel", "request retry", "call hangup",
+    "opt-out add", "opt-out remove", "email add-sender", "email remove-sender",
 })  # fmt: skip
 """What those may change who may not change money; of `account set` not the fields about money."""
 OWNER = frozenset({"api-key", "console", "node", "config", "db"})
@@ -46,8 +50,11 @@ OWNER_COMMANDS = frozenset({"web webhook-secret"})
 
 PRICE_FIELDS = frozenset({("account set", "product"), ("account set", "expires")})
 """Fields about money that are no amounts."""
+OWNER_FIELDS = frozenset({("doctor", "bundle")})
+"""Fields for owners alone: a support archive has settings and logs."""
 PROVEN = frozenset({
-    "account close", "account generate", "voucher generate", "voucher redeem", "ledger reverse", "ledger repair",
+    "account close", "account close-batch", "customer retire",
+    "account generate", "voucher generate", "voucher redeem", "ledger reverse", "ledger repair",
     "web link", "web webhook-secret", "email token", "rate rollback", "rate import",
 })  # fmt: skip
 """Commands about money and keys, beside those with amounts: whoever runs them proves again who they are."""
@@ -61,7 +68,7 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("customers", ("account", "customer", "product", "voucher", "ledger")),
     ("prices", ("tariff", "rate")),
     ("carriers", ("trunk", "route", "vendor", "translation")),
-    ("entrances", ("access-number", "web", "email", "api-key")),
+    ("entrances", ("access-number", "web", "email", "api-key", "opt-out")),
     ("system", ("node", "sounds", "db", "config", "audit", "console")),
 )
 """The menu: nouns by topic."""
@@ -81,7 +88,9 @@ class Access:
 
     def fields_for(self, role: Role) -> Iterator[Parameter]:
         """The parameters that this role may give."""
-        return (p for p in self.command.parameters if role.includes(self._role_of(p)))
+        return (
+            p for p in self.command.parameters if p.kind is not Kind.PLACE and role.includes(self._role_of(p))
+        )
 
     def needs_proof(self, given: Sequence[str]) -> bool:
         """Whether whoever gives these parameters must prove again who they are: for money and keys."""
@@ -93,6 +102,8 @@ class Access:
         return any(_is_about_money(self.command, p) for p in self.command.parameters if p.name in given)
 
     def _role_of(self, parameter: Parameter) -> Role:
+        if (self.command.name, parameter.name) in OWNER_FIELDS:
+            return Role.OWNER
         return Role.MANAGER if not self.reads and _is_about_money(self.command, parameter) else Role.VIEWER
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stasis_callback.core.numbering import read_number
+from stasis_callback.core.words import Dropped
 
 TEXT_LIMIT = 200_000
 """Maximum length of the text, in characters."""
 WORD_LIMIT = 128
 """Maximum length of a secret, in characters."""
 
-Reason = Literal["no_command", "several_commands", "malformed", "too_long"]
+Problem = Literal[Dropped.NO_COMMAND, Dropped.SEVERAL_COMMANDS, Dropped.MALFORMED, Dropped.TOO_LONG]
+"""What may be wrong with a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,15 @@ class MailCommand:
 
 
 class Unreadable(Exception):
-    """The text has no valid command; `reason` says why.
+    """The text has no valid command; `reason` says why."""
 
-    `no_command`: nothing resembles a command. `several_commands`: two different commands. `malformed`: something
-    begins like a command but is not one, or a number may be truncated. `too_long`: the text exceeds the maximum.
-    """
-
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Problem) -> None:
         super().__init__(reason)
-        self.reason: Reason = reason
+        self.reason: Problem = reason
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _MailWord:
     text: str
     starts_line: bool
 
@@ -72,10 +70,10 @@ def find_command(text: str, region: str = "") -> MailCommand:
     as one.
     """
     if len(text) > TEXT_LIMIT:
-        raise Unreadable("too_long")
+        raise Unreadable(Dropped.TOO_LONG)
     found: set[MailCommand] = set()
     broken = False
-    before: list[_Word] = []
+    before: list[_MailWord] = []
     for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words, region)
         # Even after an empty line, digits alone may be the rest of a number.
@@ -84,15 +82,15 @@ def find_command(text: str, region: str = "") -> MailCommand:
         found |= commands
         broken = broken or not fine
     if len(found) > 1:
-        raise Unreadable("several_commands")
+        raise Unreadable(Dropped.SEVERAL_COMMANDS)
     if broken:
-        raise Unreadable("malformed")
+        raise Unreadable(Dropped.MALFORMED)
     if not found:
-        raise Unreadable("no_command")
+        raise Unreadable(Dropped.NO_COMMAND)
     return found.pop()
 
 
-def _commands(words: list[_Word], region: str) -> tuple[set[MailCommand], bool]:
+def _commands(words: list[_MailWord], region: str) -> tuple[set[MailCommand], bool]:
     """The commands in `words`, and whether there is no incomplete command among them."""
     found: set[MailCommand] = set()
     fine = True
@@ -115,9 +113,9 @@ def _commands(words: list[_Word], region: str) -> tuple[set[MailCommand], bool]:
     return found, fine
 
 
-def _paragraphs(text: str) -> list[list[_Word]]:
+def _paragraphs(text: str) -> list[list[_MailWord]]:
     """The words of the lines that count, one list per paragraph."""
-    paragraphs: list[list[_Word]] = [[]]
+    paragraphs: list[list[_MailWord]] = [[]]
     for raw in text.splitlines():
         line = "".join(c for c in raw if unicodedata.category(c) != "Cf").strip()
         if line == _SIGNED:
@@ -127,11 +125,11 @@ def _paragraphs(text: str) -> list[list[_Word]]:
         if not line or line.startswith(">"):
             paragraphs.append([])
             continue
-        paragraphs[-1].extend(_Word(word, i == 0) for i, word in enumerate(line.split()))
+        paragraphs[-1].extend(_MailWord(word, i == 0) for i, word in enumerate(line.split()))
     return paragraphs
 
 
-def _command(words: list[_Word], region: str) -> MailCommand | None:
+def _command(words: list[_MailWord], region: str) -> MailCommand | None:
     if len(words) < _SHAPE:
         return None
     _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
@@ -162,5 +160,5 @@ def _has_digit(word: str) -> bool:
     return any(c.isnumeric() for c in word)
 
 
-def _is_attempt(words: list[_Word]) -> bool:
+def _is_attempt(words: list[_MailWord]) -> bool:
     return any(_is_keyword(word.text, "SN") or _is_keyword(word.text, "DN") for word in words)

@@ -14,6 +14,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.mail_command import MailCommand
+from stasis_callback.core.words import Dropped
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.mail.policy import (
@@ -52,40 +53,41 @@ class MailDesk:
     def receive(self, instance: EmailInstanceView, raw: bytes) -> str:
         """Decide on a mail: "" when it became a callback, else the reason why not.
 
-        Raises what the database raises, and KeyLookupFailed: then it is to be sent again. Reasons, beside those of
-        `Orders.admit`: those of MailRefused and MailCommand, `nul`, `automatic`, `bad_sender` (not exactly one usable
-        address), `not_proven`.
+        The reason is one of Dropped or Refusal. Raises what the database raises, and KeyLookupFailed: then the mail
+        must be delivered again.
         """
         try:
             mail = read_mail(raw, region=instance.configuration.region)
         except MailRefused as refused:
             return self._dropped(instance, refused.reason)
         headers = headers_of(raw)
-        reason = self._distrust(instance, raw, mail, headers)
-        if reason:
-            return self._dropped(instance, reason)
+        distrust = self._distrust(instance, raw, mail, headers)
+        if distrust:
+            return self._dropped(instance, distrust)
         sender = mail.from_addresses[0].lower()
         key = _key(instance, sender, mail, raw)
         if mail.command:
-            reason = self._decide(instance, mail.command, sender, key)
+            reason: str = self._decide(instance, mail.command, sender, key)
         else:
-            reason = self._dropped(instance, mail.problem or "no_command")
+            reason = self._dropped(instance, mail.problem or Dropped.NO_COMMAND)
         crashpoint("mail-decided")
         self._answer(instance, mail, sender, key, reason)
         return reason
 
-    def _distrust(self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message) -> str:
-        """Why nothing in this mail counts; "" when its sender is who the instance wants."""
+    def _distrust(
+        self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message
+    ) -> Dropped | None:
+        """Why nothing in this mail counts; None when its sender is who the instance wants."""
         if b"\0" in raw:
-            return "nul"
+            return Dropped.NUL
         if mail.is_automatic:
-            return "automatic"
+            return Dropped.AUTOMATIC
         if (
             len(mail.from_addresses) != 1
             or not ADDRESS.fullmatch(mail.from_addresses[0])
             or is_ambiguous(headers)
         ):
-            return "bad_sender"
+            return Dropped.BAD_SENDER
         domain = domain_of(mail.from_addresses[0])
         policy = instance.configuration.settings.policy
         if policy == "authenticated":
@@ -94,7 +96,7 @@ class MailDesk:
             proven = proven_by_signature(raw, headers, domain, self._settings.dns_server)
         else:
             proven = True
-        return "" if proven else "not_proven"
+        return None if proven else Dropped.NOT_PROVEN
 
     def _decide(self, instance: EmailInstanceView, command: MailCommand, sender: str, key: str) -> str:
         known = self._stores.requests.with_key(key)
@@ -145,7 +147,7 @@ class MailDesk:
         self._stores.replies.put(key, mail.from_addresses[0], content)
 
     @staticmethod
-    def _dropped(instance: EmailInstanceView, reason: str) -> str:
+    def _dropped(instance: EmailInstanceView, reason: Dropped) -> Dropped:
         log.info("mail.dropped", instance=instance.name, reason=reason)
         return reason
 

@@ -31,6 +31,7 @@ from stasis_callback.store.intake.tables import (
     EmailSender,
     EmailToken,
     Idempotency,
+    OptOut,
     Throttle,
     WebInstance,
 )
@@ -53,8 +54,8 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry, ConsoleUser,
-    ConsoleSession, ConsoleForm, ConsoleProposal,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, ConsoleUser, ConsoleSession,
+    ConsoleForm, ConsoleProposal,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -9,7 +9,7 @@ from stasis_callback.store.accounts.accounts import Accounts
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
-from stasis_callback.store.calls.finding import Finding
+from stasis_callback.store.calls.finding import CallSearch
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -22,6 +22,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.opt_outs import OptOuts
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
 from stasis_callback.store.intake.throttle import Throttles
@@ -63,12 +64,13 @@ class Stores:
     nodes: Nodes
     rate_profiles: RateProfiles
     search: AccountSearch
-    finding: Finding
+    finding: CallSearch
     trail: Trail
     upkeep: Upkeep
     operators: Operators
     sessions: Sessions
     proposals: Proposals
+    opt_outs: OptOuts
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -104,10 +106,11 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         nodes,
         RateProfiles(database, clock),
         AccountSearch(database),
-        Finding(database),
+        CallSearch(database),
         Trail(database, clock),
         Upkeep(database),
         Operators(database, clock),
         Sessions(database, clock),
         Proposals(database, clock),
+        OptOuts(database, clock),
     )

@@ -18,8 +18,11 @@ from stasis_callback.console import forms, policy
 
 TYPED: dict[Kind, str] = {
     Kind.TEXT: "-5 a=b ü", Kind.MANY: "-one\ntwo=2", Kind.FLAG: "on", Kind.SWITCH: "off", Kind.FILE: "/a/file",
-    Kind.OUTPUT: "/a/file",
+    Kind.OUTPUT: "/a/file", Kind.PLACE: "/a/folder",
 }  # fmt: skip
+
+FILES = (Kind.FILE, Kind.OUTPUT, Kind.PLACE)
+"""What nobody writes into a form: a file of the machine would be read or written."""
 
 
 def test_every_parameter_arrives_as_it_is_typed_in_a_shell() -> None:
@@ -32,6 +35,8 @@ def test_every_parameter_arrives_as_it_is_typed_in_a_shell() -> None:
             p.name: [TYPED[p.kind] if p.kind is not Kind.CHOICE else p.choices[0]] for p in command.parameters
         }
         values = forms.parameters_of(command.parameters, given, reads=False)
+        assert not [p for p in command.parameters if p.kind in FILES and p.name in values], command.name
+        values |= {p.name: given[p.name] for p in command.parameters if p.kind in FILES}
         assert set(values) == set(given), command.name
         found, context = raw[command.path]
         words = command.words(values)[len(command.path) :]
@@ -54,8 +59,9 @@ def test_every_page_has_a_field_for_every_parameter(site: ConsoleSite) -> None:
         page = owner.get("/do/" + name.replace(" ", "/")).text
         for parameter in command.parameters:
             has_options = forms.takes_options(parameter) and 'name="set.' in page
-            required_file = parameter.kind is Kind.OUTPUT and parameter.required
-            assert has_options or required_file or f'name="{parameter.name}"' in page, (name, parameter.name)
+            if parameter.kind is Kind.PLACE or (parameter.kind is Kind.OUTPUT and parameter.required):
+                continue
+            assert has_options or f'name="{parameter.name}"' in page, (name, parameter.name)
             assert has_options or unescape(parameter.help)[:20] in unescape(page), (name, parameter.name)
 
 
