@@ -31,6 +31,7 @@ _MOVING = {
     "first_used_at_us",
     "last_used_at_us",
     "rates",
+    "sessions",
 }
 """Fields that calls change, and not operators."""
 
@@ -116,6 +117,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "access-number": _access_number,
     "api-key": lambda s, name: _row([asdict(key) for key in s.api_keys.all()], "name", name),
     "batch": lambda s, name: s.search.batch(name),
+    "console-user": lambda s, name: _row([asdict(user) for user in s.operators.all()], "name", name),
     "customer": lambda s, name: _row(s.accounts.customers(), "name", name),
     "email": lambda s, name: _instance(s.email_instances.all(), name),
     "email senders": lambda s, name: {

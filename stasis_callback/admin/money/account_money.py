@@ -34,6 +34,7 @@ OutFile = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
+        writable=True,
         help="New CSV file for the codes, readable only by you. They cannot be retrieved later.",
     ),
 ]
