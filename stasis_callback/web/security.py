@@ -98,6 +98,8 @@ class Guard:
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 headers.update(scope["answer_headers"])
+                if "frame_sites" in scope:
+                    _allow_frames(headers, scope["frame_sites"])
             await send(message)
 
         try:
@@ -151,6 +153,20 @@ class Guard:
 def add_header(scope: Scope, name: str, value: str) -> None:
     """Put a header on the answer to a request, whatever that will be."""
     scope.setdefault("answer_headers", {})[name] = value
+
+
+def allow_frames(request: Request, origins: Collection[str]) -> None:
+    """Let pages of these sites show the answer in a frame."""
+    if origins:
+        request.scope["frame_sites"] = tuple(origins)
+
+
+def _allow_frames(headers: MutableHeaders, sites: Collection[str]) -> None:
+    policy = headers["Content-Security-Policy"]
+    headers["Content-Security-Policy"] = policy.replace(
+        "frame-ancestors 'none'", f"frame-ancestors {' '.join(sites)}"
+    )
+    del headers["X-Frame-Options"]  # it knows no list of sites
 
 
 async def _refuse(send: Send, status: int, code: str) -> None:

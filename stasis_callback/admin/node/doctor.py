@@ -33,6 +33,7 @@ def doctor(
             "--bundle",
             help="Also write a support archive into this new file, without secrets.",
             metavar="FILE",
+            writable=True,
         ),
     ] = None,
 ) -> None:

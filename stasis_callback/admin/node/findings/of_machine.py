@@ -141,7 +141,7 @@ def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
         if absent := _absent_sounds(name, folders):
             return Finding(
                 "problem",
-                f"Asterisk has no sound {absent[0]}, and {len(absent) - 1} more in {name}: what is said is not heard",
+                f"Asterisk has no sound {absent[0]}, and {len(absent) - 1} more in {name}: these prompts are silent",
                 f"install the core sounds of {name} in {folders[0] / name}, see docs/quickstart.md",
             )
     return Finding("ok", f"prompts in {', '.join(sorted(languages))}")
