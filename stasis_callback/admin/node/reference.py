@@ -24,7 +24,7 @@ in ISO 8601, UTC. The [options of an access number](options.md) have their own p
 | Exit code | Meaning |
 |---|---|
 | 0 | Done. |
-| 1 | `doctor`, `ledger verify`, `db status` or `config asterisk` found a problem, `access-number test` refused, or the command failed. |
+| 1 | `doctor`, `ledger verify` or `db status` found a problem, `access-number test` refused, or the command failed. |
 | 2 | Invalid input or incomplete setup. An error message says what is wrong; nothing was changed. |
 | 130 | Interrupted with Ctrl-C. |
 """
