@@ -93,9 +93,14 @@ def test_the_image(machine: Machine, tmp_path: Path) -> None:
         # A call is ended by command, as an operator of the container does it.
         subscriber = carrier.phone(ANI).answers(after_s=0.5)
         carrier.missed_call(ani=ANI, dnis=ACCESS)
-        subscriber.wait_for("answered", timeout_s=30)
-        [live] = json.loads(inside("stasis-callback call live --json"))
-        inside(f"stasis-callback call hangup {live['id']}")
+        live: list[dict[str, str]] = []
+
+        def is_live() -> bool:
+            live[:] = json.loads(inside("stasis-callback call live --json"))
+            return bool(live)
+
+        assert wait_until(is_live, timeout_s=60)
+        inside(f"stasis-callback call hangup {live[0]['id']}")
         subscriber.wait_for("ended", timeout_s=15)
         # Web and mail are there, by environment; nothing in the volumes is root's.
         probe = (
