@@ -186,7 +186,7 @@ def _with_context(number: str, context: str) -> str:
 
 
 def _to_region(number: str, region: str) -> str:
-    """E.164 digits as they are dialled in a country; "" when they are no number."""
+    """E.164 digits as they are dialled in a country; "" if they are not a number."""
     import phonenumbers
 
     parsed = _parsed(f"+{number}", None)
