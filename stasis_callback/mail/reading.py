@@ -21,7 +21,7 @@ from email.message import Message
 from email.utils import getaddresses
 from typing import Literal, cast
 
-from stasis_callback.core.mail_command import MailCommand, Reason, Unreadable, find_command
+from stasis_callback.core.mail_command import Command, Reason, Unreadable, find_command
 from stasis_callback.mail.html_text import visible_text
 
 HEADER_LIMIT = 2000
@@ -51,7 +51,7 @@ class Mail:
     to_addresses: tuple[str, ...]
     subject: str
     is_automatic: bool
-    command: MailCommand | None
+    command: Command | None
     problem: Reason | None
 
 
@@ -151,7 +151,7 @@ def _is_automatic(message: Message) -> bool:
 # --- body ----------------------------------------------------------------------------------------------------
 
 
-def _command(message: Message, region: str) -> tuple[MailCommand | None, Reason | None]:
+def _command(message: Message, region: str) -> tuple[Command | None, Reason | None]:
     # A text that is cut could end in the middle of a number: it is refused.
     if len(str(message.get("Subject", ""))) > HEADER_LIMIT:
         return None, "too_long"
@@ -159,7 +159,7 @@ def _command(message: Message, region: str) -> tuple[MailCommand | None, Reason 
         texts = [text for text in _bodies(message) if text.strip()] or [_header(message, "Subject")]
     except Unreadable as unreadable:
         return None, unreadable.reason
-    found: set[MailCommand] = set()
+    found: set[Command] = set()
     problems: list[Reason] = []
     for text in texts:
         try:

@@ -51,6 +51,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
 """The text for each refusal."""
 TEXT_OF: Mapping[str, str] = {
     "": "accepted",
+    "redeemed": "redeemed",
+    "bad_voucher": "bad_voucher",
     **dict.fromkeys(("no_command", "several_commands", "malformed", "too_long"), "unreadable"),
     **{refusal.value: text for refusal, text in TEXT_OF_REFUSAL.items()},
 }

@@ -48,7 +48,7 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
     with store() as s:
         account = s.accounts.named(number)
         require_payable(account.currency, amount_micros)
-        done = top_up(s, account.book_id, amount_micros, key, note)
+        done = top_up(s.accounts.top_up, account.number, amount_micros, key, note)
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 
@@ -25,13 +25,25 @@ Key = Annotated[
 Note = Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")]
 
 
-def top_up(s: Stores, book_id: int, amount_micros: int, key: str | None, note: str) -> bool:
-    """Top up a book; False when this key has done so already. Raises InvalidInput."""
+T_contra = TypeVar("T_contra", contravariant=True)
+T = TypeVar("T")
+
+
+class PayIn(Protocol[T_contra]):
+    """Pays into what it is told to: False when the key has done so already."""
+
+    def __call__(
+        self, to: T_contra, amount_micros: int, /, *, key: str, note: str, operator: str
+    ) -> bool: ...
+
+
+def top_up(pay_in: PayIn[T], to: T, amount_micros: int, key: str | None, note: str) -> bool:
+    """Top up an account or a book; False when this key has done so already. Raises InvalidInput."""
     if key is not None:
         checked_key(key)
     printable(note, "note")
     with posting_with(key) as own_key:
-        return s.ledger.top_up(book_id, amount_micros, key=own_key, note=note, operator=operator())
+        return pay_in(to, amount_micros, key=own_key, note=note, operator=operator())
 
 
 By = Annotated[

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import AccountClosed, InvalidInput
 from stasis_callback.core.money import format_amount, parse_currency
 from stasis_callback.store.accounts import checks
 from stasis_callback.store.accounts.passwords import hash_password
@@ -289,6 +289,20 @@ class Accounts:
             self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
         if daily_cap_micros is not None or no_daily_cap:
             self._ledger.set_daily_cap(account.book_id, daily_cap_micros)
+
+    @unit
+    def top_up(
+        self, number: str, amount_micros: int, *, key: str, note: str = "", operator: str = ""
+    ) -> bool:
+        """Pay into an account (id or alias), or into the funds it shares; False when this key has done so already.
+
+        Raises AccountClosed, but not for what was paid before it was closed, and InvalidInput.
+        """
+        self._one_by_one()  # as `close` does: nothing is paid in behind it
+        account = self.named(number)
+        if account.status == "closed" and not self._ledger.is_paid(key):
+            raise AccountClosed(f"account {account.number} is closed: pay into another account")
+        return self._ledger.top_up(account.book_id, amount_micros, key=key, note=note, operator=operator)
 
     @unit
     def close(self, number: str, *, write_off: bool, operator: str) -> AccountView:

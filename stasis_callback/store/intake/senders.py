@@ -11,6 +11,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.codes import READABLE, code_hash, random_codes
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.intake.tables import EmailSender, EmailToken
 
 TOKEN_LENGTH = 10
@@ -87,6 +88,9 @@ class EmailSenders:
                     expires_at_us=now_us + days * DAY_S * US_PER_S,
                     created_at_us=now_us,
                 ).on_conflict_ignore().execute()
+            # Noted here: the commands' own transaction would stand open while the hashes are made.
+            given = {"given_out": count, "days": days}
+            note_change(self._database, self._clock, "email tokens", account_number, {}, given)
 
         self._database.unit(once)
         return codes
@@ -98,6 +102,7 @@ class EmailSenders:
         unused = EmailToken.delete().where(EmailToken.account == account.id, EmailToken.used_by.is_null())
         count = unused.execute() or self._database.noted("withdrawn") or 0
         self._database.note("withdrawn", count)
+        note_change(self._database, self._clock, "email tokens", account_number, {"unused": count}, {})
         return int(count)
 
     def usable_token(self, account_number: str, code: str) -> int | None:
