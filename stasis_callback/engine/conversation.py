@@ -108,7 +108,7 @@ class Conversation:
                 return self._goodbye(Ending.LOGIN_FAILED)
             self._subscriber_id = account.id
         if not self._request.destination:
-            self._dialog.say(self._balance(account))
+            self._dialog.say(self._announced(account))
         if self._options.low_balance_mode == "disconnect" and self._funds_are_low(account):
             self._dialog.tell(self._voice.say(Prompt.NO_FUNDS))
             credited = bool(self._options.voucher_key) and self._redeem()
@@ -128,7 +128,7 @@ class Conversation:
         """Call the destination that came with the request; the greeting is said while it is being called."""
 
         def greeting(connection: Connection) -> Utterance:
-            said = self._balance(self._account()) + self._duration(connection.longest_s)
+            said = self._announced(self._account()) + self._duration(connection.longest_s)
             return self._voice.say(Prompt.SILENCE) + (said if said.media else self._voice.say(Prompt.CALLING))
 
         refusal = self._connect(self._request.destination, self._request.destination, greeting)
@@ -170,19 +170,18 @@ class Conversation:
 
     # --- greeting ------------------------------------------------------------------------------------------------
 
+    def _announced(self, account: AccountView) -> Utterance:
+        """The balance; nothing where it is not wanted, or an internal account pays, which is nobody's business."""
+        said = self._options.announce_balance != "off" and self._subscriber_id is not None
+        return self._balance(account) if said else NOTHING
+
     def _balance(self, account: AccountView) -> Utterance:
-        """What the subscriber has; nothing where an internal account pays, which is nobody's business."""
-        if self._options.announce_balance == "off" or self._subscriber_id is None:
-            return NOTHING
-        words = self._balance_is(account)
+        """What the subscriber has."""
+        credit_micros = account.credit_limit_micros if self._options.announce_balance == "funds" else 0
+        words = self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account)
         if self._options.announce_credit_limit and account.credit_limit_micros:
             words += self._amount(Prompt.CREDIT_LIMIT_IS, account.credit_limit_micros, account)
         return words
-
-    def _balance_is(self, account: AccountView) -> Utterance:
-        """What the subscriber has, in words."""
-        credit_micros = account.credit_limit_micros if self._options.announce_balance == "funds" else 0
-        return self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account)
 
     def _amount(self, lead_in: Prompt, amount_micros: int, account: AccountView) -> Utterance:
         return self._voice.say(lead_in) + self._voice.money(amount_micros, account.currency)
@@ -241,7 +240,7 @@ class Conversation:
             locked = done.reason == "locked_out"
             self._dialog.tell(self._voice.say(Prompt.VOUCHER_LOCKED if locked else Prompt.VOUCHER_WRONG))
             return False
-        self._dialog.tell(self._balance_is(done.account))
+        self._dialog.tell(self._balance(done.account))
         if not done.repeated:
             self._extend_menu()
         return not done.repeated
