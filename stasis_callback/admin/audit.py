@@ -136,6 +136,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
     "lockout": _lockout,
+    "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),
     "trunk": _trunk,
     "vendor": lambda s, name: _row([asdict(vendor) for vendor in s.trunks.vendors()], "name", name),

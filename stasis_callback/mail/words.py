@@ -63,7 +63,7 @@ _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>", re.ASCII)
 
 def answer_text(language: str, reason: str, number_a: str) -> str:
     """The sentence for an outcome. The number is masked: a mail is read by many."""
-    texts = _texts(language if language in LANGUAGES else "en")
+    texts = _texts(language)
     return texts[TEXT_OF.get(reason, "account")].format(number=mask(number_a))
 
 
@@ -71,12 +71,7 @@ def answer_mail(
     *, address: str, recipient: str, message_id: str, language: str, text: str, own_id: str, now_us: int
 ) -> str:
     """The whole answer, as text. `message_id` is that of the mail answered; nothing else of it comes back."""
-    mail = EmailMessage(policy=SMTP)
-    mail["From"] = address
-    mail["To"] = recipient
-    mail["Subject"] = _texts(language if language in LANGUAGES else "en")["subject"]
-    mail["Date"] = format_datetime(datetime.fromtimestamp(now_us // US_PER_S, UTC))
-    mail["Message-ID"] = f"<{own_id}@{address.rpartition('@')[2]}>"
+    mail = _mail(address, recipient, _texts(language)["subject"], own_id, now_us)
     mail["Auto-Submitted"] = "auto-replied"  # RFC 3834
     if _MESSAGE_ID.fullmatch(message_id):
         mail["In-Reply-To"] = mail["References"] = message_id
@@ -84,6 +79,28 @@ def answer_mail(
     return mail.as_string()
 
 
+def notice_mail(
+    *, address: str, recipient: str, language: str, balance: str, own_id: str, now_us: int
+) -> str:
+    """A notice of a low balance, as text."""
+    texts = _texts(language)
+    mail = _mail(address, recipient, texts["low_balance_subject"], own_id, now_us)
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834
+    mail.set_content(texts["low_balance"].format(balance=balance) + "\n", cte="quoted-printable")
+    return mail.as_string()
+
+
+def _mail(address: str, recipient: str, subject: str, own_id: str, now_us: int) -> EmailMessage:
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = address
+    mail["To"] = recipient
+    mail["Subject"] = subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now_us // US_PER_S, UTC))
+    mail["Message-ID"] = f"<{own_id}@{address.rpartition('@')[2]}>"
+    return mail
+
+
 @cache
 def _texts(language: str) -> dict[str, str]:
+    language = language if language in LANGUAGES else "en"
     return tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.notices import Notices
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
@@ -22,6 +23,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
 from stasis_callback.store.intake.throttle import Throttles
@@ -63,6 +65,9 @@ class Stores:
     finding: Finding
     trail: Trail
     upkeep: Upkeep
+    webhook_notices: Notices
+    mail_notices: Notices
+    payment_hooks: PaymentHooks
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -101,4 +106,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Finding(database),
         Trail(database, clock),
         Upkeep(database),
+        Notices(database, clock, "webhook"),
+        Notices(database, clock, "mail"),
+        PaymentHooks(database, clock),
     )

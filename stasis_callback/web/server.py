@@ -64,7 +64,7 @@ class WebServer:
 
         orders = Orders(stores, clock, settings.limits.queue, decided)
         self.app = WebApp(
-            web, stores, orders, clock, metrics, end_call=end_call, troubles=self._health.troubles
+            settings, stores, orders, clock, metrics, end_call=end_call, troubles=self._health.troubles
         )
         self.webhooks = Webhooks(stores, self.app.signer, clock, metrics)
         self._serving = Serving(self.app.asgi, web, clock)

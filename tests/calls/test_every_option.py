@@ -352,9 +352,11 @@ def test_who_has_too_little_may_redeem_a_voucher_before_being_sent_away(world: W
     )  # fmt: skip
     (code,) = _vouchers(world)
     subscriber = world.phone().answers()
-    subscriber = subscriber.dials(f"{code}#") if credited else subscriber
     with world.running():
         world.rings()
+        world.announced("code of your voucher")
+        if credited:
+            subscriber.dial(f"{code}#")
         world.announced("enter the number you wish to call" if credited else "oodbye")
         subscriber.hang_up()
         (request,) = world.finished()

@@ -63,6 +63,12 @@ class EmailSenders:
         return bool(found.exists())
 
     @read
+    def of(self, account_id: int) -> list[str]:
+        """The addresses that may write for an account (row id)."""
+        rows = EmailSender.select().where(EmailSender.account == account_id).order_by(EmailSender.address)
+        return [row.address for row in rows]
+
+    @read
     def all(self) -> list[dict[str, object]]:
         """Every registered address with its account."""
         rows = EmailSender.select(EmailSender, Account).join(Account)
