@@ -20,12 +20,13 @@ RUN python3 -m venv /opt/stasis-callback \
       cp -r "$language" "/usr/share/asterisk/sounds/$(basename "$language")/stasis-callback"; \
     done \
  && cp /usr/src/stasis-callback/deploy/entrypoint /usr/local/bin/entrypoint \
+ && cp /usr/src/stasis-callback/deploy/stasis-callback-in-container /usr/local/bin/stasis-callback \
  && rm -rf /usr/src/stasis-callback \
  && install -d -o asterisk -g asterisk -m 0750 /etc/asterisk/local /var/lib/stasis-callback \
  && install -d -o asterisk -g asterisk -m 0750 /run/asterisk /var/log/asterisk/cel-custom
 
-ENV PATH=/opt/stasis-callback/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
-USER asterisk
+# It starts as root, to read ./local whoever owns it; Asterisk, the service and all commands run as `asterisk`.
+ENV PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin
 WORKDIR /var/lib/stasis-callback
 VOLUME /var/lib/stasis-callback /var/log/asterisk
 EXPOSE 5060/udp 10000-20000/udp

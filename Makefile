@@ -28,10 +28,9 @@ $(VENV): $(DEMO)
 asterisk: ## get a real Asterisk into .cache/ when the machine has none (root on Debian, about a minute)
 	@tools/get-asterisk
 
-demo: $(DEMO) ## one callback from missed call to xDR on a real Asterisk, shown live
-	@if tools/get-asterisk; then .venv/bin/stasis-callback demo; \
-	elif [ -n "$$CI" ]; then exit 1; \
-	else echo "Without a real Asterisk, the same call on the simulated one:"; .venv/bin/stasis-callback demo --simulated; fi
+demo: $(DEMO) ## one callback from missed call to xDR, shown live, on a real Asterisk where one can run
+	@tools/get-asterisk || [ -z "$$CI" ]
+	@.venv/bin/stasis-callback demo
 
 ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/property/test_ledger_concurrency.py \
 	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
@@ -48,6 +47,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
+	@tools/get-promtool || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so three at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail: apart, so that nothing that works hard stands beside.
@@ -57,7 +57,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	# Known bugs about money, each of which the tests that it names must find: a minute.
 	.venv/bin/python tools/planted_bugs.py
 
-nightly: $(VENV) ## what takes too long for every run: long outages, many deranged examples, a soak (hours)
+nightly: $(VENV) ## what takes too long for every run: long outages, many examples, 500 seeds, planted bugs, a soak (hours)
 	@tools/get-asterisk
 	@tools/get-postgres
 	@tools/get-faults
@@ -68,9 +68,9 @@ nightly: $(VENV) ## what takes too long for every run: long outages, many derang
 	.venv/bin/coverage report --include='stasis_callback/core/*' --skip-covered --fail-under=80
 	.venv/bin/coverage report --include='stasis_callback/store/money/*' --skip-covered --fail-under=94
 	.venv/bin/coverage report --include='stasis_callback/engine/*' --skip-covered --fail-under=70
-	.venv/bin/pytest -n 2 --dist loadfile tests/fuzz --hypothesis-profile=nightly --timeout 7200
+	.venv/bin/pytest -n 2 --dist loadfile tests/fuzz tests/property --hypothesis-profile=nightly --timeout 7200
 	.venv/bin/pytest -s tests/soak --calls $(CALLS)
-	@$(MAKE) --no-print-directory mutants
+	@$(MAKE) --no-print-directory simulate planted mutants
 
 soak: $(VENV) ## CALLS=2000 real callbacks with people who behave at random; what the service keeps of them
 	@tools/get-asterisk

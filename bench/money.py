@@ -68,11 +68,14 @@ class Shop:
         rate = stores.tariffs.match(self.account.tariff_id, NUMBER)
         assert rate is not None
         price = rate.price
-        with stores.database.transaction():
+
+        def authorise() -> bool:
             funds = stores.ledger.available_micros(self.account.book_id)
             seconds = longest_s(lambda t: cost_micros(price, t, now_us), funds, 180)
             hold = cost_micros(price, seconds, now_us)
-            assert stores.calls.open_leg(leg_id, self.request.id, "b", Fare(self.account, NUMBER, rate), hold)
+            return stores.calls.open_leg(leg_id, self.request.id, "b", Fare(self.account, NUMBER, rate), hold)
+
+        assert stores.database.unit(authorise)
         end = LegEnd(now_us, now_us + 61 * US_PER_S, Outcome.ANSWERED, 16, "events")
         assert stores.calls.settle(leg_id, end).amount_micros == 61_000
 

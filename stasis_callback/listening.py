@@ -7,7 +7,7 @@ import os
 import socket
 
 from stasis_callback.core.errors import CallbackError
-from stasis_callback.settings import EmailSettings, WebSettings
+from stasis_callback.settings import EmailSettings, MetricsSettings, WebSettings
 
 BACKLOG = 2048
 _NOT_HERE = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -54,6 +54,11 @@ class Port:
 def web_port(web: WebSettings) -> Port:
     """The port of forms, status pages and the API. Raises CallbackError."""
     return Port(web.host, web.port, what="the web server", settings="web.host and web.port")
+
+
+def metrics_port(metrics: MetricsSettings) -> Port:
+    """The port of the figures. Raises CallbackError."""
+    return Port(metrics.host, metrics.port, what="metrics", settings="metrics.host and metrics.port")
 
 
 def mail_port(email: EmailSettings) -> Port:

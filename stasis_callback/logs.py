@@ -15,7 +15,7 @@ import select
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TextIO, cast
@@ -149,10 +149,46 @@ class _Stray(io.TextIOBase):
 
 
 _outlet: Outlet | None = None
+_watchers: list[Callable[[str, Mapping[str, Any]], None]] = []
 
 
-def configure(log_format: str) -> Outlet:
-    """Send structlog's and the standard library's lines to standard error, as `text` or `json`."""
+def watch(note: Callable[[str, Mapping[str, Any]], None]) -> None:
+    """From now on, call `note` with the level and fields of each event, in the thread that logs it: it must not wait.
+
+    It is given the events that `log_level` leaves out, too. Not those of the standard library.
+    """
+    _watchers.append(note)
+
+
+def unwatch(note: Callable[[str, Mapping[str, Any]], None]) -> None:
+    """No longer call `note`."""
+    _watchers.remove(note)
+
+
+def _watched(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    for note in _watchers:
+        with suppress(Exception):  # logging never stops work, and counting does not either
+            note(event.get("level", method), event)
+    return event
+
+
+def _from(level: str) -> structlog.types.Processor:
+    """Leave out what is less than `level`."""
+    least = logging.getLevelNamesMapping()[level.upper()]
+
+    def kept(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if logging.getLevelNamesMapping()[event["level"].upper()] < least:
+            raise structlog.DropEvent
+        return event
+
+    return kept
+
+
+def configure(log_format: str, log_level: str = "info") -> Outlet:
+    """Send structlog's and the standard library's lines to standard error, as `text` or `json`.
+
+    Events below `log_level` (info, warning, error) are not written.
+    """
     global _outlet
     if _outlet is None:
         _outlet = Outlet(_standard_error(), Clock(), lambda count: log.error("log.dropped", count=count))
@@ -170,7 +206,7 @@ def configure(log_format: str) -> Outlet:
     ]
     last: list[structlog.types.Processor] = [structlog.processors.format_exc_info, _surely(renderer)]
     structlog.configure(
-        processors=[*usual, *last],
+        processors=[structlog.processors.add_log_level, _watched, _from(log_level), *usual, *last],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: _Lines(outlet),
         cache_logger_on_first_use=True,

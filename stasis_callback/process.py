@@ -7,6 +7,9 @@ for the database, and the web server reports this. Last, it asks Asterisk whethe
 from __future__ import annotations
 
 import signal
+import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,9 +23,10 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, NodeAlive, StoreUnavailable
-from stasis_callback.listening import Port, mail_port, web_port
+from stasis_callback.listening import Port, mail_port, metrics_port, web_port
 from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores, open_stores
+from stasis_callback.systemd import Systemd
 
 log = structlog.get_logger()
 
@@ -46,29 +50,36 @@ AGAIN_S = 1.0
 class Ports:
     """The ports of this process; None for those that are disabled."""
 
-    web: Port | None
-    mail: Port | None
+    web: Port | None = None
+    mail: Port | None = None
+    metrics: Port | None = None
 
     @classmethod
     def of(cls, settings: Settings, *, only_web: bool) -> Ports:
         """Open the ports. Raises CallbackError if one cannot be opened; the others are closed again."""
-        web = web_port(settings.web) if settings.web.enabled or only_web else None
-        try:
-            takes_mails = settings.email.enabled and settings.email.listener != "off" and not only_web
-            return cls(web, mail_port(settings.email) if takes_mails else None)
-        except CallbackError:
-            if web:
-                web.close()
-            raise
+        takes_mails = settings.email.enabled and settings.email.listener != "off" and not only_web
+        with ExitStack() as opened:
+
+            def keep(port: Port) -> Port:
+                opened.callback(port.close)
+                return port
+
+            ports = cls(
+                keep(web_port(settings.web)) if settings.web.enabled or only_web else None,
+                keep(mail_port(settings.email)) if takes_mails else None,
+                keep(metrics_port(settings.metrics)) if settings.metrics.enabled else None,
+            )
+            opened.pop_all()
+        return ports
 
     def close(self) -> None:
         """Close the ports."""
-        for port in (self.web, self.mail):
+        for port in (self.web, self.mail, self.metrics):
             if port:
                 port.close()
 
 
-NO_PORTS = Ports(None, None)
+NO_PORTS = Ports()
 
 
 class Runnable(Protocol):
@@ -91,6 +102,7 @@ class Process:
         self._settings = settings
         self._make = make
         self._clock = Clock()
+        self._systemd = Systemd(self._clock)
         self._stopped = self._clock.inbox()
         self._service: Runnable | None = None
         self._away = ""
@@ -99,14 +111,17 @@ class Process:
         """Run it until SIGTERM or SIGINT. Returns the exit code. Raises CallbackError if it cannot start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        signal.signal(signal.SIGUSR1, _say_threads)
         if take_over:
             self._end_other()
         patience_s = TAKE_OVER_S if take_over else 0.0
         ports = self._again(lambda: Ports.of(self._settings, only_web=only_web), CallbackError, patience_s)
+        self._systemd.ready()
         try:
             with self._made(ports) as service:
                 return self._served(service, take_over, patience_s) if service else 0
         finally:
+            self._systemd.stopping()
             ports.close()
 
     def _end_other(self) -> None:
@@ -141,6 +156,7 @@ class Process:
         if len(self._stopped):  # before the service was created
             return 0
         log.info("service.started", node=self._settings.node)
+        self._systemd.status(f"node {self._settings.node}")
         try:
             code = self._again(service.run, NodeAlive, patience_s)  # raised before anything was started
         except NodeAlive as error:
@@ -162,6 +178,7 @@ class Process:
     def _waited(self, ports: Ports, opened: ExitStack, error: StoreUnavailable) -> Runnable | None:
         log.error("database.away", reason=str(error), again_s=AGAIN_S)
         self._away = str(error)
+        self._systemd.status(f"waiting for the database: {self._away}")
         with self._answering(ports):
             while self._stopped.get(AGAIN_S) is None:
                 try:
@@ -197,6 +214,14 @@ class Process:
             server.stop()
 
 
+def _say_threads(_signal: int, _frame: FrameType | None) -> None:
+    """Log what every thread is doing, for a process that seems to hang: `kill -USR1`."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():
+        stack = "".join(traceback.format_stack(frame))
+        log.info("process.thread", thread=names.get(ident, str(ident)), stack=stack)
+
+
 def run(
     settings: Settings,
     make: Callable[[Stores, Clock, Ports], Runnable],
@@ -205,7 +230,7 @@ def run(
     take_over: bool = False,
 ) -> int:
     """Run a service in the foreground until SIGTERM or SIGINT. Returns the exit code."""
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, settings.log_level)
     with logs.nothing_beside():
         try:
             return Process(settings, make).run(only_web=only_web, take_over=take_over)

@@ -1,4 +1,4 @@
-"""Where the files are that ship with the package but are not Python: Asterisk's configuration and the prompts.
+"""Where the files are that ship with the package but are not Python: Asterisk's configuration, prompts, deploy/.
 
 In the repository they stand at the top, where an operator looks for them; a wheel carries them in `_data/`.
 """
@@ -23,3 +23,8 @@ def asterisk_conf_dir() -> Path:
 def sounds_dir() -> Path:
     """The prompts: one folder per language, each to appear as `stasis-callback` among Asterisk's sounds."""
     return _folder("sounds")
+
+
+def deploy_dir() -> Path:
+    """What starts the service: the unit for systemd, and what Postfix needs to deliver mails."""
+    return _folder("deploy")

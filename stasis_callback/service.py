@@ -38,6 +38,7 @@ from stasis_callback.workers import Pool, Worker, Workers
 
 if TYPE_CHECKING:  # a node without the web or e-mail does not load it
     from stasis_callback.mail.server import MailServer
+    from stasis_callback.monitoring.monitor import Monitor
     from stasis_callback.web.server import WebServer
 
 log = structlog.get_logger()
@@ -100,7 +101,8 @@ class Service:
             *self._triggers.workers,
             *self._in_background(settings),
         )
-        self.web = self._web_server(settings, ports) if settings.web.enabled else None
+        self.monitor = self._monitor(settings, ports) if settings.web.enabled or ports.metrics else None
+        self.web = self._web_server(settings, self.monitor, ports) if settings.web.enabled else None
         self.mail = self._mail_server(settings, ports) if settings.email.enabled else None
         self._wake = self._clock.inbox()
         self._exit_code = 0
@@ -144,18 +146,31 @@ class Service:
             on_replaced=lambda: self.stop(REPLACED),
         )
 
-    def _web_server(self, settings: Settings, ports: Ports) -> WebServer:
+    def _monitor(self, settings: Settings, ports: Ports) -> Monitor:
+        from stasis_callback.monitoring.monitor import Monitor
+
+        return Monitor(
+            settings.database,
+            self.stores,
+            self._clock,
+            self.workers,
+            trouble=self.trouble,
+            trunks=self.trunk_health,
+            port=ports.metrics,
+        )
+
+    def _web_server(self, settings: Settings, monitor: Monitor | None, ports: Ports) -> WebServer:
         from stasis_callback.web.server import WebServer
 
+        assert monitor is not None
         return WebServer(
             settings,
             self.stores,
             self._clock,
             wake_dialer=self.dialer.wake,
             end_call=lambda request_id: take_back(self.stores, self.client, request_id),
-            trouble=self.trouble,
+            monitor=monitor,
             workers=self.workers,
-            trunks=self.trunk_health,
             port=ports.web,
         )
 
@@ -176,6 +191,8 @@ class Service:
         Raises NodeAlive, with nothing begun, when another process is the node of this name.
         """
         self.node.start()
+        if self.monitor:
+            self.monitor.start()
         if self.web:
             self.web.start()
         if self.mail:
@@ -221,6 +238,8 @@ class Service:
         self._triggers.stop()
         for worker in self._background:
             worker.stop()
+        if self.monitor:
+            self.monitor.stop()
         self.node.stop()
         self.client.close()
 
@@ -357,18 +376,22 @@ class WebOnly:
 
     def __init__(self, settings: Settings, stores: Stores, clock: Clock, ports: Ports) -> None:
         """Prepare everything; nothing is served yet."""
+        from stasis_callback.monitoring.monitor import Monitor
         from stasis_callback.web.server import WebServer
 
         self._client = AriClient.of(settings.ari, clock)
         self._wake = clock.inbox()
         self._workers = Workers()
+        self._monitor = Monitor(
+            settings.database, stores, clock, self._workers, trouble=lambda: "", port=ports.metrics
+        )
         self.web = WebServer(
             settings,
             stores,
             clock,
             wake_dialer=lambda: None,
             end_call=lambda request_id: take_back(stores, self._client, request_id),
-            trouble=lambda: "",
+            monitor=self._monitor,
             workers=self._workers,
             port=ports.web,
         )
@@ -383,10 +406,12 @@ class WebOnly:
 
     def run(self) -> int:
         """Serve until stopped; the exit code."""
+        self._monitor.start()
         self.web.start()
         while self._wake.get(HOUSEKEEPING_S) is None:
             self._workers.revive()
         self.web.stop()
+        self._monitor.stop()
         self._client.close()
         return 0
 

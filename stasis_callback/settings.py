@@ -205,6 +205,14 @@ class WebSettings(Section):
         return self.public_url or f"http{'s' if self.tls_certificate else ''}://{self.host}:{self.port}"
 
 
+class MetricsSettings(Section):
+    """A port of its own for /metrics, /readyz and /healthz, with or without the web server."""
+
+    enabled: bool = Field(False, description="Serve them in `run`.")
+    host: str = Field("127.0.0.1", description="Address to listen on: a private one, there is no password.")
+    port: int = Field(9464, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
+
+
 class EmailSettings(Section):
     """E-mail callback: incoming mails and replies."""
 
@@ -307,6 +315,9 @@ class Settings(BaseSettings):
     log_format: Annotated[str, StringConstraints(pattern="^(text|json)$")] = Field(
         "text", description="Log format: text (for reading) or json (for programs)."
     )
+    log_level: Annotated[str, StringConstraints(pattern="^(info|warning|error)$")] = Field(
+        "info", description="Least severe events to log: info, warning or error. Metrics count all of them."
+    )
     time_zone: str = Field(
         "UTC",
         description="The operator's time zone, for example Europe/Prague: in which commands read and show times.",
@@ -316,6 +327,7 @@ class Settings(BaseSettings):
     asterisk: AsteriskSettings = AsteriskSettings()
     limits: LimitSettings = LimitSettings()
     web: WebSettings = WebSettings()
+    metrics: MetricsSettings = MetricsSettings()
     email: EmailSettings = EmailSettings()
     retention: RetentionSettings = RetentionSettings()
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import profiles  # noqa: F401  how many examples hypothesis makes
 import pytest
 from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from disks import MEMORY, has_room_in_memory
+from guard import sitecustomize  # nothing of an installed machine is reached from here on
 from lanes import is_seldom
+from pydantic_settings import InitSettingsSource
 
-from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES
+from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES, Settings
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
@@ -21,6 +25,10 @@ from stasis_callback.testing.pstn import RealNetwork, start_network
 # Tests start hundreds of processes. Where compiled modules are not kept, each compiles all that it loads: seconds.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# The processes that tests start are guarded like this one.
+GUARD = str(Path(sitecustomize.__file__).parent)
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (GUARD, os.environ.get("PYTHONPATH"))))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,15 +71,38 @@ def _turn(item: pytest.Item) -> int:
     return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
-@pytest.fixture(autouse=True)
-def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads the settings of a business that is installed here, so none reaches its database or Asterisk.
+NOWHERE: dict[str, Any] = {
+    "database": {"url": "sqlite:////nonexistent/stasis-callback.db"},
+    "ari": {"url": "http://127.0.0.1:9"},
+    "asterisk": {"console_path": "/nonexistent/asterisk.ctl", "cel_path": "/nonexistent/cel.csv"},
+    "email": {"smtp_port": 9},
+}
+"""What the settings of a test say where it says nothing itself."""
 
-    The processes that tests start read files of their own (`--config`), or are started in an empty folder.
+
+@pytest.fixture(scope="session")
+def _empty_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch, _empty_folder: Path) -> None:
+    """No test reads the settings of a business that is installed here, nor reaches its database or its Asterisk.
+
+    It is in an empty folder, without our variables in its environment; a setting that it does not give leads nowhere.
+    What it would reach all the same, it or a process that it starts, is stopped by `guard`.
     """
     for name in [name for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)]:
         monkeypatch.delenv(name)
+    monkeypatch.chdir(_empty_folder)
     monkeypatch.setattr("stasis_callback.settings.PLACES", PLACES[:1])
+    monkeypatch.setattr("stasis_callback.admin.node.findings.of_machine.SOUND_FOLDERS", ())
+    usual = Settings.settings_customise_sources
+
+    def sources(*given: Any, **named: Any) -> tuple[Any, ...]:
+        return (*usual(*given, **named), InitSettingsSource(Settings, NOWHERE))
+
+    monkeypatch.setattr(Settings, "settings_customise_sources", sources)
 
 
 @pytest.fixture

@@ -188,6 +188,7 @@ app = "{s.ari.app}"
 [asterisk]
 trunk = "{s.asterisk.trunk}"
 cel_path = "{s.asterisk.cel_path}"
+console_path = "/nonexistent/asterisk.ctl"
 [email]
 enabled = {str(s.email.enabled).lower()}
 port = {s.email.port}

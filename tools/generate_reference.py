@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
@@ -15,7 +15,7 @@ from stasis_callback.core.email import EmailOptions
 from stasis_callback.core.limits import describe_limits
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.web import WebOptions
-from stasis_callback.core.words import Ending, Refusal
+from stasis_callback.core.words import Dropped, Ending, Refusal, Skipped
 from stasis_callback.settings import ENVIRONMENT_PREFIX, Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -81,7 +81,7 @@ PIN login. [The guide](../guides/email.md) explains the most important ones.
 
 
 WORDS_HEAD = f"""\
-# Codes for refusals and endings
+# Codes for refusals, endings, dropped mails and skipped trunks
 
 {MADE_BY}
 
@@ -106,6 +106,22 @@ How an accepted callback ended; for a queued one, how its last attempt ended.
 | Ending | Meaning | At | What to do |
 |---|---|---|---|
 """
+DROPPED_HEAD = """
+## Dropped mails
+
+Why a mail was not passed on as a request: the `reason` of `mail.dropped` in the log. Nothing was dialled.
+
+| Reason | Meaning | About | What to do |
+|---|---|---|---|
+"""
+SKIPPED_HEAD = """
+## Skipped trunks
+
+Why a trunk is not tried for a call: `why_not` of `route explain`, and `reasons` of `route.none` in the log.
+
+| Reason | Meaning | About | What to do |
+|---|---|---|---|
+"""
 
 
 def pages() -> dict[Path, str]:
@@ -116,7 +132,11 @@ def pages() -> dict[Path, str]:
         + REFUSALS_HEAD
         + _word_rows(Refusal)
         + ENDINGS_HEAD
-        + _word_rows(Ending),
+        + _word_rows(Ending)
+        + DROPPED_HEAD
+        + _word_rows(Dropped)
+        + SKIPPED_HEAD
+        + _word_rows(Skipped),
         FOLDER / "web-options.md": WEB_OPTIONS_HEAD + _instance_rows(WebOptions),
         FOLDER / "email-options.md": EMAIL_OPTIONS_HEAD + _instance_rows(EmailOptions),
         FOLDER / "options.md": OPTIONS_HEAD
@@ -124,7 +144,7 @@ def pages() -> dict[Path, str]:
     }
 
 
-def _word_rows(words: type[Refusal] | type[Ending]) -> str:
+def _word_rows(words: Iterable[Refusal | Ending | Dropped | Skipped]) -> str:
     return "".join(_row(f"`{word}`", word.sentence, word.source, word.remedy) for word in words)
 
 

@@ -18,8 +18,11 @@ PARTS = (
     "stasis_callback/py.typed",
     "stasis_callback/_data/asterisk-conf/extensions.conf",
     "stasis_callback/_data/asterisk-conf/pjsip.conf",
+    "stasis_callback/_data/deploy/stasis-callback.service",
     "stasis_callback/_data/sounds/en/manifest.toml",
 )
+PAGES = ("README.md", "docs/quickstart.md")
+"""What names the address of the repository, `REPOSITORY` until there is one."""
 LINKS = ("Source", "Issues", "Changelog")
 """What a package index shows beside a package. The address of the repository is known when it is published."""
 
@@ -35,6 +38,11 @@ def wrong_in_tree(root: Path, version: str) -> list[str]:
     missing = [name for name in LINKS if name not in project.get("urls", {})]
     if missing:
         wrong.append(f"pyproject.toml has no address under [project.urls] for {', '.join(missing)}")
+    unnamed = [page for page in PAGES if re.search(r"\bREPOSITORY\b", (root / page).read_text())]
+    if unnamed:
+        wrong.append(
+            f"the address of the repository is missing in {' and '.join(unnamed)}: replace REPOSITORY"
+        )
     section = re.search(
         rf"^## {re.escape(version)}\b(.*)$", (root / "CHANGELOG.md").read_text(), re.MULTILINE
     )

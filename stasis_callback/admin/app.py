@@ -18,11 +18,20 @@ from stasis_callback.admin.accounts import batches, customers, products, voucher
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation, printable
 from stasis_callback.admin.help import FullHelp
-from stasis_callback.admin.intake import access_numbers, api_keys, email, web
+from stasis_callback.admin.intake import access_numbers, api_keys, email, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
 from stasis_callback.admin.money import ledgers, payment_hooks
 from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
-from stasis_callback.admin.node import config, databases, doctor, installation, nodes, sounds, translations
+from stasis_callback.admin.node import (
+    backups,
+    config,
+    databases,
+    doctor,
+    installation,
+    nodes,
+    sounds,
+    translations,
+)
 from stasis_callback.admin.output import complain
 from stasis_callback.admin.rates import rates, routes, tariff_upkeep, trunks, vendors
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
@@ -34,12 +43,14 @@ app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_excepti
 app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
-    translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, api_keys, nodes,
+    translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, api_keys, opt_outs, nodes,
     audit, config, sounds, databases,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
 app.command("why")(why.why)
+app.command("backup")(backups.backup)
+app.command("restore")(backups.restore)
 
 
 def _show_version(wanted: bool) -> None:
@@ -86,7 +97,10 @@ def demo(
         bool, typer.Option("--simulated", help="Use the included simulated Asterisk instead of a real one.")
     ] = False,
 ) -> None:
-    """Run a demonstration: one callback, from the missed call to the call records."""
+    """Run a demonstration: one callback, from the missed call to the call records.
+
+    Where no real Asterisk can run, the included simulated one takes its place.
+    """
     from stasis_callback.admin.node.demo import run_demo
 
     raise typer.Exit(run_demo(simulated))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.context import store
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record, published
@@ -83,8 +84,6 @@ def _described(noun: str, s: Stores, name: str) -> dict[str, object] | None:
 
 
 def _account(s: Stores, name: str) -> Record | None:
-    from stasis_callback.admin.accounts.accounts import account_record
-
     account = s.accounts.find(name)
     if account is None:
         return None
@@ -136,6 +135,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
     "lockout": _lockout,
+    "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all()], "number", name),
     "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),
     "trunk": _trunk,

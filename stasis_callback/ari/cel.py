@@ -40,7 +40,7 @@ _EVENT = re.compile(
     rb'"([A-Z_]+)","([0-9]{1,12})(?:\.([0-9]{1,6})[0-9]*)?","([^"]+)","[^"]*"(?:,"((?:[^"]|"")*)"\r?$)?'
 )
 
-Event = tuple[str, int, str, bytes]
+CelEvent = tuple[str, int, str, bytes]
 """Type, time, channel id, extra."""
 
 
@@ -88,7 +88,7 @@ class CelJournal:
             for _ in range(_TRIES):
                 with suppress(Renamed):
                     files = files_of(self._path)
-                    found = _Look(channel_ids, not_before_us).over(files)
+                    found = _Search(channel_ids, not_before_us).over(files)
                     if not _rotated(files, files_of(self._path)):
                         return found
                 self._clock.inbox().get(_POLL_S)
@@ -120,7 +120,7 @@ class CelJournal:
             pause.get(_POLL_S)
 
 
-class _Look:
+class _Search:
     """One look through the files, from the newest line to as old a one as is needed."""
 
     def __init__(self, channel_ids: Collection[str], not_before_us: int) -> None:
@@ -232,7 +232,7 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
     return record
 
 
-def _events(line: bytes) -> list[Event]:
+def _events(line: bytes) -> list[CelEvent]:
     """What a line tells: one event, if it is not damaged."""
     line = line[-LINE_LIMIT_BYTES:]
     begins = [found.start() for found in _BEGIN.finditer(line)]

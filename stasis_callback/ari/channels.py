@@ -37,6 +37,8 @@ PRESENTATION = "CONNECTEDLINE(num-pres,i)"
 """Of the number that is shown to whom a created channel calls: `prohib` withholds it."""
 
 FUSE = "TIMEOUT(absolute)"
+FUSE_PROVEN_S = 30.0
+"""So long after a fuse was read back the next ones are believed to take."""
 _FUSE_SLACK_S = 0.25
 _FUSE_TRIES = 3
 
@@ -62,6 +64,31 @@ class _NobodyHears(AriUnavailable):
     """Nothing was asked, because the answer to the call would go unheard."""
 
 
+class FuseProof:
+    """Whether this Asterisk has shown lately that it carries fuses out.
+
+    It says "done" also where it does not know the function (func_timeout.so is not loaded), and for no other reason
+    where what is asked is well-formed: so one that was read back speaks for those that follow soon, on any channel.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until_s = 0.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether a fuse need not be read back now."""
+        return self._clock.monotonic_s() < self._until_s
+
+    def renew(self) -> None:
+        """A fuse was read back."""
+        self._until_s = self._clock.monotonic_s() + FUSE_PROVEN_S
+
+    def forget(self) -> None:
+        """This may be another Asterisk, or the same one started anew."""
+        self._until_s = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Playback:
     """A running playback."""
@@ -81,6 +108,7 @@ class Channel:
     rest: Rest = field(repr=False)
     clock: Clock = field(repr=False)
     app: str = field(repr=False)
+    proof: FuseProof = field(repr=False)
     id: str
 
     def hang_up(self, reason: str = "normal") -> bool:
@@ -145,9 +173,10 @@ class Channel:
     def set_fuse(self, after_s: float) -> bool:
         """Let Asterisk itself end this channel `after_s` seconds from now, even if this service is not running.
 
-        Asterisk counts from when it carries the request out; on a slow one it is asked again for what is too much.
-        The value is read back, because Asterisk answers "done" also when it refused; `AriError` when it did not
-        take. ValueError for less than a millisecond: Asterisk reads 0 as "no limit".
+        Asterisk counts from when it carries the request out, which is before it answers. Where it took its time the
+        value is read back, and asked for again where that is too much. It is read back too where none was lately
+        (`FuseProof`): `AriError` when it did not take. ValueError for less than a millisecond: Asterisk reads 0 as
+        "no limit".
         """
         if not (math.isfinite(after_s) and after_s >= 0.001):
             raise ValueError(f"a fuse must be a positive time, not {after_s!r} s")
@@ -156,6 +185,8 @@ class Channel:
             asked_at_s = self.clock.monotonic_s()
             if not self._set(FUSE, partial(self._left, aim_s)):
                 return False
+            if self.proof.holds and self.clock.monotonic_s() - asked_at_s + aim_s - due_s <= _FUSE_SLACK_S:
+                return True
             text = self.get_variable(FUSE)
             if text is None:
                 return False  # hung up meanwhile
@@ -163,7 +194,9 @@ class Channel:
             now_s, left_s = self.clock.monotonic_s(), _seconds(text)
             ends_s = now_s + left_s
             if not aim_s - _FUSE_SLACK_S <= ends_s <= aim_s + (now_s - asked_at_s) + _FUSE_SLACK_S:
+                self.proof.forget()
                 raise AriError(0, f"{FUSE} of {self.id} reads {text!r} where {aim_s - now_s:.3f} s are left")
+            self.proof.renew()
             late_s = ends_s - due_s
             if late_s <= _FUSE_SLACK_S:
                 return True
@@ -176,11 +209,13 @@ class Channel:
         """Seconds until then, as Asterisk reads them; it takes 0 for "no limit"."""
         return f"{max(until_s - self.clock.monotonic_s(), 0.001):.3f}"
 
-    def packets_heard(self) -> int | None:
-        """How many packets of sound have come from the other side; None where that is not known. Asked once."""
-        body = self.rest.fetch("channels", self.id, "rtp_statistics", patience_s=0.0)
-        heard = None if body is None else body.get("rxcount")
-        return heard if isinstance(heard, int) else None
+    def heard(self) -> Heard | None:
+        """What has come from the other side so far; None where that is not known. Asked once."""
+        body = self.rest.fetch("channels", self.id, "rtp_statistics", patience_s=0.0) or {}
+        packets = body.get("rxcount")
+        # Each report changes what is measured with it: the round trip, and what the other side hears of us.
+        reports = {name: value for name, value in body.items() if "rtt" in name or name.startswith("remote_")}
+        return Heard(packets, str(reports)) if isinstance(packets, int) else None
 
     def fuse_left_s(self) -> float | None:
         """Seconds until Asterisk ends the channel; None without a fuse or without a channel."""
@@ -195,6 +230,26 @@ class Channel:
 
     def _post(self, action: str, params: Params = None, *, repeatable: bool = False) -> bool:
         return self.rest.command("POST", "channels", self.id, action, params=params, repeatable=repeatable)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What has come from the other side of a channel since its beginning."""
+
+    packets: int
+    """Of sound (RTP)."""
+    reports: str
+    """What its reports (RTCP) say: another text after each."""
+
+    def lives_since(self, before: Heard | None) -> bool:
+        """Whether anything has come since.
+
+        Where a carrier suppresses silence, who listens sends no sound for minutes, but goes on reporting. Who has
+        never sent any sound is not heard, whatever is reported.
+        """
+        if before is None:
+            return self.packets > 0
+        return self.packets > before.packets or (self.packets > 0 and self.reports != before.reports)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 import websocket
 
 from stasis_callback.ari.bridges import Bridge, Bridges
-from stasis_callback.ari.channels import Channel, Channels, Playback
+from stasis_callback.ari.channels import Channel, Channels, FuseProof, Playback
 from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import parse_time_us
 from stasis_callback.ari.rest import PATIENCE_S, Rest, checked
 from stasis_callback.ari.time import AsteriskTime
-from stasis_callback.clock import Clock
+from stasis_callback.clock import US_PER_S, Clock
 
 if TYPE_CHECKING:
     from stasis_callback.settings import AriSettings
@@ -78,6 +79,7 @@ class AriClient:
         self.clock = clock or Clock()
         self.rest = rest or Rest(url, username, password, request_timeout_s, pool_size, self.clock)
         self.time = AsteriskTime(self.rest, self.clock)
+        self.fuse_proof = FuseProof(self.clock)
         self.channels = Channels(self.rest, self.clock, app)
         self.bridges = Bridges(self.rest)
 
@@ -92,7 +94,7 @@ class AriClient:
 
     def channel(self, channel_id: str) -> Channel:
         """A handle on a channel; asks Asterisk nothing."""
-        return Channel(self.rest, self.clock, self.app, channel_id)
+        return Channel(self.rest, self.clock, self.app, self.fuse_proof, channel_id)
 
     def bridge(self, bridge_id: str) -> Bridge:
         """A handle on a bridge; asks Asterisk nothing."""
@@ -113,6 +115,13 @@ class AriClient:
             str(status.get("startup_time", "")),
             str(system.get("entity_id", "")),
         )
+
+    def loaded_for_s(self) -> float:
+        """For how long Asterisk has had its configuration, in seconds, by its own clock. Raises `AriError`."""
+        body = self.rest.fetch("asterisk", "info") or {}
+        loaded_at_us = parse_time_us(body.get("status", {}).get("last_reload_time"))
+        self.time.measure()
+        return (self.time.now_us() - loaded_at_us) / US_PER_S
 
     def module_running(self, name: str) -> bool:
         """Whether a module (`func_timeout.so`) is loaded and running."""

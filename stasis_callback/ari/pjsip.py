@@ -8,7 +8,7 @@ from typing import Literal
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.rest import Rest
 
-Kind = Literal["endpoint", "aor", "identify"]
+SectionKind = Literal["endpoint", "aor", "identify", "registration"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Pjsip:
 
     rest: Rest = field(repr=False)
 
-    def section(self, kind: Kind, name: str) -> dict[str, list[str]] | None:
+    def section(self, kind: SectionKind, name: str) -> dict[str, list[str]] | None:
         """The options of a section of pjsip.conf, each with its values; None when there is no such section."""
         # Not GET /endpoints: its module is not among those that an older installation loads.
         reply = self.rest.send("GET", "asterisk", "config", "dynamic", "res_pjsip", kind, name)

@@ -50,6 +50,7 @@ class RequestLimits:
         "10/3600", "Callbacks to one number, from all sources: protects its owner from nuisance calls."
     )
     limit_instance: Limit = _limit("1000/3600", "Total callbacks through this instance.")
+    limit_day: Limit = _limit("5000/86400", "The same for a longer time, usually a day.")
     limit_logins: Limit = _limit(
         "5/900",
         "Failed logins for one account id; further logins are then refused until the time has passed.",

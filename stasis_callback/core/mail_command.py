@@ -13,13 +13,15 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from stasis_callback.core.numbering import read_number
+from stasis_callback.core.words import Dropped
 
 TEXT_LIMIT = 200_000
 """Maximum length of the text, in characters."""
 WORD_LIMIT = 128
 """Maximum length of a secret, in characters."""
 
-Reason = Literal["no_command", "several_commands", "malformed", "too_long"]
+Problem = Literal[Dropped.NO_COMMAND, Dropped.SEVERAL_COMMANDS, Dropped.MALFORMED, Dropped.TOO_LONG]
+"""What may be wrong with a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +47,15 @@ Command = MailCommand | VoucherCommand
 
 
 class Unreadable(Exception):
-    """The text has no valid command; `reason` says why.
+    """The text has no valid command; `reason` says why."""
 
-    `no_command`: nothing resembles a command. `several_commands`: two different commands. `malformed`: something
-    begins like a command but is not one, or a number may be truncated. `too_long`: the text exceeds the maximum.
-    """
-
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: Problem) -> None:
         super().__init__(reason)
-        self.reason: Reason = reason
+        self.reason: Problem = reason
 
 
 @dataclass(frozen=True, slots=True)
-class _Word:
+class _MailWord:
     text: str
     starts_line: bool
 
@@ -87,10 +85,10 @@ def find_command(text: str, region: str = "") -> Command:
     as one.
     """
     if len(text) > TEXT_LIMIT:
-        raise Unreadable("too_long")
+        raise Unreadable(Dropped.TOO_LONG)
     found: set[Command] = set()
     broken = False
-    before: list[_Word] = []
+    before: list[_MailWord] = []
     for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words, region)
         # Even after an empty line, digits alone may be the rest of a number.
@@ -99,15 +97,15 @@ def find_command(text: str, region: str = "") -> Command:
         found |= commands
         broken = broken or not fine
     if len(found) > 1:
-        raise Unreadable("several_commands")
+        raise Unreadable(Dropped.SEVERAL_COMMANDS)
     if broken:
-        raise Unreadable("malformed")
+        raise Unreadable(Dropped.MALFORMED)
     if not found:
-        raise Unreadable("no_command")
+        raise Unreadable(Dropped.NO_COMMAND)
     return found.pop()
 
 
-def _commands(words: list[_Word], region: str) -> tuple[set[Command], bool]:
+def _commands(words: list[_MailWord], region: str) -> tuple[set[Command], bool]:
     """The commands in `words`, and whether there is no incomplete command among them."""
     found: set[Command] = set()
     fine = True
@@ -130,9 +128,9 @@ def _commands(words: list[_Word], region: str) -> tuple[set[Command], bool]:
     return found, fine
 
 
-def _paragraphs(text: str) -> list[list[_Word]]:
+def _paragraphs(text: str) -> list[list[_MailWord]]:
     """The words of the lines that count, one list per paragraph."""
-    paragraphs: list[list[_Word]] = [[]]
+    paragraphs: list[list[_MailWord]] = [[]]
     for raw in text.splitlines():
         line = "".join(c for c in raw if unicodedata.category(c) != "Cf").strip()
         if line == _SIGNED:
@@ -142,11 +140,11 @@ def _paragraphs(text: str) -> list[list[_Word]]:
         if not line or line.startswith(">"):
             paragraphs.append([])
             continue
-        paragraphs[-1].extend(_Word(word, i == 0) for i, word in enumerate(line.split()))
+        paragraphs[-1].extend(_MailWord(word, i == 0) for i, word in enumerate(line.split()))
     return paragraphs
 
 
-def _command_at(words: list[_Word], region: str) -> tuple[Command | None, int]:
+def _command_at(words: list[_MailWord], region: str) -> tuple[Command | None, int]:
     """The command that `words` begin with, and the number of its words."""
     callback = _callback(words[:_SHAPE], region)
     if callback is not None:
@@ -154,11 +152,11 @@ def _command_at(words: list[_Word], region: str) -> tuple[Command | None, int]:
     return _voucher(words[:_VOUCHER_SHAPE]), _VOUCHER_SHAPE
 
 
-def _ends_in_command(words: list[_Word], region: str) -> bool:
+def _ends_in_command(words: list[_MailWord], region: str) -> bool:
     return bool(_callback(words[-_SHAPE:], region) or _voucher(words[-_VOUCHER_SHAPE:]))
 
 
-def _voucher(words: list[_Word]) -> VoucherCommand | None:
+def _voucher(words: list[_MailWord]) -> VoucherCommand | None:
     if len(words) < _VOUCHER_SHAPE:
         return None
     _, account, secret, vc, code = (word.text for word in words)
@@ -174,7 +172,7 @@ def _login(account: str, secret: str) -> tuple[str, str] | None:
     return (account, secret) if good else None
 
 
-def _callback(words: list[_Word], region: str) -> MailCommand | None:
+def _callback(words: list[_MailWord], region: str) -> MailCommand | None:
     if len(words) < _SHAPE:
         return None
     _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
@@ -203,5 +201,5 @@ def _has_digit(word: str) -> bool:
     return any(c.isnumeric() for c in word)
 
 
-def _is_attempt(words: list[_Word]) -> bool:
+def _is_attempt(words: list[_MailWord]) -> bool:
     return any(_is_keyword(word.text, keyword) for word in words for keyword in ("SN", "DN", "VC"))

@@ -18,6 +18,12 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType, shortnumberinfo
 
 from stasis_callback.core.kinds import OPENABLE, Kind, parse_kinds
+from stasis_callback.core.number_plans import (
+    CALLING_CODE_DIGITS,
+    emergency_lengths,
+    may_have_length,
+    taken_apart,
+)
 from stasis_callback.core.numbers import is_dialable
 
 # --- reading -------------------------------------------------------------------------------------------------
@@ -185,6 +191,11 @@ def known_region(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+def calling_code(region: str) -> str:
+    """The code with which international numbers of this country begin: 420 for CZ; "" if the country is not known."""
+    return str(phonenumbers.country_code_for_region(region) or "")
+
+
 @cache
 def example(region: str) -> str:
     """A number as one would write it in this country; an international one without a country."""
@@ -220,7 +231,7 @@ _SOLD_WITH = {1: ("US", "CA"), 7: ("RU",), 44: ("GB",)}
 
 Elsewhere (39, 47, 61, 212, 262, 358, 590, 599) all that share a code are reached at about one price.
 """
-_EMERGENCY_DIGITS = 6
+EMERGENCY_DIGITS = 6
 _SHORTEST_ABROAD = 7
 """Digits of an international number; a shorter one of no country is a mistyped number, not an unassigned range."""
 
@@ -236,15 +247,32 @@ def kind_of(number: str) -> Kind:
         return Kind.EMERGENCY
     if not is_dialable(number) or number.startswith("0"):
         return Kind.IMPOSSIBLE
+    return _kind_by_plan(number)
+
+
+def _kind_by_plan(number: str) -> Kind:
+    """The kind of a dialable number that is no emergency number."""
+    apart = taken_apart(number)
+    if apart is not None:
+        plan, national = apart
+        if len(national) not in plan.lengths:
+            return Kind.IMPOSSIBLE
+        return _kind_in(plan.code, *plan.find(national))
     parsed = _parsed("+" + number)
     if parsed is None:
         return Kind.UNASSIGNED if len(number) >= _SHORTEST_ABROAD else Kind.IMPOSSIBLE
     if _digits(parsed) != number or not _is_possible(parsed):
         return Kind.IMPOSSIBLE
-    kind = _KIND_OF_TYPE.get(phonenumbers.number_type(parsed), Kind.ORDINARY)
-    kind = _KIND_OF_CODE.get(parsed.country_code or 0, kind)
-    sold_with = _SOLD_WITH.get(parsed.country_code or 0)
-    if kind is Kind.ORDINARY and sold_with and phonenumbers.region_code_for_number(parsed) not in sold_with:
+    region = phonenumbers.region_code_for_number(parsed)
+    return _kind_in(parsed.country_code or 0, region or "", phonenumbers.number_type(parsed))
+
+
+def _kind_in(calling_code: int, region: str, number_type: int) -> Kind:
+    """The kind of a number that is possible."""
+    kind = _KIND_OF_TYPE.get(number_type, Kind.ORDINARY)
+    kind = _KIND_OF_CODE.get(calling_code, kind)
+    sold_with = _SOLD_WITH.get(calling_code)
+    if kind is Kind.ORDINARY and sold_with and region not in sold_with:
         return Kind.OTHER_COUNTRY
     return kind
 
@@ -258,18 +286,23 @@ def is_emergency(digits: str, region: str = "") -> bool:
     """
     if region:
         return _is_emergency_in(digits, [region])
-    if len(digits) <= _EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
+    if len(digits) > EMERGENCY_DIGITS + CALLING_CODE_DIGITS:
+        return False
+    if len(digits) <= EMERGENCY_DIGITS and _is_emergency_in(digits, phonenumbers.SUPPORTED_SHORT_REGIONS):
         return True
-    for length in range(1, min(3, len(digits) - 1) + 1):
+    for length in range(1, min(CALLING_CODE_DIGITS, len(digits) - 1) + 1):
         regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE.get(int(digits[:length]), ())
         rest = digits[length:]
-        if digits[0] != "0" and len(rest) <= _EMERGENCY_DIGITS and _is_emergency_in(rest, regions):
+        if digits[0] != "0" and len(rest) <= EMERGENCY_DIGITS and _is_emergency_in(rest, regions):
             return True
     return False
 
 
 def _is_emergency_in(digits: str, regions: Iterable[str]) -> bool:
-    return any(shortnumberinfo.is_emergency_number(digits, region) for region in regions)
+    return any(
+        len(digits) in emergency_lengths(region) and shortnumberinfo.is_emergency_number(digits, region)
+        for region in regions
+    )
 
 
 # --- what a rate sells ---------------------------------------------------------------------------------------
@@ -291,6 +324,7 @@ def sells(prefix: str, number: str, opened: str = "") -> bool:
 
 _TRIED_DIGITS = 3
 _FILLING = "2"
+_HARMLESS = frozenset((Kind.UNASSIGNED, Kind.IMPOSSIBLE))
 
 
 @lru_cache(maxsize=4_000)
@@ -298,14 +332,32 @@ def _names(prefix: str, length: int, kind: Kind) -> bool:
     """Whether a prefix is meant for numbers of this kind, found out by trying numbers of all lengths below it."""
     if kind is Kind.IMPOSSIBLE and len(prefix) < length:
         return False
-    harmless = (Kind.UNASSIGNED, Kind.IMPOSSIBLE)
     others = [(one, 2) for one in range(max(len(prefix) + 1, _SHORTEST_ABROAD), 16) if one != length]
     for of_length, digits in [(length, _TRIED_DIGITS), *others]:
-        for tried in product("0123456789", repeat=max(min(of_length - len(prefix), digits), 0)):
-            found = kind_of.__wrapped__((prefix + "".join(tried)).ljust(of_length, _FILLING))
-            if found is Kind.ORDINARY or (kind in harmless and found not in harmless):
-                return False
+        found = _kinds_below(prefix, of_length, digits)
+        if Kind.ORDINARY in found or (kind in _HARMLESS and not found <= _HARMLESS):
+            return False
     return True
+
+
+def nobody_has(prefix: str) -> bool:
+    """Whether no assigned phone number begins with this prefix: its country does not exist, or it is too long."""
+    return _names(prefix, max(len(prefix), _SHORTEST_ABROAD), Kind.UNASSIGNED)
+
+
+@lru_cache(maxsize=20_000)
+def _kinds_below(prefix: str, length: int, digits: int) -> frozenset[Kind]:
+    """The kinds of numbers of this length below a prefix, by all `digits` behind it; ordinary ends the search."""
+    may_be_emergency = length <= EMERGENCY_DIGITS + CALLING_CODE_DIGITS
+    if not may_be_emergency and not may_have_length(prefix, length):
+        return frozenset((Kind.IMPOSSIBLE,))
+    look = kind_of.__wrapped__ if may_be_emergency or prefix.startswith("0") else _kind_by_plan
+    found = set()
+    for tried in product("0123456789", repeat=max(min(length - len(prefix), digits), 0)):
+        found.add(look((prefix + "".join(tried)).ljust(length, _FILLING)))
+        if Kind.ORDINARY in found:
+            break
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,17 @@ MISSED_CALL = ("ani", "dnis", "pin")
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A signed link to a hosted form; 0 for no limit."""
+
+    id: str
+    uses: int = 0
+    """How many callbacks it may make in all."""
+    money_micros: int = 0
+    """None begins once its calls have cost so much; there is one at a time then."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallbackRequest:
     """A request for a callback, before it is accepted or refused.
 
@@ -30,6 +41,8 @@ class CallbackRequest:
     reference: str = ""
     """The requester's own name for it."""
     webhooks: str = ""
+    link: Link | None = None
+    """The signed link that it came by."""
 
     @property
     def told(self) -> str:

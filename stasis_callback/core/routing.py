@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from stasis_callback.core.rating import Price, cost_micros
+from stasis_callback.core.words import Skipped
 
 COMPARED_TALK_S = 180
 """The duration for which costs are compared: a typical ACD of three minutes."""
-
-PassedOver = Literal["", "below_cost", "other_currency"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +37,12 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An offer with cost and revenue of the compared call, and why it is skipped ("" if it is not)."""
+    """An offer with cost and revenue of the compared call, and why it is skipped (None if it is not)."""
 
     offer: Offer
     cost_micros: int
     earned_micros: int
-    passed_over: PassedOver
+    passed_over: Skipped | None
 
 
 def rank(offers: Iterable[Offer], price: Price, currency: str, margin: Margin, at_us: int) -> list[Ranked]:
@@ -52,15 +50,15 @@ def rank(offers: Iterable[Offer], price: Price, currency: str, margin: Margin, a
     earned = cost_micros(price, COMPARED_TALK_S, at_us)
     ranked = [_ranked(offer, earned, currency, margin, at_us) for offer in offers]
     return sorted(
-        ranked, key=lambda r: (r.passed_over != "", -r.offer.preference, r.cost_micros, r.offer.trunk)
+        ranked, key=lambda r: (r.passed_over is not None, -r.offer.preference, r.cost_micros, r.offer.trunk)
     )
 
 
 def _ranked(offer: Offer, earned: int, currency: str, margin: Margin, at_us: int) -> Ranked:
     cost = cost_micros(offer.price, COMPARED_TALK_S, at_us)
-    passed_over: PassedOver = ""
+    passed_over: Skipped | None = None
     if margin.guard and offer.currency != currency:
-        passed_over = "other_currency"
+        passed_over = Skipped.OTHER_CURRENCY
     elif margin.guard and cost * 100 > earned * (100 - margin.min_percent):
-        passed_over = "below_cost"
+        passed_over = Skipped.BELOW_COST
     return Ranked(offer, cost, earned, passed_over)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbering import is_emergency
-from stasis_callback.core.numbers import clean, parse_rules, translate
+from stasis_callback.core.numbers import NUMBER_LIMIT, clean, parse_rules, translate
 from stasis_callback.core.options import option, parse_values
 
 if TYPE_CHECKING:
@@ -47,7 +47,10 @@ class NumberForm:
         "Form of the trunk's numbers: e164 (420212345678), +e164 (+420212345678), or national:CC (numbers of this "
         "country as they are dialled there, others with its international prefix).",
     )
-    called_in: str = option("", "Translation rules for called numbers that come in, before `numbers`.")
+    called_in: str = option(
+        "",
+        "Translation rules for called numbers that come in, before `numbers`; also for names (s/^trunk$/4208.../).",
+    )
     caller_in: str = option("", "Translation rules for callers' numbers that come in, before `numbers`.")
     called_out: str = option("", "Translation rules for called numbers that go out, after `numbers`.")
     caller_out: str = option("", "Translation rules for caller ids that go out, after `numbers`.")
@@ -94,6 +97,8 @@ class NumberForm:
 
     def _read(self, rules: str, written: str, context: str, notes: Notes) -> str | None:
         number = clean(written)
+        if number is None and rules == "called_in" and len(written) <= NUMBER_LIMIT:
+            number = written  # a contact's name, of which only a rule can make a number
         if number is None:
             return None
         ruled = translate(_rules(getattr(self, rules)), number)

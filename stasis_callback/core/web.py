@@ -19,7 +19,7 @@ from stasis_callback.core.limits import RequestLimits
 from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import CallOptions, option
 
-Kind = Literal["simple", "extended", "hosted"]
+FormType = Literal["simple", "extended", "hosted"]
 
 ACCESS_CODE = "WEBCALLBACK"
 """Calls use the product's tariff for this access code if it has one, otherwise its standard tariff."""
@@ -29,7 +29,7 @@ ACCESS_CODE = "WEBCALLBACK"
 class WebOptions:
     """The settings of a web instance."""
 
-    type: Kind = option(
+    type: FormType = option(
         "simple",
         "Type of form. simple: account id and one number; the second number is fixed. extended: account id, service "
         "password and two numbers. hosted: one number; the internal account pays; for allowed clients only.",
@@ -49,6 +49,9 @@ class WebOptions:
     allowed_addresses: str = option(
         "",
         "hosted: addresses of clients that need neither link nor key, for example 192.0.2.0/24; separated by commas.",
+    )
+    link_hourly: int = option(
+        10, "hosted: callbacks within an hour by one signed link.", least=1, most=100_000
     )
     title: str = option("", "Page heading; empty: the standard heading.")
     show_cost: bool = option(False, "Show the cost of the call on the status page.")

@@ -1,4 +1,4 @@
-"""The codes for refusals and endings of callbacks, each with an explanation for operators.
+"""The codes for refusals and endings of callbacks, for dropped mails and skipped trunks, explained to operators.
 
 Codes are a public interface, used by the database, the log, the API and reports, so they never change.
 docs/reference/words.md is generated from this module.
@@ -129,6 +129,14 @@ class Refusal(_Word):
         "queue_full", "too many callbacks are queued (limits.queue)", _BOTH,
         "check why the queue grows: `limits.live_calls`, capacity of the trunks",
     )  # fmt: skip
+    LINK_USED_UP = (
+        "link_used_up", "the signed link has made as many callbacks, or cost as much, as it may", "web (hosted)",
+        "nothing, or a new `web link`",
+    )  # fmt: skip
+    OPTED_OUT = (
+        "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail",
+        "nothing; `opt-out list`",
+    )  # fmt: skip
     FAILED = "failed", "internal error", _MISSED, "see `request.failed` in the log"
 
 
@@ -218,9 +226,77 @@ class Ending(_Word):
         return cls[trouble.name]
 
 
+_SENDER, _COMMAND, _MAIL = "its sender", "its command", "the mail as a whole"
+_COMMAND_FORMAT = "the sender can look up the format: docs/reference/email-command.md"
+_NEVER = "nothing: no mail program sends such mails"
+
+
+class Dropped(_Word):
+    """Why a mail was not passed on as a request."""
+
+    NOT_PROVEN = (
+        "not_proven", "the sender is not authenticated", _SENDER,
+        "check `email.authserv_id`, the milter, and the headers of a mail",
+    )  # fmt: skip
+    BAD_SENDER = (
+        "bad_sender", "no sender, several, or an invalid one; or a header twice that may be there once", _SENDER,
+        "nothing",
+    )  # fmt: skip
+    AUTOMATIC = "automatic", "a bounce, an automatic reply, or a mail of a mailing list", _SENDER, "nothing"
+    NO_COMMAND = "no_command", "there is no command in it", _COMMAND, _COMMAND_FORMAT
+    SEVERAL_COMMANDS = "several_commands", "there are two different commands in it", _COMMAND, _COMMAND_FORMAT
+    MALFORMED = (
+        "malformed", "it has the beginning of a command only, or a number may be cut off", _COMMAND, _COMMAND_FORMAT,
+    )  # fmt: skip
+    BAD_VOUCHER = (
+        "bad_voucher", "the code of its voucher is unknown, used, blocked, expired or in another currency", _COMMAND,
+        "`voucher list`, if it was the subscriber",
+    )  # fmt: skip
+    TOO_LONG = "too_long", "its text is too long to be searched for a command", _COMMAND, _COMMAND_FORMAT
+    TOO_LARGE = (
+        "too_large", "it is larger than 2 MB, or than `email.size_limit_bytes`", _MAIL,
+        "lower the limit of the mail server, so that the sender is told",
+    )  # fmt: skip
+    TOO_MANY_PARTS = "too_many_parts", "it has too many parts", _MAIL, _NEVER
+    TOO_MANY_HEADERS = "too_many_headers", "it has too many headers", _MAIL, _NEVER
+    LONG_LINE = "long_line", "it has a line that is too long", _MAIL, _NEVER
+    BARE_LINE_END = "bare_line_end", "it has a CR or LF that stands alone", _MAIL, _NEVER
+    NUL = "nul", "it contains a NUL", _MAIL, _NEVER
+    BROKEN = "broken", "it cannot be parsed", _MAIL, _NEVER
+
+
+class Skipped(_Word):
+    """Why a trunk is not tried for a call."""
+
+    DISABLED = "disabled", "the trunk is disabled", "the trunk", "`trunk enable NAME`"
+    NO_ROUTE = "no_route", "none of the trunk's routes matches the number", "its routes", "`route list`"
+    NO_RATE = (
+        "no_rate", "the trunk's tariff has no rate for the number, so its cost is unknown", "its tariff",
+        "`rate explain`; import the carrier's rates",
+    )  # fmt: skip
+    NUMBER_RULES = (
+        "number_rules", "the trunk's number form leaves nothing of the number that can be dialled", "its number form",
+        "`trunk test`, and correct the trunk's rules",
+    )  # fmt: skip
+    BELOW_COST = (
+        "below_cost", "the call would cost more than the subscriber pays, or leave too small a margin",
+        "`margin_guard`", "raise the rate, or see `margin_guard` and `min_margin_percent`",
+    )  # fmt: skip
+    OTHER_CURRENCY = (
+        "other_currency", "the trunk's tariff has another currency, so its margin is unknown", "`margin_guard`",
+        "see `margin_guard`",
+    )  # fmt: skip
+
+
 Objection = Refusal | Literal[""]
 """A reason to refuse, or "" for none."""
 AccountTrouble = Literal[Refusal.ACCOUNT_BLOCKED, Refusal.ACCOUNT_EXPIRED]
+NumberTrouble = Literal[
+    Refusal.EMERGENCY_NUMBER,
+    Refusal.BAD_CALLBACK_NUMBER,
+    Refusal.DESTINATION_NOT_IN_TARIFF,
+    Refusal.OWN_NUMBER,
+]
 FundsTrouble = Literal[Refusal.NO_FUNDS, Refusal.DAILY_LIMIT]
 Trouble = AccountTrouble | FundsTrouble
 """Reasons that may arise between acceptance and dialling."""

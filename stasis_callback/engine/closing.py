@@ -18,7 +18,7 @@ from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.core.words import Ending
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.legs import await_end, how_it_ended, settle_leg
+from stasis_callback.engine.legs import await_end, how_it_ended, settle_leg, without_bridge
 from stasis_callback.engine.settlement import log_settled
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
@@ -37,7 +37,7 @@ def close_call(
     tries = count()
     _persist(call, lambda: _finished(tools, call, request, outcome, again, tried_before=next(tries) > 0))
     if again is None:  # else the bridge of this name may soon be that of the next attempt
-        _persist(call, lambda: _without_bridge(tools, request.id))
+        _persist(call, lambda: without_bridge(tools, call, request.id))
     call.close()
 
 
@@ -65,15 +65,15 @@ def _finished(
             if leg.requested:
                 await_end(tools, call, leg)
         if tried_before and _is_over(tools, request):
-            log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
+            _log_ended(request, outcome, again)
             return True
-        _without_bridge(tools, request.id)
+        without_bridge(tools, call, request.id)
         if not _ended_at_once(tools, call, request, outcome, again):
             _compare(tools, call, request.id)
             if not all([_settled(tools, call, leg) for leg in reversed(call.legs)]):
                 return False
             _finish(tools, request, outcome, again)
-        log.info("call.ended", call=request.id, outcome=outcome, retry=again is not None)
+        _log_ended(request, outcome, again)
     except NotOurs as error:
         # Another node has ended it in our place, and charged what it knew of.
         log.error("call.not_ours", call=request.id, error=str(error))
@@ -108,6 +108,16 @@ def _ended_at_once(
         for leg in call.legs:
             call.drop(leg)
     return settled is not None
+
+
+def _log_ended(request: RequestView, outcome: Ending, again: Again | None) -> None:
+    log.info(
+        "call.ended",
+        call=request.id,
+        trigger=request.triggered_by,
+        outcome=outcome,
+        retry=again is not None,
+    )
 
 
 def _is_over(tools: CallTools, request: RequestView) -> bool:
@@ -150,16 +160,6 @@ def _settled(tools: CallTools, call: Call, leg: Leg) -> bool:
         return False
     settle_leg(tools, leg)
     call.drop(leg)
-    return True
-
-
-def _without_bridge(tools: CallTools, request_id: str) -> bool:
-    """Whether the call's bridge is gone: one stays for ever that nobody destroys."""
-    try:
-        tools.client.bridge(request_id).destroy()
-    except AriError as error:
-        log.warning("bridge.not_destroyed", call=request_id, error=str(error))
-        return False
     return True
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from stasis_callback.ari.channels import PRESENTATION, Started
+from stasis_callback.ari.channels import PRESENTATION, Heard, Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
-from stasis_callback.engine.legs import finish_leg, is_silent, recheck
+from stasis_callback.engine.legs import finish_leg, is_silent, recheck, without_bridge
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
@@ -63,13 +63,8 @@ class Connection:
     """How long its carrier may say nothing at all."""
     given_up: bool = False
     """The subscriber keyed `**` while it rang."""
-    _bridged: bool = False
-    _heard: dict[str, int] = field(default_factory=dict)
-    """How many packets had come from a leg when it was looked at last."""
-
-    def __post_init__(self) -> None:
-        """A leg that talks already is in a bridge."""
-        self._bridged = not self.endpoint
+    _heard: dict[str, Heard] = field(default_factory=dict)
+    """What had come from a leg when it was looked at last."""
 
     def dial(
         self, caller_id: str, ring_timeout_s: int, words: Utterance = NOTHING, *, withheld: bool = False
@@ -96,8 +91,8 @@ class Connection:
             leg.end_seen(End(client.time.now_us(), 34, None))
             return False
         self.call.wait(lambda: leg.entered or leg.ended is not None, ENTRY_LIMIT_S)
+        self.call.may_have_bridge = True
         bridge = client.bridges.create(self.request_id)
-        self._bridged = True
         if bridge.add(self.a.leg.id, leg.id) and self._dial(ring_timeout_s):
             # Nothing may be asked of leg A's channel now but to stop: other commands wait until it has been said.
             if words.media:
@@ -191,12 +186,12 @@ class Connection:
         first = not self._heard
         for leg in (self.a.leg, self.b.leg):
             try:
-                heard = leg.channel.packets_heard()
+                heard = leg.channel.heard()
             except AriError:
                 heard = None
             if heard is None:
                 continue  # looked at again
-            nothing = heard <= self._heard.get(leg.id, 0)
+            nothing = not heard.lives_since(self._heard.get(leg.id))
             if nothing and not leg.no_media:
                 log.warning("talk.no_media", leg=leg.id)
             leg.no_media = nothing
@@ -240,14 +235,14 @@ class Connection:
         if self.call.abandoned or self.a.leg.ended is not None:
             return
         finish_leg(self.tools, self.call, self.b.leg)
-        if not self._bridged:
+        if not self.call.may_have_bridge:
             return
         bridge = self.tools.client.bridge(self.request_id)
         if self.a.leg.up:
             # A prompt that is asked for while leg A is still leaving the bridge may never report its end; taking it
             # out first waits until it has left.
             self._quietly("bridge.not_left", lambda: bridge.remove(self.a.leg.id))
-        self._quietly("bridge.not_destroyed", bridge.destroy)
+        without_bridge(self.tools, self.call, self.request_id)
 
     @property
     def ran_out(self) -> bool:

@@ -17,7 +17,7 @@ from stasis_callback.core.money import parse_amount
 from stasis_callback.core.numbering import read_number
 from stasis_callback.core.options import WITHHELD
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.words import AccountTrouble, Ending, Objection, Refusal
+from stasis_callback.core.words import AccountTrouble, Ending, NumberTrouble, Refusal
 from stasis_callback.engine import login
 from stasis_callback.engine.admission.checks import account_trouble, number_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
@@ -50,15 +50,21 @@ _NOT_REACHED = {
     Outcome.REJECTED: Prompt.NUMBER_UNREACHABLE,
     Outcome.CONGESTION: Prompt.NUMBER_UNREACHABLE,
     Outcome.UNALLOCATED: Prompt.NUMBER_INVALID,
+    Outcome.FAILED: Prompt.NUMBER_UNREACHABLE,
+    Outcome.CANCELLED: Prompt.NUMBER_UNREACHABLE,
+    Outcome.NOT_DIALED: Prompt.NUMBER_UNREACHABLE,
+    Outcome.ANSWERED: Prompt.NUMBER_UNREACHABLE,  # but nobody could be connected to it
 }
 _ACCOUNT_TROUBLE: dict[AccountTrouble, Prompt] = {
     Refusal.ACCOUNT_BLOCKED: Prompt.ACCOUNT_BLOCKED,
     Refusal.ACCOUNT_EXPIRED: Prompt.ACCOUNT_EXPIRED,
 }
 
-_NUMBER_TROUBLE: dict[Objection, Prompt] = {
+_NUMBER_TROUBLE: dict[NumberTrouble, Prompt] = {
     Refusal.EMERGENCY_NUMBER: Prompt.EMERGENCY_NUMBER,
     Refusal.BAD_CALLBACK_NUMBER: Prompt.NUMBER_INVALID,
+    Refusal.DESTINATION_NOT_IN_TARIFF: Prompt.DESTINATION_NOT_AVAILABLE,
+    Refusal.OWN_NUMBER: Prompt.DESTINATION_NOT_AVAILABLE,
 }
 
 
@@ -290,14 +296,13 @@ class Conversation:
             may_go_on=lambda connection: not connection.given_up and self._call.lost is None,
         )
         if tried.last is None:
-            no_funds = tried.why_not == "no_funds"
-            return self._refused(Prompt.NO_FUNDS if no_funds else Prompt.NUMBER_UNREACHABLE, asked_for)
+            return self._refused(Prompt.NO_FUNDS if tried.no_funds else Prompt.NUMBER_UNREACHABLE, asked_for)
         if tried.answered:
             self._talk(tried.last)
             return None
         if tried.last.given_up:
             return NOTHING
-        return self._voice.say(_NOT_REACHED.get(outcome_of(tried.last.b.leg), Prompt.NUMBER_UNREACHABLE))
+        return self._voice.say(_NOT_REACHED[outcome_of(tried.last.b.leg)])
 
     def _refused(self, reason: Prompt, asked_for: str) -> Utterance:
         log.info("destination.refused", call=self._request.id, reason=reason, number=numbers.mask(asked_for))
@@ -344,8 +349,8 @@ class Conversation:
         if trouble:
             return _ACCOUNT_TROUBLE[trouble]
         refusal, rate = number_trouble(stores, account, number, options.access_code)
-        if rate is None:
-            return _NUMBER_TROUBLE.get(refusal, Prompt.DESTINATION_NOT_AVAILABLE)
+        if refusal or rate is None:
+            return _NUMBER_TROUBLE[refusal or Refusal.DESTINATION_NOT_IN_TARIFF]
         if options.low_balance_mode == "refuse" and self._funds_are_low(account):
             return Prompt.NO_FUNDS
         ways = self._tools.router.ways(number, rate, account.currency, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -23,14 +23,14 @@ L = TypeVar("L")
 
 @dataclass(frozen=True, slots=True)
 class Tried(Generic[L]):
-    """How it went: the leg that was tried last, and whether it was answered.
+    """How it went: the leg that was tried last, if any; was it answered, were there no funds for the next one.
 
-    `why_not` is for when no leg was tried, or no further one: `no_funds`, `trunks_full`.
+    No leg although there are funds: all trunks are full.
     """
 
     last: L | None
     answered: bool = False
-    why_not: Literal["", "no_funds", "trunks_full"] = ""
+    no_funds: bool = False
 
 
 def over_trunks(
@@ -59,14 +59,14 @@ def over_trunks(
         except TrunkFull:
             continue
         if opened is None:
-            return Tried(last, why_not="no_funds")
+            return Tried(last, no_funds=True)
         last, tried = opened, tried + 1
         if dial(opened, way):
             judge.answered(way)
             return Tried(opened, answered=True)
         if not judge.tries_another(way, leg_of(opened)) or not may_go_on(opened):
             break
-    return Tried(last, why_not="" if tried else "trunks_full")
+    return Tried(last)
 
 
 class _Judge:

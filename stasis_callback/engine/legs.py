@@ -57,12 +57,26 @@ def await_end(tools: CallTools, call: Call, leg: Leg) -> None:
         if leg.ended is not None:
             return
         try:
-            leg.hang_up()
+            if not leg.end_is_due:
+                leg.hang_up()
+            leg.end_is_due = False  # if it does not end now, it is asked for again
             if not call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True):
                 recheck(tools, call, leg)
         except AriError as error:
             log.warning("leg.end_unknown", leg=leg.id, error=str(error))
             call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
+
+
+def without_bridge(tools: CallTools, call: Call, request_id: str) -> bool:
+    """Destroy the call's bridge, if there may be one; whether it is gone. One stays for ever that nobody destroys."""
+    if call.may_have_bridge:
+        try:
+            tools.client.bridge(request_id).destroy()
+        except AriError as error:
+            log.warning("bridge.not_destroyed", call=request_id, error=str(error))
+            return False
+        call.may_have_bridge = False
+    return True
 
 
 def is_silent(tools: CallTools, call: Call, leg: Leg, since_s: float) -> bool:

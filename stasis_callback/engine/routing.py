@@ -18,6 +18,7 @@ from stasis_callback.core.numbers import is_dialable, mask
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.routing import Margin, Offer, Ranked, rank
 from stasis_callback.core.trunk_numbers import NumberForm
+from stasis_callback.core.words import Skipped
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tariffs import Tariffs
 from stasis_callback.store.rates.trunks import NO_PROGRESS_S, Carrier, Trunks, TrunkView
@@ -65,15 +66,12 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class Considered:
-    """A trunk, and why it does not come into question or how it ranks.
-
-    `why_not`: `disabled`, `no_route`, `no_rate`, `number_rules` (they leave nothing that can be dialled).
-    """
+    """A trunk, and how it ranks or why it is skipped."""
 
     trunk: TrunkView
     cost: RateView | None = None
     ranked: Ranked | None = None
-    why_not: str = ""
+    why_not: Skipped | None = None
 
 
 class Router:
@@ -105,7 +103,7 @@ class Router:
             way = self._settings_way
             if way.form.dialled(number):
                 return [way]
-            log.warning("route.none", number=mask(number), reasons={way.endpoint: "number_rules"})
+            log.warning("route.none", number=mask(number), reasons={way.endpoint: Skipped.NUMBER_RULES})
             return []
         considered = self.consider(trunks, number, rate, currency, options)
         ways = [
@@ -129,10 +127,10 @@ class Router:
             dialled = trunk.number_form.dialled(number)
             if not trunk.enabled or preference is None or cost is None or not dialled:
                 reasons = {
-                    "disabled": not trunk.enabled,
-                    "no_route": preference is None,
-                    "no_rate": cost is None,
-                    "number_rules": not dialled,
+                    Skipped.DISABLED: not trunk.enabled,
+                    Skipped.NO_ROUTE: preference is None,
+                    Skipped.NO_RATE: cost is None,
+                    Skipped.NUMBER_RULES: not dialled,
                 }
                 why_not = next(reason for reason, holds in reasons.items() if holds)
                 out.append(Considered(trunk, why_not=why_not))

@@ -72,6 +72,7 @@ class Session:
         self._first = first
         self._tools = tools
         self._call = Call(tools.client, tools.watcher, lambda leg: recheck(tools, self._call, leg))
+        self._call.may_have_bridge = found_open
         self._again: Again | None = None
         self._asked = False
         """Asterisk was asked to call leg A in this attempt."""
@@ -236,7 +237,7 @@ class Session:
             return Ending.NOT_DIALED
         if tried.answered and tried.last:
             return self._converse(tried.last)
-        if tried.why_not == "no_funds":
+        if tried.no_funds:
             return Ending.of_trouble(funds_trouble(self._tools.stores, fare.account.book_id))
         return self._not_reached(outcome_of(tried.last.leg)) if tried.last else self._all_full()
 
@@ -289,7 +290,13 @@ class Session:
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
-        log.info("leg.dialing", leg=a.leg.id, number=numbers.mask(number), attempt=self._attempts)
+        log.info(
+            "leg.dialing",
+            leg=a.leg.id,
+            number=numbers.mask(number),
+            attempt=self._attempts,
+            delay_s=round((self._tools.clock.now_us() - self.request.due_at_us) / US_PER_S, 3),
+        )
         a.leg.requested = self._asked = True
         started = self._ask_to_originate(a, way, number)
         if started is Started.UNHEARD:

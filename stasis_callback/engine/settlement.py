@@ -116,9 +116,13 @@ def log_settled(xdr: XdrView) -> None:
     log.info(
         "leg.settled",
         leg=xdr.leg_id,
+        side=xdr.side,
+        trunk=xdr.trunk,
         outcome=xdr.outcome,
         duration_s=round(xdr.duration_us / US_PER_S, 3),
         charged_s=xdr.charged_s,
         amount=format_amount(xdr.amount_micros, xdr.currency),
+        overrun=format_amount(xdr.overrun_micros, xdr.currency) if xdr.overrun_micros else "",
+        cost=format_amount(xdr.cost_micros, xdr.cost_currency) if xdr.cost_currency else "",
         source=xdr.source,
     )

@@ -134,6 +134,8 @@ class Leg:
     ended: End | None = None
     hung_up_at_us: int | None = None
     """When we asked for its end."""
+    end_is_due: bool = False
+    """Asterisk has taken our wish that it ends: its end is to be seen soon, and need not be asked for again."""
     paid_until_s: float | None = None
     """By the steady clock: the leg may not live much longer than this. None: nothing is said about it."""
     digits: deque[str] = field(default_factory=deque)
@@ -219,6 +221,7 @@ class Leg:
             if self.hung_up_at_us is None:
                 self.hung_up_at_us = self.time.now_us()
             self.channel.hang_up()
+            self.end_is_due = True
 
     @property
     def _clock(self) -> Clock:
@@ -253,15 +256,21 @@ class Leg:
         # and reports its answer as a change of state.
         self.entered = True
         if event.args[:1] == (ANSWER_CHECK,):
-            self.answer_check = _verdict(event.args[1:])
+            self.answer_check = verdict(event.args[1:])
         if event.channel.state == "Up":
             self.answer_seen(event.at_us)
 
 
-def _verdict(args: tuple[str, ...]) -> str:
-    """What AMD found. To it somebody who says nothing is a machine; that is not known."""
-    status, cause = (*args, "", "")[:2]
-    return "NOTSURE" if cause.startswith("INITIALSILENCE") or not status else status
+def verdict(heard: tuple[str, ...]) -> str:
+    """What AMD found: status and cause, and the same again where it has looked twice at somebody who spoke for long.
+
+    To it somebody who says nothing is a machine; that is not known. Nor is it of somebody who stops after a sentence.
+    """
+    looks = list(zip(heard[::2], heard[1::2], strict=False))
+    if [status for status, _ in looks] == ["HUMAN"]:
+        return "HUMAN"
+    spoke_on = all(status == "MACHINE" and not cause.startswith("INITIALSILENCE") for status, cause in looks)
+    return "MACHINE" if looks and spoke_on else "NOTSURE"
 
 
 class Call:
@@ -283,6 +292,8 @@ class Call:
         self._a: Leg | None = None
         self.abandoned = False
         """The service stops: nothing may be ended any more."""
+        self.may_have_bridge = False
+        """Asterisk was asked to make the call's bridge, or may have been before this service started."""
         self._talked = False
         self._silence = (0, 0)
         self._unclear: set[str] = set()

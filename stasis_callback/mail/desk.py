@@ -14,7 +14,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.mail_command import Command, MailCommand, VoucherCommand
-from stasis_callback.core.words import Refusal
+from stasis_callback.core.words import Dropped, Refusal
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.logins import Credentials, Logins
 from stasis_callback.engine.admission.orders import Order, Orders
@@ -56,42 +56,43 @@ class MailDesk:
     def receive(self, instance: EmailInstanceView, raw: bytes) -> str:
         """Decide on a mail: "" when it became a callback, else the reason why not.
 
-        Raises what the database raises, and KeyLookupFailed: then it is to be sent again. Reasons, beside those of
-        `Orders.admit`: those of MailRefused and MailCommand, `bad_voucher`, `nul`, `automatic`, `bad_sender` (not
-        exactly one usable address), `not_proven`.
+        The reason is one of Dropped or Refusal. Raises what the database raises, and KeyLookupFailed: then the mail
+        must be delivered again.
         """
         try:
             mail = read_mail(raw, region=instance.configuration.region)
         except MailRefused as refused:
             return self._dropped(instance, refused.reason)
         headers = headers_of(raw)
-        reason = self._distrust(instance, raw, mail, headers)
-        if reason:
-            return self._dropped(instance, reason)
+        distrust = self._distrust(instance, raw, mail, headers)
+        if distrust:
+            return self._dropped(instance, distrust)
         sender = mail.from_addresses[0].lower()
         key = _key(instance, sender, mail, raw)
         if isinstance(mail.command, VoucherCommand):
-            reason = self._redeem(instance, mail.command, sender, key)
+            reason: str = self._redeem(instance, mail.command, sender, key)
         elif mail.command:
             reason = self._decide(instance, mail.command, sender, key)
         else:
-            reason = self._dropped(instance, mail.problem or "no_command")
+            reason = self._dropped(instance, mail.problem or Dropped.NO_COMMAND)
         crashpoint("mail-decided")
         self._answer(instance, mail, sender, key, reason)
         return reason
 
-    def _distrust(self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message) -> str:
-        """Why nothing in this mail counts; "" when its sender is who the instance wants."""
+    def _distrust(
+        self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message
+    ) -> Dropped | None:
+        """Why nothing in this mail counts; None when its sender is who the instance wants."""
         if b"\0" in raw:
-            return "nul"
+            return Dropped.NUL
         if mail.is_automatic:
-            return "automatic"
+            return Dropped.AUTOMATIC
         if (
             len(mail.from_addresses) != 1
             or not ADDRESS.fullmatch(mail.from_addresses[0])
             or is_ambiguous(headers)
         ):
-            return "bad_sender"
+            return Dropped.BAD_SENDER
         domain = domain_of(mail.from_addresses[0])
         policy = instance.configuration.settings.policy
         if policy == "authenticated":
@@ -100,7 +101,7 @@ class MailDesk:
             proven = proven_by_signature(raw, headers, domain, self._settings.dns_server)
         else:
             proven = True
-        return "" if proven else "not_proven"
+        return None if proven else Dropped.NOT_PROVEN
 
     def _decide(self, instance: EmailInstanceView, command: MailCommand, sender: str, key: str) -> str:
         known = self._stores.requests.with_key(key)
@@ -152,7 +153,7 @@ class MailDesk:
             # Delivered again, its token is used up.
             done = known.reason == Refusal.WRONG_LOGIN and token is not None
             done = done and stores.vouchers.redeemed(command.code, command.account) is not None
-            return "" if done else self._dropped(instance, known.reason)
+            return "" if done else self._dropped(instance, known.reason or Refusal.WRONG_LOGIN)
         redeemed = redeem(
             stores,
             known.account,
@@ -160,7 +161,10 @@ class MailDesk:
             limits.limit_logins,
             within=lambda: token_id is None or stores.email_senders.use(token_id, key),
         )
-        return self._dropped(instance, redeemed.reason) if redeemed.reason else ""
+        if not redeemed.reason:
+            return ""
+        wrong = redeemed.reason == Dropped.BAD_VOUCHER
+        return self._dropped(instance, Dropped.BAD_VOUCHER if wrong else Refusal.LOCKED_OUT)
 
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
         """Queue the reply, once for each mail."""
@@ -184,7 +188,7 @@ class MailDesk:
         self._stores.replies.put(key, mail.from_addresses[0], content)
 
     @staticmethod
-    def _dropped(instance: EmailInstanceView, reason: str) -> str:
+    def _dropped(instance: EmailInstanceView, reason: Dropped | Refusal) -> Dropped | Refusal:
         log.info("mail.dropped", instance=instance.name, reason=reason)
         return reason
 

@@ -7,6 +7,7 @@ import re
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from stasis_callback.core.mail_command import Unreadable
+from stasis_callback.core.words import Dropped
 
 HTML_LIMIT = 200_000
 """Longest HTML looked at, in characters. Bounds the time that deep nesting costs."""
@@ -31,7 +32,7 @@ def visible_text(html: str) -> str:
     Raises Unreadable (`too_long`).
     """
     if len(html) > HTML_LIMIT:
-        raise Unreadable("too_long")
+        raise Unreadable(Dropped.TOO_LONG)
     pieces: list[str] = []
     waiting: list[LexborNode | str] = []
     body = LexborHTMLParser(html).body

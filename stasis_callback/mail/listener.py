@@ -18,6 +18,7 @@ from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.words import Dropped
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.listening import Port, mail_port
 from stasis_callback.mail.desk import MailDesk
@@ -75,7 +76,7 @@ class _Handler:
         if instance is None:
             return "550 5.1.1 There is no such address"
         if _BARE.search(raw):
-            log.info("mail.dropped", instance=instance.name, reason="bare_line_end")
+            log.info("mail.dropped", instance=instance.name, reason=Dropped.BARE_LINE_END)
         else:
             self._desk.receive(instance, raw)
         return "250 2.0.0 OK"

@@ -8,6 +8,7 @@ import structlog
 from imapclient import DELETED, SEEN, IMAPClient
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.words import Dropped
 from stasis_callback.mail.desk import MailDesk
 from stasis_callback.settings import EmailSettings
 from stasis_callback.workers import Worker
@@ -111,7 +112,7 @@ class Mailbox:
         if facts is None or instance is None:  # gone, or switched off, meanwhile
             return False
         if facts[b"RFC822.SIZE"] > self._settings.size_limit_bytes:
-            log.info("mail.dropped", instance=instance.name, reason="too_large")
+            log.info("mail.dropped", instance=instance.name, reason=Dropped.TOO_LARGE)
             return True
         body = client.fetch(uid, ["BODY.PEEK[]"]).get(uid)
         if body is None:

@@ -19,9 +19,10 @@ from email.errors import (
 from email.header import decode_header
 from email.message import Message
 from email.utils import getaddresses
-from typing import Literal, cast
+from typing import cast
 
-from stasis_callback.core.mail_command import Command, Reason, Unreadable, find_command
+from stasis_callback.core.mail_command import Command, Problem, Unreadable, find_command
+from stasis_callback.core.words import Dropped
 from stasis_callback.mail.html_text import visible_text
 
 HEADER_LIMIT = 2000
@@ -35,9 +36,7 @@ _FLOWED_SOFT = re.compile(r"(?m)^(?!-- $)(.*) \r?\n(?!>)")
 class MailRefused(Exception):
     """The mail is not read at all; `reason` says why: a limit, or the library could not take it apart."""
 
-    def __init__(
-        self, reason: Literal["too_large", "too_many_parts", "too_many_headers", "long_line", "broken"]
-    ) -> None:
+    def __init__(self, reason: Dropped) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -52,7 +51,7 @@ class Mail:
     subject: str
     is_automatic: bool
     command: Command | None
-    problem: Reason | None
+    problem: Problem | None
 
 
 def read_mail(
@@ -75,28 +74,28 @@ def read_mail(
     except MailRefused:
         raise
     except Exception as error:  # the library's own errors on damaged mails are of many kinds
-        raise MailRefused("broken") from error
+        raise MailRefused(Dropped.BROKEN) from error
 
 
 def _check_outside(raw: bytes, size: int, containers: int, line: int, headers: int) -> None:
     """The limits that are checked before the parser, whose time grows with lines times nesting."""
     if len(raw) > size:
-        raise MailRefused("too_large")
+        raise MailRefused(Dropped.TOO_LARGE)
     if sum(1 for _ in _CONTAINER.finditer(raw)) > containers:
-        raise MailRefused("too_many_parts")
+        raise MailRefused(Dropped.TOO_MANY_PARTS)
     lines = raw.splitlines()
     if max(map(len, lines), default=0) > line:
-        raise MailRefused("long_line")
+        raise MailRefused(Dropped.LONG_LINE)
     end = next((i for i, text in enumerate(lines) if not text), len(lines))
     if sum(1 for text in lines[:end] if text[:1] not in (b" ", b"\t")) > headers:
-        raise MailRefused("too_many_headers")
+        raise MailRefused(Dropped.TOO_MANY_HEADERS)
 
 
 def _read(message: Message, parts_limit: int, region: str) -> Mail:
     parts = 0
     for parts, _ in enumerate(message.walk(), 1):
         if parts > parts_limit:
-            raise MailRefused("too_many_parts")
+            raise MailRefused(Dropped.TOO_MANY_PARTS)
     command, problem = _command(message, region)
     return Mail(
         message_id=_header(message, "Message-ID"),
@@ -151,25 +150,25 @@ def _is_automatic(message: Message) -> bool:
 # --- body ----------------------------------------------------------------------------------------------------
 
 
-def _command(message: Message, region: str) -> tuple[Command | None, Reason | None]:
+def _command(message: Message, region: str) -> tuple[Command | None, Problem | None]:
     # A text that is cut could end in the middle of a number: it is refused.
     if len(str(message.get("Subject", ""))) > HEADER_LIMIT:
-        return None, "too_long"
+        return None, Dropped.TOO_LONG
     try:
         texts = [text for text in _bodies(message) if text.strip()] or [_header(message, "Subject")]
     except Unreadable as unreadable:
         return None, unreadable.reason
     found: set[Command] = set()
-    problems: list[Reason] = []
+    problems: list[Problem] = []
     for text in texts:
         try:
             found.add(find_command(text, region))
         except Unreadable as unreadable:
             problems.append(unreadable.reason)
     if len(found) > 1:
-        return None, "several_commands"
+        return None, Dropped.SEVERAL_COMMANDS
     # An alternative without any command (a line "see the HTML") says nothing against the other one.
-    worse = [reason for reason in problems if reason != "no_command"]
+    worse = [reason for reason in problems if reason is not Dropped.NO_COMMAND]
     if worse or not found:
         return None, (worse or problems)[0]
     return found.pop(), None
@@ -221,7 +220,7 @@ def _part_text(part: Message, kind: str) -> str:
     content = part.get_payload(decode=True)
     raw = content if isinstance(content, bytes) else b""
     if any(isinstance(defect, _DAMAGED) for defect in part.defects):
-        raise Unreadable("malformed")  # what came out may be the beginning of a number and no more
+        raise Unreadable(Dropped.MALFORMED)  # what came out may be the beginning of a number and no more
     text = _text(raw, str(part.get_param("charset") or "utf-8")).replace("\0", " ")
     if kind == "text/html":
         return visible_text(text)

@@ -11,10 +11,12 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.mail_command import Problem
 from stasis_callback.core.numbers import mask
-from stasis_callback.core.words import Refusal
+from stasis_callback.core.words import Dropped, Refusal
 
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
@@ -24,6 +26,7 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.IN_PROGRESS: Refusal.IN_PROGRESS,
     Refusal.QUEUE_FULL: Refusal.QUEUE_FULL,
     Refusal.WRONG_LOGIN: Refusal.WRONG_LOGIN,
+    Refusal.OPTED_OUT: "number",
     Refusal.TOO_MANY_REQUESTS: "wait",
     Refusal.LOCKED_OUT: "wait",
     Refusal.BAD_CALLBACK_NUMBER: "number",
@@ -39,7 +42,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.DAILY_LIMIT: "funds",
     Refusal.ACCOUNT_BLOCKED: "account",
     Refusal.ACCOUNT_EXPIRED: "account",
-    # Of missed calls only: no mail is answered with one of these.
+    # Of forms and missed calls only: no mail is answered with one of these.
+    Refusal.LINK_USED_UP: "account",
     Refusal.UNKNOWN_ACCESS_NUMBER: "account",
     Refusal.NO_ANI: "account",
     Refusal.BAD_ANI: "account",
@@ -52,8 +56,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
 TEXT_OF: Mapping[str, str] = {
     "": "accepted",
     "redeemed": "redeemed",
-    "bad_voucher": "bad_voucher",
-    **dict.fromkeys(("no_command", "several_commands", "malformed", "too_long"), "unreadable"),
+    Dropped.BAD_VOUCHER: "bad_voucher",
+    **dict.fromkeys(get_args(Problem), "unreadable"),  # the sender of any other is not answered
     **{refusal.value: text for refusal, text in TEXT_OF_REFUSAL.items()},
 }
 """The text for each outcome of a mail; any other, of an older release too, has to do with the account."""

@@ -45,6 +45,12 @@ def copy_database(source_url: str, target_url: str, progress: Callable[[int, int
         source.close()
 
 
+def row_counts(database: Database) -> dict[str, int]:
+    """How many rows each table has."""
+    with closing(open_snapshots(database)) as looks, looks.look():
+        return {_name(model): looks.rows(f"SELECT COUNT(*) FROM {_name(model)}")[0][0] for model in ALL}
+
+
 @contextmanager
 def _target(url: str) -> Iterator[Engine]:
     engine = open_engine(url)

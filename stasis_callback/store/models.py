@@ -32,6 +32,7 @@ from stasis_callback.store.intake.tables import (
     EmailSender,
     EmailToken,
     Idempotency,
+    OptOut,
     PaymentHook,
     Throttle,
     WebInstance,
@@ -54,7 +55,7 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Notice, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -10,7 +10,7 @@ from stasis_callback.store.accounts.notices import Notices
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
-from stasis_callback.store.calls.finding import Finding
+from stasis_callback.store.calls.finding import CallSearch
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -23,6 +23,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.opt_outs import OptOuts
 from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
@@ -62,9 +63,10 @@ class Stores:
     nodes: Nodes
     rate_profiles: RateProfiles
     search: AccountSearch
-    finding: Finding
+    finding: CallSearch
     trail: Trail
     upkeep: Upkeep
+    opt_outs: OptOuts
     webhook_notices: Notices
     mail_notices: Notices
     payment_hooks: PaymentHooks
@@ -103,9 +105,10 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         nodes,
         RateProfiles(database, clock),
         AccountSearch(database),
-        Finding(database),
+        CallSearch(database),
         Trail(database, clock),
         Upkeep(database),
+        OptOuts(database, clock),
         Notices(database, clock, "webhook"),
         Notices(database, clock, "mail"),
         PaymentHooks(database, clock),

@@ -30,6 +30,7 @@ from stasis_callback.testing.stepped_clock import SteppedClock
 
 OLDEST_MAJOR = 20
 _CACHED_ROOT = Path(__file__).resolve().parents[2] / ".cache" / "asterisk-root"
+_GET_ASTERISK = _CACHED_ROOT.parents[1] / "tools" / "get-asterisk"
 _HOST = "/mnt"  # the machine's own file system as an Asterisk in the cached root sees it
 _RTP_PORTS = 1000
 _LONGEST_FOLDER = 60
@@ -85,9 +86,9 @@ def find_asterisk() -> Installation:
         if version and int(version[1]) >= OLDEST_MAJOR:
             return Installation(None)
     if not _CACHED_ROOT.is_dir():
-        raise AsteriskUnavailable(
-            f"No Asterisk {OLDEST_MAJOR} or newer on PATH: install one, or run tools/get-asterisk as root."
-        )
+        # An installed package has no tools/.
+        tool = ", or run tools/get-asterisk as root" if _GET_ASTERISK.is_file() else ""
+        raise AsteriskUnavailable(f"No Asterisk {OLDEST_MAJOR} or newer on PATH: install one{tool}.")
     return Installation(_CACHED_ROOT)
 
 
@@ -208,13 +209,15 @@ class AsteriskInstance:
         environment = [f"{name}={value}" for name, value in self.environment.items()]
         config = self.path_inside(self._work_dir / "asterisk.conf")
         words = ["env", *environment, "asterisk", "-f", "-C", config]
+        command = self._installation.command(words, self._work_dir / "hosts")
         with (self._work_dir / "log" / "console").open("ab") as console:
-            process = self._process = subprocess.Popen(
-                self._installation.command(words, self._work_dir / "hosts"),
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=console,
-            )
+            try:
+                process = self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=console, stderr=console
+                )
+            except OSError as error:
+                self.kill()
+                raise AsteriskUnavailable(f"{command[0]} cannot be run: {error.strerror}.") from error
         wait_until(lambda: process.poll() is not None or self._is_up(), timeout_s=timeout_s)
         if process.poll() is not None or not self._is_up():
             self.kill()

@@ -103,7 +103,9 @@ class Phone:
     clock: Clock = field(default_factory=Clock)
     calls: list[PhoneCall] = field(default_factory=list)
     mute: bool = False
-    """No sound ever comes from it, not even silence. Only on the fake network."""
+    """No sound comes from it, not even silence. Only on the fake network."""
+    reports: bool = False
+    """But it goes on sending reports (RTCP), as where silence is suppressed."""
     _steps: list[Step] = field(default_factory=list)
     _rings: bool = True
     _changed: threading.Condition = field(default_factory=threading.Condition)

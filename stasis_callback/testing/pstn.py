@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterator
+import wave
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from stasis_callback.testing.sip_trace import SipTrace
 TRUNK = "trunk"
 _PSTN_CONF = Path(__file__).resolve().parent / "pstn-conf"
 _APP = "phones"
+_RATE_HZ = 8000
 # File types of sounds, the nearest to a telephone line first.
 _SOUND_TYPES = ("alaw", "ulaw", "gsm", "sln", "wav", "g722", "sln16")
 
@@ -147,17 +149,41 @@ class RealNetwork(Network):
         By its name in a media URI (`en/digits/5`). Asterisk itself decodes, once per network; raises
         `AsteriskUnavailable` when it cannot.
         """
-        folder, decoded = self._work_dir / "decoded", {}
-        sounds = self._work_dir / "pstn" / "data" / "sounds"
-        for name, suffix in _sound_files(sounds, language).items():
-            wav = decoded[name] = folder / f"{name}.wav"
+        return {
+            name: self._decoded(name, suffix) for name, suffix in _sound_files(self._sounds, language).items()
+        }
+
+    def new_sound(self, name: str, pieces: Sequence[str | float]) -> str:
+        """Make a sound that phones can say: English core sounds, and seconds of silence between them. Its name."""
+        suffixes, samples = _sound_files(self._sounds, "en"), b""
+        for piece in pieces:
+            if isinstance(piece, str):
+                with wave.open(str(self._decoded(f"en/{piece}", suffixes[f"en/{piece}"]))) as file:
+                    samples += file.readframes(file.getnframes())
+            else:
+                samples += bytes(2 * round(piece * _RATE_HZ))
+        made = self._sounds / "made"
+        made.mkdir(exist_ok=True)
+        with wave.open(str(made / f"{name}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(_RATE_HZ)
+            file.writeframes(samples)
+        return f"made/{name}"
+
+    @property
+    def _sounds(self) -> Path:
+        return self._work_dir / "pstn" / "data" / "sounds"
+
+    def _decoded(self, name: str, suffix: str) -> Path:
+        wav = self._work_dir / "decoded" / f"{name}.wav"
+        if not wav.exists():
+            wav.parent.mkdir(parents=True, exist_ok=True)
+            source = f"{self.pstn.path_inside(self._sounds)}/{name}.{suffix}"
+            answer = self.pstn.cli(f"file convert {source} {self.pstn.path_inside(wav)}")
             if not wav.exists():
-                wav.parent.mkdir(parents=True, exist_ok=True)
-                source = f"{self.pstn.path_inside(sounds)}/{name}.{suffix}"
-                answer = self.pstn.cli(f"file convert {source} {self.pstn.path_inside(wav)}")
-                if not wav.exists():
-                    raise AsteriskUnavailable(f"Asterisk cannot decode {name}.{suffix}: {answer}")
-        return decoded
+                raise AsteriskUnavailable(f"Asterisk cannot decode {name}.{suffix}: {answer}")
+        return wav
 
     def start(self) -> None:
         """Start both instances and connect the phones."""

@@ -3,6 +3,7 @@
     carrier.says("442071234567", Reply(180), Reply(480, reason="Q.850;cause=34"))
     carrier.says("420212345678", Reply(200, after_s=0.2))       # answers; no sound ever comes
     carrier.fall_silent()                                        # as if its cable were cut
+    carrier.listen(); carrier.key("420212345678", "1#"); carrier.silences("420212345678")
 
 Numbers it was told nothing about hear nothing: no answer, not even 100 Trying. An Asterisk at the other end would
 always be polite, which real carriers are not.
@@ -15,13 +16,18 @@ import re
 import socket
 import struct
 import threading
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stasis_callback.clock import wait_until
+from stasis_callback.clock import Clock, wait_until
 
 _LONGEST = 65_535
-_FRAME_S, _PCMA = 0.02, 8
-_SILENCE = b"\xd5" * 160
+_FRAME_S, _PCMA, _EVENT = 0.02, 8, 101
+_KEYS = "0123456789*#"
+_LOUD = 0x20
+"""The segment of a loud sample in A-law (G.711): -36 dB and more."""
+_SOUND = (b"\x35" * 4 + b"\xb5" * 4) * 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,10 @@ class RawCarrier:
         self._silent = self._speaks = False
         self._spoken_s: dict[str, float] = {}
         self._given_up: set[str] = set()
+        self._loud_at_s: dict[int, list[float]] = {}
+        """When sound arrived from a port, or a digit was keyed to it."""
+        self._clock = Clock()
+        self._keys: dict[str, deque[str]] = {}
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="raw-carrier", daemon=True)
 
@@ -87,6 +97,7 @@ class RawCarrier:
     def __exit__(self, *_: object) -> None:
         self._closing.set()
         self._socket.sendto(b"", ("127.0.0.1", self.port))
+        self._sound.sendto(b"", self._sound.getsockname())
         self._thread.join()
         self._socket.close()
         self._sound.close()
@@ -102,8 +113,16 @@ class RawCarrier:
         self._silent = True
 
     def speak(self) -> None:
-        """Send sound in every call that is answered from now on: 20 ms of silence, fifty times a second."""
+        """Send sound in every call that is answered from now on: a tone of 1 kHz."""
         self._speaks = True
+
+    def listen(self) -> None:
+        """From now on, notice when sound arrives."""
+        threading.Thread(target=self._listen, name="raw-carrier-listens", daemon=True).start()
+
+    def key(self, number: str, digits: str) -> None:
+        """Key digits in the call to a number (RFC 4733), each 100 ms long with 100 ms between. It has to `speak`."""
+        self._keys.setdefault(number, deque()).extend(digits)
 
     def hang_up(self, number: str) -> None:
         """Send BYE in the newest call to a number."""
@@ -135,6 +154,15 @@ class RawCarrier:
     def heard_s(self, number: str) -> float:
         """For how many seconds sound was sent in the calls to a number."""
         return self._spoken_s.get(number, 0.0)
+
+    def silences(self, number: str) -> list[tuple[float, float]]:
+        """The pauses in the newest call to a number, in which no sound arrives and nothing is keyed: when each began
+        by the steady clock, and for how long, in seconds.
+
+        Measured by when packets come: what is not sent is silence too, unlike in a recording.
+        """
+        loud = self._loud_at_s.get(_media_port(self.calls(number)[-1]), [])
+        return [(one, other - one) for one, other in itertools.pairwise(sorted(loud))]
 
     # --- its thread --------------------------------------------------------------------------------------------
 
@@ -172,15 +200,50 @@ class RawCarrier:
             if reply.status == 200 and self._speaks:
                 self._speak(invite)
 
+    def _listen(self) -> None:
+        while not self._closing.is_set():
+            data, (_, port) = self._sound.recvfrom(_LONGEST)
+            if (
+                data[12:]
+                and data[1] & 0x7F == _PCMA
+                and any((one ^ 0x55) & 0x70 >= _LOUD for one in data[12:])
+            ):
+                self._note_sound(port)
+
+    def _note_sound(self, port: int) -> None:
+        self._loud_at_s.setdefault(port, []).append(self._clock.monotonic_s())
+
     def _speak(self, invite: Packet) -> None:
-        media = re.search(r"^m=audio (\d+) ", invite.text, re.MULTILINE)
-        assert media is not None
-        for n in itertools.count():
+        port = _media_port(invite)
+        for n, (kind, began, body) in enumerate(self._frames(invite.number)):
             if self._silent or self._closing.wait(_FRAME_S):
                 return
-            head = struct.pack("!BBHII", 0x80, _PCMA, n & 0xFFFF, n * 160 & 0xFFFFFFFF, 4711)
-            self._sound.sendto(head + _SILENCE, ("127.0.0.1", int(media[1])))
+            if kind != _PCMA:
+                self._note_sound(port)
+            head = struct.pack("!BBHII", 0x80, kind, n & 0xFFFF, began * 160 & 0xFFFFFFFF, 4711)
+            self._sound.sendto(head + body, ("127.0.0.1", port))
             self._spoken_s[invite.number] = n * _FRAME_S
+
+    def _frames(self, number: str) -> Iterator[tuple[int, int, bytes]]:
+        """The tone, and the digits to be keyed: payload type and marker, the frame that it began at, payload."""
+        n = 0
+        while True:
+            if self._keys.get(number):
+                digit = _KEYS.index(self._keys[number].popleft())
+                for packet in range(8):  # the last three say that it is over
+                    end = 0x8A if packet > 4 else 0x0A
+                    yield (
+                        _EVENT | (0 if packet else 0x80),
+                        n,
+                        struct.pack("!BBH", digit, end, min(packet, 5) * 160),
+                    )
+                n += 8
+                pause = 5
+            else:
+                pause = 1
+            for _ in range(pause):
+                yield _PCMA, n, _SOUND
+                n += 1
 
     def _send(self, request: Packet, reply: Reply) -> None:
         if self._silent or self._closing.is_set():
@@ -206,3 +269,10 @@ class RawCarrier:
         lines = ("v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=-", "c=IN IP4 127.0.0.1", "t=0 0")
         media = (f"m=audio {port} RTP/AVP 8 101", "a=rtpmap:8 PCMA/8000", "a=rtpmap:101 telephone-event/8000")
         return "\r\n".join((*lines, *media, "a=sendrecv", ""))
+
+
+def _media_port(invite: Packet) -> int:
+    """Where the sound of a call goes, which is also where it comes from."""
+    media = re.search(r"^m=audio (\d+) ", invite.text, re.MULTILINE)
+    assert media is not None
+    return int(media[1])

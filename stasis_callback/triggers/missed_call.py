@@ -109,7 +109,13 @@ class MissedCallTrigger:
         if decision.accepted:
             if decision.begun is None:
                 self._dialer.wake()
-            log.info("request.accepted", ani=mask(request.ani), dnis=request.dnis, channel=channel.id)
+            log.info(
+                "request.accepted",
+                trigger=request.trigger,
+                ani=mask(request.ani),
+                dnis=request.dnis,
+                channel=channel.id,
+            )
         else:
             self._admission.record_refusal(request, decision)
         return decision

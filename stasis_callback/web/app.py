@@ -12,7 +12,6 @@ import structlog
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Match, Mount, Route
@@ -21,6 +20,7 @@ from starlette.types import ASGIApp, Scope
 
 from stasis_callback.clock import Clock
 from stasis_callback.engine.admission.orders import Orders
+from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.account_pages import AccountPages
@@ -28,7 +28,7 @@ from stasis_callback.web.api import PREFIX, Api
 from stasis_callback.web.description import describe
 from stasis_callback.web.desk import Desk
 from stasis_callback.web.keys import KeyRates
-from stasis_callback.web.metrics import Measured, Metrics
+from stasis_callback.web.measured import Measured
 from stasis_callback.web.money_api import MoneyApi
 from stasis_callback.web.pages import Pages
 from stasis_callback.web.payments import Payments
@@ -130,8 +130,8 @@ class WebApp:
             return self._pages.message(request, "not_found", 404)
         # A thread of its own, for the same reason.
         self._reader = self._reader or CapacityLimiter(1)
-        text = await anyio.to_thread.run_sync(generate_latest, self._metrics.registry, limiter=self._reader)
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        text = await anyio.to_thread.run_sync(self._metrics.text, limiter=self._reader)
+        return Response(text, media_type=self._metrics.content_type)
 
     # --- errors ------------------------------------------------------------------------------------------------
 

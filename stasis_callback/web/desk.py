@@ -10,6 +10,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.numbering import kind_of, read_number
+from stasis_callback.core.requests import Link
 from stasis_callback.core.words import Refusal
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Order, Orders
@@ -27,6 +28,7 @@ FIELD_OF: Mapping[Refusal, str] = {
     Refusal.OWN_NUMBER: "first_number",
     Refusal.EMERGENCY_NUMBER: "first_number",
     Refusal.DESTINATION_NOT_IN_TARIFF: "first_number",
+    Refusal.OPTED_OUT: "first_number",
     Refusal.BAD_DESTINATION: "second_number",
     Refusal.SAME_NUMBER: "second_number",
     Refusal.OWN_DESTINATION: "second_number",
@@ -35,8 +37,28 @@ FIELD_OF: Mapping[Refusal, str] = {
     Refusal.WRONG_LOGIN: "account",
     Refusal.ACCOUNT_BLOCKED: "account",
     Refusal.ACCOUNT_EXPIRED: "account",
+    **dict.fromkeys(
+        (
+            Refusal.NO_FUNDS,
+            Refusal.DAILY_LIMIT,
+            Refusal.LOCKED_OUT,
+            Refusal.TOO_MANY_REQUESTS,
+            Refusal.REPEATED,
+            Refusal.IN_PROGRESS,
+            Refusal.QUEUE_FULL,
+            # Of missed calls only: no form is answered with one of these.
+            Refusal.UNKNOWN_ACCESS_NUMBER,
+            Refusal.NO_ANI,
+            Refusal.BAD_ANI,
+            Refusal.UNKNOWN_ACCOUNT,
+            Refusal.NO_ASSOCIATED_NUMBER,
+            Refusal.NO_INTERNAL_ACCOUNT,
+            Refusal.FAILED,
+        ),
+        "",
+    ),
 }
-"""The field a reason of the engine belongs to; any other belongs to none."""
+"""The field that each reason of the engine belongs to; "" for those that belong to the whole form."""
 _WRONG_INPUT = 422
 STATUS_OF: Mapping[Refusal, int] = {
     Refusal.BAD_CALLBACK_NUMBER: _WRONG_INPUT,
@@ -53,6 +75,8 @@ STATUS_OF: Mapping[Refusal, int] = {
     Refusal.ACCOUNT_EXPIRED: 403,
     Refusal.NO_FUNDS: 402,
     Refusal.DAILY_LIMIT: 402,
+    Refusal.LINK_USED_UP: 403,
+    Refusal.OPTED_OUT: 403,
     Refusal.LOCKED_OUT: 429,
     Refusal.TOO_MANY_REQUESTS: 429,
     Refusal.REPEATED: 409,
@@ -134,6 +158,7 @@ class Desk:
         asker: Asker,
         key: str = "",
         any_account: bool = False,
+        link: Link | None = None,
     ) -> Asked:
         """Ask for a callback. `values` are texts by field; `any_account` spares the account's password.
 
@@ -163,6 +188,8 @@ class Desk:
                 instance=instance.name,
                 reference=values.get("reference", "")[:FIELD_LIMIT],
                 source=asker.source,
+                link=link,
+                link_limit=Limit(settings.link_hourly, 3600),
                 portal=asker.program,
                 portal_logins=asker.wrong_logins,
                 options=instance.configuration.call_options(language),
@@ -173,7 +200,7 @@ class Desk:
         if answer.reason == Refusal.REPEATED and (known := self._made(instance, key)) is not None:
             return known  # by another process, beside this one
         if answer.reason:
-            problem = {FIELD_OF.get(answer.reason, ""): self._worded(answer.reason, wanted)}
+            problem = {FIELD_OF[answer.reason]: self._worded(answer.reason, wanted)}
             return Asked(problems=problem, retry_after_s=answer.retry_after_s)
         return Asked(answer.request_id, self.status_token(instance, answer.request_id))
 

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from stasis_callback.core.numbering import example
+from stasis_callback.core.requests import Link
 from stasis_callback.core.web import WebConfiguration
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
@@ -46,7 +47,7 @@ def template_environment() -> Environment:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class Visit:
     """The context of one instance for one visitor."""
 
     instance: WebInstanceView
@@ -54,6 +55,8 @@ class Page:
     cookie: str
     client: str
     """The token of a signed link, which goes along with the form."""
+    link: Link | None
+    """The link itself, while it is good."""
 
     @property
     def configuration(self) -> WebConfiguration:
@@ -82,31 +85,31 @@ class Pages:
         return await run_in_threadpool(self._show, request)
 
     def _show(self, request: Request) -> Response:
-        page = self._page(
+        visit = self._page(
             request, request.query_params.get("lang", ""), request.query_params.get("client", "")
         )
-        if page is None:
+        if visit is None:
             return self.message(request, "not_found", 404)
-        allow_origin(request, page.configuration.settings.origins)
-        if not self._may_use(page, request):
-            return self.message(request, "forbidden", 403, page.language)
-        return self._described(page) if _wants_json(request) else self._form(page, {}, Asked(), 200)
+        allow_origin(request, visit.configuration.settings.origins)
+        if not self._may_use(visit, request):
+            return self.message(request, "forbidden", 403, visit.language)
+        return self._described(visit) if _wants_json(request) else self._form(visit, {}, Asked(), 200)
 
-    def _described(self, page: Page) -> Response:
+    def _described(self, visit: Visit) -> Response:
         """What a script on another site needs to show the form."""
-        words, region = texts(page.language), page.configuration.region
+        words, region = texts(visit.language), visit.configuration.region
         return JSONResponse(
             {
-                "language": page.language,
-                "title": page.configuration.settings.title or words["form"]["title"],
+                "language": visit.language,
+                "title": visit.configuration.settings.title or words["form"]["title"],
                 "submit": words["form"]["submit"],
                 "cancel": words["status"]["cancel"],
                 "trouble": words["pages"]["trouble"],
-                "fields": [self.field(name, words, region) for name in wanted_fields(page.instance)],
+                "fields": [self.field(name, words, region) for name in wanted_fields(visit.instance)],
             }
         )
 
-    def _page(self, request: Request, language: str, client: str) -> Page | None:
+    def _page(self, request: Request, language: str, client: str) -> Visit | None:
         instance = self._desk.find(request.path_params["name"])
         if instance is None:
             return None
@@ -114,39 +117,39 @@ class Pages:
         language = chosen_language(offered, language, request.headers.get("accept-language", ""))
         cookie = request.cookies.get(COOKIE, "")
         good = len(cookie) == 43 and cookie.isascii()
-        return Page(instance, language, cookie if good else secrets.token_urlsafe(32), client)
+        link = self._desk.signer.read_client(instance.name, client, self._desk.clock.now_us())
+        return Visit(instance, language, cookie if good else secrets.token_urlsafe(32), client, link)
 
-    def _may_use(self, page: Page, request: Request) -> bool:
-        desk = self._desk
-        return may_use(page.instance, request, page.client, desk.signer, desk.stores, desk.clock)
+    def _may_use(self, visit: Visit, request: Request) -> bool:
+        return may_use(visit.instance, request, visit.link, self._desk.stores)
 
-    def _form(self, page: Page, values: Mapping[str, str], asked: Asked, status: int) -> Response:
-        words = texts(page.language)
-        settings, region = page.configuration.settings, page.configuration.region
+    def _form(self, visit: Visit, values: Mapping[str, str], asked: Asked, status: int) -> Response:
+        words = texts(visit.language)
+        settings, region = visit.configuration.settings, visit.configuration.region
         problems = {
             name: words.problem(code, retry_after_s=asked.retry_after_s, example=example(region))
             for name, code in asked.problems.items()
         }
         html = self._templates.get_template("form.html").render(
             t=words,
-            **self._brand(page.instance, page.language),
+            **self._brand(visit.instance, visit.language),
             settings=settings,
-            fields=[self.field(name, words, region) for name in wanted_fields(page.instance)],
+            fields=[self.field(name, words, region) for name in wanted_fields(visit.instance)],
             field_limit=FIELD_LIMIT,
             values={name: text for name, text in values.items() if name != "password"},
             problems=problems,
             languages=[
-                (one, texts(one)["language"]) for one in page.configuration.languages if one in LANGUAGES
+                (one, texts(one)["language"]) for one in visit.configuration.languages if one in LANGUAGES
             ],
-            client=page.client,
+            client=visit.client,
             version=FORM_VERSION,
             form_key=secrets.token_urlsafe(16),
-            form_token=self._desk.signer.form_token(page.instance.name, page.cookie),
+            form_token=self._desk.signer.form_token(visit.instance.name, visit.cookie),
         )
         response = HTMLResponse(html, status)
         # Lax: a link from another site brings it along, a form from another site does not.
         response.set_cookie(
-            COOKIE, page.cookie, path="/web/", httponly=True, samesite="lax",
+            COOKIE, visit.cookie, path="/web/", httponly=True, samesite="lax",
             secure=self._settings.origin.startswith("https:"),
         )  # fmt: skip
         return _hurry(response, asked)
@@ -186,57 +189,59 @@ class Pages:
         values = parse_form(body)
         if values is None:
             return self.message(request, "trouble", 400)
-        page = self._page(request, values.get("language", ""), values.get("client", ""))
-        if page is None:
+        visit = self._page(request, values.get("language", ""), values.get("client", ""))
+        if visit is None:
             return self.message(request, "not_found", 404)
-        allow_origin(request, page.configuration.settings.origins)
-        refusal = self._wrong_site(page, request, values)
+        allow_origin(request, visit.configuration.settings.origins)
+        refusal = self._wrong_site(visit, request, values)
         if refusal is not None:
             return refusal
-        if not self._may_use(page, request):
-            return self.message(request, "forbidden", 403, page.language)
-        return self._answer(page, request, values)
+        if not self._may_use(visit, request):
+            return self.message(request, "forbidden", 403, visit.language)
+        return self._answer(visit, request, values)
 
-    def _wrong_site(self, page: Page, request: Request, values: Mapping[str, str]) -> Response | None:
+    def _wrong_site(self, visit: Visit, request: Request, values: Mapping[str, str]) -> Response | None:
         """An answer to a browser that was made to send a form from elsewhere. Programs say no origin, and have no
         cookie that somebody else could use: what they may they prove by what they send.
         """
         if not comes_from_browser(request.headers):
             return None
         origin = origin_of(request.headers)
-        if origin in page.configuration.settings.origins:
+        if origin in visit.configuration.settings.origins:
             return None
         if origin != self._settings.origin:
-            log.info("web.wrong_origin", instance=page.instance.name)
-            return self.message(request, "wrong_site", 403, page.language)
+            log.info("web.wrong_origin", instance=visit.instance.name)
+            return self.message(request, "wrong_site", 403, visit.language)
         sent = request.cookies.get(COOKIE, "")
-        if not self._desk.signer.is_form_token(page.instance.name, sent, values.get("form_token", "")):
-            return self._form(page, values, Asked(problems={"": "form_expired"}), 403)
+        if not self._desk.signer.is_form_token(visit.instance.name, sent, values.get("form_token", "")):
+            return self._form(visit, values, Asked(problems={"": "form_expired"}), 403)
         return None
 
-    def _answer(self, page: Page, request: Request, values: Mapping[str, str]) -> Response:
-        desk, name = self._desk, page.instance.name
+    def _answer(self, visit: Visit, request: Request, values: Mapping[str, str]) -> Response:
+        desk, name = self._desk, visit.instance.name
         found: list[Asked] = []
 
         end_user = values.get("end_user", "")[:FIELD_LIMIT]
         asker = asker_of(desk.stores, name, request, end_user)
 
         def carry_out(key: str) -> StoredReply:
-            asked = desk.ask(page.instance, values, language=page.language, asker=asker, key=key)
+            asked = desk.ask(
+                visit.instance, values, language=visit.language, asker=asker, key=key, link=visit.link
+            )
             found.append(asked)
             return StoredReply(asked.status, {"id": asked.request_id, "status_token": asked.status_token})
 
         form_key = values.get("form_key", "")
         key = f"form:{name}:{form_key}" if form_key else ""
-        content = "\n".join(f"{field}={values.get(field, '')}" for field in wanted_fields(page.instance))
+        content = "\n".join(f"{field}={values.get(field, '')}" for field in wanted_fields(visit.instance))
         fingerprint = desk.signer.fingerprint(content)
         reply = once(desk.stores.idempotency, desk.clock, key, fingerprint, carry_out, keep_problems=False)
         if reply.status == 201:
             return self._accepted(request, reply)
         asked = found[0] if found else Asked(problems={"": "form_expired"})
         if _wants_json(request):
-            return _hurry(answer(asked.status, problem_body(asked, page.language)), asked)
-        return self._form(page, values, asked, reply.status)
+            return _hurry(answer(asked.status, problem_body(asked, visit.language)), asked)
+        return self._form(visit, values, asked, reply.status)
 
     def _accepted(self, request: Request, reply: StoredReply) -> Response:
         path = f"/status/{reply.body['status_token']}"

@@ -9,13 +9,11 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core.web import parse_networks
 from stasis_callback.engine.admission.orders import Answer, Order, Orders, log_answer
-from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.listening import Port, web_port
+from stasis_callback.monitoring.monitor import Monitor
 from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.app import WebApp
-from stasis_callback.web.health import Health
-from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.serving import Serving
 from stasis_callback.web.webhooks import Webhooks
 from stasis_callback.workers import Worker, Workers, regularly
@@ -36,16 +34,14 @@ class WebServer:
         *,
         wake_dialer: Callable[[], None],
         end_call: Callable[[str], bool],
-        trouble: Callable[[], str],
+        monitor: Monitor,
         workers: Workers,
-        trunks: TrunkHealth | None = None,
         port: Port | None = None,
     ) -> None:
         """Nothing is served yet. Raises CallbackError when a setting cannot be used.
 
-        `trouble` says what keeps the process from working, at once; "" when nothing does. `workers` are those of the
-        process: `/readyz` speaks of them, and the server's own are added. `trunks` are for `/metrics`. `port` is
-        there already, or made at the start.
+        `monitor` has the process's health and figures, for `/readyz` and `/metrics`. The server's own threads are
+        added to `workers`, those of the process. `port` is there already, or made at the start.
         """
         web = settings.web
         parse_networks("setting web.metrics_addresses", web.metrics_addresses)
@@ -53,8 +49,7 @@ class WebServer:
         self._settings = web
         self._stores = stores
         self._port = port
-        self._health = Health(settings.database, stores, clock, workers, trouble)
-        metrics = Metrics(stores, workers, self._health.database_answers, trunks)
+        metrics = monitor.metrics
 
         def decided(order: Order, answer: Answer) -> None:
             log_answer(order, answer)
@@ -64,18 +59,17 @@ class WebServer:
 
         orders = Orders(stores, clock, settings.limits.queue, decided)
         self.app = WebApp(
-            settings, stores, orders, clock, metrics, end_call=end_call, troubles=self._health.troubles
+            settings, stores, orders, clock, metrics, end_call=end_call, troubles=monitor.health.troubles
         )
         self.webhooks = Webhooks(stores, self.app.signer, clock, metrics)
         self._serving = Serving(self.app.asgi, web, clock)
-        self._workers = [self._health.worker, Worker("web-tidy", regularly(TIDY_S, self.tidy), clock)]
-        workers.add(self._serving.worker, *self._workers, *self.webhooks.workers)
+        self._tidying = Worker("web-tidy", regularly(TIDY_S, self.tidy), clock)
+        workers.add(self._serving.worker, self._tidying, *self.webhooks.workers)
 
     def start(self) -> None:
         """Serve. Raises CallbackError when the port cannot be had."""
         self._port = self._port or web_port(self._settings)
-        for worker in self._workers:
-            worker.start()
+        self._tidying.start()
         self._serving.start(self._port)
         self.webhooks.start()
         log.info("web.started", address=self.app_address)
@@ -89,8 +83,7 @@ class WebServer:
     def stop(self) -> None:
         """Take no more requests; those under way get a moment."""
         self._serving.stop()
-        for worker in self._workers:
-            worker.stop()
+        self._tidying.stop()
         self.webhooks.stop()
         if self._port is not None:
             self._port.close()

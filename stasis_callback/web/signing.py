@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import secrets
 from base64 import b64decode, b64encode, urlsafe_b64encode
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.requests import Link
 from stasis_callback.settings import WebSettings
 
 SECRET_LEAST = 32
@@ -25,7 +27,9 @@ SIGNATURES_LIMIT = 1000
 _STATUS = re.compile(r"([0-9a-f]{16})\.([0-9]{1,12})\.([\w-]{43})", re.ASCII)
 _MESSAGE = re.compile(r"[!-~]{1,255}", re.ASCII)
 _SECONDS = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
-_CLIENT = re.compile(r"([0-9]{1,12})\.([\w-]{43})", re.ASCII)
+_CLIENT = re.compile(r"([0-9]{1,12})\.([0-9a-f]{16})\.([0-9]{1,7})\.([0-9]{1,18})\.([\w-]{43})", re.ASCII)
+_PLAIN_CLIENT = re.compile(r"([0-9]{1,12})\.([\w-]{43})", re.ASCII)
+"""As they were made before links had limits."""
 
 
 class Signer:
@@ -58,19 +62,24 @@ class Signer:
         good = hmac.compare_digest(mac, self._mac("status", request_id, until_s))
         return request_id if good and now_us < int(until_s) * US_PER_S else None
 
-    def client_token(self, instance: str, until_us: int) -> str:
+    def client_token(self, instance: str, until_us: int, link: Link | None = None) -> str:
         """A token that makes its holder an allowed client of a hosted instance for a limited time."""
-        until_s = until_us // US_PER_S
-        return f"{until_s}.{self._mac('client', instance, str(until_s))}"
+        link = link or Link(secrets.token_hex(8))
+        parts = (str(until_us // US_PER_S), link.id, str(link.uses), str(link.money_micros))
+        return ".".join((*parts, self._mac("client", instance, *parts)))
 
-    def is_client(self, instance: str, token: str, now_us: int) -> bool:
-        """Whether a client token is for this instance and in time."""
-        match = _CLIENT.fullmatch(token)
+    def read_client(self, instance: str, token: str, now_us: int) -> Link | None:
+        """The link of a client token that is for this instance and in time; None for any other."""
+        match = _CLIENT.fullmatch(token) or _PLAIN_CLIENT.fullmatch(token)
         if match is None:
-            return False
-        until_s, mac = match.groups()
-        good = hmac.compare_digest(mac, self._mac("client", instance, until_s))
-        return good and now_us < int(until_s) * US_PER_S
+            return None
+        *parts, mac = match.groups()
+        good = hmac.compare_digest(mac, self._mac("client", instance, *parts))
+        if not good or now_us >= int(parts[0]) * US_PER_S:
+            return None
+        if len(parts) == 1:
+            return Link(mac[:16])
+        return Link(parts[1], int(parts[2]), int(parts[3]))
 
     def form_token(self, instance: str, cookie: str) -> str:
         """Goes into a form; the cookie it belongs to is in the browser alone."""

@@ -6,13 +6,12 @@ import ipaddress
 
 from starlette.requests import HTTPConnection
 
-from stasis_callback.clock import Clock
+from stasis_callback.core.requests import Link
 from stasis_callback.core.web import parse_networks
 from stasis_callback.store.intake.api_keys import ApiKeyView
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.desk import Asker
-from stasis_callback.web.signing import Signer
 
 BEARER = "Bearer "
 KEY_LIMIT = 100
@@ -75,19 +74,10 @@ def program(key: ApiKeyView, end_user: str) -> Asker:
     return Asker(source, key.name, key.settings.limit_logins)
 
 
-def may_use(
-    instance: WebInstanceView,
-    connection: HTTPConnection,
-    token: str,
-    signer: Signer,
-    stores: Stores,
-    clock: Clock,
-) -> bool:
+def may_use(instance: WebInstanceView, connection: HTTPConnection, link: Link | None, stores: Stores) -> bool:
     """Whether this client may ask for callbacks here: for a hosted instance it needs a link, an address or a key."""
     settings = instance.configuration.settings
-    if settings.type != "hosted" or signer.is_client(instance.name, token, clock.now_us()):
-        return True
-    if is_in(connection, settings.allowed_addresses):
+    if settings.type != "hosted" or link or is_in(connection, settings.allowed_addresses):
         return True
     key = api_key_of(stores, connection)
     return key is not None and "create" in key.scopes and key.reaches(instance.name)

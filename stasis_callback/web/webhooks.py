@@ -23,11 +23,11 @@ from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.backoff import BackOff, doubling_s
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.web import WebOptions
+from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.store.accounts.notices import NoticeView
 from stasis_callback.store.calls.steps import EventView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import callback_state
-from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
 from stasis_callback.web.signing import Signer, webhook_headers
 from stasis_callback.web.status import progress_of

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.sqlite
 
 BUDGET = {
     # trigger: statements, commits, ARI commands
-    "ani": (40, 6, 22),
-    "ani, in the talk": (40, 5, 21),
-    "dnis": (40, 6, 22),
-    "pin": (46, 7, 23),
-    "web": (58, 8, 21),
+    "ani": (40, 6, 18),
+    "ani, in the talk": (40, 5, 17),
+    "dnis": (40, 6, 18),
+    "pin": (46, 7, 19),
+    "web": (58, 8, 16),
 }
 OF_CALLS = ("call-", "trigger-", "dialer", "asker")
 LOOK_AT_THE_QUEUE = "SELECT MIN(due_at_us)"

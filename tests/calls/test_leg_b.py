@@ -132,6 +132,7 @@ def test_a_party_that_is_not_heard_any_more_is_marked_whatever_was_heard_before(
             world.rings()
             friend.wait_for("answered", timeout_s=40)
             world.phone().mute = True  # it spoke in the menu
+            friend.mute = friend.reports = True  # it listens, and its carrier suppresses silence
             world.until(lambda: bool(world.events("talk.no_media")), timeout_s=60)
             friend.hang_up()
             world.phone().hang_up()

@@ -24,11 +24,13 @@ def cli(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> CommandLine:
-    """The command line in an empty folder."""
+    """The command line in an empty folder. The file that `init` writes names Asterisk on this machine: not here."""
     monkeypatch.chdir(tmp_path)
     journal = tmp_path_factory.mktemp("asterisk") / "no-calls.csv"
     journal.touch()
+    monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", "http://127.0.0.1:9")
     monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CEL_PATH", str(journal))
+    monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__CONSOLE_PATH", "/nonexistent/asterisk.ctl")
     return CommandLine(tmp_path, capsys)
 
 

@@ -62,6 +62,8 @@ CHANGES: list[tuple[str, ...]] = [
     ("api-key", "add", "crm", "--scope", "status"),
     ("api-key", "revoke", "crm"),
     ("web", "remove", "site"),
+    ("opt-out", "add", "+44 20 7123 4567", "--note", "wrote on Monday"),
+    ("opt-out", "remove", "442071234567"),
     ("email", "add", "callback@example.com"),
     ("email", "set", "callback@example.com", "--disabled"),
     ("email", "add-sender", SUBSCRIBER, "a@example.com"),

@@ -6,14 +6,16 @@ import json
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from command_line import ACCESS_NUMBER, CommandLine, levels, point_at
+from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine, levels, point_at
 from databases import Databases
 from disks import small_disk
 
+from stasis_callback.admin.node import bundle
 from stasis_callback.admin.node.findings import of_machine
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.ivr.prompts import Prompts, missing_sounds
@@ -193,9 +195,15 @@ BROKEN = [
     ("aor", "", None,                               "problem", "trunk has no aor"),
     ("aor", "qualify_frequency", "0",               "warning", "the carrier of trunk trunk is not monitored"),
     ("identify", "", None,                          "warning", "no identify section trunk-in"),
-    ("identify", "endpoint", "second",              "problem", "identify section trunk leads to endpoint second"),
+    ("identify", "endpoint", "second",              "problem", "section of trunk trunk leads to endpoint second"),
+    ("identify", "endpoint", "trunk",               "warning", "to endpoint trunk, which takes some codecs"),
     ("identify", "match", "192.0.2.0/255.255.255.0", "warning", "section trunk does not match sip:127.0.0.1"),
 ]  # fmt: skip
+
+
+def test_trunks_that_are_configured_as_shipped(shop: CommandLine, fake: FakeAsterisk) -> None:
+    found = shop("doctor", "--json").json
+    assert [row for row in BROKEN if levels(found, row[-1])] == []
 
 
 @pytest.mark.parametrize(("section", "option", "value", "level", "said"), BROKEN)
@@ -208,7 +216,6 @@ def test_a_trunk_that_is_configured_wrongly(
     level: str,
     said: str,
 ) -> None:
-    assert levels(shop("doctor", "--json").json, said) == []
     if value is None:
         del fake.pjsip[section, "trunk"]
     else:
@@ -219,6 +226,10 @@ def test_a_trunk_that_is_configured_wrongly(
 def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAsterisk) -> None:
     assert levels(shop("doctor", "--json").json, "PJSIP endpoint trunk exists") == ["ok"]
     fake.unreachable.add("trunk")
+    found = shop("doctor", "--json").json  # after 0 s and not 60: Asterisk may not have asked yet
+    assert levels(found, "could not check yet whether the carrier of trunk trunk can") == ["warning"]
+    assert levels(found, "unreachable") == []
+    fake.switch.started_us -= 64 * US_PER_S
     found = shop("doctor", "--json").json
     assert levels(found, "trunk trunk is unreachable: sip:127.0.0.1:5070 does") == ["problem"]
     assert levels(found, "PJSIP endpoint trunk exists") == []
@@ -227,11 +238,22 @@ def test_a_trunk_whose_carrier_is_unreachable(shop: CommandLine, fake: FakeAster
 def test_missed_calls_that_lead_to_an_endpoint_that_is_not_there(
     shop: CommandLine, fake: FakeAsterisk
 ) -> None:
-    fake.pjsip["identify", "trunk"]["endpoint"] = "trunk-in"
+    there = fake.pjsip.pop(("endpoint", "trunk-in"))
     said = "leads to endpoint trunk-in, which does not exist"
     assert levels(shop("doctor", "--json").json, said) == ["problem"]
-    fake.pjsip["endpoint", "trunk-in"] = dict(fake.pjsip["endpoint", "trunk"])
-    assert levels(shop("doctor", "--json").json, said) == []
+    fake.pjsip["endpoint", "trunk-in"] = there | {"media_use_received_transport": "false"}
+    found = shop("doctor", "--json").json
+    assert levels(found, said) == []
+    assert levels(found, "to endpoint trunk-in, which takes some codecs or transports only") == ["warning"]
+
+
+def test_missed_calls_of_a_trunk_that_registers(shop: CommandLine, fake: FakeAsterisk) -> None:
+    del fake.pjsip["identify", "trunk"]
+    fake.pjsip["registration", "trunk"] = {"line": "true", "endpoint": "trunk-in"}
+    assert levels(shop("doctor", "--json").json, "identify section trunk-in") == []
+    fake.pjsip["registration", "trunk"]["endpoint"] = "trunk"
+    found = shop("doctor", "--json").json
+    assert levels(found, "registration section trunk leads to endpoint trunk, which takes") == ["warning"]
 
 
 def test_modules_that_are_not_there(shop: CommandLine, fake: FakeAsterisk) -> None:
@@ -254,3 +276,50 @@ def test_core_sounds_that_are_not_installed(
         (tmp_path / sound).parent.mkdir(exist_ok=True)
         (tmp_path / f"{sound}.gsm").touch()
     assert levels(shop("doctor", "--json").json, "prompts in en") == ["ok"]
+
+
+# --- the support archive ----------------------------------------------------------------------------------------
+
+
+def test_a_support_archive_has_what_is_needed_and_nothing_that_is_private(
+    shop: CommandLine, fake: FakeAsterisk, called: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_EMAIL__IMAP_USER", "boss@business.example")
+    monkeypatch.setenv("STASIS_CALLBACK_EMAIL__IMAP_PASSWORD", "hunter2")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", "hunter3" * 8)
+    log = tmp_path / "messages.log"
+    log.write_text(
+        "WARNING: Missed call 1732700000.12 from +420212345678\n"
+        "From: Jana <jana@home.example>, sip:420601123456@192.0.2.1\n"
+    )
+    monkeypatch.setattr(bundle, "ASTERISK_LOG", log)
+    shop.ok("account", "add", "33123456789", "--customer", "Acme", "--product", "callback")
+    result = shop("doctor", "--bundle", "help.tar.gz")
+    assert "help.tar.gz written (findings.json" in result.err
+    with tarfile.open("help.tar.gz") as archive:
+        texts = {
+            Path(entry.name).name: archive.extractfile(entry).read().decode()  # type: ignore[union-attr]
+            for entry in archive
+        }
+    whole = "\n".join(texts.values())
+    for private in ("hunter", "boss", "jana", SUBSCRIBER, "33123456789", "601123456", fake.password):
+        assert private not in whole, private
+    assert "@home.example" in texts["asterisk.log"]
+    assert "cannot be called back" in texts["findings.json"]
+    assert json.loads(texts["database.json"])["rows"]["xdr"] == 2
+    assert json.loads(texts["database.json"])["migrations"][0] == "0001_first_tables"
+    assert json.loads(texts["versions.json"])["packages"]["peewee"]
+    assert json.loads(texts["settings.json"])["web"]["port"] == 8080
+    assert texts["service.log"]
+    assert "already exists" in shop.refused("doctor", "--bundle", "help.tar.gz")
+
+
+def test_a_support_archive_is_made_where_nothing_works(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(bundle, "ASTERISK_LOG", tmp_path / "none")
+    Path("stasis-callback.toml").write_text("nonsense")
+    assert cli("doctor", "--bundle", "help.tar.gz").code == 1
+    with tarfile.open("help.tar.gz") as archive:
+        names = [Path(entry.name).name for entry in archive]
+    assert len(names) == 6

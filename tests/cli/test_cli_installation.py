@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -129,7 +131,7 @@ def test_the_settings_are_shown_without_secrets(cli: CommandLine, monkeypatch: p
     for words in (["config", "show"], ["config", "show", "--json"]):
         out = cli.ok(*words).out
         assert "hunter2" not in out
-        assert "127.0.0.1:8088" in out
+        assert "127.0.0.1:9" in out
     assert cli.ok("config", "show", "--json").json["settings"]["limits"]["queue"] == 1000
 
 
@@ -144,7 +146,10 @@ def test_the_settings_are_shown_without_secrets(cli: CommandLine, monkeypatch: p
         ("\udcff", "cannot be read"),
     ],
 )
-def test_settings_that_cannot_be_used_are_named(cli: CommandLine, text: str, why: str) -> None:
+def test_settings_that_cannot_be_used_are_named(
+    cli: CommandLine, monkeypatch: pytest.MonkeyPatch, text: str, why: str
+) -> None:
+    monkeypatch.delenv("STASIS_CALLBACK_ARI__URL")
     (cli.folder / "stasis-callback.toml").write_bytes(text.encode(errors="surrogateescape"))
     assert why in cli.refused("config", "check")
     assert why in cli.refused("config", "show")
@@ -174,24 +179,54 @@ def connected(client: AriClient) -> AriLink:
     return link
 
 
+@contextmanager
+def running(shop: CommandLine) -> Iterator[None]:
+    """A process that has the name of this node."""
+    with shop.stores() as stores:
+        stores.nodes.enter()
+        lock = stores.nodes._lock
+        stores.database.close()  # doctor opens it, and a process has one open at a time
+        yield
+        assert lock.held()
+
+
 def test_the_doctor_is_content_once_the_service_is_connected(shop: CommandLine, fake: FakeAsterisk) -> None:
     result = shop("doctor")
     assert result.code == 1
     assert (
-        "problem  the service is not connected to Asterisk\n         -> start `stasis-callback run`"
+        "problem  the service is not connected to Asterisk\n         -> start the service (`systemctl start"
         in result.out
     )
     client = AriClient(fake.url, fake.username, fake.password, fake.app)
     link = connected(client)
     try:
-        result = shop("doctor")
-        assert result.code == 0, result.out
-        assert "problem" not in result.out
-        assert shop.ok("doctor", "--json").json["ok"] is True
-        assert shop.ok("doctor", "--quiet").out == ""
+        found = shop("doctor", "--json").json
+        assert levels(found, "another process is connected as stasis-callback: node") == ["problem"]
+        assert "start the service" not in str(found)
+        with running(shop):
+            result = shop("doctor")
+            assert result.code == 0, result.out
+            assert "problem" not in result.out
+            assert shop.ok("doctor", "--json").json["ok"] is True
+            assert shop.ok("doctor", "--quiet").out == ""
     finally:
         link.stop()
         client.close()
+
+
+def test_the_doctor_never_advises_a_second_run(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__ENABLED", "true")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__PORT", "1")
+    with running(shop):
+        found = shop("doctor", "--json").json["findings"]
+    missed = [
+        f for f in found if "is not connected" in f["what"] or "does not answer at 127.0.0.1:1" in f["what"]
+    ]
+    assert len(missed) == 2
+    assert all("its process is running" in f["advice"] for f in missed)
+    assert "start the service" not in str(found)
 
 
 def test_the_doctor_names_a_wrong_password(
@@ -305,7 +340,8 @@ def test_the_doctor_on_a_real_asterisk(
     link = connected(client)
     try:
         # Whether its carrier can be reached Asterisk asks every second.
-        assert wait_until(lambda: shop("doctor").code == 0, timeout_s=20), shop("doctor").out
+        with running(shop):
+            assert wait_until(lambda: shop("doctor").code == 0, timeout_s=20), shop("doctor").out
         assert "PJSIP endpoint trunk exists" in shop("doctor").out
         monkeypatch.setenv("STASIS_CALLBACK_ASTERISK__TRUNK", "nowhere")
         assert levels(shop("doctor", "--json").json, "PJSIP endpoint nowhere does not exist") == ["problem"]

@@ -112,6 +112,21 @@ def test_a_time_in_the_past_is_refused_for_one_rate_and_means_at_once_in_a_list(
     )
 
 
+def test_a_rate_under_which_nothing_is_ever_called_is_noted(shop: CommandLine) -> None:
+    for prefix, said in {
+        "112": "note: 112 is an emergency number, and those are never called",
+        "44999": "note: 44999 is an emergency number, and those are never called",
+        "420800123456": "note: 420800123456 is an access number of this service, and those are never called",
+        "999123": "note: no phone number is known that begins with 999123: check the country code",
+    }.items():
+        assert shop.ok("rate", "add", "retail", prefix, "1").out.splitlines()[1:] == [said]
+    assert shop.ok("rate", "add", "retail", "4420", "1").out == "rate 4420 added to retail\n"
+    assert shop.ok("rate", "check", "retail", "--json").json["never_match"] == ["112", "44999"]
+    assert (
+        "the rate for 112 never matches: it is an emergency number" in shop.ok("rate", "check", "retail").out
+    )
+
+
 def test_other_input_that_cannot_be_used_is_refused(shop: CommandLine) -> None:
     path = str(file(shop, "prefix,first_price\n1,2\n"))
     shop.ok("rate", "add", "retail", "44", "1", "--from", LATER)

@@ -102,3 +102,47 @@ def test_a_vendor_is_shown_with_its_trunks(shop: CommandLine) -> None:
     shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "retail")
     shown = shop.ok("vendor", "show", "carrier", "--json").json
     assert shown == {"name": "carrier", "currency": "USD", "trunks": ["t"], "tariffs": ["retail"]}
+
+
+def test_what_is_retired_goes_on_and_is_used_for_nothing_new(shop: CommandLine, called: str) -> None:
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "retail")
+    pair = ("--customer", "Acme", "--product", "callback")
+    for noun, name in (
+        ("customer", "Acme"),
+        ("product", "callback"),
+        ("tariff", "retail"),
+        ("vendor", "carrier"),
+    ):
+        assert "is retired" in shop.ok("--as", "jana", noun, "retire", name).out
+        listed = [row["name"] for row in shop.ok(noun, "list", "--json").json]
+        assert name not in listed
+        assert [row["name"] for row in shop.ok(noun, "list", "--retired", "--json").json] == [name]
+    assert "customer 'Acme' is retired" in shop.refused("account", "add", "1000", *pair)
+    assert "tariff 'retail' is retired" in shop.refused("product", "add", "new", "--tariff", "retail")
+    assert "vendor 'carrier' is retired" in shop.refused(
+        "trunk", "add", "u", "--vendor", "carrier", "--tariff", "retail"
+    )
+    # The subscriber of it all calls on, and is told the same.
+    assert "would be called back" in shop.ok("access-number", "test", ACCESS_NUMBER, "--ani", SUBSCRIBER).out
+    shop.ok("account", "topup", SUBSCRIBER, "1")
+    shop.ok("rate", "set", "retail", "420", "--first-price", "0.2")
+    shop.ok("customer", "retire", "Acme", "--undo")
+    assert "product 'callback' is retired" in shop.refused("account", "add", "1000", *pair)
+    shop.ok("product", "retire", "callback", "--undo")
+    shop.ok("account", "add", "1000", *pair)
+    changes = shop.ok("audit", "list", "--operator", "jana", "--json").json
+    assert {(c["noun"], c["after"]["retired"]) for c in changes} == {
+        ("customer", True), ("product", True), ("tariff", True), ("vendor", True),
+    }  # fmt: skip
+    assert "unknown tariff" in shop.refused("tariff", "retire", "nothing")
+    assert "`customer retire` keeps it from new use" in shop.refused("customer", "remove", "Acme")
+
+
+def test_a_batch_is_closed_as_one(shop: CommandLine) -> None:
+    pair = ("--customer", "Acme", "--product", "callback")
+    shop.ok("account", "generate", "3", *pair, "--batch", "may", "--out", "may.csv")
+    one = shop.ok("account", "list", "--batch", "may", "--json").json[0]["number"]
+    shop.ok("account", "block", one)
+    shop.ok("account", "close-batch", "may")
+    assert len(shop.ok("account", "list", "--status", "closed", "--json").json) == 3

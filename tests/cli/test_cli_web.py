@@ -209,6 +209,10 @@ def test_links_and_webhook_secrets_need_the_secret(
     monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", SECRET)
     assert "/web/shop?client=" in shop.ok("web", "link", "shop", "--valid-s", "600").out
     assert "is not of type hosted" in shop.refused("web", "link", "calls")
+    limited = shop.ok("web", "link", "shop", "--uses", "1", "--money", "2.50").out
+    assert ".1.2500000." in limited
+    assert "not more than 0" in shop.refused("web", "link", "shop", "--money", "0")
+    assert "USD" in shop.refused("web", "link", "shop", "--money", "0.001")
     first, second = (shop.ok("web", "webhook-secret", name).out for name in ("calls", "shop"))
     assert first.startswith("whsec_")
     assert first != second

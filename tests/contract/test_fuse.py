@@ -61,6 +61,19 @@ def test_can_be_read_back_and_taken_away(asterisk: Wire) -> None:
     assert asterisk.get("channels", a, "variable", variable=FUSE).body == {"value": "0"}
 
 
+def test_trap_a_function_that_asterisk_does_not_know_is_set_as_well(asterisk: Wire) -> None:
+    a = asterisk.answered()
+    assert asterisk.post("channels", a, "variable", variable="NO_SUCH_FUNCTION(x)", value="1").status == 204
+
+
+def test_is_set_before_asterisk_answers(asterisk: Wire) -> None:
+    a = asterisk.answered()
+    for seconds in range(30, 40):
+        asterisk.fuse(a, seconds)
+        read = asterisk.get("channels", a, "variable", variable=FUSE).body["value"]
+        assert seconds - 1 < float(read) <= seconds
+
+
 def test_ends_both_legs_after_the_application_died(asterisk: Wire) -> None:
     a, b, _ = asterisk.talking()
     asterisk.fuse(a, 1.5)

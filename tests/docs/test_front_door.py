@@ -141,6 +141,13 @@ def release() -> dict[str, Any]:
     return runpy.run_path(str(ROOT / "tools" / "release.py"))
 
 
+def pages(root: Path, address: str = "https://code.example") -> None:
+    """The pages that name the address of the repository."""
+    for page in release()["PAGES"]:
+        (root / page).parent.mkdir(exist_ok=True)
+        (root / page).write_text(f"git clone {address}\n")
+
+
 @pytest.mark.parametrize(
     ("version", "heading", "wrong"),
     [
@@ -156,18 +163,22 @@ def test_a_release_is_checked(tmp_path: Path, version: str, heading: str, wrong:
     links = "".join(f'{name} = "https://code.example/{name}"\n' for name in release()["LINKS"])
     (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "1.2.3"\n[project.urls]\n{links}')
     (tmp_path / "CHANGELOG.md").write_text(f"# Changes\n\n{heading}\n")
+    pages(tmp_path)
     found = release()["wrong_in_tree"](tmp_path, version)
     assert len(found) == len(wrong)
     assert all(part in sentence for part, sentence in zip(wrong, found, strict=True))
 
 
-def test_a_release_without_links_for_the_package_index_is_not_fit(tmp_path: Path) -> None:
+def test_a_release_without_the_address_of_the_repository_is_not_fit(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text(
         '[project]\nversion = "1.2.3"\nurls.Source = "https://a.example"\n'
     )
     (tmp_path / "CHANGELOG.md").write_text("## 1.2.3 (2027-01-31)\n")
-    (sentence,) = release()["wrong_in_tree"](tmp_path, "1.2.3")
-    assert sentence == "pyproject.toml has no address under [project.urls] for Issues, Changelog"
+    pages(tmp_path, "REPOSITORY")
+    assert release()["wrong_in_tree"](tmp_path, "1.2.3") == [
+        "pyproject.toml has no address under [project.urls] for Issues, Changelog",
+        "the address of the repository is missing in README.md and docs/quickstart.md: replace REPOSITORY",
+    ]
 
 
 def test_a_wheel_without_configuration_or_sounds_is_not_released(tmp_path: Path) -> None:

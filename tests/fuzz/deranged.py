@@ -7,13 +7,13 @@ import random
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, settings
+from profiles import count
 
 
 def examples(usual: int, nightly: int, *, slow: bool = False) -> settings:
     """The number of examples in a usual run, and in the profile `nightly`. `slow` ones are real calls: not shrunk."""
-    count = nightly if settings.get_current_profile_name() == "nightly" else usual
     return settings(
-        max_examples=count,
+        max_examples=count(usual, nightly),
         deadline=None,
         phases=[Phase.explicit, Phase.generate] if slow else list(Phase),
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stasis_callback.core.mail_command import MailCommand, Unreadable, VoucherCommand, find_command
+from stasis_callback.core.words import Dropped
 
 NUMBERS = st.from_regex(r"(420[2-7][0-9]{8}|4420[78][0-9]{7})", fullmatch=True)
 SPACES = st.sampled_from([" ", "  ", "\t", "\u00a0", "\u3000", "\n", "\r\n", " \n "])
@@ -65,7 +66,7 @@ def test_a_voucher_whose_code_is_in_doubt_is_not_redeemed(text: str, reason: str
 def test_what_is_nearly_a_command_is_malformed(text: str) -> None:
     with pytest.raises(Unreadable) as unreadable:
         find_command(text)
-    assert unreadable.value.reason == "malformed"
+    assert unreadable.value.reason is Dropped.MALFORMED
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from clients import NOT_WRITTEN, WRITTEN
 from samples import COMMAND, LINE, samples
 
 from stasis_callback.core.mail_command import MailCommand
+from stasis_callback.core.words import Dropped
 from stasis_callback.mail.reading import MailRefused, read_mail
 
 SAMPLES = list(samples())
@@ -30,7 +31,7 @@ def test_a_real_shape_is_read(raw: bytes, expected: object) -> None:
 
 def test_the_subject_counts_when_the_body_is_empty() -> None:
     assert read_mail(f"Subject: {LINE}\n\n\n".encode()).command == COMMAND
-    assert read_mail(f"Subject: {LINE}\n\nhello\n".encode()).problem == "no_command"
+    assert read_mail(f"Subject: {LINE}\n\nhello\n".encode()).problem is Dropped.NO_COMMAND
 
 
 @pytest.mark.parametrize(
@@ -66,8 +67,8 @@ def test_nuls_place_no_call() -> None:
 
 def test_a_text_is_never_cut_in_the_middle_of_a_number() -> None:
     long_html = b"Content-Type: text/html\n\n" + b"<p>hello\n" * 30_000 + LINE.encode()
-    assert read_mail(long_html).problem == "too_long"
-    assert read_mail(f"Subject: {LINE} {'x ' * 1000}\n\n".encode()).problem == "too_long"
+    assert read_mail(long_html).problem is Dropped.TOO_LONG
+    assert read_mail(f"Subject: {LINE} {'x ' * 1000}\n\n".encode()).problem is Dropped.TOO_LONG
 
 
 def mutated(raw: bytes, chance: random.Random) -> bytes:

@@ -8,7 +8,8 @@ from fractions import Fraction
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
-from hypothesis import assume, example, given
+import pytest
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from stasis_callback.core.cost_parts import cost_parts
@@ -29,6 +30,10 @@ from stasis_callback.core.rating import (
 )
 
 # --- money ---------------------------------------------------------------------------------------------------
+
+
+def test_the_profile_that_is_asked_for_counts(pytestconfig: pytest.Config) -> None:
+    assert settings.get_current_profile_name() == (pytestconfig.getoption("--hypothesis-profile") or "shared")
 
 
 @given(st.integers(-AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_MICROS))

@@ -12,6 +12,7 @@ from databases import Databases
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from profiles import count
 from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput, InvariantBroken
@@ -279,5 +280,5 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(deadline=None, max_examples=25, stateful_step_count=25)
-TestLedger.pytestmark = pytest.mark.timeout(300)  # type: ignore[attr-defined]  # for pytest, not for hypothesis
+TestLedger.settings = settings(deadline=None, max_examples=count(25, 500), stateful_step_count=25)
+TestLedger.pytestmark = pytest.mark.timeout(count(300, 7200))  # type: ignore[attr-defined]  # for pytest, not for hypothesis

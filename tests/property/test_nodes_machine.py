@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from node_rig import DEAD_AFTER_S, NO_JOURNAL, Machine, Process
+from profiles import count
 from shop import Shop, open_shop
 
 from stasis_callback.ari.client import AsteriskInfo
@@ -328,9 +329,9 @@ class NodesMachine(RuleBasedStateMachine):
         assert {call: who for call, who in owners.items() if len(who) > 1} == {}
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(count(600, 7200))
 def test_any_history_of_nodes() -> None:
-    examples = 25 if Databases.kind == "sqlite" else 12
+    examples = count(25, 250) if Databases.kind == "sqlite" else count(12, 120)
     # A history that fails is shown as it is: to make it shorter takes longer than to read it.
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     case = settings(max_examples=examples, stateful_step_count=40, deadline=None, phases=phases)

@@ -9,6 +9,7 @@ from databases import Databases
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from profiles import count
 from shop import UK_RATE, Shop
 
 from stasis_callback.clock import Clock
@@ -117,4 +118,4 @@ class RateBookMachine(RuleBasedStateMachine):
 
 
 TestRateBook = RateBookMachine.TestCase
-TestRateBook.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+TestRateBook.settings = settings(max_examples=count(20, 400), stateful_step_count=20, deadline=None)

@@ -585,6 +585,17 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.email_senders.withdraw("writer")
 
 
+@case("OptOuts.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.opt_outs.add("442071234567", "wrote on Monday")
+
+
+@case("OptOuts.remove")
+def _(shop: Shop) -> Act:
+    shop.stores.opt_outs.add("442071234568")
+    return lambda: shop.stores.opt_outs.remove("442071234568")
+
+
 @case("Replies.put")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.replies.put("mail-1", "ann@example.com", "text")

@@ -26,7 +26,7 @@ from stasis_callback.testing.sip_trace import SipMessage
 pytestmark = pytest.mark.real
 
 PIN_ACCESS, EITHER_ACCESS = "420800123457", "420800123458"
-CALLED = f"sip:{ACCESS}@asterisk"
+CALLED, BY_PIN, BY_EITHER = (f"sip:{number}@asterisk" for number in (ACCESS, PIN_ACCESS, EITHER_ACCESS))
 CARRIER, UNCHECKED, LINE, REFUSED_LINE = "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"
 SILENT = "127.0.0.6:5060"
 
@@ -64,6 +64,50 @@ endpoint = {name}-in
 line = yes
 max_random_initial_delay = 0
 """
+
+
+def _outgoing(name: str, host: str, more: str = "") -> str:
+    return f"""
+[{name}](carrier)
+aors = {name}
+{more}
+[{name}]
+type = aor
+contact = sip:{host}:9
+qualify_frequency = 1
+qualify_timeout = 0.5
+"""
+
+
+def _both(name: str, host: str) -> str:
+    return _outgoing(name, host) + _trunk(name, host)
+
+
+# What operators get wrong: how each trunk is broken, and what doctor says of it.
+BROKEN = {
+    "dead": (_both("dead", "127.0.0.7"), "trunk dead is unreachable: sip:127.0.0.7:9"),
+    "endless": (
+        _outgoing("endless", "127.0.0.8", "rtp_timeout = 0") + _trunk("endless", "127.0.0.8"),
+        "PJSIP endpoint endless has no rtp_timeout:",
+    ),
+    "astray": (
+        _both("astray", "127.0.0.9").replace("endpoint = astray-in", "endpoint = raw-in"),
+        "identify section of trunk astray leads to endpoint raw-in",
+    ),
+    "narrow": (
+        _both("narrow", "127.0.0.10").replace("endpoint = narrow-in", "endpoint = narrow"),
+        "identify section of trunk narrow leads to endpoint narrow, which takes some codecs or transports only",
+    ),
+    "elsewhere": (
+        _outgoing("elsewhere", "127.0.0.11") + _trunk("elsewhere", "192.0.2.1"),
+        "identify section elsewhere does not match sip:127.0.0.11:9",
+    ),
+    "headless": (
+        _both("headless", "127.0.0.12").replace("[headless-in]", "[other-in]"),
+        "identify section of trunk headless leads to endpoint headless-in, which does not exist",
+    ),
+    "absent": ("", "PJSIP endpoint absent does not exist"),
+}  # fmt: skip
 
 
 class Carriers:
@@ -104,6 +148,7 @@ def carriers(tmp_path_factory: pytest.TempPathFactory, real_network: RealNetwork
                 _registration("line", callers[LINE].address),
                 _registration("refused", callers[REFUSED_LINE].address),
                 _registration("silent", SILENT),
+                *(sections for sections, _ in BROKEN.values()),
             ]
         )
         network = stack.enter_context(start_network(tmp_path_factory.mktemp("carriers"), pjsip))
@@ -119,6 +164,7 @@ def carriers(tmp_path_factory: pytest.TempPathFactory, real_network: RealNetwork
             world.stores.trunks.change(other, enabled=False)
         world.usual(dedupe_window_s="0", announce_balance="off", announce_duration="off")
         world.account("house")
+        world.account("44999")
         for number, mode in ((PIN_ACCESS, "pin"), (EITHER_ACCESS, "ani_then_pin")):
             world.access_number(number, authentication=mode, internal_account="house", dedupe_window_s="0")
         stack.enter_context(world.running())
@@ -138,6 +184,8 @@ OURS = f"<sip:{ANI}@carrier.example>"
 MAIN = "<sip:+33123456789@carrier.example>"
 _NO_ONE = "P-Asserted-Identity: <sip:x@y>"
 ANONYMOUS = '"Anonymous" <sip:anonymous@anonymous.invalid>'
+AES_256 = "a=crypto:1 AES_256_CM_HMAC_SHA1_80"
+FINGERPRINT = f"a=fingerprint:sha-256 {':'.join(['AB'] * 32)}"
 CRYPTO = f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{'A' * 40}"
 
 # What is unusual about the call, and how its trunk is set.
@@ -155,6 +203,11 @@ CALLED_BACK: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("tel URI with a context", {"uri": "tel:800123456;phone-context=+420"}, {}),
     ("registration contact", {"uri": "sip:s@asterisk", "to": f"<sip:{ACCESS}@asterisk>"}, {}),
     ("registration contact, plus in To", {"uri": "sip:s@asterisk", "to": f'"Us" <sip:+{ACCESS}@asterisk>'}, {}),
+    ("contact is a word", {"uri": "sip:trunk@asterisk", "to": f"<sip:{ACCESS}@asterisk>"}, {}),
+    ("contact is a word, as is To", {"uri": "sip:trunk@asterisk"}, {"called_in": f"s/^trunk$/{ACCESS}/"}),
+    ("contact with letters and digits", {"uri": "sip:a7001.x@asterisk", "to": f"tel:+{ACCESS}"}, {}),
+    ("area code in brackets", {"uri": "sip:(420)800-123-456@asterisk"}, {}),
+    ("no user at all", {"uri": "sip:asterisk", "to": f"<sip:{ACCESS}@asterisk>"}, {}),
     ("contact is an account", {"uri": "sip:7001@asterisk", "to": f"<sip:{ACCESS}@asterisk>"}, {"called_from": "to"}),
     ("national called number", {"uri": "sip:800123456@asterisk"}, {"numbers": "national:CZ"}),
     ("international on a national trunk", {"uri": f"sip:00{ACCESS}@asterisk"}, {"numbers": "national:CZ"}),
@@ -189,6 +242,15 @@ CALLED_BACK: list[tuple[str, dict[str, Any], dict[str, str]]] = [
     ("AMR", {"body": sdp("audio 4000 RTP/AVP 96", "a=rtpmap:96 AMR/8000")}, {}),
     ("SRTP only", {"body": sdp("audio 4000 RTP/SAVP 8", CRYPTO)}, {}),
     ("SRTP with G.729 only", {"body": sdp("audio 4000 RTP/SAVP 18", CRYPTO)}, {}),
+    ("AVPF", {"body": sdp("audio 4000 RTP/AVPF 8")}, {}),
+    ("SAVPF", {"body": sdp("audio 4000 RTP/SAVPF 8", CRYPTO)}, {}),
+    ("AES-256", {"body": sdp("audio 4000 RTP/SAVP 8", f"{AES_256} inline:{'A' * 61}==")}, {}),
+    ("AES-256 GCM", {"body": sdp("audio 4000 RTP/SAVP 8", f"a=crypto:1 AEAD_AES_256_GCM inline:{'A' * 58}==")}, {}),
+    ("unencrypted SRTP", {"body": sdp("audio 4000 RTP/SAVP 8", f"{CRYPTO} UNENCRYPTED_SRTP")}, {}),
+    ("DTLS", {"body": sdp("audio 4000 UDP/TLS/RTP/SAVPF 8", "a=setup:actpass", FINGERPRINT)}, {}),
+    ("fax beside sound", {"body": sdp("audio 4000 RTP/AVP 8", "m=image 4002 udptl t38")}, {}),
+    ("100rel required", {"headers": ["Require: 100rel"], "body": sdp("audio 4000 RTP/AVP 8")}, {}),
+    ("session timer required", {"headers": ["Require: timer", "Session-Expires: 1800"]}, {}),
     ("video only", {"body": sdp("video 4000 RTP/AVP 99", "a=rtpmap:99 H264/90000")}, {}),
 ]  # fmt: skip
 
@@ -230,8 +292,12 @@ OTHERS = [
     ("unchecked", UNCHECKED, {"from_": MAIN, "headers": [f"P-Asserted-Identity: {OURS}"]}, "unknown_account"),
     ("a name", CARRIER, {"from_": "<sip:alice@carrier.example>"}, "bad_ani"),
     ("emergency caller", CARRIER, {"from_": "<sip:112@carrier.example>"}, "unknown_account"),
+    ("112 in PIN mode", CARRIER, {"uri": BY_PIN, "from_": "<sip:112@carrier.example>"}, "emergency_number"),
+    ("911 in PIN mode", CARRIER, {"uri": BY_PIN, "from_": "<sip:+911@carrier.example>"}, "emergency_number"),
+    ("420112 by ANI or PIN", CARRIER, {"uri": BY_EITHER, "from_": "<sip:+420112@c>"}, "emergency_number"),
+    ("emergency caller with an account", CARRIER, {"from_": "<sip:+44999@carrier.example>"}, "emergency_number"),
     ("another number", CARRIER, {"uri": "sip:+420800999999@asterisk"}, "unknown_access_number"),
-    ("a word that begins with s", CARRIER, {"uri": "sip:sales@asterisk"}, "unknown_access_number"),
+    ("a word", CARRIER, {"uri": "sip:sales@asterisk"}, "unknown_access_number"),
 ]  # fmt: skip
 
 
@@ -244,6 +310,20 @@ def test_others_are_refused_for_a_reason(
     request = carriers.call(**{"uri": CALLED, "host": host, **headers})
     assert request.outcome == reason
     assert request.leg_a_number == ""
+
+
+NOT_LOOKED_AT = {
+    "fax alone": sdp("image 4000 udptl t38", "a=T38FaxVersion:0"),
+    "comfort noise alone": sdp("audio 4000 RTP/AVP 13"),
+    "a codec that Asterisk does not know": sdp("audio 4000 RTP/AVP 96", "a=rtpmap:96 GSM-EFR/8000"),
+    "declined sound": sdp("audio 0 RTP/AVP 8"),
+}
+"""Asterisk refuses them before its dialplan; docs/guides/trunks-and-routing.md says so."""
+
+
+@pytest.mark.parametrize("body", NOT_LOOKED_AT.values(), ids=NOT_LOOKED_AT)
+def test_what_asterisk_refuses_itself(carriers: Carriers, body: str) -> None:
+    assert carriers[CARRIER].calls(CALLED, body=body) == [100, 488]
 
 
 # --- what goes out -------------------------------------------------------------------------------------------------
@@ -341,6 +421,14 @@ def test_doctor_says_which_trunks_are_registered(carriers: Carriers) -> None:
         "line": f"ok: trunk line is registered at {line}",
         "refused": f"problem: trunk refused is not registered: {refused} {rejected}",
     }
+
+
+def test_doctor_finds_what_is_wrong_with_a_trunk(carriers: Carriers) -> None:
+    def missed() -> dict[str, str]:
+        found = [one.what for one in asterisk_findings(carriers.world.settings, BROKEN)]
+        return {name: said for name, (_, said) in BROKEN.items() if not any(said in what for what in found)}
+
+    carriers.world.until(lambda: missed() == {})
 
 
 def test_doctor_says_when_it_may_not_ask(carriers: Carriers, tmp_path: Path) -> None:

@@ -17,14 +17,12 @@ from stasis_callback.ivr.prompts import Prompt, Prompts, Utterance
 from stasis_callback.ivr.speech import Speech
 from stasis_callback.resources import sounds_dir
 from stasis_callback.testing.hearing import RINGBACK, Heard, Hearing, names, sounds_of
-from stasis_callback.testing.phones import BUSY
 from stasis_callback.testing.pstn import RealNetwork
 
 pytestmark = pytest.mark.real
 
 LANGUAGES = ["en", "es", "fr", "it", "ru"]
 LINES = 12
-LONGEST_SILENCE_S = 1.5
 
 
 @pytest.fixture
@@ -46,26 +44,6 @@ def prompts(language: str) -> Prompts:
 @pytest.fixture
 def hearing(real_network: RealNetwork, language: str) -> Hearing:
     return Hearing(real_network.sounds(language))
-
-
-@pytest.mark.nightly  # on a busy machine anything may take longer
-@pytest.mark.parametrize("language", ["en"], indirect=True)
-def test_nobody_listens_to_a_silence_of_ours_for_long(
-    world: World, hearing: Hearing, prompts: Prompts
-) -> None:
-    world.usual(destination_attempts="2", first_digit_timeout_s="1")
-    subscriber = world.phone().records().answers().dials(f"{FRIEND}#", after_s=5)
-    world.phone(FRIEND).refuses(BUSY, after_s=1)
-    with world.running():
-        world.rings()
-        subscriber.wait_for("ended", timeout_s=60)
-        world.finished()
-
-    heard = hearing.listen(subscriber.recording)
-    ends = [0.0, *(one.start_s + one.heard_s for one in heard)]
-    silences = [(one.start_s - end, one.name) for one, end in zip(heard, ends, strict=False)]
-    print("\n".join(f"{length_s:5.2f} s before {name}" for length_s, name in silences))  # noqa: T201
-    assert max(length_s for length_s, _ in silences) < LONGEST_SILENCE_S
 
 
 def test_both_hear_the_main_conversation_word_for_word(

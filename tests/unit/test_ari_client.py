@@ -22,6 +22,7 @@ Reply = tuple[int, Any]
 Request = tuple[str, str, dict[str, Any]]
 """Method, path, and the fields of query and body."""
 
+SLOW_S = 0.3
 DROP = (0, None)  # the connection is closed without an answer
 GONE = (404, {"message": "Channel not found"})
 DONE = (204, None)
@@ -61,8 +62,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.command, unquote(url.path), fields))
         self.server.headers.append(dict(self.headers))
         status, reply = self.server.answers.pop(0) if self.server.answers else DONE
-        if reply == "hang":
-            self.server.release.wait(20)
+        if reply in ("hang", "slow"):
+            self.server.release.wait(20 if reply == "hang" else SLOW_S)
+            reply = None
         if status == 0:
             self.close_connection = True
             return
@@ -461,6 +463,32 @@ def test_a_fuse_that_did_not_take_is_an_error(client: AriClient, asterisk: Aster
     asterisk.answers = [DONE, (200, {"value": value})]
     with pytest.raises(AriError, match=r"TIMEOUT\(absolute\) of s reads"):
         client.channel("s").set_fuse(90)
+
+
+def test_a_fuse_is_believed_where_another_was_read_back_lately(client: AriClient, asterisk: Asterisk) -> None:
+    asterisk.answers = [DONE, (200, {"value": "90.000"})]
+    assert client.channel("s").set_fuse(90)
+    assert client.channel("t").set_fuse(90)
+    assert [(method, path) for method, path, _ in asterisk.requests[2:]] == [
+        ("POST", "/ari/channels/t/variable")
+    ]
+    client.fuse_proof.forget()
+    asterisk.answers = [DONE, (200, {"value": "0"})]
+    with pytest.raises(AriError, match="of u reads '0'"):
+        client.channel("u").set_fuse(90)
+    assert not client.fuse_proof.holds
+
+
+def test_a_fuse_that_asterisk_was_slow_to_set_is_read_back_and_set_shorter(
+    client: AriClient, asterisk: Asterisk
+) -> None:
+    asterisk.answers = [DONE, (200, {"value": "90.000"})]
+    assert client.channel("s").set_fuse(90)
+    asterisk.answers = [(204, "slow"), (200, {"value": "90.000"})]
+    assert client.channel("s").set_fuse(90)
+    slow, looked, shorter = asterisk.requests[2:]
+    assert [slow[0], looked[0], shorter[0]] == ["POST", "GET", "POST"]
+    assert float(shorter[2]["value"]) < float(slow[2]["value"]) - SLOW_S
 
 
 @pytest.mark.parametrize("answers", [[GONE], [DONE, GONE]])

@@ -338,6 +338,9 @@ EDITS = {
     # what calls were rated by
     "a price": "UPDATE rate SET next_price_micros = 0 WHERE id = 1",
     "the terms of a tariff": "UPDATE tariff_terms SET minimum_micros = 99000000 WHERE id = 1",
+    "a rate that makes no price": "UPDATE rate SET prefix = 'x' WHERE id = 1",
+    "terms that make no price": "UPDATE tariff_terms SET time_zone = 'Mars/Olympus' WHERE id = 1",
+    "a cost that makes no price": "UPDATE rate SET price_minutes = 7 WHERE id = 2",
     # calls as a whole
     "a whole call deleted":
         f"{deleted('x1', 70_000, '200')}; "

@@ -223,6 +223,22 @@ def test_json_is_json_always(tmp_path: Path) -> None:
     assert all({"event", "level", "timestamp"} <= line.keys() for line in lines)
 
 
+def test_what_is_below_the_level_is_counted_and_not_written() -> None:
+    program = """
+import structlog
+from stasis_callback import logs
+logs.configure("json", "warning")
+logs.watch(lambda level, event: print(level, event["event"], event["call"]))
+logs.watch(lambda level, event: 1 / 0)
+log = structlog.get_logger()
+log.info("call.ended", call=1)
+log.warning("leg.stray", call=2)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["info call.ended 1", "warning leg.stray 2"]
+    assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["leg.stray"]
+
+
 def test_text_is_for_people() -> None:
     with program("text", stderr=subprocess.PIPE) as process:
         err = process.communicate(timeout=60)[1]

@@ -6,8 +6,10 @@ import ast
 import re
 import subprocess
 from collections import Counter
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -118,6 +120,28 @@ def remembered_money(tree: ast.AST) -> list[int]:
 
 def parsed(module: Path) -> ast.Module:
     return ast.parse(module.read_text())
+
+
+def test_a_name_belongs_to_one_class() -> None:
+    """Not in the test kit, which plays the outside world, and but for `Meta`, which peewee has in each table."""
+    where: dict[str, list[str]] = {}
+    for module, name in zip(MODULES, NAMES, strict=True):
+        if not name.startswith("testing/"):
+            for node in ast.walk(parsed(module)):
+                if isinstance(node, ast.ClassDef) and node.name != "Meta":
+                    where.setdefault(node.name, []).append(name)
+    assert {name: modules for name, modules in where.items() if len(modules) > 1} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not for types either. In the simulation, what watches or disturbs a world knows that world."""
+    graph = grimp.build_graph("stasis_callback")
+    modules = {name for name in graph.modules if not name.startswith("stasis_callback.testing.simulation")}
+    imports = {name: graph.find_modules_directly_imported_by(name) & modules for name in modules}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
 
 
 def test_no_two_test_files_have_one_name() -> None:

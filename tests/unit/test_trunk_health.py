@@ -11,7 +11,7 @@ from stasis_callback.core.answers import Meaning
 from stasis_callback.core.trunk_state import states_from_text, states_to_text
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.trunk_health import LONGEST_REST_S, TrunkHealth
-from stasis_callback.web.metrics import _OfTrunks
+from stasis_callback.monitoring.metrics import _OfTrunks
 
 
 class SetClock(WallClock):

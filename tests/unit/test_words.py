@@ -6,23 +6,34 @@ from typing import get_args
 
 import pytest
 
+from stasis_callback.core.mail_command import Problem
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.words import AccountTrouble, Ending, FundsTrouble, Refusal
-from stasis_callback.engine.conversation import _ACCOUNT_TROUBLE
+from stasis_callback.core.words import (
+    AccountTrouble,
+    Dropped,
+    Ending,
+    FundsTrouble,
+    NumberTrouble,
+    Refusal,
+    Skipped,
+)
+from stasis_callback.engine.conversation import _ACCOUNT_TROUBLE, _NOT_REACHED, _NUMBER_TROUBLE
 from stasis_callback.mail.words import LANGUAGES as MAIL_LANGUAGES
-from stasis_callback.mail.words import TEXT_OF_REFUSAL, _texts
+from stasis_callback.mail.words import TEXT_OF, TEXT_OF_REFUSAL, _texts
 from stasis_callback.web.desk import FIELD_OF, STATUS_OF, Asked
 from stasis_callback.web.status import REASON_OF
 from stasis_callback.web.texts import LANGUAGES, texts
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
-WORDS = [*Refusal, *Ending]
+WORDS = [*Refusal, *Ending, *Dropped, *Skipped]
 
 
 def test_every_table_has_every_word_and_no_other() -> None:
-    assert set(STATUS_OF) == set(TEXT_OF_REFUSAL) == set(Refusal)
+    assert set(STATUS_OF) == set(FIELD_OF) == set(TEXT_OF_REFUSAL) == set(Refusal)
     assert set(REASON_OF) == set(Ending)
     assert set(_ACCOUNT_TROUBLE) == set(get_args(AccountTrouble))
+    assert set(_NUMBER_TROUBLE) == set(get_args(NumberTrouble))
+    assert set(_NOT_REACHED) == set(Outcome)
 
 
 @every_language
@@ -35,7 +46,7 @@ def test_the_form_has_a_sentence_for_every_refusal(language: str) -> None:
 @every_language
 def test_the_sentences_beside_one_field_of_the_form_differ(language: str) -> None:
     words = texts(language)
-    for field in sorted(set(FIELD_OF.values())):
+    for field in sorted(set(FIELD_OF.values()) - {""}):
         sentences = [words.problem(refusal) for refusal in FIELD_OF if FIELD_OF[refusal] == field]
         assert len(set(sentences)) == len(sentences), field
 
@@ -49,11 +60,17 @@ def test_the_status_page_has_a_sentence_for_every_ending(language: str) -> None:
 
 @pytest.mark.parametrize("language", MAIL_LANGUAGES)
 def test_a_mail_has_a_sentence_for_every_refusal(language: str) -> None:
-    assert set(TEXT_OF_REFUSAL.values()) - set(_texts(language)) == set()
+    assert set(TEXT_OF.values()) - set(_texts(language)) == set()
+
+
+def test_the_sender_of_a_mail_is_told_what_is_wrong_with_its_command() -> None:
+    commands = [dropped for dropped in Dropped if dropped.source == "its command"]
+    assert set(get_args(Problem)) == set(commands)
+    assert {TEXT_OF[dropped] for dropped in commands} == {"unreadable"}
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: f"{type(word).__name__}.{word}")
-def test_operators_have_a_sentence_a_source_and_a_remedy(word: Refusal | Ending) -> None:
+def test_operators_have_a_sentence_a_source_and_a_remedy(word: Refusal | Ending | Dropped | Skipped) -> None:
     assert word.name == word.value.upper()
     assert all((word.sentence, word.source, word.remedy))
     assert not word.sentence.endswith(".")

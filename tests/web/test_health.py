@@ -12,9 +12,9 @@ from shop import Shop, open_shop
 from web_site import open_site
 
 from stasis_callback.clock import Clock, wait_until
+from stasis_callback.monitoring import health
+from stasis_callback.monitoring.health import Health
 from stasis_callback.settings import DatabaseSettings
-from stasis_callback.web import health
-from stasis_callback.web.health import Health
 from stasis_callback.workers import Worker, Workers
 
 

@@ -361,9 +361,9 @@ def test_a_token_is_good_for_one_purpose() -> None:
     signer = Signer("x" * 32)
     status = signer.status_token("0" * 16, 10**15)
     assert signer.read_status(status, 0) == "0" * 16
-    assert not signer.is_client("0" * 16, status.partition(".")[2], 0)
+    assert not signer.read_client("0" * 16, status.partition(".")[2], 0)
     client = signer.client_token("calls", 10**15)
-    assert signer.is_client("calls", client, 0)
+    assert signer.read_client("calls", client, 0)
     assert signer.read_status(f"calls.{client}", 0) is None
     assert Signer("y" * 32).read_status(status, 0) is None
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 import pytest
 import test_forms
+import test_links
 import test_security
 from ignoring import ignore_option
 from web_site import Site
@@ -42,6 +43,7 @@ SCENARIOS: dict[str, Callable[[Site], None]] = {
     "require_password": test_forms.test_simple_with_a_password,
     "allowed_origins": test_security.test_a_site_that_is_named_may_send_its_own_form,
     "allowed_addresses": test_forms.test_hosted_opens_to_an_address_and_to_an_api_key,
+    "link_hourly": test_links.test_one_link_does_not_ring_a_street_full_of_strangers,
     "title": _heading,
     "show_cost": test_forms.test_the_cost_is_shown_only_where_it_may_be,
     "link_lifetime_s": test_forms.test_the_status_page_of_a_link_that_expires,

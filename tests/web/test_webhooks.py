@@ -17,8 +17,8 @@ from web_site import ACCOUNT, SECOND_E164, SECRET, Site
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending
+from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.store.calls.requests import Again
-from stasis_callback.web.metrics import Metrics
 from stasis_callback.web.posting import Poster
 from stasis_callback.web.signing import Signer, webhook_headers
 from stasis_callback.web.webhooks import (
@@ -302,7 +302,7 @@ def orders(site: Site, instance: str, count: int) -> list[str]:
 @contextmanager
 def telling(site: Site) -> Iterator[Webhooks]:
     """Start webhooks with the steps stored so far."""
-    metrics = Metrics(site.stores, Workers(), lambda: True)
+    metrics = Metrics(site.stores, Workers(), lambda: True, site.shop.clock)
     webhooks = Webhooks(site.stores, site.server.app.signer, site.shop.clock, metrics)
     webhooks.start()
     try:

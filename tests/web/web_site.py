@@ -13,6 +13,7 @@ import requests
 from pydantic import SecretStr
 from shop import Shop, open_shop
 
+from stasis_callback.monitoring.monitor import Monitor
 from stasis_callback.settings import Settings, WebSettings
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.web.server import WebServer
@@ -39,13 +40,16 @@ class Site:
         self.settings = Settings(
             web=WebSettings(**{"enabled": True, "port": free_port(), "secret": SecretStr(SECRET), **web})
         )
+        self.monitor = Monitor(
+            self.settings.database, shop.stores, shop.clock, self.workers, trouble=lambda: self.trouble
+        )
         self.server = WebServer(
             self.settings,
             shop.stores,
             shop.clock,
             wake_dialer=self._wake,
             end_call=self._end,
-            trouble=lambda: self.trouble,
+            monitor=self.monitor,
             workers=self.workers,
         )
 
@@ -149,9 +153,11 @@ def free_port() -> int:
 def open_site(folder: Path, **web: Any) -> Iterator[Site]:
     with open_shop(folder) as shop:
         site = Site(shop, **web)
+        site.monitor.start()
         site.server.start()
         try:
             yield site
         finally:
             site.http.close()
             site.server.stop()
+            site.monitor.stop()

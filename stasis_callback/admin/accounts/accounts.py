@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import (
     AsJson,
@@ -17,15 +18,11 @@ from stasis_callback.admin.context import (
     store,
     whole,
 )
-from stasis_callback.admin.days import last_day, operators_zone, parse_day, until_us
+from stasis_callback.admin.days import operators_zone, parse_day, until_us
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
-
-if TYPE_CHECKING:
-    from stasis_callback.store.accounts.accounts import AccountView
-    from stasis_callback.store.stores import Stores
 
 app = typer.Typer(name="account", help="Subscriber accounts: balances, limits and settings.")
 
@@ -54,7 +51,7 @@ Expires = Annotated[
 ]
 
 
-Kind = Annotated[
+AccountKind = Annotated[
     str,
     typer.Option(
         help="debit: prepaid; credit: postpaid up to its credit limit; subordinate: spends its customer's funds "
@@ -103,7 +100,7 @@ def add(
     credit_limit: CreditLimit = None,
     callback_number: CallbackNumber = None,
     expires: Expires = None,
-    kind: Kind = "",
+    kind: AccountKind = "",
     opening_balance: OpeningBalance = None,
     simultaneous_calls: SimultaneousCalls = None,
     daily_cap: DailyCap = None,
@@ -253,13 +250,13 @@ def unblock(number: Number) -> None:
     _set_status(number, "active")
 
 
+WriteOff = Annotated[
+    bool, typer.Option("--write-off", help="Write off the remaining balance or debt to the house.")
+]
+
+
 @app.command()
-def close(
-    number: Number,
-    write_off: Annotated[
-        bool, typer.Option("--write-off", help="Write off the remaining balance or debt to the house.")
-    ] = False,
-) -> None:
+def close(number: Number, write_off: WriteOff = False) -> None:
     """Close an account. Its balance must be zero, or be written off with --write-off."""
     with store() as s, recorded(s, "account", s.accounts.named(number).number):
         account = s.accounts.close(number, write_off=write_off, operator=operator())
@@ -316,36 +313,6 @@ def show(number: Number, as_json: AsJson = False) -> None:
     with store() as s:
         # What people need of an expiry is the last day, not the moment after it.
         print_one(account_record(s, s.accounts.named(number)), as_json=as_json, hidden=("expires_at",))
-
-
-def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
-    """The fields that commands show for an account. Their names are a public interface."""
-    return {
-        "number": account.number,
-        "aliases": stores.accounts.aliases(account.id),
-        "customer": account.customer,
-        "product": account.product,
-        "kind": account.kind,
-        "status": account.status,
-        "batch": account.batch,
-        "expires_on": last_day(account.expires_at_us, operators_zone()),
-        "expires_at_us": account.expires_at_us,
-        "days_after_first_use": account.days_after_first_use,
-        "days_after_last_use": account.days_after_last_use,
-        "first_used_at_us": account.first_used_at_us,
-        "last_used_at_us": account.last_used_at_us,
-        "simultaneous_calls": account.simultaneous_calls,
-        "callback_number": account.callback_number,
-        "language": account.language,
-        "has_service_password": bool(account.password_hash),
-        "speed_dials": stores.accounts.speed_dials(account.id),
-        "currency": account.currency,
-        "balance_micros": account.balance_micros,
-        "held_micros": account.held_micros,
-        "credit_limit_micros": account.credit_limit_micros,
-        "daily_cap_micros": account.daily_cap_micros,
-        "available_micros": account.available_micros,
-    }
 
 
 def _new_password() -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.accounts.upkeep import add_upkeep
+from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
 from stasis_callback.admin.money.topup import (
@@ -94,11 +94,11 @@ def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
-    """List all customers."""
+def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+    """List all customers, or those that are retired."""
     with store() as s:
         columns = ("name", "currency", "balance", "held", "credit_limit", "daily_cap")
-        print_list(s.accounts.customers(), columns, as_json=as_json)
+        print_list(chosen(s, "customer", s.accounts.customers(), retired=retired), columns, as_json=as_json)
 
 
 @app.command()

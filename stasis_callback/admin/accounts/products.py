@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stasis_callback.admin.accounts.upkeep import add_upkeep
+from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
 from stasis_callback.admin.output import Record, few, print_list, print_one
@@ -117,10 +117,11 @@ add_upkeep(app, "product")
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
-    """List all products."""
+def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+    """List all products, or those that are retired."""
     with store() as s:
-        print_list(s.accounts.products(), ("name", "tariff", "currency", "access_codes"), as_json=as_json)
+        found = chosen(s, "product", s.accounts.products(), retired=retired)
+        print_list(found, ("name", "tariff", "currency", "access_codes"), as_json=as_json)
 
 
 @app.command()

@@ -1,19 +1,34 @@
-"""`rename` of customers, products, tariffs and vendors; `remove` of all but tariffs."""
+"""`rename` and `retire` of customers, products, tariffs and vendors; `remove` of all but tariffs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import store
+from stasis_callback.clock import Clock
+
+if TYPE_CHECKING:
+    from stasis_callback.store.stores import Stores
 
 NewName = Annotated[str, typer.Argument(metavar="NEW", help="New name.")]
 
+Retired = Annotated[bool, typer.Option("--retired", help="List only those that are retired.")]
+
+
+def chosen(
+    s: Stores, noun: str, records: Sequence[Mapping[str, Any]], *, retired: bool
+) -> list[Mapping[str, Any]]:
+    """Of records with names, those that are in use, or those that are retired."""
+    names = s.upkeep.retired(noun)
+    return [record for record in records if (record["name"] in names) == retired]
+
 
 def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
-    """Add `rename` to a noun and, where it is `removable`, `remove`."""
+    """Add `rename` and `retire` to a noun and, where it is `removable`, `remove`."""
     name = Annotated[str, typer.Argument(metavar="NAME", help=f"{noun.capitalize()} name.")]
 
     def rename(name: str, new: NewName) -> None:
@@ -23,15 +38,30 @@ def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
                 s.upkeep.rename(noun, name, new)
         typer.echo(f"{noun} {name} is now called {new}")
 
+    def retire(
+        name: str,
+        undo: Annotated[bool, typer.Option("--undo", help="Let it be used for new things again.")] = False,
+    ) -> None:
+        with (
+            store() as s,
+            s.trail.change(noun, name, lambda: {"retired": name in s.upkeep.retired(noun)}),
+        ):
+            s.upkeep.retire(noun, name, None if undo else Clock().now_us())
+        typer.echo(f"{noun} {name} is {'in use again' if undo else 'retired'}")
+
     def remove(name: str) -> None:
         with store() as s, recorded(s, noun, name):
             s.upkeep.remove(noun, name)
         typer.echo(f"{noun} {name} removed")
 
-    for command in (rename, remove):
+    for command in (rename, retire, remove):
         command.__annotations__["name"] = name
     rename.__doc__ = f"Rename a {noun}. Calls, ledger and reports go on under the new name."
     remove.__doc__ = f"Remove a {noun} that nothing depends on; otherwise what depends on it is told."
+    retire.__doc__ = (
+        f"Retire a {noun}: nothing new can use it, and `list` omits it. What uses it already goes on."
+    )
     app.command("rename")(rename)
+    app.command("retire")(retire)
     if removable:
         app.command("remove")(remove)

@@ -37,7 +37,7 @@ _STEPS = {Step.RETRYING: "it will be tried again", Step.CANCELLING: "somebody ca
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StoryLine:
     """Something that happened, in words."""
 
     at_us: int
@@ -108,7 +108,7 @@ def _found(s: Stores, subject: str, limit: int) -> list[RequestView]:
     return newest[::-1]
 
 
-def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[Event]:
+def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[StoryLine]:
     yield from _asked(s, view)
     legs = s.finding.legs(view.id)
     xdrs = s.finding.xdrs_of_legs([leg.id for leg in legs])
@@ -118,13 +118,13 @@ def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[Event]:
         yield from _journal(legs, view.created_at_us)
     for event in s.events.of(view.id):
         if event.step in _STEPS:
-            yield Event(event.at_us, _STEPS[event.step])
+            yield StoryLine(event.at_us, _STEPS[event.step])
     for repair in s.finding.repairs([view.id, *(leg.id for leg in legs)]):
-        yield Event(repair.at_us, f"repaired by {repair.operator}: {repair.done} ({repair.reason})")
+        yield StoryLine(repair.at_us, f"repaired by {repair.operator}: {repair.done} ({repair.reason})")
     yield from _end(view)
 
 
-def _asked(s: Stores, view: RequestView) -> Iterator[Event]:
+def _asked(s: Stores, view: RequestView) -> Iterator[StoryLine]:
     """Who asked, and what was decided."""
     match view.triggered_by:
         case "web" | "email":
@@ -138,61 +138,63 @@ def _asked(s: Stores, view: RequestView) -> Iterator[Event]:
             who = f"missed call from {view.ani or 'a withheld number'} to {view.dnis}"
     if view.key.startswith("retry:"):
         who = f"an operator repeated callback {view.key.split(':')[1]}"
-    yield Event(view.created_at_us, who)
+    yield StoryLine(view.created_at_us, who)
     if view.state is RequestState.REFUSED:
         refusal = view.refusal
         said = f"refused: {refusal.sentence if refusal else view.outcome} ({view.outcome})"
-        yield Event(view.created_at_us, said + _remedy(refusal.remedy if refusal else "nothing"))
+        yield StoryLine(view.created_at_us, said + _remedy(refusal.remedy if refusal else "nothing"))
         return
     number_of = account_numbers(s)
     payer, subscriber = number_of(view.account_id), number_of(view.subscriber_id)
     wish = f", then {view.destination}" if view.destination else ""
     pin = "" if subscriber else "; who it is, a PIN will tell"
-    yield Event(
+    yield StoryLine(
         view.created_at_us,
         f"accepted: {view.leg_a_number} is to be called{wish}, account {payer} pays for leg A{pin}",
     )
 
 
-def _leg(leg: LegStory, xdr: XdrView | None) -> Iterator[Event]:
+def _leg(leg: LegStory, xdr: XdrView | None) -> Iterator[StoryLine]:
     name = f"leg {leg.side.upper()}"
     via = f" over trunk {leg.trunk}" if leg.trunk else ""
-    yield Event(
+    yield StoryLine(
         leg.dialed_at_us,
         f"{name}: {leg.number} is called{via}, charged to {leg.account} at the rate of prefix {leg.prefix}",
     )
     if leg.funds is not None:
         held = format_amount(leg.funds.held_micros, leg.funds.currency)
         most = "at most " if leg.answered_at_us else ""
-        yield Event(leg.funds.held_at_us, f"{name}: {most}{held} are held of {leg.account}")
+        yield StoryLine(leg.funds.held_at_us, f"{name}: {most}{held} are held of {leg.account}")
     if leg.answered_at_us is not None:
-        yield Event(leg.answered_at_us, f"{name}: answered")
+        yield StoryLine(leg.answered_at_us, f"{name}: answered")
     if xdr is None:
         return
     cause = f"cause {xdr.cause}" + (f", {_CAUSES[xdr.cause]}" if xdr.cause in _CAUSES else "")
     talked = f"{xdr.duration_us / US_PER_S:.1f} s after the answer" if xdr.answered_at_us else xdr.outcome
     marks = ("; a clock was moved" if xdr.clock_suspect else "") + ("; it was silent" if xdr.no_media else "")
-    yield Event(xdr.ended_at_us, f"{name}: ended, {talked} ({cause}){_SOURCES.get(xdr.source, '')}{marks}")
+    yield StoryLine(
+        xdr.ended_at_us, f"{name}: ended, {talked} ({cause}){_SOURCES.get(xdr.source, '')}{marks}"
+    )
     yield from _charge(name, leg, xdr)
 
 
-def _charge(name: str, leg: LegStory, xdr: XdrView) -> Iterator[Event]:
+def _charge(name: str, leg: LegStory, xdr: XdrView) -> Iterator[StoryLine]:
     funds = leg.funds
     if funds is None or funds.closed_at_us is None:
         return
     if funds.transfer is None:
-        yield Event(funds.closed_at_us, f"{name}: costs nothing, what was held is free again")
+        yield StoryLine(funds.closed_at_us, f"{name}: costs nothing, what was held is free again")
         return
     over = f", of which we bear {format_amount(xdr.overrun_micros)}" if xdr.overrun_micros else ""
     amount = format_amount(xdr.amount_micros, xdr.currency)
     said = f"{name}: {xdr.charged_s} s are charged, {amount}{over} (transfer {funds.transfer})"
-    yield Event(max(funds.closed_at_us, xdr.ended_at_us), said)
+    yield StoryLine(max(funds.closed_at_us, xdr.ended_at_us), said)
     if funds.reversed_by is not None:
         said = f"{name}: the charge is taken back by transfer {funds.reversed_by}, {funds.reversal}"
-        yield Event(funds.reversed_at_us or funds.closed_at_us, said)
+        yield StoryLine(funds.reversed_at_us or funds.closed_at_us, said)
 
 
-def _journal(legs: list[LegStory], created_at_us: int) -> Iterator[Event]:
+def _journal(legs: list[LegStory], created_at_us: int) -> Iterator[StoryLine]:
     """What Asterisk's own journal says, where it is readable and names the legs."""
     from stasis_callback.ari.cel import CelJournal, JournalUnreadable
 
@@ -206,15 +208,15 @@ def _journal(legs: list[LegStory], created_at_us: int) -> Iterator[Event]:
             yield from _journalled(f"leg {leg.side.upper()}", records[leg.id])
 
 
-def _journalled(name: str, record: CelRecord) -> Iterator[Event]:
+def _journalled(name: str, record: CelRecord) -> Iterator[StoryLine]:
     if record.answered_at_us is not None:
-        yield Event(record.answered_at_us, f"{name}: the CEL journal has the answer")
+        yield StoryLine(record.answered_at_us, f"{name}: the CEL journal has the answer")
     if record.ended_at_us is not None:
         cause = "" if record.cause is None else f", cause {record.cause}"
-        yield Event(record.ended_at_us, f"{name}: the CEL journal has the hang-up{cause}")
+        yield StoryLine(record.ended_at_us, f"{name}: the CEL journal has the hang-up{cause}")
 
 
-def _end(view: RequestView) -> Iterator[Event]:
+def _end(view: RequestView) -> Iterator[StoryLine]:
     at_us = view.finished_at_us
     if view.state is RequestState.REFUSED:
         return
@@ -226,14 +228,14 @@ def _end(view: RequestView) -> Iterator[Event]:
             if view.state is RequestState.QUEUED
             else f"it is {view.state} on {view.claimed_by}"
         )
-        yield Event(max(view.due_at_us, view.created_at_us), said)
+        yield StoryLine(max(view.due_at_us, view.created_at_us), said)
     elif view.state is RequestState.CANCELLED:
-        yield Event(at_us, "cancelled before leg A answered")
+        yield StoryLine(at_us, "cancelled before leg A answered")
     else:
         ending = view.ending
         tries = f" after {view.attempts} attempts" if view.attempts > 1 else ""
         said = f"ended{tries}: {ending.sentence if ending else view.outcome} ({view.outcome})"
-        yield Event(at_us, said + _remedy(ending.remedy if ending else "nothing"))
+        yield StoryLine(at_us, said + _remedy(ending.remedy if ending else "nothing"))
 
 
 def _remedy(text: str) -> str:

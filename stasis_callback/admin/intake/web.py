@@ -13,6 +13,7 @@ from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
 from stasis_callback.admin.output import print_list
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.money import parse_amount, require_payable
 from stasis_callback.core.web import WebOptions
 
 if TYPE_CHECKING:
@@ -124,16 +125,41 @@ def link(
     valid_s: Annotated[
         int, typer.Option(help="Validity in seconds.", metavar="N", parser=whole(60, 31_536_000))
     ] = 3600,
+    uses: Annotated[
+        int,
+        typer.Option(
+            help="Callbacks it may make in all; 0: any number.", metavar="N", parser=whole(0, 1_000_000)
+        ),
+    ] = 0,
+    money: Annotated[
+        str | None,
+        typer.Option(
+            help="No callback begins after its calls have cost so much, and only one at a time.",
+            metavar="AMOUNT",
+        ),
+    ] = None,
 ) -> None:
     """Print a signed link to the form of a hosted instance. Anyone with the link may use it until it expires."""
+    import secrets
+
     from stasis_callback.clock import US_PER_S, Clock
+    from stasis_callback.core.requests import Link
     from stasis_callback.web.signing import Signer
 
     with store() as s:
-        if s.web_instances.named(name).configuration.settings.type != "hosted":
+        hosted = s.web_instances.named(name).configuration.settings
+        if hosted.type != "hosted":
             raise InvalidInput(f"web instance {name} is not of type hosted: its form needs no link")
-    signer = Signer.of(settings().web)
-    typer.echo(f"{_address(name)}?client={signer.client_token(name, Clock().now_us() + valid_s * US_PER_S)}")
+        micros = 0
+        if money is not None:
+            micros = parse_amount(money)
+            require_payable(s.accounts.named(hosted.internal_account).currency, micros)
+            if micros <= 0:
+                raise InvalidInput(f"--money {money!r} is not more than 0: leave it out for no limit")
+    token = Signer.of(settings().web).client_token(
+        name, Clock().now_us() + valid_s * US_PER_S, Link(secrets.token_hex(8), uses, micros)
+    )
+    typer.echo(f"{_address(name)}?client={token}")
 
 
 _COUNTED = (

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.accounts.accounts import Number, account_record, app
+from stasis_callback.admin.accounts.accounts import Number, app
+from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
 from stasis_callback.admin.money.topup import (

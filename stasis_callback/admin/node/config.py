@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from stasis_callback.admin.context import AsJson, database_file, invocation, settings, shown_url
@@ -40,3 +43,29 @@ def check() -> None:
 
     settings()
     typer.echo(f"{find_config(invocation.config) or 'defaults (no settings file)'}: all settings are valid")
+
+
+@app.command()
+def asterisk(
+    etc: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of Asterisk's configuration.")] = Path(
+        "/etc/asterisk"
+    ),
+) -> None:
+    """Write what an Asterisk with calls of its own needs for callbacks, as files in DIR/stasis-callback/.
+
+    Nothing else is changed. Lists the files that Asterisk does not include yet, then the exit code is 1. Run it as a
+    user who may write there; after an upgrade, run it again.
+    """
+    from stasis_callback.admin.node.additions import FOLDER, write
+
+    missing = write(settings(), etc)
+    typer.echo(f"{etc / FOLDER} written")
+    if not missing:
+        typer.echo(
+            "all of it is included: have Asterisk read it with `asterisk -rx 'core reload'`, then run `doctor`"
+        )
+        return
+    typer.echo("not included yet; add these lines at the end:")
+    for name in missing:
+        typer.echo(f"  {etc / name}: #include {FOLDER}/{name}")
+    raise typer.Exit(1)

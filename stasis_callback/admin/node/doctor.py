@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,19 +15,30 @@ from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.admin.node.findings.of_database import database_findings
 from stasis_callback.admin.node.findings.of_machine import journal_findings, prompts_finding, settings_finding
 from stasis_callback.admin.node.findings.of_service import service_findings
-from stasis_callback.admin.output import one_line, print_json
+from stasis_callback.admin.output import must_be_new, one_line, print_json
 from stasis_callback.core.errors import CallbackError
 
 
 def doctor(
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; only set the exit code.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            help="Also write a support archive into this new file, without secrets.",
+            metavar="FILE",
+        ),
+    ] = None,
 ) -> None:
     """Run health checks on this installation, with advice on each problem found.
 
     Checks the settings, database, ledger, CEL journal, prompts, service and Asterisk. The exit code is 1 if there is
-    a problem; warnings do not affect it.
+    a problem; warnings do not affect it. A support archive has the findings, settings, versions, numbers of rows and
+    the latest lines of the logs; passwords are left out, phone numbers and e-mail addresses masked.
     """
+    if bundle:
+        must_be_new(bundle)
     findings = list(examine())
     problems = [f for f in findings if f.level == "problem"]
     if as_json and not quiet:
@@ -36,6 +48,11 @@ def doctor(
             typer.echo(one_line(f"{finding.level:<8} {finding.what}"))
             if finding.advice:
                 typer.echo(one_line(f"{'':8} -> {finding.advice}"))
+    if bundle:
+        from stasis_callback.admin.node.bundle import write_bundle
+
+        names = write_bundle(bundle, findings)
+        typer.echo(f"{bundle} written ({', '.join(names)}): look through it before you hand it on", err=True)
     raise typer.Exit(1 if problems else 0)
 
 
@@ -48,7 +65,7 @@ def examine() -> Iterator[Finding]:
         return
     yield settings_finding(config)
     known = yield from database_findings(config)
-    yield from asterisk_findings(config, known.trunks, checks_answers=known.checks_answers)
-    yield from service_findings(config)
+    yield from asterisk_findings(config, known.trunks, checks_answers=known.checks_answers, runs=known.runs)
+    yield from service_findings(config, known.runs)
     yield from journal_findings(config, known.last_answered)
     yield prompts_finding(config, known.languages)

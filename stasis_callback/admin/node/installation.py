@@ -1,13 +1,15 @@
-"""`init`: create a settings file and a database."""
+"""`init`: create a settings file and a database, and what a first callback needs."""
 
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.node import wizard
 from stasis_callback.admin.output import write_private
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.periods import time_zone
@@ -46,7 +48,7 @@ request_timeout_s = 5.0
 # PJSIP endpoint in local/pjsip.conf that carries both legs.
 trunk = "trunk"
 # Form of its numbers, as long as it is not in the database: e164, +e164, or national:CC, for example national:CZ.
-numbers = "e164"
+numbers = "{numbers}"
 # CEL journal written by cel_custom.conf.
 cel_path = "/var/log/asterisk/cel-custom/stasis-callback.csv"
 
@@ -90,33 +92,41 @@ numbers_days = 0
 
 
 def init(
+    context: typer.Context,
     folder: Annotated[
         Path, typer.Option("--dir", help="Target folder; created if missing.", metavar="DIR")
     ] = Path(),
+    country: wizard.Country = "",
+    carrier: wizard.Carrier = "",
+    carrier_addresses: wizard.CarrierAddresses = "",
+    numbers: wizard.Numbers = "",
+    access_number: wizard.AccessNumber = "",
+    currency: wizard.Currency = "",
+    price: wizard.Price = "",
+    account: wizard.Account = "",
+    funds: wizard.Funds = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing: use what is given, and defaults for the rest.")
+    ] = False,
 ) -> None:
-    """Create a settings file and a database."""
-    from stasis_callback.admin.node.databases import create_or_upgrade
-    from stasis_callback.settings import host_name
+    """Create a settings file and a database; on a terminal, ask for all that a first callback needs.
 
+    With a country, it also adds a tariff, a product, a customer with an account, and an access number, and writes
+    the files for Asterisk's local/ folder. Without one, only settings and database are created.
+    """
     folder = folder.resolve()
-    config, database = folder / CONFIG_NAME, folder / DATABASE_NAME
-    for path in (config, database):
+    for path in (folder / CONFIG_NAME, folder / DATABASE_NAME):
         if path.exists():
             raise InvalidInput(f"{path} already exists: nothing was changed")
-    folder.mkdir(exist_ok=True)
-    password, web_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(32)
-    url = _toml_text(f"sqlite:///{database}")
-    write_private(
-        config,
-        TEMPLATE.format(
-            node=host_name(), zone=_machine_zone(), url=url, password=password, web_secret=web_secret
-        ),
+    given = wizard.Given(
+        country, carrier, carrier_addresses, numbers, access_number, currency, price, account, funds
     )
-    create_or_upgrade(f"sqlite:///{database}")
+    first = wizard.asked(given, ask=not yes and sys.stdin.isatty())
+    password = _create(folder, first.numbers if first else "e164")
+    if first:
+        wizard.set_up(context, first, folder / CONFIG_NAME, password)
+        return
     typer.echo(f"""\
-{config} written
-{database} created
-
 Next, configure Asterisk. Copy the configuration in {asterisk_conf_dir()} to /etc/asterisk, and create there:
 
   local/ari.conf (mode 640, group asterisk):
@@ -129,6 +139,29 @@ The prompts are in {sounds_dir()}. Link each language you use, for example:
   ln -s {sounds_dir() / "en"} /usr/share/asterisk/sounds/en/stasis-callback
 
 Then restart Asterisk, start `stasis-callback run`, and run `stasis-callback doctor`.""")
+
+
+def _create(folder: Path, numbers: str) -> str:
+    """Write the settings and the database; the new password for ARI."""
+    from stasis_callback.admin.node.databases import create_or_upgrade
+    from stasis_callback.settings import host_name
+
+    config, database = folder / CONFIG_NAME, folder / DATABASE_NAME
+    url = _toml_text(f"sqlite:///{database}")
+    folder.mkdir(exist_ok=True)
+    password = secrets.token_urlsafe(24)
+    text = TEMPLATE.format(
+        node=host_name(),
+        zone=_machine_zone(),
+        url=url,
+        password=password,
+        numbers=numbers,
+        web_secret=secrets.token_urlsafe(32),
+    )
+    write_private(config, text)
+    create_or_upgrade(f"sqlite:///{database}")
+    typer.echo(f"{config} written\n{database} created\n")
+    return password
 
 
 def _machine_zone(link: Path = Path("/etc/localtime")) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +12,7 @@ import typer
 from stasis_callback.admin.context import AsJson, whole
 from stasis_callback.admin.output import print_json
 from stasis_callback.core.errors import CallbackError, InvalidInput
-from stasis_callback.core.money import parse_amount
+from stasis_callback.core.money import parse_amount, parse_currency
 from stasis_callback.resources import sounds_dir
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="sounds", help="Voice prompts in all languages.")
 
 
-class Kind(StrEnum):
+class Sayable(StrEnum):
     """What `sounds say` can say."""
 
     BALANCE = "balance"
@@ -33,11 +32,11 @@ class Kind(StrEnum):
 
 
 _WANTED = {
-    Kind.BALANCE: "an amount and a currency",
-    Kind.DURATION: "seconds",
-    Kind.NUMBER: "one whole number",
-    Kind.DIGITS: "keys without spaces, for example 12#",
-    Kind.PROMPT: "a prompt's name",
+    Sayable.BALANCE: "an amount and a currency",
+    Sayable.DURATION: "seconds",
+    Sayable.NUMBER: "one whole number",
+    Sayable.DIGITS: "keys without spaces, for example 12#",
+    Sayable.PROMPT: "a prompt's name",
 }
 
 
@@ -110,7 +109,7 @@ def build(
 
 @app.command()
 def say(
-    kind: Annotated[Kind, typer.Argument(help="What to say.")],
+    kind: Annotated[Sayable, typer.Argument(help="What to say.")],
     values: Annotated[
         list[str], typer.Argument(help="AMOUNT CURRENCY, SECONDS, NUMBER, KEYS or the NAME of a prompt.")
     ],
@@ -134,7 +133,7 @@ def say(
         typer.echo(line)
 
 
-def _said(prompts: Prompts, kind: Kind, values: list[str], rounded: bool) -> Utterance:
+def _said(prompts: Prompts, kind: Sayable, values: list[str], rounded: bool) -> Utterance:
     """Raises InvalidInput for values that do not fit the kind, CallbackError for an unknown prompt."""
     from stasis_callback.ivr.grammar import LARGEST_READ
     from stasis_callback.ivr.prompts import Prompt
@@ -142,19 +141,17 @@ def _said(prompts: Prompts, kind: Kind, values: list[str], rounded: bool) -> Utt
 
     speech, whole_number = Speech(prompts), whole(0, LARGEST_READ)
     match kind, values:
-        case Kind.BALANCE, [amount, currency]:
-            if not re.fullmatch("[A-Z]{3}", currency):
-                raise InvalidInput(
-                    f"{currency!r} is not a currency code: write three letters, for example USD"
-                )
-            return prompts.say(Prompt.BALANCE_IS) + speech.money(parse_amount(amount), currency)
-        case Kind.DURATION, [seconds]:
+        case Sayable.BALANCE, [amount, currency]:
+            return prompts.say(Prompt.BALANCE_IS) + speech.money(
+                parse_amount(amount), parse_currency(currency)
+            )
+        case Sayable.DURATION, [seconds]:
             time = speech.duration(whole_number(seconds), "minutes" if rounded else "exact")
             return prompts.say(Prompt.MAXIMUM_DURATION_IS) + time
-        case Kind.NUMBER, [number]:
+        case Sayable.NUMBER, [number]:
             return speech.number(whole_number(number))
-        case Kind.DIGITS, [keys]:
+        case Sayable.DIGITS, [keys]:
             return speech.digits(keys)
-        case Kind.PROMPT, [name]:
+        case Sayable.PROMPT, [name]:
             return prompts.say(name)
     raise InvalidInput(f"invalid values {' '.join(values)!r} for {kind}: write {_WANTED[kind]}")

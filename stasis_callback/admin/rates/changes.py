@@ -192,7 +192,7 @@ def check(tariff: Tariff, as_json: AsJson = False) -> None:
     A rate for 1 sells neither Jamaica nor 900 numbers, one for 44 no premium numbers: add a rate for their prefix to
     sell them, or open the tariff with `tariff set --open`.
     """
-    from stasis_callback.admin.rates.unsold import unsold
+    from stasis_callback.admin.rates.unsold import never_called, unsold
 
     with store() as s:
 
@@ -201,7 +201,7 @@ def check(tariff: Tariff, as_json: AsJson = False) -> None:
                 yield from (view.rate for view in views)
 
         rows = unsold(rates, s.tariffs.terms(tariff).opened)
-        dead = [rate.prefix for rate in rates() if rate.prefix.startswith("0")]
+        dead = [rate.prefix for rate in rates() if never_called(rate.prefix)]
     if as_json:
         print_json({"not_sold": rows, "never_match": dead})
         return
@@ -211,7 +211,10 @@ def check(tariff: Tariff, as_json: AsJson = False) -> None:
         as_json=False,
     )
     for prefix in dead:
-        typer.echo(f"the rate for {prefix} never matches: no international number begins with 0")
+        why = (
+            "no international number begins with 0" if prefix.startswith("0") else "it is an emergency number"
+        )
+        typer.echo(f"the rate for {prefix} never matches: {why}")
 
 
 def export(

@@ -97,6 +97,8 @@ def add(
     begins: From = None,
 ) -> None:
     """Add a rate to a tariff, effective from the next call or a later time."""
+    from stasis_callback.admin.rates.unsold import prefix_note
+
     fields = _given(
         prefix=prefix, first_price=first_price, next_price=next_price, connect_fee=connect_fee,
         first_interval=first_interval, next_interval=next_interval, off_peak_first_price=off_peak_first_price,
@@ -109,7 +111,10 @@ def add(
                 f"tariff {tariff!r} already has a rate for {prefix}: change it with `rate set`"
             )
         s.tariffs.put_rates(tariff, [new], kind="add")
+        own = {number.number for number in s.access_numbers.all()}
     typer.echo(f"rate {prefix} added to {tariff}{_from(new.from_us)}")
+    if note := prefix_note(prefix, own):
+        typer.echo(note)
 
 
 @app.command("set")

@@ -12,6 +12,7 @@ from stasis_callback.admin.output import print_list
 from stasis_callback.clock import Clock
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.routing import COMPARED_TALK_S
+from stasis_callback.core.words import Skipped
 
 if TYPE_CHECKING:
     from stasis_callback.engine.routing import Considered
@@ -123,12 +124,12 @@ def _record(order: int, one: Considered) -> dict[str, object]:
         "earned_micros": ranked.earned_micros if ranked else None,
         "margin_micros": _margin(one),
         "currency": one.trunk.currency,
-        "why_not": one.why_not,
+        "why_not": one.why_not or "",
     }
 
 
 def _margin(one: Considered) -> int | None:
     """Revenue minus cost in micros; None if their currencies differ."""
-    if one.ranked is None or one.why_not == "other_currency":
+    if one.ranked is None or one.why_not is Skipped.OTHER_CURRENCY:
         return None
     return one.ranked.earned_micros - one.ranked.cost_micros

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import Retired, chosen
 from stasis_callback.admin.context import AsJson, printable, require_change, store
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.admin.rates import terms
@@ -83,10 +84,11 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
-    """List all tariffs with the number of their rates."""
+def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+    """List all tariffs with the number of their rates, or those that are retired."""
     with store() as s:
-        print_list(s.tariffs.all(), ("name", "currency", "rates"), as_json=as_json)
+        found = chosen(s, "tariff", s.tariffs.all(), retired=retired)
+        print_list(found, ("name", "currency", "rates"), as_json=as_json)
 
 
 @app.command()

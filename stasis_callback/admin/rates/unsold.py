@@ -6,7 +6,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TypedDict
 
 from stasis_callback.core.kinds import Kind
-from stasis_callback.core.numbering import CALLING_CODES, Example, examples, sells
+from stasis_callback.core.numbering import (
+    CALLING_CODES,
+    EMERGENCY_DIGITS,
+    Example,
+    examples,
+    is_emergency,
+    nobody_has,
+    sells,
+)
 from stasis_callback.core.rating import Rate
 
 
@@ -62,6 +70,22 @@ def note(rows: list[Unsold]) -> str:
         f"note: {prefixes} of the prefixes do not sell all numbers that begin with them; for example, the rate for "
         f"{first['prefix']} does not sell {first['example']} {what}: see `rate check`"
     )
+
+
+def never_called(prefix: str) -> bool:
+    """Whether a rate for this prefix can never be used: no number begins with 0, emergency numbers are not called."""
+    return prefix.startswith("0") or (len(prefix) <= EMERGENCY_DIGITS and is_emergency(prefix))
+
+
+def prefix_note(prefix: str, own: Collection[str]) -> str:
+    """A sentence for who adds a rate under which no call is ever made, else "". `own` are access numbers."""
+    if is_emergency(prefix):
+        return f"note: {prefix} is an emergency number, and those are never called"
+    if prefix in own:
+        return f"note: {prefix} is an access number of this service, and those are never called"
+    if nobody_has(prefix):
+        return f"note: no phone number is known that begins with {prefix}: check the country code"
+    return ""
 
 
 def _longest(by_prefix: Mapping[str, Rate], number: str) -> Rate | None:

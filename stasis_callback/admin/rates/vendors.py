@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.accounts.upkeep import add_upkeep
+from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
 from stasis_callback.admin.output import print_list, print_one
@@ -46,9 +46,8 @@ def show(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
-    """List all vendors."""
+def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+    """List all vendors, or those that are retired."""
     with store() as s:
-        print_list(
-            [asdict(vendor) for vendor in s.trunks.vendors()], ("name", "currency", "trunks"), as_json=as_json
-        )
+        found = chosen(s, "vendor", [asdict(vendor) for vendor in s.trunks.vendors()], retired=retired)
+        print_list(found, ("name", "currency", "trunks"), as_json=as_json)

@@ -8,7 +8,7 @@ from typing import Literal
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.numbering import kind_of, sells
 from stasis_callback.core.numbers import may_be_same
-from stasis_callback.core.words import AccountTrouble, FundsTrouble, Objection, Refusal
+from stasis_callback.core.words import AccountTrouble, FundsTrouble, NumberTrouble, Refusal
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
@@ -16,7 +16,7 @@ from stasis_callback.store.stores import Stores
 
 def number_trouble(
     stores: Stores, payer: AccountView, number: str, access_code: str, own: Sequence[str] | None = None
-) -> tuple[Objection, RateView | None]:
+) -> tuple[NumberTrouble | Literal[""], RateView | None]:
     """ "" and the rate that `payer` calls `number` by; or why it may not be called at its expense, and None.
 
     `own` are our own access numbers, where they were read already.
@@ -35,7 +35,7 @@ def number_trouble(
 
 def rate_trouble(
     stores: Stores, payer: AccountView, number: str, access_code: str
-) -> tuple[Objection, RateView | None]:
+) -> tuple[NumberTrouble | Literal[""], RateView | None]:
     """The same, but for our own access numbers: whether the tariff of `payer` sells calls to `number`."""
     kind = kind_of(number)
     if kind is Kind.EMERGENCY:

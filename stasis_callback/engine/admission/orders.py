@@ -18,7 +18,7 @@ from stasis_callback.core import numbers
 from stasis_callback.core.limits import Limit, RequestLimits
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import least_micros
-from stasis_callback.core.requests import CallbackRequest, Trigger
+from stasis_callback.core.requests import CallbackRequest, Link, Trigger
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, number_trouble
 from stasis_callback.engine.admission.logins import Credentials, Known, Logins
@@ -71,6 +71,9 @@ class Order:
     portal: str = ""
     """The program of many people that it comes through; all of them may have `portal_logins` wrong logins."""
     portal_logins: Limit | None = None
+    link: Link | None = None
+    """The signed link by which it came, and how often one may be used."""
+    link_limit: Limit | None = None
     refused_key: str = ""
     """Where `key` may be accepted later, although it is refused now: the key under which the refusal is kept."""
     options: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +124,7 @@ class Orders:
             order.instance,
             reference=order.reference,
             webhooks=order.webhooks,
+            link=order.link,
         )
         account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:
@@ -223,7 +227,10 @@ class Orders:
         checks = [("number", order.number_a, order.limits.limit_number)]
         if not order.shared:
             checks.append(("account", account.number, order.limits.limit_account))
+        if order.link and order.link_limit:
+            checks.append(("link", order.link.id, order.link_limit))
         checks.append(("instance", order.instance, order.limits.limit_instance))
+        checks.append(("day", order.instance, order.limits.limit_day))
         for kind, who, limit in checks:
             answer = self._within(order, kind, who, limit)
             if answer.reason:

@@ -15,7 +15,7 @@ from stasis_callback.store.accounts.tables import Account, Alias, Customer, Prod
 from stasis_callback.store.accounts.view import SELECT_ACCOUNT
 from stasis_callback.store.accounts.view import AccountView as AccountView
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.names import by_name, checked_name, is_new
+from stasis_callback.store.database.names import by_name, checked_name, in_use, is_new
 from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.money.reading import amounts, with_books
@@ -120,7 +120,7 @@ class Accounts:
         if is_new(self._database, Product, name, "product"):
             Product.create(
                 name=checked_name(name),
-                tariff=by_name(Tariff, tariff, "tariff"),
+                tariff=in_use(Tariff, tariff, "tariff"),
                 created_at_us=self._clock.now_us(),
             )
 
@@ -129,7 +129,7 @@ class Accounts:
         """Give a product another tariff, for one access code or as its usual one, from the next call on."""
         self._one_by_one()
         product = by_name(Product, name, "product")
-        new = by_name(Tariff, tariff, "tariff")
+        new = in_use(Tariff, tariff, "tariff")
         if product.tariff.currency != new.currency:
             raise InvalidInput(
                 f"tariff {tariff!r} is in {new.currency}, but the product's accounts have another currency"
@@ -205,8 +205,8 @@ class Accounts:
                 f"a {kind} account cannot have a credit limit: omit --credit-limit or use --kind credit"
             )
         self._one_by_one()
-        owner = by_name(Customer, customer, "customer")
-        bought = by_name(Product, product, "product")
+        owner = in_use(Customer, customer, "customer")
+        bought = in_use(Product, product, "product")
         if owner.currency != bought.tariff.currency:
             raise InvalidInput(
                 f"customer {customer!r} pays in {owner.currency}, but product {product!r} is rated in "
@@ -409,7 +409,7 @@ class Accounts:
 
     @staticmethod
     def _same_currency(account: Account, product: str) -> Product:
-        new = by_name(Product, product, "product")
+        new = in_use(Product, product, "product")
         if new.tariff.currency != account.book.currency:
             raise InvalidInput(
                 f"product {product!r} is rated in {new.tariff.currency}, but the account has another currency"

@@ -18,6 +18,7 @@ class Customer(Table):
     currency = TextField()
     book = DeferredForeignKey("Book", null=True)
     created_at_us = BigIntegerField()
+    retired_at_us = BigIntegerField(null=True)
 
 
 class Product(Table):
@@ -30,6 +31,7 @@ class Product(Table):
     name = TextField(unique=True)
     tariff = ForeignKeyField(Tariff)
     created_at_us = BigIntegerField()
+    retired_at_us = BigIntegerField(null=True)
     low_balance_micros = BigIntegerField(null=True)
     low_balance_webhook = TextField(default="")
     low_balance_mail = TextField(default="")

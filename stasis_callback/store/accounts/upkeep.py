@@ -1,4 +1,4 @@
-"""Taking back: removing and renaming what commands have added, and operations on whole batches.
+"""Taking back: removing, retiring and renaming what commands have added, and operations on whole batches.
 
 For commands: every method is called within their transaction.
 """
@@ -31,13 +31,24 @@ class Upkeep:
             raise InvalidInput(f"{noun} {new!r} already exists")
         model.update(name=new).where(model.id == row.id).execute()
 
+    def retire(self, noun: str, name: str, at_us: int | None) -> None:
+        """Let a customer, product, tariff or vendor be used for nothing new; None: again. Raises InvalidInput."""
+        model = _MODELS[noun]
+        row = by_name(model, name, noun)
+        model.update(retired_at_us=at_us).where(model.id == row.id).execute()
+
+    def retired(self, noun: str) -> set[str]:
+        """The names of those that are retired."""
+        model = _MODELS[noun]
+        return {row.name for row in model.select(model.name).where(model.retired_at_us.is_null(False))}
+
     def exists(self, noun: str, name: str) -> bool:
         """Whether there is a customer, product, tariff or vendor with this name."""
         model = _MODELS[noun]
         return model.get_or_none(model.name == name) is not None
 
     def remove(self, noun: str, name: str) -> None:
-        """Remove a customer, product or vendor. Raises InvalidInput, with what depends on it, if anything does.
+        """Remove a customer, product or vendor. Raises InvalidInput with what depends on it: then it can be retired.
 
         A tariff stays: its terms are append-only, calls are verified by them.
         """
@@ -49,7 +60,9 @@ class Upkeep:
             "vendor": _of_vendor,
         }[noun](row)
         if in_the_way:
-            raise InvalidInput(f"{noun} {name!r} cannot be removed: {in_the_way}")
+            raise InvalidInput(
+                f"{noun} {name!r} cannot be removed: {in_the_way}; `{noun} retire` keeps it from new use"
+            )
         if noun == "product":
             ProductCode.delete().where(ProductCode.product == row.id).execute()
         row.delete_instance()

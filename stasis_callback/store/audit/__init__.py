@@ -17,6 +17,7 @@ from itertools import islice
 
 from peewee import DoesNotExist
 
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Price
 from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, TableCheck, rows_until, standing
 from stasis_callback.store.audit.chains import ChainStep, Walk
@@ -73,7 +74,10 @@ class _Audit:
         def price_of(rate_id: int, terms_id: int) -> Price | None:
             try:
                 return tariffs.stored(rate_id, terms_id).price
-            except DoesNotExist:
+            except (
+                DoesNotExist,
+                InvalidInput,
+            ):  # of what is damaged nothing can be computed, of the rest all
                 return None
 
         self._walk = Walk(looks, price_of, kept)

@@ -70,11 +70,11 @@ class Walk:
             yield step
             goes_on = step.goes_on_at
 
-    def _planned(self, position: Position, *, changed: bool) -> tuple[ChainStep, list[_Part]]:
+    def _planned(self, position: Position, *, changed: bool) -> tuple[ChainStep, list[_Stretch]]:
         """The next step: parts of chains that are read at one look."""
         books = read_books(self._looks, position.book_id, BOOKS_AT_A_LOOK, changed=changed)
         step = ChainStep(Position(books[-1].id + 1) if len(books) == BOOKS_AT_A_LOOK else None)
-        parts: list[_Part] = []
+        parts: list[_Stretch] = []
         for book in books:
             if step.links >= LINKS_AT_A_LOOK:
                 step.goes_on_at = Position(book.id)
@@ -83,14 +83,14 @@ class Walk:
             known = book.proven if changed and book.proven and book.proven.link <= book.end.link else None
             start = place or known or Place()
             ahead, room = max(book.end.link - start.link, 0), LINKS_AT_A_LOOK - step.links
-            part = _Part(book, start, until=NO_END if ahead <= room else start.link + room)
+            part = _Stretch(book, start, until=NO_END if ahead <= room else start.link + room)
             step.links += min(ahead, room)
             parts.append(part)
             if not part.to_end:
                 break
         return step, parts
 
-    def _take_in(self, step: ChainStep, part: _Part, rows: list[Link]) -> None:
+    def _take_in(self, step: ChainStep, part: _Stretch, rows: list[Link]) -> None:
         place = self._examine(part, rows)
         step.wrong += part.wrong
         if not part.to_end:
@@ -100,7 +100,7 @@ class Walk:
         if not part.wrong:
             step.proven.append((part.book.id, place))
 
-    def _examine(self, part: _Part, rows: list[Link]) -> Place:
+    def _examine(self, part: _Stretch, rows: list[Link]) -> Place:
         book = part.book
         marks = [(mark, "kept") for mark in [self._kept.get(book.name)] if mark]
         if book.proven:
@@ -124,7 +124,7 @@ class Walk:
         return part.place
 
 
-class _Part:
+class _Stretch:
     """A part of a book's chain while it is examined."""
 
     def __init__(self, book: BookRow, start: Place, until: int) -> None:

@@ -18,7 +18,7 @@ from stasis_callback.store.money.chain import (
 )
 
 PriceOf = Callable[[int, int], Price | None]
-"""The price of a rate and terms, by the ids of their rows; None where they are not there."""
+"""The price of a rate and terms, by the ids of their rows; None where they are not there, or make no price."""
 
 _SAME = {
     "request_id": "on another request",
@@ -78,11 +78,13 @@ def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: Price
         yield f"{named} lasted {lasted_us} microseconds by its times, the xDR says {duration_us}"
     price = price_of(leg["rate_id"], leg["terms_id"])
     if price is None:
-        yield f"{named}: the rate it was charged by is missing"
+        yield f"{named}: the rate it was charged by is missing or damaged"
         return
     seconds = charged_seconds(duration_us) if answered_at_us is not None else 0
     rated, billed = cost_micros(price, seconds, answered_at_us or 0), billed_seconds(price, seconds)
     cost_price = price_of(leg["cost_rate_id"], leg["cost_terms_id"]) if leg["cost_rate_id"] else None
+    if leg["cost_rate_id"] and cost_price is None:
+        yield f"{named}: the trunk's rate is missing or damaged"
     if cost_price is not None:
         cost = cost_micros(cost_price, seconds, answered_at_us or 0)
         if xdr["cost_micros"] != cost:

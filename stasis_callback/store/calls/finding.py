@@ -78,7 +78,7 @@ _LEGS = """SELECT leg.id, leg.side, leg.number, account.number, rate.prefix, COA
     WHERE leg.request_id = ? ORDER BY leg.dialed_at_us, leg.id"""
 
 
-class Finding:
+class CallSearch:
     """Reads callbacks and call records."""
 
     def __init__(self, database: Database) -> None:

@@ -124,6 +124,7 @@ class XdrView:
 
 _OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_id, dialed_at_us, answered_at_us
     FROM leg WHERE state <> 'settled'"""
+_OPEN_BY_SIDE = "SELECT side, COUNT(*) FROM leg WHERE state <> 'settled' GROUP BY side"
 _ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
 _OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
 _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
@@ -376,7 +377,8 @@ class Calls:
 
         def record(overrun_micros: int) -> CallRecord:
             nonlocal xdr
-            xdr = replace(xdr, overrun_micros=overrun_micros)
+            if overrun_micros:
+                xdr = replace(xdr, overrun_micros=overrun_micros)
             values: dict[str, object] = {column: getattr(xdr, column) for column in _XDR_COLUMNS}
             values |= {"account_id": leg.account_id, "trunk_id": leg.trunk_id}
             values["created_at_us"] = self._clock.now_us()
@@ -442,6 +444,11 @@ class Calls:
         """Legs that are not settled, of one request or of all."""
         rows = every(_OPEN_OF, request_id) if request_id else every(_ALL_OPEN)
         return [LegView(*row) for row in rows]
+
+    @read
+    def open_by_side(self) -> dict[str, int]:
+        """How many legs are not settled: of side `a`, of side `b`."""
+        return {side: int(count) for side, count in every(_OPEN_BY_SIDE)}
 
     @read
     def settled(self, ids: Sequence[str]) -> set[str]:

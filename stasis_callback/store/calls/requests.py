@@ -101,7 +101,8 @@ class Requests:
 
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
-        of them is under way, or as many as the account may have), `queue_full`. Asked again with the same key and
+        of them is under way, or as many as the account may have), `queue_full`, `opted_out` (the number is on the
+        list of those that are not called for others), `link_used_up`. Asked again with the same key and
         `request_id`, because the answer was lost, it gives the answer of then.
         """
         return self.accept_or_begin(request, begin=False, **wish).reason
@@ -134,7 +135,8 @@ class Requests:
 
         def once() -> Accepted:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
-            self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose)
+            link = [f"link:{request.link.id}"] if request.link else []
+            self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose, *link)
             reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
             if reason:
                 known = one(_BY_KEY, request.key) if reason is Refusal.REPEATED else None
@@ -199,6 +201,7 @@ class Requests:
             "instance": request.instance,
             "reference": request.reference,
             "told": request.told,
+            "link": request.link.id if request.link else "",
             "options": json.dumps(stored_options),
             "state": state.value,
             "created_at_us": now_us,

@@ -46,6 +46,7 @@ class Request(Table):
     cancel_wanted = BooleanField(default=False)
     reference = TextField(default="")
     told = TextField(default="")
+    link = TextField(default="")
 
 
 class RequestEvent(Table):

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
-from stasis_callback.core.requests import MISSED_CALL, CallbackRequest
+from stasis_callback.core.requests import MISSED_CALL, CallbackRequest, Link
 from stasis_callback.core.states import LIVE, RequestState
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_view import RequestView
@@ -38,10 +38,18 @@ _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
             AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
     EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
             AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
-    (SELECT COUNT(*) FROM request WHERE state = 'queued')"""
+    (SELECT COUNT(*) FROM request WHERE state = 'queued'),
+    EXISTS (SELECT 1 FROM opt_out WHERE number = ?)"""
+_OF_LINK = f"""SELECT COUNT(*), COUNT(CASE WHEN {LIVE_NOW} THEN 1 END), (SELECT COALESCE(SUM(xdr.amount_micros), 0)
+        FROM xdr JOIN request ON request.id = xdr.request_id WHERE request.link = ? AND request.link <> '')
+    FROM request WHERE link = ? AND link <> '' AND state <> 'refused'"""
 CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {LIVE_NOW})"""
 """How many callbacks an account may have at a time, and how many it has beside one."""
+
+
+ASKED_BY_OTHERS = ("web", "email")
+"""Whom they call has not asked for it with their own phone: it may be a stranger's number."""
 
 
 class Wish(TypedDict):
@@ -85,17 +93,30 @@ def too_much(
     # Who took back what was asked for on a form asks again for something better.
     free = (RequestState.REFUSED if request.trigger in MISSED_CALL else RequestState.CANCELLED).value
     again = request.destination, window_start_us, free
-    known, at_once, number_live, live, number_repeated, subscriber_repeated, queued = one(
+    known, at_once, number_live, live, number_repeated, subscriber_repeated, queued, opted_out = one(
         _ENOUGH,
         request.key,
         *(subscriber_id, leg_a_number, subscriber_id),
         *(leg_a_number, *again),
         *(subscriber_id, *again),
+        leg_a_number,
     )
     if known:
         return Refusal.REPEATED
+    if opted_out and request.trigger in ASKED_BY_OTHERS:
+        return Refusal.OPTED_OUT
+    if request.link and (reason := _link_trouble(request.link)):
+        return reason
     if number_live or (at_once is not None and live >= at_once):
         return Refusal.IN_PROGRESS
     if number_repeated or (at_once == 1 and subscriber_repeated):
         return Refusal.REPEATED
     return Refusal.QUEUE_FULL if queued >= queue_limit else ""
+
+
+def _link_trouble(link: Link) -> Objection:
+    """Why a signed link makes no more callbacks; "" while it does."""
+    made, live, spent_micros = one(_OF_LINK, link.id, link.id)
+    if (link.uses and made >= link.uses) or (link.money_micros and spent_micros >= link.money_micros):
+        return Refusal.LINK_USED_UP
+    return Refusal.IN_PROGRESS if link.money_micros and live else ""

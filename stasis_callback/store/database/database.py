@@ -218,19 +218,29 @@ class Database:
         """What `once` gives as soon as it works, if that is within the patience."""
         here = self._here
         before = here.asking, here.known, here.noted
-        with self._judged():
-            here.asking, here.known = True, {}
+        here.asking, here.known = True, {}
+        try:
             try:
                 return self._patience.again(once, self._passes)
             finally:
                 here.asking, here.known, here.noted = before
+        except Exception as error:
+            self._judge(error)
+            raise
 
     def _once(self, work: Callable[[], T]) -> T:
         """Run a unit once, in one transaction."""
         noted: dict[str, Any] = {}
         self._here.noted = noted
+        # One by one, and not by `_begun`: each call runs through here a dozen times.
         try:
-            with self._begun():
+            with (
+                self._engine.writing(),
+                self._connected(),
+                self._engine.pipelined(),
+                self._peewee.transaction(),
+            ):
+                self._here.failed = False
                 done = work()
                 self._require_whole()
             return done
@@ -255,19 +265,9 @@ class Database:
             self._here.failed = False
             return stack.pop_all()
 
-    def _connected(self) -> ExitStack:
+    def _connected(self) -> _Connected:
         """A pooled connection for this thread, given back at the end unless it was taken further out already."""
-        with ExitStack() as stack:
-            if self._peewee.connect(reuse_if_open=True):
-                stack.callback(self._peewee.close)
-            if not self._peewee.in_transaction():
-                stack.push(self._left)
-            return stack.pop_all()
-
-    def _left(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
-        """After the use of a connection: with what has broken the others are dropped too, they wait in vain."""
-        if isinstance(error, Exception) and self._engine.trouble(error) is Trouble.BROKEN:
-            self._engine.broken()
+        return _Connected(self._engine, self._peewee.connect(reuse_if_open=True))
 
     def _passes(self, error: Exception) -> bool:
         trouble = self._engine.trouble(error)
@@ -279,9 +279,38 @@ class Database:
         try:
             yield
         except Exception as error:
-            if self._here.asking or self._peewee.in_transaction() or self._engine.trouble(error) is None:
-                raise
+            self._judge(error)
+            raise
+
+    def _judge(self, error: Exception) -> None:
+        """Raise StoreUnavailable for what has gone wrong, if it is the database's, and nothing greater says it."""
+        if not (self._here.asking or self._peewee.in_transaction() or self._engine.trouble(error) is None):
             raise StoreUnavailable(f"the database is unavailable: {words_of(error)}") from error
+
+
+class _Connected:
+    """The use of a connection that is there already."""
+
+    __slots__ = ("_engine", "_is_ours", "_outermost")
+
+    def __init__(self, engine: Engine, is_ours: bool) -> None:
+        """`is_ours`: to be given back at the end."""
+        self._engine = engine
+        self._is_ours = is_ours
+        self._outermost = not engine.peewee.in_transaction()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        try:
+            # With what has broken the others are dropped too, they wait in vain.
+            failed = error if self._outermost and isinstance(error, Exception) else None
+            if failed and self._engine.trouble(failed) is Trouble.BROKEN:
+                self._engine.broken()
+        finally:
+            if self._is_ours:
+                self._engine.peewee.close()
 
 
 class _Store(Protocol):

@@ -22,6 +22,14 @@ def by_name(model: type[Named], name: str, noun: str) -> Named:
     return row
 
 
+def in_use(model: type[Named], name: str, noun: str) -> Named:
+    """The row with this name, to be used for something new. Raises InvalidInput also if it is retired."""
+    row = by_name(model, name, noun)
+    if row.retired_at_us is not None:
+        raise InvalidInput(f"{noun} {name!r} is retired: take another, or run `{noun} retire {name} --undo`")
+    return row
+
+
 def checked_name(name: str) -> str:
     """A name for people, 1 to 64 printable characters. Raises InvalidInput otherwise."""
     if not (0 < len(name) <= 64 and name.isprintable() and name.strip() == name):

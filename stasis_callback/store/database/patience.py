@@ -23,7 +23,7 @@ SHORTEST_WAIT_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.25
 
 
-class _Here(threading.local):
+class _ThreadPatience(threading.local):
     """What a thread has said, and when what it asks now was asked."""
 
     patience_s = PATIENCE_S
@@ -36,7 +36,7 @@ class Patience:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._here = _Here()
+        self._here = _ThreadPatience()
         self._hurried = False
         self.repeats = 0
         """How often something was tried again, in all threads."""
@@ -68,18 +68,6 @@ class Patience:
         """From now on nobody has patience, who waits neither. Takes no lock: for a signal handler."""
         self._hurried = True
 
-    @contextmanager
-    def counting(self) -> Iterator[None]:
-        """What is asked within the block is one thing: its time runs from here. Nested blocks belong to the outer."""
-        if self._here.asked_s is not None:
-            yield
-            return
-        self._here.asked_s = self.now_s()
-        try:
-            yield
-        finally:
-            self._here.asked_s = None
-
     def now_s(self) -> float:
         """The clock's seconds, which never jump."""
         return self.clock.monotonic_s()
@@ -94,9 +82,15 @@ class Patience:
         return min(half_s, max(self.left_s(), SHORTEST_WAIT_S))
 
     def again(self, once: Callable[[], T], passes: Callable[[Exception], bool]) -> T:
-        """What `once` gives; it is tried again while what it raises `passes`, until the patience is over."""
-        with self.counting():
-            pause_s = FIRST_PAUSE_S
+        """What `once` gives; it is tried again while what it raises `passes`, until the patience is over.
+
+        All that is asked within is one thing, whose time runs from here.
+        """
+        here, pause_s = self._here, FIRST_PAUSE_S
+        is_outer = here.asked_s is None
+        if is_outer:
+            here.asked_s = self.now_s()
+        try:
             while True:
                 try:
                     return once()
@@ -106,6 +100,9 @@ class Patience:
                 self.repeats += 1
                 self.clock.inbox().get(pause_s)
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+        finally:
+            if is_outer:
+                here.asked_s = None
 
     def _whole_s(self) -> float:
         return 0.0 if self._hurried else self._here.patience_s

@@ -23,12 +23,10 @@ def run(statement: str, *values: object) -> Any:
     PostgreSQL may not have answered when this returns: reading a row waits for it. `rowcount` is not known before:
     see `changed`.
     """
-    return bound_database.execute_sql(_dialect(statement, bound_database.param), [*map(_storable, values)])
-
-
-def _storable(value: object) -> object:
-    """Text without NULs, as `TextField` stores it: PostgreSQL does not take them, and strangers send them."""
-    return value.replace("\0", "\ufffd") if isinstance(value, str) and "\0" in value else value
+    database = bound_database.obj
+    # Text goes without NULs, as `TextField` stores it: PostgreSQL does not take them, and strangers send them.
+    storable = [v.replace("\0", "\ufffd") if isinstance(v, str) and "\0" in v else v for v in values]
+    return database.execute_sql(_dialect(statement, database.param), storable)
 
 
 def one(statement: str, *values: object) -> Any:

@@ -6,13 +6,13 @@ import re
 from typing import TypeAlias
 
 from stasis_callback.core.email import EMAIL_NAMES, EmailConfiguration
-from stasis_callback.store.intake.instances import Instances, InstanceView, Kind
+from stasis_callback.store.intake.instances import InstanceKind, Instances, InstanceView
 from stasis_callback.store.intake.tables import EmailInstance
 
 EmailInstanceView: TypeAlias = InstanceView[EmailConfiguration]
 EmailInstances: TypeAlias = Instances[EmailConfiguration]
 
-EMAIL = Kind(
+EMAIL = InstanceKind(
     EmailInstance,
     "email",
     re.compile(r"[a-z0-9._+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z0-9-]{1,63}", re.ASCII),

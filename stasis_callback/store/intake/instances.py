@@ -19,7 +19,7 @@ C = TypeVar("C")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[C]):
+class InstanceKind(Generic[C]):
     """What tells web and e-mail apart: the table, how a name looks, and how options become a configuration."""
 
     model: type[WebInstance] | type[EmailInstance]
@@ -38,7 +38,7 @@ class InstanceView(Generic[C]):
     name: str
     enabled: bool
     stored: Mapping[str, str]
-    kind: Kind[C]
+    kind: InstanceKind[C]
 
     @property
     def configuration(self) -> C:
@@ -55,7 +55,7 @@ def _parsed(parse: Callable[[Mapping[str, str]], C], stored: str) -> C:
 class Instances(Generic[C]):
     """The configured instances of one kind. Read at every request, so a change counts from the next one on."""
 
-    def __init__(self, database: Database, clock: Clock, kind: Kind[C]) -> None:
+    def __init__(self, database: Database, clock: Clock, kind: InstanceKind[C]) -> None:
         self._database = database
         self._clock = clock
         self._kind = kind

@@ -113,3 +113,11 @@ class EmailReply(Table):
     attempts = IntegerField()
     due_at_us = BigIntegerField()
     created_at_us = BigIntegerField()
+
+
+class OptOut(Table):
+    """A number that nobody has called by a form or a mail."""
+
+    number = TextField(primary_key=True)
+    note = TextField()
+    created_at_us = BigIntegerField()

@@ -6,13 +6,13 @@ import re
 from typing import TypeAlias
 
 from stasis_callback.core.web import WEB_NAMES, WebConfiguration
-from stasis_callback.store.intake.instances import Instances, InstanceView, Kind
+from stasis_callback.store.intake.instances import InstanceKind, Instances, InstanceView
 from stasis_callback.store.intake.tables import WebInstance
 
 WebInstanceView: TypeAlias = InstanceView[WebConfiguration]
 WebInstances: TypeAlias = Instances[WebConfiguration]
 
-WEB = Kind(
+WEB = InstanceKind(
     WebInstance,
     "web",
     re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII),

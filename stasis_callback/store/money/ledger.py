@@ -19,7 +19,7 @@ from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.statements import changed, insert, one, run
+from stasis_callback.store.database.statements import changed, every, insert, one, run
 from stasis_callback.store.money import chain as chains
 from stasis_callback.store.money import tables as _tables
 from stasis_callback.store.money.chain import Chain
@@ -62,6 +62,8 @@ _INSERT_TRANSFER = """INSERT INTO transfer (key, input_hash, kind, note, operato
     book_id, link, balance_micros, seal) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _ENTRY = "SELECT id, CAST(? AS BIGINT), CAST(? AS BIGINT) FROM transfer WHERE key = ?"
 _CHANGE_HOLD = "UPDATE hold SET amount_micros = ? WHERE leg_id = ?"
+_HELD_BY_CURRENCY = """SELECT book.currency, SUM(hold.amount_micros) FROM hold JOIN book ON book.id = hold.book_id
+    WHERE hold.state = 'open' GROUP BY book.currency"""
 _OPEN_HOLD = "SELECT amount_micros, state, book_id FROM hold WHERE leg_id = ? FOR NO KEY UPDATE"
 
 
@@ -146,6 +148,11 @@ class Ledger:
         """The amount of a leg's open hold; 0 when it has none."""
         row = one("SELECT amount_micros FROM hold WHERE leg_id = ? AND state = 'open'", leg_id)
         return int(row[0]) if row else 0
+
+    @read
+    def held_by_currency(self) -> dict[str, int]:
+        """What open holds hold, in micros, by currency."""
+        return {currency: int(micros) for currency, micros in every(_HELD_BY_CURRENCY)}
 
     @read
     def held_since_us(self, leg_id: str) -> int | None:

@@ -18,7 +18,7 @@ from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force_or_later, in_pages
 from stasis_callback.store.rates.spool import Change as Change
-from stasis_callback.store.rates.spool import Entry, Spool
+from stasis_callback.store.rates.spool import ListedRate, Spool
 from stasis_callback.store.rates.spool import NewRate as NewRate
 from stasis_callback.store.rates.tables import RateRow, Tariff
 
@@ -163,7 +163,7 @@ class _History:
         self._versions.append(_Version(0, from_us, newest, replace(new, from_us=None)))
 
 
-def _begins(entries: Sequence[Entry], now_us: int) -> dict[int, NewRate]:
+def _begins(entries: Sequence[ListedRate], now_us: int) -> dict[int, NewRate]:
     """When each of the rates of one prefix begins. What has been replaced by now has never to begin."""
     past = [entry for entry in entries if (entry.new.from_us or 0) <= now_us]
     if len(past) > 1 and past[0].new.from_us is None:

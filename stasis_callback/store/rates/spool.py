@@ -58,7 +58,7 @@ class Change:
         return "added" if self.old is None else "changed"
 
 
-class Entry(NamedTuple):
+class ListedRate(NamedTuple):
     """A rate of a list, with its line."""
 
     new: NewRate
@@ -98,10 +98,10 @@ class Spool:
             raise InvalidInput(f"prefix {new.rate.prefix} is {where}") from None
         self.prefixes += 1
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ListedRate]:
         """The rates by prefix and time."""
         rows = self._db.execute("SELECT line, content FROM spooled ORDER BY prefix, from_us")
-        return (Entry(_read(content), line) for line, content in rows)
+        return (ListedRate(_read(content), line) for line, content in rows)
 
     def starts(self) -> list[int | None]:
         """The times at which rates begin, at most two of them."""

@@ -17,6 +17,7 @@ class Tariff(Table):
     currency = TextField()
     revision = IntegerField()
     created_at_us = BigIntegerField()
+    retired_at_us = BigIntegerField(null=True)
 
 
 class TariffRevision(Table):
@@ -93,6 +94,7 @@ class Vendor(Table):
     name = TextField(unique=True)
     currency = TextField()
     created_at_us = BigIntegerField()
+    retired_at_us = BigIntegerField(null=True)
 
 
 class Trunk(Table):

@@ -17,7 +17,7 @@ from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Limits
-from stasis_callback.store.database.names import by_name, checked_name, checked_word, is_new
+from stasis_callback.store.database.names import by_name, checked_name, checked_word, in_use, is_new
 from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tables import Route, Tariff, Trunk, Vendor
@@ -131,7 +131,7 @@ class Trunks:
                 raise InvalidInput(f"trunk {name!r} already exists")
         else:
             row = Trunk(name=name) if row is None else row
-            row.vendor = by_name(Vendor, vendor, "vendor")
+            row.vendor, _ = in_use(Vendor, vendor, "vendor"), in_use(Tariff, tariff, "tariff")
             row.tariff = _cost_tariff(vendor, tariff)
             row.enabled, row.preference, row.number_rules = False, 50, ""
             row.number_form, row.answers, row.no_progress_s = "{}", "", NO_PROGRESS_S

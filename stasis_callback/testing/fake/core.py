@@ -41,11 +41,16 @@ class Answer:
     """It is not to arrive: the connection breaks instead."""
 
 
-PJSIP = {
-    "endpoint": {"direct_media": "false", "rtp_timeout": "30", "rtp_timeout_hold": "300", "timers": "yes"},
-    "aor": {"contact": "sip:127.0.0.1:5070", "qualify_frequency": "60"},
-    "identify": {"match": "127.0.0.1/255.255.255.255"},
-}
+def _pjsip(name: str) -> dict[tuple[str, str], dict[str, str]]:
+    """A trunk's sections as in asterisk-conf/pjsip.conf, by type and name; the options that somebody asks for."""
+    media = {"direct_media": "false", "rtp_timeout": "30", "rtp_timeout_hold": "300", "timers": "yes"}
+    missed_calls = {"allow": "(alaw|g729)", "media_use_received_transport": "true"}
+    return {
+        ("endpoint", name): {"aors": name, "allow": "(alaw|ulaw)", **media},
+        ("endpoint", f"{name}-in"): missed_calls,
+        ("aor", name): {"contact": "sip:127.0.0.1:5070", "qualify_frequency": "60"},
+        ("identify", name): {"match": "127.0.0.1/255.255.255.255", "endpoint": f"{name}-in"},
+    }
 
 
 class Core(ABC):
@@ -68,12 +73,7 @@ class Core(ABC):
         modules_conf = (asterisk_conf_dir() / "modules.conf").read_text()
         self.modules = set(re.findall(r"^load = (\S+)", modules_conf, re.MULTILINE))
         """What the project's configuration loads; with `bridge_native_rtp.so` plain bridges lose DTMF."""
-        self.pjsip = {
-            (kind, name): dict(options) for name in (trunk, SECOND_TRUNK) for kind, options in PJSIP.items()
-        }
-        """The sections of pjsip.conf by type and name, with the options that somebody asks for."""
-        for (kind, name), options in self.pjsip.items():
-            options.update({"endpoint": {"aors": name}, "identify": {"endpoint": name}}.get(kind, {}))
+        self.pjsip = _pjsip(trunk) | _pjsip(SECOND_TRUNK)
         self.unreachable: set[str] = set()
         """The endpoints whose carrier does not answer OPTIONS."""
         self.journal: list[Entry] = []

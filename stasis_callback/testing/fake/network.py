@@ -6,16 +6,13 @@ import asyncio
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from stasis_callback.testing.phones import Line, Network, Phone, Rejection, State
 
+from .core import Core
 from .model import SIP_BY_CAUSE, Channel
-
-if TYPE_CHECKING:
-    from .core import Core
-    from .server import FakeAsterisk
+from .server import FakeAsterisk
 
 _CONGESTION = 34
 _OFFERS = 8
@@ -112,10 +109,9 @@ class PhoneNetwork:
             await asyncio.sleep(1)
         switch.end(channel, _CONGESTION)
 
-    # --- called by the switch, in its thread -----------------------------------------------------------------
+    # --- called by the switch: its `FarEnds` -----------------------------------------------------------------
 
     def offer(self, channel: Channel, caller_id: str) -> bool:
-        """Ring the phone that `channel` calls; False when the number is unallocated."""
         phone = self.phones.get(channel.dial_string.partition("@")[0].lstrip("+"))
         if phone is None:
             return False
@@ -124,14 +120,12 @@ class PhoneNetwork:
         return True
 
     def heard(self, channel: Channel, state: State) -> None:
-        """Tell the phone at the far end the state of its call."""
         if channel.phone is not None and channel.phone_call is not None:
             channel.phone.note(channel.phone_call, state)
         elif channel.kind == "incoming" and state == "answered":  # who leaves a missed call hangs up at once
             self._core.soon(lambda: self._core.switch.far_ends(channel, 16))
 
     def heard_digit(self, channel: Channel, digit: str) -> None:
-        """A digit reaches the phone at the far end of `channel`."""
         if channel.phone is not None and channel.phone_call is not None:
             channel.phone.note_digit(channel.phone_call, digit)
 

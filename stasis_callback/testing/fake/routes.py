@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from .model import CAUSE_BY_REASON, AriError, Bridge, Channel, Json, ari_time
-from .switch import CONGESTION, NORMAL
-
-if TYPE_CHECKING:
-    from .core import Core
+from .playback import Player
+from .switch import CONGESTION, NORMAL, Switch
 
 Ids = dict[str, str]
 """What the path names: `id`, `playback`."""
@@ -29,20 +27,33 @@ def _words(value: Any) -> list[str]:
 
 
 def heard_by_amd(spoken_s: float) -> str:
-    """What AMD says of somebody who speaks that long, status and cause (asterisk-conf/amd.conf)."""
+    """What AMD says of somebody who speaks that long, status and cause, twice (asterisk-conf/extensions.conf)."""
     if not spoken_s:
         return "MACHINE,INITIALSILENCE"
-    return "MACHINE,LONGGREETING" if spoken_s > 1.5 else "HUMAN,HUMAN"
+    if spoken_s <= 1.5:
+        return "HUMAN,HUMAN"
+    return "MACHINE,LONGGREETING," + ("MACHINE,LONGGREETING" if spoken_s > 3 else "HUMAN,HUMAN")
 
 
 def _is_true(value: Any) -> bool:
     return str(value).lower() in ("true", "1", "yes", "on")
 
 
+class Machine(Protocol):
+    """The Asterisk that is asked: what it is doing, and its configuration."""
+
+    switch: Switch
+    player: Player
+    entity_id: str
+    modules: set[str]
+    pjsip: dict[tuple[str, str], dict[str, str]]
+    unreachable: set[str]
+
+
 class Routes:
     """Every resource the product uses. A handler returns the JSON of a 200, or None for 204."""
 
-    def __init__(self, fake: Core) -> None:
+    def __init__(self, fake: Machine) -> None:
         self._fake, self._switch, self._apps = fake, fake.switch, fake.switch.apps
         self._found = [
             (method, re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", path)), handler)
@@ -225,9 +236,12 @@ class Routes:
 
     async def _rtp_statistics(self, ids: Ids, params: Json) -> Json:
         channel = self._switch.channel(ids["id"])
-        silent = channel.phone is not None and channel.phone.mute
+        phone = channel.phone
         lasted_ms = (self._switch.now_us() - channel.created_us) // 1000
-        return {"channel_uniqueid": channel.id, "rxcount": 0 if silent else 1 + lasted_ms // 20, "txcount": 1}
+        packets, rtt_s = 1 + lasted_ms // 20, lasted_ms / 1_000_000
+        if phone is not None and phone.mute:
+            packets, rtt_s = (1, rtt_s) if phone.reports else (0, 0.0)
+        return {"channel_uniqueid": channel.id, "rxcount": packets, "rtt": rtt_s, "txcount": 1}
 
     async def _play(self, ids: Ids, params: Json) -> Json:
         return self._start_playback(ids, params, self._controlled(ids))

@@ -10,16 +10,14 @@ import asyncio
 import itertools
 import re
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from stasis_callback.testing.phones import SECOND_TRUNK
+from stasis_callback.testing.phones import State as PhoneState
 
 from .apps import Apps
 from .cel import Cel
 from .model import CAUSE_TEXT, ID_EXISTS, SIP_BY_CAUSE, AriError, Bridge, Channel, Json, Kind, Playback, State
-
-if TYPE_CHECKING:
-    from .network import PhoneNetwork
 
 FUSE = "TIMEOUT(absolute)"
 _SOFT_FLAG = 32
@@ -29,13 +27,26 @@ _ENDPOINT = re.compile(r"PJSIP/(?P<number>[^@/]+)@(?P<trunk>[^@/]+)")
 _NUMBER_IN_CALLER_ID = re.compile(r"<([^>]*)>")
 
 
+class FarEnds(Protocol):
+    """What is at the other end of the trunks: phones. Called in the loop thread."""
+
+    def offer(self, channel: Channel, caller_id: str) -> bool:
+        """Ring the phone that `channel` calls; False when the number is unallocated."""
+
+    def heard(self, channel: Channel, state: PhoneState) -> None:
+        """Tell the phone at the far end the state of its call."""
+
+    def heard_digit(self, channel: Channel, digit: str) -> None:
+        """A digit reaches the phone at the far end of `channel`."""
+
+
 class Switch:
     """All live channels and bridges. Every method runs in the loop thread."""
 
     def __init__(self, *, apps: Apps, cel: Cel, now_us: Callable[[], int], app: str, trunk: str) -> None:
         self.apps, self.cel, self.now_us = apps, cel, now_us
         self.app, self.trunk = app, trunk
-        self.network: PhoneNetwork | None = None
+        self.network: FarEnds | None = None
         self.trunk_causes: list[int] = []
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, Bridge] = {}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from stasis_callback.admin.context import asterisk
-from stasis_callback.admin.node.findings import Finding
+from stasis_callback.admin.node.findings import Finding, to_start
 from stasis_callback.admin.node.findings.of_dialplan import dialplan_findings
 from stasis_callback.admin.node.findings.of_registrations import registration_findings
 from stasis_callback.admin.node.findings.of_trunks import trunk_findings
@@ -52,10 +52,10 @@ CLOCKS_LIMIT_S = 2.0
 
 
 def asterisk_findings(
-    config: Settings, trunks: Collection[str], *, checks_answers: bool = False
+    config: Settings, trunks: Collection[str], *, checks_answers: bool = False, runs: bool | None = None
 ) -> Iterator[Finding]:
     """The checks of Asterisk and of the connection to it; `trunks` are those in use. `checks_answers`: somewhere
-    `answer_check` is `amd`.
+    `answer_check` is `amd`. `runs`: whether a process has the name of this node, if that is known.
     """
     from stasis_callback.ari.errors import AriError
 
@@ -69,7 +69,7 @@ def asterisk_findings(
             yield from registration_findings(client, console_path, trunks)
             yield from dialplan_findings(client, console_path, trunks, checks_answers=checks_answers)
             yield _clocks(client)
-            yield _application(client)
+            yield _application(client, config.node, runs)
     except InvalidInput as error:
         yield Finding("problem", str(error), "check [ari] in the settings")
     except AriError as error:
@@ -142,7 +142,14 @@ def _clocks(client: AriClient) -> Finding:
     return Finding("ok", "Asterisk's clock agrees with the clock of this machine")
 
 
-def _application(client: AriClient) -> Finding:
+def _application(client: AriClient, node: str, runs: bool | None) -> Finding:
     if client.rest.fetch("applications", client.app) is None:
-        return Finding("problem", "the service is not connected to Asterisk", "start `stasis-callback run`")
+        return Finding("problem", "the service is not connected to Asterisk", to_start(runs))
+    if runs is False:
+        return Finding(
+            "problem",
+            f"another process is connected as {client.app}: node {node} is not running on this database",
+            "find and stop it (`ss -tnp` shows who is connected to Asterisk's port), or set another ari.app; do not "
+            "start a service beside it",
+        )
     return Finding("ok", f"the service is connected as {client.app}")

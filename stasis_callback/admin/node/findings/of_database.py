@@ -32,6 +32,8 @@ class KnownState:
     trunks: list[str]
     checks_answers: bool = False
     """Whether `answer_check` is `amd` anywhere."""
+    runs: bool | None = None
+    """Whether a process has the name of this node; None if that is not known."""
     last_answered: tuple[str, int, int] | None = None
     """The last answered and ended leg of this node: its id, dialled at, ended at (in microseconds)."""
 
@@ -75,6 +77,7 @@ def _learn(s: Stores, config: Settings, known: KnownState) -> None:
 
     known.languages |= _languages_in_use(s)
     known.checks_answers = "amd" in _answer_checks(s)
+    known.runs = any(node.alive for node in s.nodes.all() if node.name == config.node)
     known.last_answered = last_answered(s.database, config.node)
     if trunks := [trunk for trunk in s.trunks.all() if trunk.enabled_at_us is not None]:
         known.trunks = [trunk.name for trunk in trunks if trunk.enabled]

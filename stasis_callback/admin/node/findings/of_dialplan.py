@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +32,12 @@ def dialplan_findings(
     try:
         contexts = {context: trunk for trunk in trunks for context in _contexts(client, trunk)}
         for context, trunk in contexts.items():
-            if f"Stasis({client.app}," not in ask(console_path, f"dialplan show {context}"):
+            if not _leads_to(client.app, context, console_path):
                 yield Finding(
                     "problem",
                     f"calls from trunk {trunk} come to context {context}, which does not lead to {client.app}",
-                    f"set context = from-trunk for the endpoint in Asterisk's local/pjsip.conf, and {_ADVICE}",
+                    "set context = from-trunk for the endpoint in Asterisk's local/pjsip.conf, or send the access "
+                    f"numbers on by Goto (docs/guides/existing-asterisk.md), and {_ADVICE}",
                 )
         for context, harm in needed.items():
             if f"[ Context '{context}'" not in ask(console_path, f"dialplan show {context}"):
@@ -48,6 +50,17 @@ def dialplan_findings(
         )
     except (OSError, AriError):
         return  # what is wrong with them, other checks tell
+
+
+def _leads_to(app: str, context: str, console_path: Path) -> bool:
+    """Whether calls in a context come to the service, by itself or by another context that it sends them to."""
+    from stasis_callback.ari.console import ask
+
+    shown = ask(console_path, f"dialplan show {context}")
+    others = {context for context, *_ in re.findall(r"Goto\(([^,()]+),[^,()]+,[^,()]+\)", shown)}
+    return f"Stasis({app}," in shown or any(
+        f"Stasis({app}," in ask(console_path, f"dialplan show {other}") for other in others
+    )
 
 
 def _contexts(client: AriClient, trunk: str) -> set[str]:

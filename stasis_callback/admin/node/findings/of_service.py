@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stasis_callback.admin.node.findings import Finding
+from stasis_callback.admin.node.findings import Finding, to_start
 
 if TYPE_CHECKING:
     from stasis_callback.settings import Settings, WebSettings
@@ -16,8 +16,8 @@ PATIENCE_S = 3.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
-def service_findings(config: Settings) -> Iterator[Finding]:
-    """The answer of `/readyz`, if this node has a web server."""
+def service_findings(config: Settings, runs: bool | None) -> Iterator[Finding]:
+    """The answer of `/readyz`, if this node has a web server. `runs`: whether the service is known to run."""
     web = config.web
     if not web.enabled or not web.port:
         return
@@ -32,9 +32,7 @@ def service_findings(config: Settings) -> Iterator[Finding]:
         )
     except (OSError, http.client.HTTPException) as error:
         reason = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-        yield Finding(
-            "problem", f"the service does not answer at {where}: {reason}", "start `stasis-callback run`"
-        )
+        yield Finding("problem", f"the service does not answer at {where}: {reason}", to_start(runs))
     else:
         if status == 200 and text == "ready":
             yield Finding("ok", f"the service at {where} is ready")

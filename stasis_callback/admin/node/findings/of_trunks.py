@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RTP_TIMEOUT_LIMIT_S = 45
 """With more, a call whose parties have vanished is not ended within a minute."""
+OPTIONS_TIMEOUT_S = 3.0
+"""Asterisk's time limit for an answer (`qualify_timeout`), in seconds."""
 REFUSED_S = 86_400
 """Refusals by a carrier are reported for this long, in seconds."""
 
@@ -43,7 +45,7 @@ def trunk_findings(client: AriClient, trunk: str) -> Iterator[Finding]:
         aor = pjsip.section("aor", named) if named else None
         wrong = [
             *_media(trunk, endpoint),
-            *_reachable(pjsip, trunk, aor),
+            *_reachable(client, pjsip, trunk, aor),
             *_identified(pjsip, trunk, _first(aor or {}, "contact")),
         ]
     except AriError:
@@ -80,7 +82,7 @@ def _media(trunk: str, endpoint: Section) -> Iterator[Finding]:
         )
 
 
-def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Finding]:
+def _reachable(client: AriClient, pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Finding]:
     """Whether the carrier answers Asterisk's OPTIONS."""
     if aor is None:
         yield Finding(
@@ -90,11 +92,19 @@ def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Findin
         )
         return
     state = pjsip.state(trunk)
-    if float(_first(aor, "qualify_frequency") or 0) == 0:
+    frequency_s = float(_first(aor, "qualify_frequency") or 0)
+    if frequency_s == 0:
         yield Finding(
             "warning",
             f"the carrier of trunk {trunk} is not monitored (no qualify_frequency)",
             "set qualify_frequency = 60 in its aor section",
+        )
+    elif state == "offline" and (soon_s := frequency_s + OPTIONS_TIMEOUT_S - client.loaded_for_s()) > 0:
+        yield Finding(
+            "warning",
+            f"could not check yet whether the carrier of trunk {trunk} can be reached: Asterisk asks it within "
+            f"{frequency_s:.0f} s after a start or reload",
+            f"run doctor again in {soon_s:.0f} s",
         )
     elif state == "offline":
         yield Finding(
@@ -111,32 +121,56 @@ def _reachable(pjsip: Pjsip, trunk: str, aor: Section | None) -> Iterator[Findin
 
 
 def _identified(pjsip: Pjsip, trunk: str, contact: str) -> Iterator[Finding]:
-    """Whether calls from the carrier are known as this trunk's."""
+    """Whether calls from the carrier are known as this trunk's, and lead to where all of them are taken."""
     from stasis_callback.store.rates.trunks import INCOMING
 
     incoming = f"{trunk}{INCOMING}"
     identify = pjsip.section("identify", incoming) or pjsip.section("identify", trunk)
-    if identify is None:
+    registration = pjsip.section("registration", trunk) or {}
+    if identify is not None:
+        yield from _leads(pjsip, trunk, f"identify section of trunk {trunk}", _first(identify, "endpoint"))
+        yield from _matches(trunk, identify, contact)
+    elif _first(registration, "line") == "true":
+        yield from _leads(pjsip, trunk, f"registration section {trunk}", _first(registration, "endpoint"))
+    else:
         yield Finding(
             "warning",
             f"no identify section {incoming}: calls from this carrier are refused, unless another section matches it",
             f"add [{incoming}] type = identify with the addresses its calls come from; not needed for a trunk that "
             "only carries outgoing calls",
         )
-        return
-    leads_to = _first(identify, "endpoint")
+
+
+def _leads(pjsip: Pjsip, trunk: str, section: str, leads_to: str) -> Iterator[Finding]:
+    """Whether a section leads to an endpoint that takes every call of this trunk."""
+    from stasis_callback.store.rates.trunks import INCOMING
+
+    incoming = f"{trunk}{INCOMING}"
     if leads_to not in (trunk, incoming):
         yield Finding(
             "problem",
-            f"identify section {trunk} leads to endpoint {leads_to or '(none)'}",
+            f"{section} leads to endpoint {leads_to or '(none)'}",
             f"set endpoint = {incoming}",
         )
-    elif pjsip.section("endpoint", leads_to) is None:
+    elif (endpoint := pjsip.section("endpoint", leads_to)) is None:
         yield Finding(
             "problem",
-            f"identify section of trunk {trunk} leads to endpoint {leads_to}, which does not exist",
+            f"{section} leads to endpoint {leads_to}, which does not exist",
             f"add [{leads_to}](incoming) to Asterisk's local/pjsip.conf",
         )
+    elif (
+        "g729" not in _first(endpoint, "allow") or _first(endpoint, "media_use_received_transport") != "true"
+    ):
+        yield Finding(
+            "warning",
+            f"{section} leads to endpoint {leads_to}, which takes some codecs or transports only: missed calls that "
+            "offer others are refused with 488 and not called back",
+            f"add [{incoming}](incoming) to Asterisk's local/pjsip.conf, and set endpoint = {incoming}",
+        )
+
+
+def _matches(trunk: str, identify: Section, contact: str) -> Iterator[Finding]:
+    """Whether the addresses of an identify section have the one where the trunk's calls go."""
     addresses = _addresses(contact)
     matches = [ip_network(match, strict=False) for match in identify.get("match", []) if match]
     if addresses and not any(ip_address(one) in match for one in addresses for match in matches):

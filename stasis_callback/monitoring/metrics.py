@@ -4,34 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from stasis_callback.clock import Clock
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.money import MICROS
 from stasis_callback.core.states import LIVE
 from stasis_callback.engine.admission.orders import Answer, Order
 from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.logs import lines_dropped
+from stasis_callback.monitoring.counted import Counted
 from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Workers
 
 
 class Metrics:
-    """The counters of one process."""
+    """The figures of one process."""
+
+    content_type = CONTENT_TYPE_LATEST
 
     def __init__(
         self,
         stores: Stores,
         workers: Workers,
         database_answers: Callable[[], bool],
+        clock: Clock,
         trunks: TrunkHealth | None = None,
     ) -> None:
         """`database_answers` says, without waiting, whether there is a point in asking it; `trunks` are those that
         this process calls over, if it does.
         """
         self.registry = CollectorRegistry()
+        self.business = Counted(self.registry)
         self.requests = Counter(
             "stasis_callback_http_requests",
             "Requests answered.",
@@ -56,7 +61,11 @@ class Metrics:
         self.registry.register(_OfProcess(workers))
         if trunks is not None:
             self.registry.register(_OfTrunks(trunks))
-        self.registry.register(_FromDatabase(stores, database_answers))
+        self.registry.register(_FromDatabase(stores, database_answers, clock))
+
+    def text(self) -> bytes:
+        """All of them, as Prometheus reads them."""
+        return generate_latest(self.registry)
 
     def decided(self, order: Order, answer: Answer) -> None:
         """The engine has answered an order."""
@@ -107,8 +116,9 @@ class _OfTrunks(Collector):
 
 
 class _FromDatabase(Collector):
-    def __init__(self, stores: Stores, answers: Callable[[], bool]) -> None:
+    def __init__(self, stores: Stores, answers: Callable[[], bool], clock: Clock) -> None:
         self._stores = stores
+        self._clock = clock
         self._answers = answers
 
     def collect(self) -> Iterator[Metric]:
@@ -128,38 +138,22 @@ class _FromDatabase(Collector):
         for state in LIVE:
             requests.add_metric((state,), self._stores.requests.count(state))
         yield requests
+        due_us = self._stores.requests.next_due_us()
+        late_us = 0 if due_us is None else max(self._clock.now_us() - due_us, 0)
+        yield GaugeMetricFamily(
+            "stasis_callback_queue_age_seconds",
+            "Since when the first callback in the queue is due.",
+            value=late_us / US_PER_S,
+        )
+        legs = GaugeMetricFamily("stasis_callback_legs_up", "Legs being called or talking.", labels=("side",))
+        for side, count in self._stores.calls.open_by_side().items():
+            legs.add_metric((side,), count)
+        yield legs
+        held = GaugeMetricFamily(
+            "stasis_callback_held", "Funds held for legs that are not charged yet.", labels=("currency",)
+        )
+        for currency, micros in self._stores.ledger.held_by_currency().items():
+            held.add_metric((currency,), micros / MICROS)
+        yield held
         due = self._stores.events.undelivered()
         yield GaugeMetricFamily("stasis_callback_webhooks_due", "Webhooks not delivered yet.", value=due)
-
-
-class Measured:
-    """Counts each request by its route, which has no names, numbers or tokens in it."""
-
-    def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, clock: Clock, route_of: Callable[[Scope], str]
-    ) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._clock = clock
-        self._route_of = route_of
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started_s, status = self._clock.monotonic_s(), 0
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, note)
-        finally:
-            route, method = self._route_of(scope), scope["method"]
-            method = method if method in ("GET", "POST", "HEAD", "OPTIONS") else "other"
-            self._metrics.requests.labels(route, method, str(status)).inc()
-            self._metrics.latency_s.labels(route).observe(self._clock.monotonic_s() - started_s)

@@ -1,0 +1,239 @@
+"""`backup` and `restore`: one file with the database and the settings of a node."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Annotated, Any
+
+import typer
+
+from stasis_callback.admin.context import (
+    database_file,
+    existing_database,
+    invocation,
+    open_database,
+    settings,
+    shown_url,
+)
+from stasis_callback.admin.output import must_be_new, write_private
+from stasis_callback.clock import Clock, iso
+from stasis_callback.core.errors import CallbackError, InvalidInput
+
+FORM = 1
+"""The form of the file, for versions that read others."""
+NOTE, DATABASE, SETTINGS = "backup.json", "database", "stasis-callback.toml"
+_LARGEST_TEXT = 1 << 20
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="New file, for example books.tar.gz.", metavar="FILE")],
+) -> None:
+    """Write the database and the settings into one file. The service may be running.
+
+    The file has the passwords of the settings in it, and only its owner can read it. Not in it: Asterisk's
+    configuration (/etc/asterisk/local), the CEL journal, and the prompts, which come with the program.
+    """
+    from stasis_callback.settings import find_config
+    from stasis_callback.store.backup import applied_migrations, save
+
+    must_be_new(file)
+    url, config = existing_database(), find_config(invocation.config)
+    note = {
+        "form": FORM,
+        "version": version("stasis-callback"),
+        "made_at": iso(Clock().now_us()),
+        "node": settings().node,
+        "database": "sqlite" if database_file(url) else "postgresql",
+        "migrations": applied_migrations(url),
+    }
+    with _unfinished(file) as (unfinished, folder):
+        save(url, folder / DATABASE)
+        size = (folder / DATABASE).stat().st_size
+        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
+            with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=3) as archive:
+                _add(archive, NOTE, json.dumps(note, indent=2).encode())
+                if config:
+                    _add(archive, SETTINGS, config.read_bytes())
+                archive.add(folder / DATABASE, DATABASE)
+            stream.flush()
+            os.fsync(stream.fileno())
+    typer.echo(f"{file} written: the database {shown_url(url)} ({size / 1e6:.1f} MB)", nl=False)
+    typer.echo(f" and the settings {config}" if config else "; there is no settings file")
+    typer.echo("not in it: /etc/asterisk/local, the CEL journal, and prompts of your own")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="File written by `backup`.", metavar="FILE")],
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Replace an existing SQLite database; it is kept under another name."),
+    ] = False,
+    settings_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", help="Also write the settings of the backup, into this new file.", metavar="FILE"
+        ),
+    ] = None,
+) -> None:
+    """Restore the database from a backup. The service must be stopped.
+
+    The database goes where the settings say. It is upgraded to this version, and its whole ledger is verified before
+    it takes the place of another. A PostgreSQL database must exist and be empty.
+    """
+    with _opened(file) as archive:
+        note = _note_of(file, archive)
+        if settings_file is None:
+            _restore(file, archive, note, settings().database.url, replace=replace)
+            return
+        must_be_new(settings_file)
+        text = _text(archive, SETTINGS)
+        if text is None:
+            raise InvalidInput(f"{file} has no settings: leave --settings out")
+        write_private(settings_file, text)
+        try:
+            invocation.config = settings_file
+            _restore(file, archive, note, settings().database.url, replace=replace)
+        except BaseException:
+            settings_file.unlink()
+            raise
+    typer.echo(f"{settings_file} written")
+
+
+def _restore(file: Path, archive: tarfile.TarFile, note: dict[str, Any], url: str, *, replace: bool) -> None:
+    """Put the database of an archive to this URL. Raises CallbackError where it must not go."""
+    from stasis_callback.store.backup import is_empty_server, load_into_server, put_in_place, services_at
+
+    path = database_file(url)
+    kind = "sqlite" if path else "postgresql"
+    if note["database"] != kind:
+        raise InvalidInput(
+            f"{file} has a {note['database']} database, and the settings name a {kind} one: set database.url to a "
+            f"new {note['database']} database, restore, then use `stasis-callback db copy`"
+        )
+    if path is None:
+        if not is_empty_server(url):
+            raise InvalidInput(
+                f"database {shown_url(url)} is not empty: stop the service, then create an empty database (createdb)"
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            copy = _extracted(archive, Path(folder) / DATABASE)
+            load_into_server(copy, url)
+        if wrong := _brought_up(url):
+            raise CallbackError(f"the database was restored, but {_told(wrong)}")
+        _say_done(file, note, url)
+        return
+    if not path.parent.is_dir():
+        raise InvalidInput(
+            f"folder {path.parent} does not exist: create it, owned by the user of the service"
+        )
+    if running := services_at(url):
+        raise InvalidInput(f"node {running[0]} is running on {path}: stop its service first")
+    if path.exists() and not replace:
+        raise InvalidInput(f"database {path} exists: give --replace, then it is kept under another name")
+    with tempfile.TemporaryDirectory(prefix=f"{path.name}.restore-", dir=path.parent) as folder:
+        copy = _extracted(archive, Path(folder) / DATABASE)
+        if wrong := _brought_up(f"sqlite:///{copy}"):
+            raise CallbackError(
+                f"{file} was not restored: {_told(wrong)}; `tar -xzf` extracts its database all the same"
+            )
+        stamp = iso(Clock().now_us())[:19].translate(str.maketrans("", "", "-:T"))
+        kept = put_in_place(copy, url, f".before-{stamp}")
+    for former in kept[:1]:
+        typer.echo(f"the former database is kept as {former}")
+    _say_done(file, note, url)
+
+
+def _brought_up(url: str) -> list[str]:
+    """Upgrade a restored database to this version; what is wrong with its ledger."""
+    from stasis_callback.store.audit import verify
+
+    with open_database(url) as s:
+        s.database.migrate()
+        return verify(s.database, s.tariffs, whole=True)
+
+
+def _told(wrong: list[str]) -> str:
+    return f"its ledger has {len(wrong)} discrepancies, the first: {wrong[0]}"
+
+
+def _say_done(file: Path, note: dict[str, Any], url: str) -> None:
+    typer.echo(f"{shown_url(url)} restored from {file}, made at {note['made_at']} by {note['version']}")
+    typer.echo("its ledger is consistent; what happened since then is missing, see docs/operations.md#backup")
+
+
+# --- the archive -------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _unfinished(file: Path) -> Iterator[tuple[Path, Path]]:
+    """A new file that gets its name once it is complete, and a folder beside it that is removed."""
+    with tempfile.TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
+        unfinished = Path(folder) / file.name
+        yield unfinished, Path(folder)
+        unfinished.rename(file)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode, entry.mtime = len(content), 0o600, Clock().now_us() // 1_000_000
+    archive.addfile(entry, io.BytesIO(content))
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[tarfile.TarFile]:
+    """Raises InvalidInput if it is no archive, or ends too early."""
+    if not file.is_file():
+        raise InvalidInput(f"{file} does not exist")
+    try:
+        with tarfile.open(file) as archive:
+            yield archive
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise InvalidInput(f"{file} is no complete backup: {error}") from None
+
+
+def _note_of(file: Path, archive: tarfile.TarFile) -> dict[str, Any]:
+    """What is known of a backup. Raises InvalidInput if this version cannot restore it."""
+    from stasis_callback.store.backup import known_migrations
+
+    text = _text(archive, NOTE)
+    note: dict[str, Any] = json.loads(text) if text else {}
+    if not text or note.get("form") != FORM:
+        raise InvalidInput(f"{file} is no backup of stasis-callback that this version can read")
+    if newer := sorted(set(note["migrations"]) - set(known_migrations())):
+        raise InvalidInput(
+            f"{file} was made by a newer version, {note['version']} (with {newer[-1]}): install that version first"
+        )
+    return note
+
+
+def _text(archive: tarfile.TarFile, name: str) -> str | None:
+    content = _content(archive, name)
+    return content.read(_LARGEST_TEXT).decode() if content else None
+
+
+def _content(archive: tarfile.TarFile, name: str) -> IO[bytes] | None:
+    try:
+        return archive.extractfile(name)
+    except KeyError:
+        return None
+
+
+def _extracted(archive: tarfile.TarFile, to: Path) -> Path:
+    """Write the database of the archive into a new file. Raises InvalidInput if there is none."""
+    content = _content(archive, DATABASE)
+    if content is None:
+        raise InvalidInput(f"the backup has no {DATABASE}")
+    with os.fdopen(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+        while part := content.read(1 << 20):
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    return to
