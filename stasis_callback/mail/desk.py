@@ -163,7 +163,7 @@ class MailDesk:
         )
         if not redeemed.reason:
             return ""
-        wrong = redeemed.reason == Dropped.BAD_VOUCHER
+        wrong = redeemed.reason == "bad_voucher"
         return self._dropped(instance, Dropped.BAD_VOUCHER if wrong else Refusal.LOCKED_OUT)
 
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
