@@ -32,7 +32,7 @@ from stasis_callback.store.stores import Stores
 from stasis_callback.web.pages import FORM_TYPE, Pages, brand, parse_form, template_environment
 from stasis_callback.web.paging import cursor, read_cursor
 from stasis_callback.web.problems import ApiError
-from stasis_callback.web.sessions import Session, Sessions
+from stasis_callback.web.sessions import LoggedIn, Sessions
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.texts import LANGUAGES, chosen_language, texts
 from stasis_callback.web.visitors import source_of
@@ -49,11 +49,11 @@ LIMITS = RequestLimits()
 
 Problems = Mapping[str, str]
 """Codes of what is wrong, by field; "" for the page."""
-Act = Callable[["AccountPages", AccountView, Mapping[str, str]], "str | Problems"]
+Act = Callable[["SubscriberPages", AccountView, Mapping[str, str]], "str | Problems"]
 """Does what a form asks: the key of what was done, or what is wrong."""
 
 
-class AccountPages:
+class SubscriberPages:
     """The pages of one subscriber at a time."""
 
     def __init__(
@@ -133,7 +133,7 @@ class AccountPages:
 
         return take
 
-    def _session(self, request: Request) -> Session | None:
+    def _session(self, request: Request) -> LoggedIn | None:
         return self._sessions.of(request, self._proof_of)
 
     def _proof_of(self, number: str) -> str | None:
@@ -208,7 +208,7 @@ class AccountPages:
     def _overview(
         self,
         request: Request,
-        session: Session,
+        session: LoggedIn,
         account: AccountView,
         problems: Problems,
         values: Mapping[str, str],
@@ -253,7 +253,7 @@ class AccountPages:
         )
         return self._kept(HTMLResponse(html), session, account)
 
-    def _usual(self, request: Request, session: Session, account: AccountView) -> dict[str, Any]:
+    def _usual(self, request: Request, session: LoggedIn, account: AccountView) -> dict[str, Any]:
         """What every page of somebody who has logged in needs."""
         language = self._language(request, account.language)
         return {
@@ -263,7 +263,7 @@ class AccountPages:
             **brand(self._settings.web, "account", language),
         }
 
-    def _kept(self, response: Response, session: Session, account: AccountView) -> Response:
+    def _kept(self, response: Response, session: LoggedIn, account: AccountView) -> Response:
         self._sessions.renew(response, session, account.password_hash)
         return response
 
@@ -374,10 +374,10 @@ class AccountPages:
 
 
 ACTS: Mapping[str, Act] = {
-    "voucher": AccountPages._redeem,
-    "callback-number": AccountPages._set_callback_number,
-    "remove-number": AccountPages._remove_number,
-    "speed-dial": AccountPages._set_speed_dial,
-    "password": AccountPages._set_password,
+    "voucher": SubscriberPages._redeem,
+    "callback-number": SubscriberPages._set_callback_number,
+    "remove-number": SubscriberPages._remove_number,
+    "speed-dial": SubscriberPages._set_speed_dial,
+    "password": SubscriberPages._set_password,
 }
 """The forms of the overview, by the last part of their address."""

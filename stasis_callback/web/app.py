@@ -23,7 +23,7 @@ from stasis_callback.engine.admission.orders import Orders
 from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores
-from stasis_callback.web.account_pages import AccountPages
+from stasis_callback.web.account_pages import SubscriberPages
 from stasis_callback.web.api import PREFIX, Api
 from stasis_callback.web.description import describe
 from stasis_callback.web.desk import Desk
@@ -65,7 +65,7 @@ class WebApp:
         self.signer = Signer.of(settings)
         desk = Desk(stores, orders, self.signer, clock)
         self._pages = Pages(desk, settings)
-        subscribers = AccountPages(whole, stores, self.signer, clock, self._pages)
+        subscribers = SubscriberPages(whole, stores, self.signer, clock, self._pages)
         watching = Watching(desk, settings, self._pages, end_call)
         app = FastAPI(
             title="stasis-callback", version="1",

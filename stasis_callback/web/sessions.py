@@ -35,7 +35,7 @@ FORM_FIELD = "form_token"
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class LoggedIn:
     """Somebody who has logged in."""
 
     who: str
@@ -62,7 +62,7 @@ class Sessions:
         """Log somebody in: the browser gets the cookie."""
         self._give(response, who, proof, self._now_s, secrets.token_urlsafe(12))
 
-    def of(self, request: Request, proof_of: Callable[[str], str | None]) -> Session | None:
+    def of(self, request: Request, proof_of: Callable[[str], str | None]) -> LoggedIn | None:
         """Whose request it is; None for nobody's. `proof_of` gives the present proof of somebody, None for nobody."""
         match = _COOKIE.fullmatch(request.cookies.get(self._name, ""))
         if match is None:
@@ -79,10 +79,10 @@ class Sessions:
         good = proof is not None and self._signer.is_session(
             mac, self._kind, who, began, until, nonce, _hashed(proof)
         )
-        token = self._signer.form_token(self._kind, nonce)
-        return Session(name, began_s, until_s, nonce, token) if good else None
+        token = self._signer.session(f"{self._kind} form", nonce)
+        return LoggedIn(name, began_s, until_s, nonce, token) if good else None
 
-    def renew(self, response: Response, session: Session, proof: str) -> None:
+    def renew(self, response: Response, session: LoggedIn, proof: str) -> None:
         """Keep a session that is used: its cookie is replaced, at most once a minute."""
         if session.until_s - self._now_s < IDLE_S - _RENEW_AFTER_S:
             self._give(response, session.who, proof, session.began_s, session.nonce)
@@ -95,7 +95,7 @@ class Sessions:
         """Whether a form comes from one of our pages, as far as the browser says. A program has nobody's cookie."""
         return not comes_from_browser(request.headers) or origin_of(request.headers) == self._origin
 
-    def is_own_form(self, request: Request, session: Session, values: Mapping[str, str]) -> bool:
+    def is_own_form(self, request: Request, session: LoggedIn, values: Mapping[str, str]) -> bool:
         """Whether a form was made for this session, and comes from our pages."""
         sent = values.get(FORM_FIELD, "")
         return self.is_from_us(request) and secrets.compare_digest(sent.encode(), session.token.encode())

@@ -76,13 +76,14 @@ CHANGES: list[tuple[str, ...]] = [
 
 
 def test_every_change_is_noted_once(shop: CommandLine) -> None:
+    before = len(log(shop, "--limit", "1000"))
     for words in CHANGES:
-        before = len(log(shop, "--limit", "1000"))
         result = shop("--as", "Jana", *words)
         assert result.code == 0, result
         newest, *rest = log(shop, "--limit", "1000")
         assert (len(rest), newest["operator"]) == (before, "Jana"), (words, newest)
         assert newest["before"] != newest["after"], words
+        before += 1
 
 
 def test_what_is_refused_or_changes_nothing_is_not_noted(shop: CommandLine) -> None:

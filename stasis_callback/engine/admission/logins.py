@@ -39,7 +39,7 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class LoginResult:
     """Whose account it is: `reason` is "" and `account` is there, with the token that was shown, if any."""
 
     account: AccountView | None = None
@@ -57,7 +57,7 @@ class Logins:
         self._clock = clock
         self._turns = [clock.lock() for _ in range(TURNS)]
 
-    def check(self, shown: Credentials) -> Known:
+    def check(self, shown: Credentials) -> LoginResult:
         """The account, if they may use it. Counted first and checked then, so that parallel guesses are no more than
         the limit; a right login takes its count back. One after the other for an account, so that right ones in
         parallel do not use up the limit together.
@@ -65,22 +65,22 @@ class Logins:
         with self._turns[crc32(shown.account.encode()) % TURNS]:
             return self._check(shown)
 
-    def _check(self, shown: Credentials) -> Known:
+    def _check(self, shown: Credentials) -> LoginResult:
         keys = self._count(shown)
-        if isinstance(keys, Known):
+        if isinstance(keys, LoginResult):
             return keys
         account = self._stores.accounts.find(shown.account)
         if account is not None and account.number != shown.account:
             account = None  # an alias is a telephone number: known to others, so no secret
         good, token_id = self._proven(shown, account)
         if not good:
-            return Known(reason=Refusal.WRONG_LOGIN)
+            return LoginResult(reason=Refusal.WRONG_LOGIN)
         for kind, counted in keys.items():
             if kind == "account":
                 self._stores.limits.clear(counted)
             else:
                 self._stores.limits.give_back(counted)
-        return Known(account, token_id=token_id)
+        return LoginResult(account, token_id=token_id)
 
     def _proven(self, shown: Credentials, account: AccountView | None) -> tuple[bool, int | None]:
         """Whether the account is theirs who ask, and by which token. All is looked at, so that it takes its time."""
@@ -97,7 +97,7 @@ class Logins:
             return False, None
         return by_password or token_id is not None, None if by_password else token_id
 
-    def _count(self, shown: Credentials) -> dict[str, str] | Known:
+    def _count(self, shown: Credentials) -> dict[str, str] | LoginResult:
         if shown.limits is None:
             return {}
         limits = [("account", shown.account, shown.limits.limit_logins)]
@@ -111,7 +111,7 @@ class Logins:
             if not self._stores.limits.take(key, limit):
                 for taken in keys.values():
                     self._stores.limits.give_back(taken)
-                return Known(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(key))
+                return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(key))
             keys[kind] = key
         return keys
 

@@ -21,7 +21,7 @@ from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Link, Trigger
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, number_trouble
-from stasis_callback.engine.admission.logins import Credentials, Known, Logins
+from stasis_callback.engine.admission.logins import Credentials, LoginResult, Logins
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
@@ -179,11 +179,11 @@ class Orders:
 
     # --- who it is -----------------------------------------------------------------------------------------------
 
-    def _log_in(self, order: Order) -> Known:
+    def _log_in(self, order: Order) -> LoginResult:
         """The account, if the requester may use it."""
         if order.trusted:
             account = self._stores.accounts.find(order.account)
-            return Known(account, "" if account else Refusal.WRONG_LOGIN)
+            return LoginResult(account, "" if account else Refusal.WRONG_LOGIN)
         return self._logins.check(
             Credentials(
                 order.trigger,
