@@ -99,6 +99,10 @@ class Signer:
         """Whether a cookie's signature is ours."""
         return hmac.compare_digest(mac, self.session(kind, *parts))
 
+    def of_challenge(self, challenge: str) -> str:
+        """The signature of a challenge that a browser works on."""
+        return self._digest("proof", challenge).hex()
+
     def webhook_secret(self, instance: str) -> str:
         """The secret of an instance's webhooks, as Standard Webhooks writes it; its receiver has it too."""
         return WEBHOOK_PREFIX + b64encode(self._digest("webhook", instance)).decode()

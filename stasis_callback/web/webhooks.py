@@ -154,7 +154,7 @@ class Webhooks:
                     self._senders.submit(partial(self._deliver, source, event, receiver))
 
     def _instances_by_receiver(self) -> dict[str, list[tuple[Source, str]]]:
-        """The instances that something waits to be told of; what nobody is to be told is closed."""
+        """The instances with something to deliver; what has no receiver is closed."""
         found: dict[str, list[tuple[Source, str]]] = {}
         for source in self._sources:
             for name in source.outbox.waiting():
