@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import typer
 
+from stasis_callback.admin.taking import taken
+
 PIPED_WIDTH = 80
 _GAP = 2
 UNBROKEN = "\N{NO-BREAK SPACE}"
@@ -43,6 +45,9 @@ def one_line(text: str) -> str:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to standard output."""
+    if caller := taken():
+        caller.table(headers, [[text.replace(UNBROKEN, " ") for text in row] for row in rows])
+        return
     bold = sys.stdout.isatty()
     widths = column_widths([headers, *rows], width())
     for number, row in enumerate((headers, *rows)):
@@ -53,6 +58,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Print one name and text per line; a long text goes on below itself."""
+    if caller := taken():
+        caller.fields(fields)
+        return
     widest = max(len(name) for name, _ in fields)
     for name, text in fields:
         for line in _lines((name, text), (widest, max(width() - widest - _GAP, 20))):

@@ -49,7 +49,7 @@ class NumberForm:
     )
     called_in: str = option(
         "",
-        "Translation rules for called numbers that come in, before `numbers`; also for names (s/^trunk$/4208.../).",
+        "Translation rules for called numbers that come in, before `numbers`; also for a contact that is a word.",
     )
     caller_in: str = option("", "Translation rules for callers' numbers that come in, before `numbers`.")
     called_out: str = option("", "Translation rules for called numbers that go out, after `numbers`.")

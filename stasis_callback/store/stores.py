@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.notices import Notices
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
@@ -23,6 +24,7 @@ from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
 from stasis_callback.store.intake.opt_outs import OptOuts
+from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
 from stasis_callback.store.intake.throttle import Throttles
@@ -30,6 +32,9 @@ from stasis_callback.store.intake.web_instances import WEB, WebInstances
 from stasis_callback.store.models import ALL as ALL_TABLES  # noqa: F401 - ties the tables of the rooms together
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.node.nodes import Nodes
+from stasis_callback.store.operators.operators import Operators
+from stasis_callback.store.operators.proposals import Proposals
+from stasis_callback.store.operators.sessions import Sessions
 from stasis_callback.store.rates.profiles import RateProfiles
 from stasis_callback.store.rates.tariffs import Tariffs
 from stasis_callback.store.rates.trunks import Trunks
@@ -64,7 +69,13 @@ class Stores:
     finding: CallSearch
     trail: Trail
     upkeep: Upkeep
+    operators: Operators
+    sessions: Sessions
+    proposals: Proposals
     opt_outs: OptOuts
+    webhook_notices: Notices
+    mail_notices: Notices
+    payment_hooks: PaymentHooks
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -103,5 +114,11 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         CallSearch(database),
         Trail(database, clock),
         Upkeep(database),
+        Operators(database, clock),
+        Sessions(database, clock),
+        Proposals(database, clock),
         OptOuts(database, clock),
+        Notices(database, clock, "webhook"),
+        Notices(database, clock, "mail"),
+        PaymentHooks(database, clock),
     )

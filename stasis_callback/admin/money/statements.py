@@ -33,7 +33,8 @@ Month = Annotated[
     str, typer.Option(help="The month, for example 2026-11 [default: this month].", metavar="MONTH")
 ]
 Html = Annotated[
-    Path | None, typer.Option(help="Write it to this new HTML file, for printing.", metavar="FILE")
+    Path | None,
+    typer.Option(help="Write it to this new HTML file, for printing.", metavar="FILE", writable=True),
 ]
 
 

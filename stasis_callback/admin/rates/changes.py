@@ -81,6 +81,7 @@ ListFile = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
+        readable=False,  # it is opened anyhow: the error then says who may not
         help="CSV or .xlsx file. One of its first lines names the columns in any order. Required: prefix, "
         "first_price. Optional: description, connect_fee, first_interval, next_interval, next_price, "
         "off_peak_first_price, off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a "

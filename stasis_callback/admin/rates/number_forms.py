@@ -27,7 +27,10 @@ Numbers = Annotated[
 ]
 CalledIn = Annotated[
     str | None,
-    typer.Option(help="Translation rules for incoming called numbers, applied before FORM.", metavar="RULES"),
+    typer.Option(
+        help="Translation rules for incoming called numbers, applied before FORM; also for a contact that is a word.",
+        metavar="RULES",
+    ),
 ]
 CallerIn = Annotated[
     str | None,
