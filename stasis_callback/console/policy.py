@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stasis_callback.admin.commands import Command, Kind, Parameter, described
+from stasis_callback.admin.commands import Command, Parameter, Takes, described
 from stasis_callback.store.operators.operators import Role
 
 ON_THE_MACHINE = {
@@ -89,7 +89,9 @@ class Access:
     def fields_for(self, role: Role) -> Iterator[Parameter]:
         """The parameters that this role may give."""
         return (
-            p for p in self.command.parameters if p.kind is not Kind.PLACE and role.includes(self._role_of(p))
+            p
+            for p in self.command.parameters
+            if p.kind is not Takes.PLACE and role.includes(self._role_of(p))
         )
 
     def needs_proof(self, given: Sequence[str]) -> bool:
