@@ -161,10 +161,10 @@ def look_everywhere(desk: Desk, page: Page, browser: Browser) -> None:
         page.emulate_media(color_scheme="dark")
         in_the_dark = page.evaluate("axe.run({runOnly: ['color-contrast']})")  # all else is as in the light
         assert [one["nodes"] for one in in_the_dark["violations"]] == [], path
-        page.set_viewport_size(browsing.PHONE)
+        page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") <= browsing.PHONE["width"], path
         shot(page, f"page-{number:02d}-phone-dark")
-        page.set_viewport_size(browsing.DESKTOP)
+        page.set_viewport_size({"width": 1280, "height": 800})
     for role in ("viewer", "support", "manager"):
         with browsing.looking(
             browser, viewport=browsing.DESKTOP, java_script_enabled=role != "viewer"
