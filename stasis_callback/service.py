@@ -284,7 +284,7 @@ class Service:
             self._triggers.submit(partial(self._missed_calls.handle, event.channel, event.args))
             return
         if not self.reconciled or event.channel_id is None:
-            return  # a leg of before a restart is not stray: recovery is about to take it over
+            return  # a leg from before a restart is not stray: recovery is about to take it over
         request_id = event.args[-1] if isinstance(event, StasisStart) and event.args else ""
         if isinstance(event, StasisStart) and not self.dialer.works_on(request_id):
             # A leg of ours that answers after its call was given up: nobody would talk to it.

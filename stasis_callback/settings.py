@@ -401,7 +401,7 @@ def load_settings(path: Path | None = None) -> Settings:
         field = re.search(r'field "([a-z_]+)"', str(error))
         name = f"{ENVIRONMENT_PREFIX}{field[1].upper()}" if field else f"{ENVIRONMENT_PREFIX}..."
         raise InvalidInput(
-            f"environment variable {name} is no JSON object: set single settings, for example "
+            f"environment variable {name} is not a JSON object: set single settings, for example "
             f"{ENVIRONMENT_PREFIX}DATABASE__URL"
         ) from None
     except ValidationError as error:

@@ -18,7 +18,8 @@ from typer.main import get_command
 from stasis_callback.admin import audit
 from stasis_callback.admin.accounts import batches, customers, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
-from stasis_callback.admin.context import invocation, printable
+from stasis_callback.admin.context import invocation, printable, process_user
+from stasis_callback.admin.elsewhere import commands as elsewhere
 from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
@@ -47,7 +48,7 @@ app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, opt_outs, nodes,
-    audit, users, config, sounds, databases,
+    audit, users, config, sounds, databases, elsewhere,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
@@ -155,13 +156,23 @@ def _executed(arguments: Sequence[str]) -> int:
     except OSError as error:
         if invocation.debug:
             traceback.print_exc()
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        complain(_of_system(error))
     except Exception as error:  # noqa: BLE001  last resort: one sentence instead of a stack trace
         if invocation.debug:
             traceback.print_exc()
         complain(f"unexpected {type(error).__name__}: {error} (for a traceback run {NAME} --debug ...)")
         return 1
     return 2
+
+
+def _of_system(error: OSError) -> str:
+    """What the system has refused, in words that fit the cause."""
+    if isinstance(error, PermissionError) and error.filename:
+        return (
+            f"user {process_user()} may not read or write {error.filename}: change its owner or mode, or that of its "
+            "folder, or take another place"
+        )
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def _is_text(argument: str) -> bool:

@@ -33,7 +33,7 @@ _MOVING = {
     "rates",
     "sessions",
 }
-"""What calls change: it is no change by an operator."""
+"""Fields that calls change, and not operators."""
 
 
 @listed(app, COLUMNS, rows=USUAL_ROWS, dated=True)
@@ -88,7 +88,7 @@ def _account(s: Stores, name: str) -> Record | None:
     account = s.accounts.find(name)
     if account is None:
         return None
-    # A password is told from another, not told.
+    # A changed password is noted, but not the password.
     mark = hashlib.sha256(account.password_hash.encode()).hexdigest()[:8] if account.password_hash else ""
     return account_record(s, account) | {"has_service_password": f"yes ({mark})" if mark else ""}
 

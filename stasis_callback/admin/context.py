@@ -108,12 +108,28 @@ def open_database(url: str) -> Iterator[Stores]:
         caller.stores.database.operator = operator()
         yield caller.stores
         return
+    _require_access(url)
     stores = open_stores(url, "admin", Clock())
     stores.database.operator = operator()
     try:
         yield stores
     finally:
         stores.database.close()
+
+
+def _require_access(url: str) -> None:
+    """Raises CallbackError if the database is a file that is another user's, and not ours to write."""
+    file = database_file(url)
+    try:
+        if not file or file.stat().st_uid == os.geteuid() or os.access(file, os.R_OK | os.W_OK):
+            return
+        owner = file.owner()
+    except (OSError, KeyError):
+        return  # what is wrong with it, who opens it tells
+    raise CallbackError(
+        f"user {process_user()} may not use the database {file}: run the command as its owner, for example with "
+        f"`runuser -u {owner} -- stasis-callback ...`"
+    )
 
 
 def secret_input(what: str, *, confirmed: bool = False) -> str:
@@ -160,11 +176,19 @@ def operator() -> str:
         return str(os.getuid())
 
 
+def process_user() -> str:
+    """The user of this process, by name where there is one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 _NOBODY_LOGGED_IN = 2**32 - 1
 
 
 def _logged_in(path: Path = Path("/proc/self/loginuid")) -> str:
-    """The user who logged in, whoever they became since (`su`, `runuser`); "" if the kernel does not know."""
+    """The user who logged in, also after `su` or `runuser`; "" if the kernel does not know."""
     try:
         user_id = int(path.read_text("ascii"))
         return "" if user_id == _NOBODY_LOGGED_IN else pwd.getpwuid(user_id).pw_name

@@ -21,7 +21,7 @@ UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def width() -> int:
-    """The characters of a line: those of the terminal, or 80 where the output is no terminal."""
+    """The characters of a line: those of the terminal, or 80 if the output is not a terminal."""
     return max(shutil.get_terminal_size().columns, 20) if sys.stdout.isatty() else PIPED_WIDTH
 
 

@@ -33,19 +33,20 @@ class EmailOptions:
     credential: Credential = option(
         "either", "Credential required in the mail: service password, one-time token, or either."
     )
-    reply: bool = option(False, "Reply with the outcome, only to authenticated senders.")
+    reply: bool = option(True, "Reply to authenticated senders; with policy=none to nobody.")
+    reply_outcome: bool = option(
+        False, "Reply a second time when the callback is over, with what became of it."
+    )
     replies_per_hour: int = option(
         10, "Maximum number of replies per hour to one sender.", least=1, most=1000
     )
 
     webhooks: str = option("", WEBHOOKS)
 
-    def __post_init__(self) -> None:
-        """Check combinations of settings. Raises InvalidInput."""
-        if self.reply and self.policy == "none":
-            raise InvalidInput(
-                "reply=on needs policy=authenticated or dkim: with policy=none replies would go to forged senders"
-            )
+    @property
+    def replies(self) -> bool:
+        """Whether senders are answered: only those who have proven who they are."""
+        return self.reply and self.policy != "none"
 
     @property
     def reply_limit(self) -> Limit:
@@ -70,6 +71,12 @@ class EmailConfiguration:
     def parse(cls, stored: Mapping[str, str]) -> EmailConfiguration:
         """From text values, as entered or stored. Raises InvalidInput, which names the invalid option."""
         configuration = cls(*parse_parts(EmailOptions, stored, "email"))
+        if configuration.settings.policy == "none" and any(
+            name in stored and getattr(configuration.settings, name) for name in ("reply", "reply_outcome")
+        ):
+            raise InvalidInput(
+                "reply=on needs policy=authenticated or dkim: with policy=none replies would go to forged senders"
+            )
         CallOptions.parse(configuration.call_options())
         return configuration
 

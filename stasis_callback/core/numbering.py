@@ -209,6 +209,22 @@ def example(region: str) -> str:
     )
 
 
+@cache
+def international_example(region: str) -> str:
+    """A number of this country as one would write it abroad."""
+    number = phonenumbers.example_number(region)
+    return str(phonenumbers.format_number(number, PhoneNumberFormat.INTERNATIONAL)) if number else example("")
+
+
+@cache
+def calling_codes() -> tuple[tuple[str, str], ...]:
+    """The countries (ISO 3166) and their calling codes."""
+    return tuple(
+        (region, str(phonenumbers.country_code_for_region(region)))
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+    )
+
+
 # --- kinds ---------------------------------------------------------------------------------------------------
 
 _KIND_OF_TYPE = {

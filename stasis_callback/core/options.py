@@ -39,7 +39,7 @@ def option(default: Any, meaning: str, *, least: float | None = None, most: floa
     return field(default=default, metadata={"meaning": meaning, "least": least, "most": most})
 
 
-WEBHOOKS = "Web instance whose `webhook_url` receives the steps of these callbacks; empty: nobody is told."
+WEBHOOKS = "Web instance whose `webhook_url` receives the steps of these callbacks; empty: none."
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class CallOptions:
         "Country of numbers without a country code, for example GB: they are read as one dials there, with its own "
         "international and carrier prefixes. Empty: only international numbers, 00 and 011 count as +.",
     )
-    callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=3600)
+    callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=86_400)
     dedupe_window_s: float = option(
         60.0,
         "Further missed calls for the same account within this time do not cause another callback, unless the first "

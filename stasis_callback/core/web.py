@@ -18,6 +18,7 @@ from stasis_callback.core.instances import names_of, parse_parts
 from stasis_callback.core.limits import RequestLimits
 from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import CallOptions, option
+from stasis_callback.core.periods import OffPeak, parse_off_peak
 
 FormType = Literal["simple", "extended", "hosted"]
 
@@ -53,6 +54,18 @@ class WebOptions:
     link_hourly: int = option(
         10, "hosted: callbacks within an hour by one signed link.", least=1, most=100_000
     )
+    frame_origins: str = option(
+        "", "Other web sites that may show the form and its status page in a frame; separated by commas."
+    )
+    opening_hours: str = option(
+        "",
+        "When calls are made, for example mon-fri 09:00-17:00; empty: always. Written like off-peak periods.",
+    )
+    time_zone: str = option("UTC", "Time zone of the opening hours and of the field call_at.")
+    call_me_at: bool = option(False, "Let the user choose a time within the next 24 hours.")
+    proof_of_work: bool = option(
+        False, "Browsers compute for a second before the form is sent, which makes mass requests expensive."
+    )
     title: str = option("", "Page heading; empty: the standard heading.")
     show_cost: bool = option(False, "Show the cost of the call on the status page.")
     link_lifetime_s: int = option(
@@ -68,8 +81,10 @@ class WebOptions:
             )
         if len(self.title) > 80 or not self.title.isprintable():
             raise InvalidInput("title is invalid: write at most 80 printable characters")
-        for origin in self.origins:
-            _check_origin(origin)
+        for name, origins in (("allowed_origins", self.origins), ("frame_origins", self.framing)):
+            for origin in origins:
+                _check_origin(name, origin)
+        _ = self.hours
         if self.webhook_url:
             _check_url("webhook_url", self.webhook_url)
         _ = self.networks
@@ -91,6 +106,16 @@ class WebOptions:
     def origins(self) -> tuple[str, ...]:
         """The allowed sites, in the form of the `Origin` header."""
         return _listed(self.allowed_origins)
+
+    @property
+    def framing(self) -> tuple[str, ...]:
+        """The sites that may show its pages in a frame."""
+        return _listed(self.frame_origins)
+
+    @property
+    def hours(self) -> OffPeak | None:
+        """When calls are made; None: always. Raises InvalidInput."""
+        return parse_off_peak(self.opening_hours, self.time_zone)
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -159,11 +184,11 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part for part in (piece.strip() for piece in text.split(",")) if part)
 
 
-def _check_origin(text: str) -> None:
-    parts = _check_url("allowed_origins", text)
+def _check_origin(name: str, text: str) -> None:
+    parts = _check_url(name, text)
     if text != f"{parts[0]}://{parts[1]}" or text != text.lower():
         raise InvalidInput(
-            f"allowed_origins {text!r} is invalid: write only scheme and host, for example https://www.example.com"
+            f"{name} {text!r} is invalid: write only scheme and host, for example https://www.example.com"
         )
 
 

@@ -18,6 +18,7 @@ from stasis_callback.core.words import Dropped
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.mail.policy import (
+    KeyLookups,
     domain_of,
     headers_of,
     is_ambiguous,
@@ -25,12 +26,17 @@ from stasis_callback.mail.policy import (
     proven_by_signature,
 )
 from stasis_callback.mail.reading import Mail, MailRefused, read_mail
-from stasis_callback.mail.words import answer_mail, answer_text
+from stasis_callback.mail.words import Awaited, answer_mail, answer_text
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.email_instances import EmailInstanceView
 from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
+
+BARE_CR = re.compile(rb"\r(?!\n)")
+"""No mail program sends one (RFC 5322, 2.3). Python ends a line there and mail servers do not: what stands behind it
+would be a header for us alone, whichever way the mail comes in.
+"""
 
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@<>\"(),:;\\\[\]]{1,255}")
 """A sender that can be compared and answered: the usual form of RFC 5322, without quotes and comments."""
@@ -44,6 +50,7 @@ class MailDesk:
         self._stores = stores
         self._orders = orders
         self._clock = clock
+        self._keys = KeyLookups(settings.dns_server, clock)
 
     def find(self, address: str) -> EmailInstanceView | None:
         """The instance with this address that is switched on."""
@@ -80,6 +87,8 @@ class MailDesk:
         """Why nothing in this mail counts; None when its sender is who the instance wants."""
         if b"\0" in raw:
             return Dropped.NUL
+        if BARE_CR.search(raw):
+            return Dropped.BARE_LINE_END
         if mail.is_automatic:
             return Dropped.AUTOMATIC
         if (
@@ -93,7 +102,7 @@ class MailDesk:
         if policy == "authenticated":
             proven = proven_by_our_server(headers, domain, self._settings.authserv_id)
         elif policy == "dkim":
-            proven = proven_by_signature(raw, headers, domain, self._settings.dns_server)
+            proven = proven_by_signature(raw, headers, domain, self._keys)
         else:
             proven = True
         return None if proven else Dropped.NOT_PROVEN
@@ -129,22 +138,32 @@ class MailDesk:
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
         """Queue the reply, once for each mail."""
         settings = instance.configuration.settings
-        if not settings.reply or self._stores.replies.known(key):
+        if not settings.replies or self._stores.replies.known(key):
             return
         if not self._stores.limits.take(f"reply:{instance.name}:{sender}", settings.reply_limit):
             log.info("mail.not_answered", instance=instance.name)
             return
-        number = mail.command.number_a if mail.command else ""
+        recipient, number = mail.from_addresses[0], mail.command.number_a if mail.command else ""
+        language = self._language(instance, mail, reason)
         content = answer_mail(
             address=instance.name,
-            recipient=mail.from_addresses[0],
+            recipient=recipient,
             message_id=mail.message_id,
-            language=instance.configuration.language,
-            text=answer_text(instance.configuration.language, reason, number),
+            language=language,
+            text=answer_text(language, reason, number),
             own_id=hashlib.sha256(f"answer to {key}".encode()).hexdigest()[:32],
             now_us=self._clock.now_us(),
         )
-        self._stores.replies.put(key, mail.from_addresses[0], content)
+        request = self._stores.requests.with_key(key) if settings.reply_outcome and not reason else None
+        if request is not None:
+            later = Awaited(request.id, instance.name, mail.message_id, language)
+            self._stores.replies.put(f"outcome of {key}", recipient, later.stored)
+        self._stores.replies.put(key, recipient, content)
+
+    def _language(self, instance: EmailInstanceView, mail: Mail, reason: str) -> str:
+        """The account's language, for who has proven to know its password; else the instance's."""
+        account = self._stores.accounts.find(mail.command.account) if mail.command and not reason else None
+        return (account.language if account else "") or instance.configuration.language
 
     @staticmethod
     def _dropped(instance: EmailInstanceView, reason: Dropped) -> Dropped:

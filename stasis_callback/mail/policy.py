@@ -5,6 +5,7 @@ The envelope's sender proves nothing, nor does any header that somebody else's s
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from email import policy
 from email.message import Message
@@ -17,10 +18,14 @@ import dns.exception
 import dns.resolver
 from publicsuffixlist import PublicSuffixList
 
+from stasis_callback.clock import Clock
+
 RESULTS_LIMIT = 4000
 """Longest Authentication-Results header looked at, in characters."""
 SIGNATURES_LIMIT = 3
 DNS_TIMEOUT_S = 5
+SILENT_S, AT_ONCE = 60.0, 2
+"""How long a domain is left alone that did not answer, and how many look-ups of one domain may be under way."""
 RSA_KEY_BITS = 1024
 
 ONCE = ("From", "Date", "Subject", "Message-ID", "Content-Type", "Content-Transfer-Encoding", "MIME-Version")
@@ -83,14 +88,54 @@ def _passed(
     return aligned(value.rpartition("@")[2], domain)
 
 
-def proven_by_signature(raw: bytes, headers: Message, domain: str, dns_server: str) -> bool:
+class KeyLookups:
+    """Looks keys up in the DNS. A domain whose name servers say nothing does not keep everybody waiting: after one
+    time-out it is not asked again for a while, and never more than twice at once.
+    """
+
+    def __init__(self, dns_server: str, clock: Clock) -> None:
+        self._server = dns_server
+        self._clock = clock
+        self._lock = clock.lock()
+        self._asked: Counter[str] = Counter()
+        self._silent_until_s: dict[str, float] = {}
+
+    def txt(self, name: bytes, timeout: float) -> bytes | None:
+        """A TXT record; None if there is none. Raises KeyLookupFailed when there is no answer."""
+        text = name.decode("ascii")
+        owner = _organisation(_ascii(text)) or text
+        with self._lock:
+            now_s = self._clock.monotonic_s()
+            self._silent_until_s = {one: at_s for one, at_s in self._silent_until_s.items() if at_s > now_s}
+            if owner in self._silent_until_s or self._asked[owner] >= AT_ONCE:
+                raise KeyLookupFailed("silent")
+            self._asked[owner] += 1
+        silent = False
+        try:
+            answer = _resolver(self._server).resolve(text, "TXT", lifetime=timeout)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return None
+        except dns.exception.DNSException as error:
+            silent = isinstance(error, dns.exception.Timeout)
+            raise KeyLookupFailed(type(error).__name__) from None
+        finally:
+            with self._lock:
+                self._asked[owner] -= 1
+                if not self._asked[owner]:
+                    del self._asked[owner]
+                if silent:
+                    self._silent_until_s[owner] = self._clock.monotonic_s() + SILENT_S
+        return b"".join(next(iter(answer)).strings)
+
+
+def proven_by_signature(raw: bytes, headers: Message, domain: str, keys: KeyLookups) -> bool:
     """Whether a DKIM signature (RFC 6376) of an aligned domain is good. Raises KeyLookupFailed."""
     lines = b"\r\n".join(raw.replace(b"\r\n", b"\n").split(b"\n"))
     count = len(headers.get_all("DKIM-Signature", []))
-    return any(_verifies(lines, at, domain, dns_server) for at in range(min(count, SIGNATURES_LIMIT)))
+    return any(_verifies(lines, at, domain, keys) for at in range(min(count, SIGNATURES_LIMIT)))
 
 
-def _verifies(raw: bytes, at: int, domain: str, dns_server: str) -> bool:
+def _verifies(raw: bytes, at: int, domain: str, keys: KeyLookups) -> bool:
     try:
         checker = dkim.DKIM(raw, minkey=RSA_KEY_BITS, timeout=DNS_TIMEOUT_S)
         fields = checker.verify_headerprep(at)[0]
@@ -99,21 +144,11 @@ def _verifies(raw: bytes, at: int, domain: str, dns_server: str) -> bool:
         # With l= anything may be added below what is signed; SHA-1 is broken (RFC 8301).
         if b"l" in fields or not fields[b"a"].endswith(b"-sha256"):
             return False
-        return bool(checker.verify(at, dnsfunc=lambda name, timeout: _txt(name, timeout, dns_server)))
+        return bool(checker.verify(at, dnsfunc=lambda name, timeout: keys.txt(name, timeout)))
     except KeyLookupFailed:
         raise
     except Exception:  # noqa: BLE001  an unreadable signature proves nothing, whatever error the library raises
         return False
-
-
-def _txt(name: bytes, timeout: float, dns_server: str) -> bytes | None:
-    try:
-        answer = _resolver(dns_server).resolve(name.decode("ascii"), "TXT", lifetime=timeout)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return None
-    except dns.exception.DNSException as error:
-        raise KeyLookupFailed(type(error).__name__) from None
-    return b"".join(next(iter(answer)).strings)
 
 
 @cache

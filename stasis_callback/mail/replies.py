@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import smtplib
 
 import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.backoff import BackOff
+from stasis_callback.mail.words import Awaited, answer_mail, ending_text
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.replies import ReplyView
 from stasis_callback.store.stores import Stores
@@ -18,6 +20,8 @@ log = structlog.get_logger()
 IDLE_S = 1.0
 BATCH = 20
 TIMEOUT_S = 10.0
+LOOK_S = 5.0
+"""How soon it is looked again whether a callback is over."""
 AGAIN = BackOff(first_s=10.0, longest_s=1800.0, attempts=10)
 """10 s, 20 s ... half an hour: given up after some two hours; an old answer is worth nothing."""
 
@@ -28,6 +32,7 @@ class ReplySender:
     def __init__(self, settings: EmailSettings, stores: Stores, clock: Clock) -> None:
         self._settings = settings
         self._stores = stores
+        self._clock = clock
         self.worker = Worker("mail-replies", self._work, clock)
 
     def start(self) -> None:
@@ -47,8 +52,33 @@ class ReplySender:
         """Send the due replies. Returns the number of attempts."""
         due = self._stores.replies.claim_due(BATCH)
         for reply in due:
-            self._send(reply)
+            awaited = Awaited.of(reply.content)
+            if awaited is None:
+                self._send(reply)
+            else:
+                self._look(reply, awaited)
         return len(due)
+
+    def _look(self, reply: ReplyView, awaited: Awaited) -> None:
+        """Write the answer about the outcome of a callback when it is over."""
+        requests = self._stores.requests
+        request = requests.get(awaited.request_id) if requests.exists(awaited.request_id) else None
+        if request is None:
+            self._stores.replies.close(reply.id, "failed")
+        elif request.finished_at_us is None:
+            self._stores.replies.retry(reply.id, LOOK_S)
+        else:
+            own_id = hashlib.sha256(f"outcome of {request.key}".encode()).hexdigest()[:32]
+            content = answer_mail(
+                address=awaited.address,
+                recipient=reply.recipient,
+                message_id=awaited.message_id,
+                language=awaited.language,
+                text=ending_text(awaited.language, request.ending),
+                own_id=own_id,
+                now_us=self._clock.now_us(),
+            )
+            self._stores.replies.write(reply.id, content)
 
     def _send(self, reply: ReplyView) -> None:
         try:

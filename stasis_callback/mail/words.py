@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -16,7 +18,7 @@ from typing import get_args
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.mail_command import Problem
 from stasis_callback.core.numbers import mask
-from stasis_callback.core.words import Refusal
+from stasis_callback.core.words import Ending, Refusal
 
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
@@ -60,6 +62,33 @@ TEXT_OF: Mapping[str, str] = {
 }
 """The text for each outcome of a mail; any other, of an older release too, has to do with the account."""
 
+TEXT_OF_ENDING: Mapping[Ending, str] = {
+    Ending.COMPLETED: "ended_connected",
+    Ending.HUNG_UP: "ended_hung_up",
+    Ending.NOT_ACCEPTED: "ended_hung_up",
+    Ending.LOGIN_FAILED: "ended_failed",
+    Ending.LOW_BALANCE: "funds",
+    Ending.NO_DESTINATION: "ended_other",
+    Ending.INTERRUPTED: "ended_failed",
+    Ending.CANCELLED: "ended_cancelled",
+    Ending.TOO_LATE: "ended_failed",
+    Ending.NO_ROUTE: "ended_failed",
+    Ending.DESTINATION_NOT_IN_TARIFF: "number",
+    Ending.EMERGENCY_NUMBER: "emergency",
+    Ending.ACCOUNT_BLOCKED: "account",
+    Ending.ACCOUNT_EXPIRED: "account",
+    Ending.NO_FUNDS: "funds",
+    Ending.DAILY_LIMIT: "funds",
+    Ending.BUSY: "ended_not_reached",
+    Ending.NO_ANSWER: "ended_not_reached",
+    Ending.CONGESTION: "ended_not_reached",
+    Ending.REJECTED: "ended_not_reached",
+    Ending.UNALLOCATED: "ended_not_reached",
+    Ending.NOT_DIALED: "ended_failed",
+    Ending.FAILED: "ended_failed",
+}
+"""The text for each ending of a callback."""
+
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>", re.ASCII)
 
 
@@ -67,6 +96,32 @@ def answer_text(language: str, reason: str, number_a: str) -> str:
     """The sentence for an outcome. The number is masked: a mail is read by many."""
     texts = _texts(language if language in LANGUAGES else "en")
     return texts[TEXT_OF.get(reason, "account")].format(number=mask(number_a))
+
+
+def ending_text(language: str, ending: Ending | None) -> str:
+    """What became of a callback, in a sentence."""
+    texts = _texts(language if language in LANGUAGES else "en")
+    return texts[TEXT_OF_ENDING[ending] if ending else "ended_cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """An answer that is written when its callback is over: what has to be known of the mail then."""
+
+    request_id: str
+    address: str
+    message_id: str
+    language: str
+
+    @property
+    def stored(self) -> str:
+        """As it stands in the outbox in place of a mail, which never begins like this."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, content: str) -> Awaited | None:
+        """What was stored; None for a mail."""
+        return cls(**json.loads(content)) if content.startswith("{") else None
 
 
 def answer_mail(

@@ -31,7 +31,7 @@ from stasis_callback.web.measured import Measured
 from stasis_callback.web.money_api import MoneyApi
 from stasis_callback.web.pages import Pages
 from stasis_callback.web.problems import ApiError, answer, describe_validation, problem
-from stasis_callback.web.security import Guard, TooLarge, TooSlow
+from stasis_callback.web.security import Guard, HalfRequest, TooLarge, TooSlow
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.visitors import is_in
 from stasis_callback.web.watching import Watching
@@ -80,7 +80,10 @@ class WebApp:
                 Route("/healthz", self._alive, methods=["GET"]),
                 Route("/readyz", self._ready, methods=["GET"]),
                 Route("/metrics", self._figures, methods=["GET"]),
-                Route("/static/callback.js", self._script, methods=["GET"]),
+                *(
+                    Route(f"/static/{name}", self._script, methods=["GET"], name=name)
+                    for name in ("callback.js", "proof.js")
+                ),
                 Mount("/static", StaticFiles(directory=STATIC)),
             ]
         )
@@ -115,10 +118,11 @@ class WebApp:
         troubles = self._troubles()
         return PlainTextResponse("\n".join(troubles or ["ready"]) + "\n", 503 if troubles else 200)
 
-    async def _script(self, _request: Request) -> Response:
-        # The one file that is for the pages of others.
+    async def _script(self, request: Request) -> Response:
+        # The files that are for the pages of others.
         headers = {"Cross-Origin-Resource-Policy": "cross-origin"}
-        return FileResponse(STATIC / "callback.js", media_type="text/javascript", headers=headers)
+        name = request.url.path.rpartition("/")[2]
+        return FileResponse(STATIC / name, media_type="text/javascript", headers=headers)
 
     async def _figures(self, request: Request) -> Response:
         if not is_in(request, self._settings.metrics_addresses):
@@ -141,7 +145,7 @@ class WebApp:
         return response
 
     def _fault(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, TooLarge | TooSlow):
+        if isinstance(error, TooLarge | TooSlow | HalfRequest):
             raise error
         log.error("web.fault", route=self._route_of(request.scope), exc_info=error)
         if request.url.path.startswith(PREFIX):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.limits import Limit
-from stasis_callback.core.numbering import kind_of, read_number
+from stasis_callback.core.numbering import kind_of, known_region, read_number
+from stasis_callback.core.opening import chosen_us, is_open, on_the_clock, opens_us
 from stasis_callback.core.requests import Link
+from stasis_callback.core.web import WebOptions
 from stasis_callback.core.words import Refusal
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Order, Orders
@@ -19,7 +21,7 @@ from stasis_callback.store.stores import Stores
 from stasis_callback.web.signing import Signer
 
 FORM_VERSION = "1"
-FIELDS = ("account", "password", "first_number", "second_number")
+FIELDS = ("account", "password", "first_number", "second_number", "call_at", "country")
 """The names in a form and in the API. They stay as they are as long as the version does."""
 FIELD_LIMIT = 64
 
@@ -41,11 +43,13 @@ FIELD_OF: Mapping[Refusal, str] = {
         (
             Refusal.NO_FUNDS,
             Refusal.DAILY_LIMIT,
+            Refusal.LINK_USED_UP,
             Refusal.LOCKED_OUT,
             Refusal.TOO_MANY_REQUESTS,
             Refusal.REPEATED,
             Refusal.IN_PROGRESS,
             Refusal.QUEUE_FULL,
+            Refusal.LINK_USED_UP,
             # Of missed calls only: no form is answered with one of these.
             Refusal.UNKNOWN_ACCESS_NUMBER,
             Refusal.NO_ANI,
@@ -102,6 +106,8 @@ class Asked:
     status_token: str = ""
     problems: Mapping[str, str] = field(default_factory=dict)
     retry_after_s: int = 0
+    opens: str = ""
+    """When calls are made again, for people; "" for what has nothing to do with that."""
 
     @property
     def status(self) -> int:
@@ -109,6 +115,8 @@ class Asked:
         code = next(iter(self.problems.values()), "")
         if not code:
             return 201
+        if code == "closed" and not self.problems.get("call_at"):
+            return 503
         refusal = Refusal.of(code)
         return STATUS_OF[refusal] if refusal else _WRONG_INPUT
 
@@ -118,7 +126,7 @@ class Asker:
     """Who asks, as the limits count them.
 
     `source` is an address, or a program's customer; "" when a program does not say for whom it asks. `program` is the
-    program, which may have so many wrong logins of its customers together: `wrong_logins`.
+    program, and `wrong_logins` is its limit for wrong logins of all its customers together.
     """
 
     source: str
@@ -133,6 +141,11 @@ def wanted_fields(instance: WebInstanceView) -> tuple[str, ...]:
     password = ("password",) if settings.asks_password else ()
     second = ("second_number",) if settings.type == "extended" else ()
     return (*account, *password, "first_number", *second)
+
+
+def asks_time(instance: WebInstanceView) -> bool:
+    """Whether its form has the field `call_at`, which may be left empty."""
+    return instance.configuration.settings.call_me_at
 
 
 class Desk:
@@ -170,9 +183,14 @@ class Desk:
             return known
         settings = instance.configuration.settings
         wanted = [name for name in wanted_fields(instance) if not (any_account and name == "password")]
-        numbers, problems = self._checked(wanted, values, instance.configuration.region)
+        country = values.get("country", "")
+        region = country if known_region(country) else instance.configuration.region
+        numbers, problems = self._checked(wanted, values, region)
+        delay_s, late = self._delay(settings, values.get("call_at", "").strip())
+        problems |= late.problems
         if problems:
-            return Asked(problems=problems)
+            return replace(late, problems=problems)
+        options = instance.configuration.call_options(language)
         hosted = settings.type == "hosted"
         answer = self._orders.admit(
             Order(
@@ -192,7 +210,7 @@ class Desk:
                 link_limit=Limit(settings.link_hourly, 3600),
                 portal=asker.program,
                 portal_logins=asker.wrong_logins,
-                options=instance.configuration.call_options(language),
+                options=options | ({"callback_delay_s": str(delay_s)} if delay_s else {}),
                 limits=instance.configuration.limits,
             )
         )
@@ -203,6 +221,22 @@ class Desk:
             problem = {FIELD_OF[answer.reason]: self._worded(answer.reason, wanted)}
             return Asked(problems=problem, retry_after_s=answer.retry_after_s)
         return Asked(answer.request_id, self.status_token(instance, answer.request_id))
+
+    def _delay(self, settings: WebOptions, call_at: str) -> tuple[int, Asked]:
+        """In how many seconds it is to be called (0: at once), and what speaks against that."""
+        now_us = self.clock.now_us()
+        chosen = bool(call_at and settings.call_me_at)
+        at_us = chosen_us(call_at, settings.time_zone, now_us) if chosen else now_us
+        if at_us is None:
+            return 0, Asked(problems={"call_at": "bad_time"})
+        if is_open(settings.hours, at_us):
+            return -(-(at_us - now_us) // US_PER_S), Asked()
+        opens = opens_us(settings.hours, at_us) if settings.hours else None
+        return 0, Asked(
+            problems={"call_at" if chosen else "": "closed"},
+            retry_after_s=-(-(opens - now_us) // US_PER_S) if opens else 0,
+            opens=on_the_clock(opens, settings.time_zone) if opens else "",
+        )
 
     def _made(self, instance: WebInstanceView, key: str) -> Asked | None:
         """The callback that was made with this key."""

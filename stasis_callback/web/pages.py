@@ -16,17 +16,19 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from stasis_callback.core.numbering import example
+from stasis_callback.core.numbering import calling_codes, example, international_example
 from stasis_callback.core.requests import Link
 from stasis_callback.core.web import WebConfiguration
+from stasis_callback.core.words import Refusal
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
-from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, Asked, Desk, wanted_fields
+from stasis_callback.web import proof
+from stasis_callback.web.desk import FIELD_LIMIT, FIELDS, FORM_VERSION, Asked, Desk, asks_time, wanted_fields
 from stasis_callback.web.idempotency import StoredReply, once
 from stasis_callback.web.problems import answer, problem
-from stasis_callback.web.security import allow_origin, comes_from_browser, origin_of
+from stasis_callback.web.security import allow_frames, allow_origin, comes_from_browser, origin_of
 from stasis_callback.web.texts import LANGUAGES, Texts, chosen_language, texts
-from stasis_callback.web.visitors import asker_of, may_use
+from stasis_callback.web.visitors import api_key_of, asker_of, may_use
 
 log = structlog.get_logger()
 
@@ -77,6 +79,7 @@ class Pages:
         return [
             Route("/web/{name}", self._get, methods=["GET"], name="form"),
             Route("/web/{name}", self._post, methods=["POST"], name="submit"),
+            Route("/web/{name}/challenge", self._get_challenge, methods=["GET"], name="challenge"),
         ]
 
     # --- showing the form --------------------------------------------------------------------------------------
@@ -91,6 +94,7 @@ class Pages:
         if visit is None:
             return self.message(request, "not_found", 404)
         allow_origin(request, visit.configuration.settings.origins)
+        allow_frames(request, visit.configuration.settings.framing)
         if not self._may_use(visit, request):
             return self.message(request, "forbidden", 403, visit.language)
         return self._described(visit) if _wants_json(request) else self._form(visit, {}, Asked(), 200)
@@ -105,9 +109,20 @@ class Pages:
                 "submit": words["form"]["submit"],
                 "cancel": words["status"]["cancel"],
                 "trouble": words["pages"]["trouble"],
-                "fields": [self.field(name, words, region) for name in wanted_fields(visit.instance)],
+                "fields": self.fields(visit.instance, words, visit.language),
+                "country": region,
+                "country_label": words["form"]["country"],
+                "countries": dict(calling_codes()),
+                "proof_of_work": visit.configuration.settings.proof_of_work,
             }
         )
+
+    async def _get_challenge(self, request: Request) -> Response:
+        visit = await run_in_threadpool(self._page, request, "", "")
+        if visit is None or not visit.configuration.settings.proof_of_work:
+            return self.message(request, "not_found", 404)
+        allow_origin(request, visit.configuration.settings.origins)
+        return JSONResponse(proof.challenge(self._desk.signer, self._desk.clock.now_us()))
 
     def _page(self, request: Request, language: str, client: str) -> Visit | None:
         instance = self._desk.find(request.path_params["name"])
@@ -125,18 +140,26 @@ class Pages:
 
     def _form(self, visit: Visit, values: Mapping[str, str], asked: Asked, status: int) -> Response:
         words = texts(visit.language)
-        settings, region = visit.configuration.settings, visit.configuration.region
+        settings = visit.configuration.settings
+        number = example_number(visit.configuration.region, visit.language)
         problems = {
-            name: words.problem(code, retry_after_s=asked.retry_after_s, example=example(region))
+            name: words.problem(code, retry_after_s=asked.retry_after_s, example=number, opens=asked.opens)
             for name, code in asked.problems.items()
         }
+        # What was right is kept, a password too: who has mistyped a number should not have to look it up again.
+        wrong_login = {
+            "account",
+            "password",
+        } & asked.problems.keys() or Refusal.LOCKED_OUT in asked.problems.values()
+        lost = {"password"} if wrong_login else set()
         html = self._templates.get_template("form.html").render(
             t=words,
             **self._brand(visit.instance, visit.language),
             settings=settings,
-            fields=[self.field(name, words, region) for name in wanted_fields(visit.instance)],
+            instance=visit.instance.name,
+            fields=self.fields(visit.instance, words, visit.language),
             field_limit=FIELD_LIMIT,
-            values={name: text for name, text in values.items() if name != "password"},
+            values={name: text for name, text in values.items() if name not in lost},
             problems=problems,
             languages=[
                 (one, texts(one)["language"]) for one in visit.configuration.languages if one in LANGUAGES
@@ -154,23 +177,35 @@ class Pages:
         )  # fmt: skip
         return _hurry(response, asked)
 
+    @classmethod
+    def fields(cls, instance: WebInstanceView, words: Texts, language: str) -> list[dict[str, object]]:
+        """The fields of a form, in their order."""
+        configuration = instance.configuration
+        names = [*wanted_fields(instance), *(["call_at"] if asks_time(instance) else ())]
+        number = example_number(configuration.region, language)
+        return [
+            cls._field(name, words, number, configuration.region, configuration.settings.time_zone)
+            for name in names
+        ]
+
     @staticmethod
-    def field(name: str, words: Texts, region: str) -> dict[str, str]:
+    def _field(name: str, words: Texts, number: str, region: str, zone: str) -> dict[str, object]:
         """One field of a form for the templates."""
         kinds = {
             "account": ("text", "username", ""),
             "password": ("password", "current-password", ""),
-            "first_number": ("tel", "tel", "hint"),
-            "second_number": ("tel", "off", "hint"),
+            "first_number": ("tel", "tel", "hint_national" if region else "hint_international"),
+            "second_number": ("tel", "off", "hint_national" if region else "hint_international"),
+            "call_at": ("time", "off", "hint_call_at"),
         }
         kind, autocomplete, hint = kinds[name]
-        hints: str = words["form"]["hint_national" if region else "hint_international"]
         return {
             "name": name,
             "label": words["form"][name],
             "type": kind,
             "autocomplete": autocomplete,
-            "hint": hints.format(example=example(region)) if hint else "",
+            "hint": words["form"][hint].format(example=number, zone=zone) if hint else "",
+            "required": name != "call_at",
         }
 
     def _brand(self, instance: WebInstanceView | None, language: str) -> dict[str, Any]:
@@ -193,6 +228,7 @@ class Pages:
         if visit is None:
             return self.message(request, "not_found", 404)
         allow_origin(request, visit.configuration.settings.origins)
+        allow_frames(request, visit.configuration.settings.framing)
         refusal = self._wrong_site(visit, request, values)
         if refusal is not None:
             return refusal
@@ -212,6 +248,8 @@ class Pages:
         if origin != self._settings.origin:
             log.info("web.wrong_origin", instance=visit.instance.name)
             return self.message(request, "wrong_site", 403, visit.language)
+        if visit.configuration.settings.framing:
+            return None  # browsers send no cookie from a frame; that the page is ours the origin says
         sent = request.cookies.get(COOKIE, "")
         if not self._desk.signer.is_form_token(visit.instance.name, sent, values.get("form_token", "")):
             return self._form(visit, values, Asked(problems={"": "form_expired"}), 403)
@@ -225,6 +263,9 @@ class Pages:
         asker = asker_of(desk.stores, name, request, end_user)
 
         def carry_out(key: str) -> StoredReply:
+            if not self._is_worth_it(visit, request, values):
+                found.append(Asked(problems={"": "no_proof"}))
+                return StoredReply(422, {})
             asked = desk.ask(
                 visit.instance, values, language=visit.language, asker=asker, key=key, link=visit.link
             )
@@ -233,7 +274,7 @@ class Pages:
 
         form_key = values.get("form_key", "")
         key = f"form:{name}:{form_key}" if form_key else ""
-        content = "\n".join(f"{field}={values.get(field, '')}" for field in wanted_fields(visit.instance))
+        content = "\n".join(f"{field}={values.get(field, '')}" for field in FIELDS)
         fingerprint = desk.signer.fingerprint(content)
         reply = once(desk.stores.idempotency, desk.clock, key, fingerprint, carry_out, keep_problems=False)
         if reply.status == 201:
@@ -242,6 +283,14 @@ class Pages:
         if _wants_json(request):
             return _hurry(answer(asked.status, problem_body(asked, visit.language)), asked)
         return self._form(visit, values, asked, reply.status)
+
+    def _is_worth_it(self, visit: Visit, request: Request, values: Mapping[str, str]) -> bool:
+        """Whether the browser has worked for it, where it has to. A program shows its key instead."""
+        desk = self._desk
+        if not visit.configuration.settings.proof_of_work or api_key_of(desk.stores, request):
+            return True
+        salt = proof.salt_of(values.get(proof.FIELD, ""), desk.signer, desk.clock.now_us())
+        return bool(salt) and desk.stores.limits.take(f"proof:{salt}", proof.ONCE)
 
     def _accepted(self, request: Request, reply: StoredReply) -> Response:
         path = f"/status/{reply.body['status_token']}"
@@ -280,6 +329,16 @@ def brand(settings: WebSettings, instance: str, language: str) -> dict[str, Any]
     }
 
 
+COUNTRY_OF = {"en": "GB", "es": "ES", "fr": "FR", "it": "IT", "ru": "RU"}
+"""Whose numbers people who read a language know."""
+
+
+def example_number(region: str, language: str) -> str:
+    """A number as one would write it here, in one line: in the country of the form, or of the page's language."""
+    text = example(region) if region else international_example(COUNTRY_OF[language])
+    return text.replace(" ", "\u00a0").replace("-", "\u2011")
+
+
 def problem_body(asked: Asked, language: str = "en") -> dict[str, object]:
     """Problems as programs get them."""
     code = next(iter(asked.problems.values()))
@@ -288,7 +347,9 @@ def problem_body(asked: Asked, language: str = "en") -> dict[str, object]:
     return problem(
         asked.status,
         "invalid_fields" if several else code,
-        words.problem(code, retry_after_s=asked.retry_after_s, example="+44 20 7946 0958"),
+        words.problem(
+            code, retry_after_s=asked.retry_after_s, example=example_number("", language), opens=asked.opens
+        ),
         {name: wrong for name, wrong in asked.problems.items() if name},
     )
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbering import example
 from stasis_callback.store.intake.web_instances import WebInstanceView
-from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION, wanted_fields
+from stasis_callback.web.desk import FIELD_LIMIT, FORM_VERSION
 from stasis_callback.web.pages import Pages, template_environment
 from stasis_callback.web.texts import LANGUAGES, texts
 
@@ -18,7 +17,6 @@ def sample_form(instance: WebInstanceView, origin: str, language: str | None = N
         raise InvalidInput(
             f"language {chosen!r} is not enabled for {instance.name}: use one of {', '.join(offered)}"
         )
-    region = instance.configuration.region
     settings, words = instance.configuration.settings, texts(chosen)
     return (
         template_environment()
@@ -29,9 +27,8 @@ def sample_form(instance: WebInstanceView, origin: str, language: str | None = N
             settings=settings,
             action=f"{origin}/web/{instance.name}",
             origins=settings.origins,
-            fields=[Pages.field(name, words, region) for name in wanted_fields(instance)],
+            fields=Pages.fields(instance, words, chosen),
             field_limit=FIELD_LIMIT,
             version=FORM_VERSION,
-            example=example(region),
         )
     )

@@ -85,6 +85,10 @@ class Signer:
             token.encode("utf-8", "replace"), self.form_token(instance, cookie).encode()
         )
 
+    def of_challenge(self, challenge: str) -> str:
+        """The signature of a challenge that a browser works on."""
+        return self._digest("proof", challenge).hex()
+
     def webhook_secret(self, instance: str) -> str:
         """The secret of an instance's webhooks, as Standard Webhooks writes it; its receiver has it too."""
         return WEBHOOK_PREFIX + b64encode(self._digest("webhook", instance)).decode()

@@ -71,6 +71,11 @@ class Progress:
         return self.step in FINAL
 
     @property
+    def failed(self) -> bool:
+        """Whether it is over without what was asked for, and nobody wanted that."""
+        return self.over and self.reason not in ("completed", "cancelled")
+
+    @property
     def first_number(self) -> str:
         """The first number as others may see it."""
         return _shown(self.first_number_e164)

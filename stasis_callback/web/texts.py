@@ -23,13 +23,13 @@ class Texts:
     def __getitem__(self, section: str) -> Any:
         return self._sections[section]
 
-    def problem(self, code: str, *, retry_after_s: int = 0, example: str = "") -> str:
+    def problem(self, code: str, *, retry_after_s: int = 0, example: str = "", opens: str = "") -> str:
         """The message about a problem, for the user of the form."""
         problems: dict[str, str] = self._sections["problems"]
         minutes = -(-retry_after_s // 60)
         wait = problems["wait_minutes"].format(minutes=minutes) if minutes > 0 else problems["wait_seconds"]
         words = problems.get(code) or str(self._sections["pages"]["trouble"])
-        return words.format(wait=wait, example=example)
+        return words.format(wait=wait, example=example, opens=opens)
 
     def reason(self, code: str) -> str:
         """Why a callback ended as it did."""

@@ -14,19 +14,22 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from stasis_callback.core.money import format_amount
+from stasis_callback.core.opening import on_the_clock
 from stasis_callback.core.progress import Step
 from stasis_callback.settings import WebSettings
 from stasis_callback.web.desk import Desk
 from stasis_callback.web.pages import Pages, brand, template_environment
-from stasis_callback.web.security import allow_origin, comes_from_browser, origin_of
+from stasis_callback.web.security import allow_frames, allow_origin, comes_from_browser, origin_of
 from stasis_callback.web.status import Progress, progress_of, seconds
 from stasis_callback.web.texts import texts
 
 POLL_S = 0.4
+AT_ONCE_US = 60_000_000
+"""A callback that was to be made within a minute was not asked for at a later time."""
 STREAM_S = 600.0
 """A stream ends after this long; the page opens another."""
 QUIET_S = 15.0
-"""A line at least this often, so that proxies do not think that nobody is there."""
+"""A line at least this often, so that proxies do not close the connection as idle."""
 POLLERS = 4
 
 SHOWN = (
@@ -74,6 +77,7 @@ class Watching:
         if request_id is None:
             return self._pages.message(request, "link_expired", 404)
         seen = self._seen(request_id, token)
+        allow_frames(request, seen.pop("framing"))
         page = self._templates.get_template("status.html")
         return HTMLResponse(page.render(**seen))
 
@@ -97,6 +101,10 @@ class Watching:
             "progress": progress,
             "path": _path(progress),
             "talk_s": seconds(progress.talk_us),
+            "framing": settings.framing if settings else (),
+            "call_at": on_the_clock(request.due_at_us, settings.time_zone if settings else "UTC")
+            if progress.step is Step.QUEUED and request.due_at_us > request.created_at_us + AT_ONCE_US
+            else "",
             "clock": _minutes(seconds(progress.talk_us)),
             "cost": format_amount(progress.cost_micros, progress.currency)
             if show_cost and progress.currency
@@ -149,7 +157,13 @@ class Watching:
         html = self._templates.get_template("_progress.html").render(**seen | {"live": True})
         now = self._templates.get_template("_now.html").render(**seen)
         return json.dumps(
-            {"step": progress.step, "now": now.strip(), "html": html, "over": progress.over}
+            {
+                "step": progress.step,
+                "now": now.strip(),
+                "html": html,
+                "over": progress.over,
+                "failed": progress.failed,
+            }
         ), progress.over
 
     # --- taking it back ----------------------------------------------------------------------------------------
@@ -188,10 +202,18 @@ def _path(progress: Progress) -> list[dict[str, object]]:
     return [
         {
             "step": step,
-            "state": "now" if step is now and not progress.over else "done" if step in done else "open",
+            "state": _state(step, progress, step is now, step in done),
         }
         for step in shown
     ]
+
+
+def _state(step: Step, progress: Progress, is_now: bool, is_done: bool) -> str:
+    if is_now and not progress.over:
+        return "now"
+    if progress.failed and step is progress.step:
+        return "failed"
+    return "done" if is_done else "open"
 
 
 def _minutes(whole_s: int) -> str:

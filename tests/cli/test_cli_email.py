@@ -19,7 +19,7 @@ def test_instances_are_added_listed_shown_changed_and_removed(shop: CommandLine)
         {"address": ADDRESS, "enabled": True, "options": {"limit_number": "2/60"}}
     ]
     shown = shop.ok("email", "show", ADDRESS, "--json").json
-    assert (shown["options"]["policy"], shown["options"]["reply"]) == ("authenticated", "off")
+    assert (shown["options"]["policy"], shown["options"]["reply"]) == ("authenticated", "on")
     assert shown["options"]["access_code"] == "EMAILCALLBACK"
     shop.ok("email", "set", ADDRESS, "--set", "talk_limit_s=300", "--set", "limit_number=", "--disabled")
     shown = shop.ok("email", "show", ADDRESS, "--json").json

@@ -6,6 +6,7 @@ import socketserver
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,9 @@ import dns.message
 import dns.rrset
 import pytest
 from mail_site import ACCOUNT, ADDRESS, OURS, SENDER, MailSite, mail, open_mail_site
+
+from stasis_callback.clock import wait_until
+from stasis_callback.mail import policy
 
 FOREIGN = "mx.evil.example; dmarc=pass header.from=people.example"
 
@@ -150,6 +154,7 @@ class Names:
     def __init__(self) -> None:
         self.records: dict[str, str] = {}
         self.broken = False
+        self.silent, self.kept_silent = "nobody.example", 0
         names = self
 
         class Handler(socketserver.BaseRequestHandler):
@@ -158,6 +163,9 @@ class Names:
                 answer = dns.message.make_response(query)
                 answer.flags |= dns.flags.RA
                 name = query.question[0].name.to_text()
+                if name.rstrip(".").endswith(names.silent):
+                    names.kept_silent += 1
+                    return
                 if names.broken:
                     answer.set_rcode(dns.rcode.SERVFAIL)
                 elif name.rstrip(".") in names.records:
@@ -249,6 +257,23 @@ def test_bad_signatures_are_not(tmp_path: Path, names: Names, key: tuple[bytes, 
         assert site.reasons()[-2:] == ["bad_sender"] * 2
         site.taken(good)
         assert len(site.callbacks()) == 1
+
+
+def test_a_domain_that_says_nothing_delays_nobody_else(
+    tmp_path: Path, names: Names, key: tuple[bytes, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(policy, "DNS_TIMEOUT_S", 2)
+    with verifying(tmp_path, names) as site, ThreadPoolExecutor(8) as pool:
+        names.silent = "silent.example"
+        slow = [
+            signed(mail(From=f"x@{n}.silent.example"), key, f"{n}.silent.example".encode()) for n in range(8)
+        ]
+        sent = [pool.submit(site.send, raw) for raw in slow]
+        assert wait_until(lambda: names.kept_silent > 0, timeout_s=20)
+        site.taken(signed(mail(), key))
+        assert not all(one.done() for one in sent), "they were still waiting"
+        assert [one.result()[0] for one in sent] == [451] * 8
+        assert names.kept_silent <= 2 * 3, "two look-ups, each tried a few times, and then it is left alone"
 
 
 def test_while_the_dns_is_away_the_mail_server_keeps_the_mail(

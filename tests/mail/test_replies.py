@@ -15,6 +15,7 @@ from aiosmtpd.controller import Controller
 from mail_site import ACCOUNT, ADDRESS, PASSWORD, SENDER, MailSite, mail, open_mail_site
 
 from stasis_callback.clock import wait_until
+from stasis_callback.core.words import Ending
 from stasis_callback.mail.words import FOLDER, LANGUAGES, TEXT_OF, answer_text
 
 
@@ -129,6 +130,50 @@ def test_without_reply_nothing_is_said(site: MailSite) -> None:
     site.stores.email_instances.change(ADDRESS, {"reply": "off"})
     site.taken(mail())
     assert site.replies() == []
+
+
+def test_senders_are_answered_unless_it_is_switched_off(tmp_path: Path) -> None:
+    with open_mail_site(tmp_path) as site:
+        site.usual()
+        site.taken(mail())
+        assert len(site.replies()) == 1
+        site.stores.email_instances.change(ADDRESS, {"policy": "none"})
+        site.taken(mail(first="447400900777", Authentication_Results=None))
+        assert len(site.replies()) == 1, "whoever it is: it may be forged"
+
+
+def test_answers_are_in_the_language_of_the_account(site: MailSite, post: tuple[Post, int]) -> None:
+    site.stores.accounts.change(ACCOUNT, language="it")
+    site.taken(mail(secret="wrong"))
+    site.taken(mail())
+    assert wait_until(lambda: len(post[0].taken) == 2, timeout_s=10)
+    wrong, right = (text_of(reply) for _, _, reply in post[0].taken)
+    assert "was refused" in wrong, "who does not know the password learns nothing of the account"
+    assert "La stiamo chiamando" in right or "chiam" in right
+
+
+def test_what_became_of_the_callback_is_told_when_it_is_over(site: MailSite, post: tuple[Post, int]) -> None:
+    site.stores.email_instances.change(ADDRESS, {"reply_outcome": "on"})
+    site.taken(mail(Message_ID="<8@people.example>"))
+    assert wait_until(lambda: len(post[0].taken) == 1, timeout_s=10)
+    (row,) = site.callbacks()
+    site.stores.requests.claim(1)
+    site.stores.requests.finish(row["id"], Ending.BUSY)
+    site.shop.clock.passes(5)
+    assert wait_until(lambda: len(post[0].taken) == 2, timeout_s=10)
+    first, second = (reply for _, _, reply in post[0].taken)
+    assert text_of(second).strip() == "We could not reach your phone."
+    assert second["In-Reply-To"] == first["In-Reply-To"] == "<8@people.example>"
+    assert second["Message-ID"] != first["Message-ID"]
+    site.taken(mail(Message_ID="<8@people.example>"))
+    assert len(site.replies()) == 2
+
+
+def an_outcome_is_awaited(site: MailSite) -> None:
+    """Of option `reply_outcome`, without a server that takes answers."""
+    site.stores.email_instances.change(ADDRESS, {"reply_outcome": "on"})
+    site.taken(mail())
+    assert len(site.replies()) == 2
 
 
 def test_a_server_that_is_away_holds_up_no_callback_and_gets_the_answer_later(

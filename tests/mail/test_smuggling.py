@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from mail_site import ADDRESS, MailSite, mail
+from mail_site import ADDRESS, PASS, MailSite, mail
 
 BEGIN = b"LHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<" + ADDRESS.encode() + b">\r\nDATA\r\n"
 SECOND = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<" + ADDRESS.encode() + b">\r\nDATA\r\n"
@@ -21,6 +21,18 @@ def test_what_is_no_end_of_data_does_not_begin_a_second_mail(site: MailSite, end
     assert site.callbacks() == []
     assert site.reasons() == ["bare_line_end"]
     site.is_unharmed()
+
+
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+def test_a_header_behind_a_bare_cr_is_none_whichever_way_a_mail_comes(site: MailSite, newline: bytes) -> None:
+    """To the mail server that has stored it, it is one header with a strange letter in it."""
+    site.usual()
+    forged = mail(Authentication_Results=None, Subject="hello\rAuthentication-Results: " + PASS)
+    instance = site.desk.find(ADDRESS)
+    assert instance is not None
+    assert site.desk.receive(instance, forged.replace(b"\r\n", newline)) == "bare_line_end"
+    assert site.desk.receive(instance, mail().replace(b"\r\n", newline)) == ""
+    assert len(site.callbacks()) == 1
 
 
 def test_a_dot_that_was_doubled_on_the_way_is_one_again(site: MailSite) -> None:

@@ -260,6 +260,24 @@ def test_each_language_on_a_phone_and_in_the_dark(
             assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
             accessible(page)
             picture(page, f"language-{language}-{scheme}")
+            if language == "ru" and size is PHONE:
+                _twice_as_large(page)
+
+
+def _twice_as_large(page: Page) -> None:
+    """Nothing sticks out and nothing is cut off when the text is twice as large (WCAG 1.4.4)."""
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    cut = page.evaluate(
+        "[...document.querySelectorAll('h1, p, label, a, button')].filter("
+        "one => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).display !== 'inline')"
+        ".map(one => one.textContent)"
+    )
+    assert cut == []
+    example = page.locator("#first_number-hint")
+    assert "\u00a0" in example.inner_text()
+    accessible(page)
+    picture(page, "language-ru-twice-as-large")
 
 
 def test_an_operators_own_brand(quiet_world: World, browser: Browser) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from browsing import accessible, looking
 from playwright.sync_api import Browser, expect
-from web_site import ACCOUNT, FIRST, FIRST_E164, PASSWORD, SECOND, Site
+from web_site import ACCOUNT, FIRST_E164, PASSWORD, SECOND, Site
 
 from stasis_callback.core.words import Ending
 
 STEP_MS = 30_000
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>A shop</title>
 <script src="{base}/static/callback.js" defer></script></head><body><main><h1>Talk to us</h1>
-<callback-form src="{base}/web/calls" reference="basket-7" return-url="/thanks"></callback-form>
+<callback-form src="{base}/web/calls" reference="basket-7" country="ask" return-url="/thanks"></callback-form>
 </main></body></html>"""
 
 
@@ -49,13 +49,14 @@ def shop_page(site: Site) -> Iterator[str]:
 def test_a_callback_is_asked_for_and_followed_on_another_site(
     site: Site, browser: Browser, shop_page: str
 ) -> None:
-    site.usual(allowed_origins=shop_page)
+    site.usual(allowed_origins=shop_page, proof_of_work="on")
     requests = site.stores.requests
     with looking(browser) as page:
         page.goto(shop_page)
         page.get_by_label("Account number").fill(ACCOUNT)
         page.get_by_label("Service password").fill("wrong")
-        page.get_by_label("Your phone number").fill(FIRST)
+        page.get_by_label("Your country").select_option(label="United Kingdom (+44)")
+        page.get_by_label("Your phone number").fill("020 7123 4567")
         page.get_by_label("Number you want to reach").fill(SECOND)
         accessible(page)
         page.get_by_role("button", name="Call me").click()

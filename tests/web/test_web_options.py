@@ -8,6 +8,7 @@ from dataclasses import fields
 import pytest
 import test_forms
 import test_links
+import test_public_forms
 import test_security
 from ignoring import ignore_option
 from web_site import Site
@@ -44,6 +45,11 @@ SCENARIOS: dict[str, Callable[[Site], None]] = {
     "allowed_origins": test_security.test_a_site_that_is_named_may_send_its_own_form,
     "allowed_addresses": test_forms.test_hosted_opens_to_an_address_and_to_an_api_key,
     "link_hourly": test_links.test_one_link_does_not_ring_a_street_full_of_strangers,
+    "frame_origins": test_public_forms.test_a_form_is_framed_by_the_sites_that_are_named,
+    "opening_hours": test_public_forms.test_calls_are_made_in_the_opening_hours,
+    "time_zone": test_public_forms.test_calls_are_made_in_the_opening_hours,
+    "call_me_at": test_public_forms.test_a_time_is_chosen_by_the_clock_of_the_instance,
+    "proof_of_work": test_public_forms.test_a_form_is_worth_some_work_once,
     "title": _heading,
     "show_cost": test_forms.test_the_cost_is_shown_only_where_it_may_be,
     "link_lifetime_s": test_forms.test_the_status_page_of_a_link_that_expires,

@@ -162,7 +162,14 @@ class Orders:
                 self._stores.email_senders.put_back(token_id)
             return Answer(reason) if reason else Answer(request_id=request_id)
 
-        return self._stores.database.unit(once)
+        answer = self._stores.database.unit(once)
+        if answer.reason != Refusal.REPEATED:
+            return answer
+        subscriber_id = None if order.shared else account.id
+        wait_s = self._stores.requests.repeated_for_s(
+            order.number_a, subscriber_id, order.number_b, CallOptions.parse(order.options)
+        )
+        return replace(answer, retry_after_s=wait_s)
 
     def _examine(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
         """The account that pays, an answer without a reason while nothing speaks against the callback, and the token
@@ -185,7 +192,7 @@ class Orders:
 
     def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
         """The account, if the requester may use it, and the token used. Counted first and checked then, so
-        that parallel guesses are no more than the limit; a right login takes its count back. One after the other for
+        that parallel guesses do not exceed the limit; a right login takes its count back. One after the other for
         an account, so that right ones in parallel do not use up the limit together.
         """
         if order.trusted:

@@ -40,6 +40,10 @@ _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
             AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
     (SELECT COUNT(*) FROM request WHERE state = 'queued'),
     EXISTS (SELECT 1 FROM opt_out WHERE number = ?)"""
+_NEWEST = f"""SELECT (SELECT MAX(created_at_us) FROM request WHERE leg_a_number = ? AND destination = ?
+            AND created_at_us > ? AND state <> 'refused' AND NOT {_FAILED}),
+    (SELECT MAX(created_at_us) FROM request WHERE subscriber_id = ? AND destination = ?
+            AND created_at_us > ? AND state <> 'refused' AND NOT {_FAILED})"""
 _OF_LINK = f"""SELECT COUNT(*), COUNT(CASE WHEN {LIVE_NOW} THEN 1 END), (SELECT COALESCE(SUM(xdr.amount_micros), 0)
         FROM xdr JOIN request ON request.id = xdr.request_id WHERE request.link = ? AND request.link <> '')
     FROM request WHERE link = ? AND link <> '' AND state <> 'refused'"""
@@ -120,3 +124,10 @@ def _link_trouble(link: Link) -> Objection:
     if (link.uses and made >= link.uses) or (link.money_micros and spent_micros >= link.money_micros):
         return Refusal.LINK_USED_UP
     return Refusal.IN_PROGRESS if link.money_micros and live else ""
+
+
+def newest_us(number: str, subscriber_id: int | None, destination: str, window_start_us: int) -> int | None:
+    """When the last callback of a number or subscriber was asked for that makes another one `repeated`."""
+    again = destination, window_start_us
+    found = one(_NEWEST, number, *again, subscriber_id, *again)
+    return max((at_us for at_us in found if at_us is not None), default=None)

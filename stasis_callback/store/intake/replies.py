@@ -74,6 +74,14 @@ class Replies:
         outbox.close(EmailReply, EmailReply.id == reply_id, delivery, content="")
 
     @unit
+    def write(self, reply_id: int, content: str) -> None:
+        """The text of an answer whose subject was awaited; it is due at once, for the first time."""
+        now_us = self._clock.now_us()
+        EmailReply.update(content=content, attempts=0, due_at_us=now_us).where(
+            EmailReply.id == reply_id
+        ).execute()
+
+    @unit
     def retry(self, reply_id: int, after_s: float) -> None:
         """Schedule a retry after a failed delivery."""
         due_at_us = self._clock.now_us() + int(after_s * US_PER_S)

@@ -8,7 +8,7 @@
 
   const problemOf = (input) => {
     const text = input.value.trim();
-    if (!text) return form.dataset.required;
+    if (!text) return input.required ? form.dataset.required : "";
     if (input.type !== "tel") return "";
     const digits = text.replace(/\D/g, "");
     const wellFormed = /^\(?\+?[0-9][0-9 ().\-/]*$/.test(text);
@@ -34,6 +34,15 @@
     if (wrong.length) {
       event.preventDefault();
       wrong[0].focus();
+      return;
     }
+    if (!form.dataset.proof || form.elements.altcha.value) return;
+    event.preventDefault();
+    const button = form.querySelector("button");
+    button.disabled = true;
+    window.callbackProof(form.dataset.proof)
+      .then((solution) => { form.elements.altcha.value = solution; })
+      .catch(() => {})  // the server says what is missing
+      .finally(() => form.submit());
   });
 })();

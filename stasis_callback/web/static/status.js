@@ -19,6 +19,7 @@
     tick();
     if (!message.over) return;
     now.classList.add("over");
+    now.classList.toggle("failed", message.failed);
     for (const id of ["cancel", "updates"]) document.getElementById(id)?.remove();
     document.getElementById("again")?.removeAttribute("hidden");
     clearInterval(polling);

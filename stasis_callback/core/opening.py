@@ -1,0 +1,58 @@
+"""When a callback that was asked for is made: at once or at a time that was chosen, within the opening hours."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+from stasis_callback.core.periods import DAY_US, US_PER_S, OffPeak, time_zone
+
+LATEST_US = DAY_US
+"""How far ahead a time may be chosen."""
+SEARCHED_US = 60 * DAY_US
+_CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+
+
+def is_open(hours: OffPeak | None, at_us: int) -> bool:
+    """Whether calls are made at a moment."""
+    return hours is None or any(begin <= at_us < end for begin, end in hours.spans(at_us, at_us))
+
+
+def opens_us(hours: OffPeak, after_us: int) -> int | None:
+    """When calls are made again; None if that is not within two months."""
+    for from_us in range(after_us, after_us + SEARCHED_US, 7 * DAY_US):
+        for begin_us, end_us in hours.spans(from_us, from_us + 7 * DAY_US):
+            if end_us > after_us:
+                return max(begin_us, after_us)
+    return None
+
+
+def chosen_us(text: str, zone: str, now_us: int) -> int | None:
+    """The moment of `17:30`, the next time that clocks in `zone` show it, or of a time in ISO 8601 with its zone.
+
+    None if it is neither, has passed, or is more than a day ahead.
+    """
+    match = _CLOCK_TIME.fullmatch(text)
+    if match:
+        now = datetime.fromtimestamp(now_us / US_PER_S, time_zone(zone))
+        wall = datetime(now.year, now.month, now.day, int(match[1]), int(match[2]))
+        days = (wall + timedelta(days) for days in (0, 1))
+        found = (_epoch_us(day.replace(tzinfo=time_zone(zone))) for day in days)
+        return next((at_us for at_us in found if at_us > now_us), None)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        return None
+    at_us = _epoch_us(moment)
+    return at_us if now_us < at_us <= now_us + LATEST_US else None
+
+
+def on_the_clock(at_us: int, zone: str) -> str:
+    """A moment as the clock in a zone shows it: `2027-03-28 17:30 (Europe/Prague)`."""
+    return f"{datetime.fromtimestamp(at_us // US_PER_S, time_zone(zone)):%Y-%m-%d %H:%M} ({zone})"
+
+
+def _epoch_us(moment: datetime) -> int:
+    return int(moment.timestamp()) * US_PER_S
