@@ -206,7 +206,7 @@ def _kind(found: Any, choices: tuple[str, ...]) -> Takes:
     if getattr(found, "is_flag", False):
         return Takes.SWITCH if found.secondary_opts else Takes.FLAG
     annotation = found.type_descriptor.annotation
-    if annotation is Path and found.metavar != "FILE":
+    if annotation is Path and found.metavar in ("DIR", "FOLDER"):
         return Takes.PLACE
     if annotation is Path:
         return Takes.OUTPUT if found.type_descriptor.parameter_info.writable else Takes.FILE
