@@ -44,7 +44,7 @@ SUPPORT = frozenset({
     "opt-out add", "opt-out remove", "email add-sender", "email remove-sender",
 })  # fmt: skip
 """What those may change who may not change money; of `account set` not the fields about money."""
-OWNER = frozenset({"api-key", "console", "node", "config", "db"})
+OWNER = frozenset({"api-key", "payment-hook", "console", "node", "config", "db"})
 """Nouns that only owners change."""
 OWNER_COMMANDS = frozenset({"web webhook-secret"})
 
@@ -58,7 +58,7 @@ PROVEN = frozenset({
     "web link", "web webhook-secret", "email token", "rate rollback", "rate import",
 })  # fmt: skip
 """Commands about money and keys, beside those with amounts: whoever runs them proves again who they are."""
-PROVEN_NOUNS = frozenset({"api-key", "console"})
+PROVEN_NOUNS = frozenset({"api-key", "payment-hook", "console"})
 
 SECOND_OPERATOR = {"account adjust": "amount", "customer adjust": "amount"}
 """What a second operator has to agree to above an amount, and the parameter that has it."""
@@ -68,7 +68,7 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("customers", ("account", "customer", "product", "voucher", "ledger")),
     ("prices", ("tariff", "rate")),
     ("carriers", ("trunk", "route", "vendor", "translation")),
-    ("entrances", ("access-number", "web", "email", "api-key", "opt-out")),
+    ("entrances", ("access-number", "web", "email", "api-key", "payment-hook", "opt-out")),
     ("system", ("node", "sounds", "db", "config", "audit", "console")),
 )
 """The menu: nouns by topic."""

@@ -1,4 +1,4 @@
-"""Sessions of people who have logged in to our pages: a signed cookie, and forms that only these pages can send.
+"""SignedSessions of people who have logged in to our pages: a signed cookie, and forms that only these pages can send.
 
 Nothing is stored. The cookie says who it is, since when and until when, signed with a key of its own for each kind
 of session, and with a `proof`: something that changes when all sessions of this person are to end, such as the hash
@@ -46,7 +46,7 @@ class LoggedIn:
     """Goes into every form of this session, as `FORM_FIELD`."""
 
 
-class Sessions:
+class SignedSessions:
     """The sessions of one kind of people (`kind`), below one path."""
 
     def __init__(self, signer: Signer, clock: Clock, origin: str, *, kind: str, path: str) -> None:
