@@ -1,4 +1,4 @@
-"""SignedSessions of people who have logged in to our pages: a signed cookie, and forms that only these pages can send.
+"""Sessions of people who have logged in to our pages: a signed cookie, and forms that only these pages can send.
 
 Nothing is stored. The cookie says who it is, since when and until when, signed with a key of its own for each kind
 of session, and with a `proof`: something that changes when all sessions of this person are to end, such as the hash
