@@ -134,7 +134,7 @@ def link(
     money: Annotated[
         str | None,
         typer.Option(
-            help="No callback begins after its calls have cost so much, and only one at a time.",
+            help="No callback begins once its calls have cost this amount, and only one at a time.",
             metavar="AMOUNT",
         ),
     ] = None,
