@@ -44,14 +44,16 @@ class Block:
         return cpu_s / len(self.completed) if self.completed else math.nan
 
 
-def measure(rig: Rig, blocks: Sequence[Block]) -> None:
-    """Run blocks at the same time and fill them in; the processor time is that of all of them."""
+def measure(rig: Rig, blocks: Sequence[Block], pace_s: float = PACE_S) -> None:
+    """Run blocks at the same time, a callback of each every `pace_s` seconds, and fill them in; the processor time is
+    that of all of them.
+    """
     service, asterisk = rig.service(), rig.asterisk()
     with ThreadPoolExecutor(sum(len(block.anis) for block in blocks)) as crowd:
         futures: dict[Future[bool], tuple[Block, str]] = {}
         start_s = time.monotonic()
         for i in range(max(len(block.anis) for block in blocks)):
-            time.sleep(max(0.0, start_s + i * PACE_S - time.monotonic()))
+            time.sleep(max(0.0, start_s + i * pace_s - time.monotonic()))
             for block in blocks:
                 live = sum(not future.done() for future in futures)
                 block.samples.append(Sample(live, rig.service()))
@@ -60,7 +62,8 @@ def measure(rig: Rig, blocks: Sequence[Block]) -> None:
                     futures[crowd.submit(call_back, rig, ACCESS[block.side], ani)] = block, ani
     time.sleep(SETTLED_S)
     wait_until(lambda: not rig.stores.requests.left_open(), timeout_s=10)
-    outcomes = {request.ani: request.outcome for request in rig.stores.requests.newest(limit=1000)}
+    newest = rig.stores.requests.newest(limit=1000 + len(futures))
+    outcomes = {request.ani: request.outcome for request in newest}
     for future, (block, ani) in futures.items():
         block.service_cpu_s = rig.service().cpu_s - service.cpu_s
         block.asterisk_cpu_s = rig.asterisk().cpu_s - asterisk.cpu_s
@@ -100,12 +103,15 @@ class Latency:
 
 def latencies(trace: Sequence[SipMessage], block: Block) -> list[Latency]:
     """One for each completed callback of a block, from what went over the wire of the product's Asterisk."""
+    # The first of each: later ones are sent again. A dict keeps the last, so it is filled from the end.
+    backwards = list(reversed(trace))
+    missed = {m.from_number: m for m in backwards if _is_invite(m) and not m.sent}
+    callbacks = {m.to_number: m for m in backwards if _is_invite(m) and m.sent}
+    finals = {m.call_id: m for m in backwards if m.sent and (m.status or 0) >= 200}
     found = []
     for ani in block.completed:
-        missed = next(m for m in trace if _is_invite(m) and not m.sent and m.from_number == ani)
-        final = next(m for m in trace if m.call_id == missed.call_id and m.sent and (m.status or 0) >= 200)
-        callback = next(m for m in trace if _is_invite(m) and m.sent and m.to_number == ani)
-        refusal_us, callback_us = final.at_us - missed.at_us, callback.at_us - missed.at_us
+        at_us = missed[ani].at_us
+        refusal_us, callback_us = finals[missed[ani].call_id].at_us - at_us, callbacks[ani].at_us - at_us
         found.append(Latency(refusal_us / 1000, callback_us / 1000))
     return found
 

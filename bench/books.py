@@ -59,7 +59,7 @@ ACCOUNT_COLUMNS = (
 
 
 def build(url: str, legs: int, accounts: int) -> None:
-    """A business of before the chains, with so many settled legs, put in at once."""
+    """A business with this number of settled legs, without chains, inserted at once."""
     engine = open_engine(url)
     db = engine.peewee
     Runner(db, str(MIGRATIONS)).up(BEFORE)

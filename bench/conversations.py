@@ -40,7 +40,7 @@ COLUMNS = ("live", "MiB", "KiB each", "rest ms/s", "callback ms", "event ms", "l
 
 @dataclass(frozen=True)
 class Level:
-    """The figures with so many live conversations."""
+    """The figures with this number of live conversations."""
 
     live: int
     rss_mib: float

@@ -61,7 +61,7 @@ def opened(folder: Path, name: str) -> Stores:
 
 
 def fill(stores: Stores, count: int) -> None:
-    """So many callbacks of other people, long over, each with what it leaves."""
+    """Insert this number of ended callbacks of other subscribers, with all their rows."""
     other, now_us = stores.accounts.named("others"), Clock().now_us()
     rate = stores.tariffs.match(other.tariff_id, "442")
     assert rate is not None

@@ -38,7 +38,7 @@ SEED = 7
 
 
 def prefixes(count: int) -> list[str]:
-    """So many prefixes of one to nine digits, as nested as those of a price list."""
+    """This number of prefixes of one to nine digits, nested like those of a price list."""
     made = {str(n) for n in range(1, 10)}
     rng = random.Random(SEED)
     while len(made) < count:

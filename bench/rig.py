@@ -146,7 +146,7 @@ def service(
         command = [sys.executable, "-m", "stasis_callback", "run"]
         process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
     try:
-        if not wait_until(lambda: b"asterisk.connected" in log_path.read_bytes(), timeout_s=15):
+        if not wait_until(lambda: b"asterisk.connected" in log_path.read_bytes(), timeout_s=60):
             raise RuntimeError(f"the service did not start: {log_path.read_text()}")
         yield process
     finally:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from stasis_callback.admin.app import app, execute
-from stasis_callback.admin.context import existing_database, settings
+from stasis_callback.admin.context import existing_database, invocation, settings
+from stasis_callback.admin.operators import users
 from stasis_callback.core.errors import InvalidInput
 
 
@@ -33,7 +35,31 @@ def run(
         raise InvalidInput(f"--only {only!r} is not supported: the only part that can run alone is web")
 
     existing_database()  # reports a missing database, which the service would otherwise create
-    raise typer.Exit(service.run(settings(), only_web=only == "web", take_over=take_over))
+    code = service.run(settings(), only_web=only == "web", take_over=take_over, console=_console())
+    raise typer.Exit(code)
+
+
+@users.app.command("serve")
+def serve(
+    with_parent: Annotated[
+        bool, typer.Option("--with-parent", help="Also end when standard input does, as `run` wants it.")
+    ] = False,
+) -> None:
+    """Serve the console in the foreground until SIGTERM or Ctrl-C.
+
+    `run` does so by itself when there is an operator. This is for a console on another machine, with the same
+    database; there it can neither hang up calls nor check Asterisk.
+    """
+    from stasis_callback.console.server import serve as serve_console
+
+    existing_database()
+    raise typer.Exit(serve_console(settings(), with_parent=with_parent))
+
+
+def _console() -> Sequence[str]:
+    """How `run` starts the console."""
+    config = ["--config", str(invocation.config)] if invocation.config else []
+    return [sys.executable, "-m", "stasis_callback", *config, "console", "serve", "--with-parent"]
 
 
 def main() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import ChannelSnapshot, ChannelStateChange, Dial, Event, StasisStart
 from stasis_callback.ari.link import AriLink, Lost
+from stasis_callback.beside import beside
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.states import LIVE, UNDER_WAY
@@ -181,6 +182,11 @@ class Service:
         self.workers.add(*mail.workers)
         return mail
 
+    def keep_beside(self, worker: Worker) -> None:
+        """Have another worker started and stopped with those in the background."""
+        self._background.append(worker)
+        self.workers.add(worker)
+
     def taken(self) -> bool:
         """Whether another process is connected under our application's name, for certain."""
         return self.client.taken()
@@ -278,7 +284,7 @@ class Service:
             self._triggers.submit(partial(self._missed_calls.handle, event.channel, event.args))
             return
         if not self.reconciled or event.channel_id is None:
-            return  # a leg of before a restart is not stray: recovery is about to take it over
+            return  # a leg from before a restart is not stray: recovery is about to take it over
         request_id = event.args[-1] if isinstance(event, StasisStart) and event.args else ""
         if isinstance(event, StasisStart) and not self.dialer.works_on(request_id):
             # A leg of ours that answers after its call was given up: nobody would talk to it.
@@ -416,7 +422,20 @@ class WebOnly:
         return 0
 
 
-def run(settings: Settings, *, only_web: bool = False, take_over: bool = False) -> int:
-    """Run a node, or its web server alone, in the foreground until SIGTERM or SIGINT; the exit code."""
-    make = partial(WebOnly if only_web else Service, settings)
+def run(
+    settings: Settings, *, only_web: bool = False, take_over: bool = False, console: Sequence[str] = ()
+) -> int:
+    """Run a node, or its web server alone, in the foreground until SIGTERM or SIGINT; the exit code.
+
+    `console` is the command that serves the console, in a process beside that of the node.
+    """
+
+    def make(stores: Stores, clock: Clock, ports: Ports) -> process.Runnable:
+        if only_web:
+            return WebOnly(settings, stores, clock, ports)
+        service = Service(settings, stores, clock, ports)
+        if console and settings.console.enabled:
+            service.keep_beside(beside("console", console, stores.operators.any, clock))
+        return service
+
     return process.run(settings, make, only_web=only_web, take_over=take_over)

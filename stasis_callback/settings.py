@@ -196,6 +196,51 @@ class WebSettings(Section):
         return self.public_url or f"http{'s' if self.tls_certificate else ''}://{self.host}:{self.port}"
 
 
+class ConsoleSettings(Section):
+    """The operators' console, which `run` serves as soon as there is an operator."""
+
+    enabled: bool = Field(
+        True, description="Serve the console in `run` as soon as `console user add` has made an operator."
+    )
+    address: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8090, ge=0, le=65_535, description="Port to listen on; 0: any free port.")
+    public_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/?#\s@]+)?$",
+        description="URL in the operators' browsers behind a reverse proxy, for example https://console.example.com.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses of reverse proxies whose X-Forwarded-For is trusted, separated by commas.",
+    )
+    tls_certificate: str = Field("", description="PEM file with the certificate chain; empty: plain HTTP.")
+    tls_key: str = Field("", description="PEM file with the private key of the certificate.")
+    idle_minutes: int = Field(
+        30, ge=1, le=1440, description="A session that is not used for so many minutes ends."
+    )
+    session_hours: int = Field(
+        12, ge=1, le=168, description="A session ends after so many hours in any case."
+    )
+    prove_minutes: int = Field(
+        10,
+        ge=1,
+        le=1440,
+        description="Who changes money or keys must have given password and code within so many minutes.",
+    )
+    second_operator_above: float = Field(
+        0.0,
+        ge=0,
+        le=1e9,
+        description="Adjustments above this amount need a second operator, in any currency; 0: none do.",
+    )
+    upload_limit_mb: int = Field(64, ge=1, le=1024, description="Maximum size of an uploaded file (MB).")
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach it by HTTPS."""
+        return bool(self.tls_certificate) or self.public_url.startswith("https:")
+
+
 class MetricsSettings(Section):
     """A port of its own for /metrics, /readyz and /healthz, with or without the web server."""
 
@@ -318,6 +363,7 @@ class Settings(BaseSettings):
     asterisk: AsteriskSettings = AsteriskSettings()
     limits: LimitSettings = LimitSettings()
     web: WebSettings = WebSettings()
+    console: ConsoleSettings = ConsoleSettings()
     metrics: MetricsSettings = MetricsSettings()
     email: EmailSettings = EmailSettings()
     retention: RetentionSettings = RetentionSettings()
@@ -355,7 +401,7 @@ def load_settings(path: Path | None = None) -> Settings:
         field = re.search(r'field "([a-z_]+)"', str(error))
         name = f"{ENVIRONMENT_PREFIX}{field[1].upper()}" if field else f"{ENVIRONMENT_PREFIX}..."
         raise InvalidInput(
-            f"environment variable {name} is no JSON object: set single settings, for example "
+            f"environment variable {name} is not a JSON object: set single settings, for example "
             f"{ENVIRONMENT_PREFIX}DATABASE__URL"
         ) from None
     except ValidationError as error:

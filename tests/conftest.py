@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import profiles  # noqa: F401  how many examples hypothesis makes
 import pytest
@@ -21,6 +21,9 @@ from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES, Settings
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork, start_network
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Tests start hundreds of processes. Where compiled modules are not kept, each compiles all that it loads: seconds.
 sys.dont_write_bytecode = False
@@ -126,6 +129,19 @@ def hashes_compared(monkeypatch: pytest.MonkeyPatch) -> list[Parameters]:
 def fake_network() -> Iterator[FakeNetwork]:
     with FakeAsterisk(speed=4) as fake:
         yield FakeNetwork(fake)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium, one for all tests: a process can have one playwright at a time."""
+    sys.path.insert(0, str(Path(__file__).parent / "web"))
+    from browsing import start
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = start(playwright)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

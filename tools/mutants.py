@@ -122,7 +122,13 @@ def try_part(part: Part, until_s: float) -> Result:
         copy_tree(folder)
         started_s = time.monotonic()
         if _run(folder, command_of(part), until_s):
-            result.broken.append(f"{part.name}: the tests fail without any change")
+            late = time.monotonic() > until_s
+            why = (
+                "there was no time to run the tests even once"
+                if late
+                else "the tests fail without any change"
+            )
+            result.broken.append(f"{part.name}: {why}")
             return result
         longest_s = SLOWER * (time.monotonic() - started_s)
         (folder / "mutants.toml").write_text(configuration(part, longest_s))

@@ -1,6 +1,6 @@
 """mypy over the tests, in one run: `make lint`.
 
-The folders of tests are no packages: pytest puts each on the path, and modules import each other by bare names. So
+The folders of tests are not packages: pytest puts each on the path, and modules import each other by bare names. So
 mypy gets the same path, and every module by its bare name. Only the `conftest` of each folder has a name that is
 not its own, and goes by its place.
 """

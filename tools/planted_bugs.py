@@ -58,11 +58,11 @@ BUGS = (
         (
             (
                 "engine/slices.py",
-                "                self._hold()\n        except",
-                "                self.b.funded_s += self.options.hold_slice_s\n"
-                "                self.b.try_arm()\n"
-                "                self.b.funded_s -= self.options.hold_slice_s\n"
-                "                self._hold()\n        except",
+                "                    self._hold()\n        except",
+                "                    self.b.funded_s += self.options.hold_slice_s\n"
+                "                    self.b.try_arm()\n"
+                "                    self.b.funded_s -= self.options.hold_slice_s\n"
+                "                    self._hold()\n        except",
             ),
         ),
         ("tests/calls/test_slices.py::test_a_talk_goes_on_slice_by_slice[fake]",),

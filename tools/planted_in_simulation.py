@@ -148,7 +148,7 @@ PUT_BACK = (
         (
             (
                 "ivr/call.py",
-                "if (event.at_us, event.digit) != self._last_digit or not event.at_us:",
+                "if key not in self._keyed or not event.at_us:",
                 "if True:",
             ),
         ),

@@ -1,6 +1,6 @@
 """A hook of mkdocs (`make docs`): the pages of the repository, as they are, become a site.
 
-Pages at the root of the repository are pages of the site too. A link to a file that is no page names its path
+Pages at the root of the repository are pages of the site too. A link to a file that is not a page names its path
 instead: the repository has no address of its own. Headings get the anchors, and lists the forms, of code hosts.
 """
 

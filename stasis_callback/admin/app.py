@@ -6,17 +6,20 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from stasis_callback.admin import audit
 from stasis_callback.admin.accounts import batches, customers, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
-from stasis_callback.admin.context import invocation, printable
+from stasis_callback.admin.context import invocation, printable, process_user
+from stasis_callback.admin.elsewhere import commands as elsewhere
 from stasis_callback.admin.help import FullHelp
 from stasis_callback.admin.intake import access_numbers, api_keys, email, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
@@ -32,6 +35,7 @@ from stasis_callback.admin.node import (
     sounds,
     translations,
 )
+from stasis_callback.admin.operators import users
 from stasis_callback.admin.output import complain
 from stasis_callback.admin.rates import rates, routes, tariff_upkeep, trunks, vendors
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
@@ -44,7 +48,7 @@ app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, web, email, api_keys, opt_outs, nodes,
-    audit, config, sounds, databases,
+    audit, users, config, sounds, databases, elsewhere,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
@@ -114,6 +118,14 @@ def docs() -> None:
     typer.echo(cli_reference(get_command(app)), nl=False)
 
 
+@cache
+def tree() -> TyperGroup:
+    """All commands, ready to be run. Whoever adds one to `app` must have done so before."""
+    made = get_command(app)
+    assert isinstance(made, TyperGroup)
+    return made
+
+
 def execute(arguments: Sequence[str]) -> int:
     """Run one command. Exit code: 0 done, 1 findings or a failure, 2 invalid input (nothing changed), 130 Ctrl-C.
 
@@ -129,7 +141,7 @@ def _executed(arguments: Sequence[str]) -> int:
         complain("an argument is not valid UTF-8 text")
         return 2
     try:
-        code = get_command(app).main(list(arguments) or ["--help"], NAME, standalone_mode=False)
+        code = tree().main(list(arguments) or ["--help"], NAME, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
@@ -144,13 +156,23 @@ def _executed(arguments: Sequence[str]) -> int:
     except OSError as error:
         if invocation.debug:
             traceback.print_exc()
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        complain(_of_system(error))
     except Exception as error:  # noqa: BLE001  last resort: one sentence instead of a stack trace
         if invocation.debug:
             traceback.print_exc()
         complain(f"unexpected {type(error).__name__}: {error} (for a traceback run {NAME} --debug ...)")
         return 1
     return 2
+
+
+def _of_system(error: OSError) -> str:
+    """What the system has refused, in words that fit the cause."""
+    if isinstance(error, PermissionError) and error.filename:
+        return (
+            f"user {process_user()} may not read or write {error.filename}: change its owner or mode, or that of its "
+            "folder, or take another place"
+        )
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
 def _is_text(argument: str) -> bool:

@@ -31,8 +31,9 @@ _MOVING = {
     "first_used_at_us",
     "last_used_at_us",
     "rates",
+    "sessions",
 }
-"""What calls change: it is no change by an operator."""
+"""Fields that calls change, and not operators."""
 
 
 @listed(app, COLUMNS, rows=USUAL_ROWS, dated=True)
@@ -87,7 +88,7 @@ def _account(s: Stores, name: str) -> Record | None:
     account = s.accounts.find(name)
     if account is None:
         return None
-    # A password is told from another, not told.
+    # A changed password is noted, but not the password.
     mark = hashlib.sha256(account.password_hash.encode()).hexdigest()[:8] if account.password_hash else ""
     return account_record(s, account) | {"has_service_password": f"yes ({mark})" if mark else ""}
 
@@ -116,6 +117,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "access-number": _access_number,
     "api-key": lambda s, name: _row([asdict(key) for key in s.api_keys.all()], "name", name),
     "batch": lambda s, name: s.search.batch(name),
+    "console-user": lambda s, name: _row([asdict(user) for user in s.operators.all()], "name", name),
     "customer": lambda s, name: _row(s.accounts.customers(), "name", name),
     "email": lambda s, name: _instance(s.email_instances.all(), name),
     "email senders": lambda s, name: {

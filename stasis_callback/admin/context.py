@@ -6,8 +6,10 @@ import getpass
 import os
 import pwd
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.taking import taken
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.numbers import is_dialable
@@ -30,13 +33,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+_OPERATOR: ContextVar[str] = ContextVar("named operator", default="")
+
+
 @dataclass
 class Invocation:
     """The global options, given before the command name."""
 
     config: Path | None = None
     debug: bool = False
-    operator: str = ""
+
+    @property
+    def operator(self) -> str:
+        """Who is at work, in this context."""
+        return _OPERATOR.get()
+
+    @operator.setter
+    def operator(self, name: str) -> None:
+        _OPERATOR.set(name)
 
 
 invocation = Invocation()
@@ -88,12 +102,46 @@ def open_database(url: str) -> Iterator[Stores]:
     """The open database, without checking its migrations. Raises CallbackError if it cannot be opened."""
     from stasis_callback.store.stores import open_stores
 
+    if caller := taken():  # it keeps its database open, and a process has one
+        if url != caller.stores.database.url:
+            raise InvalidInput("another database can only be opened on the command line")
+        caller.stores.database.operator = operator()
+        yield caller.stores
+        return
+    _require_access(url)
     stores = open_stores(url, "admin", Clock())
     stores.database.operator = operator()
     try:
         yield stores
     finally:
         stores.database.close()
+
+
+def _require_access(url: str) -> None:
+    """Raises CallbackError if the database is a file that is another user's, and not ours to write."""
+    file = database_file(url)
+    try:
+        if not file or file.stat().st_uid == os.geteuid() or os.access(file, os.R_OK | os.W_OK):
+            return
+        owner = file.owner()
+    except (OSError, KeyError):
+        return  # what is wrong with it, who opens it tells
+    raise CallbackError(
+        f"user {process_user()} may not use the database {file}: run the command as its owner, for example with "
+        f"`runuser -u {owner} -- stasis-callback ...`"
+    )
+
+
+def secret_input(what: str, *, confirmed: bool = False) -> str:
+    """A secret: typed without echo, twice if `confirmed`, or a line of standard input; "" if there is none.
+
+    Arguments would be visible to all users of the machine.
+    """
+    if caller := taken():
+        return caller.asked(what)
+    if sys.stdin.isatty():
+        return str(typer.prompt(what, hide_input=True, confirmation_prompt=confirmed, err=True))
+    return str(typer.get_text_stream("stdin", errors="replace").readline()).rstrip("\r\n")
 
 
 @contextmanager
@@ -128,11 +176,19 @@ def operator() -> str:
         return str(os.getuid())
 
 
+def process_user() -> str:
+    """The user of this process, by name where there is one."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 _NOBODY_LOGGED_IN = 2**32 - 1
 
 
 def _logged_in(path: Path = Path("/proc/self/loginuid")) -> str:
-    """The user who logged in, whoever they became since (`su`, `runuser`); "" if the kernel does not know."""
+    """The user who logged in, also after `su` or `runuser`; "" if the kernel does not know."""
     try:
         user_id = int(path.read_text("ascii"))
         return "" if user_id == _NOBODY_LOGGED_IN else pwd.getpwuid(user_id).pw_name

@@ -41,7 +41,7 @@ Limit = Annotated[
     int, typer.Option(help="Maximum number of rows of a page.", metavar="N", parser=whole(1, ROWS_LIMIT))
 ]
 PageNumber = Annotated[
-    int, typer.Option("--page", help="Which page of so many rows.", metavar="N", parser=whole(1, ROWS_LIMIT))
+    int, typer.Option("--page", help="Number of the page to show.", metavar="N", parser=whole(1, ROWS_LIMIT))
 ]
 
 
@@ -79,7 +79,7 @@ def listed(
 ) -> Callable[[Listing], Listing]:
     """Make a command of a function that gives records. `also` are further columns of its CSV.
 
-    `rows`: it takes a `page` (so many rows, unless `--limit` says otherwise); `dated`: with days.
+    `rows`: it takes a `page`, of that many rows without `--limit`; `dated`: with days.
     """
 
     def command(listing: Listing) -> Listing:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import typer
 
+from stasis_callback.admin.taking import taken
+
 PIPED_WIDTH = 80
 _GAP = 2
 UNBROKEN = "\N{NO-BREAK SPACE}"
@@ -19,7 +21,7 @@ UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def width() -> int:
-    """The characters of a line: those of the terminal, or 80 where the output is no terminal."""
+    """The characters of a line: those of the terminal, or 80 if the output is not a terminal."""
     return max(shutil.get_terminal_size().columns, 20) if sys.stdout.isatty() else PIPED_WIDTH
 
 
@@ -43,6 +45,9 @@ def one_line(text: str) -> str:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table to standard output."""
+    if caller := taken():
+        caller.table(headers, [[text.replace(UNBROKEN, " ") for text in row] for row in rows])
+        return
     bold = sys.stdout.isatty()
     widths = column_widths([headers, *rows], width())
     for number, row in enumerate((headers, *rows)):
@@ -53,6 +58,9 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     """Print one name and text per line; a long text goes on below itself."""
+    if caller := taken():
+        caller.fields(fields)
+        return
     widest = max(len(name) for name, _ in fields)
     for name, text in fields:
         for line in _lines((name, text), (widest, max(width() - widest - _GAP, 20))):

@@ -131,7 +131,7 @@ class AriClient:
     def taken(self) -> bool:
         """Whether another process is connected under our application's name, for certain.
 
-        Asterisk lists an application also when nobody is connected any more, as long as it has channels or bridges:
+        Asterisk also lists an application without a connected client, as long as it has channels or bridges:
         those of a process that died. When they are over too it is forgotten as soon as any application comes or goes,
         and not before (`cleanup` in res_stasis.c): so one comes and goes. False when Asterisk does not answer.
         """
@@ -144,7 +144,7 @@ class AriClient:
             return False
 
     def _is_listed_alone(self) -> bool:
-        """Whether our application is listed, and has no channel or the like to be listed for."""
+        """Whether our application is listed, and not only because of a channel or bridge."""
         body = self.rest.fetch("applications", self.app)
         return body is not None and not any(body.get(kind) for kind in SUBSCRIPTIONS)
 

@@ -1,7 +1,7 @@
 """Events of the ARI websocket as values. Pure: text in, one frozen event out; tolerant of what it does not know.
 
 Asterisk adds fields and event types between releases, so an unknown field is ignored, a missing one gets its
-type's empty value, and an unknown type becomes a plain `Event`. Only text that is no event at all is an error.
+type's empty value, and an unknown type becomes a plain `Event`. Only text that is not an event is an error.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ ENDS_POOL_SIZE = 8
 """Connections for what ends something, and for nothing else: a missed call is not refused later, nor a leg ended,
 because two hundred calls that are taken over ask for something. As many as missed calls are worked on at once."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.-]+").fullmatch
-"""Parts of a path that are the same when they are quoted: nearly all."""
+"""What is the same when it is quoted: nearly all."""
 PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
 # What Asterisk says when the module behind a resource is not loaded (yet): not to be taken for "no such channel".
@@ -115,7 +115,7 @@ class Rest:
         `AriUnavailable` keeps it from being sent now.
         Raises `AriUnavailable` when there was no answer.
         """
-        url = "/".join([self.base, *(part if _PLAIN(part) else quote(part, safe="") for part in path)])
+        url = "/".join([self.base, *map(_quoted, path)])
         if repeatable is None:
             repeatable = method != "POST"
         until_s = self._clock.monotonic_s() + patience_s
@@ -147,7 +147,7 @@ class Rest:
 
     def _exchange(self, method: str, url: str, params: Mapping[str, str] | None, content: object) -> Reply:
         """One request and its answer, or `AriUnavailable`. A simulation has its own."""
-        target = url[self._origin_size :] + (f"?{urlencode(params)}" if params else "")
+        target = url[self._origin_size :] + (f"?{_query(params)}" if params else "")
         body = None if content is None else json.dumps(content).encode()
         try:
             status, answer = self._http.exchange(method, target, body)
@@ -199,6 +199,14 @@ class Rest:
     def close(self) -> None:
         """Close the idle connections."""
         self._http.close()
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN(text) else quote(text, safe="")
+
+
+def _query(params: Mapping[str, str]) -> str:
+    return "&".join(f"{_quoted(name)}={_quoted(value)}" for name, value in params.items())
 
 
 def _now(value: Any) -> Any:

@@ -14,13 +14,13 @@ class BackOff:
     attempts: int
 
     def pause_s(self, attempts: int) -> float | None:
-        """The pause after so many failed attempts (1 or more), in seconds; None when it is given up."""
+        """The pause after this many failed attempts (1 or more), in seconds; None when it is given up."""
         if attempts >= self.attempts:
             return None
         return doubling_s(self.first_s, self.longest_s, attempts)
 
 
 def doubling_s(first_s: float, longest_s: float, failures: int) -> float:
-    """The pause after so many failures in a row (1 or more), in seconds: doubled each time, up to `longest_s`."""
+    """The pause after this many failures in a row (1 or more), in seconds: doubled each time, up to `longest_s`."""
     # No pause is doubled 64 times; after a thousand failures a float would overflow.
     return min(first_s * 2.0 ** min(failures - 1, 64), longest_s)

@@ -22,7 +22,7 @@ _ADDRESSES_LIMIT = 8
 _LENGTH_LIMIT = 4000
 _DIGITS = re.compile(r"\+?[0-9]{3,}(?:;|$)")
 _KEPT = 64
-"""Characters of what is no number: enough to see what it was."""
+"""Characters kept of text that is not a number: enough to see what it was."""
 _HIDING = frozenset({"id", "user", "header", "session"})
 
 
@@ -36,7 +36,7 @@ class Address:
     display: str = field(default="", repr=False)
     host: str = ""
     privacy: str = ""
-    """Of a Remote-Party-ID: off, name, uri or full, also `uri-network` and the like."""
+    """Of a Remote-Party-ID: off, name, uri or full, also `uri-network` and similar."""
     party: str = ""
     """Of a Remote-Party-ID: calling or called; "" where it does not say, which is the caller."""
 
@@ -145,7 +145,7 @@ class Invite:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What a call is, read by the form of its trunk. Numbers are E.164 digits; what is no number is as it came."""
+    """What a call is, read by the form of its trunk. Numbers are E.164 digits; other text stays as received."""
 
     called: str = field(repr=False)
     caller: str = field(repr=False)
@@ -198,7 +198,7 @@ def _caller(invite: Invite, form: NumberForm, notes: list[str]) -> str:
                 return number
             notes.append("that is a withheld number" if is_withheld else "not a phone number")
             unread += [] if is_withheld else [one.user]
-    # What is no number is refused as that, unless all that was said is that there is none.
+    # Text that is not a number is refused as such, unless it only says that the number is withheld.
     return unread[0][:_KEPT] if unread else "anonymous"
 
 

@@ -92,7 +92,7 @@ def _exponent(price: Decimal) -> int:
 
 
 def format_price(micros: int, minutes: int = 1) -> str:
-    """A price per minute of `micros` for so many minutes (1, or a divisor of a power of ten), exactly: like
+    """A price per minute of `micros` for this number of minutes (1, or a divisor of a power of ten), exactly: like
     `format_amount`, with up to twelve decimals.
     """
     if minutes == 1:

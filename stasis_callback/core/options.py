@@ -39,7 +39,7 @@ def option(default: Any, meaning: str, *, least: float | None = None, most: floa
     return field(default=default, metadata={"meaning": meaning, "least": least, "most": most})
 
 
-WEBHOOKS = "Web instance whose `webhook_url` receives the steps of these callbacks; empty: nobody is told."
+WEBHOOKS = "Web instance whose `webhook_url` receives the steps of these callbacks; empty: none."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The columns of a rate list: which of them is which, by their names in lists of carriers and billing systems.
 
-A name that is not known is no reason to guess: the list is refused, until somebody says what the column is, or that
+Names that are not known are not guessed: the list is refused until the operator says what the column is, or that
 it does not matter (`Profile`).
 """
 

@@ -81,7 +81,7 @@ class Rate:
         ):
             if micros is not None and not 0 <= micros <= AMOUNT_LIMIT_MICROS:
                 limit = format_price(AMOUNT_LIMIT_MICROS, minutes)
-                raise InvalidInput(f"{name} must be 0 to {limit}{', with so many decimals' * (minutes > 1)}")
+                raise InvalidInput(f"{name} must be 0 to {limit}{' at this precision' * (minutes > 1)}")
 
     @property
     def differs_off_peak(self) -> bool:

@@ -49,7 +49,7 @@ class NumberForm:
     )
     called_in: str = option(
         "",
-        "Translation rules for called numbers that come in, before `numbers`; also for names (s/^trunk$/4208.../).",
+        "Translation rules for called numbers that come in, before `numbers`; also for a contact that is a word.",
     )
     caller_in: str = option("", "Translation rules for callers' numbers that come in, before `numbers`.")
     called_out: str = option("", "Translation rules for called numbers that go out, after `numbers`.")
@@ -186,7 +186,7 @@ def _with_context(number: str, context: str) -> str:
 
 
 def _to_region(number: str, region: str) -> str:
-    """E.164 digits as they are dialled in a country; "" when they are no number."""
+    """E.164 digits as they are dialled in a country; "" if they are not a number."""
     import phonenumbers
 
     parsed = _parsed(f"+{number}", None)

@@ -164,7 +164,7 @@ class Conversation:
 
     @property
     def _account_id(self) -> int:
-        """The subscriber's; where nobody is known (hosted), the one that pays for all."""
+        """The subscriber's account; the instance's, if the subscriber is not known (hosted)."""
         return self._subscriber_id or self._request.account_id
 
     # --- greeting ------------------------------------------------------------------------------------------------

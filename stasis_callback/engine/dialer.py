@@ -81,7 +81,7 @@ class Dialer:
     def reserve(self, request_id: str) -> bool:
         """Keep a place for a call that is about to be accepted; False when it has to wait for its turn in the queue.
 
-        Whoever was told True calls `begin` or `release`.
+        A caller that got True must call `begin` or `release`.
         """
         if self._waiting or not self.worker.goes_on or not self._may_dial():
             return False

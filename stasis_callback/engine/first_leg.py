@@ -24,7 +24,7 @@ class FirstLeg:
     at_us: int
     """When it is noted, by Asterisk's clock."""
     funded_s: int = 0
-    """What is held pays for so much; once it is noted."""
+    """How long the held funds last; set once the leg is noted."""
     _turn: Iterator[Way] | None = None
 
     def note(self, request: RequestView) -> bool:

@@ -189,7 +189,7 @@ class Funding:
         return funded_s if noted else 0
 
     def adopt(self, leg: Leg, view: LegView, rate: RateView, slack_s: int, lasts_s: int) -> PaidLeg:
-        """A leg of before a restart, paid for as far as its hold goes; at most `lasts_s` seconds from now.
+        """A leg from before a restart, paid for as far as its hold goes; at most `lasts_s` seconds from now.
 
         Where it costs nothing, a hold of nothing pays for ever: then that limit counts.
         """

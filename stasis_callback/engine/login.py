@@ -45,7 +45,7 @@ def accepted(call: Call, leg: Leg, dialog: Dialog, said_by: Voice, options: Call
 
 
 def _listened(call: Call, leg: Leg) -> str:
-    """What Asterisk says of who has answered; where it does not say, nobody is sure."""
+    """What Asterisk says about who answered; if it says nothing: unsure."""
     leg.channel.check_answer()
     call.wait(lambda: leg.answer_check is not None, ANSWER_CHECK_LIMIT_S)
     return leg.answer_check or "NOTSURE"

@@ -252,8 +252,10 @@ def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, rea
     return taken
 
 
-def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> bool:
-    """One callback of a dead node; False when another was quicker."""
+def end_left_call(
+    stores: Stores, journal: CelJournal, request: RequestView, also: Callable[[], None] = lambda: None
+) -> bool:
+    """One callback of a dead node; False when another was quicker. `also` runs in the transaction that ends it."""
     records = journal_of(journal, stores.calls.open_legs(request.id))
 
     def once() -> bool:
@@ -268,6 +270,7 @@ def end_left_call(stores: Stores, journal: CelJournal, request: RequestView) -> 
             stores.requests.finish(request.id, Ending.INTERRUPTED)
         else:
             stores.requests.put_back(request, uncounted=bool(before))
+        also()
         return True
 
     return stores.database.unit(once)

@@ -97,19 +97,24 @@ class Mending:
         return done
 
     def _mend_call(self, request: RequestView, operator: str, reason: str) -> str:
-        node = request.claimed_by
+        node, done = request.claimed_by, ""
+
+        def note() -> None:
+            nonlocal done
+            ended = self._stores.requests.get(request.id)
+            waits = ended.finished_at_us is None
+            became = "is queued for another attempt" if waits else f"has ended: {ended.outcome}"
+            done = f"request {request.id} {became}"
+            self._repairs.note(request.id, done, operator=operator, reason=reason)
+            self._stores.nodes.note(node, "repaired", operator, f"{request.id}: {reason}")
+
         with self._stores.nodes.standing_in(node) as alone:
             if not alone:
                 raise InvalidInput(f"node {node} is alive and handles request {request.id} itself")
-            if not end_left_call(self._stores, self._journal, request):
+            if not end_left_call(self._stores, self._journal, request, note):
                 raise InvalidInput(
                     f"request {request.id} was taken over by another node in the meantime: list it again"
                 )
-        ended = self._stores.requests.get(request.id)
-        waits = ended.finished_at_us is None
-        done = f"request {request.id} {'is queued for another attempt' if waits else 'has ended: ' + ended.outcome}"
-        self._repairs.note(request.id, done, operator=operator, reason=reason)
-        self._stores.nodes.note(node, "repaired", operator, f"{request.id}: {reason}")
         return done
 
     def history(self, limit: int) -> list[dict[str, object]]:

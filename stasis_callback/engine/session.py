@@ -373,7 +373,7 @@ class Session:
                 stores.database.unit(lambda: self._note_answer(leg.id, leg.answered_at_us or 0))
             leg.answer_noted = True
         except StoreUnavailable as error:
-            # Asterisk's journal knows it too, and the settlement will say it: nobody is dropped for this.
+            # Asterisk's journal has it too, and the settlement uses that: the call goes on.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
         return Conversation(self._tools, self._call, request, a).hold()
 
@@ -406,7 +406,7 @@ class Session:
         return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S
 
     def _adopt(self, view: LegView) -> PaidLeg:
-        """Take over a leg of before a restart, as it is now. It is up: so nothing that fails here may end it."""
+        """Take over a leg from before a restart. It is up, so a failure here must not end it."""
         leg = self._call.add(view.id, is_a=view.side == "a")
         leg.dialed_at_us = view.dialed_at_us
         leg.requested = True

@@ -76,7 +76,7 @@ def _by_both_clocks(leg: Leg, ended_at_us: int) -> tuple[int, bool]:
     if abs(by_wall_us - by_steady_us) <= CLOCKS_AGREE_US:
         return ended_at_us, False
     log.warning("leg.clock_suspect", leg=leg.id, wall_s=by_wall_us / US_PER_S, steady_s=leg.steady_s)
-    # A time below zero is no time at all: then only the steady clock says something.
+    # A negative time is wrong: then only the steady clock counts.
     length_us = by_steady_us if by_wall_us < 0 else min(by_wall_us, by_steady_us)
     return leg.answered_at_us + length_us, True
 

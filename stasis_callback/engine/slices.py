@@ -17,6 +17,7 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.words import AccountTrouble
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.funding import Funding, PaidLeg
+from stasis_callback.engine.legs import NOTE_PATIENCE_S
 from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
@@ -69,16 +70,21 @@ class TalkFunds:
         """Look again how long the talk can last: other calls spend, somebody tops up."""
         try:
             if not self.trouble:
-                self.longest_s = self.funding.longest_talk_s(self.a, self.b, self.options)
+                with self.stores.database.patience(NOTE_PATIENCE_S):
+                    self.longest_s = self.funding.longest_talk_s(self.a, self.b, self.options)
         except StoreUnavailable as error:
             log.warning("talk.funds_unknown", leg=self.b.leg.id, error=str(error))
 
     def extend(self) -> None:
-        """Hold the next slice and move both timers. What cannot be done now is tried again."""
+        """Hold the next slice and move both timers. What cannot be done now is tried again.
+
+        Nobody waits for the database for long: when one party hangs up meanwhile, the other hears nothing, and pays.
+        """
         self._retry_at_s = self.clock.monotonic_s() + RETRY_S
         try:
             if self._armed:
-                self._hold()
+                with self.stores.database.patience(NOTE_PATIENCE_S):
+                    self._hold()
         except Exception:
             log.exception("talk.not_extended", leg=self.b.leg.id)
         self.a.try_arm()

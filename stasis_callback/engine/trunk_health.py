@@ -1,6 +1,6 @@
 """Which trunks fail, and which rest: a circuit breaker per trunk, in the memory of this process.
 
-A trunk that has failed so many times in a row rests: calls go over other trunks first, and over it only when these
+A trunk rests after some failures in a row: calls go over other trunks first, and over it only when these
 fail. After its rest one call tries it (half-open). If that fails too, it rests twice as long. A call that it carries
 ends all this.
 
@@ -41,7 +41,7 @@ class TrunkHealth:
     def __init__(
         self, clock: Clock, failures_limit: int = FAILURES_LIMIT, first_rest_s: float = FIRST_REST_S
     ) -> None:
-        """`failures_limit`: so many failures in a row, and it rests `first_rest_s` seconds; 0: never."""
+        """After `failures_limit` failures in a row a trunk rests for `first_rest_s` seconds; 0: never."""
         self._clock = clock
         self._failures_limit = failures_limit
         self._first_rest_s = first_rest_s

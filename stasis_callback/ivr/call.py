@@ -42,6 +42,8 @@ OVERTIME_S = 1.0
 LOOK_AGAIN_S = 2.0
 THAW_US = 2_000_000
 """Asterisk works off what came while it was frozen within so long after it is heard of again."""
+KEYS_REMEMBERED = 64
+"""An event that is reported once more may come after others: more keys than these are not pressed meanwhile."""
 _NOT_OVER_US = 1 << 62
 
 
@@ -143,8 +145,8 @@ class Leg:
     _answered_s: float | None = None
     _ended_s: float | None = None
     _noted_s: float = -math.inf
-    """When it was noted, by the steady clock; unknown of one of before a restart."""
-    _last_digit: tuple[int, str] = (0, "")
+    """When it was noted, by the steady clock; unknown for a leg from before a restart."""
+    _keyed: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=KEYS_REMEMBERED))
 
     @property
     def id(self) -> str:
@@ -241,9 +243,10 @@ class Leg:
                     log.info("leg.ringing", leg=self.id)
             case ChannelDtmfReceived():
                 # Asterisk's times have milliseconds: the same key at the same one is the same event once more.
-                if (event.at_us, event.digit) != self._last_digit or not event.at_us:
+                key = event.at_us, event.digit
+                if key not in self._keyed or not event.at_us:
                     self.digits.append(event.digit)
-                self._last_digit = event.at_us, event.digit
+                self._keyed.append(key)
             case PlaybackFinished():
                 self.finished_playbacks.add(event.playback_id)
             case ChannelDestroyed():

@@ -13,7 +13,7 @@ from stasis_callback.ivr.prompts import Utterance
 PLAYBACK_LIMIT_S = 60.0
 """No prompt is longer. Asterisk does not report the end of every playback: no wait may depend on it alone."""
 UNSURE_LIMIT_S = 10.0
-"""Asterisk did not say whether it plays anything: after so long a silence we go on."""
+"""If Asterisk does not report that it plays a sound, the dialog goes on after this time."""
 
 log = structlog.get_logger()
 

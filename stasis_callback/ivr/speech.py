@@ -109,7 +109,7 @@ class Speech:
 
 
 def unspeakable(prompts: Prompts) -> list[str]:
-    """What a language cannot say for want of a word in its manifest, one sentence each; empty when it is complete."""
+    """What a language cannot say because its manifest lacks a word, one sentence each; empty if it is complete."""
     speech = Speech(prompts)
     problems = [f"{prompts.language}: no words for {code}" for code in SPOKEN - prompts.currencies.keys()]
     numbers = (

@@ -21,7 +21,7 @@ PATIENCE_S = 10
 AGAIN_S = 0.5
 
 
-class Listener:
+class MonitoringListener:
     """Serves the figures of `registry`, and `troubles`: what keeps the process from working, a sentence each."""
 
     def __init__(

@@ -9,7 +9,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.engine.trunk_health import TrunkHealth
 from stasis_callback.listening import Port
 from stasis_callback.monitoring.health import Health
-from stasis_callback.monitoring.listener import Listener
+from stasis_callback.monitoring.listener import MonitoringListener
 from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.settings import DatabaseSettings
 from stasis_callback.store.stores import Stores
@@ -36,7 +36,9 @@ class Monitor:
         """
         self.health = Health(settings, stores, clock, workers, trouble)
         self.metrics = Metrics(stores, workers, self.health.database_answers, clock, trunks)
-        self._listener = Listener(port, self.metrics.registry, self.health.troubles, clock) if port else None
+        self._listener = (
+            MonitoringListener(port, self.metrics.registry, self.health.troubles, clock) if port else None
+        )
         self._workers = [self.health.worker, *([self._listener.worker] if self._listener else [])]
         workers.add(*self._workers)
 

@@ -37,6 +37,7 @@ from stasis_callback.store.intake.tables import (
 )
 from stasis_callback.store.money import tables as _money
 from stasis_callback.store.node.tables import Node, NodeEvent
+from stasis_callback.store.operators.tables import ConsoleForm, ConsoleProposal, ConsoleSession, ConsoleUser
 from stasis_callback.store.rates.tables import (
     RateProfile,
     RateRow,
@@ -53,7 +54,8 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, ConsoleUser, ConsoleSession,
+    ConsoleForm, ConsoleProposal,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

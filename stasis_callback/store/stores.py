@@ -30,6 +30,9 @@ from stasis_callback.store.intake.web_instances import WEB, WebInstances
 from stasis_callback.store.models import ALL as ALL_TABLES  # noqa: F401 - ties the tables of the rooms together
 from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.node.nodes import Nodes
+from stasis_callback.store.operators.operators import Operators
+from stasis_callback.store.operators.proposals import Proposals
+from stasis_callback.store.operators.sessions import Sessions
 from stasis_callback.store.rates.profiles import RateProfiles
 from stasis_callback.store.rates.tariffs import Tariffs
 from stasis_callback.store.rates.trunks import Trunks
@@ -64,6 +67,9 @@ class Stores:
     finding: CallSearch
     trail: Trail
     upkeep: Upkeep
+    operators: Operators
+    sessions: Sessions
+    proposals: Proposals
     opt_outs: OptOuts
 
 
@@ -103,5 +109,8 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         CallSearch(database),
         Trail(database, clock),
         Upkeep(database),
+        Operators(database, clock),
+        Sessions(database, clock),
+        Proposals(database, clock),
         OptOuts(database, clock),
     )

@@ -82,7 +82,7 @@ class MissedCallTrigger:
         dnis = args[1] if len(args) > 1 else channel.exten
         # Asterisk's channel id is unique for ever: the same event twice is the same request.
         request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
-        # A dialplan of before passes no headers: Asterisk has chosen the caller's number.
+        # An older dialplan passes no headers: Asterisk has chosen the caller's number.
         invite = Invite.of_args(args[2:]) or Invite(f"sip:{dnis}@", from_=f"sip:{channel.caller_number}@")
         # Not the busy of an accepted call: what is not stored must not sound like success.
         decision = Decision(Refusal.FAILED, "congestion")

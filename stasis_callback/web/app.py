@@ -31,7 +31,7 @@ from stasis_callback.web.measured import Measured
 from stasis_callback.web.money_api import MoneyApi
 from stasis_callback.web.pages import Pages
 from stasis_callback.web.problems import ApiError, answer, describe_validation, problem
-from stasis_callback.web.security import Guard, TooLarge, TooSlow
+from stasis_callback.web.security import Guard, HalfRequest, TooLarge, TooSlow
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.visitors import is_in
 from stasis_callback.web.watching import Watching
@@ -145,7 +145,7 @@ class WebApp:
         return response
 
     def _fault(self, request: Request, error: Exception) -> Response:
-        if isinstance(error, TooLarge | TooSlow):
+        if isinstance(error, TooLarge | TooSlow | HalfRequest):
             raise error
         log.error("web.fault", route=self._route_of(request.scope), exc_info=error)
         if request.url.path.startswith(PREFIX):

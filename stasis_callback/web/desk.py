@@ -49,6 +49,7 @@ FIELD_OF: Mapping[Refusal, str] = {
             Refusal.REPEATED,
             Refusal.IN_PROGRESS,
             Refusal.QUEUE_FULL,
+            Refusal.LINK_USED_UP,
             # Of missed calls only: no form is answered with one of these.
             Refusal.UNKNOWN_ACCESS_NUMBER,
             Refusal.NO_ANI,
@@ -125,7 +126,7 @@ class Asker:
     """Who asks, as the limits count them.
 
     `source` is an address, or a program's customer; "" when a program does not say for whom it asks. `program` is the
-    program, which may have so many wrong logins of its customers together: `wrong_logins`.
+    program, and `wrong_logins` is its limit for wrong logins of all its customers together.
     """
 
     source: str

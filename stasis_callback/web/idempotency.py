@@ -42,7 +42,7 @@ def once(
     """The answer of `carry_out`, or the one that the same key got before. Without a key it is simply carried out.
 
     `carry_out` is given the key of what it makes, "" for none, and must make nothing twice with the same one: it is
-    called again when whoever took the key has died, and beside them when they are slow. `input_hash` stands for the
+    called again if the process that took the key has died, and in parallel if it is slow. `input_hash` stands for the
     content, which is not to be found out from it (`Signer.fingerprint`).
     """
     if not key:

@@ -93,7 +93,7 @@ class _InTime:
         super().connect()  # type: ignore[misc]  # urllib3's own
 
 
-class _Connection(_InTime, HTTPConnection):
+class _ConnectionInTime(_InTime, HTTPConnection):
     pass
 
 
@@ -102,7 +102,7 @@ class _TlsConnection(_InTime, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _ConnectionInTime
 
 
 class _TlsPool(HTTPSConnectionPool):

@@ -12,12 +12,15 @@ import secrets
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
+import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bind_contextvars
 
 from stasis_callback.web.problems import MEDIA_TYPE, problem
+
+log = structlog.get_logger()
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -55,6 +58,10 @@ class TooSlow(Exception):
     """The rest of a request did not come in time."""
 
 
+class HalfRequest(Exception):
+    """The connection ended before the body did: there is nobody to answer."""
+
+
 class Ambiguous(Exception):
     """A request says in two ways where it ends: a proxy may have believed the other one."""
 
@@ -77,6 +84,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         started = False
+        gone: list[None] = []
         request_id = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = request_id if _OWN_ID.fullmatch(request_id) else secrets.token_hex(8)
         add_header(scope, REQUEST_ID, request_id)
@@ -96,11 +104,15 @@ class Guard:
 
         try:
             self._look_at_head(Headers(scope=scope))
-            await self._app(scope, self._limited(receive), send_with_headers)
+            await self._app(scope, self._limited(receive, gone), send_with_headers)
         except (TooLarge, TooSlow, Ambiguous) as error:
             if started:
                 raise
             await _refuse(send_with_headers, *_ANSWERS[type(error)])
+        except HalfRequest:
+            pass
+        if gone:  # whatever the application made of that
+            log.info("web.half_request")
 
     def _look_at_head(self, headers: Headers) -> None:
         if "content-length" in headers and "transfer-encoding" in headers:
@@ -109,8 +121,8 @@ class Guard:
         if text.isascii() and text.isdigit() and (len(text) > 15 or int(text) > self._limit):
             raise TooLarge
 
-    def _limited(self, receive: Receive) -> Receive:
-        """`receive`, up to the limit and the time for all of the body."""
+    def _limited(self, receive: Receive, gone: list[None]) -> Receive:
+        """`receive`, up to the limit and the time for all of the body; into `gone` comes that the rest never will."""
         length = 0
         deadline_s: float | None = None
         complete = False
@@ -126,6 +138,9 @@ class Guard:
                     message = await receive()
             except TimeoutError:
                 raise TooSlow from None
+            if message["type"] == "http.disconnect":
+                gone.append(None)
+                raise HalfRequest
             length += len(message.get("body", b""))
             complete = not message.get("more_body", False)
             if length > self._limit:

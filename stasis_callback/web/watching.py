@@ -29,7 +29,7 @@ AT_ONCE_US = 60_000_000
 STREAM_S = 600.0
 """A stream ends after this long; the page opens another."""
 QUIET_S = 15.0
-"""A line at least this often, so that proxies do not think that nobody is there."""
+"""A line at least this often, so that proxies do not close the connection as idle."""
 POLLERS = 4
 
 SHOWN = (

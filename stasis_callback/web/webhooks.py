@@ -109,7 +109,7 @@ class Webhooks:
                     self._senders.submit(partial(self._deliver, event, receiver))
 
     def _instances_by_receiver(self) -> dict[str, list[str]]:
-        """The instances that steps wait to be told of; what nobody is to be told is closed."""
+        """The instances with steps to deliver; steps without a receiver are closed."""
         found: dict[str, list[str]] = {}
         for name in self._stores.events.waiting():
             url = self._url_of(name)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import io
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from command_line import SUBSCRIBER, CommandLine
+
+from stasis_callback.admin import context
+from stasis_callback.store.stores import Stores
+from stasis_callback.testing.hiccups import MOMENTS, Moment, hiccups, once
 
 ADD = ("--customer", "Acme", "--product", "callback")
 
@@ -39,6 +45,28 @@ def test_subordinate_accounts_of_a_customer(shop: CommandLine) -> None:
     )
     assert "already used" in shop.refused("customer", "topup", "Acme", "21", "--key", "c1")
     assert "customer set" in shop.refused("account", "set", "1000", "--credit-limit", "1")
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_money_is_moved_once_when_the_database_hiccups(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch, moment: Moment
+) -> None:
+    """An operator whose command fails repeats it: so it must not fail once the money has been moved."""
+    open_database = context.open_database
+
+    @contextmanager
+    def hiccuping(url: str) -> Iterator[Stores]:
+        with open_database(url) as stores, hiccups(stores.database, once(moment)):
+            yield stores
+
+    monkeypatch.setattr(context, "open_database", hiccuping)
+    for noun, name in (("account", SUBSCRIBER), ("customer", "Acme")):
+        shop.ok(noun, "topup", name, "5")
+        shop.ok(noun, "adjust", name, "--by", "-2", "--reason", "wrong price")
+    with shop.stores() as stores:
+        books = stores.accounts.named(SUBSCRIBER).book_id, stores.accounts.customer_book("Acme")
+        balances = [stores.ledger.statement(book_id, 1)[0].balance_micros for book_id in books]
+    assert balances == [13_000_000, 3_000_000]
 
 
 def test_block_and_unblock(shop: CommandLine) -> None:

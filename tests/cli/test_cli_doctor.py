@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pwd
 import re
 import shutil
 import subprocess
@@ -144,6 +145,24 @@ def test_a_journal_that_is_not_written_though_calls_ended(
     assert levels(shop("doctor", "--json").json, "CEL journal") == ["ok"]
     path.write_text(line("CHAN_START", now_s - 300, "another") + line("HANGUP", now_s, leg))
     assert levels(shop("doctor", "--json").json, "CEL journal") == ["ok"]
+
+
+# --- what Asterisk may read -----------------------------------------------------------------------------------
+
+
+def test_a_file_that_asterisk_may_not_read(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(of_machine, "ASTERISK_ETC", tmp_path / "etc")
+    me = pwd.getpwuid(65534)  # as whom Asterisk runs, for this test
+    monkeypatch.setattr("stasis_callback.admin.node.findings.of_machine.pwd.getpwnam", lambda name: me)
+    local = tmp_path / "etc" / "local"
+    local.mkdir(parents=True)
+    (local / "pjsip.conf").write_text("[trunk](carrier)\n")
+    (local / "pjsip.conf").chmod(0o600)
+    assert levels(shop("doctor", "--json").json, f"Asterisk may not read {local}/pjsip.conf") == ["problem"]
+    (local / "pjsip.conf").chmod(0o644)
+    assert levels(shop("doctor", "--json").json, "Asterisk may not read") == []
 
 
 # --- service and Asterisk -------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ def test_a_complete_list_of_one_date_withdraws_on_that_date(shop: CommandLine) -
 def test_a_complete_list_of_several_dates_has_to_say_when(shop: CommandLine) -> None:
     shop.ok("rate", "import", "retail", file(shop, "prefix,first_price\n1,0.1\n39,0.2\n"))
     path = file(shop, f"prefix,first_price,from\n39,0.25,{JANUARY}\n39,0.3,{MARCH}\n420,0.5,\n")
-    assert "say by --from when" in shop.refused("rate", "import", "retail", path, "--replace")
+    assert "add --from, when" in shop.refused("rate", "import", "retail", path, "--replace")
     shop.ok("rate", "import", "retail", path, "--replace", "--from", "now")
     assert prices(shop) == {"39": "0.20", "420": "0.50"}
     assert prices(shop, "--at", JANUARY) == {"39": "0.25", "420": "0.50"}
@@ -151,7 +151,7 @@ def test_a_price_of_many_decimals_is_kept_shown_and_charged_exactly(shop: Comman
     shop.ok("rate", "set", "retail", "39", "--first-price", "0.5")
     assert prices(shop)["39"] == "0.50"
     assert "at most 12 decimals" in shop.refused("rate", "add", "retail", "48", "0.0000000000001")
-    assert "with so many decimals" in shop.refused("rate", "add", "retail", "48", "5000.000000000001")
+    assert "at this precision" in shop.refused("rate", "add", "retail", "48", "5000.000000000001")
 
 
 # --- out ------------------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def test_what_a_form_cannot_say_is_refused(shop: CommandLine) -> None:
         "has next_price 0.20, for which the profile has no column"
         in shop(*words, "prefix=Code,first_price=Rate").err
     )
-    assert "can be read, but not be written" in shop.refused(
+    assert "can be read, but cannot be written" in shop.refused(
         *words, "area_code=A,country_code=B,first_price=C"
     )
     assert "needs a column for the prefix" in shop.refused(*words, "description=Name")

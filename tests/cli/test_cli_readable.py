@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,3 +142,30 @@ def test_a_settings_file_that_may_not_be_read_says_who_may(
     cli.ok("init")
     monkeypatch.setattr(TomlConfigSettingsSource, "__init__", denied)  # tests run as root, who may read all
     assert "run the command as the user of the service" in cli("account", "list").err
+
+
+@pytest.mark.sqlite
+def test_a_database_of_another_user_says_whose_it_is(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 65534)  # tests run as root, who may all
+    monkeypatch.setattr("os.access", lambda *_: False)
+    said = shop("account", "list").err
+    assert f"user nobody may not use the database {shop.database}" in said
+    assert "`runuser -u root -- stasis-callback ...`" in said
+
+
+def test_a_list_that_may_not_be_read_says_who_may_not(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = Path.open
+
+    def denied(path: Path, *words: Any, **options: Any) -> Any:
+        if path.name == "list.csv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return usual(path, *words, **options)
+
+    monkeypatch.setattr("stasis_callback.admin.rates.sheets.Path.open", denied)
+    assert "user root may not read or write /root/list.csv" in shop.refused(
+        "rate", "import", "retail", "/root/list.csv"
+    )

@@ -75,7 +75,7 @@ def known_commands() -> dict[tuple[str, ...], Any]:
 def test_every_command_shown_exists(page: Path, known_commands: dict[tuple[str, ...], Any]) -> None:
     for line in commands_in(page, {words[0] for words in known_commands if len(words) == 2}):
         words = line.split()
-        path = next(tuple(words[:n]) for n in (2, 1, 0) if tuple(words[:n]) in known_commands)
+        path = next(tuple(words[:n]) for n in (3, 2, 1, 0) if tuple(words[:n]) in known_commands)
         command, rest = known_commands[path], words[len(path) :]
         is_group = hasattr(command, "commands")
         assert not (is_group and rest and not rest[0].startswith("-")), f"{name(page)}: {line}"

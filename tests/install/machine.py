@@ -37,7 +37,7 @@ said() { sed -n "s/^$1=//p" "$unit" | head -n 1; }
 case $verb in stop | restart) [ ! -e /run/unit-$name ] || kill "$(cat /run/unit-$name)"; rm -f /run/unit-$name ;; esac
 case $verb in stop) exit ;; esac
 user=$(said User) folder=$(said WorkingDirectory)
-install -d -o "${user:-root}" -g "${user:-root}" "${folder:-/}"
+[ -d "${folder:-/}" ] || install -d -o "${user:-root}" -g "${user:-root}" "$folder"
 cd "${folder:-/}"
 groups=(--init-groups)
 [ "${user:-root}" != root ] || groups=(--clear-groups)

@@ -116,3 +116,80 @@ def test_the_quickstart(machine: Machine, tmp_path: Path) -> None:
         said = "".join(follow(machine, step) for step in steps(QUICKSTART, "10. Call it"))
         assert "no discrepancies" in said
         assert "problem" not in machine.run("sc doctor")
+
+
+OFFICE_PJSIP = """
+[udp]
+type = transport
+protocol = udp
+bind = 0.0.0.0:5060
+
+[provider]
+type = endpoint
+context = incoming
+disallow = all
+allow = alaw
+aors = provider
+direct_media = no
+rtp_timeout = 30
+rtp_timeout_hold = 300
+allow_transfer = no
+
+[provider]
+type = aor
+contact = sip:CONTACT
+qualify_frequency = 2
+
+[provider]
+type = identify
+endpoint = provider
+match = 127.0.0.1
+"""
+OFFICE_EXTENSIONS = f"""
+[incoming]
+exten => {BUSINESS},1,Answer()
+ same => n,Playback(hello-world)
+ same => n,Hangup()
+"""
+
+
+def test_onto_an_existing_asterisk(machine: Machine, tmp_path: Path) -> None:
+    """An office with Debian's own configuration, a trunk and a number that is answered; it keeps all three."""
+    for step in steps(QUICKSTART, "1. Packages", "2. The service", "3. User, settings and database"):
+        follow(machine, Step(f"apt-get update -q\n{step.text}") if "apt-get" in step.text else step)
+    with ExitStack() as stack:
+        stack.enter_context(own_network())
+        carrier = Carrier(tmp_path)
+        stack.callback(carrier.stop)
+        carrier.start()
+        for name, text in (
+            ("pjsip", OFFICE_PJSIP.replace("CONTACT", carrier.contact)),
+            ("extensions", OFFICE_EXTENSIONS),
+        ):
+            with machine.path(f"/etc/asterisk/{name}.conf").open("a") as file:
+                file.write(text)
+        machine.run("systemctl start asterisk")
+        assert carrier.missed_call(ani=ANI, dnis=BUSINESS).answered
+        for step in steps(QUICKSTART, "5. Prompts"):
+            follow(machine, step)
+        command, include = steps(EXISTING, "What to add")
+        assert "extensions.conf: #include stasis-callback/extensions.conf" in machine.run(
+            command.text, check=False
+        )
+        follow(machine, include)
+        assert "all of it is included" in machine.run(command.text)
+        shared, settings, _own_trunk = steps(EXISTING, "The access number")
+        with machine.path("/etc/asterisk/extensions.conf").open("a") as file:
+            file.write(shared.text)
+        place = machine.path("/etc/stasis-callback/stasis-callback.toml")
+        trunk = settings.text.splitlines()[1]
+        assert trunk == 'trunk = "provider"'
+        place.write_text(place.read_text().replace('trunk = "trunk"', trunk))
+        said = "".join(follow(machine, step) for step in steps(EXISTING, "Start"))
+        assert "trunk provider" in said or "endpoint provider" in said
+        sections = ("7. Tariff and product", "8. Customer and account", "9. The access number")
+        for step in steps(QUICKSTART, *sections):
+            follow(machine, step)
+        call(carrier)
+        billed(machine, "sc")
+        assert carrier.missed_call(ani=ANI, dnis=BUSINESS).answered

@@ -456,7 +456,7 @@ def test_doctor_says_what_is_missing_in_the_dialplan(carriers: Carriers) -> None
         assert problems() == [
             "calls from trunk line come to context from-trunk, which does not lead to stasis-callback",
             "the dialplan has no context no-forward: a phone could send leg A or leg B elsewhere",
-            "the dialplan has no context answer-check: nobody can be told from voicemail (answer_check=amd)",
+            "the dialplan has no context answer-check: persons and voicemail cannot be told apart (answer_check=amd)",
         ]
     finally:
         ask(console, "dialplan reload")

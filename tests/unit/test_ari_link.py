@@ -196,6 +196,41 @@ def test_events_go_to_whoever_watches_the_channel_in_order(connected: Handler, l
     assert link.next("unwatched").type == "StasisEnd"
 
 
+def test_events_are_read_however_they_are_cut_and_joined(connected: Handler, link: Link) -> None:
+    def event(channel: str, padding: int = 0) -> bytes:
+        return json.dumps({"type": "Dial", "padding": "x" * padding, "peer": {"id": channel}}).encode()
+
+    def frame(first: int, data: bytes) -> bytes:
+        size = len(data)
+        if size < 126:
+            return bytes([first, size]) + data
+        return (
+            bytes(
+                [
+                    first,
+                    *((126, *struct.pack("!H", size)) if size < 1 << 16 else (127, *struct.pack("!Q", size))),
+                ]
+            )
+            + data
+        )
+
+    text, begun, rest, ping = 0x81, 0x01, 0x80, 0x89
+    joined = frame(text, event("1")) + frame(text, event("2", 200)) + frame(text, event("3"))[:3]
+    cut = event("5", 300)
+    pieces = [
+        joined,
+        frame(text, event("3"))[3:],
+        frame(text, event("4", 70_000)),
+        frame(begun, cut[:9]) + frame(ping, b"?") + frame(rest, cut[9:]),
+        *(bytes([byte]) for byte in frame(text, event("6"))),
+        frame(text, event("7")),
+    ]
+    for piece in pieces:
+        connected.wfile.write(piece)
+        connected.wfile.flush()
+    assert [link.next("unwatched").channel_id for _ in range(7)] == list("1234567")
+
+
 def test_a_channel_watched_when_it_appears_loses_no_event(asterisk: Asterisk) -> None:
     inbox: queue.Queue[Event] = queue.Queue()
     caught: Link = Link(asterisk, on_unwatched=lambda event: caught.link.watch(event.channel_id, inbox.put))

@@ -16,7 +16,7 @@ from test_tariffs import DAY_US, priced, told
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.store.accounts.codes import READABLE
-from stasis_callback.store.database.drafts import LEASE_S, drafting
+from stasis_callback.store.database.drafts import LEASE_S, Writing, drafting
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.rates.tables import RateRow
 from stasis_callback.store.rates.tariffs import NewRate, Tariffs
@@ -121,7 +121,7 @@ def test_one_that_stood_still_for_too_long_does_not_write_into_the_change_of_ano
             tariffs.put_rates("standard", [priced("1")])
             writing.write([1], lambda _rows: None)
 
-    with pytest.raises(CallbackError, match="stood still for so long"):
+    with pytest.raises(CallbackError, match="this process was paused"):
         slowly()
     assert [view.rate.prefix for view in tariffs.rates("standard")] == ["1", "44"]
 
@@ -182,6 +182,21 @@ def test_vouchers_are_worth_something_only_when_their_codes_are_handed_over(shop
 
 def stored_vouchers(shop: Shop) -> int:
     return len(shop.rows()["Voucher"])
+
+
+def test_codes_of_a_batch_that_another_took_over_are_not_said_to_be_good(shop: Shop) -> None:
+    """Its vouchers are still there, and about to be removed: who stood still meanwhile must not sell them."""
+
+    def stand_still(_codes: list[str]) -> None:
+        shop.clock.passes(LEASE_S)
+        other = Writing(shop.stores.database, shop.clock, "vouchers:spring")
+        assert other._take("", lambda: None)
+
+    with pytest.raises(CallbackError, match="stood still for so long"):
+        shop.stores.vouchers.generate(
+            "spring", 3, 1_000_000, "USD", length=12, alphabet=READABLE, hand_over=stand_still
+        )
+    assert shop.stores.vouchers.batches() == []
 
 
 def test_two_imports_at_once_are_not_mixed(shop: Shop) -> None:

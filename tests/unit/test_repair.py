@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.engine.repair import GONE_S, Mending
 from stasis_callback.store.audit import verify
-from stasis_callback.testing.hiccups import MOMENTS, Moment, hiccups, once
+from stasis_callback.testing.hiccups import MOMENTS, Asked, Moment, hiccups, once
 
 
 def repair(shop: Shop, tmp_path: Path) -> Mending:
@@ -48,6 +49,27 @@ def test_a_hiccup_of_the_database_mends_once_and_says_the_same(
         ("b1", "anna", "row 1")
     ]
     assert verify(left.stores.database, left.stores.tariffs, whole=True) == []
+
+
+def test_a_callback_is_ended_and_the_repair_kept_in_one_commit(shop: Shop, tmp_path: Path) -> None:
+    """Who did it and why is not lost when the database goes away right after."""
+    account = shop.account()
+    request = shop.request(account)
+    assert shop.leg("a1", account, request, hold="1.00")
+    shop.sql("UPDATE request SET claimed_by = 'gone', incarnation = 'gone', asterisk = 'gone'")
+    shop.clock.passes(10 * GONE_S)
+    mending, transactions = repair(shop, tmp_path), count()
+
+    def away_after_the_first(asked: Asked) -> Moment | None:
+        return "statement" if asked == "transaction" and next(transactions) else None
+
+    with hiccups(shop.stores.database, away_after_the_first), shop.stores.database.patience(0):
+        said = mending.mend(request.id, operator="anna", reason="row 7")
+    assert said == f"request {request.id} has ended: interrupted"
+    assert [(row["id"], row["operator"], row["done"]) for row in mending.history(10)] == [
+        (request.id, "anna", said)
+    ]
+    assert [event.event for event in shop.stores.nodes.history()] == ["repaired"]
 
 
 def test_of_ten_who_mend_at_once_one_does(left: Shop, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ PLANTED = {
         "stasis_callback.core.rating -> stasis_callback.clock",
     ),
     "a password that is compared in the web": (
-        "argon2 only in store",
+        "passwords and codes are compared only in store",
         "web/desk.py",
         "import argon2\n",
         "stasis_callback.web.desk -> argon2",
@@ -118,7 +118,7 @@ PLANTED = {
         "stasis_callback.store.calls.reports -> typer",
     ),
     "an answer to a browser written by the engine": (
-        "the web framework and what goes with it only in web",
+        "the web framework and what goes with it only in web and console",
         "engine/session.py",
         "import fastapi\n",
         "stasis_callback.engine.session -> fastapi",

@@ -12,7 +12,10 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from web_site import ACCOUNT, PASSWORD, SECRET, Site, hidden, received
+
+from stasis_callback.clock import wait_until
 
 WORKERS, PATIENCE_S = 8, 0.2
 LEAKS = (b"Traceback", b'File "', SECRET.encode(), PASSWORD.encode(), b"argon2", b"sqlite", b"SELECT ")
@@ -165,4 +168,22 @@ def test_any_text_in_any_field(guarded: Site, fields: dict[str, str], lang: str)
 def test_any_bytes_on_the_wire(guarded: Site, data: bytes) -> None:
     answer = _send(guarded, data)
     assert b" 5" not in answer[:13]
+    assert guarded.callbacks() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [("/web/calls", "application/x-www-form-urlencoded"), ("/api/v1/callbacks", "application/json")],
+)
+def test_half_a_body_is_one_line_of_the_log(
+    guarded: Site, path: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: 100\r\n\r\n"
+    with capture_logs() as lines:
+        with socket.create_connection(guarded.address, 20) as connection:
+            connection.sendall(head.encode() + b'{"half')
+        assert wait_until(lambda: bool(lines), timeout_s=10)
+        guarded.get("/healthz")
+    assert [(line["event"], line["log_level"]) for line in lines] == [("web.half_request", "info")]
+    assert caplog.records == []
     assert guarded.callbacks() == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from stasis_callback.admin.context import (
     operator,
     require_change,
     require_language,
+    secret_input,
     store,
     whole,
 )
@@ -316,11 +316,7 @@ def show(number: Number, as_json: AsJson = False) -> None:
 
 
 def _new_password() -> str:
-    """Prompt twice without echo, or read a line of standard input. Arguments would be visible to all users."""
-    if sys.stdin.isatty():
-        typed: str = typer.prompt("service password", hide_input=True, confirmation_prompt=True, err=True)
-        return typed
-    password = typer.get_text_stream("stdin", errors="replace").readline().rstrip("\r\n")
+    password = secret_input("service password", confirmed=True)
     if not password:
         raise InvalidInput("no password on standard input: to remove the password use --no-service-password")
     return password

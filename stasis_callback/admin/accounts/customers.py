@@ -76,9 +76,9 @@ add_upkeep(app, "customer")
 def adjust(name: Name, amount: By, reason: Reason, key: AdjustKey = None) -> None:
     """Correct the funds shared by a customer's subordinate accounts. A deduction cannot exceed what is available."""
     amount_micros = parse_amount(amount)
-    with store() as s, s.database.transaction():
+    with store() as s:
         require_payable(s.accounts.customer_currency(name), amount_micros)
-        done = adjust_book(s, s.accounts.customer_book(name), amount_micros, key, reason)
+        done = adjust_book(s, lambda: s.accounts.customer_book(name), amount_micros, key, reason)
     typer.echo(f"customer {name} {adjusted(done, key)} {format_amount(amount_micros)}")
 
 
@@ -86,10 +86,10 @@ def adjust(name: Name, amount: By, reason: Reason, key: AdjustKey = None) -> Non
 def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     """Top up the funds shared by a customer's subordinate accounts."""
     amount_micros = parse_amount(amount)
-    with store() as s, s.database.transaction():
+    with store() as s:
         currency = s.accounts.customer_currency(name)
         require_payable(currency, amount_micros)
-        done = top_up(s, s.accounts.customer_book(name), amount_micros, key, note)
+        done = top_up(s, lambda: s.accounts.customer_book(name), amount_micros, key, note)
     typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros, currency)}")
 
 

@@ -56,10 +56,10 @@ def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
 
     for command in (rename, retire, remove):
         command.__annotations__["name"] = name
-    rename.__doc__ = f"Rename a {noun}. Calls, ledger and reports go on under the new name."
-    remove.__doc__ = f"Remove a {noun} that nothing depends on; otherwise what depends on it is told."
+    rename.__doc__ = f"Rename a {noun}. Calls, ledger and reports use the new name."
+    remove.__doc__ = f"Remove a {noun}. If anything depends on it, that is listed and nothing is removed."
     retire.__doc__ = (
-        f"Retire a {noun}: nothing new can use it, and `list` omits it. What uses it already goes on."
+        f"Retire a {noun}: nothing new can use it, and `list` omits it. Existing uses of it continue."
     )
     app.command("rename")(rename)
     app.command("retire")(retire)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +9,7 @@ import typer
 
 from stasis_callback.admin.accounts.accounts import expiry_us
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import AsJson, store, whole
+from stasis_callback.admin.context import AsJson, secret_input, store, whole
 from stasis_callback.admin.money.account_money import Length, OutFile, write_codes
 from stasis_callback.admin.output import print_list, progress_bar
 from stasis_callback.core.errors import InvalidInput
@@ -118,9 +117,7 @@ def show(batch: Batch, as_json: AsJson = False) -> None:
 
 
 def _code() -> str:
-    if sys.stdin.isatty():
-        return str(typer.prompt("code", hide_input=True, err=True))
-    return typer.get_text_stream("stdin", errors="replace").readline().strip()
+    return secret_input("code").strip()
 
 
 def _block(batch: str, blocked: bool) -> None:

@@ -99,7 +99,9 @@ def refusals(
 
 @app.command()
 def page(
-    output: Annotated[Path, typer.Argument(metavar="FILE", help="Output file, for example report.html.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="FILE", writable=True, help="Output file, for example report.html.")
+    ],
     first: From = "",
     last: To = "",
     time_zone: Zone = "",

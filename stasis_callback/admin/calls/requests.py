@@ -61,12 +61,16 @@ def list_newest(
     ] = "",
     ani: Annotated[
         str,
-        typer.Option(help="Only callbacks whose caller's number begins so.", metavar="DIGITS", parser=digits),
+        typer.Option(
+            help="Only callbacks of callers whose number begins with these digits.",
+            metavar="DIGITS",
+            parser=digits,
+        ),
     ] = "",
     number: Annotated[
         str,
         typer.Option(
-            help="Only callbacks with a number that begins so: the caller's, or one that was called or wished for.",
+            help="Only callbacks with a number (the caller's, called or requested) that begins with these digits.",
             metavar="DIGITS",
             parser=digits,
         ),
@@ -202,21 +206,24 @@ def retry(request_id: RequestId) -> None:
 
 def _ask_again(s: Stores, view: RequestView) -> tuple[Objection, str]:
     """Returns the reason for a refusal and "", or "" and the id of the new request."""
-    with s.database.transaction():
-        key = s.requests.again_key(view.id, s.requests.times_asked_again(view.id) + 1)
-        refusal = s.requests.accept(
-            CallbackRequest(
-                key, cast(Trigger, view.triggered_by), view.ani, view.dnis, view.destination, view.instance
-            ),
-            account_id=view.account_id,
-            # The person who answers must log in again.
-            subscriber_id=None if view.triggered_by == "pin" else view.subscriber_id,
-            leg_a_number=view.leg_a_number,
-            stored_options=json.loads(view.stored_options),
-            queue_limit=settings().limits.queue,
-        )
-        queued = None if refusal else s.requests.with_key(key)
-        return refusal, queued.id if queued else ""
+    from stasis_callback.store.calls.requests import new_request_id
+
+    # Key and id are chosen before, so that one whose answer was lost is asked again under the same.
+    key = s.requests.again_key(view.id, s.requests.times_asked_again(view.id) + 1)
+    request_id = new_request_id()
+    refusal = s.requests.accept(
+        CallbackRequest(
+            key, cast(Trigger, view.triggered_by), view.ani, view.dnis, view.destination, view.instance
+        ),
+        account_id=view.account_id,
+        # The person who answers must log in again.
+        subscriber_id=None if view.triggered_by == "pin" else view.subscriber_id,
+        leg_a_number=view.leg_a_number,
+        stored_options=json.loads(view.stored_options),
+        queue_limit=settings().limits.queue,
+        request_id=request_id,
+    )
+    return refusal, "" if refusal else request_id
 
 
 # --- records -----------------------------------------------------------------------------------------------------

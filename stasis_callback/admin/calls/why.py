@@ -51,7 +51,9 @@ def why(
     limit: Annotated[
         int,
         typer.Option(
-            help="How many callbacks with the number to tell of.", metavar="N", parser=whole(1, 1000)
+            help="Maximum number of callbacks, if a phone number is given.",
+            metavar="N",
+            parser=whole(1, 1000),
         ),
     ] = 5,
     journal: Annotated[
@@ -59,7 +61,7 @@ def why(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what happened to a callback, or to the newest callbacks with a number, and why.
+    """Explain what happened to a callback, or to the newest callbacks with a number, and why.
 
     Who asked for it, what was decided and why, every leg with its trunk, hold, end and charge, repairs and reversals.
     """
@@ -103,7 +105,7 @@ def _found(s: Stores, subject: str, limit: int) -> list[RequestView]:
     newest = sorted({view.id: view for view in found}.values(), key=lambda view: -view.created_at_us)[:limit]
     if not newest:
         raise InvalidInput(
-            f"no callback with {number} is stored: `stasis-callback access-number test` tells what a call leads to"
+            f"no callback with {number} is stored: `stasis-callback access-number test` shows what a call would do"
         )
     return newest[::-1]
 

@@ -33,7 +33,10 @@ def list_newest(
     customer: Annotated[str, typer.Option(help="Only accounts of this customer.", metavar="NAME")] = "",
     request: Annotated[str, typer.Option(help="Only this callback request.", metavar="ID")] = "",
     number: Annotated[
-        str, typer.Option(help="Only called numbers that begin so.", metavar="DIGITS", parser=digits)
+        str,
+        typer.Option(
+            help="Only called numbers that begin with these digits.", metavar="DIGITS", parser=digits
+        ),
     ] = "",
     trunk: Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")] = "",
     outcome: Annotated[

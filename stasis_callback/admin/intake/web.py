@@ -190,7 +190,7 @@ def unlock(
         str, typer.Option(help="Name of an API key; also all its end users.", metavar="NAME")
     ] = "",
 ) -> None:
-    """Forget the failed logins of an account, an address or an API key."""
+    """Clear the failed logins of an account, an address or an API key."""
     from stasis_callback.engine.admission.orders import login_key
 
     if not (account or address or api_key):
@@ -220,7 +220,7 @@ def resend(
         bool, typer.Option("--delivered", help="Also those that the receiver has accepted.")
     ] = False,
 ) -> None:
-    """Send webhooks again that were given up, each with its id of before."""
+    """Resend webhooks that were given up, with their original ids."""
     if delivered and not (callback or since):
         raise InvalidInput("--delivered would send everything again: also give --callback or --since")
     with store() as s:

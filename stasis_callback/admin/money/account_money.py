@@ -34,6 +34,7 @@ OutFile = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
+        writable=True,
         help="New CSV file for the codes, readable only by you. They cannot be retrieved later.",
     ),
 ]
@@ -49,7 +50,8 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
     with store() as s:
         account = s.accounts.named(number)
         require_payable(account.currency, amount_micros)
-        done = top_up(s, account.book_id, amount_micros, key, note)
+        book_id = account.book_id
+        done = top_up(s, lambda: book_id, amount_micros, key, note)
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:
@@ -67,7 +69,8 @@ def adjust(number: Number, amount: By, reason: Reason, key: AdjustKey = None) ->
     with store() as s:
         account = s.accounts.named(number)
         require_payable(account.currency, amount_micros)
-        done = adjust_book(s, account.book_id, amount_micros, key, reason)
+        book_id = account.book_id
+        done = adjust_book(s, lambda: book_id, amount_micros, key, reason)
         account = s.accounts.named(number)
     what, balance = adjusted(done, key), format_amount(account.balance_micros, account.currency)
     moved = format_amount(amount_micros, account.currency)

@@ -86,7 +86,9 @@ def checkpoint(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Write to this new file, readable only by you, instead of standard output."
+            metavar="FILE",
+            writable=True,
+            help="Write to this new file, readable only by you, instead of standard output.",
         ),
     ] = None,
 ) -> None:

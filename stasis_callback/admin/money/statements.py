@@ -33,7 +33,8 @@ Month = Annotated[
     str, typer.Option(help="The month, for example 2026-11 [default: this month].", metavar="MONTH")
 ]
 Html = Annotated[
-    Path | None, typer.Option(help="Write it to this new HTML file, for printing.", metavar="FILE")
+    Path | None,
+    typer.Option(help="Write it to this new HTML file, for printing.", metavar="FILE", writable=True),
 ]
 
 
@@ -56,7 +57,7 @@ def of_account(
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print what moved in an account's funds in a month, with the balance before and after."""
+    """Print a month's statement of an account: all entries, with the balance before and after."""
     with store() as s:
         account = s.accounts.named(number)
         currency, books = account.currency, s.search.books(account=account.number)
@@ -72,7 +73,7 @@ def of_customer(
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print what moved in a customer's shared funds and accounts in a month. Accounts without any are left out."""
+    """Print a month's statement of a customer: shared funds and accounts. Accounts without entries are left out."""
     with store() as s:
         currency, books = s.accounts.customer_currency(name), s.search.books(customer=name)
         found = [_statement(s, book_id, owner, currency, *_month(month)) for book_id, owner in books]

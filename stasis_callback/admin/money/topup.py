@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,13 +25,19 @@ Key = Annotated[
 Note = Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")]
 
 
-def top_up(s: Stores, book_id: int, amount_micros: int, key: str | None, note: str) -> bool:
-    """Top up a book; False when this key has done so already. Raises InvalidInput."""
+def top_up(s: Stores, book: Callable[[], int], amount_micros: int, key: str | None, note: str) -> bool:
+    """Top up what `book` gives; False when this key has done so already. Raises InvalidInput.
+
+    The key is chosen before the unit of the database: when the answer to its commit is lost, it runs again and adds
+    nothing.
+    """
     if key is not None:
         checked_key(key)
     printable(note, "note")
     with posting_with(key) as own_key:
-        return s.ledger.top_up(book_id, amount_micros, key=own_key, note=note, operator=operator())
+        return s.database.unit(
+            lambda: s.ledger.top_up(book(), amount_micros, key=own_key, note=note, operator=operator())
+        )
 
 
 By = Annotated[
@@ -48,13 +54,15 @@ AdjustKey = Annotated[
 ]
 
 
-def adjust_book(s: Stores, book_id: int, amount_micros: int, key: str | None, reason: str) -> bool:
-    """Correct what is in a book; False when this key has done so already. Raises InvalidInput."""
+def adjust_book(s: Stores, book: Callable[[], int], amount_micros: int, key: str | None, reason: str) -> bool:
+    """Correct what is in a book, as `top_up` does; False when this key has done so already. Raises InvalidInput."""
     if key is not None:
         checked_key(key)
     printable(reason, "reason")
     with posting_with(key) as own_key:
-        return s.ledger.adjust(book_id, amount_micros, key=own_key, reason=reason, operator=operator())
+        return s.database.unit(
+            lambda: s.ledger.adjust(book(), amount_micros, key=own_key, reason=reason, operator=operator())
+        )
 
 
 def adjusted(done: bool, key: str | None) -> str:

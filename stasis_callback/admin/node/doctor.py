@@ -13,7 +13,12 @@ from stasis_callback.admin.context import AsJson, settings
 from stasis_callback.admin.node.findings import Finding
 from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.admin.node.findings.of_database import database_findings
-from stasis_callback.admin.node.findings.of_machine import journal_findings, prompts_finding, settings_finding
+from stasis_callback.admin.node.findings.of_machine import (
+    conf_findings,
+    journal_findings,
+    prompts_finding,
+    settings_finding,
+)
 from stasis_callback.admin.node.findings.of_service import service_findings
 from stasis_callback.admin.output import must_be_new, one_line, print_json
 from stasis_callback.core.errors import CallbackError
@@ -28,6 +33,7 @@ def doctor(
             "--bundle",
             help="Also write a support archive into this new file, without secrets.",
             metavar="FILE",
+            writable=True,
         ),
     ] = None,
 ) -> None:
@@ -64,6 +70,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("problem", str(error), "correct the setting, then run `stasis-callback config check`")
         return
     yield settings_finding(config)
+    yield from conf_findings()
     known = yield from database_findings(config)
     yield from asterisk_findings(config, known.trunks, checks_answers=known.checks_answers, runs=known.runs)
     yield from service_findings(config, known.runs)

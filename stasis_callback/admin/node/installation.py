@@ -72,6 +72,17 @@ secret = "{web_secret}"
 # Reverse proxies whose X-Forwarded-For is trusted, for example "127.0.0.1".
 trusted_proxies = ""
 
+[console]
+# The operators' console. It is served as soon as `stasis-callback console user add` has made an operator.
+enabled = true
+address = "127.0.0.1"
+port = 8090
+# PEM files; without them the console must stay on this machine or behind a reverse proxy with HTTPS.
+tls_certificate = ""
+tls_key = ""
+# Adjustments above this amount need a second operator; 0: none do.
+second_operator_above = 0.0
+
 [email]
 # Callbacks by e-mail. Add an instance with `stasis-callback email add`; see docs/guides/email.md.
 enabled = false

@@ -81,11 +81,12 @@ ListFile = Annotated[
     Path,
     typer.Argument(
         metavar="FILE",
+        readable=False,  # it is opened anyhow: the error then says who may not
         help="CSV or .xlsx file. One of its first lines names the columns in any order. Required: prefix, "
         "first_price. Optional: description, connect_fee, first_interval, next_interval, next_price, "
         "off_peak_first_price, off_peak_next_price, forbidden (yes or no), discontinued (yes or no), from (a "
-        "time). Empty fields have the same defaults as in `rate add`. Usual names and forms of other lists are "
-        "known; what was found out is shown.",
+        "time). Empty fields have the same defaults as in `rate add`. Common column names and formats of "
+        "carriers are detected, and shown.",
     ),
 ]
 Replace = Annotated[
@@ -118,9 +119,9 @@ def import_file(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add or change many rates from a list, all or none of them. Other rates are kept, but for --replace.
+    """Add or change many rates from a list, all or none of them. Other rates are kept, except with --replace.
 
-    A date that has passed means at once. What could be read in two ways is refused.
+    Rates with a past date take effect at once. Ambiguous values are refused.
     """
     from stasis_callback.admin.rates.lists import rate_list
     from stasis_callback.store.rates.tariffs import Spool
@@ -157,8 +158,8 @@ def _complete_us(spool: Spool, begins: str | None, from_us: int | None) -> int:
     starts = spool.starts()
     if len(starts) > 1:
         raise InvalidInput(
-            "the rates of the list begin at different times: say by --from when what it does not have is "
-            "withdrawn, for example --from now"
+            "the rates of the list begin at different times: add --from, when the missing rates are withdrawn, for "
+            "example --from now"
         )
     return starts[0] or 0
 
@@ -228,10 +229,10 @@ def export(
     per: Per = None,
     intervals: Intervals = None,
 ) -> None:
-    """Print the effective rates as CSV for `rate import`, or in the form of a profile.
+    """Print the effective rates as CSV for `rate import`, or in the format of a profile.
 
-    For JSON use `rate list --json`. What a form cannot say is refused: for example, another price than the first one
-    where it has one column only.
+    For JSON use `rate list --json`. Rates that the format cannot express are refused, for example different first and
+    next prices with one column for prices.
     """
     from stasis_callback.admin.rates.export import written
 

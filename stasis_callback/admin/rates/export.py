@@ -46,7 +46,7 @@ class _Shape:
         self._profile, self._currency = profile, currency
         columns = profile.columns or {name: name for name in OWN if name not in UNWRITTEN}
         if any(name in columns for name in _CANNOT):
-            raise InvalidInput(f"a list with {', '.join(_CANNOT)} can be read, but not be written")
+            raise InvalidInput(f"a list with {', '.join(_CANNOT)} can be read, but cannot be written")
         if profile.cost:
             bought = {"cost": "first_price", "next_cost": "next_price"}
             columns = {

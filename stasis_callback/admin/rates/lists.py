@@ -184,7 +184,7 @@ class RateList:
         return asked or _the_decimal_sign(lines)
 
     def _skip(self, line: int, row: Sequence[str]) -> None:
-        """Say that a line is no rate: titles and remarks may say what people should know."""
+        """Report a line that is not a rate: titles and remarks may matter to the operator."""
         if line != self._header and len(self._skipped) < TITLE_LINES:
             self._skipped.append(f"not read: line {line}: {' '.join(filter(None, map(neat, row)))[:80]}")
 
@@ -240,7 +240,7 @@ class RateList:
         description = printable(_name(texts), "description")
         begins = column(texts, "from", lambda text: read_date(text, self._how), None)
         for prefix in _prefixes(texts):
-            # A date of "now" is none: the rate begins at once.
+            # "now" is not a date: the rate begins at once.
             yield NewRate(
                 rate_of(fields | {"prefix": prefix}),
                 description,

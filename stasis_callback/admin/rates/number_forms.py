@@ -27,15 +27,20 @@ Numbers = Annotated[
 ]
 CalledIn = Annotated[
     str | None,
-    typer.Option(help="Translation rules for called numbers that come in, before FORM.", metavar="RULES"),
+    typer.Option(
+        help="Translation rules for incoming called numbers, applied before FORM; also for a contact that is a word.",
+        metavar="RULES",
+    ),
 ]
 CallerIn = Annotated[
     str | None,
-    typer.Option(help="Translation rules for callers' numbers that come in, before FORM.", metavar="RULES"),
+    typer.Option(
+        help="Translation rules for incoming callers' numbers, applied before FORM.", metavar="RULES"
+    ),
 ]
 CallerOut = Annotated[
     str | None,
-    typer.Option(help="Translation rules for caller ids that go out, after FORM.", metavar="RULES"),
+    typer.Option(help="Translation rules for outgoing caller ids, applied after FORM.", metavar="RULES"),
 ]
 Identity = Annotated[
     str | None,
@@ -47,7 +52,8 @@ Identity = Annotated[
 CalledFrom = Annotated[
     str | None,
     typer.Option(
-        help="Where the called number is: uri (the request's address; else To), or to.", metavar="PLACE"
+        help="Where the called number is: uri (the Request-URI, or To if it has none), or to.",
+        metavar="PLACE",
     ),
 ]
 
@@ -72,7 +78,7 @@ def try_out(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Trunk name, also that of the settings.")],
     incoming: Annotated[
         str | None,
-        typer.Option(help="Address of the request, for example sip:+420800123456@host.", metavar="URI"),
+        typer.Option(help="Request-URI, for example sip:+420800123456@host.", metavar="URI"),
     ] = None,
     caller: Annotated[str, typer.Option("--from", help="From header, or a URI.", metavar="HEADER")] = "",
     pai: Annotated[

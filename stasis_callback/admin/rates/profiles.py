@@ -70,8 +70,8 @@ ByName = Annotated[
     str | None,
     typer.Option(
         "--profile",
-        help="Use what is kept under this name, for example the name of the vendor; options given besides are kept "
-        f"there too. Built in for export: {', '.join(BUILT_IN)}.",
+        help="Use the profile of this name, for example the name of the vendor; options given with it are saved "
+        f"in it. Built in for export: {', '.join(BUILT_IN)}.",
         metavar="NAME",
     ),
 ]
@@ -79,7 +79,7 @@ ColumnNames = Annotated[
     str | None,
     typer.Option(
         "--columns",
-        help="What columns are, by the name in the list or the number of the column: 'prefix=Code,first_price=3'. "
+        help="Meaning of columns, by their name in the list or their number: 'prefix=Code,first_price=3'. "
         f"Columns are {', '.join((*OWN, *MORE))}.",
         metavar="COLUMN=NAME,...",
     ),
@@ -91,17 +91,17 @@ Ignore = Annotated[
     ),
 ]
 Encoding = Annotated[
-    str | None, typer.Option(help="Encoding, for example cp1250 [default: found out].", metavar="NAME")
+    str | None, typer.Option(help="Encoding, for example cp1250 [default: detected].", metavar="NAME")
 ]
 Delimiter = Annotated[
     str | None,
-    typer.Option(help="Delimiter: comma, semicolon, tab or pipe [default: found out].", metavar="NAME"),
+    typer.Option(help="Delimiter: comma, semicolon, tab or pipe [default: detected].", metavar="NAME"),
 ]
 SheetName = Annotated[
-    str | None, typer.Option("--sheet", help="Sheet of an .xlsx file [default: found out].", metavar="NAME")
+    str | None, typer.Option("--sheet", help="Sheet of an .xlsx file [default: detected].", metavar="NAME")
 ]
 Decimal = Annotated[
-    str | None, typer.Option(help="Decimal sign: point or comma [default: found out].", metavar="NAME")
+    str | None, typer.Option(help="Decimal sign: point or comma [default: detected].", metavar="NAME")
 ]
 Dates = Annotated[
     str | None,
@@ -178,7 +178,7 @@ def profile_for(s: Stores, name: str | None, given: Profile) -> Profile:
     kept = s.rate_profiles.find(name) or BUILT_IN.get(name)
     if kept is None and given == Profile():
         raise InvalidInput(
-            f"unknown profile {name!r}: see `rate profile list`, or give options to be kept under it"
+            f"unknown profile {name!r}: see `rate profile list`, or give options to save in it"
         )
     return (kept or Profile()).but(given)
 
@@ -206,7 +206,7 @@ def change(
     intervals: Intervals = None,
     cost: Cost = False,
 ) -> None:
-    """Keep how the lists of a carrier are read. What is not given stays as it was."""
+    """Save how the lists of a carrier are read. Options that are not given stay as they were."""
     require_change(
         columns, ignore, encoding, delimiter, sheet, decimal, dates, time_zone, per, intervals, cost or None
     )
@@ -220,7 +220,7 @@ def change(
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List the profiles that are kept."""
+    """List the saved profiles."""
     with store() as s:
         rows = [{"name": name} | _shown(profile) for name, profile in s.rate_profiles.all().items()]
     print_list(rows, ("name", "columns", "dates", "decimal", "per"), as_json=as_json)
@@ -228,14 +228,14 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a profile, kept or built in."""
+    """Show a profile, saved or built in."""
     with store() as s:
         print_one({"name": name} | _shown(profile_for(s, name, Profile())), as_json=as_json)
 
 
 @app.command()
 def remove(name: Name) -> None:
-    """Forget a profile. Rates that were imported with it stay."""
+    """Remove a profile. Rates that were imported with it stay."""
     with store() as s:
         s.rate_profiles.remove(name)
     typer.echo(f"profile {name} removed")

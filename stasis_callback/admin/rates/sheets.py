@@ -24,7 +24,7 @@ Row = list[str] | str
 """The fields of a line, or what is wrong with it."""
 
 PIPE_LIMIT = 64 * 1024 * 1024
-"""The most that is read from what is no file: a pipe has to be kept, to be read twice."""
+"""The limit for pipes, which are kept in memory, because a list is read twice."""
 _BLOCK = 1024 * 1024
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "|"}
 _NOT_TEXT = (
@@ -60,7 +60,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
                 copy.write(block)
                 if copy.tell() > PIPE_LIMIT:
                     raise InvalidInput(
-                        f"{path} is too large: the limit for what is not a file is {PIPE_LIMIT // _BLOCK} MiB"
+                        f"{path} is too large: the limit for pipes is {PIPE_LIMIT // _BLOCK} MiB"
                     )
             yield copy
 
@@ -102,7 +102,7 @@ def _encoding(path: Path, file: BinaryIO, head: bytes) -> tuple[str, tuple[str, 
         ):
             if b"\0" not in others and zeros.count(0) * 2 > len(zeros):
                 return name, ("encoding: UTF-16",)
-        raise InvalidInput(f"{path} is not a text: save it as CSV in UTF-8")
+        raise InvalidInput(f"{path} is not a text file: save it as CSV in UTF-8")
     if _decodes(file, "utf-8"):
         return "utf-8-sig", ()
     return "cp1252", _western(path, file)

@@ -69,7 +69,7 @@ Rules = Annotated[
 Answers = Annotated[
     str | None,
     typer.Option(
-        help="What SIP statuses mean on this trunk, where that differs from the usual: STATUS=MEANING, for example "
+        help="Meaning of SIP statuses on this trunk, if not the usual one: STATUS=MEANING, for example "
         "404=carrier; separated by ;",
         metavar="ANSWERS",
     ),
@@ -78,7 +78,7 @@ NoProgress = Annotated[
     int | None,
     typer.Option(
         "--no-progress-s",
-        help="Seconds without a sign of life (180, 183) after which the next trunk is tried; 5 for a new trunk.",
+        help="Seconds without ringing or progress (180, 183) after which the next trunk is tried; 5 for a new trunk.",
         metavar="N",
         parser=whole(1, 60),
     ),
@@ -235,7 +235,7 @@ def _tell_of_no_trunk(trunks: list[TrunkView]) -> None:
 
 @app.command("list")
 def list_all(as_json: AsJson = False) -> None:
-    """List all trunks with their state (`state`, as of each node's last sign of life)."""
+    """List all trunks with their state (`state`, as last reported by each node)."""
     with store() as s:
         nodes = s.nodes.trunk_states()
         print_list([_record(trunk, nodes) for trunk in s.trunks.all()], COLUMNS, as_json=as_json)

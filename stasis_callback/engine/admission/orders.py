@@ -192,7 +192,7 @@ class Orders:
 
     def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
         """The account, if the requester may use it, and the token used. Counted first and checked then, so
-        that parallel guesses are no more than the limit; a right login takes its count back. One after the other for
+        that parallel guesses do not exceed the limit; a right login takes its count back. One after the other for
         an account, so that right ones in parallel do not use up the limit together.
         """
         if order.trusted:

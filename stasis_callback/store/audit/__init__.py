@@ -74,10 +74,7 @@ class _Audit:
         def price_of(rate_id: int, terms_id: int) -> Price | None:
             try:
                 return tariffs.stored(rate_id, terms_id).price
-            except (
-                DoesNotExist,
-                InvalidInput,
-            ):  # of what is damaged nothing can be computed, of the rest all
+            except (DoesNotExist, InvalidInput):  # gone, or damaged: nothing can be computed of it
                 return None
 
         self._walk = Walk(looks, price_of, kept)

@@ -105,9 +105,12 @@ class Repairs:
     @unit
     def note(self, subject: str, done: str, *, operator: str, reason: str) -> None:
         """Keep what was done, in the transaction that does it."""
-        Repair.create(
-            subject=subject, done=done, operator=operator, reason=reason, at_us=self._clock.now_us()
-        )
+        before_us = self._database.noted(f"repair:{subject}")
+        at_us = before_us or self._clock.now_us()
+        self._database.note(f"repair:{subject}", at_us)
+        values = {"subject": subject, "done": done, "operator": operator, "reason": reason, "at_us": at_us}
+        if before_us is None or Repair.get_or_none(**values) is None:
+            Repair.create(**values)
 
     @read
     def history(self, limit: int = 100) -> list[RepairView]:

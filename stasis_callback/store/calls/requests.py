@@ -7,15 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Unpack
 
-from peewee import SQL, Expression
+from peewee import SQL
 
-from stasis_callback.clock import US_PER_S, Clock
-from stasis_callback.core.errors import NotOurs, require
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import CallbackRequest
-from stasis_callback.core.states import UNDER_WAY, LegState, RequestState, require_move
+from stasis_callback.core.states import LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
+from stasis_callback.store.calls.request_looks import BY_KEY
+from stasis_callback.store.calls.request_owners import RequestOwners
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
 from stasis_callback.store.calls.request_view import (
     REQUEST_COLUMNS,
@@ -32,16 +34,13 @@ from stasis_callback.store.calls.wishes import CALLS_OF, LIVE_NOW, newest_us, to
 from stasis_callback.store.calls.wishes import Accepted as Accepted
 from stasis_callback.store.calls.wishes import Wish as Wish
 from stasis_callback.store.calls.wishes import new_request_id as new_request_id
-from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.identity import ACTIVE, Identity
+from stasis_callback.store.database.database import read, unit
+from stasis_callback.store.database.identity import ACTIVE
 from stasis_callback.store.database.statements import changed, every, insert, one, run, run_many
 
-UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
 LONGEST_PAUSE_S = 5
 """The longest delay that the dialler itself imposes on a callback, when all trunks are full."""
 
-_BY_KEY = f"{SELECT_REQUEST} WHERE key = ?"
-_MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 _NEXT_DUE = "SELECT MIN(due_at_us) FROM request WHERE state = 'queued'"
 _DUE = f"""{SELECT_REQUEST} WHERE state = 'queued' AND due_at_us <= ? ORDER BY due_at_us LIMIT ?
     FOR UPDATE SKIP LOCKED"""
@@ -56,12 +55,9 @@ _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
     RETURNING told"""
 _UNCOUNTED = "UPDATE request SET attempts = 0 WHERE id = ?"
-_STATE = "SELECT state FROM request WHERE id = ?"
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
 _RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?"
 _TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing', 'talking')"
-_CLAIMED_HERE = f"""{SELECT_REQUEST} WHERE state IN ('dialing', 'talking')
-    AND (claimed_by = ? OR incarnation = ?)"""
 
 _BLANK: dict[str, object] = {
     "account_id": None,
@@ -86,13 +82,8 @@ _STEPS = {
 """The step that is reported to the requester when a request enters a state."""
 
 
-class Requests:
+class Requests(RequestOwners):
     """The request table."""
-
-    def __init__(self, database: Database, clock: Clock, me: Identity) -> None:
-        self._database = database
-        self._clock = clock
-        self._me = me
 
     # --- in ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +129,7 @@ class Requests:
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose, *link)
             reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
             if reason:
-                known = one(_BY_KEY, request.key) if reason is Refusal.REPEATED else None
+                known = one(BY_KEY, request.key) if reason is Refusal.REPEATED else None
                 again = known and self._accepted_before(view_of(known), str(values["id"]), begin=begin)
                 return again or Accepted(reason)
             if begin and values["due_at_us"] == now_us and self._node_state() == ACTIVE:
@@ -183,7 +174,7 @@ class Requests:
     def refuse(self, request: CallbackRequest, reason: Refusal, account_id: int | None = None) -> None:
         """Keep a request that was not accepted, with the reason, so that an operator can see why."""
         self._database.lock(f"request:{request.key}")
-        if one(_BY_KEY, request.key) is None:
+        if one(BY_KEY, request.key) is None:
             now_us = self._clock.now_us()
             self._insert(
                 request,
@@ -224,16 +215,6 @@ class Requests:
         return view_of([row[column] for column in REQUEST_COLUMNS])
 
     # --- through ---------------------------------------------------------------------------------------------------
-
-    def _claim(self, lease_until_us: int) -> dict[str, object]:
-        """What the row of a request that is ours says of us."""
-        me = self._me
-        return {
-            "claimed_by": me.name,
-            "incarnation": me.incarnation,
-            "asterisk": me.asterisk,
-            "lease_until_us": lease_until_us,
-        }
 
     @read
     def next_due_us(self) -> int | None:
@@ -398,7 +379,7 @@ class Requests:
     def any_of(account_id: int) -> bool:
         """Whether calls of an account wait or are under way, its own or such as it pays for.
 
-        Where nobody is known yet (PIN, hosted) the house's account pays. Within a `read` or a unit.
+        As long as the subscriber is not known (PIN, hosted), the internal account pays. Within a `read` or a unit.
         """
         concerned = (Request.subscriber == account_id) | (Request.account == account_id)
         return bool(Request.select().where(SQL(LIVE_NOW), concerned).exists())
@@ -441,142 +422,6 @@ class Requests:
         )
         require(moved.execute() == 1, f"request {request_id} was changed by another process at the same time")
         note_step(request_id, _STEPS[state], self._clock.now_us())
-
-    # --- whose it is -----------------------------------------------------------------------------------------------
-
-    def left_open(self) -> list[RequestView]:
-        """Requests in a call of this node: what recovery looks at.
-
-        Those of a former start of it become this one's: that one is dead, or the name's lock would not be ours. Not
-        those on another Asterisk, which would know nothing of their legs.
-        """
-        found = self._claimed_here()
-        if any(request.incarnation != self._me.incarnation for request in found):
-            former = (Request.claimed_by == self._me.name) & ~self._is_mine()
-            self._own(former & ~self._is_elsewhere() if self._me.asterisk else former)
-            found = self._claimed_here()
-        return [request for request in found if request.incarnation == self._me.incarnation]
-
-    @read
-    def _claimed_here(self) -> list[RequestView]:
-        """Requests in a call that this node's name has claimed, in this start of it or a former one."""
-        return [view_of(row) for row in every(_CLAIMED_HERE, self._me.name, self._me.incarnation)]
-
-    def under_way_of(self, node: str) -> list[RequestView]:
-        """Requests in a call of another node; of this one: what a former start of it has left on another Asterisk."""
-        which = Request.claimed_by == node
-        if node == self._me.name:
-            which &= ~self._is_mine() & self._is_elsewhere()
-        return self._under_way(which)
-
-    @read
-    def _under_way(self, which: Expression) -> list[RequestView]:
-        return views_of(Request.select().where(UNDER_WAY_NOW, which))
-
-    def adopt(self, node: str) -> int:
-        """Make the calls of a node that does not live, on the Asterisk that is ours, this node's; how many."""
-        return self._own((Request.claimed_by == node) & (Request.asterisk == self._me.asterisk))
-
-    @unit
-    def _own(self, which: Expression) -> int:
-        if self._node_state() is None:
-            return 0  # another start has the name: the calls are its
-        mine = {"claimed_by": self._me.name, "incarnation": self._me.incarnation}
-        count = (
-            Request.update(**mine).where(UNDER_WAY_NOW, which).execute() or self._database.noted("owned") or 0
-        )
-        self._database.note("owned", count)
-        return int(count)
-
-    def _node_state(self) -> str | None:
-        """Within a transaction: `active` or `draining`; None for a process that is not the node of its name.
-
-        The node's row stays locked until the commit, so that a process that takes the name over sees the result.
-        """
-        row = run(_MY_NODE, self._me.name, self._me.incarnation).fetchone()
-        return str(row[0]) if row else None
-
-    def make_ours(self, request: RequestView) -> bool:
-        """Within a transaction: make a call that a dead node has left ours; False when it is not as it was read.
-
-        Only for a transaction that also ends the request or queues it again: its Asterisk is not ours.
-        """
-        require(
-            request.state in UNDER_WAY, f"request {request.id} is {request.state} and cannot be taken over"
-        )
-        as_read = Request.update(incarnation=self._me.incarnation).where(
-            Request.id == request.id,
-            Request.state == request.state,
-            Request.claimed_by == request.claimed_by,
-            Request.incarnation == request.incarnation,
-        )
-        name = f"taken:{request.id}"
-        if as_read.execute():
-            self._database.note(name)
-            return True
-        return self._database.noted(name) is not None and not self.lost([request.id])
-
-    @read
-    def lost(self, ids: Sequence[str]) -> list[str]:
-        """Which of these requests, in calls that this process works on, another node has taken over."""
-        rows = Request.select(Request.id).where(Request.id.in_(list(ids)), ~self._is_mine())
-        return [row.id for row in rows]
-
-    def _is_elsewhere(self) -> Expression:
-        """On an Asterisk that is not ours; where it is not known (from before there were nodes) it is ours."""
-        return Request.asterisk.not_in(["", self._me.asterisk])
-
-    def _is_mine(self) -> Expression:
-        return Request.incarnation == self._me.incarnation
-
-    def _require_mine(self, row: Request) -> None:
-        if row.incarnation != self._me.incarnation:
-            raise NotOurs(f"request {row.id} does not belong to this node: another node has taken it over")
-
-    # --- out -------------------------------------------------------------------------------------------------------
-
-    @read
-    def get(self, request_id: str) -> RequestView:
-        """The request as it is now."""
-        return request_now(request_id)
-
-    @read
-    def state(self, request_id: str) -> RequestState | None:
-        """The state of a request; None if it does not exist."""
-        row = one(_STATE, request_id)
-        return RequestState(row[0]) if row else None
-
-    @read
-    def exists(self, request_id: str) -> bool:
-        """Whether there is such a request."""
-        return bool(Request.select().where(Request.id == request_id).exists())
-
-    @read
-    def with_key(self, key: str) -> RequestView | None:
-        """The request with this key, accepted or refused."""
-        row = one(_BY_KEY, key)
-        return view_of(row) if row else None
-
-    @read
-    def times_asked_again(self, request_id: str) -> int:
-        """How often an operator has asked for the same as this request (`again_key`)."""
-        return int(Request.select().where(Request.key.startswith(self.again_key(request_id, ""))).count())
-
-    @staticmethod
-    def again_key(request_id: str, time: int | str) -> str:
-        """The key under which the same as a request is asked for the first, second, third time."""
-        return f"retry:{request_id}:{time}"
-
-    @read
-    def count(self, state: str) -> int:
-        """How many requests are in this state."""
-        return int(Request.select().where(Request.state == state).count())
-
-    @read
-    def newest(self, *, state: str | None = None, limit: int = 100) -> list[RequestView]:
-        """The newest requests, newest first."""
-        rows = Request.select().order_by(Request.created_at_us.desc()).limit(limit)
-        return views_of(rows.where(Request.state == state) if state else rows)
 
 
 def _note(request: RequestView, step: Step, at_us: int) -> None:

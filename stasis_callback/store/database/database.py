@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -26,6 +27,8 @@ from stasis_callback.store.database.trouble import Trouble, words_of
 MIGRATIONS = Path(__file__).parent / "migrations"
 LONG_S = 120.0
 """The patience for what may have the server work for a minute before it answers: a report, a migration."""
+
+_OPERATOR: ContextVar[str] = ContextVar("operator", default="")
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -65,8 +68,19 @@ class Database:
         self.kind = self._engine.kind
         """`sqlite` or `postgresql`."""
         self.operator = ""
-        """Who is at work, for the audit log; "" for a service, whose changes are noted elsewhere."""
         bound_database.initialize(self._peewee)
+
+    @property
+    def operator(self) -> str:
+        """Who is at work, for the audit log; "" for a service, whose changes are noted elsewhere.
+
+        Of the current context: the threads of the console work for different operators.
+        """
+        return _OPERATOR.get()
+
+    @operator.setter
+    def operator(self, name: str) -> None:
+        _OPERATOR.set(name)
 
     def close(self) -> None:
         """Close what is not in use. Threads finish their transaction; what they ask next is an error."""

@@ -137,8 +137,8 @@ class Writing:
 
     def _lost(self) -> CallbackError:
         return CallbackError(
-            f"this process stood still for so long that another one began to change the same ({self._key}): "
-            "nothing was changed, do it again"
+            f"this process was paused, and another one has begun the same change since then ({self._key}): "
+            "nothing was changed, try again"
         )
 
 

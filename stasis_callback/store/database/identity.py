@@ -18,7 +18,7 @@ def new_incarnation() -> str:
 class Identity:
     """This process: it works on the calls that carry its incarnation, which nobody else ever has.
 
-    One that has not entered is no node, and is given no calls. `asterisk` is "" until it is met.
+    A node gets calls only after it has entered. `asterisk` is "" until it is met.
     """
 
     name: str

@@ -39,5 +39,5 @@ def postpone(table: type[Any], which: Expression, due_at_us: int) -> None:
 
 
 def close(table: type[Any], which: Expression, delivery: str, **also: object) -> int:
-    """Within a unit: end the delivery of rows that wait, as `sent`, `failed` or the like; how many there were."""
+    """Within a unit: end the delivery of rows that wait, as `sent`, `failed` or otherwise; how many there were."""
     return int(table.update(delivery=delivery, **also).where(which, table.delivery == DUE).execute())

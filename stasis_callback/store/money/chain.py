@@ -93,7 +93,7 @@ def xdr_content(
 ) -> tuple[object, ...]:
     """What an xDR and the settled leg and closed hold behind it say: values in the order of the columns above.
 
-    `marked` are its `marks`, a word more for each; the xDRs of before knew nothing of them.
+    `marked` are its `marks`, a word more for each; older xDRs have none.
     """
     return ("xdr", *xdr, *leg, *hold, *marked)
 

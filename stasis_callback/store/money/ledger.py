@@ -273,7 +273,7 @@ class Ledger:
         """
         if not 0 < abs(amount_micros) <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
-                f"invalid adjustment: the amount must not be 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+                f"invalid adjustment: the amount must not be 0, and be at most {format_amount(AMOUNT_LIMIT_MICROS)}"
             )
         if not reason.strip():
             raise InvalidInput("the reason is empty: write why this adjustment is made")
@@ -478,7 +478,7 @@ class Ledger:
 
 @cache
 def _insertion(entries: int) -> str:
-    """The statement that writes so many entries of one transfer."""
+    """The statement that writes this number of entries of one transfer."""
     return f"INSERT INTO entry (transfer_id, book_id, amount_micros) {' UNION ALL '.join([_ENTRY] * entries)}"
 
 

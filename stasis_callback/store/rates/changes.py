@@ -27,7 +27,7 @@ L = TypeVar("L")
 R = TypeVar("R")
 
 FEW = 100
-"""For so many prefixes the price list is asked, and not read."""
+"""Up to this number of prefixes are looked up one by one; for more, the whole price list is read."""
 
 
 @dataclass(frozen=True, slots=True)

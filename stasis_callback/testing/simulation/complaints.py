@@ -22,6 +22,10 @@ SILENCE_S = 19.0
 """Longer than anybody is waited for in a menu (8 s for the first digit, 4 s for the next), and then for the database
 (10 s: a server that is started anew needs them, and a call that goes on is worth the silence).
 """
+ALONE_S = 6.0
+"""Who talked hears something within so long after the other party hung up, also while there is no database: a call
+record, an extension and a menu are waited for by a second each.
+"""
 UNHEARD_S = 4.5
 """A link that is lost is known to be by then: half open, by a ping that nobody answers (`ari/link.py`)."""
 UNNOTICED_S = 8.0
@@ -37,6 +41,8 @@ class Complaints:
     world: SimWorld
     heard_us: dict[str, int] = field(default_factory=dict)
     """When leg A last heard or keyed something."""
+    alone_us: dict[str, int] = field(default_factory=dict)
+    """By callback: when the leg B ended with which leg A talked; until leg A hears something else."""
     keyed: defaultdict[str, str] = field(default_factory=lambda: defaultdict(str))
     """All digits of a leg A, as they were keyed."""
     link_lost_us: int | None = None
@@ -48,6 +54,7 @@ class Complaints:
         now_us = self.world.scheduler.now_us
         self.keyed[channel.id] += digit
         if "-a" in channel.id and channel.state == "Up":
+            self._left_alone(channel, now_us)
             self._silent(channel, now_us)
             self.heard_us[channel.id] = now_us
 
@@ -55,8 +62,12 @@ class Complaints:
         """A channel has ended."""
         now_us = self.world.scheduler.now_us
         if "-b" in channel.id:
-            self._legs_a_hear(channel.id.rpartition("-")[0], now_us)
+            request_id = channel.id.rpartition("-")[0]
+            self._legs_a_hear(request_id, now_us)
+            if self.world.asterisk.lives[channel.id].answered_us is not None:
+                self.alone_us[request_id] = now_us
         elif channel.id in self.heard_us:
+            self._left_alone(channel, now_us)
             if not self._has_company(channel.id):
                 self._silent(channel, now_us)
             self.heard_us.pop(channel.id, None)
@@ -109,6 +120,16 @@ class Complaints:
         if not self.world.mishaps.active(since_us, now_us, OUTSIDE):
             silent_s = (now_us - since_us) / US_PER_S
             self.world.broken(f"{channel.id} heard nothing for {silent_s:.1f} s, and pays for it")
+
+    def _left_alone(self, channel: Channel, now_us: int) -> None:
+        since_us = self.alone_us.pop(channel.id.rpartition("-")[0], None)
+        if since_us is None or now_us - since_us <= ALONE_S * US_PER_S or self._has_company(channel.id):
+            return
+        if not self.world.mishaps.active(since_us, now_us, OUTSIDE):
+            alone_s = (now_us - since_us) / US_PER_S
+            self.world.broken(
+                f"{channel.id} heard nothing for {alone_s:.1f} s after the other party had hung up"
+            )
 
     def _missed(self, channel: Channel) -> None:
         """A missed call is refused by the service within seconds."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CORRECTED_WITHIN_S = 12.0
 """Two requests that time out, and the pause between."""
+AT_ONCE_S = 0.001
+"""The shortest timer there is: it ends a leg that has outlived its funds, and lets it cost nothing more."""
 TAKEN_IN_S = 0.1
 """An event that has arrived is taken in by the thread of its call within this."""
 
@@ -39,7 +41,7 @@ class Fuses:
     def asked(self, path: str, params: Json) -> None:
         """The service sends a request; if it sets a timer, that must be paid for already."""
         channel_id, after_s = _timer(path, params)
-        if after_s is None:
+        if after_s is None or after_s <= AT_ONCE_S:
             return
         life = self.world.asterisk.lives.get(channel_id)
         if life is not None and self._answered_unheard(life):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json as jsonlib
 import math
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,8 +143,11 @@ class SimSocket:
         # One after the other, as TCP has it; within Asterisk events of one channel may overtake another's.
         lanes = [channel_id] if self._shape.overtaking else [channel_id, ALL]
         up = channel_id if about.get("state") == "Up" else ""
-        for _ in range(self._shape.copies(event)):
-            self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lanes, up)
+        self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lanes, up)
+        if (after_s := self._shape.again_after_s()) is not None:
+            self._asterisk.scheduler.call_in(
+                after_s, lambda: self._deliver(ABNF.OPCODE_TEXT, data, self._shape.delay_s(event), lanes, up)
+            )
 
     def _deliver(
         self, opcode: int, data: bytes, delay_s: float, lanes: Sequence[str] = (ALL,), up: str = ""
@@ -252,7 +255,6 @@ class Shape:
         self.late_s = 0.0
         self.overtaking = False
         self.twice = 0.0
-        self.doubled: Callable[[Json], None] = lambda event: None
 
     def straighten(self) -> None:
         """Deliver everything once, without delay."""
@@ -263,12 +265,11 @@ class Shape:
         """The delay of this event."""
         return latency_s(self._random) + (self._random.random() * self.late_s if self.late_s else 0.0)
 
-    def copies(self, event: Json) -> int:
-        """How many times the event is delivered."""
+    def again_after_s(self) -> float | None:
+        """When the same event is sent once more, at once or after others; None for never."""
         if self.twice and self._random.random() < self.twice:
-            self.doubled(event)
-            return 2
-        return 1
+            return float(self._random.choice((0.0, 0.0, 0.3, 1.5)))
+        return None
 
 
 class Wire:

@@ -184,7 +184,7 @@ def _nodes(s: Stores) -> Iterator[Finding]:
 
 
 def _unreachable_accounts(s: Stores) -> Iterator[Finding]:
-    """Accounts whose own number has no rate: leg A is refused, so nobody is ever called back."""
+    """Accounts whose own number has no rate: leg A is refused, so their callers are never called back."""
     unpriced = [
         account.number
         for account in s.accounts.all()

@@ -28,7 +28,7 @@ def dialplan_findings(
 
     needed = {context: "a phone could send leg A or leg B elsewhere" for context in NO_FORWARD.values()}
     if checks_answers:
-        needed[ANSWER_CHECK] = "nobody can be told from voicemail (answer_check=amd)"
+        needed[ANSWER_CHECK] = "persons and voicemail cannot be told apart (answer_check=amd)"
     try:
         contexts = {context: trunk for trunk in trunks for context in _contexts(client, trunk)}
         for context, trunk in contexts.items():

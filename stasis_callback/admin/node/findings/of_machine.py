@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from stasis_callback.ari.cel import CelJournal
     from stasis_callback.settings import Settings
 
+ASTERISK_ETC = Path("/etc/asterisk")
 SOUND_FOLDERS = (Path("/usr/share/asterisk/sounds"), Path("/var/lib/asterisk/sounds"))
 WRITTEN_S = 10
 """Time allowed for Asterisk to write the journal after a leg has ended, in seconds."""
@@ -36,6 +39,32 @@ def settings_finding(config: Settings) -> Finding:
     if path.stat().st_mode & 0o007:
         return Finding("problem", f"all users can read the password in {path}", f"run `chmod 600 {path}`")
     return Finding("ok", f"settings file {path}")
+
+
+def conf_findings() -> Iterator[Finding]:
+    """Files of Asterisk's configuration that its user may not read: Asterisk goes on without them."""
+    try:
+        user = pwd.getpwnam("asterisk")
+        groups = {user.pw_gid, *(entry.gr_gid for entry in grp.getgrall() if user.pw_name in entry.gr_mem)}
+        files = [
+            file for name in ("", "local", "stasis-callback") for file in (ASTERISK_ETC / name).glob("*.conf")
+        ]
+        hidden = sorted(file for file in files if not _may_read(file, user.pw_uid, groups))
+    except (KeyError, OSError):
+        return  # no such user here, or not ours to look
+    if hidden:
+        more = f", and {len(hidden) - 1} more" if len(hidden) > 1 else ""
+        yield Finding(
+            "problem",
+            f"Asterisk may not read {hidden[0]}{more}",
+            f"run `chgrp asterisk {hidden[0]} && chmod 640 {hidden[0]}`, then `asterisk -rx 'core reload'`",
+        )
+
+
+def _may_read(file: Path, user: int, groups: Collection[int]) -> bool:
+    found = file.stat()
+    bit = 0o400 if found.st_uid == user else 0o040 if found.st_gid in groups else 0o004
+    return bool(found.st_mode & bit)
 
 
 def journal_findings(config: Settings, last_answered: tuple[str, int, int] | None) -> Iterator[Finding]:
@@ -112,7 +141,7 @@ def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
         if absent := _absent_sounds(name, folders):
             return Finding(
                 "problem",
-                f"Asterisk has no sound {absent[0]}, and {len(absent) - 1} more in {name}: what is said is not heard",
+                f"Asterisk has no sound {absent[0]}, and {len(absent) - 1} more in {name}: these prompts are silent",
                 f"install the core sounds of {name} in {folders[0] / name}, see docs/quickstart.md",
             )
     return Finding("ok", f"prompts in {', '.join(sorted(languages))}")

@@ -38,7 +38,7 @@ CREATE INDEX xdr_ended ON xdr (ended_at_us)
 
 
 def up(migrator, db):
-    """Create the tables; the legs of before have no trunk and no known cost."""
+    """Create the tables; existing legs have no trunk and no known cost."""
     sqlite = "sqlite" in type(db).__name__.lower()
     pk = (
         "INTEGER PRIMARY KEY AUTOINCREMENT"

@@ -9,6 +9,6 @@ STATEMENTS = (
 
 
 def up(migrator, db):
-    """Add the columns; a request of before was claimed as often as it was attempted."""
+    """Add the columns; an existing request was claimed as often as it was attempted."""
     for statement in STATEMENTS:
         db.execute_sql(statement)

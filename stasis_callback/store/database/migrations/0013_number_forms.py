@@ -2,5 +2,5 @@
 
 
 def up(migrator, db):
-    """Add the column; {} is E.164 digits, which trunks of before had to deliver."""
+    """Add the column; {} is E.164 digits, which existing trunks had to deliver."""
     db.execute_sql("ALTER TABLE trunk ADD COLUMN number_form TEXT NOT NULL DEFAULT '{}'")

@@ -12,6 +12,6 @@ STATEMENTS = (
 
 
 def up(migrator, db):
-    """Add the columns; the trunks of before carry calls, or did."""
+    """Add the columns; existing trunks carry calls, or did."""
     for statement in STATEMENTS:
         db.execute_sql(statement)

@@ -1,4 +1,4 @@
-"""What the rates of a tariff sell without naming it: nothing, of the tariffs of before."""
+"""What the rates of a tariff sell without naming it: nothing, for existing tariffs."""
 
 
 def up(migrator, db):

@@ -13,6 +13,6 @@ STATEMENTS = (
 
 
 def up(migrator, db):
-    """Add the columns; keys of before never expire and are good from everywhere."""
+    """Add the columns; existing keys never expire and may be used from any address."""
     for statement in STATEMENTS:
         db.execute_sql(statement)

@@ -1,0 +1,1 @@
+"""Businesses of other systems: their dumps are read, put into our words, and moved in."""

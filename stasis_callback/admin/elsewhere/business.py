@@ -1,0 +1,96 @@
+"""A business as it is moved in, in our words, whatever it was called where it comes from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+
+from stasis_callback.admin.elsewhere.dumps import Row
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.money import format_amount, parse_amount
+from stasis_callback.core.numbering import read_number
+from stasis_callback.core.rating import Rate
+
+KEYS_LIMIT = 2
+
+
+@dataclass
+class Person:
+    """A subscriber: one customer with one account."""
+
+    key: str
+    """Names it for ever in its old system: its money is moved in once."""
+    number: str
+    name: str
+    tariff: str
+    balance_micros: int
+    credit_limit_micros: int = 0
+    callers: list[str] = field(default_factory=list)
+    speed_dials: dict[str, str] = field(default_factory=dict)
+    language: str = ""
+    blocked: bool = False
+    expires_at_us: int | None = None
+    simultaneous_calls: int = 1
+
+
+@dataclass
+class Business:
+    """What is moved in, and in `left` what is not, a sentence each, with how often."""
+
+    system: str
+    currency: str
+    tariffs: dict[str, dict[str, Rate]] = field(default_factory=dict)
+    """The rates of each tariff, by prefix."""
+    people: list[Person] = field(default_factory=list)
+    left: Counter[str] = field(default_factory=Counter)
+
+    def amount(self, text: str) -> int:
+        """An amount of the old system in micros; a seventh decimal is rounded down."""
+        whole, _, decimals = (text or "0").strip().partition(".")
+        return parse_amount(f"{whole or '0'}.{decimals[:6] or '0'}")
+
+    def caller(self, text: str, region: str) -> str:
+        """A caller's number in E.164; "" is left out."""
+        number = read_number(text, region) or ""
+        if not number:
+            self.left["caller ids that are no phone numbers (anonymous, names, too short)"] += 1
+        return number
+
+    def dials(self, rows: Iterable[Row], region: str) -> dict[str, str]:
+        """Speed dials of one subscriber: numbers in E.164 by their one or two digits."""
+        found: dict[str, str] = {}
+        for row in rows:
+            number = read_number(row["phone"], region)
+            if number and row["speeddial"].isdigit() and len(row["speeddial"]) <= KEYS_LIMIT:
+                found[row["speeddial"]] = number
+            else:
+                self.left["speed dials that are not one or two digits for a phone number"] += 1
+        return found
+
+    def debt(self, person: Person) -> None:
+        """A prepaid account below zero begins with nothing: we have no such accounts."""
+        if person.balance_micros + person.credit_limit_micros < 0:
+            owed = format_amount(-person.balance_micros, self.currency)
+            self.left[f"debt of {owed} of the prepaid account {person.number}, which opens with 0"] += 1
+            person.balance_micros = 0
+
+
+def end_of_day_us(text: str) -> int | None:
+    """The end of a day written as `2027-12-31` or `2027-12-31 00:00:00` (UTC); None for 0000-00-00."""
+    try:
+        day = date.fromisoformat(text[:10])
+    except ValueError:
+        return None
+    after = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
+    return int(after.timestamp()) * US_PER_S
+
+
+def grouped(rows: list[Row], by: str, keep: Callable[[Row], bool]) -> dict[str, list[Row]]:
+    """Rows by the value of a column."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if keep(row):
+            found.setdefault(row[by], []).append(row)
+    return found

@@ -1,0 +1,91 @@
+"""MagnusBilling 7 in our words: users, caller ids, plans with their rates. Table and column names are its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped
+from stasis_callback.admin.elsewhere.dumps import Row, rows
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.rating import Rate
+
+SMALL = ("pkg_user", "pkg_callerid", "pkg_plan", "pkg_prefix", "pkg_group_user", "pkg_speeddial")
+RATES = "pkg_rate"
+CLIENTS = "3"
+"""`id_user_type` of who calls; 1 are administrators, 2 agents."""
+
+
+def read(source: Path, currency: str, region: str, _now_us: int) -> Business:
+    """Its business. Raises InvalidInput when the dump cannot be read, has no users, or no currency is given."""
+    tables: defaultdict[str, list[Row]] = defaultdict(list)
+    for table, row in rows(source, SMALL):
+        tables[table].append(row)
+    if not tables["pkg_user"]:
+        raise InvalidInput(f"{source} has no rows of pkg_user: is it a dump of MagnusBilling, with its data?")
+    if not currency:
+        raise InvalidInput("MagnusBilling does not name the currency of its amounts: give it with --currency")
+    found = Business("magnusbilling", currency)
+    plans = {row["id"]: row["name"] for row in tables["pkg_plan"]}
+    _people(found, tables, plans, region)
+    _rates(found, source, {row["id"]: row["prefix"] for row in tables["pkg_prefix"]}, plans)
+    return found
+
+
+def _people(found: Business, tables: dict[str, list[Row]], plans: dict[str, str], region: str) -> None:
+    callers = grouped(tables["pkg_callerid"], "id_user", lambda row: row.get("activated", "t") in ("t", "1"))
+    dials = grouped(tables["pkg_speeddial"], "id_user", lambda row: bool(row.get("phone")))
+    groups = {row["id"] for row in tables["pkg_group_user"] if row["id_user_type"] == CLIENTS} or {CLIENTS}
+    for user in tables["pkg_user"]:
+        if user["id_group"] not in groups:
+            continue
+        if user["id_plan"] not in plans:
+            found.left["users without a plan"] += 1
+            continue
+        name = " ".join(part for part in (user["firstname"], user["lastname"]) if part)
+        limit = int(user["calllimit"] or 1)
+        numbers = [n for row in callers.get(user["id"], ()) if (n := found.caller(row["cid"], region))]
+        pin = user.get("callingcard_pin", "")
+        person = Person(
+            key=f"magnusbilling:{user['id']}",
+            number=user["username"],
+            name=f"{name} ({user['username']})" if name else user["username"],
+            tariff=plans[user["id_plan"]],
+            balance_micros=found.amount(user["credit"]),
+            credit_limit_micros=found.amount(user["creditlimit"]) if user["typepaid"] == "1" else 0,
+            callers=[*numbers, *([pin] if pin not in ("", "0", user["username"]) else [])],
+            speed_dials=found.dials(dials.get(user["id"], ()), region),
+            language=user["language"][:2],
+            blocked=user["active"] != "1",
+            expires_at_us=end_of_day_us(user["expirationdate"]) if user["enableexpire"] == "1" else None,
+            simultaneous_calls=min(limit, 1000) if limit > 0 else 10,
+        )
+        found.debt(person)
+        found.people.append(person)
+
+
+def _rates(found: Business, source: Path, prefixes: dict[str, str], plans: dict[str, str]) -> None:
+    sold = {person.tariff for person in found.people}
+    for _, row in rows(source, (RATES,)):
+        plan = plans.get(row["id_plan"], "")
+        prefix = prefixes.get(row["id_prefix"]) or row.get("dialprefix", "")
+        if plan not in sold or row["status"] != "1":
+            continue
+        if not (prefix.isascii() and prefix.isdigit()):
+            found.left[f"rates whose prefix is no digits ({prefix or 'empty'})"] += 1
+            continue
+        for column, what in (
+            ("disconnectcharge", "disconnect charges of single rates: see `tariff set --disconnect-fee`"),
+            ("minimal_time_charge", "shortest charged times of single rates: see `tariff set`"),
+        ):
+            if float(row.get(column) or 0):
+                found.left[what] += 1
+        price = found.amount(row["rateinitial"])
+        found.tariffs.setdefault(plan, {})[prefix] = Rate(
+            prefix,
+            connect_fee_micros=found.amount(row["connectcharge"]),
+            first_interval_s=int(row["initblock"]) or 1,
+            first_price_micros=price,
+            next_interval_s=int(row["billingblock"]) or 1,
+            next_price_micros=price,
+        )

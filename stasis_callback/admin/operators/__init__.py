@@ -1,0 +1,1 @@
+"""Commands about the operators of the console."""

@@ -1,0 +1,137 @@
+"""What a command prints, taken by a caller in this process: the console runs the very commands of the shell.
+
+Tables and fields are taken as they are, before they are folded to the width of a terminal; all else as text.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
+
+from stasis_callback.core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from stasis_callback.store.stores import Stores
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Lines on standard output, or on standard error."""
+
+    text: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its rows."""
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Names and texts, one of each in a line."""
+
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass
+class Taken:
+    """One command of this context: what it printed, in order, and what its caller has for it."""
+
+    stores: Stores
+    secret: str | None = None
+    """What a person would type without being seen."""
+    wanted: str = ""
+    """What the command asked for and was not given."""
+    blocks: list[Text | Table | Fields] = field(default_factory=list)
+
+    def write(self, text: str, *, is_error: bool) -> None:
+        """Add to the text."""
+        last = self.blocks[-1] if self.blocks else None
+        if isinstance(last, Text) and last.is_error == is_error:
+            self.blocks[-1] = Text(last.text + text, is_error)
+        elif text:
+            self.blocks.append(Text(text, is_error))
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Add a table."""
+        self.blocks.append(Table(tuple(headers), tuple(tuple(row) for row in rows)))
+
+    def fields(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Add fields."""
+        self.blocks.append(Fields(tuple(fields)))
+
+    def asked(self, what: str) -> str:
+        """The secret that the command asks for. Raises InvalidInput if there is none: nothing was changed then."""
+        if not self.secret:
+            self.wanted = what
+            raise InvalidInput(f"the {what} is missing: type it into its field")
+        return self.secret
+
+
+_TAKEN: ContextVar[Taken | None] = ContextVar("taken", default=None)
+
+
+def taken() -> Taken | None:
+    """Who takes what this command prints; None on a terminal."""
+    return _TAKEN.get()
+
+
+@contextmanager
+def taking(caller: Taken) -> Iterator[None]:
+    """Within the block, commands of this context print to `caller`."""
+    share_streams()
+    token = _TAKEN.set(caller)
+    try:
+        yield
+    finally:
+        _TAKEN.reset(token)
+
+
+class _Shared(io.TextIOBase):
+    """A stream of the process that each context may take for itself."""
+
+    errors = "replace"
+
+    def __init__(self, own: TextIO, *, is_error: bool) -> None:
+        self._own = own
+        self._is_error = is_error
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "utf-8"
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError("text, not bytes: typer tries this to find out what a stream takes")
+        caller = taken()
+        if caller is None:
+            return self._own.write(text)
+        caller.write(text, is_error=self._is_error)
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return taken() is None and self._own.isatty()
+
+    def flush(self) -> None:
+        if taken() is None:
+            self._own.flush()
+
+
+def share_streams() -> None:
+    """From now on commands of each context may take what they print; all others print as before."""
+    if not isinstance(sys.stdout, _Shared):
+        sys.stdout = _Shared(sys.stdout, is_error=False)
+    if not isinstance(sys.stderr, _Shared):
+        sys.stderr = _Shared(sys.stderr, is_error=True)

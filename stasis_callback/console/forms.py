@@ -1,0 +1,152 @@
+"""Forms of commands: fields with what was typed, and what was typed as parameters."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.datastructures import FormData, UploadFile
+
+from stasis_callback.admin.commands import Kind, Parameter
+from stasis_callback.admin.taking import Table
+
+SET, WAS, EMPTY = "set.", "was.", "empty."
+"""Prefixes of fields: an option of a table of options, its value before, and a field that is to be empty."""
+OPTION_HEADERS = ("option", "value", "set", "meaning")
+_ENDINGS = {"HTML": "html", "html": "html", "CSV": "csv", "archive": "tar.gz"}
+_PAIR = "NAME=VALUE"
+_SAFE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a form. `can_be_empty`: leaving it out and making it empty are two things."""
+
+    parameter: Parameter
+    value: str
+    can_be_empty: bool
+    is_emptied: bool
+
+    @property
+    def id(self) -> str:
+        """Its id in the page."""
+        return f"p-{self.parameter.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class OptionField:
+    """An option out of a table of options."""
+
+    name: str
+    value: str
+    was: str
+    meaning: str
+
+    @property
+    def id(self) -> str:
+        """Its id in the page."""
+        return f"o-{self.name}"
+
+
+def fields(
+    parameters: Iterable[Parameter], given: Mapping[str, Sequence[str]], *, reads: bool
+) -> list[Field]:
+    """The fields of a form, with what was typed before."""
+    return [_field(parameter, given, reads) for parameter in parameters]
+
+
+def _field(parameter: Parameter, given: Mapping[str, Sequence[str]], reads: bool) -> Field:
+    typed = given.get(parameter.name)
+    value = "\n".join(typed) if typed else ("" if parameter.kind is Kind.FLAG else parameter.default)
+    can_be_empty = (
+        not reads and parameter.kind in (Kind.TEXT, Kind.MANY) and bool(parameter.option)
+        and not takes_options(parameter) and not parameter.required and not parameter.default
+    )  # fmt: skip
+    return Field(parameter, value, can_be_empty, f"{EMPTY}{parameter.name}" in given)
+
+
+def option_fields(table: Table, given: Mapping[str, Sequence[str]]) -> list[OptionField]:
+    """The fields of a table of options, as `show` or `options` print it."""
+    texts = [dict(zip(table.headers, row, strict=True)) for row in table.rows]
+    return [
+        OptionField(
+            name := row.get("option", row.get("name", "")),
+            (given.get(SET + name) or [row.get("value", row.get("default", ""))])[0],
+            row.get("value", row.get("default", "")),
+            row.get("meaning", ""),
+        )
+        for row in texts
+    ]
+
+
+def takes_options(parameter: Parameter) -> bool:
+    """Whether a parameter takes options of a table by name."""
+    return parameter.metavar == _PAIR and parameter.kind is Kind.MANY
+
+
+def typed(form: FormData) -> dict[str, list[str]]:
+    """All texts of a form; files are left out."""
+    found: dict[str, list[str]] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, str):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def parameters_of(
+    parameters: Sequence[Parameter], given: Mapping[str, Sequence[str]], *, reads: bool
+) -> dict[str, list[str]]:
+    """What was typed, by parameter, for `Command.words`: empty fields are left out."""
+    found: dict[str, list[str]] = {}
+    for parameter in parameters:
+        texts = _texts(parameter, given, reads)
+        if takes_options(parameter):
+            texts += _changed_options(given)
+        if texts:
+            found[parameter.name] = texts
+    return found
+
+
+def _texts(parameter: Parameter, given: Mapping[str, Sequence[str]], reads: bool) -> list[str]:
+    if parameter.kind in (Kind.FILE, Kind.OUTPUT, Kind.PLACE):
+        return []  # nobody names files of this machine: they are uploaded and downloaded
+    text = next(iter(given.get(parameter.name, ())), "")
+    is_emptied = not reads and f"{EMPTY}{parameter.name}" in given
+    if parameter.kind is Kind.MANY:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        return lines or [""] * is_emptied
+    if parameter.kind is Kind.SWITCH:
+        return [text] if text in ("on", "off") else []
+    if text:
+        return [text]
+    return [""] * (is_emptied and parameter.kind is Kind.TEXT)
+
+
+def _changed_options(given: Mapping[str, Sequence[str]]) -> list[str]:
+    names = [name.removeprefix(SET) for name in given if name.startswith(SET)]
+    values = {name: (given[SET + name][0], (given.get(WAS + name) or [""])[0]) for name in names}
+    return [f"{name}={new}" for name, (new, old) in values.items() if new.strip() != old.strip()]
+
+
+def save_files(form: FormData, parameters: Iterable[Parameter], folder: Path) -> dict[str, list[str]]:
+    """Save uploaded files in a folder, with the names that they had as far as they are harmless."""
+    found: dict[str, list[str]] = {}
+    for parameter in parameters:
+        file = form.get(parameter.name)
+        if parameter.kind is not Kind.FILE or not isinstance(file, UploadFile) or not file.filename:
+            continue
+        name = _SAFE.sub("-", Path(file.filename).name)[-80:].lstrip(".-") or "file"
+        path = folder / name
+        with path.open("wb") as target:
+            shutil.copyfileobj(file.file, target)
+        found[parameter.name] = [str(path)]
+    return found
+
+
+def output_path(parameter: Parameter, noun: str, folder: Path) -> Path:
+    """Where a command is to write its file; its help says what kind that is."""
+    ending = next((ending for word, ending in _ENDINGS.items() if word in parameter.help), "json")
+    return folder / f"{noun or 'file'}.{ending}"

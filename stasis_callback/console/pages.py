@@ -1,0 +1,174 @@
+"""The pages of the console that are not of one command: signing in, overview, finding, reports, second operators."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import anyio.to_thread
+import structlog
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from stasis_callback.admin.commands import run
+from stasis_callback.console import policy, reports
+from stasis_callback.console.command_pages import CommandPages
+from stasis_callback.console.overview import FRESH_S, Overview
+from stasis_callback.console.rendering import Renderer, address
+from stasis_callback.console.visits import Visit, Visits
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.operators.operators import Role
+from stasis_callback.store.stores import Stores
+from stasis_callback.web.visitors import source_of
+
+log = structlog.get_logger()
+
+STREAMS_LIMIT = 50
+_CALLBACK = re.compile(r"[0-9a-f]{16}(-[a-z][0-9]+)?", re.ASCII)
+"""Ids of callbacks and of their legs."""
+
+
+class Pages:
+    """Answers requests whose visitor is known. Plain functions: each runs in a thread."""
+
+    def __init__(
+        self, stores: Stores, renderer: Renderer, visits: Visits, overview: Overview, commands: CommandPages
+    ) -> None:
+        self._stores = stores
+        self._renderer = renderer
+        self._visits = visits
+        self._overview = overview
+        self._commands = commands
+        self._streams = 0
+
+    # --- signing in and out ------------------------------------------------------------------------------------
+
+    def sign_in_form(self, visit: Visit, problem: str = "", status: int = 200) -> Response:
+        """The form to sign in."""
+        visit = self._visits.stranger(visit)
+        response = self._renderer.page("sign_in.html", visit, status, problem=problem)
+        self._visits.keep(response, visit)
+        return response
+
+    def sign_in(self, request: Request, visit: Visit, form: FormData) -> Response:
+        """Sign in: always with a new token, whatever the browser had."""
+        name, password, code = (str(form.get(field, "")) for field in ("name", "password", "code"))
+        token = self._visits.sign_in(request, name.strip(), password, code)
+        if not token:
+            log.warning("console.sign_in_refused", source=source_of(request), locked=token is None)
+            return self.sign_in_form(
+                visit, "locked" if token is None else "wrong", 429 if token is None else 403
+            )
+        log.info("console.signed_in", operator=name.strip(), source=source_of(request))
+        self._stores.sessions.close(visit.token)
+        response = RedirectResponse("/", 303)
+        self._visits.keep(response, Visit(token, None, visit.language))
+        return response
+
+    def sign_out(self, visit: Visit) -> Response:
+        """Sign out."""
+        self._stores.sessions.close(visit.token)
+        response = RedirectResponse("/sign-in", 303)
+        response.delete_cookie(self._visits.cookie)
+        return response
+
+    def me(self, visit: Visit) -> Response:
+        """The operator's own page."""
+        return self._renderer.page("me.html", visit, problem="", said="")
+
+    def change_password(self, request: Request, visit: Visit, form: FormData) -> Response:
+        """Change the operator's own password; all their sessions end."""
+        old, code, new = (str(form.get(field, "")) for field in ("password", "code", "new"))
+        recognised = self._visits.recognise(request, visit.name, old, code)
+        if not recognised:
+            problem = "wrong" if recognised is False else "locked"
+            return self._renderer.page("me.html", visit, 403, problem=problem, said="")
+        done = run(["console", "user", "set", "--password", "--", visit.name], visit.name, self._stores, new)
+        if done.code:
+            return self._renderer.page("me.html", visit, 400, problem="", said=done.complaint)
+        return RedirectResponse("/sign-in", 303)
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def home(self, visit: Visit) -> Response:
+        """What is going on."""
+        return self._renderer.page("home.html", visit, panels=self._overview.panels())
+
+    async def live(self, request: Request, visit: Visit) -> Response:
+        """The panels as a stream of events, each time that they have changed."""
+        if self._streams >= STREAMS_LIMIT:
+            return Response(status_code=503, headers={"Retry-After": "60"})
+        return StreamingResponse(self._events(request, visit), media_type="text/event-stream")
+
+    async def _events(self, request: Request, visit: Visit) -> AsyncIterator[str]:
+        self._streams += 1
+        try:
+            told = ""
+            while True:
+                if (
+                    await anyio.to_thread.run_sync(lambda: self._visits.of(request, waits=True))
+                ).session is None:
+                    return
+                panels = await anyio.to_thread.run_sync(self._overview.panels)
+                html = self._renderer.part("_panels.html", visit.language, panels=panels)
+                # A comment keeps proxies from closing, and tells us when nobody listens any more.
+                yield ":\n\n" if html == told else _event(html)
+                told = html
+                await anyio.sleep(FRESH_S)
+        finally:
+            self._streams -= 1
+
+    def find(self, request: Request, visit: Visit) -> Response:
+        """Whatever is meant by a few characters: an account, or a callback."""
+        text = request.query_params.get("q", "").strip()[:100]
+        if _CALLBACK.fullmatch(text) and _is_callback(text, self._stores, visit):
+            return RedirectResponse(address("why", subject=text), 303)
+        return RedirectResponse(address("account list", text=text, run="1"), 303)
+
+    def report(self, request: Request, visit: Visit) -> Response:
+        """The plots."""
+        return self._renderer.page(
+            "reports.html", visit, report=reports.made(request.query_params, visit, self._stores)
+        )
+
+    # --- a second operator -------------------------------------------------------------------------------------
+
+    def second(self, visit: Visit, done: object = None, problem: str = "", status: int = 200) -> Response:
+        """Changes that wait for a second operator."""
+        return self._renderer.page(
+            "second.html", visit, status,
+            proposals=self._stores.proposals.newest(), done=done, problem=problem,
+            decides=visit.role.includes(Role.MANAGER), proof=not self._visits.has_proved(visit),
+        )  # fmt: skip
+
+    def decide(self, request: Request, visit: Visit, proposal: str, form: FormData) -> Response:
+        """Agree to a change, which is then carried out in both names, or decline it."""
+        if not visit.role.includes(Role.MANAGER):
+            return self._commands.message(visit, "forbidden", 403)
+        password, code = (str(form.get(f"proof.{word}", "")) for word in ("password", "code"))
+        problem = self._visits.proof_problem(request, visit, password, code)
+        if problem:
+            return self.second(visit, problem=problem, status=403)
+        agreed = form.get("decision") == "agree"
+        try:
+            decided = self._stores.proposals.decide(
+                int(proposal) if proposal.isdecimal() else 0, visit.name, agreed=agreed
+            )
+        except InvalidInput as error:
+            return self.second(visit, problem=str(error), status=409)
+        log.info("console.decided", operator=visit.name, proposer=decided.proposer, agreed=agreed)
+        if not agreed:
+            return RedirectResponse("/second", 303)
+        done = run(decided.command, f"{decided.proposer}, agreed by {visit.name}", self._stores)
+        return self.second(visit, done=done, status=400 if done.code else 200)
+
+
+def _event(html: str) -> str:
+    lines = "".join(f"data: {line}\n" for line in html.splitlines())
+    return f"event: panels\n{lines}\n"
+
+
+def _is_callback(text: str, stores: Stores, visit: Visit) -> bool:
+    access = policy.access("why")
+    return access is not None and run(access.command.words({"subject": [text]}), visit.name, stores).code == 0

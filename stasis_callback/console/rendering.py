@@ -1,0 +1,103 @@
+"""Pages from templates: what is common to all of them, and the output of commands as HTML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from stasis_callback.admin.commands import Command, described, groups
+from stasis_callback.admin.taking import Fields, Table, Text
+from stasis_callback.console import policy
+from stasis_callback.console.visits import Visit
+from stasis_callback.store.operators.operators import Role
+from stasis_callback.web.texts import LANGUAGES
+
+_HERE = Path(__file__).parent
+_STORIES = ("call", "request", "callback")
+"""Columns whose cells are callbacks: their story says more than their fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """A noun in the menu."""
+
+    name: str
+    help: str
+
+
+class Renderer:
+    """Renders the templates."""
+
+    def __init__(self) -> None:
+        self._environment = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.globals |= {"link": cell_link, "address": address, "kind_of": kind_of}
+
+    def part(self, template: str, language: str, **values: Any) -> str:
+        """A part of a page."""
+        return self._environment.get_template(template).render(t=texts(language), **values)
+
+    def page(self, template: str, visit: Visit, status: int = 200, **values: Any) -> HTMLResponse:
+        """A whole page."""
+        menu = _menu(visit.role) if visit.session else ()
+        common = {
+            "visit": visit,
+            "menu": menu,
+            "languages": {name: texts(name)["language"] for name in LANGUAGES},
+        }
+        return HTMLResponse(self.part(template, visit.language, **(common | values)), status)
+
+
+@cache
+def texts(language: str) -> Mapping[str, Any]:
+    """The words of the console in a language."""
+    return tomllib.loads((_HERE / "texts" / f"{language}.toml").read_text("utf-8"))
+
+
+@cache
+def _menu(role: Role) -> tuple[tuple[str, tuple[Noun, ...]], ...]:
+    helps = groups()
+    return tuple(
+        (topic, nouns)
+        for topic, names in policy.GROUPS
+        if (nouns := tuple(Noun(name, helps[name]) for name in names if policy.of_noun(name, role)))
+    )
+
+
+def address(command: str, **given: str) -> str:
+    """The page of a command, with some of its parameters."""
+    path = "/do/" + "/".join(quote(word) for word in command.split())
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def kind_of(block: Text | Table | Fields) -> str:
+    """`text`, `table` or `fields`."""
+    return type(block).__name__.lower()
+
+
+def cell_link(command: Command, header: str, cell: str, position: int) -> str:
+    """Where a cell of a table leads: to the page of the thing that it names; "" for nowhere."""
+    if not cell or cell.startswith("("):
+        return ""
+    if header in _STORIES or (header == "id" and command.noun in _STORIES):
+        return address("why", subject=cell)
+    noun = header.replace(" ", "-")
+    if noun not in groups() and position == 0 and command.path[-1] == "list":
+        noun = command.noun
+    shows = described().get(f"{noun} show")
+    if shows is None or not shows.parameters:
+        return ""
+    return address(shows.name, **{shows.parameters[0].name: cell})

@@ -1,0 +1,231 @@
+"""Reports one looks at: the figures of `report calls`, as plots made here (SVG), beside those of the time before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from starlette.datastructures import QueryParams
+
+from stasis_callback.admin.commands import Command, Done, described, run
+from stasis_callback.admin.days import operators_zone, parse_day, today
+from stasis_callback.console.rendering import address
+from stasis_callback.console.visits import Visit
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.stores import Stores
+
+USUAL_DAYS = 30
+DAYS_LIMIT = 1830
+BARS_LIMIT = 20
+WIDTH, HEIGHT, BAR_HEIGHT = 640, 160, 22
+FIGURES = ("attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin")
+MONEY = ("revenue", "cost", "margin")
+GROUPS = ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome")
+FILTERS = ("account", "prefix", "trunk")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: `now` and `before` are its lengths in the units of the plot; from `zero` on, or ending there."""
+
+    label: str
+    value: float
+    value_before: float | None
+    x: float
+    y: float
+    width: float
+    height: float
+    before_y: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A figure by day (upright bars) or by group (lying ones)."""
+
+    figure: str
+    currency: str
+    total: float
+    total_before: float | None
+    bars: tuple[Bar, ...]
+    width: int
+    height: int
+    zero: float
+    upright: bool
+
+    @property
+    def change_percent(self) -> float | None:
+        """How much more this is than before, in percent; None where there was nothing."""
+        if not self.total_before:
+            return None
+        return round((self.total - self.total_before) / abs(self.total_before) * 100, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the page shows."""
+
+    by: str
+    first: str
+    last: str
+    first_before: str
+    last_before: str
+    filters: Mapping[str, str]
+    plots: tuple[Plot, ...]
+    command: Command
+    done: Done
+    csv: str
+
+
+def made(query: QueryParams, visit: Visit, stores: Stores) -> Report:
+    """The report that a query asks for; with nothing given, the last days by day."""
+    by = query.get("by", "day")
+    by = by if by in GROUPS else "day"
+    filters = {name: query.get(name, "").strip()[:64] for name in FILTERS}
+    given = {name: [text] for name, text in filters.items() if text}
+    first, last, problem = _range(query)
+    days = (last - first).days + 1
+    before = first - timedelta(days=days), first - timedelta(days=1)
+    shown = _report(by, first, last, given, visit, stores)
+    plots: tuple[Plot, ...] = ()
+    if shown.code == 0 and not problem:
+        rows = _rows(by, first, last, given, visit, stores)
+        earlier = _rows(by, *before, given, visit, stores)
+        plots = tuple(_plots(by, rows, earlier, first, before[0], days))
+    csv = {"by": by, "first": str(first), "last": str(last), "format": "--csv"}
+    csv |= {name: text for name, text in filters.items() if text}
+    return Report(
+        by, first.isoformat(), last.isoformat(), before[0].isoformat(), before[1].isoformat(), filters, plots,
+        described()["report calls"],
+        shown, address("report calls", **csv),
+    )  # fmt: skip
+
+
+def _range(query: QueryParams) -> tuple[date, date, str]:
+    zone = operators_zone()
+    try:
+        last = parse_day(query["to"], zone) if query.get("to") else today(zone)
+        first = parse_day(query["from"], zone) if query.get("from") else last - timedelta(days=USUAL_DAYS - 1)
+    except InvalidInput as error:
+        last = today(zone)
+        return last - timedelta(days=USUAL_DAYS - 1), last, str(error)
+    if not 0 <= (last - first).days < DAYS_LIMIT:
+        first = last - timedelta(days=USUAL_DAYS - 1)
+    return first, last, ""
+
+
+def _report(
+    by: str,
+    first: date,
+    last: date,
+    given: Mapping[str, Sequence[str]],
+    visit: Visit,
+    stores: Stores,
+    *extra: str,
+) -> Done:
+    command = described()["report calls"]
+    values = {"by": [by], "first": [str(first)], "last": [str(last)], **given}
+    return run(command.words(values, *extra), visit.name, stores)
+
+
+def _rows(
+    by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Visit, stores: Stores
+) -> list[Row]:
+    done = _report(by, first, last, given, visit, stores, "--json")
+    found: list[Row] = json.loads(done.text) if done.code == 0 else []
+    return found
+
+
+def _plots(
+    by: str, rows: Sequence[Row], earlier: Sequence[Row], first: date, first_before: date, days: int
+) -> list[Plot]:
+    currencies = sorted({str(row["currency"]) for row in (*rows, *earlier) if row["currency"]}) or [""]
+    made_ones = []
+    for figure in FIGURES:
+        # Money of two currencies cannot be added up: a plot for each.
+        for currency in currencies if figure in MONEY else [""]:
+            now, before = (_values(by, some, figure, currency) for some in (rows, earlier))
+            if by == "day":
+                made_ones.append(_by_day(figure, currency, now, before, first, first_before, days))
+            else:
+                made_ones.append(_by_group(figure, currency, now, before))
+    return made_ones
+
+
+def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[str, tuple[float, float]]:
+    """The figure of each group, and its weight where groups of several currencies are one."""
+    found: dict[str, tuple[float, float]] = {}
+    for row in rows:
+        if currency and row["currency"] != currency:
+            continue
+        value = float(row[figure] or 0)
+        weight = float(row["answered" if figure == "acd_s" else "attempts"] or 0)
+        old, old_weight = found.get(str(row[by]), (0.0, 0.0))
+        if figure in ("asr_percent", "acd_s"):
+            both = old_weight + weight
+            found[str(row[by])] = ((old * old_weight + value * weight) / both if both else 0.0, both)
+        else:
+            found[str(row[by])] = old + value, old_weight + weight
+    return found
+
+
+def _total(figure: str, values: Mapping[str, tuple[float, float]]) -> float:
+    """All groups together: a sum, or for rates and durations the mean by weight."""
+    if figure not in ("asr_percent", "acd_s"):
+        return round(sum(value for value, _ in values.values()), 4)
+    weights = sum(weight for _, weight in values.values())
+    return round(sum(value * weight for value, weight in values.values()) / weights, 1) if weights else 0.0
+
+
+def _by_day(
+    figure: str, currency: str, now: Mapping[str, tuple[float, float]], before: Mapping[str, tuple[float, float]],
+    first: date, first_before: date, days: int,
+) -> Plot:  # fmt: skip
+    pairs = []
+    for n in range(days):
+        day, earlier = (start + timedelta(days=n) for start in (first, first_before))
+        pairs.append((day.isoformat(), now.get(str(day), (0.0, 0))[0], before.get(str(earlier), (0.0, 0))[0]))
+    top = max([0.0, *(value for _, *values in pairs for value in values)])
+    bottom = min([0.0, *(value for _, *values in pairs for value in values)])
+    scale = HEIGHT / ((top - bottom) or 1.0)
+    zero, step = top * scale, WIDTH / days
+    bars = tuple(
+        Bar(
+            label, value, earlier, round(n * step + step * 0.1, 2),
+            round(min(zero, zero - value * scale), 2), round(step * 0.8, 2), round(abs(value) * scale, 2),
+            round(zero - earlier * scale, 2),
+        )
+        for n, (label, value, earlier) in enumerate(pairs)
+    )  # fmt: skip
+    return Plot(
+        figure, currency, _total(figure, now), _total(figure, before) if before else None, bars, WIDTH, HEIGHT,
+        round(zero, 2), upright=True,
+    )  # fmt: skip
+
+
+def _by_group(
+    figure: str,
+    currency: str,
+    now: Mapping[str, tuple[float, float]],
+    before: Mapping[str, tuple[float, float]],
+) -> Plot:
+    names = sorted(now, key=lambda name: -abs(now[name][0]))[:BARS_LIMIT]
+    top = max(
+        [1e-9, *(abs(now[name][0]) for name in names), *(abs(before[n][0]) for n in names if n in before)]
+    )
+    bars = tuple(
+        Bar(
+            name, now[name][0], before[name][0] if name in before else None, 0.0, n * BAR_HEIGHT * 2.0,
+            round(abs(now[name][0]) / top * WIDTH, 2), BAR_HEIGHT * 0.7,
+            round(abs(before[name][0]) / top * WIDTH, 2) if name in before else None,
+        )
+        for n, name in enumerate(names)
+    )  # fmt: skip
+    return Plot(
+        figure, currency, _total(figure, now), _total(figure, before) if before else None, bars, WIDTH,
+        max(len(bars) * BAR_HEIGHT * 2, BAR_HEIGHT), 0.0, upright=False,
+    )  # fmt: skip

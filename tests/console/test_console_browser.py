@@ -1,0 +1,185 @@
+"""A real Chromium: from an empty database to a billed callback with the console alone, as each role."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import browsing
+import pyotp
+import pytest
+from console_site import PASSWORD, ROLES
+from databases import Databases
+from playwright.sync_api import Browser, Page, expect
+from web_site import free_port
+
+from stasis_callback.clock import US_PER_S, Clock, wait_until
+from stasis_callback.store.stores import open_stores
+
+ACCESS, SUBSCRIBER, FRIEND = "420800123456", "420212345678", "442071234567"
+ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts" / "console"
+STEP_S = 30_000
+PAGES = (
+    "/", "/reports", "/noun/account", f"/do/account/show?number={SUBSCRIBER}", f"/do/account/set?number={SUBSCRIBER}",
+    f"/do/access-number/set?number={ACCESS}", "/do/rate/list?tariff=standard", "/do/rate/import",
+    "/do/xdr/list?run=1",
+    f"/do/why?subject={SUBSCRIBER}", "/do/audit/list", "/do/config/show", "/me", "/second", "/nothing",
+)  # fmt: skip
+"""What is looked at in both themes, on a phone, and by axe."""
+
+
+class Desk:
+    """The operators of a node that runs, each with the key of an authenticator."""
+
+    def __init__(self, base: str, keys: dict[str, str]) -> None:
+        self.base, self.keys = base, keys
+
+    def sign_in(self, page: Page, role: str) -> None:
+        page.goto(self.base)
+        page.get_by_label("Name").fill(role)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Code").fill(pyotp.TOTP(self.keys[role]).at(Clock().now_us() // US_PER_S))
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Now", level=1)).to_be_visible(timeout=STEP_S)
+
+    def does(self, page: Page, command: str, **fields: str) -> None:
+        """Fill in the form of a command as its page has it, and send it."""
+        page.goto(f"{self.base}/do/{command.replace(' ', '/')}")
+        for name, text in fields.items():
+            page.locator(f'[name="{name.replace("__", ".")}"]').fill(text)
+        page.locator("form.command > button").click()
+        expect(page.locator(".done")).to_be_visible(timeout=STEP_S)
+
+
+@contextmanager
+def running(network: Any, folder: Path) -> Iterator[Desk]:
+    """A node on an empty database, and the console that it starts; nothing is there but four operators."""
+    url, port = Databases.new(folder, "console"), free_port()
+    stores = open_stores(url, "test", Clock())
+    try:
+        keys = {role: stores.operators.add(role, role, PASSWORD) for role in ROLES}
+    finally:
+        stores.database.close()
+    environment = os.environ | {
+        "STASIS_CALLBACK_DATABASE__URL": url,
+        "STASIS_CALLBACK_CONSOLE__PORT": str(port),
+        "STASIS_CALLBACK_ARI__URL": network.ari_url,
+        "STASIS_CALLBACK_ARI__USERNAME": network.ari_username,
+        "STASIS_CALLBACK_ARI__PASSWORD": network.ari_password,
+        "STASIS_CALLBACK_ARI__APP": network.ari_app,
+        "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
+        "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
+    }
+    log = (folder / "service.log").open("w")
+    service = subprocess.Popen(
+        [sys.executable, "-m", "stasis_callback", "run"], env=environment, cwd=folder, stderr=log
+    )
+    try:
+        said = folder / "service.log"
+        assert wait_until(lambda: "console.started" in said.read_text(), timeout_s=60), said.read_text()
+        assert wait_until(lambda: "asterisk.connected" in said.read_text(), timeout_s=30), said.read_text()
+        yield Desk(f"http://127.0.0.1:{port}", keys)
+    finally:
+        service.kill()  # and the console ends with it
+        service.wait(10)
+        log.close()
+        assert wait_until(lambda: "console.stopped" in said.read_text(), timeout_s=30), "the console ends too"
+        Databases.remove(url)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["fake", pytest.param("real", marks=pytest.mark.real)])
+def test_from_nothing_to_a_billed_callback(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, browser: Browser
+) -> None:
+    network = request.getfixturevalue(f"{kind}_network")
+    with running(network, tmp_path) as desk, browsing.looking(browser, viewport=browsing.DESKTOP) as page:
+        desk.sign_in(page, "owner")
+        open_business(desk, page)
+        network.phone(SUBSCRIBER).answers().dials(f"{FRIEND}#", after_s=8)
+        friend = network.phone(FRIEND).answers()
+        network.missed_call(ani=SUBSCRIBER, dnis=ACCESS)
+        friend.wait_for("answered", timeout_s=60)
+        page.goto(desk.base)
+        live = page.locator("section", has=page.get_by_role("heading", name="Live calls"))
+        expect(live).to_contain_text(FRIEND, timeout=STEP_S)
+        call = live.get_by_role("link").first.inner_text()
+        shot(page, f"{kind}-live")
+        desk.does(page, "call hangup", request_id=call)
+        friend.wait_for("ended", timeout_s=30)
+        read_and_reverse(desk, page, kind)
+        if kind == "fake":
+            look_everywhere(desk, page, browser)
+
+
+def open_business(desk: Desk, page: Page) -> None:
+    """Everything that a callback needs, by forms alone."""
+    desk.does(page, "tariff add", name="standard", currency="USD")
+    for prefix, price in (("420", "0.06"), ("44", "0.12")):
+        desk.does(page, "rate add", tariff="standard", prefix=prefix, first_price=price)
+    desk.does(page, "product add", name="callback", tariff="standard")
+    desk.does(page, "customer add", name="people", currency="USD")
+    desk.does(page, "account add", number=SUBSCRIBER, customer="people", product="callback")
+    desk.does(page, "account topup", number=SUBSCRIBER, amount="10")
+    desk.does(page, "access-number add", number=ACCESS)
+
+
+def read_and_reverse(desk: Desk, page: Page, kind: str) -> None:
+    """Find the call by the caller's number, read why it cost what it cost, reverse it, see who did."""
+    page.goto(desk.base)
+    page.get_by_label("Find an account or a callback").fill(SUBSCRIBER)
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name=SUBSCRIBER).first.click()
+    page.get_by_role("link", name="xdr list").click()
+    expect(page.get_by_role("cell", name="answered").first).to_be_visible(timeout=STEP_S)
+    page.goto(f"{desk.base}/do/why?subject={SUBSCRIBER}")
+    expect(page.locator(".story").first).to_contain_text("missed call", timeout=STEP_S)
+    expect(page.locator(".story").first).to_contain_text("charged", timeout=STEP_S)
+    shot(page, f"{kind}-story")
+    page.goto(f"{desk.base}/do/ledger/entries?account={SUBSCRIBER}&run=1")
+    row = page.get_by_role("row").filter(has_text="settle").first
+    desk.does(
+        page, "ledger reverse", transfer=row.get_by_role("cell").first.inner_text(), reason="a test call"
+    )
+    page.goto(f"{desk.base}/do/ledger/entries?account={SUBSCRIBER}&kind=reversal&run=1")
+    expect(page.get_by_role("cell", name=re.compile("reversal")).first).to_be_visible()
+    page.goto(f"{desk.base}/do/audit/list")
+    expect(page.get_by_role("cell", name="owner").first).to_be_visible()
+
+
+def look_everywhere(desk: Desk, page: Page, browser: Browser) -> None:
+    """Each page in both themes and on a phone, by axe; then what the other roles see."""
+    for number, path in enumerate(PAGES):
+        page.goto(desk.base + path)
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            browsing.accessible(page)
+            shot(page, f"page-{number:02d}-{theme}")
+        page.set_viewport_size(browsing.PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= browsing.PHONE["width"], path
+        shot(page, f"page-{number:02d}-phone") if path in PAGES[:5] else None
+        page.set_viewport_size(browsing.DESKTOP)
+    for role in ("viewer", "support", "manager"):
+        with browsing.looking(
+            browser, viewport=browsing.DESKTOP, java_script_enabled=role != "viewer"
+        ) as other:
+            desk.sign_in(other, role)
+            other.goto(f"{desk.base}/do/account/show?number={SUBSCRIBER}")
+            expect(other.get_by_role("link", name="account topup")).to_have_count(int(role == "manager"))
+            expect(other.get_by_role("link", name="account block", exact=True)).to_have_count(
+                int(role != "viewer")
+            )
+            shot(other, f"role-{role}")
+            other.get_by_role("button", name="Sign out").click()
+            expect(other.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def shot(page: Page, name: str) -> None:
+    ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTEFACTS / f"{name}.png", full_page=True)

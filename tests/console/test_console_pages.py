@@ -1,0 +1,216 @@
+"""What operators do with the pages: finding, reading, files, secrets, a second operator, reports."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from console_site import ConsoleSite, open_console
+
+from stasis_callback.admin.commands import described
+from stasis_callback.console.rendering import texts
+from stasis_callback.web.texts import LANGUAGES
+
+
+def test_an_account_is_found_shown_and_leads_to_everything_about_it(site: ConsoleSite) -> None:
+    site.shop.account("420601123456")
+    viewer = site.operator("viewer")
+    found = viewer.get(viewer.get("/find?q=601123").headers["location"]).text
+    assert "/do/account/show?number=420601123456" in found
+    page = viewer.get("/do/account/show?number=420601123456").text
+    for about in (
+        "/do/xdr/list?account=",
+        "/do/ledger/entries?account=",
+        "/do/request/list?account=",
+        "/do/customer/show?name=people",
+    ):
+        assert about in page
+    assert "/do/account/topup" not in page  # not for viewers
+    assert (
+        "/do/account/topup?number=420601123456"
+        in site.operator("manager").get("/do/account/show?number=420601123456").text
+    )
+    assert "unknown account" in viewer.get("/do/account/show?number=nobody").text
+
+
+def test_a_callback_is_told_as_a_story_and_found_by_its_id(site: ConsoleSite) -> None:
+    account = site.shop.account("420601123456")
+    assert site.shop.missed_call(account) == ""
+    (request_id,) = (row["id"] for row in site.shop.rows()["Request"])
+    viewer = site.operator("viewer")
+    where = viewer.get(f"/find?q={request_id}").headers["location"]
+    assert where == f"/do/why?subject={request_id}"
+    story = viewer.get(where).text
+    assert 'class="story"' in story
+    assert "missed call" in story
+    assert f"/do/why?subject={request_id}" in viewer.get("/").text  # the queue
+
+
+def test_pages_of_a_list_lead_to_each_other_and_give_csv(site: ConsoleSite) -> None:
+    for n in range(5):
+        site.shop.account(f"10{n}")
+    viewer = site.operator("viewer")
+    seen: list[str] = []
+    where = "/do/account/list?run=1&limit=2"
+    while where:
+        page = viewer.get(where).text
+        seen += re.findall(r"number=(10[0-9])", page)
+        found = re.search(r'href="([^"]*page_number=[0-9]+[^"]*)"', page)
+        where = found[1].replace("&amp;", "&") if found else ""
+    assert sorted(set(seen)) == ["100", "101", "102", "103", "104"]
+    answer = viewer.get("/do/account/list?run=1&format=--csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert "attachment" in answer.headers["content-disposition"]
+    assert len(answer.text.splitlines()) == 6
+
+
+def test_a_rate_list_is_uploaded_shown_and_imported(site: ConsoleSite) -> None:
+    boss = site.operator("manager")
+    rates = {"file": ("../../Rates March.csv", io.BytesIO(b"prefix,first_price\n49,0.10\n43,0.20\n"))}
+    shown = boss.does("rate import", rates, tariff="standard", dry_run="on").text
+    assert "Done" in shown
+    assert "console-" not in shown  # no folder of this machine
+    assert site.shop.stores.tariffs.find("standard", "49") is None
+    rates["file"][1].seek(0)
+    assert "Done" in boss.does("rate import", rates, tariff="standard").text
+    assert site.shop.stores.tariffs.find("standard", "49") is not None
+    assert boss.does("rate import", tariff="standard").status_code == 400  # no file
+
+
+def test_codes_are_downloaded_once_and_stay_on_no_disk(site: ConsoleSite) -> None:
+    boss = site.operator("manager")
+    answer = boss.does("voucher generate", batch="may", count="3", amount="5", currency="USD")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert len(answer.text.splitlines()) == 4
+    refused = boss.does("voucher generate", batch="may", count="3", amount="5", currency="USD")
+    assert refused.status_code == 400
+    assert "already exists" in refused.text
+
+
+def test_what_a_command_asks_for_without_echo_has_a_field(site: ConsoleSite) -> None:
+    site.shop.account("100")
+    helper = site.operator("support")
+    asked = helper.does("account set", number="100", service_password="on")
+    assert asked.status_code == 400
+    assert 'name="secret" type="password"' in asked.text
+    assert "Done" in helper.does("account set", number="100", service_password="on", secret="1ak45").text
+    assert "1ak45" not in str(site.shop.rows())
+
+
+def test_a_new_key_is_shown_once(site: ConsoleSite) -> None:
+    owner = site.operator("owner")
+    made = owner.does("api-key add", name="crm", scopes="status")
+    key = re.search(r"sc_[A-Za-z0-9_-]{30,}|[A-Za-z0-9_-]{40,}", re.sub(r"<input[^>]*>", "", made.text))
+    assert made.status_code == 200
+    assert key
+    assert key[0] not in owner.get("/noun/api-key").text
+
+
+def test_the_operator_stands_in_the_audit_log_and_in_the_ledger(site: ConsoleSite) -> None:
+    site.shop.account("100")
+    boss, helper = site.operator("manager", "boss"), site.operator("support", "jana")
+    helper.does("account block", number="100")
+    boss.does("account topup", number="100", amount="2")
+    newest = site.shop.stores.trail.newest(noun="account")[0]
+    assert (newest.operator, newest.after) == ("jana", {"status": "blocked"})
+    assert ",boss," in boss.get("/do/ledger/entries?account=100&format=--csv").text
+    assert "jana" in boss.get("/do/audit/list").text
+
+
+def test_what_is_refused_is_said_in_the_words_of_the_command_and_kept_in_the_form(site: ConsoleSite) -> None:
+    boss = site.operator("manager")
+    refused = boss.does("customer add", name="Bolt", currency="dollars")
+    assert refused.status_code == 400
+    assert "currency" in refused.text
+    assert 'value="Bolt"' in refused.text
+    assert [row["name"] for row in site.shop.stores.accounts.customers()] == ["people"]
+
+
+def test_a_large_adjustment_needs_a_second_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_console(tmp_path, monkeypatch, second_operator_above=100) as site:
+        account = site.shop.account("100")
+        anna, bob, helper = (
+            site.operator("manager", "anna"),
+            site.operator("manager", "bob"),
+            site.operator("support"),
+        )
+        small = anna.does("account adjust", number="100", amount="-1", reason="mistake")
+        assert "Done" in small.text
+        for amount in ("500", "-150"):
+            assert (
+                anna.does("account adjust", number="100", amount=amount, reason="gift").headers["location"]
+                == "/second"
+            )
+        assert site.shop.money(account) == (900, 0)
+        first, second = sorted(one.id for one in site.shop.stores.proposals.newest())
+        agree = {"decision": "agree"}
+        for who, status in ((anna, 409), (helper, 403)):
+            assert who.post(f"/second/{first}", agree | {"form_token": who.token()}).status_code == status
+        assert site.shop.money(account) == (900, 0)
+        answers = [
+            bob.post(f"/second/{first}", agree | {"form_token": bob.token()}).status_code for _ in range(2)
+        ]
+        assert answers == [200, 409]
+        assert site.shop.money(account) == (50_900, 0)
+        bob.post(f"/second/{second}", {"decision": "decline", "form_token": bob.token()})
+        assert site.shop.money(account) == (50_900, 0)
+        assert any(row["operator"] == "anna, agreed by bob" for row in site.shop.rows()["Transfer"])
+
+
+def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
+    shop = site.shop
+    account = shop.account("100")
+    from shop import talked
+
+    shop.leg("leg-1", account, shop.request(account), hold="1.00")
+    shop.stores.calls.settle("leg-1", talked(30))
+    viewer = site.operator("viewer")
+    day = "2027-01-15"
+    page = viewer.get(f"/reports?by=day&from={day}&to={day}").text
+    assert page.count("<svg") >= 7
+    assert "2027-01-14 – 2027-01-14" in page
+    assert "Revenue USD" in page
+    assert re.search(r'<rect class="bar"[^>]*><title>2027-01-15: 1', page)
+    by_prefix = viewer.get(f"/reports?by=prefix&from={day}&to={day}").text
+    assert "44" in by_prefix
+    assert viewer.get("/reports?from=nonsense").status_code == 200
+    assert viewer.get("/reports?account=nobody").text.count("unknown account") == 1
+
+
+def test_the_live_panels_are_told_when_they_change(site: ConsoleSite) -> None:
+    viewer = site.operator("viewer")
+    with viewer.get("/live", stream=True) as stream:
+        lines = stream.iter_lines(decode_unicode=True)
+        first = "\n".join(line for line, _ in zip(lines, range(30), strict=False))
+        assert "event: panels" in first
+        site.shop.missed_call(site.shop.account("420601123456"))
+        assert any("420601123456" in line for line in lines)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_console_has_all_its_words_in_each_language(site: ConsoleSite, language: str) -> None:
+    def names(words: object, path: str = "") -> set[str]:
+        return (
+            {f"{path}{k}.{n}" for k, v in words.items() for n in names(v)}
+            if isinstance(words, dict)
+            else {""}
+        )
+
+    assert names(texts(language)) == names(texts("en"))
+    viewer = site.operator("viewer")
+    viewer.http.headers["accept-language"] = language
+    page = viewer.get("/").text
+    assert f'<html lang="{language}">' in page
+    assert texts(language)["panels"]["queue"] in page
+    chosen = next(other for other in LANGUAGES if other != language)
+    viewer.get(f"/?lang={chosen}")
+    assert f'<html lang="{chosen}">' in viewer.get("/").text
+
+
+def test_what_the_menu_calls_things_exists(site: ConsoleSite) -> None:
+    owner = site.operator("owner")
+    for noun in texts("en")["nouns"]:
+        assert owner.get(f"/noun/{noun}").status_code == 200, noun
+    assert {command.noun for command in described().values()} - {""} == set(texts("en")["nouns"])
