@@ -1,4 +1,4 @@
-"""A Python client that a generator makes of the description of the API asks for a callback, pays in, and reads xDRs."""
+"""A Python client that is generated from the description of the API asks for a callback, pays in and reads xDRs."""
 
 from __future__ import annotations
 
