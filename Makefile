@@ -44,6 +44,7 @@ quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, d
 test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
 	@tools/get-browser || [ -z "$$CI" ]
+	@tools/get-client-generator || [ -z "$$CI" ]
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]

@@ -32,7 +32,7 @@ from stasis_callback.store.stores import Stores
 from stasis_callback.web.pages import FORM_TYPE, Pages, brand, parse_form, template_environment
 from stasis_callback.web.paging import cursor, read_cursor
 from stasis_callback.web.problems import ApiError
-from stasis_callback.web.sessions import LoggedIn, Sessions
+from stasis_callback.web.sessions import LoggedIn, SignedSessions
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.texts import LANGUAGES, chosen_language, texts
 from stasis_callback.web.visitors import source_of
@@ -66,7 +66,7 @@ class SubscriberPages:
         self._zone = time_zone(settings.time_zone)
         self._xdrs = XdrPages(stores.database)
         self._logins = Logins(stores, clock)
-        self._sessions = Sessions(signer, clock, settings.web.origin, kind="account", path=PATH)
+        self._sessions = SignedSessions(signer, clock, settings.web.origin, kind="account", path=PATH)
         self._templates = template_environment()
 
     def routes(self) -> list[Route]:

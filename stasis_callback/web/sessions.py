@@ -46,7 +46,7 @@ class LoggedIn:
     """Goes into every form of this session, as `FORM_FIELD`."""
 
 
-class Sessions:
+class SignedSessions:
     """The sessions of one kind of people (`kind`), below one path."""
 
     def __init__(self, signer: Signer, clock: Clock, origin: str, *, kind: str, path: str) -> None:

@@ -90,7 +90,7 @@ def test_who_goes_away_leaves_nothing(cli: CommandLine, monkeypatch: pytest.Monk
         ({"numbers": "local"}, "--numbers: number form 'local' is invalid"),
         ({"access_number": ""}, "--access-number is missing"),
         ({"access_number": "12"}, "is not a phone number: write it like"),
-        ({"account": "800123456"}, "the same"),
+        ({"account": "800123456"}, "--account: '800123456' is the access number"),
         ({"currency": "crowns"}, "--currency: "),
         ({"price": "free"}, "--price: "),
         ({"funds": "0"}, "--funds: '0' is not more than 0"),

@@ -109,8 +109,6 @@ def restore(
 
 def _restore(file: Path, archive: tarfile.TarFile, note: dict[str, Any], url: str, *, replace: bool) -> None:
     """Put the database of an archive to this URL. Raises CallbackError where it must not go."""
-    from stasis_callback.store.backup import is_empty_server, load_into_server, put_in_place, services_at
-
     path = database_file(url)
     kind = "sqlite" if path else "postgresql"
     if note["database"] != kind:
@@ -118,18 +116,32 @@ def _restore(file: Path, archive: tarfile.TarFile, note: dict[str, Any], url: st
             f"{file} has a {note['database']} database, and the settings name a {kind} one: set database.url to a "
             f"new {note['database']} database, restore, then use `stasis-callback db copy`"
         )
-    if path is None:
-        if not is_empty_server(url):
-            raise InvalidInput(
-                f"database {shown_url(url)} is not empty: stop the service, then create an empty database (createdb)"
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            copy = _extracted(archive, Path(folder) / DATABASE)
-            load_into_server(copy, url)
-        if wrong := _brought_up(url):
-            raise CallbackError(f"the database was restored, but {_told(wrong)}")
-        _say_done(file, note, url)
-        return
+    if path:
+        _restore_file(file, archive, url, path, replace=replace)
+    else:
+        _restore_server(archive, url)
+    typer.echo(f"{shown_url(url)} restored from {file}, made at {note['made_at']} by {note['version']}")
+    typer.echo("its ledger is consistent; what happened since then is missing, see docs/operations.md#backup")
+
+
+def _restore_server(archive: tarfile.TarFile, url: str) -> None:
+    """Fill an empty database of a server."""
+    from stasis_callback.store.backup import is_empty_server, load_into_server
+
+    if not is_empty_server(url):
+        raise InvalidInput(
+            f"database {shown_url(url)} is not empty: stop the service, then create an empty database (createdb)"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        load_into_server(_extracted(archive, Path(folder) / DATABASE), url)
+    if wrong := _brought_up(url):
+        raise CallbackError(f"the database was restored, but {_told(wrong)}")
+
+
+def _restore_file(file: Path, archive: tarfile.TarFile, url: str, path: Path, *, replace: bool) -> None:
+    """Put a database file in place, once it is known to be right."""
+    from stasis_callback.store.backup import put_in_place, services_at
+
     if not path.parent.is_dir():
         raise InvalidInput(
             f"folder {path.parent} does not exist: create it, owned by the user of the service"
@@ -148,7 +160,6 @@ def _restore(file: Path, archive: tarfile.TarFile, note: dict[str, Any], url: st
         kept = put_in_place(copy, url, f".before-{stamp}")
     for former in kept[:1]:
         typer.echo(f"the former database is kept as {former}")
-    _say_done(file, note, url)
 
 
 def _brought_up(url: str) -> list[str]:
@@ -162,11 +173,6 @@ def _brought_up(url: str) -> list[str]:
 
 def _told(wrong: list[str]) -> str:
     return f"its ledger has {len(wrong)} discrepancies, the first: {wrong[0]}"
-
-
-def _say_done(file: Path, note: dict[str, Any], url: str) -> None:
-    typer.echo(f"{shown_url(url)} restored from {file}, made at {note['made_at']} by {note['version']}")
-    typer.echo("its ledger is consistent; what happened since then is missing, see docs/operations.md#backup")
 
 
 # --- the archive -------------------------------------------------------------------------------------------------

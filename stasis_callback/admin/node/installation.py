@@ -129,7 +129,7 @@ def init(
     for path in (folder / CONFIG_NAME, folder / DATABASE_NAME):
         if path.exists():
             raise InvalidInput(f"{path} already exists: nothing was changed")
-    given = wizard.Given(
+    given = wizard.Answers(
         country, carrier, carrier_addresses, numbers, access_number, currency, price, account, funds
     )
     first = wizard.asked(given, ask=not yes and sys.stdin.isatty())

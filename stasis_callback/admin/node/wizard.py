@@ -58,8 +58,8 @@ TRUNK, TARIFF, PRODUCT, CUSTOMER = "trunk", "retail", "callback", "First custome
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The options of `init`, as they were typed; "" for those that were not."""
+class Answers:
+    """The options of `init` as they were typed, "" for those that were not; or, checked, all of them."""
 
     country: str
     carrier: str
@@ -72,16 +72,12 @@ class Given:
     funds: str
 
 
-First = Given
-"""The same, checked: everything is there."""
-
-
-def asked(given: Given, *, ask: bool) -> First | None:
+def asked(given: Answers, *, ask: bool) -> Answers | None:
     """Checked answers to all questions; None without a country: then nothing is set up.
 
     Without `ask`, what is not given has its default. Raises InvalidInput, which names the option.
     """
-    if not any(getattr(given, name) for name in Given.__slots__) and not ask:
+    if not any(getattr(given, name) for name in Answers.__slots__) and not ask:
         return None
     if ask:
         typer.echo(
@@ -98,11 +94,10 @@ def asked(given: Given, *, ask: bool) -> First | None:
         return None
     carrier = question("carrier", "SIP server of the carrier, host or address", None, _carrier)
     access_number = question("access_number", "Access number, which subscribers call", None, _number(country))
-    account = question("account", "Phone number of the first subscriber", None, _number(country))
-    if account == access_number:
-        raise InvalidInput("the subscriber's number and the access number are the same")
+    other = _number(country, but=access_number)
+    account = question("account", "Phone number of the first subscriber", None, other)
     currency = question("currency", "Currency", "USD", parse_currency)
-    return First(
+    return Answers(
         country,
         carrier,
         question("carrier_addresses", "Addresses its calls come from", _host(carrier), _addresses),
@@ -119,7 +114,7 @@ def asked(given: Given, *, ask: bool) -> First | None:
 class _Question:
     """Asks for one answer, or takes the one that was given."""
 
-    given: Given
+    given: Answers
     ask: bool
 
     def __call__(self, name: str, text: str, default: str | None, check: Callable[[str], str]) -> str:
@@ -150,7 +145,7 @@ def _country(text: str) -> str:
     return text.upper()
 
 
-def _number(country: str) -> Callable[[str], str]:
+def _number(country: str, but: str = "") -> Callable[[str], str]:
     from stasis_callback.core.numbering import example, read_number
 
     def check(text: str) -> str:
@@ -159,6 +154,8 @@ def _number(country: str) -> Callable[[str], str]:
             raise InvalidInput(
                 f"{text[:40]!r} is not a phone number: write it like {example(country)}, or with + and country code"
             )
+        if number == but:
+            raise InvalidInput(f"{text[:40]!r} is the access number: give another one")
         return number
 
     return check
@@ -212,7 +209,7 @@ def _amount(currency: str) -> Callable[[str], str]:
 # --- setting up --------------------------------------------------------------------------------------------------
 
 
-def set_up(context: typer.Context, first: First, config: Path, password: str) -> None:
+def set_up(context: typer.Context, first: Answers, config: Path, password: str) -> None:
     """Run the commands that the answers make, and write what Asterisk needs. All of it, or nothing is left."""
     from stasis_callback.core.numbering import calling_code
 
@@ -247,7 +244,7 @@ def _remove(config: Path, local: Path) -> None:
         local.rmdir()
 
 
-def _pjsip(first: First) -> str:
+def _pjsip(first: Answers) -> str:
     """The section of the carrier, for local/pjsip.conf."""
     contact = first.carrier if re.search(r":[0-9]+$", first.carrier) else f"{first.carrier}:5060"
     matches = "".join(f"match = {part.strip()}\n" for part in first.carrier_addresses.split(","))
@@ -270,7 +267,7 @@ endpoint = {TRUNK}-in
 {matches}"""
 
 
-def _say_what_is_next(first: First, config: Path, local: Path) -> None:
+def _say_what_is_next(first: Answers, config: Path, local: Path) -> None:
     owner = config.owner()
     typer.echo(f"""
 What is left, as root:
