@@ -37,13 +37,14 @@ ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/prop
 	tests/cli/test_cli_databases.py tests/cli/test_cli_ledger.py tests/cli/test_cli_nodes.py \
 	tests/calls/test_callback.py tests/calls/test_many.py tests/calls/test_statements.py
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
-quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (two minutes)
+quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (minutes)
 	@$(MAKE) --no-print-directory lint
 	.venv/bin/pytest -n 2 --dist worksteal tests/unit tests/docs tests/property/test_core_properties.py
 
 test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-asterisk
 	@tools/get-browser || [ -z "$$CI" ]
+	@tools/get-client-generator || [ -z "$$CI" ]
 	@tools/get-postgres
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]

@@ -171,6 +171,15 @@ class WebSettings(Section):
     tls_certificate: str = Field("", description="PEM file with the certificate chain; empty: plain HTTP.")
     tls_key: str = Field("", description="PEM file with the private key of the certificate.")
     brand_dir: str = Field("", description="Folder with default.css, NAME.css and logos, served at /brand/.")
+    account_pages: bool = Field(
+        False,
+        description="Serve the subscribers' own pages at /account, behind account id and service password.",
+    )
+    account_region: str = Field(
+        "",
+        pattern=r"^([A-Z]{2})?$",
+        description="Country of numbers that subscribers enter there without a country code, for example GB.",
+    )
     metrics_addresses: str = Field(
         "127.0.0.1, ::1", description="Addresses that may read /metrics, separated by commas."
     )

@@ -25,6 +25,7 @@ SELDOM = (
     # Browsers: each page and state on the simulated Asterisk, one whole call on the real one; two languages.
     r"web/test_browser\.py::(?!.*extended).*\breal\b",
     r"web/test_browser\.py::.*in_the_dark\[(es|fr|it)\]",
+    r"console/test_console_browser\.py::.*\breal\b",
     # A mail server that is away, and what is wrong here: one of each.
     r"mail/test_postfix\.py::.*(mail_server_keeps_the_mail\[(?!x = )|first\[(?!\\n\.\\n))",
     r"mail/test_crash\.py::.*real-mail-data",

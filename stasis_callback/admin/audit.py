@@ -108,6 +108,19 @@ def _access_number(s: Stores, name: str) -> Record | None:
     return None if found is None else {"enabled": found.enabled} | dict(found.stored)
 
 
+def _lockout(s: Stores, who: str) -> Record | None:
+    from stasis_callback.engine.admission.checks import login_key
+
+    found: dict[str, object] = {
+        key.removeprefix("login:"): f"{count} failed"
+        for key, count, _ in s.limits.counted("login:")
+        if key.endswith(f":{who}") or f":{who}/" in key
+    }
+    if s.throttles.locked(login_key(who)):
+        found["wrong PINs"] = "locked out"
+    return found or None
+
+
 def _row(rows: list[dict[str, object]], key: str, name: str) -> Record | None:
     return next((row for row in rows if row[key] == name), None)
 
@@ -123,7 +136,9 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "email senders": lambda s, name: {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
+    "lockout": _lockout,
     "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all()], "number", name),
+    "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),
     "trunk": _trunk,
     "vendor": lambda s, name: _row([asdict(vendor) for vendor in s.trunks.vendors()], "name", name),

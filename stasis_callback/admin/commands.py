@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from stasis_callback.admin.app import execute, tree
 from stasis_callback.admin.context import invocation
 from stasis_callback.admin.node.reference import commands
-from stasis_callback.admin.taking import Fields, Table, Taken, Text, taking
+from stasis_callback.admin.taking import Taken, TakenFields, TakenTable, TakenText, taking
 
 if TYPE_CHECKING:
     from stasis_callback.store.stores import Stores
@@ -28,7 +28,7 @@ _OUTPUT = ("as_json", "as_csv", "quiet")
 _MONEY = ("AMOUNT", "PRICE", "PERCENT")
 
 
-class Kind(StrEnum):
+class Takes(StrEnum):
     """What a parameter takes."""
 
     TEXT = "text"
@@ -52,7 +52,7 @@ class Parameter:
     """A parameter of a command. `option` is how it is written, "" for an argument; `off` the opposite of a switch."""
 
     name: str
-    kind: Kind
+    kind: Takes
     option: str
     off: str
     metavar: str
@@ -108,9 +108,9 @@ class Command:
             texts = list(given.get(parameter.name, ()))
             if not parameter.option:
                 arguments += texts or ([""] if parameter.required else [])
-            elif parameter.kind is Kind.FLAG:
+            elif parameter.kind is Takes.FLAG:
                 options += [parameter.option] * bool(texts)
-            elif parameter.kind is Kind.SWITCH:
+            elif parameter.kind is Takes.SWITCH:
                 options += [parameter.option if text == "on" else parameter.off for text in texts[:1]]
             else:
                 options += [f"{parameter.option}={text}" for text in texts]
@@ -127,23 +127,25 @@ class Done:
     """
 
     code: int
-    blocks: tuple[Text | Table | Fields, ...]
+    blocks: tuple[TakenText | TakenTable | TakenFields, ...]
     wanted: str
 
     @property
     def text(self) -> str:
         """All text on standard output."""
-        return "".join(block.text for block in self.blocks if isinstance(block, Text) and not block.is_error)
+        return "".join(
+            block.text for block in self.blocks if isinstance(block, TakenText) and not block.is_error
+        )
 
     @property
     def complaint(self) -> str:
         """All text on standard error."""
-        return "".join(block.text for block in self.blocks if isinstance(block, Text) and block.is_error)
+        return "".join(block.text for block in self.blocks if isinstance(block, TakenText) and block.is_error)
 
     @property
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[TakenTable]:
         """All tables."""
-        return [block for block in self.blocks if isinstance(block, Table)]
+        return [block for block in self.blocks if isinstance(block, TakenTable)]
 
 
 @cache
@@ -200,14 +202,14 @@ def _parameter(found: Any) -> Parameter:
     )
 
 
-def _kind(found: Any, choices: tuple[str, ...]) -> Kind:
+def _kind(found: Any, choices: tuple[str, ...]) -> Takes:
     if getattr(found, "is_flag", False):
-        return Kind.SWITCH if found.secondary_opts else Kind.FLAG
+        return Takes.SWITCH if found.secondary_opts else Takes.FLAG
     annotation = found.type_descriptor.annotation
-    if annotation is Path and found.metavar != "FILE":
-        return Kind.PLACE
+    if annotation is Path and found.metavar in ("DIR", "FOLDER"):
+        return Takes.PLACE
     if annotation is Path:
-        return Kind.OUTPUT if found.type_descriptor.parameter_info.writable else Kind.FILE
+        return Takes.OUTPUT if found.type_descriptor.parameter_info.writable else Takes.FILE
     if getattr(found, "multiple", False) or found.nargs == -1:
-        return Kind.MANY
-    return Kind.CHOICE if choices else Kind.TEXT
+        return Takes.MANY
+    return Takes.CHOICE if choices else Takes.TEXT

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from stasis_callback.admin.context import settings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.periods import last_day as last_day
+from stasis_callback.core.periods import local_time as local_time
 from stasis_callback.core.periods import time_zone
 
 FIRST_YEAR, LAST_YEAR = 2000, 2999
@@ -22,20 +24,6 @@ _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])", re.ASCII)
 def operators_zone() -> ZoneInfo:
     """The operator's time zone. Raises InvalidInput for invalid settings."""
     return time_zone(settings().time_zone)
-
-
-def local_time(at_us: int, zone: ZoneInfo) -> str:
-    """A time by the operator's clock, to the second: `2026-11-23 22:04:05`."""
-    return datetime.fromtimestamp(at_us // US_PER_S, zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def last_day(until_us: int | None, zone: ZoneInfo) -> str:
-    """The last day of a time that ends at `until_us` (exclusive); "" for one that does not end."""
-    return (
-        ""
-        if until_us is None
-        else datetime.fromtimestamp((until_us - 1) // US_PER_S, zone).date().isoformat()
-    )
 
 
 def day_start_us(day: date, zone: ZoneInfo) -> int:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TakenText:
     """Lines on standard output, or on standard error."""
 
     text: str
@@ -28,7 +28,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TakenTable:
     """A table with its rows."""
 
     headers: tuple[str, ...]
@@ -36,7 +36,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
+class TakenFields:
     """Names and texts, one of each in a line."""
 
     fields: tuple[tuple[str, str], ...]
@@ -51,23 +51,23 @@ class Taken:
     """What a person would type without being seen."""
     wanted: str = ""
     """What the command asked for and was not given."""
-    blocks: list[Text | Table | Fields] = field(default_factory=list)
+    blocks: list[TakenText | TakenTable | TakenFields] = field(default_factory=list)
 
     def write(self, text: str, *, is_error: bool) -> None:
         """Add to the text."""
         last = self.blocks[-1] if self.blocks else None
-        if isinstance(last, Text) and last.is_error == is_error:
-            self.blocks[-1] = Text(last.text + text, is_error)
+        if isinstance(last, TakenText) and last.is_error == is_error:
+            self.blocks[-1] = TakenText(last.text + text, is_error)
         elif text:
-            self.blocks.append(Text(text, is_error))
+            self.blocks.append(TakenText(text, is_error))
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Add a table."""
-        self.blocks.append(Table(tuple(headers), tuple(tuple(row) for row in rows)))
+        self.blocks.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows)))
 
     def fields(self, fields: Sequence[tuple[str, str]]) -> None:
         """Add fields."""
-        self.blocks.append(Fields(tuple(fields)))
+        self.blocks.append(TakenFields(tuple(fields)))
 
     def asked(self, what: str) -> str:
         """The secret that the command asks for. Raises InvalidInput if there is none: nothing was changed then."""

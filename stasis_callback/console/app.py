@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from stasis_callback.clock import Clock
 from stasis_callback.console.command_pages import CommandPages
 from stasis_callback.console.overview import Overview
-from stasis_callback.console.pages import Pages
+from stasis_callback.console.pages import ConsolePages
 from stasis_callback.console.rendering import Renderer
-from stasis_callback.console.visits import LANGUAGE_COOKIE, Visit, Visits
+from stasis_callback.console.visits import LANGUAGE_COOKIE, Caller, Visits
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.settings import ConsoleSettings
 from stasis_callback.store.stores import Stores
@@ -37,8 +37,8 @@ COMMANDS = "/do/"
 REQUEST_TIMEOUT_S, UPLOAD_TIMEOUT_S = 20.0, 300.0
 FIELDS_LIMIT = 1000
 
-Get = Callable[[Request, Visit], Response]
-Post = Callable[[Request, Visit, FormData], Response]
+Get = Callable[[Request, Caller], Response]
+Post = Callable[[Request, Caller, FormData], Response]
 
 
 class Console:
@@ -48,7 +48,9 @@ class Console:
         self._renderer = Renderer()
         self.visits = Visits(settings, stores, clock)
         self._commands = CommandPages(settings, stores, self._renderer, self.visits)
-        self._pages = Pages(stores, self._renderer, self.visits, Overview(stores, clock), self._commands)
+        self._pages = ConsolePages(
+            stores, self._renderer, self.visits, Overview(stores, clock), self._commands
+        )
         app = Starlette(routes=self._routes(), lifespan=self._lifespan)
         app.add_exception_handler(HTTPException, self._http_error)
         app.add_exception_handler(StoreUnavailable, self._away)
@@ -134,7 +136,7 @@ class Console:
 
         return endpoint
 
-    async def _own_form(self, request: Request, visit: Visit) -> FormData | None:
+    async def _own_form(self, request: Request, visit: Caller) -> FormData | None:
         """The fields, if the form is of a page that this browser was given; None for every other one."""
         if not self.visits.is_own_form(request):
             return None
@@ -191,7 +193,7 @@ class Console:
 
 
 class _ByPath:
-    """Pages of commands take files; all else takes short forms, also from strangers."""
+    """ConsolePages of commands take files; all else takes short forms, also from strangers."""
 
     def __init__(self, pages: ASGIApp, uploads: ASGIApp) -> None:
         self._pages = pages

@@ -13,12 +13,12 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from stasis_callback.admin.commands import Command, Done, Kind, Parameter, described, groups, run
-from stasis_callback.admin.taking import Text
+from stasis_callback.admin.commands import Command, Done, Parameter, Takes, described, groups, run
+from stasis_callback.admin.taking import TakenText
 from stasis_callback.console import forms, policy
 from stasis_callback.console.policy import Access
 from stasis_callback.console.rendering import Renderer, address
-from stasis_callback.console.visits import Visit, Visits
+from stasis_callback.console.visits import Caller, Visits
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount
 from stasis_callback.settings import ConsoleSettings
@@ -37,7 +37,7 @@ Given = Mapping[str, Sequence[str]]
 class Work:
     """A command that an operator asked for: who, what, and the fields of the form."""
 
-    visit: Visit
+    visit: Caller
     access: Access
     given: Given
 
@@ -61,7 +61,7 @@ class CommandPages:
         self._renderer = renderer
         self._visits = visits
 
-    def get(self, request: Request, visit: Visit, name: str) -> Response:
+    def get(self, request: Request, visit: Caller, name: str) -> Response:
         """The page of a command; what it reads is shown at once when nothing is missing."""
         access = policy.access(name)
         if access is None:
@@ -75,7 +75,7 @@ class CommandPages:
             return self._read(work)
         return self._form(work)
 
-    def noun(self, visit: Visit, noun: str) -> Response:
+    def noun(self, visit: Caller, noun: str) -> Response:
         """What there is to do about a noun, and its list where it has one that needs no parameters."""
         commands = policy.of_noun(noun, visit.role)
         if not commands:
@@ -90,7 +90,7 @@ class CommandPages:
             more=_next_page(work, done) if work else "",
         )  # fmt: skip
 
-    def post(self, request: Request, visit: Visit, name: str, form: FormData) -> Response:
+    def post(self, request: Request, visit: Caller, name: str, form: FormData) -> Response:
         """Carry out a command that changes something, once for each form."""
         access = policy.access(name)
         if access is None:
@@ -164,21 +164,21 @@ class CommandPages:
 
     # --- common ------------------------------------------------------------------------------------------------
 
-    def message(self, visit: Visit, code: str, status: int) -> HTMLResponse:
+    def message(self, visit: Caller, code: str, status: int) -> HTMLResponse:
         """A page that says one sentence."""
         return self._renderer.page("message.html", visit, status, code=code)
 
-    def _run(self, words: Sequence[str], visit: Visit, secret: str | None = None) -> Done:
+    def _run(self, words: Sequence[str], visit: Caller, secret: str | None = None) -> Done:
         return run(words, visit.name, self._stores, secret)
 
     def _outputs(self, work: Work, values: dict[str, list[str]], folder: Path) -> Path | None:
         """Have the file that a command writes, if one is wanted, written into a folder."""
         for parameter in work.parameters:
-            if parameter.kind is Kind.OUTPUT and (parameter.required or work.given.get(parameter.name)):
+            if parameter.kind is Takes.OUTPUT and (parameter.required or work.given.get(parameter.name)):
                 path = forms.output_path(parameter, work.command.noun, folder)
                 values[parameter.name] = [str(path)]
                 return path
-            values.pop(parameter.name, None) if parameter.kind is Kind.OUTPUT else None
+            values.pop(parameter.name, None) if parameter.kind is Takes.OUTPUT else None
         return None
 
     def _form(
@@ -289,7 +289,9 @@ def _again(work: Work, **changed: str) -> str:
 def _without_folder(done: Done, folder: Path) -> Done:
     """What was printed, without the place of files on this machine."""
     blocks = tuple(
-        Text(block.text.replace(f"{folder}/", ""), block.is_error) if isinstance(block, Text) else block
+        TakenText(block.text.replace(f"{folder}/", ""), block.is_error)
+        if isinstance(block, TakenText)
+        else block
         for block in done.blocks
     )
     return Done(done.code, blocks, done.wanted)

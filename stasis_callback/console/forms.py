@@ -10,8 +10,8 @@ from pathlib import Path
 
 from starlette.datastructures import FormData, UploadFile
 
-from stasis_callback.admin.commands import Kind, Parameter
-from stasis_callback.admin.taking import Table
+from stasis_callback.admin.commands import Parameter, Takes
+from stasis_callback.admin.taking import TakenTable
 
 SET, WAS, EMPTY = "set.", "was.", "empty."
 """Prefixes of fields: an option of a table of options, its value before, and a field that is to be empty."""
@@ -60,15 +60,15 @@ def fields(
 
 def _field(parameter: Parameter, given: Mapping[str, Sequence[str]], reads: bool) -> Field:
     typed = given.get(parameter.name)
-    value = "\n".join(typed) if typed else ("" if parameter.kind is Kind.FLAG else parameter.default)
+    value = "\n".join(typed) if typed else ("" if parameter.kind is Takes.FLAG else parameter.default)
     can_be_empty = (
-        not reads and parameter.kind in (Kind.TEXT, Kind.MANY) and bool(parameter.option)
+        not reads and parameter.kind in (Takes.TEXT, Takes.MANY) and bool(parameter.option)
         and not takes_options(parameter) and not parameter.required and not parameter.default
     )  # fmt: skip
     return Field(parameter, value, can_be_empty, f"{EMPTY}{parameter.name}" in given)
 
 
-def option_fields(table: Table, given: Mapping[str, Sequence[str]]) -> list[OptionField]:
+def option_fields(table: TakenTable, given: Mapping[str, Sequence[str]]) -> list[OptionField]:
     """The fields of a table of options, as `show` or `options` print it."""
     texts = [dict(zip(table.headers, row, strict=True)) for row in table.rows]
     return [
@@ -84,7 +84,7 @@ def option_fields(table: Table, given: Mapping[str, Sequence[str]]) -> list[Opti
 
 def takes_options(parameter: Parameter) -> bool:
     """Whether a parameter takes options of a table by name."""
-    return parameter.metavar == _PAIR and parameter.kind is Kind.MANY
+    return parameter.metavar == _PAIR and parameter.kind is Takes.MANY
 
 
 def typed(form: FormData) -> dict[str, list[str]]:
@@ -111,18 +111,18 @@ def parameters_of(
 
 
 def _texts(parameter: Parameter, given: Mapping[str, Sequence[str]], reads: bool) -> list[str]:
-    if parameter.kind in (Kind.FILE, Kind.OUTPUT, Kind.PLACE):
+    if parameter.kind in (Takes.FILE, Takes.OUTPUT, Takes.PLACE):
         return []  # nobody names files of this machine: they are uploaded and downloaded
     text = next(iter(given.get(parameter.name, ())), "")
     is_emptied = not reads and f"{EMPTY}{parameter.name}" in given
-    if parameter.kind is Kind.MANY:
+    if parameter.kind is Takes.MANY:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         return lines or [""] * is_emptied
-    if parameter.kind is Kind.SWITCH:
+    if parameter.kind is Takes.SWITCH:
         return [text] if text in ("on", "off") else []
     if text:
         return [text]
-    return [""] * (is_emptied and parameter.kind is Kind.TEXT)
+    return [""] * (is_emptied and parameter.kind is Takes.TEXT)
 
 
 def _changed_options(given: Mapping[str, Sequence[str]]) -> list[str]:
@@ -136,7 +136,7 @@ def save_files(form: FormData, parameters: Iterable[Parameter], folder: Path) ->
     found: dict[str, list[str]] = {}
     for parameter in parameters:
         file = form.get(parameter.name)
-        if parameter.kind is not Kind.FILE or not isinstance(file, UploadFile) or not file.filename:
+        if parameter.kind is not Takes.FILE or not isinstance(file, UploadFile) or not file.filename:
             continue
         name = _SAFE.sub("-", Path(file.filename).name)[-80:].lstrip(".-") or "file"
         path = folder / name

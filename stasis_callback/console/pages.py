@@ -16,7 +16,7 @@ from stasis_callback.console import policy, reports
 from stasis_callback.console.command_pages import CommandPages
 from stasis_callback.console.overview import FRESH_S, Overview
 from stasis_callback.console.rendering import Renderer, address
-from stasis_callback.console.visits import Visit, Visits
+from stasis_callback.console.visits import Caller, Visits
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.operators.operators import Role
 from stasis_callback.store.stores import Stores
@@ -29,7 +29,7 @@ _CALLBACK = re.compile(r"[0-9a-f]{16}(-[a-z][0-9]+)?", re.ASCII)
 """Ids of callbacks and of their legs."""
 
 
-class Pages:
+class ConsolePages:
     """Answers requests whose visitor is known. Plain functions: each runs in a thread."""
 
     def __init__(
@@ -44,14 +44,14 @@ class Pages:
 
     # --- signing in and out ------------------------------------------------------------------------------------
 
-    def sign_in_form(self, visit: Visit, problem: str = "", status: int = 200) -> Response:
+    def sign_in_form(self, visit: Caller, problem: str = "", status: int = 200) -> Response:
         """The form to sign in."""
         visit = self._visits.stranger(visit)
         response = self._renderer.page("sign_in.html", visit, status, problem=problem)
         self._visits.keep(response, visit)
         return response
 
-    def sign_in(self, request: Request, visit: Visit, form: FormData) -> Response:
+    def sign_in(self, request: Request, visit: Caller, form: FormData) -> Response:
         """Sign in: always with a new token, whatever the browser had."""
         name, password, code = (str(form.get(field, "")) for field in ("name", "password", "code"))
         token = self._visits.sign_in(request, name.strip(), password, code)
@@ -63,21 +63,21 @@ class Pages:
         log.info("console.signed_in", operator=name.strip(), source=source_of(request))
         self._stores.sessions.close(visit.token)
         response = RedirectResponse("/", 303)
-        self._visits.keep(response, Visit(token, None, visit.language))
+        self._visits.keep(response, Caller(token, None, visit.language))
         return response
 
-    def sign_out(self, visit: Visit) -> Response:
+    def sign_out(self, visit: Caller) -> Response:
         """Sign out."""
         self._stores.sessions.close(visit.token)
         response = RedirectResponse("/sign-in", 303)
         response.delete_cookie(self._visits.cookie)
         return response
 
-    def me(self, visit: Visit) -> Response:
+    def me(self, visit: Caller) -> Response:
         """The operator's own page."""
         return self._renderer.page("me.html", visit, problem="", said="")
 
-    def change_password(self, request: Request, visit: Visit, form: FormData) -> Response:
+    def change_password(self, request: Request, visit: Caller, form: FormData) -> Response:
         """Change the operator's own password; all their sessions end."""
         old, code, new = (str(form.get(field, "")) for field in ("password", "code", "new"))
         recognised = self._visits.recognise(request, visit.name, old, code)
@@ -91,17 +91,17 @@ class Pages:
 
     # --- reading -----------------------------------------------------------------------------------------------
 
-    def home(self, visit: Visit) -> Response:
+    def home(self, visit: Caller) -> Response:
         """What is going on."""
         return self._renderer.page("home.html", visit, panels=self._overview.panels())
 
-    async def live(self, request: Request, visit: Visit) -> Response:
+    async def live(self, request: Request, visit: Caller) -> Response:
         """The panels as a stream of events, each time that they have changed."""
         if self._streams >= STREAMS_LIMIT:
             return Response(status_code=503, headers={"Retry-After": "60"})
         return StreamingResponse(self._events(request, visit), media_type="text/event-stream")
 
-    async def _events(self, request: Request, visit: Visit) -> AsyncIterator[str]:
+    async def _events(self, request: Request, visit: Caller) -> AsyncIterator[str]:
         self._streams += 1
         try:
             told = ""
@@ -119,14 +119,14 @@ class Pages:
         finally:
             self._streams -= 1
 
-    def find(self, request: Request, visit: Visit) -> Response:
+    def find(self, request: Request, visit: Caller) -> Response:
         """Whatever is meant by a few characters: an account, or a callback."""
         text = request.query_params.get("q", "").strip()[:100]
         if _CALLBACK.fullmatch(text) and _is_callback(text, self._stores, visit):
             return RedirectResponse(address("why", subject=text), 303)
         return RedirectResponse(address("account list", text=text, run="1"), 303)
 
-    def report(self, request: Request, visit: Visit) -> Response:
+    def report(self, request: Request, visit: Caller) -> Response:
         """The plots."""
         return self._renderer.page(
             "reports.html", visit, report=reports.made(request.query_params, visit, self._stores)
@@ -134,7 +134,7 @@ class Pages:
 
     # --- a second operator -------------------------------------------------------------------------------------
 
-    def second(self, visit: Visit, done: object = None, problem: str = "", status: int = 200) -> Response:
+    def second(self, visit: Caller, done: object = None, problem: str = "", status: int = 200) -> Response:
         """Changes that wait for a second operator."""
         return self._renderer.page(
             "second.html", visit, status,
@@ -142,7 +142,7 @@ class Pages:
             decides=visit.role.includes(Role.MANAGER), proof=not self._visits.has_proved(visit),
         )  # fmt: skip
 
-    def decide(self, request: Request, visit: Visit, proposal: str, form: FormData) -> Response:
+    def decide(self, request: Request, visit: Caller, proposal: str, form: FormData) -> Response:
         """Agree to a change, which is then carried out in both names, or decline it."""
         if not visit.role.includes(Role.MANAGER):
             return self._commands.message(visit, "forbidden", 403)
@@ -169,6 +169,6 @@ def _event(html: str) -> str:
     return f"event: panels\n{lines}\n"
 
 
-def _is_callback(text: str, stores: Stores, visit: Visit) -> bool:
+def _is_callback(text: str, stores: Stores, visit: Caller) -> bool:
     access = policy.access("why")
     return access is not None and run(access.command.words({"subject": [text]}), visit.name, stores).code == 0

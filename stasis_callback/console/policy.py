@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from stasis_callback.admin.commands import Command, Kind, Parameter, described
+from stasis_callback.admin.commands import Command, Parameter, Takes, described
 from stasis_callback.store.operators.operators import Role
 
 ON_THE_MACHINE = {
@@ -33,7 +33,8 @@ CHANGING = frozenset({"ledger checkpoint"})
 """Commands that do, although their last word is among these: it verifies first, and notes how far it came."""
 
 READERS = {
-    "audit": Role.MANAGER, "config": Role.MANAGER, "api-key": Role.MANAGER, "sounds": Role.MANAGER,
+    "audit": Role.MANAGER, "config": Role.MANAGER, "api-key": Role.MANAGER, "payment-hook": Role.MANAGER,
+    "sounds": Role.MANAGER,
     "db": Role.MANAGER, "console": Role.OWNER,
 }  # fmt: skip
 """Who may look, where not everybody may."""
@@ -44,7 +45,7 @@ SUPPORT = frozenset({
     "opt-out add", "opt-out remove", "email add-sender", "email remove-sender",
 })  # fmt: skip
 """What those may change who may not change money; of `account set` not the fields about money."""
-OWNER = frozenset({"api-key", "console", "node", "config", "db"})
+OWNER = frozenset({"api-key", "console", "node", "config", "db", "move-in", "payment-hook"})
 """Nouns that only owners change."""
 OWNER_COMMANDS = frozenset({"web webhook-secret"})
 
@@ -58,7 +59,7 @@ PROVEN = frozenset({
     "web link", "web webhook-secret", "email token", "rate rollback", "rate import",
 })  # fmt: skip
 """Commands about money and keys, beside those with amounts: whoever runs them proves again who they are."""
-PROVEN_NOUNS = frozenset({"api-key", "console"})
+PROVEN_NOUNS = frozenset({"api-key", "console", "move-in", "payment-hook"})
 
 SECOND_OPERATOR = {"account adjust": "amount", "customer adjust": "amount"}
 """What a second operator has to agree to above an amount, and the parameter that has it."""
@@ -68,8 +69,8 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("customers", ("account", "customer", "product", "voucher", "ledger")),
     ("prices", ("tariff", "rate")),
     ("carriers", ("trunk", "route", "vendor", "translation")),
-    ("entrances", ("access-number", "web", "email", "api-key", "opt-out")),
-    ("system", ("node", "sounds", "db", "config", "audit", "console")),
+    ("entrances", ("access-number", "web", "email", "api-key", "payment-hook", "opt-out")),
+    ("system", ("node", "sounds", "db", "config", "audit", "console", "move-in")),
 )
 """The menu: nouns by topic."""
 
@@ -89,7 +90,9 @@ class Access:
     def fields_for(self, role: Role) -> Iterator[Parameter]:
         """The parameters that this role may give."""
         return (
-            p for p in self.command.parameters if p.kind is not Kind.PLACE and role.includes(self._role_of(p))
+            p
+            for p in self.command.parameters
+            if p.kind is not Takes.PLACE and role.includes(self._role_of(p))
         )
 
     def needs_proof(self, given: Sequence[str]) -> bool:

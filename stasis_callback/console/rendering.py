@@ -14,9 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from stasis_callback.admin.commands import Command, described, groups
-from stasis_callback.admin.taking import Fields, Table, Text
+from stasis_callback.admin.taking import TakenFields, TakenTable, TakenText
 from stasis_callback.console import policy
-from stasis_callback.console.visits import Visit
+from stasis_callback.console.visits import Caller
 from stasis_callback.store.operators.operators import Role
 from stasis_callback.web.texts import LANGUAGES
 
@@ -44,13 +44,18 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.globals |= {"link": cell_link, "address": address, "kind_of": kind_of}
+        self._environment.globals |= {
+            "link": cell_link,
+            "address": address,
+            "kind_of": kind_of,
+            "number": number,
+        }
 
     def part(self, template: str, language: str, **values: Any) -> str:
         """A part of a page."""
         return self._environment.get_template(template).render(t=texts(language), **values)
 
-    def page(self, template: str, visit: Visit, status: int = 200, **values: Any) -> HTMLResponse:
+    def page(self, template: str, visit: Caller, status: int = 200, **values: Any) -> HTMLResponse:
         """A whole page."""
         menu = _menu(visit.role) if visit.session else ()
         common = {
@@ -83,9 +88,14 @@ def address(command: str, **given: str) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def kind_of(block: Text | Table | Fields) -> str:
+def kind_of(block: TakenText | TakenTable | TakenFields) -> str:
     """`text`, `table` or `fields`."""
-    return type(block).__name__.lower()
+    return type(block).__name__.removeprefix("Taken").lower()
+
+
+def number(value: float) -> str:
+    """A figure of a plot, without zeros at its end."""
+    return f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def cell_link(command: Command, header: str, cell: str, position: int) -> str:

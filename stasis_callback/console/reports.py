@@ -13,7 +13,7 @@ from starlette.datastructures import QueryParams
 from stasis_callback.admin.commands import Command, Done, described, run
 from stasis_callback.admin.days import operators_zone, parse_day, today
 from stasis_callback.console.rendering import address
-from stasis_callback.console.visits import Visit
+from stasis_callback.console.visits import Caller
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.stores import Stores
 
@@ -81,7 +81,7 @@ class Report:
     csv: str
 
 
-def made(query: QueryParams, visit: Visit, stores: Stores) -> Report:
+def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     """The report that a query asks for; with nothing given, the last days by day."""
     by = query.get("by", "day")
     by = by if by in GROUPS else "day"
@@ -123,7 +123,7 @@ def _report(
     first: date,
     last: date,
     given: Mapping[str, Sequence[str]],
-    visit: Visit,
+    visit: Caller,
     stores: Stores,
     *extra: str,
 ) -> Done:
@@ -133,7 +133,7 @@ def _report(
 
 
 def _rows(
-    by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Visit, stores: Stores
+    by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
 ) -> list[Row]:
     done = _report(by, first, last, given, visit, stores, "--json")
     found: list[Row] = json.loads(done.text) if done.code == 0 else []
@@ -192,7 +192,7 @@ def _by_day(
     top = max([0.0, *(value for _, *values in pairs for value in values)])
     bottom = min([0.0, *(value for _, *values in pairs for value in values)])
     scale = HEIGHT / ((top - bottom) or 1.0)
-    zero, step = top * scale, WIDTH / days
+    zero, step = top * scale if top > bottom else HEIGHT, WIDTH / days
     bars = tuple(
         Bar(
             label, value, earlier, round(n * step + step * 0.1, 2),

@@ -34,7 +34,7 @@ _YEAR_S = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class Caller:
     """A request with what its cookies say. `session` is None for somebody who is not signed in."""
 
     token: str
@@ -74,7 +74,7 @@ class Visits:
         # A prefixed name is one that only this host, over HTTPS, can have set.
         self.cookie = "__Host-console" if settings.https else "console"
 
-    def of(self, request: Request, *, waits: bool = False) -> Visit:
+    def of(self, request: Request, *, waits: bool = False) -> Caller:
         """Who this is. `waits`: the page asks by itself, which is no use of the session."""
         token = request.cookies.get(self.cookie, "")[:TOKEN_LIMIT]
         session = (
@@ -86,13 +86,13 @@ class Visits:
             self._stores.sessions.used(token)
         wanted = request.query_params.get("lang", request.cookies.get(LANGUAGE_COOKIE, ""))
         language = chosen_language(LANGUAGES, wanted, request.headers.get("accept-language", ""))
-        return Visit(token, session, language)
+        return Caller(token, session, language)
 
-    def stranger(self, visit: Visit) -> Visit:
+    def stranger(self, visit: Caller) -> Caller:
         """The visit of somebody who is about to sign in: their browser gets a token for the form."""
-        return visit if visit.token else Visit(secrets.token_urlsafe(32), None, visit.language)
+        return visit if visit.token else Caller(secrets.token_urlsafe(32), None, visit.language)
 
-    def keep(self, response: Response, visit: Visit) -> None:
+    def keep(self, response: Response, visit: Caller) -> None:
         """Have the browser keep the token of this visit."""
         self._set(response, self.cookie, visit.token)
 
@@ -144,13 +144,13 @@ class Visits:
             self._stores.limits.give_back(key)
         return True
 
-    def has_proved(self, visit: Visit) -> bool:
+    def has_proved(self, visit: Caller) -> bool:
         """Whether the operator gave password and code a short time ago."""
         assert visit.session is not None
         age_us = self._clock.now_us() - visit.session.proved_at_us
         return 0 <= age_us <= self._settings.prove_minutes * 60 * US_PER_S
 
-    def proof_problem(self, request: Request, visit: Visit, password: str, code: str) -> str:
+    def proof_problem(self, request: Request, visit: Caller, password: str, code: str) -> str:
         """Why it is not proved who this is: `prove` (nothing was given), `wrong` or `locked`; "" when it is."""
         if self.has_proved(visit):
             return ""

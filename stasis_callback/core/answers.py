@@ -1,7 +1,7 @@
 """What a carrier's final answer to an outgoing leg means: who speaks, and whether another trunk may do better.
 
-A SIP status is the word of whoever sent it: of the called party (486), about the number (484), or of the carrier
-about itself (503) or about us (403). Carriers differ, so each trunk may say what an answer means there.
+A SIP status may speak of the called party (486), of the number (484), of the carrier itself (503) or of
+us (403). Carriers differ, so each trunk may say what an answer means there.
 """
 
 from __future__ import annotations

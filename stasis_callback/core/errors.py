@@ -11,6 +11,10 @@ class InvalidInput(CallbackError):
     """Invalid input; nothing was changed. The CLI exits with 2, the web server answers 4xx."""
 
 
+class AccountClosed(InvalidInput):
+    """The account is closed: nothing can be paid in. What it had is still in the ledger, and can be reversed."""
+
+
 class StoreUnavailable(CallbackError):
     """The database is unavailable: locked, unreachable, frozen, full. The change may or may not have been committed;
     repeating it with the same key is safe and tells.

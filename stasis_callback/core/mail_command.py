@@ -1,4 +1,5 @@
-"""The command of an e-mail callback: `P ACCOUNT SECRET SN NUMBER DN NUMBER`.
+"""The command of a mail: `P ACCOUNT SECRET SN NUMBER DN NUMBER` for a callback, `P ACCOUNT SECRET VC CODE` for a
+voucher.
 
 For the grammar and examples see docs/reference/email-command.md. Ambiguous commands are refused: a call that is
 not placed costs nothing.
@@ -25,12 +26,24 @@ Problem = Literal[Dropped.NO_COMMAND, Dropped.SEVERAL_COMMANDS, Dropped.MALFORME
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """The command of a mail. Numbers have 3 to 15 ASCII digits; the secret is a password or a one-time token."""
+    """The command of a callback. Numbers have 3 to 15 ASCII digits; the secret is a password or a one-time token."""
 
     account: str
     secret: str = field(repr=False)
     number_a: str
     number_b: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoucherCommand:
+    """The command that redeems a voucher."""
+
+    account: str
+    secret: str = field(repr=False)
+    code: str = field(repr=False)
+
+
+Command = MailCommand | VoucherCommand
 
 
 class Unreadable(Exception):
@@ -48,11 +61,13 @@ class _MailWord:
 
 
 _SHAPE = 7  # P account secret SN number DN number
+_VOUCHER_SHAPE = 5  # P account secret VC code
 _OPENING = "\"'“”„«‹*•([<`"
 _CLOSING = ".,;:!?\"'”“»›)]>*`"
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
 """The signed text is below this line and above the signature."""
+_CODE = re.compile(r"[!-~]{1,64}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
 _BELOW = re.compile(
@@ -63,7 +78,7 @@ _BELOW = re.compile(
 )
 
 
-def find_command(text: str, region: str = "") -> MailCommand:
+def find_command(text: str, region: str = "") -> Command:
     """The only command in `text`, with its numbers read as people in `region` dial them. Raises Unreadable.
 
     Quoted lines (`>`) and everything below a signature or reply separator are ignored. The same command twice counts
@@ -71,13 +86,13 @@ def find_command(text: str, region: str = "") -> MailCommand:
     """
     if len(text) > TEXT_LIMIT:
         raise Unreadable(Dropped.TOO_LONG)
-    found: set[MailCommand] = set()
+    found: set[Command] = set()
     broken = False
     before: list[_MailWord] = []
     for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words, region)
         # Even after an empty line, digits alone may be the rest of a number.
-        goes_on = _ascii(words[0].text)[:1].isnumeric() and _command(before[-_SHAPE:], region) is not None
+        goes_on = _ascii(words[0].text)[:1].isnumeric() and _ends_in_command(before, region)
         fine, before = fine and not goes_on, words
         found |= commands
         broken = broken or not fine
@@ -90,19 +105,19 @@ def find_command(text: str, region: str = "") -> MailCommand:
     return found.pop()
 
 
-def _commands(words: list[_MailWord], region: str) -> tuple[set[MailCommand], bool]:
+def _commands(words: list[_MailWord], region: str) -> tuple[set[Command], bool]:
     """The commands in `words`, and whether there is no incomplete command among them."""
-    found: set[MailCommand] = set()
+    found: set[Command] = set()
     fine = True
     at = 0
     behind = False  # a command precedes this word: on the same line, or at the end of the line above
     while at < len(words):
         word = words[at]
         if (word.starts_line or behind) and _is_keyword(_opened(word.text), "P"):
-            command = _command(words[at : at + _SHAPE], region)
+            command, length = _command_at(words[at:], region)
             if command is not None:
                 found.add(command)
-                at += _SHAPE
+                at += length
                 behind = True
                 continue
             fine = fine and not _is_attempt(words[at + 1 : at + 2 * _SHAPE])
@@ -129,17 +144,43 @@ def _paragraphs(text: str) -> list[list[_MailWord]]:
     return paragraphs
 
 
-def _command(words: list[_MailWord], region: str) -> MailCommand | None:
+def _command_at(words: list[_MailWord], region: str) -> tuple[Command | None, int]:
+    """The command that `words` begin with, and the number of its words."""
+    callback = _callback(words[:_SHAPE], region)
+    if callback is not None:
+        return callback, _SHAPE
+    return _voucher(words[:_VOUCHER_SHAPE]), _VOUCHER_SHAPE
+
+
+def _ends_in_command(words: list[_MailWord], region: str) -> bool:
+    return bool(_callback(words[-_SHAPE:], region) or _voucher(words[-_VOUCHER_SHAPE:]))
+
+
+def _voucher(words: list[_MailWord]) -> VoucherCommand | None:
+    if len(words) < _VOUCHER_SHAPE:
+        return None
+    _, account, secret, vc, code = (word.text for word in words)
+    login, code = _login(account, secret), _ascii(code).rstrip(_CLOSING)
+    if login is None or not _is_keyword(vc, "VC") or not _CODE.fullmatch(code):
+        return None
+    return VoucherCommand(*login, code)
+
+
+def _login(account: str, secret: str) -> tuple[str, str] | None:
+    account = _ascii(account).removeprefix("+")
+    good = _ACCOUNT.fullmatch(account) and len(secret) <= WORD_LIMIT and secret.isprintable()
+    return (account, secret) if good else None
+
+
+def _callback(words: list[_MailWord], region: str) -> MailCommand | None:
     if len(words) < _SHAPE:
         return None
     _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
     a, b = read_number(number_a, region), read_number(number_b.rstrip(_CLOSING), region)
-    account = _ascii(account).removeprefix("+")
-    if not (_is_keyword(sn, "SN") and _is_keyword(dn, "DN") and a and b):
+    login = _login(account, secret)
+    if not (_is_keyword(sn, "SN") and _is_keyword(dn, "DN") and a and b and login):
         return None
-    if not _ACCOUNT.fullmatch(account) or len(secret) > WORD_LIMIT or not secret.isprintable():
-        return None
-    return MailCommand(account, secret, a, b)
+    return MailCommand(*login, a, b)
 
 
 def _ascii(word: str) -> str:
@@ -161,4 +202,4 @@ def _has_digit(word: str) -> bool:
 
 
 def _is_attempt(words: list[_MailWord]) -> bool:
-    return any(_is_keyword(word.text, "SN") or _is_keyword(word.text, "DN") for word in words)
+    return any(_is_keyword(word.text, keyword) for word in words for keyword in ("SN", "DN", "VC"))

@@ -64,7 +64,7 @@ class CallingCode:
     code: int
     lengths: frozenset[int]
     begins_otherwise: Fits
-    """Whether digits begin with what is no part of the number: the prefix of national calls."""
+    """Whether digits begin with the prefix of national calls, which is not part of the number."""
     countries: tuple[Country, ...]
 
     def find(self, national: str) -> tuple[str, int]:
@@ -96,7 +96,7 @@ def taken_apart(number: str) -> tuple[CallingCode, str] | None:
 
 
 def may_have_length(prefix: str, length: int) -> bool:
-    """Whether a number that begins with a prefix may have so many digits, as far as its calling code says so."""
+    """Whether a number that begins with a prefix may have this number of digits, as far as its calling code tells."""
     plan = _plan_of(prefix)
     return plan is None or length - len(str(plan.code)) in plan.lengths
 

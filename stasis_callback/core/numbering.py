@@ -267,7 +267,7 @@ def kind_of(number: str) -> Kind:
 
 
 def _kind_by_plan(number: str) -> Kind:
-    """The kind of a dialable number that is no emergency number."""
+    """The kind of a dialable number that is not an emergency number."""
     apart = taken_apart(number)
     if apart is not None:
         plan, national = apart

@@ -30,6 +30,7 @@ _TEXTS = (
     ("brand", r"[a-z0-9-]{0,32}", "up to 32 lower-case letters, digits and dashes"),
     ("region", r"([A-Z]{2})?", "a two-letter country code in capitals, for example GB, or nothing"),
     ("redial_key", r"[0-9]{0,2}", "one or two digits, or nothing"),
+    ("voucher_key", r"[0-9]{0,2}", "one or two digits, or nothing"),
 )
 """The format of text options: name, pattern, and a description of the pattern."""
 
@@ -122,7 +123,11 @@ class CallOptions:
         "After a PIN login, add the caller's number to the account as an alias: never, after asking, or always.",
     )
     lockout_failures: int = option(
-        3, "Consecutive wrong PINs that lock out the caller's number.", least=1, most=100
+        3,
+        "Consecutive wrong PINs that lock out the caller's number; wrong voucher codes that lock the vouchers of the "
+        "account.",
+        least=1,
+        most=100,
     )
     lockout_s: float = option(900.0, "Duration of the lockout.", least=1, most=604800)
     welcome: bool = option(False, "Play a welcome message first.")
@@ -154,6 +159,11 @@ class CallOptions:
         True, "Enable speed dials: one or two digits call a number stored with the account."
     )
     redial_key: str = option("", "One or two digits that redial the last number; empty: no redial.")
+    voucher_key: str = option(
+        "",
+        "One or two digits that redeem a voucher: its code is asked for and the new balance said. Empty: vouchers "
+        "cannot be redeemed by phone.",
+    )
     calls_per_callback: int = option(
         10, "Maximum number of destinations called in one callback.", least=1, most=100
     )
@@ -212,6 +222,8 @@ class CallOptions:
             value = getattr(self, name)
             if not re.fullmatch(pattern, value, re.ASCII):
                 raise InvalidInput(f"{name} {value!r} is invalid: write {hint}")
+        if self.voucher_key and self.voucher_key == self.redial_key:
+            raise InvalidInput("voucher_key and redial_key are the same: give one of them other digits")
         if self.authentication in ("pin", "ani_then_pin") and not self.internal_account:
             raise InvalidInput(
                 f"authentication {self.authentication} needs an internal_account, which pays for leg A"

@@ -180,3 +180,17 @@ def time_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise InvalidInput(f"{name!r} is not a time zone: write, for example, UTC or Europe/Prague") from None
+
+
+def local_time(at_us: int, zone: ZoneInfo) -> str:
+    """A time by the clocks of a zone, to the second: `2026-11-23 22:04:05`."""
+    return datetime.fromtimestamp(at_us // 1_000_000, zone).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def last_day(until_us: int | None, zone: ZoneInfo) -> str:
+    """The last day of a time that ends at `until_us` (exclusive); "" for one that does not end."""
+    return (
+        ""
+        if until_us is None
+        else datetime.fromtimestamp((until_us - 1) // 1_000_000, zone).date().isoformat()
+    )

@@ -23,7 +23,12 @@ class Kept:
 KINDS: Mapping[str, Kept] = {
     kept.name: kept
     for kept in (
-        Kept("steps", 90, 31, "Steps of ended web callbacks, for status pages and webhooks."),
+        Kept(
+            "steps",
+            90,
+            31,
+            "Steps of ended web callbacks, for status pages and webhooks; notices of low balances.",
+        ),
         Kept("refused", 90, 30, "Refused requests, by which repeated mails are recognized."),
         Kept(
             "idempotency",

@@ -248,6 +248,10 @@ class Dropped(_Word):
     MALFORMED = (
         "malformed", "it has the beginning of a command only, or a number may be cut off", _COMMAND, _COMMAND_FORMAT,
     )  # fmt: skip
+    BAD_VOUCHER = (
+        "bad_voucher", "the code of its voucher is unknown, used, blocked, expired or in another currency", _COMMAND,
+        "`voucher list`, if it was the subscriber",
+    )  # fmt: skip
     TOO_LONG = "too_long", "its text is too long to be searched for a command", _COMMAND, _COMMAND_FORMAT
     TOO_LARGE = (
         "too_large", "it is larger than 2 MB, or than `email.size_limit_bytes`", _MAIL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ import structlog
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.numbering import read_number
 from stasis_callback.core.options import WITHHELD
@@ -22,6 +24,7 @@ from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S
+from stasis_callback.engine.redeeming import redeem
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
@@ -37,6 +40,8 @@ log = structlog.get_logger()
 
 DESTINATION_DIGITS_LIMIT = 20
 SPEED_DIAL_DIGITS = 2
+VOUCHER_DIGITS_LIMIT = 32
+"""The longest code that is generated."""
 BEEP = Utterance(("sound:beep",), "(a beep)")
 
 _NOT_REACHED = {
@@ -109,10 +114,12 @@ class Conversation:
                 return self._goodbye(Ending.LOGIN_FAILED)
             self._subscriber_id = account.id
         if not self._request.destination:
-            self._dialog.say(self._balance(account))
+            self._dialog.say(self._announced(account))
         if self._options.low_balance_mode == "disconnect" and self._funds_are_low(account):
             self._dialog.tell(self._voice.say(Prompt.NO_FUNDS))
-            return self._goodbye(Ending.LOW_BALANCE)
+            credited = bool(self._options.voucher_key) and self._redeem()
+            if not credited or self._funds_are_low(self._account()):
+                return self._goodbye(Ending.LOW_BALANCE)
         if self._request.destination:
             self._connect_at_once()
         return self.go_on()
@@ -127,7 +134,7 @@ class Conversation:
         """Call the destination that came with the request; the greeting is said while it is being called."""
 
         def greeting(connection: Connection) -> Utterance:
-            said = self._balance(self._account()) + self._duration(connection.longest_s)
+            said = self._announced(self._account()) + self._duration(connection.longest_s)
             return self._voice.say(Prompt.SILENCE) + (said if said.media else self._voice.say(Prompt.CALLING))
 
         refusal = self._connect(self._request.destination, self._request.destination, greeting)
@@ -169,10 +176,13 @@ class Conversation:
 
     # --- greeting ------------------------------------------------------------------------------------------------
 
+    def _announced(self, account: AccountView) -> Utterance:
+        """The balance; nothing where it is not wanted, or an internal account pays, which is nobody's business."""
+        said = self._options.announce_balance != "off" and self._subscriber_id is not None
+        return self._balance(account) if said else NOTHING
+
     def _balance(self, account: AccountView) -> Utterance:
-        """What the subscriber has; nothing where an internal account pays, which is nobody's business."""
-        if self._options.announce_balance == "off" or self._subscriber_id is None:
-            return NOTHING
+        """What the subscriber has."""
         credit_micros = account.credit_limit_micros if self._options.announce_balance == "funds" else 0
         words = self._amount(Prompt.BALANCE_IS, account.balance_micros + credit_micros, account)
         if self._options.announce_credit_limit and account.credit_limit_micros:
@@ -202,6 +212,11 @@ class Conversation:
                 inter_digit_timeout_s=options.inter_digit_timeout_s,
                 terminator=options.terminator,
             )
+            if keyed and keyed == self._options.voucher_key:
+                credited = self._redeem()
+                failures = 0 if credited else failures + 1
+                deadline_s = clock.monotonic_s() + options.menu_limit_s if credited else deadline_s
+                continue
             refusal = self._call_destination(keyed)
             if refusal is not None:
                 failures += 1
@@ -210,6 +225,31 @@ class Conversation:
             else:
                 failures, deadline_s = 0, clock.monotonic_s() + options.menu_limit_s
                 self._extend_menu()
+
+    def _redeem(self) -> bool:
+        """Ask for the code of a voucher and credit it; whether there is more money than before."""
+        options = self._options
+        if self._subscriber_id is None:
+            return False
+        code = self._dialog.ask(
+            self._voice.say(Prompt.ENTER_VOUCHER),
+            digits_limit=VOUCHER_DIGITS_LIMIT,
+            first_digit_timeout_s=options.first_digit_timeout_s,
+            inter_digit_timeout_s=options.inter_digit_timeout_s,
+            terminator=options.terminator,
+        )
+        if not code:
+            return False
+        limit = Limit(options.lockout_failures, math.ceil(options.lockout_s))
+        done = redeem(self._tools.stores, self._account(), code, limit)
+        if done.reason:
+            locked = done.reason == "locked_out"
+            self._dialog.tell(self._voice.say(Prompt.VOUCHER_LOCKED if locked else Prompt.VOUCHER_WRONG))
+            return False
+        self._dialog.tell(self._balance(done.account))
+        if not done.repeated:
+            self._extend_menu()
+        return not done.repeated
 
     def _extend_menu(self) -> None:
         """Pay for the menus that follow; without a database there is what was held before."""

@@ -43,6 +43,9 @@ class Prompt(StrEnum):
     ENTER_DESTINATION = "enter-destination"
     ENTER_ANOTHER = "enter-another"
     SPEED_DIAL_EMPTY = "speed-dial-empty"
+    ENTER_VOUCHER = "enter-voucher"
+    VOUCHER_WRONG = "voucher-wrong"  # the same for unknown, used, blocked and expired
+    VOUCHER_LOCKED = "voucher-locked"
     MAXIMUM_DURATION_IS = "maximum-duration-is"  # + speech.duration
     CALLING = "calling"
     LOW_FUNDS = "low-funds"  # + speech.duration

@@ -13,10 +13,12 @@ from email.message import Message
 import structlog
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.mail_command import MailCommand
-from stasis_callback.core.words import Dropped
+from stasis_callback.core.mail_command import Command, MailCommand, VoucherCommand
+from stasis_callback.core.words import Dropped, Refusal
 from stasis_callback.crashpoint import crashpoint
+from stasis_callback.engine.admission.logins import Credentials, Logins
 from stasis_callback.engine.admission.orders import Order, Orders
+from stasis_callback.engine.redeeming import redeem
 from stasis_callback.mail.policy import (
     KeyLookups,
     domain_of,
@@ -49,6 +51,7 @@ class MailDesk:
         self._settings = settings
         self._stores = stores
         self._orders = orders
+        self._logins = Logins(stores, clock)
         self._clock = clock
         self._keys = KeyLookups(settings.dns_server, clock)
 
@@ -73,8 +76,10 @@ class MailDesk:
             return self._dropped(instance, distrust)
         sender = mail.from_addresses[0].lower()
         key = _key(instance, sender, mail, raw)
-        if mail.command:
-            reason: str = self._decide(instance, mail.command, sender, key)
+        if isinstance(mail.command, VoucherCommand):
+            reason: str = self._redeem(instance, mail.command, sender, key)
+        elif mail.command:
+            reason = self._decide(instance, mail.command, sender, key)
         else:
             reason = self._dropped(instance, mail.problem or Dropped.NO_COMMAND)
         crashpoint("mail-decided")
@@ -114,16 +119,14 @@ class MailDesk:
             return known.outcome if known.state == "refused" else ""
         configuration = instance.configuration
         settings = configuration.settings
-        secret = command.secret
-        if settings.require_registered and not self._stores.email_senders.registered(command.account, sender):
-            secret = ""  # no password and no token: it looks and counts like a wrong one
+        password, token = self._secrets(instance, command, sender)
         answer = self._orders.admit(
             Order(
                 key=key,
                 trigger="email",
                 account=command.account,
-                password=secret if settings.credential != "token" else None,
-                token=secret if settings.credential != "password" else None,
+                password=password,
+                token=token,
                 number_a=command.number_a,
                 number_b=command.number_b,
                 instance=instance.name,
@@ -135,6 +138,43 @@ class MailDesk:
         )
         return answer.reason
 
+    def _secrets(
+        self, instance: EmailInstanceView, command: Command, sender: str
+    ) -> tuple[str | None, str | None]:
+        """What the mail shows as a password and as a token; None for what the instance does not take."""
+        settings, secret = instance.configuration.settings, command.secret
+        if settings.require_registered and not self._stores.email_senders.registered(command.account, sender):
+            secret = ""  # no password and no token: it looks and counts like a wrong one
+        password = secret if settings.credential != "token" else None
+        return password, secret if settings.credential != "password" else None
+
+    def _redeem(self, instance: EmailInstanceView, command: VoucherCommand, sender: str, key: str) -> str:
+        """Redeem the voucher of a mail. One that is delivered again finds its voucher redeemed."""
+        stores, limits = self._stores, instance.configuration.limits
+        if not stores.limits.take(f"request:email:{instance.name}:source:{sender}", limits.limit_source):
+            return self._dropped(instance, Refusal.TOO_MANY_REQUESTS)
+        password, token = self._secrets(instance, command, sender)
+        known = self._logins.check(
+            Credentials("email", command.account, password, token, source=sender, limits=limits)
+        )
+        token_id = known.token_id
+        if known.account is None:
+            # Delivered again, its token is used up.
+            done = known.reason == Refusal.WRONG_LOGIN and token is not None
+            done = done and stores.vouchers.redeemed(command.code, command.account) is not None
+            return "" if done else self._dropped(instance, known.reason or Refusal.WRONG_LOGIN)
+        redeemed = redeem(
+            stores,
+            known.account,
+            command.code,
+            limits.limit_logins,
+            within=lambda: token_id is None or stores.email_senders.use(token_id, key),
+        )
+        if not redeemed.reason:
+            return ""
+        wrong = redeemed.reason == "bad_voucher"
+        return self._dropped(instance, Dropped.BAD_VOUCHER if wrong else Refusal.LOCKED_OUT)
+
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
         """Queue the reply, once for each mail."""
         settings = instance.configuration.settings
@@ -143,14 +183,16 @@ class MailDesk:
         if not self._stores.limits.take(f"reply:{instance.name}:{sender}", settings.reply_limit):
             log.info("mail.not_answered", instance=instance.name)
             return
-        recipient, number = mail.from_addresses[0], mail.command.number_a if mail.command else ""
+        recipient = mail.from_addresses[0]
+        number = mail.command.number_a if isinstance(mail.command, MailCommand) else ""
+        what = "redeemed" if isinstance(mail.command, VoucherCommand) and not reason else reason
         language = self._language(instance, mail, reason)
         content = answer_mail(
             address=instance.name,
             recipient=recipient,
             message_id=mail.message_id,
             language=language,
-            text=answer_text(language, reason, number),
+            text=answer_text(language, what, number),
             own_id=hashlib.sha256(f"answer to {key}".encode()).hexdigest()[:32],
             now_us=self._clock.now_us(),
         )
@@ -166,7 +208,7 @@ class MailDesk:
         return (account.language if account else "") or instance.configuration.language
 
     @staticmethod
-    def _dropped(instance: EmailInstanceView, reason: Dropped) -> Dropped:
+    def _dropped(instance: EmailInstanceView, reason: Dropped | Refusal) -> Dropped | Refusal:
         log.info("mail.dropped", instance=instance.name, reason=reason)
         return reason
 

@@ -21,7 +21,7 @@ from email.message import Message
 from email.utils import getaddresses
 from typing import cast
 
-from stasis_callback.core.mail_command import MailCommand, Problem, Unreadable, find_command
+from stasis_callback.core.mail_command import Command, Problem, Unreadable, find_command
 from stasis_callback.core.words import Dropped
 from stasis_callback.mail.html_text import visible_text
 
@@ -50,7 +50,7 @@ class Mail:
     to_addresses: tuple[str, ...]
     subject: str
     is_automatic: bool
-    command: MailCommand | None
+    command: Command | None
     problem: Problem | None
 
 
@@ -150,7 +150,7 @@ def _is_automatic(message: Message) -> bool:
 # --- body ----------------------------------------------------------------------------------------------------
 
 
-def _command(message: Message, region: str) -> tuple[MailCommand | None, Problem | None]:
+def _command(message: Message, region: str) -> tuple[Command | None, Problem | None]:
     # A text that is cut could end in the middle of a number: it is refused.
     if len(str(message.get("Subject", ""))) > HEADER_LIMIT:
         return None, Dropped.TOO_LONG
@@ -158,7 +158,7 @@ def _command(message: Message, region: str) -> tuple[MailCommand | None, Problem
         texts = [text for text in _bodies(message) if text.strip()] or [_header(message, "Subject")]
     except Unreadable as unreadable:
         return None, unreadable.reason
-    found: set[MailCommand] = set()
+    found: set[Command] = set()
     problems: list[Problem] = []
     for text in texts:
         try:

@@ -1,4 +1,4 @@
-"""Answers go out: from the outbox in the database through the operator's mail server, until it takes them."""
+"""Mails go out: from the outbox in the database through the operator's mail server, until it takes them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.backoff import BackOff
+from stasis_callback.mail.notices import NoticeMails
 from stasis_callback.mail.words import Awaited, answer_mail, ending_text
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.replies import ReplyView
@@ -33,6 +34,7 @@ class ReplySender:
         self._settings = settings
         self._stores = stores
         self._clock = clock
+        self._notices = NoticeMails(stores, clock)
         self.worker = Worker("mail-replies", self._work, clock)
 
     def start(self) -> None:
@@ -45,6 +47,7 @@ class ReplySender:
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
+            self._notices.write_due()
             if not self.send_due():
                 worker.pause(IDLE_S)
 

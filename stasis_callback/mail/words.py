@@ -18,7 +18,7 @@ from typing import get_args
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.mail_command import Problem
 from stasis_callback.core.numbers import mask
-from stasis_callback.core.words import Ending, Refusal
+from stasis_callback.core.words import Dropped, Ending, Refusal
 
 FOLDER = Path(__file__).parent / "texts"
 LANGUAGES = ("en", "es", "fr", "it", "ru")
@@ -57,6 +57,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
 """The text for each refusal."""
 TEXT_OF: Mapping[str, str] = {
     "": "accepted",
+    "redeemed": "redeemed",
+    Dropped.BAD_VOUCHER: "bad_voucher",
     **dict.fromkeys(get_args(Problem), "unreadable"),  # the sender of any other is not answered
     **{refusal.value: text for refusal, text in TEXT_OF_REFUSAL.items()},
 }
@@ -94,7 +96,7 @@ _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>", re.ASCII)
 
 def answer_text(language: str, reason: str, number_a: str) -> str:
     """The sentence for an outcome. The number is masked: a mail is read by many."""
-    texts = _texts(language if language in LANGUAGES else "en")
+    texts = _texts(language)
     return texts[TEXT_OF.get(reason, "account")].format(number=mask(number_a))
 
 
@@ -128,12 +130,7 @@ def answer_mail(
     *, address: str, recipient: str, message_id: str, language: str, text: str, own_id: str, now_us: int
 ) -> str:
     """The whole answer, as text. `message_id` is that of the mail answered; nothing else of it comes back."""
-    mail = EmailMessage(policy=SMTP)
-    mail["From"] = address
-    mail["To"] = recipient
-    mail["Subject"] = _texts(language if language in LANGUAGES else "en")["subject"]
-    mail["Date"] = format_datetime(datetime.fromtimestamp(now_us // US_PER_S, UTC))
-    mail["Message-ID"] = f"<{own_id}@{address.rpartition('@')[2]}>"
+    mail = _mail(address, recipient, _texts(language)["subject"], own_id, now_us)
     mail["Auto-Submitted"] = "auto-replied"  # RFC 3834
     if _MESSAGE_ID.fullmatch(message_id):
         mail["In-Reply-To"] = mail["References"] = message_id
@@ -141,6 +138,28 @@ def answer_mail(
     return mail.as_string()
 
 
+def notice_mail(
+    *, address: str, recipient: str, language: str, balance: str, own_id: str, now_us: int
+) -> str:
+    """A notice of a low balance, as text."""
+    texts = _texts(language)
+    mail = _mail(address, recipient, texts["low_balance_subject"], own_id, now_us)
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834
+    mail.set_content(texts["low_balance"].format(balance=balance) + "\n", cte="quoted-printable")
+    return mail.as_string()
+
+
+def _mail(address: str, recipient: str, subject: str, own_id: str, now_us: int) -> EmailMessage:
+    mail = EmailMessage(policy=SMTP)
+    mail["From"] = address
+    mail["To"] = recipient
+    mail["Subject"] = subject
+    mail["Date"] = format_datetime(datetime.fromtimestamp(now_us // US_PER_S, UTC))
+    mail["Message-ID"] = f"<{own_id}@{address.rpartition('@')[2]}>"
+    return mail
+
+
 @cache
 def _texts(language: str) -> dict[str, str]:
+    language = language if language in LANGUAGES else "en"
     return tomllib.loads((FOLDER / f"{language}.toml").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""Health and figures of one process, whoever serves them."""
+"""Health and figures of one process, for the web server or the monitoring listener."""
 
 from __future__ import annotations
 

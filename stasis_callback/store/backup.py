@@ -83,7 +83,7 @@ def put_in_place(file: Path, url: str, aside: str) -> list[Path]:
     """
     path = sqlite_path(url)
     kept = []
-    # The former database goes first: whoever opened it now would find all of it or nothing, never half of each.
+    # The former database goes first: a process that opened it now would find all or nothing, never half of each.
     for end in ("", *BESIDE):
         former = path.with_name(path.name + end)
         if former.exists():

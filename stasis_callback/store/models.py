@@ -14,6 +14,7 @@ from stasis_callback.store.accounts.tables import (
     Account,
     Alias,
     Customer,
+    Notice,
     Product,
     ProductCode,
     SpeedDial,
@@ -32,6 +33,7 @@ from stasis_callback.store.intake.tables import (
     EmailToken,
     Idempotency,
     OptOut,
+    PaymentHook,
     Throttle,
     WebInstance,
 )
@@ -51,8 +53,8 @@ from stasis_callback.store.rates.tables import (
 
 ALL = (
     _money.Book, Customer, Tariff, TariffRevision, TariffTerms, RateRow, RateProfile, Draft, Product,
-    ProductCode, Account, Alias, SpeedDial, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
-    WebInstance, ApiKey, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
+    ProductCode, Account, Alias, SpeedDial, Notice, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
+    WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
     EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, ConsoleUser, ConsoleSession,
     ConsoleForm, ConsoleProposal,

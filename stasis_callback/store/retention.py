@@ -21,6 +21,8 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import KINDS
 from stasis_callback.core.states import RequestState
+from stasis_callback.store.accounts.notices import old_notices
+from stasis_callback.store.accounts.tables import Notice
 from stasis_callback.store.accounts.vouchers import remove_drafted_vouchers
 from stasis_callback.store.calls.pseudonyms import count_numbers, pseudonymise
 from stasis_callback.store.calls.tables import LegRow, Request, RequestEvent
@@ -252,7 +254,7 @@ def _without_numbers(keys: Sequence[str]) -> int:
 
 
 _PARTS: Mapping[str, tuple[_Part, ...]] = {
-    "steps": (_deleted(RequestEvent, _steps),),
+    "steps": (_deleted(RequestEvent, _steps), _deleted(Notice, old_notices)),
     "refused": (_deleted(Request, _refused),),
     "idempotency": (_deleted(Idempotency, _idempotency),),
     "logins": (_deleted(Throttle, _logins),),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.notices import Notices
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
@@ -23,6 +24,7 @@ from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
 from stasis_callback.store.intake.opt_outs import OptOuts
+from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
 from stasis_callback.store.intake.throttle import Throttles
@@ -71,6 +73,9 @@ class Stores:
     sessions: Sessions
     proposals: Proposals
     opt_outs: OptOuts
+    webhook_notices: Notices
+    mail_notices: Notices
+    payment_hooks: PaymentHooks
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -113,4 +118,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Sessions(database, clock),
         Proposals(database, clock),
         OptOuts(database, clock),
+        Notices(database, clock, "webhook"),
+        Notices(database, clock, "mail"),
+        PaymentHooks(database, clock),
     )

@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Scope
 from stasis_callback.clock import Clock
 from stasis_callback.engine.admission.orders import Orders
 from stasis_callback.monitoring.metrics import Metrics
-from stasis_callback.settings import WebSettings
+from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores
+from stasis_callback.web.account_pages import SubscriberPages
 from stasis_callback.web.api import PREFIX, Api
 from stasis_callback.web.description import describe
 from stasis_callback.web.desk import Desk
@@ -30,6 +31,7 @@ from stasis_callback.web.keys import KeyRates
 from stasis_callback.web.measured import Measured
 from stasis_callback.web.money_api import MoneyApi
 from stasis_callback.web.pages import Pages
+from stasis_callback.web.payments import Payments
 from stasis_callback.web.problems import ApiError, answer, describe_validation, problem
 from stasis_callback.web.security import Guard, HalfRequest, TooLarge, TooSlow
 from stasis_callback.web.signing import Signer
@@ -46,7 +48,7 @@ class WebApp:
 
     def __init__(
         self,
-        settings: WebSettings,
+        whole: Settings,
         stores: Stores,
         orders: Orders,
         clock: Clock,
@@ -56,13 +58,14 @@ class WebApp:
         troubles: Callable[[], list[str]],
     ) -> None:
         """`end_call` ends a callback; `troubles` says what keeps this process from working, without waiting."""
-        self._settings = settings
+        settings = self._settings = whole.web
         self._metrics = metrics
         self._troubles = troubles
         self._reader: CapacityLimiter | None = None
         self.signer = Signer.of(settings)
         desk = Desk(stores, orders, self.signer, clock)
         self._pages = Pages(desk, settings)
+        subscribers = SubscriberPages(whole, stores, self.signer, clock, self._pages)
         watching = Watching(desk, settings, self._pages, end_call)
         app = FastAPI(
             title="stasis-callback", version="1",
@@ -72,11 +75,13 @@ class WebApp:
         app.state.key_rates = KeyRates(clock)
         app.include_router(Api(desk, settings, end_call).router())
         app.include_router(MoneyApi(stores, clock).router())
+        app.include_router(Payments(stores, self.signer, clock).router())
         describe(app, settings.origin)
         app.router.routes.extend(
             [
                 *self._pages.routes(),
                 *watching.routes(),
+                *subscribers.routes(),
                 Route("/healthz", self._alive, methods=["GET"]),
                 Route("/readyz", self._ready, methods=["GET"]),
                 Route("/metrics", self._figures, methods=["GET"]),

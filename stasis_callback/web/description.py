@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from stasis_callback.web.api import CallbackState
 from stasis_callback.web.problems import MEDIA_TYPE
 from stasis_callback.web.security import REQUEST_ID
+from stasis_callback.web.webhooks import LowBalance
 
 DESCRIPTION = f"""Ask for callbacks and follow them. Keys come from `stasis-callback api-key add`.
 
@@ -33,6 +34,15 @@ class CallbackWebhook(BaseModel):
     callback: CallbackState
 
 
+class LowBalanceWebhook(BaseModel):
+    """A notice of a low balance."""
+
+    id: Annotated[str, Field(description="Id of the notice: the same when it is delivered again.")]
+    type: Annotated[str, Field(description="`account.low_balance`.")]
+    at: Annotated[str, Field(description="Time of the charge, ISO 8601, UTC.")]
+    account: LowBalance
+
+
 def describe(app: FastAPI, origin: str) -> None:
     """Let `app` describe itself with its webhooks, its address, and errors of their own media type."""
 
@@ -46,6 +56,17 @@ def describe(app: FastAPI, origin: str) -> None:
         webhook_signature: Annotated[str, Header(description="By Standard Webhooks: `v1,` and Base64.")],
     ) -> None:
         """Sent to `webhook_url` of the instance for every step, until it is answered with 2xx."""
+
+    @app.webhooks.post("low-balance", summary="A notice of a low balance", tags=["webhooks"])
+    def low_balance(
+        body: LowBalanceWebhook,
+        webhook_id: Annotated[str, Header(description="The notice: the same when it is delivered again.")],
+        webhook_timestamp: Annotated[
+            str, Header(description="Time of the delivery, seconds since the epoch.")
+        ],
+        webhook_signature: Annotated[str, Header(description="By Standard Webhooks: `v1,` and Base64.")],
+    ) -> None:
+        """Sent to the `webhook_url` that the account's product names, until it is answered with 2xx."""
 
     def description() -> dict[str, Any]:
         if app.openapi_schema is None:

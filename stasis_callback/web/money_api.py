@@ -8,8 +8,9 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from stasis_callback.clock import US_PER_S, Clock, iso
-from stasis_callback.core.errors import InvalidInput, InvariantBroken
+from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
+from stasis_callback.engine.redeeming import redeem
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.pages import AccountPages
 from stasis_callback.store.calls.asked import XdrPages
@@ -315,15 +316,17 @@ class MoneyApi:
     # --- money -------------------------------------------------------------------------------------------------
 
     def _top_up(self, body: TopUpBody, key: TopUpKey, response: Response) -> ToppedUpBody:
-        account = self._usable(body.account)
+        account = self._found(body.account)
         try:
             micros = parse_amount(body.amount)
             require_payable(account.currency, micros)
             if body.currency not in (None, account.currency):
                 raise InvalidInput(f"the account is in {account.currency}")
-            done = self._stores.ledger.top_up(
-                account.book_id, micros, key=body.id, note=body.note, operator=f"api:{key.name}"
+            done = self._stores.accounts.top_up(
+                account.number, micros, key=body.id, note=body.note, operator=f"api:{key.name}"
             )
+        except AccountClosed as error:
+            raise ApiError(409, "account_closed", str(error)) from None
         except InvalidInput as error:
             raise ApiError(422, "bad_amount", str(error)) from None
         except InvariantBroken:
@@ -342,25 +345,19 @@ class MoneyApi:
     def _redeem(self, body: RedeemBody, key: VouchersKey) -> RedeemedBody:
         account = self._usable(body.account)
         counter = f"voucher:{key.name}"
-        if not self._stores.limits.take(counter, key.settings.limit_logins):
-            wait_s = self._stores.limits.wait_s(counter)
-            raise ApiError(429, "locked_out", headers={"Retry-After": str(wait_s)})
-        voucher = self._stores.vouchers.redeemed(body.code, account.number)
-        repeated = voucher is not None
-        if voucher is None:
-            try:
-                voucher = self._stores.vouchers.redeem(body.code, account.number)
-            except InvalidInput:
-                raise ApiError(422, "bad_voucher") from None
-        self._stores.limits.give_back(counter)
-        now = self._stores.accounts.get(account.id)
+        done = redeem(self._stores, account, body.code, key.settings.limit_logins, counter=counter)
+        if done.reason == "locked_out":
+            raise ApiError(429, "locked_out", headers={"Retry-After": str(done.retry_after_s)})
+        if done.voucher is None:
+            raise ApiError(422, "bad_voucher")
+        voucher, now = done.voucher, done.account
         return RedeemedBody(
             account=now.number,
             batch=voucher.batch,
             amount=format_amount(voucher.amount_micros),
             currency=voucher.currency,
             balance=format_amount(now.balance_micros),
-            repeated=repeated,
+            repeated=done.repeated,
         )
 
     def _list_batches(self, key: VouchersKey) -> BatchListBody:

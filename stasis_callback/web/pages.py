@@ -221,7 +221,7 @@ class Pages:
     def _receive(self, request: Request, body: bytes) -> Response:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
             return self.message(request, "trouble", 415)
-        values = _parse(body)
+        values = parse_form(body)
         if values is None:
             return self.message(request, "trouble", 400)
         visit = self._page(request, values.get("language", ""), values.get("client", ""))
@@ -365,7 +365,7 @@ def _wants_json(request: Request) -> bool:
     return "application/json" in accept and "text/html" not in accept
 
 
-def _parse(body: bytes) -> dict[str, str] | None:
+def parse_form(body: bytes) -> dict[str, str] | None:
     """The fields of a form; None if it is not a form, or has a field twice."""
     try:
         pairs = parse_qsl(

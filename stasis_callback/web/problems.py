@@ -48,6 +48,7 @@ TITLES: Mapping[str, str] = {
     "bad_amount": "not an amount that the account's currency can have",
     "id_reused": "this id was used for another account or amount",
     "bad_voucher": "the voucher is unknown, used, blocked, expired, or in another currency",
+    "bad_signature": "the signature is missing, wrong or too old, or there is no such payment hook",
     # Of forms that are sent by a program.
     "form_expired": "the form has expired",
     "forbidden": "a link, an allowed address or an API key is required",
@@ -123,7 +124,7 @@ def describe_validation(errors: list[Any]) -> JSONResponse:
 Words = Literal[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 503]
 _WORDS: Mapping[int, str] = {
     400: "The request is not valid JSON, or states its length in two ways.",
-    401: "The API key is missing, unknown, revoked, expired or for another address.",
+    401: "The API key is missing, unknown, revoked, expired or for another address; or a signature is wrong.",
     402: "The account has insufficient funds for the call.",
     403: "The key does not have the required scope, or the login is wrong.",
     404: "Not found, or the key is for another instance.",

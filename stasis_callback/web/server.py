@@ -59,7 +59,7 @@ class WebServer:
 
         orders = Orders(stores, clock, settings.limits.queue, decided)
         self.app = WebApp(
-            web, stores, orders, clock, metrics, end_call=end_call, troubles=monitor.health.troubles
+            settings, stores, orders, clock, metrics, end_call=end_call, troubles=monitor.health.troubles
         )
         self.webhooks = Webhooks(stores, self.app.signer, clock, metrics)
         self._serving = Serving(self.app.asgi, web, clock)

@@ -19,8 +19,14 @@ from stasis_callback.settings import WebSettings
 
 SECRET_LEAST = 32
 WEBHOOK_PREFIX = "whsec_"
+REPLAY_S = 300
+"""How old a webhook may be, or how far ahead of our clock."""
+SIGNATURES_LIMIT = 1000
+"""Longest header of signatures, in characters."""
 
 _STATUS = re.compile(r"([0-9a-f]{16})\.([0-9]{1,12})\.([\w-]{43})", re.ASCII)
+_MESSAGE = re.compile(r"[!-~]{1,255}", re.ASCII)
+_SECONDS = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 _CLIENT = re.compile(r"([0-9]{1,12})\.([0-9a-f]{16})\.([0-9]{1,7})\.([0-9]{1,18})\.([\w-]{43})", re.ASCII)
 _PLAIN_CLIENT = re.compile(r"([0-9]{1,12})\.([\w-]{43})", re.ASCII)
 """As they were made before links had limits."""
@@ -85,6 +91,14 @@ class Signer:
             token.encode("utf-8", "replace"), self.form_token(instance, cookie).encode()
         )
 
+    def session(self, kind: str, *parts: str) -> str:
+        """The signature of what a cookie says of somebody who has logged in."""
+        return self._mac("session", kind, *parts)
+
+    def is_session(self, mac: str, kind: str, *parts: str) -> bool:
+        """Whether a cookie's signature is ours."""
+        return hmac.compare_digest(mac, self.session(kind, *parts))
+
     def of_challenge(self, challenge: str) -> str:
         """The signature of a challenge that a browser works on."""
         return self._digest("proof", challenge).hex()
@@ -92,6 +106,10 @@ class Signer:
     def webhook_secret(self, instance: str) -> str:
         """The secret of an instance's webhooks, as Standard Webhooks writes it; its receiver has it too."""
         return WEBHOOK_PREFIX + b64encode(self._digest("webhook", instance)).decode()
+
+    def payment_secret(self, hook: str, turn: int) -> str:
+        """The secret that a payment provider signs with; each `turn` has another one."""
+        return WEBHOOK_PREFIX + b64encode(self._digest("payment", str(turn), hook)).decode()
 
     def fingerprint(self, content: str) -> str:
         """Stands for a text that may hold a password: equal for equal texts, and no help in guessing them."""
@@ -104,6 +122,20 @@ class Signer:
         # No part but the last contains a line end: they cannot run into each other.
         text = "\n".join((purpose, *parts)).encode()
         return hmac.new(self._secret, text, hashlib.sha256).digest()
+
+
+def is_signed(secret: str, message: str, timestamp: str, signatures: str, body: bytes, now_s: int) -> bool:
+    """Whether a webhook is signed with a secret by Standard Webhooks, within the last five minutes or the next.
+
+    `signatures` may have several, of secrets that are being replaced.
+    """
+    if not (_MESSAGE.fullmatch(message) and _SECONDS.fullmatch(timestamp)):
+        return False
+    if abs(now_s - int(timestamp)) > REPLAY_S or len(signatures) > SIGNATURES_LIMIT:
+        return False
+    expected = webhook_headers(secret, message, int(timestamp), body)["webhook-signature"].encode()
+    given = signatures.encode("utf-8", "replace").split(b" ")
+    return any([hmac.compare_digest(expected, one) for one in given])
 
 
 def webhook_headers(secret: str, event: str, at_s: int, body: bytes) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Webhooks: every step of a callback is sent, signed, to the URL of its instance, until it is accepted.
+"""Webhooks: every step of a callback is sent, signed, to the URL of its instance, until it is accepted; also notices.
 
-The steps are stored in the database (`store.events`) when they happen, so a crash loses none; a step may be sent
-twice. Steps of one callback are sent in order.
+The steps (`store.events`) and notices of low balances are stored in the database when they happen, so a crash loses
+none; one may be sent twice. Steps of one callback are sent in order.
 
 Each receiver (host and port) is handled separately: a few simultaneous deliveries, or one at a time with pauses while
 it fails. So a slow, silent or unavailable receiver does not delay others.
@@ -10,15 +10,21 @@ it fails. So a slow, silent or unavailable receiver does not delay others.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Annotated, Any, Protocol
 from urllib.parse import urlsplit
 
 import structlog
+from pydantic import BaseModel, Field
 
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.backoff import BackOff, doubling_s
+from stasis_callback.core.money import format_amount
+from stasis_callback.core.web import WebOptions
 from stasis_callback.monitoring.metrics import Metrics
+from stasis_callback.store.accounts.notices import NoticeView
 from stasis_callback.store.calls.steps import EventView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import callback_state
@@ -39,6 +45,41 @@ AGAIN = BackOff(first_s=5.0, longest_s=3600.0, attempts=14)
 GRACE_S = 2.0
 OLDEST_S = 6 * 3600
 """Steps that a failing receiver has not taken for so long are given up, tried or not."""
+
+
+Content = dict[str, object]
+
+
+class Outbox(Protocol):
+    """What is to be told, by web instance. Its items have an `instance` and `attempts`."""
+
+    def waiting(self) -> list[str]: ...
+
+    def claim(self, instance: str, limit: int) -> Sequence[Any]: ...
+
+    def close(self, event: Any, delivery: str, /) -> None: ...
+
+    def retry(self, event: Any, after_s: float, /) -> None: ...
+
+    def close_some(self, instance: str, delivery: str, before_us: int | None = None) -> int: ...
+
+
+class LowBalance(BaseModel):
+    """An account whose funds, with its credit limit, a charge has brought below the threshold of its product."""
+
+    id: str
+    balance: Annotated[str, Field(description="Balance when this was sent.", examples=["1.20"])]
+    credit_limit: str
+    threshold: str
+    currency: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of webhooks: where they wait, and what each says; None when it need not be said any more."""
+
+    outbox: Outbox
+    content: Callable[[Any, WebOptions], Content | None]
 
 
 @dataclass
@@ -67,6 +108,10 @@ class Webhooks:
         self._clock = clock
         self._metrics = metrics
         self._poster = Poster(SENDERS)
+        self._sources: tuple[Source, ...] = (
+            Source(stores.events, self._step),
+            Source(stores.webhook_notices, self._low_balance),
+        )
         self._lock = clock.lock()
         self._receivers: dict[str, Receiver] = {}
         self._finder = Worker("webhooks", self._work, clock)
@@ -97,26 +142,27 @@ class Webhooks:
 
     def _begin_due(self) -> None:
         """Begin as many deliveries as there is room for; receivers that work come first."""
-        events, by_receiver = self._stores.events, self._instances_by_receiver()
+        by_receiver = self._instances_by_receiver()
         for address in sorted(by_receiver, key=self._standing):
             receiver = self._receivers.setdefault(address, Receiver())
-            for instance in by_receiver[address]:
+            for source, instance in by_receiver[address]:
                 if receiver.failures:
-                    self._give_up_old(instance)
+                    self._give_up_old(source, instance)
                 room = min(receiver.room(self._clock.now_us()), SENDERS - self._busy())
-                for event in events.claim(instance, room) if room > 0 else ():
+                for event in source.outbox.claim(instance, room) if room > 0 else ():
                     self._count(receiver, +1)
-                    self._senders.submit(partial(self._deliver, event, receiver))
+                    self._senders.submit(partial(self._deliver, source, event, receiver))
 
-    def _instances_by_receiver(self) -> dict[str, list[str]]:
-        """The instances with steps to deliver; steps without a receiver are closed."""
-        found: dict[str, list[str]] = {}
-        for name in self._stores.events.waiting():
-            url = self._url_of(name)
-            if url:
-                found.setdefault(urlsplit(url).netloc.lower(), []).append(name)
-            else:
-                self._stores.events.close_some(name, "unwanted")
+    def _instances_by_receiver(self) -> dict[str, list[tuple[Source, str]]]:
+        """The instances with something to deliver; what has no receiver is closed."""
+        found: dict[str, list[tuple[Source, str]]] = {}
+        for source in self._sources:
+            for name in source.outbox.waiting():
+                url = self._url_of(name)
+                if url:
+                    found.setdefault(urlsplit(url).netloc.lower(), []).append((source, name))
+                else:
+                    source.outbox.close_some(name, "unwanted")
         return found
 
     def _url_of(self, name: str) -> str:
@@ -127,9 +173,9 @@ class Webhooks:
         receiver = self._receivers.get(address, Receiver())
         return receiver.failures > 0, receiver.busy
 
-    def _give_up_old(self, instance: str) -> None:
+    def _give_up_old(self, source: Source, instance: str) -> None:
         before_us = self._clock.now_us() - OLDEST_S * US_PER_S
-        if given_up := self._stores.events.close_some(instance, "failed", before_us):
+        if given_up := source.outbox.close_some(instance, "failed", before_us):
             log.warning("webhook.given_up", instance=instance, steps=given_up)
 
     def _busy(self) -> int:
@@ -142,36 +188,36 @@ class Webhooks:
 
     # --- one delivery ------------------------------------------------------------------------------------------
 
-    def _deliver(self, event: EventView, receiver: Receiver) -> None:
+    def _deliver(self, source: Source, event: Any, receiver: Receiver) -> None:
         try:
-            self._tell(event, receiver)
+            self._tell(source, event, receiver)
         finally:
             self._count(receiver, -1)
             self._finder.wake()
 
-    def _tell(self, event: EventView, receiver: Receiver) -> None:
-        name = self._stores.requests.get(event.request_id).told
+    def _tell(self, source: Source, event: Any, receiver: Receiver) -> None:
+        name: str = event.instance
         instance = self._stores.web_instances.find(name)
         url = instance.configuration.settings.webhook_url if instance else ""
-        if instance is None or not url:
-            self._stores.events.close(event, "unwanted")
+        content = source.content(event, instance.configuration.settings) if instance and url else None
+        if content is None:
+            source.outbox.close(event, "unwanted")
             return
-        body = self._body(event, show_cost=instance.configuration.settings.show_cost)
-        error = self._poster.post(url, self._headers(name, event, body), body)
+        body = json.dumps(content, separators=(",", ":")).encode()
+        error = self._poster.post(url, self._headers(name, str(content["id"]), body), body)
         self._judge(receiver, error)
         self._metrics.webhooks.labels(name, "failed" if error else "sent").inc()
         if not error:
-            self._stores.events.close(event, "sent")
+            source.outbox.close(event, "sent")
             return
         pause_s = AGAIN.pause_s(event.attempts + 1)
         if pause_s is None:
-            self._stores.events.close(event, "failed")
+            source.outbox.close(event, "failed")
         else:
-            self._stores.events.retry(event, pause_s)
+            source.outbox.retry(event, pause_s)
         given_up = pause_s is None
-        log.warning(
-            "webhook.not_taken", call=event.request_id, step=event.step, error=error, given_up=given_up
-        )
+        about = {"call": event.request_id, "step": event.step} if isinstance(event, EventView) else {}
+        log.warning("webhook.not_taken", webhook=content["id"], **about, error=error, given_up=given_up)
 
     def _judge(self, receiver: Receiver, error: str) -> None:
         """Note how a delivery to a receiver went."""
@@ -180,13 +226,28 @@ class Webhooks:
             pause_s = doubling_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, receiver.failures) if error else 0.0
             receiver.paused_until_us = self._clock.now_us() + int(pause_s * US_PER_S)
 
-    def _body(self, event: EventView, *, show_cost: bool) -> bytes:
+    def _step(self, event: EventView, settings: WebOptions) -> Content:
         progress = progress_of(self._stores, event.request_id, self._clock.now_us(), until=event.id)
-        callback = callback_state(progress, show_cost=show_cost).model_dump(mode="json")
+        callback = callback_state(progress, show_cost=settings.show_cost).model_dump(mode="json")
         content = {"id": f"evt_{event.id}", "type": f"callback.{event.step}", "at": iso(event.at_us)}
-        return json.dumps(content | {"callback": callback}, separators=(",", ":")).encode()
+        return content | {"callback": callback}
 
-    def _headers(self, instance: str, event: EventView, body: bytes) -> dict[str, str]:
+    def _low_balance(self, notice: NoticeView, _settings: WebOptions) -> Content | None:
+        """None where money was paid in meanwhile."""
+        account = self._stores.accounts.get(notice.account_id)
+        if not account.is_below(notice.threshold_micros):
+            return None
+        content = {"id": f"ntc_{notice.id}", "type": "account.low_balance", "at": iso(notice.at_us)}
+        state = LowBalance(
+            id=account.number,
+            balance=format_amount(account.balance_micros),
+            credit_limit=format_amount(account.credit_limit_micros),
+            threshold=format_amount(notice.threshold_micros),
+            currency=account.currency,
+        )
+        return content | {"account": state.model_dump()}
+
+    def _headers(self, instance: str, event_id: str, body: bytes) -> dict[str, str]:
         secret, at_s = self._signer.webhook_secret(instance), self._clock.now_us() // US_PER_S
         usual = {"Content-Type": "application/json", "User-Agent": "stasis-callback"}
-        return usual | webhook_headers(secret, f"evt_{event.id}", at_s, body)
+        return usual | webhook_headers(secret, event_id, at_s, body)

@@ -298,6 +298,71 @@ def test_the_last_number_again(world: World) -> None:
         world.nothing_left()
 
 
+def _vouchers(world: World, count: int = 1) -> list[str]:
+    """Codes of five dollars that can be keyed."""
+    return world.stores.vouchers.generate("spring", count, 5_000_000, "USD", length=12, alphabet="0123456789")
+
+
+@shows("voucher_key")
+def test_a_voucher_is_redeemed_in_the_menu(world: World) -> None:
+    world.usual(voucher_key="99")
+    (code,) = _vouchers(world)
+    subscriber = world.phone().answers().dials(f"99#{code}#")
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
+    with world.running():
+        world.rings()
+        world.announced("balance is fifteen dollars")
+        subscriber.dial(f"99#{code}#")  # again: it is said, and not credited
+        world.until(lambda: sum("fifteen dollars" in words for words in world.said) == 2, timeout_s=30)
+        subscriber.dial(f"{FRIEND}#")
+        friend.wait_for("ended", timeout_s=40)
+        subscriber.hang_up()
+        (request,) = world.finished()
+        world.nothing_left(funds="15.00")
+    assert request.outcome == "completed"
+
+
+def test_guessed_voucher_codes_lock_the_vouchers_of_the_account_and_not_its_calls(world: World) -> None:
+    world.usual(voucher_key="99", lockout_failures="2", destination_attempts="4")
+    (code,) = _vouchers(world)
+    subscriber = world.phone().answers().dials("99#1111#").dials("99#2222#").dials(f"99#{code}#")
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
+    with world.running():
+        world.rings()
+        world.announced("Too many wrong voucher codes")
+        subscriber.dial(f"{FRIEND}#")
+        friend.wait_for("ended", timeout_s=40)
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert sum("voucher code is not valid" in words for words in world.said) == 2
+    assert [line["reason"] for line in world.events("voucher.refused")] == [
+        "bad_voucher",
+        "bad_voucher",
+        "locked_out",
+    ]
+    assert world.stores.vouchers.of_batch("spring")[0].state == "new"
+
+
+@pytest.mark.parametrize("credited", [True, False])
+def test_who_has_too_little_may_redeem_a_voucher_before_being_sent_away(world: World, credited: bool) -> None:
+    world.usual(
+        funds="2", voucher_key="99", low_balance_mode="disconnect", low_balance_amount="3",
+        first_digit_timeout_s="2",
+    )  # fmt: skip
+    (code,) = _vouchers(world)
+    subscriber = world.phone().answers()
+    with world.running():
+        world.rings()
+        world.announced("code of your voucher")
+        if credited:
+            subscriber.dial(f"{code}#")
+        world.announced("enter the number you wish to call" if credited else "oodbye")
+        subscriber.hang_up()
+        (request,) = world.finished()
+    assert request.outcome == ("hung_up" if credited else "low_balance")
+
+
 @shows("calls_per_callback")
 def test_one_call_per_callback(world: World) -> None:
     world.usual(calls_per_callback="1")

@@ -80,6 +80,7 @@ def test_closing(shop: CommandLine) -> None:
     )
     shop.ok("account", "close", SUBSCRIBER, "--write-off")
     assert "is closed" in shop.refused("account", "unblock", SUBSCRIBER)
+    assert "pay into another account" in shop.refused("account", "topup", SUBSCRIBER, "5")
     assert shop.ok("ledger", "verify").out == "the ledger is consistent: no discrepancies\n"
 
 

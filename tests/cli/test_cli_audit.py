@@ -10,6 +10,7 @@ from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 
 from stasis_callback.admin import context
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.limits import Limit
 
 
 def log(shop: CommandLine, *words: str) -> list[dict[str, Any]]:
@@ -68,17 +69,21 @@ CHANGES: list[tuple[str, ...]] = [
     ("email", "add-sender", SUBSCRIBER, "a@example.com"),
     ("email", "remove-sender", SUBSCRIBER, "a@example.com"),
     ("email", "remove", "callback@example.com"),
+    ("email", "token", SUBSCRIBER),
+    ("email", "withdraw-tokens", SUBSCRIBER),
+    ("api-key", "set", "crm", "--addresses", "192.0.2.0/24"),
 ]  # fmt: skip
 
 
 def test_every_change_is_noted_once(shop: CommandLine) -> None:
+    before = len(log(shop, "--limit", "1000"))
     for words in CHANGES:
-        before = len(log(shop, "--limit", "1000"))
         result = shop("--as", "Jana", *words)
         assert result.code == 0, result
         newest, *rest = log(shop, "--limit", "1000")
         assert (len(rest), newest["operator"]) == (before, "Jana"), (words, newest)
         assert newest["before"] != newest["after"], words
+        before += 1
 
 
 def test_what_is_refused_or_changes_nothing_is_not_noted(shop: CommandLine) -> None:
@@ -99,6 +104,22 @@ def test_a_new_password_is_noted_and_not_told(shop: CommandLine, monkeypatch: py
     newest = log(shop)[0]
     assert newest["before"].keys() == newest["after"].keys() == {"has_service_password"}
     assert "3333" not in str(newest)
+
+
+def test_a_lockout_that_is_ended_is_noted(shop: CommandLine) -> None:
+    with shop.stores() as stores:
+        stores.throttles.failed(f"login:{SUBSCRIBER}", limit=1, lock_s=900)
+        for door in ("web", "voucher"):
+            stores.limits.take(f"login:{door}:account:{SUBSCRIBER}", Limit(5, 900))
+    shop.ok("--as", "Jana", "access-number", "unlock", SUBSCRIBER)
+    newest = log(shop, "--noun", "lockout")[0]
+    assert (newest["operator"], newest["name"]) == ("Jana", SUBSCRIBER)
+    assert (newest["before"], newest["after"]) == ({"wrong PINs": "locked out"}, {})
+    shop.ok("--as", "Jana", "web", "unlock", "--account", SUBSCRIBER)
+    newest = log(shop, "--noun", "lockout")[0]
+    assert sorted(newest["before"]) == [f"{door}:account:{SUBSCRIBER}" for door in ("voucher", "web")]
+    shop.ok("web", "unlock", "--account", SUBSCRIBER)  # nothing to forget, nothing to note
+    assert len(log(shop, "--noun", "lockout")) == 2
 
 
 def test_the_log_can_only_grow(shop: CommandLine) -> None:

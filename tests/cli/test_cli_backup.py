@@ -141,9 +141,9 @@ def test_what_is_no_backup_or_not_ours_is_refused(shop: CommandLine) -> None:
     Path("half.tar.gz").write_bytes(whole[: len(whole) // 2])
     Path("text.tar.gz").write_text("no archive")
     for broken in ("half.tar.gz", "text.tar.gz"):
-        assert "is no complete backup" in shop.refused("restore", broken, "--replace")
+        assert "is not a complete backup" in shop.refused("restore", broken, "--replace")
     backup = shop.folder / "books.tar.gz"
-    assert "is no backup of stasis-callback" in shop.refused("restore", rewritten(backup, without=NOTE))
+    assert "is not a backup of stasis-callback" in shop.refused("restore", rewritten(backup, without=NOTE))
     note = json.loads((shop.folder / "rewritten" / NOTE).read_text())
     newer = json.dumps(note | {"migrations": [*note["migrations"], "9999_of_tomorrow"]})
     assert "by a newer version" in shop.refused("restore", rewritten(backup, note=newer))

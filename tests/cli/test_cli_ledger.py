@@ -152,6 +152,9 @@ def test_a_leg_that_was_left_open_is_listed_and_settled_for_nothing(shop: Comman
     assert (held(shop), listed(shop)) == ("0.00", [])
     assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
     (done,) = shop.ok("ledger", "repair", "--done", "--json").json
+    (noted,) = shop.ok("audit", "list", "--noun", "repair", "--json").json
+    assert (noted["name"], noted["operator"]) == (done["id"], done["operator"])
+    assert noted["after"] == {"done": done["done"], "reason": "the call of Monday"}
     assert (done["id"], done["reason"]) == (f"{over}-a1", "the call of Monday")
     assert done["operator"]
     assert "Monday" in shop.ok("ledger", "repair", "--done").out

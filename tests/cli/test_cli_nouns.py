@@ -24,6 +24,44 @@ def test_a_tariff_shows_its_currency_rates_and_products(shop: CommandLine) -> No
     }.items() <= shown.items()
 
 
+def test_a_product_says_who_is_told_of_a_low_balance(shop: CommandLine) -> None:
+    shop.ok("web", "add", "crm", "--type", "extended")
+    shop.ok("email", "add", "callback@calls.example", "--set", "policy=dkim")
+    said = shop.ok("product", "set", "callback", "--low-balance", "2").out
+    assert "nobody is told below 2.00 USD yet" in said
+    told = shop.ok(
+        "product", "set", "callback", "--low-balance-webhook", "crm",
+        "--low-balance-mail", "Callback@calls.example",
+    ).out  # fmt: skip
+    assert told == "product callback tells crm and callback@calls.example when funds fall below 2.00 USD\n"
+    shown = shop.ok("product", "show", "callback", "--json").json
+    assert (shown["low_balance"], shown["low_balance_webhook"]) == ("2.00", "crm")
+    noted = shop.ok("audit", "list", "--noun", "product", "--json").json[0]
+    assert noted["after"] == {
+        "low_balance_webhook": "crm",
+        "low_balance_mail": "callback@calls.example",
+    }
+    shop.ok("product", "set", "callback", "--low-balance-mail", "none")
+    assert "tells of no low balance" in shop.ok("product", "set", "callback", "--low-balance", "none").out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ((), "nothing to change"),
+        (("--low-balance", "-1"), "more than 0"),
+        (("--low-balance", "much"), "amount"),
+        (("--low-balance-webhook", "nobody"), "unknown web instance"),
+        (("--low-balance-mail", "nobody@calls.example"), "unknown email instance"),
+        (("--access-code", "X", "--low-balance", "1"), "goes with --tariff"),
+    ],
+)
+def test_what_cannot_be_set_on_a_product_is_refused(
+    shop: CommandLine, words: tuple[str, ...], why: str
+) -> None:
+    assert why in shop.refused("product", "set", "callback", *words)
+
+
 def test_a_product_gets_another_tariff_of_its_currency(shop: CommandLine) -> None:
     shop.ok("tariff", "add", "wholesale", "--currency", "usd")
     shop.ok("product", "set", "callback", "--tariff", "wholesale")
@@ -32,6 +70,10 @@ def test_a_product_gets_another_tariff_of_its_currency(shop: CommandLine) -> Non
         "tariff": "wholesale",
         "currency": "USD",
         "access_codes": {},
+        "low_balance": None,
+        "low_balance_micros": None,
+        "low_balance_webhook": "",
+        "low_balance_mail": "",
         "accounts": [SUBSCRIBER],
     }
     assert "eurocall" in shop.ok("product", "list").out

@@ -218,6 +218,27 @@ def test_links_and_webhook_secrets_need_the_secret(
     assert first != second
 
 
+def test_a_payment_hook_has_a_url_and_a_secret_that_can_be_renewed(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", SECRET)
+    url, first = shop.ok("payment-hook", "add", "mpesa").out.split()
+    assert url.endswith("/api/v1/payments/mpesa")
+    assert shop.ok("payment-hook", "secret", "mpesa").out.split() == [url, first]
+    second = shop.ok("payment-hook", "renew", "mpesa").out.split()[1]
+    assert first.startswith("whsec_")
+    assert first != second
+    (row,) = shop.ok("payment-hook", "list", "--json").json
+    assert (row["name"], row["turn"]) == ("mpesa", 2)
+    assert "already exists" in shop.refused("payment-hook", "add", "mpesa")
+    assert "not a name for a URL" in shop.refused("payment-hook", "add", "M Pesa")
+    for verb in ("secret", "renew", "remove"):
+        assert "unknown payment hook" in shop.refused("payment-hook", verb, "nobody")
+    shop.ok("payment-hook", "remove", "mpesa")
+    noted = shop.ok("audit", "list", "--noun", "payment-hook", "--json").json
+    assert [entry["after"].get("turn") for entry in noted] == [None, 2, 1]
+
+
 def test_a_key_is_shown_once_and_only_its_hash_is_kept(shop: CommandLine) -> None:
     _types(shop)
     key = shop.ok("api-key", "add", "crm", "--scope", "create", "--scope", "list").out.strip()

@@ -12,16 +12,16 @@ import pytest
 from console_site import ConsoleSite
 
 from stasis_callback.admin.app import tree
-from stasis_callback.admin.commands import Kind, described, run
+from stasis_callback.admin.commands import Takes, described, run
 from stasis_callback.admin.node.reference import commands
 from stasis_callback.console import forms, policy
 
-TYPED: dict[Kind, str] = {
-    Kind.TEXT: "-5 a=b ü", Kind.MANY: "-one\ntwo=2", Kind.FLAG: "on", Kind.SWITCH: "off", Kind.FILE: "/a/file",
-    Kind.OUTPUT: "/a/file", Kind.PLACE: "/a/folder",
+TYPED: dict[Takes, str] = {
+    Takes.TEXT: "-5 a=b ü", Takes.MANY: "-one\ntwo=2", Takes.FLAG: "on", Takes.SWITCH: "off", Takes.FILE: "/a/file",
+    Takes.OUTPUT: "/a/file", Takes.PLACE: "/a/folder",
 }  # fmt: skip
 
-FILES = (Kind.FILE, Kind.OUTPUT, Kind.PLACE)
+FILES = (Takes.FILE, Takes.OUTPUT, Takes.PLACE)
 """What nobody writes into a form: a file of the machine would be read or written."""
 
 
@@ -32,7 +32,8 @@ def test_every_parameter_arrives_as_it_is_typed_in_a_shell() -> None:
     }
     for command in described().values():
         given = {
-            p.name: [TYPED[p.kind] if p.kind is not Kind.CHOICE else p.choices[0]] for p in command.parameters
+            p.name: [TYPED[p.kind] if p.kind is not Takes.CHOICE else p.choices[0]]
+            for p in command.parameters
         }
         values = forms.parameters_of(command.parameters, given, reads=False)
         assert not [p for p in command.parameters if p.kind in FILES and p.name in values], command.name
@@ -44,10 +45,10 @@ def test_every_parameter_arrives_as_it_is_typed_in_a_shell() -> None:
         assert not arguments, command.name
         for parameter in command.parameters:
             expected: Any = {
-                Kind.MANY: ["-one", "two=2"], Kind.FLAG: True, Kind.SWITCH: False,
+                Takes.MANY: ["-one", "two=2"], Takes.FLAG: True, Takes.SWITCH: False,
             }.get(parameter.kind, given[parameter.name][0])  # fmt: skip
             got = options[parameter.name]
-            got = list(got) if parameter.kind is Kind.MANY else got
+            got = list(got) if parameter.kind is Takes.MANY else got
             assert got in (expected, str(expected)), (command.name, parameter.name)
 
 
@@ -59,7 +60,7 @@ def test_every_page_has_a_field_for_every_parameter(site: ConsoleSite) -> None:
         page = owner.get("/do/" + name.replace(" ", "/")).text
         for parameter in command.parameters:
             has_options = forms.takes_options(parameter) and 'name="set.' in page
-            if parameter.kind is Kind.PLACE or (parameter.kind is Kind.OUTPUT and parameter.required):
+            if parameter.kind is Takes.PLACE or (parameter.kind is Takes.OUTPUT and parameter.required):
                 continue
             assert has_options or f'name="{parameter.name}"' in page, (name, parameter.name)
             assert has_options or unescape(parameter.help)[:20] in unescape(page), (name, parameter.name)

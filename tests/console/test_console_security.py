@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from console_site import PASSWORD, ROLES, ConsoleSite, hidden
 
-from stasis_callback.admin.commands import Command, Kind, Parameter, described
+from stasis_callback.admin.commands import Command, Parameter, Takes, described
 from stasis_callback.clock import US_PER_S
 from stasis_callback.console import policy
 from stasis_callback.console.visits import SOURCE_LOGINS
@@ -203,7 +203,7 @@ def value(command: Command, parameter: Parameter) -> str:
     """Something that a parameter takes, most of the time."""
     if parameter.choices:
         return parameter.choices[0]
-    if parameter.kind in (Kind.FLAG, Kind.SWITCH):
+    if parameter.kind in (Takes.FLAG, Takes.SWITCH):
         return "on"
     known = {
         "NUMBER": "100", "AMOUNT": "1.5", "PRICE": "0.1", "CODE": "USD", "PREFIX": "44", "ID": "100", "N": "1",

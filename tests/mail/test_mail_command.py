@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stasis_callback.core.mail_command import MailCommand, Unreadable, find_command
+from stasis_callback.core.mail_command import MailCommand, Unreadable, VoucherCommand, find_command
 from stasis_callback.core.words import Dropped
 
 NUMBERS = st.from_regex(r"(420[2-7][0-9]{8}|4420[78][0-9]{7})", fullmatch=True)
@@ -20,6 +20,37 @@ def test_the_seeds_example() -> None:
     command = find_command("P 6192345678 1ak45 SN 6581433653 DN 420212345678")
     assert command == MailCommand("6192345678", "1ak45", "6581433653", "420212345678")
     assert "1ak45" not in repr(command)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "P 6192345678 1ak45 VC K7PW-3XQ2-MN4T",
+        "Hello,\n> quoted P 1 a VC B\n\np +6192345678 1ak45\nvc K7PW‑3XQ2‑MN4T. Thanks",
+        "P 6192345678 1ak45 VC K7PW-3XQ2-MN4T\n\nBest regards",
+    ],
+)
+def test_a_voucher_is_a_command_of_its_own(text: str) -> None:
+    command = find_command(text)
+    assert command == VoucherCommand("6192345678", "1ak45", "K7PW-3XQ2-MN4T")
+    assert not [secret for secret in ("1ak45", "K7PW") if secret in repr(command)]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("P 6192345678 VC K7PW3XQ2", "malformed"),
+        ("P 6192345678 1ak45 VC", "malformed"),
+        ("P 6192345678 1ak45 VC K7PW 3XQ2", "malformed"),
+        ("P 6192345678 1ak45 VC K7PW\n\n3XQ2", "malformed"),
+        ("P 6192345678 1ak45 VC AAAA\n\nP 6192345678 1ak45 VC BBBB", "several_commands"),
+        ("P 1 a VC AAAA\nP 1 a SN 442071234567 DN 420212345678", "several_commands"),
+    ],
+)
+def test_a_voucher_whose_code_is_in_doubt_is_not_redeemed(text: str, reason: str) -> None:
+    with pytest.raises(Unreadable) as unreadable:
+        find_command(text)
+    assert unreadable.value.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -51,6 +82,7 @@ def test_what_is_nearly_a_command_is_malformed(text: str) -> None:
 )
 def test_numbers_of_a_mail_are_read_as_everywhere(written: str, region: str, number: str) -> None:
     command = find_command(f"P 6192345678 1ak45 SN {written} DN {written}.", region)
+    assert isinstance(command, MailCommand)
     assert (command.number_a, command.number_b) == (number, number)
 
 

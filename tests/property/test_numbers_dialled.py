@@ -13,7 +13,7 @@ from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.incoming import Invite, read
-from stasis_callback.core.mail_command import Unreadable, find_command
+from stasis_callback.core.mail_command import MailCommand, Unreadable, find_command
 from stasis_callback.core.numbering import CALLING_CODES, examples, read_number
 from stasis_callback.core.rating import Rate
 from stasis_callback.core.trunk_numbers import NumberForm
@@ -135,6 +135,7 @@ def test_no_text_leads_to_a_number_that_must_not_be_dialled(seller: Shop) -> Non
         queued(one, other)
         with contextlib.suppress(Unreadable):
             command = find_command(f"P house secret SN {one} DN {other}", region)
+            assert isinstance(command, MailCommand)
             queued(command.number_a, command.number_b)
 
     ask()

@@ -402,6 +402,62 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.vouchers.block("blocked", blocked=True)
 
 
+@case("Accounts.top_up")
+def _(shop: Shop) -> Act:
+    shop.account("paid-into")
+    return lambda: shop.stores.accounts.top_up("paid-into", 1_000_000, key="a top-up of an account")
+
+
+@case("Accounts.set_low_balance")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.accounts.set_low_balance("callback", micros=5, webhook="crm")
+
+
+def low_balance(shop: Shop, key: str) -> None:
+    """A notice of an account whose funds a charge has brought below its threshold."""
+    account = shop.account(key)
+    shop.stores.accounts.set_low_balance("callback", micros=9_500_000, webhook="crm")
+    shop.leg(f"leg-{key}", account, shop.stores.requests.get(dialing(shop, f"call-{key}")), hold="5")
+    shop.stores.calls.settle(f"leg-{key}", talked(100))
+
+
+@case("Notices.claim")
+def _(shop: Shop) -> Act:
+    low_balance(shop, "low")
+    return lambda: [notice.attempts for notice in shop.stores.webhook_notices.claim("crm", 5)]
+
+
+@case("Notices.retry")
+def _(shop: Shop) -> Act:
+    low_balance(shop, "later")
+    notice = shop.stores.webhook_notices.claim("crm", 5)[-1]
+    return lambda: shop.stores.webhook_notices.retry(notice, 5)
+
+
+@case("Notices.close")
+def _(shop: Shop) -> Act:
+    low_balance(shop, "told")
+    notice = shop.stores.webhook_notices.claim("crm", 5)[-1]
+    return lambda: shop.stores.webhook_notices.close(notice, "sent")
+
+
+@case("PaymentHooks.add")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.payment_hooks.add("provider").turn
+
+
+@case("PaymentHooks.renew")
+def _(shop: Shop) -> Act:
+    shop.stores.payment_hooks.add("renewed")
+    return lambda: shop.stores.payment_hooks.renew("renewed").turn
+
+
+@case("PaymentHooks.remove")
+def _(shop: Shop) -> Act:
+    shop.stores.payment_hooks.add("removed")
+    return lambda: shop.stores.payment_hooks.remove("removed")
+
+
 # --- counters, keys, mail -----------------------------------------------------------------------------------------
 
 
@@ -883,8 +939,8 @@ NOT_REPEATED = {
     # A step that is delivered twice is delivered at least once, as is promised.
     "Events.claim", "Events.close", "Events.retry", "Events.undelivered",
     # Some rows at a time until none is left, each time as a unit of its own; or no change at all.
-    "Events.close_some", "Requests.bring_nearer", "Tariffs.warm", "Tariffs.worker", "Tariffs.rates",
-    "Tariffs.each_rate",
+    "Events.close_some", "Notices.close_some", "Requests.bring_nearer", "Tariffs.warm", "Tariffs.worker",
+    "Tariffs.rates", "Tariffs.each_rate",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from world import ACCESS, ANI, FRIEND, World, new_world
 from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.ari.console import ask
 from stasis_callback.core.withheld import KEYED
+from stasis_callback.settings import Settings
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.testing.phones import DECLINED, SECOND_TRUNK
 from stasis_callback.testing.pstn import TRUNK, RealNetwork, start_network
@@ -118,6 +119,12 @@ class Carriers:
 
     def __getitem__(self, host: str) -> RawCaller:
         return self._callers[host]
+
+    def settings(self, console: Path | None = None) -> Settings:
+        """Those of the service, with the control socket of this Asterisk, or another one."""
+        path = console or self.network.product.console_path
+        asterisk = self.world.settings.asterisk.model_copy(update={"console_path": path})
+        return self.world.settings.model_copy(update={"asterisk": asterisk})
 
     def call(self, uri: str, host: str = CARRIER, **headers: Any) -> RequestView:
         """What became of a call that was refused as it should be, when that is over."""
@@ -402,11 +409,7 @@ def test_a_trunk_that_registers_brings_missed_calls_to_its_contact(carriers: Car
 
 
 def test_doctor_says_which_trunks_are_registered(carriers: Carriers) -> None:
-    network = carriers.network
-    asterisk = carriers.world.settings.asterisk.model_copy(
-        update={"console_path": network.product.console_path}
-    )
-    settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
+    settings = carriers.settings()
 
     def found() -> dict[str, str]:
         findings = [one for one in asterisk_findings(settings, []) if "registered" in one.what]
@@ -424,16 +427,17 @@ def test_doctor_says_which_trunks_are_registered(carriers: Carriers) -> None:
 
 
 def test_doctor_finds_what_is_wrong_with_a_trunk(carriers: Carriers) -> None:
+    settings = carriers.settings()
+
     def missed() -> dict[str, str]:
-        found = [one.what for one in asterisk_findings(carriers.world.settings, BROKEN)]
+        found = [one.what for one in asterisk_findings(settings, BROKEN)]
         return {name: said for name, (_, said) in BROKEN.items() if not any(said in what for what in found)}
 
     carriers.world.until(lambda: missed() == {})
 
 
 def test_doctor_says_when_it_may_not_ask(carriers: Carriers, tmp_path: Path) -> None:
-    asterisk = carriers.world.settings.asterisk.model_copy(update={"console_path": tmp_path / "none"})
-    settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
+    settings = carriers.settings(tmp_path / "none")
     said = [one.what for one in asterisk_findings(settings, ["line", TRUNK]) if one.level == "warning"]
     assert [what for what in said if "could not ask" in what] == [
         f"could not ask Asterisk whether trunk line is registered: {tmp_path}/none: No such file or directory"
@@ -442,8 +446,7 @@ def test_doctor_says_when_it_may_not_ask(carriers: Carriers, tmp_path: Path) -> 
 
 def test_doctor_says_what_is_missing_in_the_dialplan(carriers: Carriers) -> None:
     console = carriers.network.product.console_path
-    asterisk = carriers.world.settings.asterisk.model_copy(update={"console_path": console})
-    settings = carriers.world.settings.model_copy(update={"asterisk": asterisk})
+    settings = carriers.settings()
 
     def problems() -> list[str]:
         found = asterisk_findings(settings, ["line"], checks_answers=True)

@@ -11,7 +11,8 @@ import pytest
 from browsing import DESKTOP, PHONE, accessible, looking, picture
 from playwright.sync_api import Browser, Page, expect
 from pydantic import SecretStr
-from web_site import SECRET, free_port
+from shop import talked
+from web_site import ACCOUNT, SECRET, free_port, open_site
 from world import ANI, FRIEND, World, new_world
 
 from stasis_callback.clock import US_PER_S, Clock
@@ -93,6 +94,39 @@ def test_extended_each_error_and_each_state_of_a_call(world: World, browser: Bro
         world.nothing_left()
     assert any("balance is ten dollars" in words for words in world.said)
     assert {name: xdr.account for name, xdr in world.xdrs().items()} == {"a1": ANI, "b1": ANI}
+
+
+def test_the_subscribers_own_page(tmp_path: Path, browser: Browser) -> None:
+    """Without scripts, on a phone and in a narrow language; each state is looked at by axe."""
+    with open_site(tmp_path, account_pages=True) as site:
+        site.account()
+        site.stores.accounts.change(ACCOUNT, aliases=[VISITOR], speed_dials={"1": FRIEND}, language="ru")
+        account = site.stores.accounts.named(ACCOUNT)
+        request = site.shop.request(account)
+        site.shop.leg(f"{request.id}-b1", account, request, hold="1.00")
+        site.stores.calls.settle(f"{request.id}-b1", talked(65))
+        with looking(browser, viewport=PHONE) as page:
+            page.goto(f"{site.base}/account?lang=en")
+            accessible(page)
+            page.get_by_label("Account number").fill(ACCOUNT)
+            page.get_by_label("Service password").fill("wrong")
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("alert")).to_contain_text("is wrong")
+            accessible(page)
+            page.get_by_label("Service password").fill(PASSWORD)
+            page.get_by_role("button", name="Log in").click()
+            expect(page.get_by_role("heading", name="Ваш счёт")).to_be_visible()
+            accessible(page)
+            assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+            picture(page, "account-phone-ru")
+            page.goto(f"{site.base}/account?lang=en")
+            page.get_by_label("Voucher code").fill("WRONG")
+            page.get_by_role("button", name="Redeem").click()
+            expect(page.locator("#code-problem")).to_contain_text("неизвестен")
+            accessible(page)
+            page.get_by_role("link", name="Все звонки").click()
+            expect(page.get_by_role("cell", name="1:05")).to_be_visible()
+            accessible(page)
 
 
 def _fill_in_wrongly(world: World, page: Page) -> None:

@@ -127,6 +127,43 @@ def test_every_step_is_told_in_order_and_signed(
     assert "status_url" not in first["callback"], "the link is for who asked, and for nobody's logs"
 
 
+def test_a_low_balance_is_told_once_and_not_when_it_is_over(site: Site, receiver: Receiver) -> None:
+    site.usual(webhook_url=receiver.url)
+    account = site.stores.accounts.named(ACCOUNT)
+    site.stores.accounts.set_low_balance("callback", micros=9_000_000, webhook="calls")
+    receiver.answers = [500, 200]
+    from shop import talked
+
+    for leg_id in ("low-b1", "low-b2"):
+        site.shop.leg(leg_id, account, site.shop.request(account), hold="2.00")
+        site.stores.calls.settle(leg_id, talked(120))
+        site.shop.sql("UPDATE request SET state = 'done'")
+        if leg_id == "low-b1":
+            until(lambda: len(receiver.taken) == 1)
+            site.shop.clock.passes(6)
+            until(lambda: len(receiver.taken) == 2 and not site.stores.webhook_notices.waiting())
+            site.stores.ledger.top_up(account.book_id, 5_000_000, key="enough")
+            receiver.answers = [503]
+            site.stores.accounts.set_low_balance("callback", micros=13_000_000)
+    until(lambda: len(receiver.taken) == 3)
+    site.stores.ledger.top_up(account.book_id, 5_000_000, key="more")
+    site.shop.clock.passes(6)
+    until(lambda: not site.stores.webhook_notices.waiting())
+    assert [row["delivery"] for row in site.shop.rows()["Notice"]] == ["sent", "unwanted"]
+    assert len(receiver.taken) == 3
+    (first, body), (second, same), _ = receiver.taken
+    assert (first["webhook-id"], body) == (second["webhook-id"], same)
+    told = json.loads(body)
+    assert (told["id"], told["type"]) == (first["webhook-id"], "account.low_balance")
+    assert told["account"] == {
+        "id": ACCOUNT, "balance": "8.80", "credit_limit": "0.00", "threshold": "9.00", "currency": "USD",
+    }  # fmt: skip
+    at_s = int(first["webhook-timestamp"])
+    secret = Signer(SECRET).webhook_secret("calls")
+    expected = webhook_headers(secret, first["webhook-id"], at_s, body)
+    assert first["webhook-signature"] == expected["webhook-signature"]
+
+
 def test_signatures_are_those_of_standard_webhooks() -> None:
     """A value that libraries for it test themselves with."""
     headers = webhook_headers(

@@ -89,7 +89,13 @@ def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     with store() as s:
         currency = s.accounts.customer_currency(name)
         require_payable(currency, amount_micros)
-        done = top_up(s, lambda: s.accounts.customer_book(name), amount_micros, key, note)
+        done = top_up(
+            s,
+            lambda micros, **about: s.ledger.top_up(s.accounts.customer_book(name), micros, **about),
+            amount_micros,
+            key,
+            note,
+        )
     typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros, currency)}")
 
 

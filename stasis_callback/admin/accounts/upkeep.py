@@ -40,7 +40,7 @@ def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
 
     def retire(
         name: str,
-        undo: Annotated[bool, typer.Option("--undo", help="Let it be used for new things again.")] = False,
+        undo: Annotated[bool, typer.Option("--undo", help="Undo it: allow new uses again.")] = False,
     ) -> None:
         with (
             store() as s,

@@ -91,7 +91,9 @@ def _rates(
     for _, row in rows(source, (RATES,)):
         in_plans = groups.get(row["idtariffplan"], ())
         rate = _rate(found, row, now) if in_plans else None
-        for plan in in_plans if rate else ():
+        if rate is None:
+            continue
+        for plan in in_plans:
             name = plan["tariffgroupname"]
             price = float(row["rateinitial" if plan["lcrtype"] == "1" else "buyrate"])
             place = (name, row["dialprefix"])

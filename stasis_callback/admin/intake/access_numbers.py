@@ -157,7 +157,8 @@ def unlock(
         from stasis_callback.engine.admission.checks import login_key
 
         locked = s.throttles.locked(login_key(digits))
-        s.throttles.succeeded(login_key(digits))
+        with recorded(s, "lockout", digits):
+            s.throttles.succeeded(login_key(digits))
     typer.echo(f"{digits} is no longer locked out" if locked else f"{digits} was not locked out")
 
 

@@ -77,7 +77,7 @@ def change(
 ) -> None:
     """Change the given settings of a key. Its scopes cannot be changed: create another key."""
     require_change(expires, addresses, limit_requests, limit_logins)
-    with store() as s:
+    with store() as s, recorded(s, "api-key", name):
         before = s.api_keys.named(name).settings
         s.api_keys.change(name, _changed(before, expires, addresses, limit_requests, limit_logins))
     typer.echo(f"API key {name} is changed")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, find_request, instant_us, settings, store, whole
 from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
@@ -133,7 +134,7 @@ def link(
     money: Annotated[
         str | None,
         typer.Option(
-            help="No callback begins after its calls have cost so much, and only one at a time.",
+            help="No callback begins once its calls have cost this amount, and only one at a time.",
             metavar="AMOUNT",
         ),
     ] = None,
@@ -161,15 +162,25 @@ def link(
     typer.echo(f"{_address(name)}?client={token}")
 
 
+_COUNTED = (
+    ("web", "account", "account"),
+    ("web", "source", "source"),
+    ("web", "portal", "API key"),
+    ("email", "account", "account, by e-mail"),
+    ("voucher", "account", "account, vouchers"),
+)
+"""What is counted: where, of what, and how it is called."""
+
+
 @app.command()
 def lockouts(as_json: AsJson = False) -> None:
-    """List failed logins that still count, by account, address and API key; see `web unlock`."""
-    from stasis_callback.engine.admission.orders import login_key
+    """List failed logins and wrong voucher codes that still count; see `web unlock`."""
+    from stasis_callback.engine.admission.logins import failures_key
 
     with store() as s:
         rows = []
-        for kind, noun in (("account", "account"), ("source", "source"), ("portal", "API key")):
-            prefix = login_key("web", kind, "")
+        for door, kind, noun in _COUNTED:
+            prefix = failures_key(door, kind, "")
             rows += [
                 {
                     "kind": noun,
@@ -190,20 +201,25 @@ def unlock(
         str, typer.Option(help="Name of an API key; also all its end users.", metavar="NAME")
     ] = "",
 ) -> None:
-    """Clear the failed logins of an account, an address or an API key."""
-    from stasis_callback.engine.admission.orders import login_key
+    """Clear the failed logins of an account, an address or an API key; of an account also wrong voucher codes."""
+    from stasis_callback.engine.admission.logins import failures_key
 
     if not (account or address or api_key):
         raise InvalidInput("nothing to unlock: give --account, --address or --api-key")
+    doors = ("web", "email", "voucher")
+    whose = [(account, [failures_key(door, "account", account) for door in doors])] if account else []
+    if address:
+        source = _counted_as(address)
+        whose.append((source, [failures_key("web", "source", source)]))
     with store() as s:
-        keys = [login_key("web", "account", account)] if account else []
-        keys += [login_key("web", "source", _counted_as(address))] if address else []
         if api_key:
             s.api_keys.named(api_key)
-            keys.append(login_key("web", "portal", api_key))
-            s.limits.clear_all(login_key("web", "source", f"{api_key}/"))
-        for key in keys:
-            s.limits.clear(key)
+            keys = [failures_key("web", "portal", api_key), failures_key("web", "source", f"{api_key}/")]
+            whose.append((api_key, keys))
+        for who, keys in whose:
+            with recorded(s, "lockout", who):
+                for key in keys:
+                    s.limits.clear_all(key) if key.endswith("/") else s.limits.clear(key)
     typer.echo("unlocked")
 
 

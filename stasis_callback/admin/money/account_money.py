@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -50,8 +51,7 @@ def topup(number: Number, amount: Amount, key: Key = None, note: Note = "", as_j
     with store() as s:
         account = s.accounts.named(number)
         require_payable(account.currency, amount_micros)
-        book_id = account.book_id
-        done = top_up(s, lambda: book_id, amount_micros, key, note)
+        done = top_up(s, partial(s.accounts.top_up, account.number), amount_micros, key, note)
         account = s.accounts.named(number)
         record = account_record(s, account)
     if as_json:

@@ -25,19 +25,17 @@ Key = Annotated[
 Note = Annotated[str, typer.Option(help="Note stored with the payment.", metavar="TEXT")]
 
 
-def top_up(s: Stores, book: Callable[[], int], amount_micros: int, key: str | None, note: str) -> bool:
-    """Top up what `book` gives; False when this key has done so already. Raises InvalidInput.
+def top_up(s: Stores, pay_in: Callable[..., bool], amount_micros: int, key: str | None, note: str) -> bool:
+    """Top up by `pay_in`, which pays into a book or an account; False when this key has done so already.
 
     The key is chosen before the unit of the database: when the answer to its commit is lost, it runs again and adds
-    nothing.
+    nothing. Raises InvalidInput.
     """
     if key is not None:
         checked_key(key)
     printable(note, "note")
     with posting_with(key) as own_key:
-        return s.database.unit(
-            lambda: s.ledger.top_up(book(), amount_micros, key=own_key, note=note, operator=operator())
-        )
+        return s.database.unit(lambda: pay_in(amount_micros, key=own_key, note=note, operator=operator()))
 
 
 By = Annotated[

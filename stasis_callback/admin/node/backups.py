@@ -154,7 +154,7 @@ def _restore_file(file: Path, archive: tarfile.TarFile, url: str, path: Path, *,
         copy = _extracted(archive, Path(folder) / DATABASE)
         if wrong := _brought_up(f"sqlite:///{copy}"):
             raise CallbackError(
-                f"{file} was not restored: {_told(wrong)}; `tar -xzf` extracts its database all the same"
+                f"{file} was not restored: {_told(wrong)}; `tar -xzf` still extracts its database"
             )
         stamp = iso(Clock().now_us())[:19].translate(str.maketrans("", "", "-:T"))
         kept = put_in_place(copy, url, f".before-{stamp}")
@@ -195,14 +195,14 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tarfile.TarFile]:
-    """Raises InvalidInput if it is no archive, or ends too early."""
+    """Raises InvalidInput if it is not an archive, or is truncated."""
     if not file.is_file():
         raise InvalidInput(f"{file} does not exist")
     try:
         with tarfile.open(file) as archive:
             yield archive
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise InvalidInput(f"{file} is no complete backup: {error}") from None
+        raise InvalidInput(f"{file} is not a complete backup: {error}") from None
 
 
 def _note_of(file: Path, archive: tarfile.TarFile) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _note_of(file: Path, archive: tarfile.TarFile) -> dict[str, Any]:
     text = _text(archive, NOTE)
     note: dict[str, Any] = json.loads(text) if text else {}
     if not text or note.get("form") != FORM:
-        raise InvalidInput(f"{file} is no backup of stasis-callback that this version can read")
+        raise InvalidInput(f"{file} is not a backup of stasis-callback that this version can read")
     if newer := sorted(set(note["migrations"]) - set(known_migrations())):
         raise InvalidInput(
             f"{file} was made by a newer version, {note['version']} (with {newer[-1]}): install that version first"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from zlib import crc32
 
 import structlog
 
@@ -22,8 +21,8 @@ from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Link, Trigger
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, number_trouble
+from stasis_callback.engine.admission.logins import Credentials, LoginResult, Logins
 from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.accounts.passwords import password_matches
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
 
@@ -39,10 +38,6 @@ _OF_SECOND_NUMBER: Mapping[Objection, Refusal] = {
     Refusal.DESTINATION_NOT_IN_TARIFF: Refusal.DESTINATION_NOT_ALLOWED,
 }
 """What is wrong with a number, said of the second one."""
-
-
-TURNS = 64
-"""Locks for the logins of one account after the other; two accounts rarely share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +111,7 @@ class Orders:
         self._clock = clock
         self._queue_limit = queue_limit
         self._on_decided = on_decided
-        self._turns = [clock.lock() for _ in range(TURNS)]
+        self._logins = Logins(stores, clock)
 
     def admit(self, order: Order) -> Answer:
         """Refuse an order, or accept it and queue its callback."""
@@ -182,75 +177,32 @@ class Orders:
             answer = self._within(order, "source", order.source, order.limits.limit_source)
             if answer.reason:
                 return None, answer, None
-        account, answer, token_id = self._log_in(order)
+        known = self._log_in(order)
+        account, token_id = known.account, known.token_id
         if account is None:
-            return None, answer, None
+            return None, Answer(known.reason, retry_after_s=known.retry_after_s), None
         reason = account_trouble(account, self._clock.now_us()) or self._legs_trouble(order, account)
         return account, Answer(reason) if reason else self._within_limits(order, account), token_id
 
     # --- who it is -----------------------------------------------------------------------------------------------
 
-    def _log_in(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
-        """The account, if the requester may use it, and the token used. Counted first and checked then, so
-        that parallel guesses do not exceed the limit; a right login takes its count back. One after the other for
-        an account, so that right ones in parallel do not use up the limit together.
-        """
+    def _log_in(self, order: Order) -> LoginResult:
+        """The account, if the requester may use it."""
         if order.trusted:
             account = self._stores.accounts.find(order.account)
-            return account, Answer() if account else Answer(Refusal.WRONG_LOGIN), None
-        with self._turns[crc32(order.account.encode()) % TURNS]:
-            return self._checked_login(order)
-
-    def _checked_login(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
-        accounts = self._stores.accounts
-        keys = self._count_login(order)
-        if isinstance(keys, Answer):
-            return None, keys, None
-        account = accounts.find(order.account)
-        if account is not None and account.number != order.account:
-            account = None  # an alias is a telephone number: known to others, so no secret
-        good, token_id = self._proven(order, account)
-        if not good:
-            return None, Answer(Refusal.WRONG_LOGIN), None
-        for kind, counted in keys.items():
-            if kind == "account":
-                self._stores.limits.clear(counted)
-            else:
-                self._stores.limits.give_back(counted)
-        return account, Answer(), token_id
-
-    def _proven(self, order: Order, account: AccountView | None) -> tuple[bool, int | None]:
-        """Whether the account is theirs who ask, and by which token. All is looked at, so that it takes its time."""
-        if order.password is None and order.token is None:
-            # The id alone opens the door, as a PIN does: one that is shut looks like one that is not there.
-            return account is not None and not account_trouble(account, self._clock.now_us()), None
-        token_id = None
-        if order.token is not None:
-            token_id = self._stores.email_senders.usable_token(order.account, order.token)
-        by_password = order.password is not None and password_matches(
-            order.password, account.password_hash if account else ""
+            return LoginResult(account, "" if account else Refusal.WRONG_LOGIN)
+        return self._logins.check(
+            Credentials(
+                order.trigger,
+                order.account,
+                order.password,
+                order.token,
+                source=order.source,
+                portal=order.portal,
+                portal_logins=order.portal_logins,
+                limits=order.limits,
+            )
         )
-        if account is None:
-            return False, None
-        return by_password or token_id is not None, None if by_password else token_id
-
-    def _count_login(self, order: Order) -> dict[str, str] | Answer:
-        if order.limits is None:
-            return {}
-        limits = [("account", order.account, order.limits.limit_logins)]
-        if order.source:
-            limits.append(("source", order.source, order.limits.limit_source_logins))
-        if order.portal and order.portal_logins:
-            limits.append(("portal", order.portal, order.portal_logins))
-        keys: dict[str, str] = {}
-        for kind, who, limit in limits:
-            key = login_key(order.trigger, kind, who)
-            if not self._stores.limits.take(key, limit):
-                for taken in keys.values():
-                    self._stores.limits.give_back(taken)
-                return Answer(Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(key))
-            keys[kind] = key
-        return keys
 
     # --- whether it may be called ----------------------------------------------------------------------------------
 
@@ -297,11 +249,6 @@ class Orders:
         if self._stores.limits.take(key, limit):
             return Answer()
         return Answer(Refusal.TOO_MANY_REQUESTS, retry_after_s=self._stores.limits.wait_s(key))
-
-
-def login_key(trigger: Trigger, kind: str, who: str) -> str:
-    """The counter of the failed logins of an `account`, a `source`, or a `portal`."""
-    return f"login:{trigger}:{kind}:{who}"
 
 
 def log_answer(order: Order, answer: Answer) -> None:

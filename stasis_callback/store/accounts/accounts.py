@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, parse_currency
+from stasis_callback.core.errors import AccountClosed, InvalidInput
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
 from stasis_callback.store.accounts import checks
 from stasis_callback.store.accounts.passwords import hash_password
 from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product, ProductCode, SpeedDial
@@ -141,6 +141,24 @@ class Accounts:
             conflict_target=[ProductCode.product, ProductCode.access_code], preserve=[ProductCode.tariff]
         ).execute()
 
+    @unit
+    def set_low_balance(
+        self, name: str, *, micros: int | None = None, off: bool = False, webhook: str | None = None,
+        mail: str | None = None,
+    ) -> None:  # fmt: skip
+        """Change below which funds somebody is told, and who, of a product's accounts; what is None stays."""
+        self._one_by_one()
+        product = by_name(Product, name, "product")
+        if micros is not None and not 0 < micros <= AMOUNT_LIMIT_MICROS:
+            raise InvalidInput(
+                f"invalid threshold: it must be more than 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+            )
+        given = {"low_balance_micros": micros, "low_balance_webhook": webhook, "low_balance_mail": mail}
+        values: dict[str, object] = {field: value for field, value in given.items() if value is not None}
+        values |= {"low_balance_micros": None} if off else {}
+        if values:
+            Product.update(values).where(Product.id == product.id).execute()
+
     @read
     def products(self) -> list[dict[str, object]]:
         """Every product by name, with its tariff; `access_codes` are the tariffs in place of its usual one."""
@@ -153,6 +171,9 @@ class Accounts:
                 "tariff": p.tariff.name,
                 "currency": p.tariff.currency,
                 "access_codes": codes.get(p.id, {}),
+                "low_balance_micros": p.low_balance_micros,
+                "low_balance_webhook": p.low_balance_webhook,
+                "low_balance_mail": p.low_balance_mail,
             }
             for p in Product.select(Product, Tariff).join(Tariff).order_by(Product.name)
         ]
@@ -289,6 +310,20 @@ class Accounts:
             self._ledger.set_credit_limit(account.book_id, credit_limit_micros)
         if daily_cap_micros is not None or no_daily_cap:
             self._ledger.set_daily_cap(account.book_id, daily_cap_micros)
+
+    @unit
+    def top_up(
+        self, number: str, amount_micros: int, *, key: str, note: str = "", operator: str = ""
+    ) -> bool:
+        """Pay into an account (id or alias), or into the funds it shares; False when this key has done so already.
+
+        Raises AccountClosed, but not for what was paid before it was closed, and InvalidInput.
+        """
+        self._one_by_one()  # as `close` does: nothing is paid in behind it
+        account = self.named(number)
+        if account.status == "closed" and not self._ledger.is_paid(key):
+            raise AccountClosed(f"account {account.number} is closed: pay into another account")
+        return self._ledger.top_up(account.book_id, amount_micros, key=key, note=note, operator=operator)
 
     @unit
     def close(self, number: str, *, write_off: bool, operator: str) -> AccountView:

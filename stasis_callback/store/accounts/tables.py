@@ -22,12 +22,19 @@ class Customer(Table):
 
 
 class Product(Table):
-    """What an account buys: the tariff its calls are rated by."""
+    """What an account buys: the tariff its calls are rated by.
+
+    When a charge brings its funds below `low_balance_micros` (null: never), a web instance's receiver is told, and
+    the account's registered senders from an e-mail instance's address.
+    """
 
     name = TextField(unique=True)
     tariff = ForeignKeyField(Tariff)
     created_at_us = BigIntegerField()
     retired_at_us = BigIntegerField(null=True)
+    low_balance_micros = BigIntegerField(null=True)
+    low_balance_webhook = TextField(default="")
+    low_balance_mail = TextField(default="")
 
 
 class ProductCode(Table):
@@ -79,6 +86,20 @@ class SpeedDial(Table):
 
     class Meta:
         indexes = ((("account", "key"), True),)
+
+
+class Notice(Table):
+    """That a charge has brought an account's funds below its threshold, and whether an instance was told."""
+
+    key = TextField(unique=True)
+    account = ForeignKeyField(Account)
+    threshold_micros = BigIntegerField()
+    at_us = BigIntegerField()
+    medium = TextField()
+    instance = TextField()
+    delivery = TextField()
+    attempts = IntegerField()
+    due_at_us = BigIntegerField()
 
 
 class Voucher(Table):

@@ -57,6 +57,10 @@ class AccountView:
         """Balance minus holds plus credit limit, as it was when this was read: for saying, never for deciding."""
         return self.balance_micros - self.held_micros + self.credit_limit_micros
 
+    def is_below(self, threshold_micros: int) -> bool:
+        """Whether the balance and the credit limit were less than a threshold when this was read."""
+        return self.balance_micros + self.credit_limit_micros < threshold_micros
+
     def spendable_micros(self, now_us: int) -> int:
         """What could be held when this was read: the free funds, or what today's cap leaves. The hold decides."""
         if self.daily_cap_micros is None:

@@ -14,6 +14,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import HoldState, LegState
+from stasis_callback.store.accounts.notices import note_low_balance
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.accounts.view import AccountView
 from stasis_callback.store.calls.steps import note_step
@@ -130,9 +131,11 @@ _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = 
     RETURNING account_id, side, request_id, (SELECT told FROM request WHERE request.id = leg.request_id)"""
 _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
     leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
-    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told,
+    book.credit_limit_micros, product.low_balance_micros
     FROM leg JOIN hold ON hold.leg_id = leg.id JOIN book ON book.id = hold.book_id
     JOIN request ON request.id = leg.request_id JOIN account ON account.id = leg.account_id
+    JOIN product ON product.id = account.product_id
     LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id"""
 _LOCK_LEG = f"{_LOCKED} WHERE leg.id = ? FOR NO KEY UPDATE OF leg, hold, book"
 _LOCK_OPEN_LEGS = f"""{_LOCKED} WHERE leg.request_id = ? AND leg.state <> 'settled'
@@ -179,11 +182,20 @@ class _LockedLeg(NamedTuple):
     trunk: str | None
     cost_currency: str | None
     told: str
+    credit_limit_micros: int
+    low_balance_micros: int | None
 
     @classmethod
     def of(cls, row: Sequence[Any], chains: dict[int, Chain]) -> _LockedLeg:
         """A row of `_LOCKED`; `chains` as for `LockedHold.of`."""
         return cls(LockedHold.of(row[:_HELD], chains), *row[_HELD:])
+
+    def falls_below(self, before_micros: int) -> bool:
+        """Whether the funds were enough before, and are less now than its product wants to be told of."""
+        if self.low_balance_micros is None:
+            return False
+        least_micros = self.low_balance_micros - self.credit_limit_micros
+        return self.hold.chain.balance_micros < least_micros <= before_micros
 
 
 _HELD = 12  # columns of `_LOCKED` are those of `LOCKED_HOLD`
@@ -345,8 +357,12 @@ class Calls:
         return before + [self._settle(leg, ends[leg.hold.leg_id]) for leg in named]
 
     def _settle(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
+        before_micros = leg.hold.chain.balance_micros
         xdr = self._charge(leg, end)
         self._close(leg, xdr)
+        if leg.falls_below(before_micros):
+            low_micros = leg.low_balance_micros or 0
+            note_low_balance(leg.account_id, leg.hold.leg_id, low_micros, self._clock.now_us())
         return xdr
 
     def _close(self, leg: _LockedLeg, xdr: XdrView) -> None:

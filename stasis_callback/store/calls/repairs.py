@@ -17,6 +17,7 @@ from stasis_callback.store.calls.request_view import RequestView, request_now
 from stasis_callback.store.calls.tables import LegRow, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.database.trouble import words_of
 from stasis_callback.store.money.reading import open_holds
 
@@ -111,6 +112,8 @@ class Repairs:
         values = {"subject": subject, "done": done, "operator": operator, "reason": reason, "at_us": at_us}
         if before_us is None or Repair.get_or_none(**values) is None:
             Repair.create(**values)
+            repair = {"done": done, "reason": reason}
+            note_change(self._database, self._clock, "repair", subject, {}, repair)
 
     @read
     def history(self, limit: int = 100) -> list[RepairView]:

@@ -40,6 +40,7 @@ class EventView:
     step: Step
     at_us: int
     attempts: int
+    instance: str
 
 
 def note_step(request_id: str, step: Step, at_us: int) -> None:
@@ -174,4 +175,4 @@ def _postpone(request_id: str, due_at_us: int) -> None:
 
 
 def _view(row: RequestEvent) -> EventView:
-    return EventView(row.id, row.request_id, Step(row.step), row.at_us, row.attempts)
+    return EventView(row.id, row.request_id, Step(row.step), row.at_us, row.attempts, row.instance)

@@ -11,7 +11,7 @@ from typing import Any
 from peewee import BigIntegerField
 
 from stasis_callback.clock import Clock
-from stasis_callback.store.database.database import Database, read
+from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.periods import between
 from stasis_callback.store.database.tables import Table, TextField
 
@@ -60,6 +60,11 @@ class Trail:
             yield
             note_change(self._database, self._clock, noun, name, before, dict(describe() or {}))
 
+    @unit
+    def note(self, operator: str, noun: str, name: str, before: Fields, after: Fields) -> None:
+        """Note which fields differ, for somebody who is no operator."""
+        note_change(self._database, self._clock, noun, name, before, after, operator)
+
     @read
     def newest(
         self,
@@ -88,11 +93,20 @@ class Trail:
 
 
 def note_change(
-    database: Database, clock: Clock, noun: str, name: str, before: Fields, after: Fields
+    database: Database,
+    clock: Clock,
+    noun: str,
+    name: str,
+    before: Fields,
+    after: Fields,
+    operator: str = "",
 ) -> None:
-    """Within a transaction: note which fields differ, and who is at work. Nothing is noted for a service."""
+    """Within a transaction: note which fields differ, and who is at work: by default whose command this is. Nothing
+    is noted for a service.
+    """
+    operator = operator or database.operator
     differing = [field for field in {**before, **after} if before.get(field) != after.get(field)]
-    if not differing or not database.operator:
+    if not differing or not operator:
         return
     old, new = (
         {field: fields[field] for field in differing if fields.get(field) not in (None, "", [], {})}
@@ -100,7 +114,7 @@ def note_change(
     )
     AuditEntry.create(
         at_us=clock.now_us(),
-        operator=database.operator,
+        operator=operator,
         noun=noun,
         name=name,
         before=json.dumps(old, ensure_ascii=False, default=str),

@@ -11,6 +11,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.codes import READABLE, code_hash, random_codes
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.intake.tables import EmailSender, EmailToken
 
 TOKEN_LENGTH = 10
@@ -62,6 +63,12 @@ class EmailSenders:
         return bool(found.exists())
 
     @read
+    def of(self, account_id: int) -> list[str]:
+        """The addresses that may write for an account (row id)."""
+        rows = EmailSender.select().where(EmailSender.account == account_id).order_by(EmailSender.address)
+        return [row.address for row in rows]
+
+    @read
     def all(self) -> list[dict[str, object]]:
         """Every registered address with its account."""
         rows = EmailSender.select(EmailSender, Account).join(Account)
@@ -87,6 +94,9 @@ class EmailSenders:
                     expires_at_us=now_us + days * DAY_S * US_PER_S,
                     created_at_us=now_us,
                 ).on_conflict_ignore().execute()
+            # Noted here: the commands' own transaction would stand open while the hashes are made.
+            given = {"given_out": count, "days": days}
+            note_change(self._database, self._clock, "email tokens", account_number, {}, given)
 
         self._database.unit(once)
         return codes
@@ -98,6 +108,7 @@ class EmailSenders:
         unused = EmailToken.delete().where(EmailToken.account == account.id, EmailToken.used_by.is_null())
         count = unused.execute() or self._database.noted("withdrawn") or 0
         self._database.note("withdrawn", count)
+        note_change(self._database, self._clock, "email tokens", account_number, {"unused": count}, {})
         return int(count)
 
     def usable_token(self, account_number: str, code: str) -> int | None:

@@ -44,6 +44,14 @@ class ApiKey(Table):
     expires_at_us = BigIntegerField(null=True)
 
 
+class PaymentHook(Table):
+    """Through which a provider tells of payments. `turn` counts its secrets, none of which is kept."""
+
+    name = TextField(unique=True)
+    turn = IntegerField()
+    created_at_us = BigIntegerField()
+
+
 class Idempotency(Table):
     """The first answer to a request that may be repeated; `answer` is null while it is being made."""
 

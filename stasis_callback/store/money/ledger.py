@@ -260,6 +260,11 @@ class Ledger:
             )
         return self._pay_in("cash", book_id, amount_micros, f"topup:{key}", "topup", note, operator)
 
+    @read
+    def is_paid(self, key: str) -> bool:
+        """Whether a top-up was made with this key."""
+        return _tables.Transfer.get_or_none(_tables.Transfer.key == f"topup:{key}") is not None
+
     def voucher(self, book_id: int, amount_micros: int, voucher_id: int, about: Sequence[object]) -> None:
         """Add a voucher's money to a book: once for each voucher. `about` says which it was, and who had it."""
         key = f"voucher:{voucher_id}"

@@ -1,0 +1,84 @@
+"""Redeeming a voucher, by whichever door its code comes: phone, mail, the subscriber's page, the API.
+
+Codes are guessed by those who have none, so each is counted before it is looked at, and given back when it was right:
+guesses in parallel are no more than the limit. All doors of a subscriber share one counter for each account.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.limits import Limit
+from stasis_callback.core.numbers import mask
+from stasis_callback.engine.admission.logins import failures_key
+from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.accounts.vouchers import VoucherView
+from stasis_callback.store.stores import Stores
+
+log = structlog.get_logger()
+
+CODE_LIMIT = 64
+"""Longest code looked at, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redemption:
+    """What became of a code: `voucher` is there when it was good, `account` is as it is now."""
+
+    account: AccountView
+    voucher: VoucherView | None = None
+    repeated: bool = False
+    """It had been redeemed for this very account before: nothing was paid in again."""
+    reason: Literal["", "bad_voucher", "locked_out"] = ""
+    retry_after_s: int = 0
+
+
+def redeem(
+    stores: Stores,
+    account: AccountView,
+    code: str,
+    limit: Limit,
+    *,
+    counter: str = "",
+    within: Callable[[], bool] = lambda: True,
+) -> Redemption:
+    """Credit a voucher to an account, once. The same answer for a code that is unknown, used, blocked or expired.
+
+    `counter` counts wrong codes; it is the account's by default. `within` is done in the same transaction; when it
+    gives False, nothing is credited.
+    """
+    counter = counter or failures_key("voucher", "account", account.number)
+    if not stores.limits.take(counter, limit):
+        log.info("voucher.refused", account=mask(account.number), reason="locked_out")
+        return Redemption(account, reason="locked_out", retry_after_s=stores.limits.wait_s(counter))
+    code = code.strip()[:CODE_LIMIT]
+    before = stores.vouchers.redeemed(code, account.number)
+    voucher = before or _credited(stores, account, code, within)
+    now = stores.accounts.get(account.id)
+    if voucher is None:
+        log.info("voucher.refused", account=mask(account.number), reason="bad_voucher")
+        return Redemption(now, reason="bad_voucher")
+    stores.limits.give_back(counter)
+    log.info(
+        "voucher.redeemed", account=mask(account.number), voucher=voucher.id, repeated=before is not None
+    )
+    return Redemption(now, voucher, repeated=before is not None)
+
+
+def _credited(
+    stores: Stores, account: AccountView, code: str, within: Callable[[], bool]
+) -> VoucherView | None:
+    def once() -> VoucherView:
+        if not within():
+            raise InvalidInput("what was shown for it is used up")
+        return stores.vouchers.redeem(code, account.number)
+
+    try:
+        return stores.database.unit(once)
+    except InvalidInput:
+        return None

@@ -1,0 +1,173 @@
+"""Payments told by a provider: a signed webhook tops up an account, once for each payment.
+
+Signed by Standard Webhooks (standardwebhooks.com) with the secret of the hook. The provider's id of the payment, with
+the name of the hook, is the key of the top-up: told twice, or again under another id of the message, it is paid once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import structlog
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
+from stasis_callback.core.money import format_amount, parse_amount, require_payable
+from stasis_callback.store.intake.payment_hooks import PaymentHookView
+from stasis_callback.store.stores import Stores
+from stasis_callback.web.api import NAME_PATTERN, PREFIX
+from stasis_callback.web.money_api import ACCOUNT_PATTERN, AMOUNT_PATTERN, TOP_UP_PATTERN
+from stasis_callback.web.problems import BODY, ApiError, describe_validation, errors
+from stasis_callback.web.signing import REPLAY_S, Signer, is_signed
+
+log = structlog.get_logger()
+
+PAID = "payment.succeeded"
+
+
+class Payment(BaseModel):
+    """A payment that has succeeded. What else the provider says of it is ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: Annotated[
+        str,
+        Field(
+            pattern=TOP_UP_PATTERN,
+            description="The provider's id of the payment: the same one tops up once.",
+            examples=["pay_4711"],
+        ),
+    ]
+    account: Annotated[str, Field(pattern=ACCOUNT_PATTERN, description="Account id or alias.")]
+    amount: Annotated[
+        str,
+        Field(
+            pattern=AMOUNT_PATTERN, description="Decimal, in whole units of the currency.", examples=["12.50"]
+        ),
+    ]
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="It must be the account's.")]
+
+
+class PaymentEvent(BaseModel):
+    """What a payment provider tells. Events of other types are answered with 200, and nothing is done."""
+
+    model_config = ConfigDict(extra="ignore")
+    type: Annotated[str, Field(description=f"`{PAID}`.")]
+    data: Payment
+
+
+class _AnyEvent(BaseModel):
+    type: str
+
+
+class PaidBody(BaseModel):
+    """What came of it. `ignored`: an event of another type. `repeated`: the payment had been credited before."""
+
+    result: Literal["credited", "repeated", "ignored"]
+    balance: Annotated[
+        str | None, Field(description="Balance now; null where nothing is known of an account.")
+    ]
+    currency: str | None = None
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Body = Annotated[bytes, Depends(_body)]
+Hook = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of the payment hook.")]
+_SCHEMA = PaymentEvent.model_json_schema(ref_template="#/components/schemas/{model}")
+_DEFINITIONS = _SCHEMA.pop("$defs")
+_SCHEMA["properties"]["data"] = _DEFINITIONS["Payment"]
+
+
+class Payments:
+    """The endpoint for payment providers."""
+
+    def __init__(self, stores: Stores, signer: Signer, clock: Clock) -> None:
+        self._stores = stores
+        self._signer = signer
+        self._clock = clock
+
+    def router(self) -> APIRouter:
+        """The router with the endpoint."""
+        router = APIRouter(prefix=PREFIX)
+        router.add_api_route(
+            "/payments/{hook}",
+            self._receive,
+            methods=["POST"],
+            tags=["money"],
+            status_code=201,
+            response_model=PaidBody,
+            operation_id="receivePayment",
+            summary="Tell of a payment, signed by Standard Webhooks",
+            responses=errors(*BODY, 401, 404, 409, 422)
+            | {200: {"model": PaidBody, "description": "Nothing was credited now; see `result`."}},
+            openapi_extra={
+                "requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
+            },
+        )
+        return router
+
+    def _receive(
+        self,
+        hook: Hook,
+        body: Body,
+        response: Response,
+        webhook_id: Annotated[str, Header(description="Id of the message.")] = "",
+        webhook_timestamp: Annotated[str, Header(description="Seconds since the epoch, now.")] = "",
+        webhook_signature: Annotated[str, Header(description="`v1,` and Base64; several by spaces.")] = "",
+    ) -> PaidBody | Response:
+        known = self._stores.payment_hooks.find(hook)
+        # One that is not there is looked at like one that is: names of hooks are not to be found out.
+        secret = self._signer.payment_secret(hook, known.turn if known else 0)
+        now_s = self._clock.now_us() // US_PER_S
+        genuine = is_signed(secret, webhook_id, webhook_timestamp, webhook_signature, body, now_s)
+        if known is None or not genuine:
+            log.warning("payment.not_genuine", hook=hook)
+            raise ApiError(401, "bad_signature", f"Messages older than {REPLAY_S} s are refused as well.")
+        try:
+            event = _AnyEvent.model_validate_json(body)
+            if event.type != PAID:
+                response.status_code = 200
+                return PaidBody(result="ignored", balance=None)
+            payment = PaymentEvent.model_validate_json(body).data
+        except ValidationError as error:
+            return describe_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()])
+        paid = self._credit(known, payment)
+        response.status_code = 201 if paid.result == "credited" else 200
+        return paid
+
+    def _credit(self, hook: PaymentHookView, payment: Payment) -> PaidBody:
+        account = self._stores.accounts.find(payment.account)
+        if account is None:
+            raise _refused(hook, payment, 404, "unknown_account")
+        try:
+            micros = parse_amount(payment.amount)
+            if payment.currency != account.currency:
+                raise InvalidInput(f"the account is in {account.currency}")
+            require_payable(account.currency, micros)
+            done = self._stores.accounts.top_up(
+                account.number,
+                micros,
+                key=f"{hook.name}/{payment.id}",
+                note=f"payment {payment.id}",
+                operator=f"payment-hook:{hook.name}",
+            )
+        except AccountClosed as error:
+            raise _refused(hook, payment, 409, "account_closed", str(error)) from None
+        except InvalidInput as error:
+            raise _refused(hook, payment, 422, "bad_amount", str(error)) from None
+        except InvariantBroken:
+            raise _refused(hook, payment, 409, "id_reused") from None
+        result: Literal["credited", "repeated"] = "credited" if done else "repeated"
+        log.info("payment.received", hook=hook.name, payment=payment.id, result=result)
+        now = self._stores.accounts.get(account.id)
+        return PaidBody(result=result, balance=format_amount(now.balance_micros), currency=now.currency)
+
+
+def _refused(hook: PaymentHookView, payment: Payment, status: int, code: str, detail: str = "") -> ApiError:
+    """The error of a genuine payment that cannot be credited: somebody has paid, so an operator must look at it."""
+    log.error("payment.not_credited", hook=hook.name, payment=payment.id, reason=code)
+    return ApiError(status, code, detail)

@@ -1,0 +1,48 @@
+"""A low balance by mail: to the registered senders of the account, once, in its language."""
+
+from __future__ import annotations
+
+import email
+from email.policy import default
+
+from mail_site import ACCOUNT, ADDRESS, MailSite
+from shop import talked
+
+from stasis_callback.clock import wait_until
+from stasis_callback.mail.notices import NoticeMails
+
+
+def low(site: MailSite, leg_id: str = "low-b1") -> None:
+    """A call that leaves 8.80 of ten dollars."""
+    account = site.stores.accounts.named(ACCOUNT)
+    site.stores.accounts.set_low_balance("callback", micros=9_000_000, mail=ADDRESS)
+    site.shop.leg(leg_id, account, site.shop.request(account), hold="2.00")
+    site.stores.calls.settle(leg_id, talked(120))
+
+
+def deliveries(site: MailSite) -> list[str]:
+    return [row["delivery"] for row in site.shop.rows()["Notice"]]
+
+
+def test_each_registered_sender_gets_one(site: MailSite) -> None:
+    site.usual()
+    site.stores.accounts.change(ACCOUNT, language="fr")
+    for sender in ("ann@people.example", "bob@people.example"):
+        site.stores.email_senders.add(ACCOUNT, sender)
+    low(site)
+    assert wait_until(lambda: deliveries(site) == ["sent"], timeout_s=20)
+    NoticeMails(site.stores, site.shop.clock).write_due()
+    mails = [email.message_from_string(row["content"], policy=default) for row in site.replies()]
+    assert [mail["To"] for mail in mails] == ["ann@people.example", "bob@people.example"]
+    assert {mail["From"] for mail in mails} == {ADDRESS}
+    assert {mail["Subject"] for mail in mails} == {"Votre solde est faible"}
+    assert {mail["Auto-Submitted"] for mail in mails} == {"auto-generated"}
+    assert "8.80 USD" in mails[0].get_content()
+    assert ACCOUNT not in mails[0].as_string()
+
+
+def test_where_nobody_is_registered_nobody_is_written_to(site: MailSite) -> None:
+    site.usual()
+    low(site)
+    assert wait_until(lambda: deliveries(site) == ["unwanted"], timeout_s=20)
+    assert site.replies() == []
