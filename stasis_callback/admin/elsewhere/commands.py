@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.context import operator, store
-from stasis_callback.admin.elsewhere import a2billing, magnusbilling
-from stasis_callback.admin.elsewhere.business import Business
 from stasis_callback.admin.output import progress_bar
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_currency
-from stasis_callback.core.numbering import known_region
+
+if TYPE_CHECKING:
+    from stasis_callback.admin.elsewhere.business import Business
 
 app = typer.Typer(name="move-in", help="Move in from another system: subscribers, balances, rates.")
 
-Read = Callable[[Path, str, str, int], Business]
+Read = Callable[[Path, str, str, int], "Business"]
 
 Dump = Annotated[
     Path,
@@ -48,6 +48,8 @@ def from_a2billing(dump: Dump, currency: Currency = "", region: Region = "", dry
     Each card becomes a customer with one account, its call plan a tariff and a product. Nothing is moved twice: run
     it again after an interruption, or once more on the day of the change for new cards. See the guide "Moving in".
     """
+    from stasis_callback.admin.elsewhere import a2billing
+
     _move(a2billing.read, dump, currency, region, dry_run)
 
 
@@ -60,11 +62,14 @@ def from_magnusbilling(
     Each user becomes a customer with one account, the plan a tariff and a product. Nothing is moved twice: run it
     again after an interruption, or once more on the day of the change for new users. See the guide "Moving in".
     """
+    from stasis_callback.admin.elsewhere import magnusbilling
+
     _move(magnusbilling.read, dump, currency, region, dry_run)
 
 
 def _move(read: Read, dump: Path, currency: str, region: str, dry_run: bool) -> None:
     from stasis_callback.admin.elsewhere.arrival import move_in
+    from stasis_callback.core.numbering import known_region
 
     if region and not known_region(region):
         raise InvalidInput(f"{region!r} is not a country: write its two letters, for example CZ")
