@@ -27,7 +27,7 @@ SCENARIOS: dict[str, Callable[[MailSite], None]] = {
     "policy": test_policy.test_with_policy_none_everybody_is_believed,
     "require_registered": test_policy.test_registered_senders_only,
     "credential": test_receiving.test_an_instance_can_take_tokens_only_or_passwords_only,
-    "reply": _answering(test_replies.test_a_mail_that_comes_again_is_answered_once),
+    "reply": _answering(test_replies.test_without_reply_nothing_is_said),
     "reply_outcome": _answering(test_replies.an_outcome_is_awaited),
     "replies_per_hour": _answering(test_replies.test_one_sender_gets_so_many_answers),
     "webhooks": test_receiving.test_its_steps_are_told_by_the_web_instance_that_is_named,
