@@ -938,6 +938,8 @@ NOT_REPEATED = {
     "Tariffs.put_rates", "Tariffs.remove_rate", "Tariffs.roll_back", "Tariffs.put_list", "Tariffs.restore",
     # A step that is delivered twice is delivered at least once, as is promised.
     "Events.claim", "Events.close", "Events.retry", "Events.undelivered",
+    # An entry of the audit log that stands there twice says the same change twice.
+    "Trail.note",
     # Some rows at a time until none is left, each time as a unit of its own; or no change at all.
     "Events.close_some", "Notices.close_some", "Requests.bring_nearer", "Tariffs.warm", "Tariffs.worker",
     "Tariffs.rates", "Tariffs.each_rate",

@@ -372,7 +372,7 @@ def test_health_readiness_and_figures(site: Site, tmp_path: Path) -> None:
     site.usual()
     site.send()
     assert site.get("/healthz").text == "alive\n"
-    assert site.get("/readyz").status_code == 200
+    assert site.get("/readyz").text == "ready\n"
     site.trouble = "not connected to Asterisk"
     assert (site.get("/readyz").status_code, site.get("/healthz").status_code) == (503, 200)
     figures = site.get("/metrics").text

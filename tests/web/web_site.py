@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from shop import Shop, open_shop
 
 from stasis_callback.monitoring.monitor import Monitor
-from stasis_callback.settings import Settings, WebSettings
+from stasis_callback.settings import DatabaseSettings, Settings, WebSettings
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.web.server import WebServer
 from stasis_callback.workers import Workers
@@ -38,7 +38,8 @@ class Site:
         self.workers = Workers()
         self.http = requests.Session()
         self.settings = Settings(
-            web=WebSettings(**{"enabled": True, "port": free_port(), "secret": SecretStr(SECRET), **web})
+            database=DatabaseSettings(url=shop.url, free_limit_mb=0),
+            web=WebSettings(**{"enabled": True, "port": free_port(), "secret": SecretStr(SECRET), **web}),
         )
         self.monitor = Monitor(
             self.settings.database, shop.stores, shop.clock, self.workers, trouble=lambda: self.trouble
