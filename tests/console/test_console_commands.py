@@ -72,7 +72,7 @@ def test_every_page_has_a_field_for_every_parameter(site: ConsoleSite) -> None:
 POOL = (
     "on", "off", "1", "3", "30", "90", "600", "7/77", "GB", "en", "en,es", "442071234567", "s/^0/44/", "house",
     "https://example.com/", "192.0.2.1", "example.com", "a@example.com", "x", "17", "site", "busy",
-    "https://example.com", "office",
+    "https://example.com", "office", "mon-fri 09:00-17:00",
 )  # fmt: skip
 """Texts of which each option takes some."""
 KINDS = {"access-number": "AccessNumber", "web": "WebInstance", "email": "EmailInstance"}

@@ -151,5 +151,13 @@ def test_customers_and_products_are_listed_by_name(shop: Shop) -> None:
     listed = [(c["name"], c["currency"], c["balance_micros"]) for c in shop.stores.accounts.customers()]
     assert listed == [("a company", "EUR", None), ("people", "USD", None)]
     assert shop.stores.accounts.products() == [
-        {"name": "callback", "tariff": "cheap", "currency": "USD", "access_codes": {}}
+        {
+            "name": "callback",
+            "tariff": "cheap",
+            "currency": "USD",
+            "access_codes": {},
+            "low_balance_micros": None,
+            "low_balance_webhook": "",
+            "low_balance_mail": "",
+        }
     ]

@@ -441,7 +441,7 @@ def test_every_answer_is_as_described(site: Site, name: str) -> None:
     usual = site.stores.api_keys.named("program").settings
     wide = Limit(1_000_000, 1)
     site.stores.api_keys.change("program", replace(usual, limit_requests=wide, limit_logins=wide))
-    names = {"callback_id": made, "account_id": ACCOUNT, "tariff": "standard"}
+    names = {"callback_id": made, "account_id": ACCOUNT, "tariff": "standard", "hook": "provider"}
     real = {"instance": "calls", "account": ACCOUNT, "customer": "people", "product": "callback"}
     schema = schemathesis.openapi.from_url(f"{site.base}/api/v1/openapi.json")
     schema.config.update(base_url=site.base)
