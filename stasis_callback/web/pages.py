@@ -146,8 +146,8 @@ class Pages:
             name: words.problem(code, retry_after_s=asked.retry_after_s, example=number, opens=asked.opens)
             for name, code in asked.problems.items()
         }
-        # What was right is kept, a password too: who has mistyped a number should not have to look it up again. Not of
-        # a form that may have come from elsewhere.
+        # What was right is kept, a password too: who has mistyped a number should not have to look it up again. Not
+        # that of a form that may have come from elsewhere.
         wrong_login = {"account", "password"} & asked.problems.keys()
         told = {Refusal.LOCKED_OUT, "form_expired"} & set(asked.problems.values())
         lost = {"password"} if wrong_login or told else set()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandLine
-from guard.sitecustomize import MORE, Reached
+from guard.sitecustomize import MORE
 
 TESTS = Path(__file__).parents[1]
 REACH = [
@@ -18,6 +18,9 @@ REACH = [
     f"{TESTS}/cli/test_cli_process.py::test_the_console_script_and_the_module_are_the_same",  # `account list`
 ]
 """Tests of commands that would: in this process, and in one of their own."""
+
+STOPPED = "a test reaches for"
+"""Matched, not caught by its class: Python has loaded that when it started, and this file may load it again."""
 
 PLANT = """
 import os
@@ -63,7 +66,7 @@ def test_an_installed_service_and_its_asterisk_are_left_alone(cli: CommandLine) 
 
 @pytest.mark.parametrize("port", [8088, 8080])
 def test_a_test_that_asks_an_installed_service_is_stopped(port: int) -> None:
-    with pytest.raises(Reached), socket.socket() as asking:
+    with pytest.raises(BaseException, match=STOPPED), socket.socket() as asking:
         asking.connect(("127.0.0.1", port))
 
 
@@ -71,7 +74,7 @@ def test_a_test_that_asks_an_installed_service_is_stopped(port: int) -> None:
     "path", ["/etc/stasis-callback/stasis-callback.toml", "/var/log/asterisk/cel-custom/stasis-callback.csv"]
 )
 def test_a_test_that_opens_a_file_of_an_installed_service_is_stopped(path: str) -> None:
-    with pytest.raises(Reached):
+    with pytest.raises(BaseException, match=STOPPED):
         Path(path).read_bytes()
 
 

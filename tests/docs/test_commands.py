@@ -42,7 +42,9 @@ account add 1000 --customer Acme --product callback
 vendor add carrier --currency USD
 trunk add carrier --vendor carrier --tariff carrier-x
 access-number add 420800123450
+access-number add 420800123456
 web add calls --type extended
+email add callback@calls.example.com
 """
 
 
@@ -126,7 +128,8 @@ def test_every_command_of_a_page_can_be_run(
         for word, instead in known.items():
             line = line.replace(word, instead)
         codes = Path("codes.csv")
-        typed = codes.read_text().splitlines()[-1].split(",")[0] if codes.exists() else ""
+        password = "a password, long enough"
+        typed = codes.read_text().splitlines()[-1].split(",")[0] if codes.exists() else password
         monkeypatch.setattr(sys, "stdin", io.StringIO(f"{typed}\n"))
         capsys.readouterr()
         code = execute(shlex.split(line))

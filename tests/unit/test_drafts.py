@@ -192,7 +192,7 @@ def test_codes_of_a_batch_that_another_took_over_are_not_said_to_be_good(shop: S
         other = Writing(shop.stores.database, shop.clock, "vouchers:spring")
         assert other._take("", lambda: None)
 
-    with pytest.raises(CallbackError, match="stood still for so long"):
+    with pytest.raises(CallbackError, match="was paused, and another one"):
         shop.stores.vouchers.generate(
             "spring", 3, 1_000_000, "USD", length=12, alphabet=READABLE, hand_over=stand_still
         )

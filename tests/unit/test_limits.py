@@ -61,6 +61,6 @@ def test_a_limit_that_is_none(text: str) -> None:
 def test_limits_have_defaults_and_names() -> None:
     assert RequestLimits.parse({"limit_number": "2/60"}).limit_number == Limit(2, 60)
     assert RequestLimits.parse({}) == RequestLimits()
-    assert len(describe_limits()) == 6
+    assert len(describe_limits()) == 7
     with pytest.raises(InvalidInput, match="unknown limit 'limit_moon'"):
         RequestLimits.parse({"limit_moon": "1/1"})

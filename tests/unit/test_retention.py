@@ -175,7 +175,7 @@ def test_rows_go_a_few_hundred_at_a_time_and_whoever_stops_it_leaves_the_rest(sh
     shop.clock.passes(91 * DAY_S)
     turns = iter([True, True, False])
     retention = Retention(shop.stores.database, shop.clock, DEFAULTS)
-    (purged,) = retention.purge(["steps"], goes_on=lambda: next(turns))
+    (purged,) = retention.purge(["steps"], goes_on=lambda: next(turns, False))
     assert purged.rows == 2 * ROWS_AT_ONCE
     assert len(shop.rows()["RequestEvent"]) == ROWS_AT_ONCE + 2
     assert purge(shop) == {"steps": ROWS_AT_ONCE + 2}
