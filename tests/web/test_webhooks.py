@@ -207,11 +207,11 @@ def test_what_was_given_up_is_sent_again_on_demand(site: Site, receiver: Receive
     until(lambda: site.stores.events.undelivered() == 0)
     (row,) = site.callbacks()
     site.stores.requests.claim(1)
-    until(lambda: len(receiver.taken) == 2)
+    until(lambda: len(receiver.taken) == 2 and site.stores.events.undelivered() == 0)
     site.shop.sql("UPDATE request_event SET delivery = 'failed' WHERE step = 'queued'")
     assert site.stores.events.send_again(instance="other") == 0
     assert site.stores.events.send_again(instance="calls") == 1
-    until(lambda: len(receiver.taken) == 3)
+    until(lambda: len(receiver.taken) == 3 and site.stores.events.undelivered() == 0)
     assert site.stores.events.send_again(request_id=row["id"], delivered=True) == 2
     until(lambda: len(receiver.taken) == 5)
     assert receiver.types[2:] == ["callback.queued", "callback.queued", "callback.calling_first"]
