@@ -149,6 +149,8 @@ class _Stray(io.TextIOBase):
 
 
 _outlet: Outlet | None = None
+LEVELS = ("info", "warning", "error")
+"""What `log_level` may be, the least severe first."""
 _watchers: list[Callable[[str, Mapping[str, Any]], None]] = []
 
 
@@ -165,19 +167,19 @@ def unwatch(note: Callable[[str, Mapping[str, Any]], None]) -> None:
     _watchers.remove(note)
 
 
-def _watched(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _watched(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for note in _watchers:
         with suppress(Exception):  # logging never stops work, and counting does not either
-            note(event.get("level", method), event)
+            note(event["level"], event)
     return event
 
 
 def _from(level: str) -> structlog.types.Processor:
     """Leave out what is less than `level`."""
-    least = logging.getLevelNamesMapping()[level.upper()]
+    below = LEVELS[: LEVELS.index(level)]
 
-    def kept(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        if logging.getLevelNamesMapping()[event["level"].upper()] < least:
+    def kept(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["level"] in below:
             raise structlog.DropEvent
         return event
 
@@ -201,7 +203,6 @@ def configure(log_format: str, log_level: str = "info") -> Outlet:
     )
     usual: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: list[structlog.types.Processor] = [structlog.processors.format_exc_info, _surely(renderer)]
@@ -214,7 +215,7 @@ def configure(log_format: str, log_level: str = "info") -> Outlet:
     handler = logging.StreamHandler(outlet)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*usual, structlog.stdlib.add_logger_name],
+            foreign_pre_chain=[structlog.processors.add_log_level, *usual, structlog.stdlib.add_logger_name],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )

@@ -193,7 +193,7 @@ class Console:
 
 
 class _ByPath:
-    """ConsolePages of commands take files; all else takes short forms, also from strangers."""
+    """Pages of commands take files; all else takes short forms, also from strangers."""
 
     def __init__(self, pages: ASGIApp, uploads: ASGIApp) -> None:
         self._pages = pages

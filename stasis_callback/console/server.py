@@ -17,7 +17,7 @@ from stasis_callback.listening import Port
 from stasis_callback.settings import ConsoleSettings, Settings, WebSettings
 from stasis_callback.store.stores import open_stores
 from stasis_callback.web.serving import Serving
-from stasis_callback.workers import Worker, regularly
+from stasis_callback.workers import Worker, Workers, regularly
 
 log = structlog.get_logger()
 
@@ -30,7 +30,7 @@ def serve(settings: Settings, *, with_parent: bool) -> int:
 
     `with_parent`: until standard input ends, which it does with the process at its other end, however that ends.
     """
-    logs.configure(settings.log_format)
+    logs.configure(settings.log_format, settings.log_level)
     clock = Clock()
     stopped: Inbox[str] = clock.inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -44,11 +44,13 @@ def serve(settings: Settings, *, with_parent: bool) -> int:
         tidy = Worker("console-tidy", regularly(TIDY_S, console.visits.close_old), clock)
         if with_parent:
             clock.start_thread(lambda: _until_parent_ends(stopped), "parent")
+        workers = Workers()
+        workers.add(serving.worker, tidy)
         serving.start(port)
         tidy.start()
         log.info("console.started", address=":".join(map(str, port.address)))
         while stopped.get(5.0) is None:
-            serving.worker.start()
+            workers.revive()
         serving.stop()
         tidy.stop()
     finally:

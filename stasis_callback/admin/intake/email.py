@@ -187,5 +187,5 @@ def _receive(address: str) -> None:
             raise InvalidInput(
                 f"{address!r} is not an enabled e-mail instance: see `stasis-callback email list`"
             )
-        logs.configure(config.log_format)
+        logs.configure(config.log_format, config.log_level)
         desk.receive(instance, raw)
