@@ -10,6 +10,7 @@ from shop import NOON_US, Shop
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvariantBroken
+from stasis_callback.core.options import CallOptions
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending, Refusal
@@ -425,3 +426,35 @@ def test_what_is_taken_back_in_the_talk_is_done(shop: Shop) -> None:
     assert shop.stores.requests.cancel(request.id)
     shop.stores.requests.finish(request.id, Ending.COMPLETED, claims=request.claims)
     assert shop.stores.requests.get(request.id).state is RequestState.DONE
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_who_is_told_how_long_to_wait_is_accepted_after_that(shop: Shop, at_once: int) -> None:
+    """What makes a request a repetition, and until when it is one, are one rule."""
+    requests = shop.stores.requests
+    account = shop.stores.accounts.change(shop.account().number, simultaneous_calls=at_once)
+
+    def asks(key: str, number: str) -> str:
+        wanted = CallbackRequest(key, "web", number, "", "442071234567", "shop")
+        return requests.accept(
+            wanted, account_id=account.id, subscriber_id=account.id, leg_a_number=number, stored_options={},
+            queue_limit=99,
+        )  # fmt: skip
+
+    def waits_s(number: str) -> int:
+        return requests.repeated_for_s("web", number, account.id, "442071234567", CallOptions())
+
+    assert asks("first", "420777000001") == ""
+    first = requests.with_key("first")
+    assert first is not None
+    assert requests.cancel(first.id)  # taken back: something better may be asked for at once
+    assert waits_s("420777000001") == 0
+    assert asks("second", "420777000001") == ""
+    requests.finish(requests.claim(1)[0].id, Ending.COMPLETED)
+    window_s = int(CallOptions().dedupe_window_s)
+    assert waits_s("420777000001") == window_s
+    assert waits_s("420777000002") == (window_s if at_once == 1 else 0)
+    assert asks("third", "420777000001") == "repeated"
+    shop.clock.passes(window_s)
+    assert waits_s("420777000001") == 0
+    assert asks("fourth", "420777000001") == ""

@@ -162,7 +162,7 @@ class Orders:
             return answer
         subscriber_id = None if order.shared else account.id
         wait_s = self._stores.requests.repeated_for_s(
-            order.number_a, subscriber_id, order.number_b, CallOptions.parse(order.options)
+            order.trigger, order.number_a, subscriber_id, order.number_b, CallOptions.parse(order.options)
         )
         return replace(answer, retry_after_s=wait_s)
 

@@ -13,7 +13,7 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
-from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.core.states import LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_looks import BY_KEY
@@ -154,11 +154,16 @@ class Requests(RequestOwners):
 
     @read
     def repeated_for_s(
-        self, number: str, subscriber_id: int | None, destination: str, options: CallOptions
+        self,
+        trigger: Trigger,
+        number: str,
+        subscriber_id: int | None,
+        destination: str,
+        options: CallOptions,
     ) -> int:
         """For how many more seconds such a request is `repeated`; 0 when it is not."""
         window_us, now_us = int(options.dedupe_window_s * US_PER_S), self._clock.now_us()
-        last_us = newest_us(number, subscriber_id, destination, now_us - window_us)
+        last_us = newest_us(trigger, number, subscriber_id, destination, now_us - window_us)
         return 0 if last_us is None else max(-(-(last_us + window_us - now_us) // US_PER_S), 1)
 
     def _accepted_before(self, view: RequestView, request_id: str, *, begin: bool) -> Accepted | None:

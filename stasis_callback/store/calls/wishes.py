@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
-from stasis_callback.core.requests import MISSED_CALL, CallbackRequest, Link
+from stasis_callback.core.requests import MISSED_CALL, CallbackRequest, Link, Trigger
 from stasis_callback.core.states import LIVE, RequestState
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.calls.request_view import RequestView
@@ -30,20 +30,21 @@ destination" says that leg B was not reached, which is one.
 _FAILED = "(state = 'done' AND (outcome NOT IN ({}) OR (outcome = '{}' AND destination <> '')))".format(
     ", ".join(f"'{one.value}'" for one in REACHED), Ending.NO_DESTINATION.value
 )
+_REPEATED = (
+    f"""destination = ? AND created_at_us > ? AND state <> 'refused' AND state <> ? AND NOT {_FAILED}"""
+)
+"""What makes another callback of a number, or of a subscriber who may have one at a time, a repetition."""
 _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
     (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {LIVE_NOW}),
-    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND destination = ? AND created_at_us > ?
-            AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
-    EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND destination = ? AND created_at_us > ?
-            AND state <> 'refused' AND state <> ? AND NOT {_FAILED}),
+    EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_REPEATED}),
+    EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND {_REPEATED}),
     (SELECT COUNT(*) FROM request WHERE state = 'queued'),
     EXISTS (SELECT 1 FROM opt_out WHERE number = ?)"""
-_NEWEST = f"""SELECT (SELECT MAX(created_at_us) FROM request WHERE leg_a_number = ? AND destination = ?
-            AND created_at_us > ? AND state <> 'refused' AND NOT {_FAILED}),
-    (SELECT MAX(created_at_us) FROM request WHERE subscriber_id = ? AND destination = ?
-            AND created_at_us > ? AND state <> 'refused' AND NOT {_FAILED})"""
+_NEWEST = f"""SELECT (SELECT MAX(created_at_us) FROM request WHERE leg_a_number = ? AND {_REPEATED}),
+    (SELECT MAX(created_at_us) FROM request WHERE subscriber_id = ? AND {_REPEATED}
+            AND (SELECT simultaneous_calls FROM account WHERE id = ?) = 1)"""
 _OF_LINK = f"""SELECT COUNT(*), COUNT(CASE WHEN {LIVE_NOW} THEN 1 END), (SELECT COALESCE(SUM(xdr.amount_micros), 0)
         FROM xdr JOIN request ON request.id = xdr.request_id WHERE request.link = ? AND request.link <> '')
     FROM request WHERE link = ? AND link <> '' AND state <> 'refused'"""
@@ -94,9 +95,7 @@ def too_much(
     queue_limit: int,
 ) -> Objection:
     """Why there are enough callbacks already; "" when one more is welcome. One with the same key is `repeated`."""
-    # Who took back what was asked for on a form asks again for something better.
-    free = (RequestState.REFUSED if request.trigger in MISSED_CALL else RequestState.CANCELLED).value
-    again = request.destination, window_start_us, free
+    again = request.destination, window_start_us, _free(request.trigger)
     known, at_once, number_live, live, number_repeated, subscriber_repeated, queued, opted_out = one(
         _ENOUGH,
         request.key,
@@ -126,8 +125,16 @@ def _link_trouble(link: Link) -> Objection:
     return Refusal.IN_PROGRESS if link.money_micros and live else ""
 
 
-def newest_us(number: str, subscriber_id: int | None, destination: str, window_start_us: int) -> int | None:
+def _free(trigger: Trigger) -> str:
+    """The state of callbacks that may be repeated at once, beside those that have failed."""
+    # Who took back what was asked for on a form asks again for something better.
+    return (RequestState.REFUSED if trigger in MISSED_CALL else RequestState.CANCELLED).value
+
+
+def newest_us(
+    trigger: Trigger, number: str, subscriber_id: int | None, destination: str, window_start_us: int
+) -> int | None:
     """When the last callback of a number or subscriber was asked for that makes another one `repeated`."""
-    again = destination, window_start_us
-    found = one(_NEWEST, number, *again, subscriber_id, *again)
+    again = destination, window_start_us, _free(trigger)
+    found = one(_NEWEST, number, *again, subscriber_id, *again, subscriber_id)
     return max((at_us for at_us in found if at_us is not None), default=None)
