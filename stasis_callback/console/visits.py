@@ -12,6 +12,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from stasis_callback.admin.operators.users import login_key
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.limits import Limit
 from stasis_callback.settings import ConsoleSettings
@@ -126,21 +127,13 @@ class Visits:
 
     def recognise(self, request: Request, name: str, password: str, code: str) -> bool | None:
         """Whether this is the operator; None after too many wrong words, which are then not looked at."""
-        counters = [
-            (f"console:user:{name[:40]}", LOGINS),
-            (f"console:from:{source_of(request)}", SOURCE_LOGINS),
-        ]
-        taken: list[str] = []
+        counters = {login_key(name[:40]): LOGINS, f"console:from:{source_of(request)}": SOURCE_LOGINS}
         # Counted first: guesses in parallel are no more than the limit.
-        for key, limit in counters:
-            if not self._stores.limits.take(key, limit):
-                for other in taken:
-                    self._stores.limits.give_back(other)
-                return None
-            taken.append(key)
+        if self._stores.limits.take_all(counters.items()):
+            return None
         if not self._stores.operators.recognised(name[:40], password[:100], code[:20]):
             return False
-        for key in taken:
+        for key in counters:
             self._stores.limits.give_back(key)
         return True
 

@@ -105,14 +105,10 @@ class Logins:
             limits.append(("source", shown.source, shown.limits.limit_source_logins))
         if shown.portal and shown.portal_logins:
             limits.append(("portal", shown.portal, shown.portal_logins))
-        keys: dict[str, str] = {}
-        for kind, who, limit in limits:
-            key = failures_key(shown.trigger, kind, who)
-            if not self._stores.limits.take(key, limit):
-                for taken in keys.values():
-                    self._stores.limits.give_back(taken)
-                return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(key))
-            keys[kind] = key
+        keys = {kind: failures_key(shown.trigger, kind, who) for kind, who, _ in limits}
+        full = self._stores.limits.take_all((keys[kind], limit) for kind, _, limit in limits)
+        if full:
+            return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(full))
         return keys
 
 

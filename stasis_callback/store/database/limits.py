@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from peewee import BigIntegerField, IntegerField
 
 from stasis_callback.clock import US_PER_S, Clock
@@ -43,6 +45,17 @@ class Limits:
         now_us = self._clock.now_us()
         until_us = now_us + limit.period_s * US_PER_S
         return self._counted(_TAKE, key, _stored(key), until_us, now_us, now_us, now_us, limit.count)
+
+    def take_all(self, counters: Iterable[tuple[str, Limit]]) -> str:
+        """Count one more for each; the key whose limit is reached, and nothing counted, or ""."""
+        taken: list[str] = []
+        for key, limit in counters:
+            if not self.take(key, limit):
+                for other in taken:
+                    self.give_back(other)
+                return key
+            taken.append(key)
+        return ""
 
     @unit
     def give_back(self, key: str) -> None:
