@@ -243,7 +243,7 @@ class Conversation:
         limit = Limit(options.lockout_failures, math.ceil(options.lockout_s))
         done = redeem(self._tools.stores, self._account(), code, limit)
         if done.reason:
-            locked = done.reason == "locked_out"
+            locked = done.reason is Refusal.LOCKED_OUT
             self._dialog.tell(self._voice.say(Prompt.VOUCHER_LOCKED if locked else Prompt.VOUCHER_WRONG))
             return False
         self._dialog.tell(self._balance(done.account))

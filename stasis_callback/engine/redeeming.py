@@ -15,6 +15,7 @@ import structlog
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.numbers import mask
+from stasis_callback.core.words import Dropped, Refusal
 from stasis_callback.engine.admission.logins import failures_key
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.vouchers import VoucherView
@@ -34,7 +35,7 @@ class Redemption:
     voucher: VoucherView | None = None
     repeated: bool = False
     """It had been redeemed for this very account before: nothing was paid in again."""
-    reason: Literal["", "bad_voucher", "locked_out"] = ""
+    reason: Literal[Dropped.BAD_VOUCHER, Refusal.LOCKED_OUT, ""] = ""
     retry_after_s: int = 0
 
 
@@ -54,15 +55,15 @@ def redeem(
     """
     counter = counter or failures_key("voucher", "account", account.number)
     if not stores.limits.take(counter, limit):
-        log.info("voucher.refused", account=mask(account.number), reason="locked_out")
-        return Redemption(account, reason="locked_out", retry_after_s=stores.limits.wait_s(counter))
+        log.info("voucher.refused", account=mask(account.number), reason=Refusal.LOCKED_OUT)
+        return Redemption(account, reason=Refusal.LOCKED_OUT, retry_after_s=stores.limits.wait_s(counter))
     code = code.strip()[:CODE_LIMIT]
     before = stores.vouchers.redeemed(code, account.number)
     voucher = before or _credited(stores, account, code, within)
     now = stores.accounts.get(account.id)
     if voucher is None:
-        log.info("voucher.refused", account=mask(account.number), reason="bad_voucher")
-        return Redemption(now, reason="bad_voucher")
+        log.info("voucher.refused", account=mask(account.number), reason=Dropped.BAD_VOUCHER)
+        return Redemption(now, reason=Dropped.BAD_VOUCHER)
     stores.limits.give_back(counter)
     log.info(
         "voucher.redeemed", account=mask(account.number), voucher=voucher.id, repeated=before is not None

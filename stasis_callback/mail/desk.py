@@ -170,10 +170,7 @@ class MailDesk:
             limits.limit_logins,
             within=lambda: token_id is None or stores.email_senders.use(token_id, key),
         )
-        if not redeemed.reason:
-            return ""
-        wrong = redeemed.reason == "bad_voucher"
-        return self._dropped(instance, Dropped.BAD_VOUCHER if wrong else Refusal.LOCKED_OUT)
+        return self._dropped(instance, redeemed.reason) if redeemed.reason else ""
 
     def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
         """Queue the reply, once for each mail."""

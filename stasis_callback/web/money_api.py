@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
+from stasis_callback.core.words import Refusal
 from stasis_callback.engine.redeeming import redeem
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.pages import AccountPages
@@ -346,7 +347,7 @@ class MoneyApi:
         account = self._usable(body.account)
         counter = f"voucher:{key.name}"
         done = redeem(self._stores, account, body.code, key.settings.limit_logins, counter=counter)
-        if done.reason == "locked_out":
+        if done.reason is Refusal.LOCKED_OUT:
             raise ApiError(429, "locked_out", headers={"Retry-After": str(done.retry_after_s)})
         if done.voucher is None:
             raise ApiError(422, "bad_voucher")
