@@ -11,8 +11,8 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped
-from stasis_callback.admin.elsewhere.dumps import Row, rows
+from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped, named
+from stasis_callback.admin.elsewhere.dumps import Row, rows, small_tables
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Rate
 
@@ -21,16 +21,16 @@ RATES = "cc_ratecard"
 ACTIVE = "1"
 ALWAYS = {"starttime": "0", "endtime": "10079"}
 """Minutes of the week: from Monday 00:00 to Sunday 23:59."""
-NOBODYS_RATE = ("defaultprefix", "")
+UNSAID = {
+    "disconnectcharge": "disconnect charges of single rates: see `tariff set --disconnect-fee`",
+    "chargea": "further price steps (chargea)",
+    "minimal_cost": "minimum costs of single rates: see `tariff set`",
+}
 
 
 def read(source: Path, currency: str, region: str, now_us: int) -> Business:
     """Its business. Raises InvalidInput when the dump cannot be read, or has no cards."""
-    tables: defaultdict[str, list[Row]] = defaultdict(list)
-    for table, row in rows(source, SMALL):
-        tables[table].append(row)
-    if not tables["cc_card"]:
-        raise InvalidInput(f"{source} has no rows of cc_card: is it a dump of A2Billing, with its data?")
+    tables = small_tables(source, SMALL, "cc_card")
     if not currency:
         currency = _base_currency(tables["cc_config"])
     found = Business("a2billing", currency)
@@ -57,12 +57,11 @@ def _people(found: Business, tables: dict[str, list[Row]], plans: dict[str, str]
         if card["tariff"] not in plans:
             found.left["cards without a call plan"] += 1
             continue
-        name = " ".join(filter(None, (card["firstname"], card["lastname"]))) or card.get("company_name", "")
         postpaid = card["typepaid"] == "1"
         person = Person(
             key=f"a2billing:{card['id']}",
             number=card["username"],
-            name=f"{name} ({card['username']})" if name else card["username"],
+            name=named(card, card["username"], card.get("company_name", "")),
             tariff=plans[card["tariff"]],
             balance_micros=found.amount(card["credit"]),
             credit_limit_micros=found.amount(card["creditlimit"]) if postpaid else 0,
@@ -103,29 +102,11 @@ def _rates(
 
 
 def _rate(found: Business, row: Row, now: str) -> Rate | None:
-    prefix, stops = row["dialprefix"], row["stopdate"]
-    if prefix in NOBODYS_RATE or not (prefix.isascii() and prefix.isdigit()):
-        found.left[f"rates whose prefix is no digits ({prefix or 'empty'})"] += 1
-        return None
+    stops = row["stopdate"]
     if not stops.startswith("0000") and stops and stops < now:
         found.left["rates that have ended"] += 1
         return None
     if any(row[name] != value for name, value in ALWAYS.items()):
         found.left["rates for some hours of the week only: see `tariff set --off-peak`"] += 1
         return None
-    for column, what in (
-        ("disconnectcharge", "disconnect charges of single rates: see `tariff set --disconnect-fee`"),
-        ("chargea", "further price steps (chargea)"),
-        ("minimal_cost", "minimum costs of single rates: see `tariff set`"),
-    ):
-        if float(row.get(column) or 0):
-            found.left[what] += 1
-    price = found.amount(row["rateinitial"])
-    return Rate(
-        prefix,
-        connect_fee_micros=found.amount(row["connectcharge"]),
-        first_interval_s=int(row["initblock"]) or 1,
-        first_price_micros=price,
-        next_interval_s=int(row["billingblock"]) or 1,
-        next_price_micros=price,
-    )
+    return found.rate(row["dialprefix"], row, UNSAID)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
@@ -69,6 +69,27 @@ class Business:
                 self.left["speed dials that are not one or two digits for a phone number"] += 1
         return found
 
+    def rate(self, prefix: str, row: Row, unsaid: Mapping[str, str]) -> Rate | None:
+        """The rate of a row of A2Billing's ratecards, or of MagnusBilling's rates, which have its columns.
+
+        None for a prefix that is none. `unsaid` are columns that our rates do not have, and what to say of them.
+        """
+        if not (prefix.isascii() and prefix.isdigit()):
+            self.left[f"rates whose prefix is no digits ({prefix or 'empty'})"] += 1
+            return None
+        for column, what in unsaid.items():
+            if float(row.get(column) or 0):
+                self.left[what] += 1
+        price = self.amount(row["rateinitial"])
+        return Rate(
+            prefix,
+            connect_fee_micros=self.amount(row["connectcharge"]),
+            first_interval_s=int(row["initblock"]) or 1,
+            first_price_micros=price,
+            next_interval_s=int(row["billingblock"]) or 1,
+            next_price_micros=price,
+        )
+
     def debt(self, person: Person) -> None:
         """A prepaid account below zero begins with nothing: we have no such accounts."""
         if person.balance_micros + person.credit_limit_micros < 0:
@@ -85,6 +106,12 @@ def end_of_day_us(text: str) -> int | None:
         return None
     after = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
     return int(after.timestamp()) * US_PER_S
+
+
+def named(row: Row, number: str, otherwise: str = "") -> str:
+    """What a subscriber's customer is called: by name, with the account id, which makes it unique."""
+    name = " ".join(filter(None, (row["firstname"], row["lastname"]))) or otherwise
+    return f"{name} ({number})" if name else number
 
 
 def grouped(rows: list[Row], by: str, keep: Callable[[Row], bool]) -> dict[str, list[Row]]:

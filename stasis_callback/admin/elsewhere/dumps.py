@@ -59,6 +59,16 @@ def rows(source: Path, tables: Collection[str]) -> Iterator[tuple[str, Row]]:
                 yield from ((begun[1], row) for row in _inserted(_statement(line, lines), columns))
 
 
+def small_tables(source: Path, tables: Collection[str], needed: str) -> dict[str, list[Row]]:
+    """All rows of tables that fit into memory. Raises InvalidInput when `needed`, one of them, has none."""
+    found: dict[str, list[Row]] = {table: [] for table in tables}
+    for table, row in rows(source, tables):
+        found[table].append(row)
+    if not found[needed]:
+        raise InvalidInput(f"{source} has no rows of {needed}: is it a dump of that system, with its data?")
+    return found
+
+
 @contextmanager
 def _opened(file: Path) -> Iterator[TextIO]:
     try:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 
-from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped
-from stasis_callback.admin.elsewhere.dumps import Row, rows
+from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped, named
+from stasis_callback.admin.elsewhere.dumps import Row, rows, small_tables
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.rating import Rate
 
 SMALL = ("pkg_user", "pkg_callerid", "pkg_plan", "pkg_prefix", "pkg_group_user", "pkg_speeddial")
 RATES = "pkg_rate"
+UNSAID = {
+    "disconnectcharge": "disconnect charges of single rates: see `tariff set --disconnect-fee`",
+    "minimal_time_charge": "shortest charged times of single rates: see `tariff set`",
+}
 CLIENTS = "3"
 """`id_user_type` of who calls; 1 are administrators, 2 agents."""
 
 
 def read(source: Path, currency: str, region: str, _now_us: int) -> Business:
     """Its business. Raises InvalidInput when the dump cannot be read, has no users, or no currency is given."""
-    tables: defaultdict[str, list[Row]] = defaultdict(list)
-    for table, row in rows(source, SMALL):
-        tables[table].append(row)
-    if not tables["pkg_user"]:
-        raise InvalidInput(f"{source} has no rows of pkg_user: is it a dump of MagnusBilling, with its data?")
+    tables = small_tables(source, SMALL, "pkg_user")
     if not currency:
         raise InvalidInput("MagnusBilling does not name the currency of its amounts: give it with --currency")
     found = Business("magnusbilling", currency)
@@ -42,14 +40,13 @@ def _people(found: Business, tables: dict[str, list[Row]], plans: dict[str, str]
         if user["id_plan"] not in plans:
             found.left["users without a plan"] += 1
             continue
-        name = " ".join(part for part in (user["firstname"], user["lastname"]) if part)
         limit = int(user["calllimit"] or 1)
         numbers = [n for row in callers.get(user["id"], ()) if (n := found.caller(row["cid"], region))]
         pin = user.get("callingcard_pin", "")
         person = Person(
             key=f"magnusbilling:{user['id']}",
             number=user["username"],
-            name=f"{name} ({user['username']})" if name else user["username"],
+            name=named(user, user["username"]),
             tariff=plans[user["id_plan"]],
             balance_micros=found.amount(user["credit"]),
             credit_limit_micros=found.amount(user["creditlimit"]) if user["typepaid"] == "1" else 0,
@@ -69,23 +66,6 @@ def _rates(found: Business, source: Path, prefixes: dict[str, str], plans: dict[
     for _, row in rows(source, (RATES,)):
         plan = plans.get(row["id_plan"], "")
         prefix = prefixes.get(row["id_prefix"]) or row.get("dialprefix", "")
-        if plan not in sold or row["status"] != "1":
-            continue
-        if not (prefix.isascii() and prefix.isdigit()):
-            found.left[f"rates whose prefix is no digits ({prefix or 'empty'})"] += 1
-            continue
-        for column, what in (
-            ("disconnectcharge", "disconnect charges of single rates: see `tariff set --disconnect-fee`"),
-            ("minimal_time_charge", "shortest charged times of single rates: see `tariff set`"),
-        ):
-            if float(row.get(column) or 0):
-                found.left[what] += 1
-        price = found.amount(row["rateinitial"])
-        found.tariffs.setdefault(plan, {})[prefix] = Rate(
-            prefix,
-            connect_fee_micros=found.amount(row["connectcharge"]),
-            first_interval_s=int(row["initblock"]) or 1,
-            first_price_micros=price,
-            next_interval_s=int(row["billingblock"]) or 1,
-            next_price_micros=price,
-        )
+        rate = found.rate(prefix, row, UNSAID) if plan in sold and row["status"] == "1" else None
+        if rate is not None:
+            found.tariffs.setdefault(plan, {})[prefix] = rate
