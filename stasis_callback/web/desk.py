@@ -49,7 +49,6 @@ FIELD_OF: Mapping[Refusal, str] = {
             Refusal.REPEATED,
             Refusal.IN_PROGRESS,
             Refusal.QUEUE_FULL,
-            Refusal.LINK_USED_UP,
             # Of missed calls only: no form is answered with one of these.
             Refusal.UNKNOWN_ACCESS_NUMBER,
             Refusal.NO_ANI,

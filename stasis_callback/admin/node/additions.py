@@ -48,7 +48,8 @@ def write(config: Settings, etc: Path) -> list[str]:
         raise InvalidInput(f"{etc} has no extensions.conf: give the folder of Asterisk's configuration")
     folder = etc / FOLDER
     folder.mkdir(exist_ok=True)
-    for name, text in additions(config, etc).items():
+    made = additions(config, etc)
+    for name, text in made.items():
         # It has a password in it, so it is never readable by all, not for a moment either.
         unfinished = folder / f".{name}"
         unfinished.unlink(missing_ok=True)
@@ -61,7 +62,7 @@ def write(config: Settings, etc: Path) -> list[str]:
     if os.geteuid() == 0:
         os.chown(folder, -1, _group(etc))
         folder.chmod(0o750)
-    return [name for name in additions(config, etc) if not is_included(etc / name)]
+    return [name for name in made if not is_included(etc / name)]
 
 
 def is_included(file: Path) -> bool:
