@@ -315,6 +315,8 @@ bind_rtp_to_media_address = yes
 type = aor
 contact = sip:127.0.0.1:{peer.sip_port}
 qualify_frequency = 1
+; On a busy machine the answer may come late: the carrier is there all the same, and no call over it may fail.
+qualify_timeout = 20
 """
     if missed_calls:
         instance.local["pjsip.conf"] += f"""
