@@ -104,7 +104,9 @@ def test_from_nothing_to_a_billed_callback(
         friend = network.phone(FRIEND).answers()
         network.missed_call(ani=SUBSCRIBER, dnis=ACCESS)
         # On a busy machine a first attempt may be given up as silent: whichever is answered.
-        assert wait_until(lambda: any(call.answered_at_us for call in friend.calls), timeout_s=60)
+        assert wait_until(lambda: any(call.answered_at_us for call in friend.calls), timeout_s=200), (
+            tmp_path / "service.log"
+        ).read_text()
         page.goto(desk.base)
         live = page.locator("section", has=page.get_by_role("heading", name="Live calls"))
         expect(live).to_contain_text(FRIEND, timeout=STEP_S)

@@ -564,6 +564,18 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.limits.take("over", Limit(1, 60))
 
 
+@case("Limits.take_all")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.limits.take_all([("first", Limit(1, 60)), ("second", Limit(1, 60))])
+
+
+@case("Limits.take_all with one that is full")
+def _(shop: Shop) -> Act:
+    shop.stores.limits.take("first", Limit(5, 60))
+    shop.stores.limits.take("full", Limit(1, 60))
+    return lambda: shop.stores.limits.take_all([("first", Limit(5, 60)), ("full", Limit(1, 60))])
+
+
 @case("Limits.give_back")
 def _(shop: Shop) -> Act:
     for _ in range(3):

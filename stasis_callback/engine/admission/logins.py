@@ -106,7 +106,7 @@ class Logins:
         if shown.portal and shown.portal_logins:
             limits.append(("portal", shown.portal, shown.portal_logins))
         keys = {kind: failures_key(shown.trigger, kind, who) for kind, who, _ in limits}
-        full = self._stores.limits.take_all((keys[kind], limit) for kind, _, limit in limits)
+        full = self._stores.limits.take_all([(keys[kind], limit) for kind, _, limit in limits])
         if full:
             return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(full))
         return keys

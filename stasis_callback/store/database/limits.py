@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from peewee import BigIntegerField, IntegerField
 
@@ -46,7 +46,8 @@ class Limits:
         until_us = now_us + limit.period_s * US_PER_S
         return self._counted(_TAKE, key, _stored(key), until_us, now_us, now_us, now_us, limit.count)
 
-    def take_all(self, counters: Iterable[tuple[str, Limit]]) -> str:
+    @unit
+    def take_all(self, counters: Sequence[tuple[str, Limit]]) -> str:
         """Count one more for each; the key whose limit is reached, and nothing counted, or ""."""
         taken: list[str] = []
         for key, limit in counters:
