@@ -12,6 +12,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
+from stasis_callback.core.fraud import Cause, OverBudget
 from stasis_callback.core.options import WITHHELD, CallOptions, RejectCause
 from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
@@ -95,18 +96,23 @@ class Admission:
         accepted = Accepted(found.reason)
         if not found.reason and found.payer is not None:
             # The caller waits, unanswered: when a crowd calls, each is refused before the calls of the others go on.
-            with self._stores.database.first():
-                accepted = self._stores.requests.accept_or_begin(
-                    replace(request, trigger=found.trigger, webhooks=found.access.options.webhooks),
-                    begin=begin,
-                    note_leg=note_leg,
-                    account_id=found.payer.id,
-                    subscriber_id=found.subscriber.id if found.subscriber else None,
-                    leg_a_number=found.number,
-                    stored_options=_options_for(request, found.access),
-                    queue_limit=self._queue_limit,
-                    request_id=request_id,
-                )
+            try:
+                with self._stores.database.first():
+                    accepted = self._stores.requests.accept_or_begin(
+                        replace(request, trigger=found.trigger, webhooks=found.access.options.webhooks),
+                        begin=begin,
+                        note_leg=note_leg,
+                        account_id=found.payer.id,
+                        subscriber_id=found.subscriber.id if found.subscriber else None,
+                        leg_a_number=found.number,
+                        stored_options=_options_for(request, found.access),
+                        queue_limit=self._queue_limit,
+                        request_id=request_id,
+                        subjects=self._stores.fraud.budgets.subjects(cause_of(request, found)),
+                    )
+            except OverBudget as over:
+                self._stores.fraud.note_over(over)
+                accepted = Accepted(over.reason)
         account = found.subscriber or found.payer
         cause = found.access.options.reject_cause
         account_id = account.id if account else None
@@ -252,6 +258,13 @@ class Admission:
                 funds_trouble(self._stores, payer.book_id),
                 f"account {payer.number} has insufficient funds for the first interval of leg A",
             )
+
+
+def cause_of(request: CallbackRequest, found: Examination) -> Cause:
+    """Who is behind leg A of a missed call that was examined."""
+    payer = found.payer.number if found.payer else ""
+    caller = request.ani if request.ani.isdigit() else ""
+    return Cause(payer, found.number, "a", shared=found.subscriber is None, caller=caller)
 
 
 def _options_for(request: CallbackRequest, access: AccessNumberView) -> dict[str, str]:
