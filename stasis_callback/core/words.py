@@ -54,6 +54,10 @@ class Refusal(_Word):
         "unknown_account", "no account has this number as its id or alias", _MISSED,
         "compare `ani` with the accounts, see `access-number test`",
     )  # fmt: skip
+    NOT_ATTESTED = (
+        "not_attested", "the carriers do not vouch for the caller's number as `min_attestation` asks for",
+        "missed call (ANI)", "nothing; or `access-number set`, where the carrier passes no attestation",
+    )  # fmt: skip
     NO_ASSOCIATED_NUMBER = (
         "no_associated_number", "the account has no number to call back", "missed call (DNIS)",
         "`account set ID --callback-number DIGITS`",

@@ -52,6 +52,7 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.NO_ANI: "account",
     Refusal.BAD_ANI: "account",
     Refusal.UNKNOWN_ACCOUNT: "account",
+    Refusal.NOT_ATTESTED: "account",
     Refusal.NO_ASSOCIATED_NUMBER: "account",
     Refusal.NO_INTERNAL_ACCOUNT: "account",
     Refusal.FAILED: "account",

@@ -130,10 +130,11 @@ class Admission:
         if decision.reason:
             self._stores.requests.refuse(request, decision.reason, decision.account_id)
 
-    def examine(self, ani: str, dnis: str) -> Examination:
+    def examine(self, ani: str, dnis: str, attestation: str = "") -> Examination:
         """Examine what a call from `ani` to `dnis` would lead to. Changes nothing.
 
-        Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `no_associated_number`,
+        Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `not_attested`,
+        `no_associated_number`,
         `no_internal_account`, `locked_out`, `account_blocked`, `account_expired`, `bad_callback_number`,
         `own_number`, `emergency_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
         """
@@ -150,7 +151,14 @@ class Admission:
             self._by_pin(found, ani, access.options)
         else:
             self._by_ani(found, ani, access.options)
-            if mode == "ani_then_pin" and found.reason == Refusal.UNKNOWN_ACCOUNT:
+            least = access.options.min_attestation
+            if not found.reason and not _suffices(attestation, least):
+                said = attestation or "missing"
+                found.refuse(
+                    Refusal.NOT_ATTESTED,
+                    f"the attestation of the caller's number is {said}: {least} is asked for",
+                )
+            if mode == "ani_then_pin" and found.reason in (Refusal.UNKNOWN_ACCOUNT, Refusal.NOT_ATTESTED):
                 found.reason = ""
                 found.notes.append("so the caller will be asked for a PIN")
                 self._by_pin(found, ani, access.options)
@@ -258,6 +266,11 @@ class Admission:
                 funds_trouble(self._stores, payer.book_id),
                 f"account {payer.number} has insufficient funds for the first interval of leg A",
             )
+
+
+def _suffices(attestation: str, least: str) -> bool:
+    """Whether carriers vouch for a number as much as is asked for."""
+    return least == "off" or attestation == "A" or (attestation == "B" == least)
 
 
 def cause_of(request: CallbackRequest, found: Examination) -> Cause:
