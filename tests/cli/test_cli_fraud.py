@@ -103,11 +103,10 @@ def test_replay_needs_days_in_order_and_budgets_that_exist(shop: CommandLine) ->
 
 def test_budgets_in_the_settings_are_checked(shop: CommandLine) -> None:
     settings = shop.folder / "stasis-callback.toml"
-    before = settings.read_text() if settings.exists() else ""
+    before = settings.read_text()
     for line, what in (
-        ('account = "5"', "calls/minutes/amount"),
+        ('caller = "5"', "calls/minutes/amount"),
         ('prefixes = "x=1"', "prefix with its budget"),
     ):
-        settings.write_text(f"{before}\n[fraud]\n{line}\n")
+        settings.write_text(before.replace("[fraud]", f"[fraud]\n{line}"))
         assert what in shop.refused("fraud", "list")
-    settings.write_text(before)
