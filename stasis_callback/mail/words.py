@@ -29,6 +29,8 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.QUEUE_FULL: Refusal.QUEUE_FULL,
     Refusal.WRONG_LOGIN: Refusal.WRONG_LOGIN,
     Refusal.OPTED_OUT: "number",
+    Refusal.NEVER_CALLED: "destination",
+    Refusal.SET_ASIDE: "set_aside",
     Refusal.TOO_MANY_REQUESTS: "wait",
     Refusal.LOCKED_OUT: "wait",
     Refusal.BAD_CALLBACK_NUMBER: "number",
@@ -50,6 +52,7 @@ TEXT_OF_REFUSAL: Mapping[Refusal, str] = {
     Refusal.NO_ANI: "account",
     Refusal.BAD_ANI: "account",
     Refusal.UNKNOWN_ACCOUNT: "account",
+    Refusal.NOT_ATTESTED: "account",
     Refusal.NO_ASSOCIATED_NUMBER: "account",
     Refusal.NO_INTERNAL_ACCOUNT: "account",
     Refusal.FAILED: "account",
@@ -81,6 +84,8 @@ TEXT_OF_ENDING: Mapping[Ending, str] = {
     Ending.ACCOUNT_EXPIRED: "account",
     Ending.NO_FUNDS: "funds",
     Ending.DAILY_LIMIT: "funds",
+    Ending.SET_ASIDE: "set_aside",
+    Ending.NEVER_CALLED: "number",
     Ending.BUSY: "ended_not_reached",
     Ending.NO_ANSWER: "ended_not_reached",
     Ending.CONGESTION: "ended_not_reached",
@@ -146,6 +151,27 @@ def notice_mail(
     mail = _mail(address, recipient, texts["low_balance_subject"], own_id, now_us)
     mail["Auto-Submitted"] = "auto-generated"  # RFC 3834
     mail.set_content(texts["low_balance"].format(balance=balance) + "\n", cte="quoted-printable")
+    return mail.as_string()
+
+
+def alarm_mail(
+    *,
+    address: str,
+    recipient: str,
+    language: str,
+    subject: str,
+    note: str,
+    until: str,
+    own_id: str,
+    now_us: int,
+) -> str:
+    """A notice of what was set aside, as text; `until` is "" where that lasts until it is released."""
+    texts = _texts(language)
+    subject = "".join(c if c.isprintable() else " " for c in subject)  # strangers write parts of it
+    mail = _mail(address, recipient, texts["alarm_subject"].format(subject=subject), own_id, now_us)
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834
+    words = texts["alarm"].format(subject=subject, note=note, until=until or texts["alarm_released"])
+    mail.set_content(words + "\n", cte="quoted-printable")
     return mail.as_string()
 
 
