@@ -137,6 +137,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
     "lockout": _lockout,
+    "message": lambda s, name: _instance(s.message_instances.all(), name),
     "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all()], "number", name),
     "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),

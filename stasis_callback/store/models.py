@@ -32,6 +32,7 @@ from stasis_callback.store.intake.tables import (
     EmailSender,
     EmailToken,
     Idempotency,
+    MessageInstance,
     OptOut,
     PaymentHook,
     Throttle,
@@ -56,7 +57,7 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Notice, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, ConsoleUser, ConsoleSession,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, MessageInstance, ConsoleUser, ConsoleSession,
     ConsoleForm, ConsoleProposal,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.message_instances import MESSAGE, MessageInstances
 from stasis_callback.store.intake.opt_outs import OptOuts
 from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
@@ -76,6 +77,7 @@ class Stores:
     webhook_notices: Notices
     mail_notices: Notices
     payment_hooks: PaymentHooks
+    message_instances: MessageInstances
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -121,4 +123,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Notices(database, clock, "webhook"),
         Notices(database, clock, "mail"),
         PaymentHooks(database, clock),
+        Instances(database, clock, MESSAGE),
     )

@@ -129,11 +129,10 @@ def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[StoryLine]:
 def _asked(s: Stores, view: RequestView) -> Iterator[StoryLine]:
     """Who asked, and what was decided."""
     match view.triggered_by:
-        case "web" | "email":
+        case "web" | "email" | "message":
             through = f" through instance {view.instance}" if view.instance else ""
-            who = (
-                f"a callback was requested by {'e-mail' if view.triggered_by == 'email' else 'web'}{through}"
-            )
+            by = "e-mail" if view.triggered_by == "email" else view.triggered_by
+            who = f"a callback was requested by {by}{through}"
         case "cli":
             who = "a callback was requested on the command line"
         case _:
@@ -149,10 +148,11 @@ def _asked(s: Stores, view: RequestView) -> Iterator[StoryLine]:
     number_of = account_numbers(s)
     payer, subscriber = number_of(view.account_id), number_of(view.subscriber_id)
     wish = f", then {view.destination}" if view.destination else ""
+    at = f" at {local_time(view.call_at_us, operators_zone())}" if view.call_at_us else ""
     pin = "" if subscriber else "; who it is, a PIN will tell"
     yield StoryLine(
         view.created_at_us,
-        f"accepted: {view.leg_a_number} is to be called{wish}, account {payer} pays for leg A{pin}",
+        f"accepted: {view.leg_a_number} is to be called{at}{wish}, account {payer} pays for leg A{pin}",
     )
 
 
