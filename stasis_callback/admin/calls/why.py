@@ -63,7 +63,8 @@ def why(
 ) -> None:
     """Explain what happened to a callback, or to the newest callbacks with a number, and why.
 
-    Who asked for it, what was decided and why, every leg with its trunk, hold, end and charge, repairs and reversals.
+    Who asked for it, what was decided and why, every leg with its trunk, hold, end and charge, what was said and
+    which keys were pressed (of PINs, passwords and codes how many), repairs and reversals.
     """
     with store() as s:
         views = _found(s, subject, limit)
@@ -121,6 +122,8 @@ def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[StoryLine]:
     for event in s.events.of(view.id):
         if event.step in _STEPS:
             yield StoryLine(event.at_us, _STEPS[event.step])
+    for line in s.finding.transcript(view.id):
+        yield StoryLine(line.at_us, line.words)
     for repair in s.finding.repairs([view.id, *(leg.id for leg in legs)]):
         yield StoryLine(repair.at_us, f"repaired by {repair.operator}: {repair.done} ({repair.reason})")
     yield from _end(view)

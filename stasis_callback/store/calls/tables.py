@@ -47,6 +47,7 @@ class Request(Table):
     reference = TextField(default="")
     told = TextField(default="")
     link = TextField(default="")
+    transcript = TextField(default="")
 
 
 class RequestEvent(Table):
