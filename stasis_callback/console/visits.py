@@ -130,7 +130,7 @@ class Visits:
         """Whether this is the operator; None after too many wrong words, which are then not looked at."""
         counters = {login_key(name[:40]): LOGINS, f"console:from:{source_of(request)}": SOURCE_LOGINS}
         # Counted first: guesses in parallel are no more than the limit.
-        with counted_try(self._stores.limits, [*counters.items()]) as full:
+        with counted_try(self._stores, [*counters.items()]) as full:
             if full:
                 return None
             if not self._stores.operators.recognised(name[:40], password[:100], code[:20]):

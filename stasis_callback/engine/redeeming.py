@@ -55,7 +55,7 @@ def redeem(
     gives False, nothing is credited.
     """
     counter = counter or failures_key("voucher", "account", account.number)
-    with counted_try(stores.limits, [(counter, limit)]) as full:
+    with counted_try(stores, [(counter, limit)]) as full:
         if full:
             log.info("voucher.refused", account=mask(account.number), reason=Refusal.LOCKED_OUT)
             return Redemption(account, reason=Refusal.LOCKED_OUT, retry_after_s=stores.limits.wait_s(counter))

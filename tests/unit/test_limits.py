@@ -39,13 +39,13 @@ def test_what_is_given_back_does_not_count(shop: Shop) -> None:
 def test_a_try_is_given_back_when_the_database_failed_before_it_was_known_to_be_wrong(shop: Shop) -> None:
     limits, counters = shop.stores.limits, [("a", THREE_A_MINUTE), ("b", Limit(2, 60))]
     for _ in range(5):
-        with pytest.raises(StoreUnavailable), counted_try(limits, counters):
+        with pytest.raises(StoreUnavailable), counted_try(shop.stores, counters):
             raise StoreUnavailable("gone")
     for refused in ("", "", "b", "b"):
-        with counted_try(limits, counters) as full:
+        with counted_try(shop.stores, counters) as full:
             assert full == refused
     assert [count for _, count, _ in limits.counted("")] == [2, 2]
-    with pytest.raises(StoreUnavailable), counted_try(limits, counters):
+    with pytest.raises(StoreUnavailable), counted_try(shop.stores, counters):
         raise StoreUnavailable("gone")  # nothing was taken, so nothing is given back
     assert [count for _, count, _ in limits.counted("")] == [2, 2]
 

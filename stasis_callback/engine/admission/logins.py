@@ -69,7 +69,7 @@ class Logins:
 
     def _check(self, shown: Credentials) -> LoginResult:
         counted = _counted(shown)
-        with counted_try(self._stores.limits, [(key, limit) for _, key, limit in counted]) as full:
+        with counted_try(self._stores, [(key, limit) for _, key, limit in counted]) as full:
             if full:
                 return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(full))
             return self._tried(shown, {kind: key for kind, key, _ in counted})

@@ -7,22 +7,22 @@ from contextlib import contextmanager, suppress
 
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.limits import Limit
-from stasis_callback.store.database.limits import Limits
+from stasis_callback.store.stores import Stores
 
 
 @contextmanager
-def counted_try(limits: Limits, counters: Sequence[tuple[str, Limit]]) -> Iterator[str]:
+def counted_try(stores: Stores, counters: Sequence[tuple[str, Limit]]) -> Iterator[str]:
     """Count a try by each key, or none, and give the key whose limit is reached; "" for who may try.
 
     Whoever was right gives it back. Where the database fails before that is known, nobody was wrong: it is given back
     as soon as the database answers, if that is at once.
     """
-    full = limits.take_all(counters)
+    full = stores.limits.take_all(counters)
     try:
         yield full
     except StoreUnavailable:
         if not full:
             for key, _ in counters:
                 with suppress(StoreUnavailable):
-                    limits.give_back(key)
+                    stores.limits.give_back(key)
         raise
