@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -118,10 +119,26 @@ def docs() -> None:
     typer.echo(cli_reference(get_command(app)), nl=False)
 
 
+def tree(first: str = "") -> TyperGroup:
+    """All commands, ready to be run; with `first`, the first word of a command line, those that it can mean.
+
+    To make all takes longer than most commands do. Whoever adds one to `app` must have done so before.
+    """
+    nouns = [group.typer_instance.info.name for group in app.registered_groups if group.typer_instance]
+    verbs = [command.name for command in app.registered_commands]
+    return _made(first if first in (*nouns, *verbs) else "")
+
+
 @cache
-def tree() -> TyperGroup:
-    """All commands, ready to be run. Whoever adds one to `app` must have done so before."""
-    made = get_command(app)
+def _made(first: str) -> TyperGroup:
+    part = copy(app)
+    if first:
+        part.registered_groups = [
+            group
+            for group in app.registered_groups
+            if group.typer_instance and group.typer_instance.info.name == first
+        ]
+    made = get_command(part)
     assert isinstance(made, TyperGroup)
     return made
 
@@ -141,7 +158,7 @@ def _executed(arguments: Sequence[str]) -> int:
         complain("an argument is not valid UTF-8 text")
         return 2
     try:
-        code = tree().main(list(arguments) or ["--help"], NAME, standalone_mode=False)
+        code = tree(*arguments[:1]).main(list(arguments) or ["--help"], NAME, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:

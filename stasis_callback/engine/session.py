@@ -77,6 +77,11 @@ class Session:
         self._asked = False
         """Asterisk was asked to call leg A in this attempt."""
 
+    @property
+    def sees_its_legs(self) -> bool:
+        """Whether its legs are known to live now; its lease says when they last were. For other threads."""
+        return not self.recovering and self._call.sees_its_legs
+
     def link_is_lost(self, lost: LinkLost) -> None:
         """The link to Asterisk broke. Called by another thread."""
         self._call.link_is_lost(lost)

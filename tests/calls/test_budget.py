@@ -136,6 +136,12 @@ def test_a_callback_asks_for_no_more_than_its_budget(world: World, line: Line) -
     assert all(within), "\n".join([str(found), *counted.statements, *counted.commands])
 
 
+def test_the_page_of_the_bench_has_the_budget() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "bench.md").read_text()
+    rows = (" | ".join([trigger, *map(str, counts)]) for trigger, counts in BUDGET.items())
+    assert [row for row in rows if f"| {row} |" not in page] == []
+
+
 def _call_back(world: World, line: Line) -> None:
     calls = len(world.phone(FRIEND).calls)
     subscriber = world.phone(line.leg_a_number).forget().answers()
