@@ -1,7 +1,7 @@
 """The outbox of notices about low balances: by webhook, and by mail.
 
-A notice is written in the transaction of the charge or adjustment that brings the funds below what the product says,
-so there is one for each time that they fall below it, however often that is repeated. It goes out later, at least once.
+A notice is written in the transaction of the charge or adjustment that brings the funds below what the product says:
+one for each time that they fall below it, however often that is repeated. It goes out later, at least once.
 """
 
 from __future__ import annotations
