@@ -26,6 +26,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.message_instances import MESSAGE, MessageInstances
 from stasis_callback.store.intake.number_lists import NEVER_CALL, OPT_OUTS, NumberList
 from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
@@ -82,6 +83,7 @@ class Stores:
     payment_hooks: PaymentHooks
     fraud: Fraud
     fraud_history: FraudHistory
+    message_instances: MessageInstances
 
 
 USUAL_BUDGETS, NO_ALARMS = Budgets(), Alarms()
@@ -137,4 +139,5 @@ def open_stores(
         PaymentHooks(database, clock),
         fraud,
         FraudHistory(database),
+        Instances(database, clock, MESSAGE),
     )

@@ -838,6 +838,15 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.accounts.close("closed", write_off=True, operator="ann")
 
 
+@case("Accounts.adjust")
+def _(shop: Shop) -> Act:
+    account = shop.account("adjusted-down")
+    shop.stores.accounts.set_low_balance("callback", micros=9_900_000, webhook="crm")
+    return lambda: shop.stores.accounts.adjust(
+        account.book_id, -500_000, key="k9", reason="error", operator="ann"
+    )
+
+
 @case("Accounts.add_alias")
 def _(shop: Shop) -> Act:
     account = shop.account("aliased")

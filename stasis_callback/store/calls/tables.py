@@ -49,6 +49,7 @@ class Request(Table):
     link = TextField(default="")
     source = TextField(default="")
     attestation = TextField(default="")
+    transcript = TextField(default="")
 
 
 class RequestEvent(Table):
