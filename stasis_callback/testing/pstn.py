@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import (
     ChannelDestroyed,
     ChannelDtmfReceived,
@@ -23,7 +24,6 @@ from stasis_callback.ari.events import (
     StasisEnd,
     StasisStart,
 )
-from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock, Inbox
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir
