@@ -121,6 +121,33 @@ def all_paid(world: World) -> None:
     assert verify(world.stores.database, world.stores.tariffs) == []
 
 
+# --- a call of another node ---------------------------------------------------------------------------------------
+
+
+def test_a_call_is_hung_up_from_any_node_and_the_command_says_when_it_is_over(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    """The Asterisk of the machine where the command is given knows nothing of it."""
+    world.usual()
+    with (
+        node(world, tmp_path / "one", settings_of(world, "n1")),
+        node(world, tmp_path / "two", settings_of(world, "n2", other)),
+    ):
+        assert command(tmp_path / "two", "node", "drain", "n2").returncode == 0
+        subscriber, friend = talking(world)
+        (request,) = world.stores.requests.newest()
+        hung_up = command(tmp_path / "two", "call", "hangup", request.id)
+        assert (hung_up.returncode, hung_up.stdout, hung_up.stderr) == (
+            0,
+            f"call {request.id} was ended by node n1\n",
+            "",
+        )
+        assert friend.calls[0].state == subscriber.calls[0].state == "ended"
+        assert len(world.finished()) == 1
+    assert {xdr.source for xdr in world.xdrs().values()} == {"events"}
+    all_paid(world)
+
+
 # --- one name ----------------------------------------------------------------------------------------------------
 
 

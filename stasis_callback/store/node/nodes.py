@@ -165,6 +165,11 @@ class Nodes:
         raise InvalidInput(f"unknown node {name!r}: see `stasis-callback node list`")
 
     @read
+    def lives(self, name: str) -> bool:
+        """Whether the service of a node is running."""
+        return bool(self._alive([name]))
+
+    @read
     def trunk_states(self) -> dict[str, list[TrunkState]]:
         """How the trunks do, by each node that is alive, as of its last sign of life."""
         rows = list(Node.select().order_by(Node.name))
