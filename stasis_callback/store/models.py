@@ -20,7 +20,15 @@ from stasis_callback.store.accounts.tables import (
     SpeedDial,
     Voucher,
 )
-from stasis_callback.store.calls.tables import LegRow, Repair, Request, RequestEvent, Xdr
+from stasis_callback.store.calls.tables import (
+    ChannelLife,
+    Forwarded,
+    LegRow,
+    Repair,
+    Request,
+    RequestEvent,
+    Xdr,
+)
 from stasis_callback.store.database.drafts import Draft
 from stasis_callback.store.database.limits import Allowance
 from stasis_callback.store.database.trail import AuditEntry
@@ -57,7 +65,7 @@ ALL = (
     WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
     EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, ConsoleUser, ConsoleSession,
-    ConsoleForm, ConsoleProposal,
+    ConsoleForm, ConsoleProposal, ChannelLife, Forwarded,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

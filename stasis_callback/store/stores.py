@@ -11,6 +11,7 @@ from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
 from stasis_callback.store.calls.finding import CallSearch
+from stasis_callback.store.calls.journals import Journals
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -76,6 +77,7 @@ class Stores:
     webhook_notices: Notices
     mail_notices: Notices
     payment_hooks: PaymentHooks
+    journals: Journals
 
 
 def open_stores(url: str, node: str, clock: Clock) -> Stores:
@@ -121,4 +123,5 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Notices(database, clock, "webhook"),
         Notices(database, clock, "mail"),
         PaymentHooks(database, clock),
+        Journals(database, clock),
     )

@@ -259,6 +259,51 @@ def test_a_node_on_another_asterisk_leaves_live_calls_alone_and_ends_those_of_a_
         elsewhere.wait_for("answered", timeout_s=30)
 
 
+def test_a_call_that_outlives_its_service_is_charged_exactly_by_another_node(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    """The dead node's journal is forwarded by a process of its own: the other one waits for the end of the call."""
+    world.usual()
+    config = tmp_path / "one" / "stasis-callback.toml"
+    with node(world, tmp_path / "two", settings_of(world, "n2", other, dead_after_s=1)):
+        assert command(tmp_path / "two", "node", "drain", "n2").returncode == 0
+        with node(world, tmp_path / "one", settings_of(world, "n1")) as process:
+            words = [
+                sys.executable,
+                "-m",
+                "stasis_callback",
+                "--config",
+                str(config),
+                "run",
+                "--only",
+                "journal",
+            ]
+            with subprocess.Popen(words) as forwarder:
+                try:
+                    subscriber, friend = talking(world)
+                    process.kill()
+                    process.wait()
+                    for _ in range(2):  # it has looked, and leaves the call alone
+                        beat = partial(world.stores.nodes.last_seen_us, "n2")
+                        world.until(partial(differs, beat, beat()), timeout_s=3 * HEARTBEAT_S)
+                    assert world.stores.calls.xdrs() == []
+                    friend.hang_up()
+                    subscriber.hang_up()
+                    (request,) = world.finished()
+                finally:
+                    forwarder.terminate()
+                    assert forwarder.wait(20) == 0
+    assert (request.outcome, request.claimed_by) == ("interrupted", "n1")
+    xdrs = world.xdrs()
+    assert {xdr.source for xdr in xdrs.values()} == {"cel"}
+    for side, phone in (("a1", subscriber), ("b1", friend)):
+        (call,) = phone.calls
+        assert call.answered_at_us
+        assert call.ended_at_us
+        assert abs(xdrs[side].duration_us - (call.ended_at_us - call.answered_at_us)) < 300_000
+    all_paid(world)
+
+
 def test_a_callback_that_no_leg_was_asked_for_is_dialled_by_another_node_once(
     world: World, other: FakeNetwork, tmp_path: Path
 ) -> None:

@@ -117,6 +117,6 @@ def _not_ended(s: Stores, view: RequestView) -> str:
     if wait_until(lambda: s.requests.state(view.id) not in UNDER_WAY, timeout_s=ENDED_S, every_s=0.2):
         return ""
     return (
-        f"call {view.id} was not ended by node {node} within {ENDED_S:.0f} s; it will be as soon as that is possible: see "
-        "the log of that node"
+        f"call {view.id} was not ended by node {node} within {ENDED_S:.0f} s; it will be as soon as that is "
+        "possible: see the log of that node"
     )

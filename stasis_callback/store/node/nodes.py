@@ -76,6 +76,8 @@ class LeftCalls:
     calls: int
     pulse_us: int
     same_asterisk: bool
+    asterisk_started_at: str
+    """When the Asterisk started that the node worked with last; "" where that is not known."""
 
 
 class Nodes:
@@ -250,6 +252,7 @@ class Nodes:
                 int(calls),
                 max(int(pulse_us), known[name].seen_at_us if name in known else 0),
                 name in known and name != me.name and self._is_on_my_asterisk(known[name]),
+                known[name].asterisk_started_at if name in known else "",
             )
             for name, (calls, pulse_us) in found.items()
             if name not in alive
