@@ -33,7 +33,7 @@ demo: $(DEMO) ## one callback from missed call to xDR, shown live, on a real Ast
 	@.venv/bin/stasis-callback demo
 
 ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/property/test_ledger_concurrency.py \
-	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
+	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py tests/crash/test_upgrade.py \
 	tests/cli/test_cli_databases.py tests/cli/test_cli_ledger.py tests/cli/test_cli_nodes.py \
 	tests/calls/test_callback.py tests/calls/test_many.py tests/calls/test_statements.py
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder

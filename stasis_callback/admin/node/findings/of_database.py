@@ -59,6 +59,12 @@ def database_findings(config: Settings) -> Generator[Finding, None, KnownState]:
                 what, _, advice = str(error).partition(": ")
                 yield Finding("problem", f"{name}: {what}", advice)
                 return known
+            if newer := s.database.other_migrations()[1]:
+                yield Finding(
+                    "warning",
+                    f"{name}: upgraded by a newer version of stasis-callback ({newer[-1]})",
+                    "upgrade this node too",
+                )
             _learn(s, config, known)
             yield from _of_stores(config, s)
             wrong = _ledger(s)
