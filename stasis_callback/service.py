@@ -92,7 +92,7 @@ class Service:
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         incoming = IncomingNumbers(settings.asterisk.number_form)
         self._missed_calls = MissedCallTrigger(
-            self.client, self.stores.trunks, incoming, admission, self.dialer
+            self.client, self.stores.trunks, incoming, admission, self.dialer, settings.node
         )
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers.add(

@@ -165,6 +165,17 @@ def test_doctor_sees_a_node_that_does_nothing(shop: CommandLine, alive: None) ->
     assert "node far is running but has not been seen for 9" in shop("doctor").out
 
 
+def test_doctor_sees_a_journal_that_other_nodes_cannot_read(shop: CommandLine, alive: None) -> None:
+    assert "not forwarded" not in shop("doctor").out  # there is no other node
+    with shop.stores() as stores:
+        stores.nodes.enter()
+        stores.journals.keep(HERE, [], "1:1", "morning")
+        said = shop("doctor").out
+        assert "the CEL journal of node far is not forwarded" in said
+        assert f"the CEL journal of node {HERE} is not forwarded" not in said
+        stores.nodes.leave()
+
+
 def test_a_call_that_cannot_be_ended_is_named(shop: CommandLine, dialing: str) -> None:
     with shop.stores() as stores:
         stores.ledger.void(f"{dialing}-a1")  # its hold is closed: a bug

@@ -58,8 +58,7 @@ def test_the_version_before_goes_on_working_while_and_after_the_tables_are_upgra
 
     def talk_and_hang_up(count: int) -> None:
         for number in SUBSCRIBERS:
-            world.until(lambda number=number: len(world.phone(friends[number]).calls) == count, timeout_s=60)
-            world.phone(friends[number]).wait_for("answered", call=count, timeout_s=30)
+            world.phone(friends[number]).wait_for("answered", call=count, timeout_s=60)
             world.phone(number).hang_up()
 
     with world.process(tmp_path) as process:

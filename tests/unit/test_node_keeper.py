@@ -323,7 +323,7 @@ def tells(
 ) -> None:
     """The dead node's journal is forwarded: its leg was answered at 12:00:05, and may have ended."""
     ended_at_us = None if ended_at_s is None else NOON_US + int(ended_at_s * US_PER_S)
-    life = Life(f"{request.id}-a1", NOON_US, NOON_US + 5 * US_PER_S, ended_at_us, ended_at_s and 16)
+    life = Life(f"{request.id}-a1", NOON_US, NOON_US + 5 * US_PER_S, ended_at_us, 16 if ended_at_us else None)
     shop.stores.journals.keep("dead", [life], "1:1", asterisk)
 
 

@@ -165,9 +165,23 @@ def _email(config: Settings, s: Stores) -> Iterator[Finding]:
         )
 
 
+def _is_forwarded(s: Stores, node: str) -> bool:
+    look = s.journals.last_look(node)
+    return look is not None and Clock().now_us() - look.at_us < SILENT_LIMIT_S * US_PER_S
+
+
 def _nodes(s: Stores) -> Iterator[Finding]:
-    """Dead nodes with live calls, nodes that do not respond, and drained nodes."""
-    for node in s.nodes.all():
+    """Dead nodes with live calls, nodes that do not respond, drained ones, and journals that are not forwarded."""
+    nodes = s.nodes.all()
+    several = sum(node.alive for node in nodes) > 1
+    for node in nodes:
+        if several and node.alive and not _is_forwarded(s, node.name):
+            yield Finding(
+                "warning",
+                f"the CEL journal of node {node.name} is not forwarded: should its service die, other nodes estimate "
+                "what its calls cost",
+                "start stasis-callback-journal there (`stasis-callback run --only journal`), and see its log",
+            )
         silent_s = (Clock().now_us() - node.seen_at_us) // US_PER_S
         if node.calls and not node.alive:
             yield Finding(
