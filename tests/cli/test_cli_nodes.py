@@ -169,11 +169,16 @@ def test_doctor_sees_a_journal_that_other_nodes_cannot_read(shop: CommandLine, a
     assert "not forwarded" not in shop("doctor").out  # there is no other node
     with shop.stores() as stores:
         stores.nodes.enter()
-        stores.journals.keep(HERE, [], "1:1", "morning")
-        said = shop("doctor").out
-        assert "the CEL journal of node far is not forwarded" in said
-        assert f"the CEL journal of node {HERE} is not forwarded" not in said
         stores.nodes.leave()
+        stores.journals.keep(HERE, [], "1:1", "morning")
+    lock = name_lock(shop.url, f"node-{HERE}", "its service")
+    assert lock.take()
+    try:
+        said = shop("doctor").out
+    finally:
+        lock.release()
+    assert "the CEL journal of node far is not forwarded" in said
+    assert f"the CEL journal of node {HERE} is not forwarded" not in said
 
 
 def test_a_call_that_cannot_be_ended_is_named(shop: CommandLine, dialing: str) -> None:
