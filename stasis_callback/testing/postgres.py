@@ -50,6 +50,12 @@ class PostgresServer:
         self._options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """The process whose children are the server's connections."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, name: str) -> str:
         """The address of a database."""
         return f"postgresql://{USER}@{self._address}:{self.port}/{name}"
