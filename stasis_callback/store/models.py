@@ -17,6 +17,7 @@ from stasis_callback.store.accounts.tables import (
     Notice,
     Product,
     ProductCode,
+    SetAside,
     SpeedDial,
     Voucher,
 )
@@ -40,6 +41,8 @@ from stasis_callback.store.intake.tables import (
     EmailSender,
     EmailToken,
     Idempotency,
+    MessageInstance,
+    NeverCall,
     OptOut,
     PaymentHook,
     Throttle,
@@ -64,7 +67,8 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Notice, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, ConsoleUser, ConsoleSession,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
+    ConsoleSession,
     ConsoleForm, ConsoleProposal, ChannelLife, Forwarded,
 )  # fmt: skip
 
