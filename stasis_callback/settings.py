@@ -165,6 +165,10 @@ class WebSettings(Section):
         SecretStr(""),
         description="Secret that signs links, forms and webhooks: 32 or more random characters, equal on all nodes.",
     )
+    twilio_auth_token: SecretStr = Field(
+        SecretStr(""),
+        description="Auth token of your Twilio account, for message instances with format=twilio.",
+    )
     trusted_proxies: str = Field(
         "",
         description="Addresses of reverse proxies whose X-Forwarded-For is trusted, separated by commas.",

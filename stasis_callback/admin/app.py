@@ -22,7 +22,7 @@ from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation, printable, process_user
 from stasis_callback.admin.elsewhere import commands as elsewhere
 from stasis_callback.admin.help import FullHelp
-from stasis_callback.admin.intake import access_numbers, api_keys, email, never_call, opt_outs, web
+from stasis_callback.admin.intake import access_numbers, api_keys, email, messages, never_call, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
 from stasis_callback.admin.money import ledgers, payment_hooks
 from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
@@ -48,7 +48,7 @@ app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_excepti
 app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
-    translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, api_keys, opt_outs,
+    translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, messages, api_keys, opt_outs,
     never_call, fraud, nodes, audit, users, config, sounds, databases, elsewhere,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)

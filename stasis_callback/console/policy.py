@@ -47,7 +47,7 @@ SUPPORT = frozenset({
 """What those may change who may not change money; of `account set` not the fields about money."""
 OWNER = frozenset({"api-key", "console", "node", "config", "db", "move-in", "payment-hook"})
 """Nouns that only owners change."""
-OWNER_COMMANDS = frozenset({"web webhook-secret"})
+OWNER_COMMANDS = frozenset({"web webhook-secret", "message secret"})
 
 PRICE_FIELDS = frozenset({("account set", "product"), ("account set", "expires")})
 """Fields about money that are no amounts."""
@@ -56,7 +56,7 @@ OWNER_FIELDS = frozenset({("doctor", "bundle")})
 PROVEN = frozenset({
     "account close", "account close-batch", "customer retire",
     "account generate", "voucher generate", "voucher redeem", "ledger reverse", "ledger repair",
-    "web link", "web webhook-secret", "email token", "rate rollback", "rate import",
+    "web link", "web webhook-secret", "message secret", "email token", "rate rollback", "rate import",
 })  # fmt: skip
 """Commands about money and keys, beside those with amounts: whoever runs them proves again who they are."""
 PROVEN_NOUNS = frozenset({"api-key", "console", "move-in", "payment-hook"})
@@ -71,7 +71,17 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("carriers", ("trunk", "route", "vendor", "translation")),
     (
         "entrances",
-        ("access-number", "web", "email", "api-key", "payment-hook", "opt-out", "never-call", "fraud"),
+        (
+            "access-number",
+            "web",
+            "email",
+            "message",
+            "api-key",
+            "payment-hook",
+            "opt-out",
+            "never-call",
+            "fraud",
+        ),
     ),
     ("system", ("node", "sounds", "db", "config", "audit", "console", "move-in")),
 )

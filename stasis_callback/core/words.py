@@ -35,7 +35,8 @@ class _Word(StrEnum):
         return next((word for word in cls if word == stored), None)
 
 
-_MISSED, _ASKED, _BOTH = "missed call", "web, e-mail, shell", "missed call; web, e-mail, shell"
+_MISSED, _ASKED = "missed call", "web, e-mail, message, shell"
+_BOTH = f"{_MISSED}; {_ASKED}"
 
 
 class Refusal(_Word):
@@ -138,7 +139,7 @@ class Refusal(_Word):
         "nothing, or a new `web link`",
     )  # fmt: skip
     OPTED_OUT = (
-        "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail",
+        "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail, message",
         "nothing; `opt-out list`",
     )  # fmt: skip
     SET_ASIDE = (
@@ -253,7 +254,7 @@ _NEVER = "nothing: no mail program sends such mails"
 
 
 class Dropped(_Word):
-    """Why a mail was not passed on as a request."""
+    """Why a mail or a message was not passed on as a request."""
 
     NOT_PROVEN = (
         "not_proven", "the sender is not authenticated", _SENDER,
@@ -262,6 +263,10 @@ class Dropped(_Word):
     BAD_SENDER = (
         "bad_sender", "no sender, several, or an invalid one; or a header twice that may be there once", _SENDER,
         "nothing",
+    )  # fmt: skip
+    UNKNOWN_SENDER = (
+        "unknown_sender", "a message from a number that is no account's id or alias", _SENDER,
+        "`account set ID --alias NUMBER`, if it is a subscriber",
     )  # fmt: skip
     AUTOMATIC = "automatic", "a bounce, an automatic reply, or a mail of a mailing list", _SENDER, "nothing"
     NO_COMMAND = "no_command", "there is no command in it", _COMMAND, _COMMAND_FORMAT
@@ -272,6 +277,15 @@ class Dropped(_Word):
     BAD_VOUCHER = (
         "bad_voucher", "the code of its voucher is unknown, used, blocked, expired or in another currency", _COMMAND,
         "`voucher list`, if it was the subscriber",
+    )  # fmt: skip
+    BAD_TIME = (
+        "bad_time", "its time is not within the next 24 hours", _COMMAND, "nothing; `time_zone` of the instance",
+    )  # fmt: skip
+    NO_TIMES = (
+        "no_times", "it has a time, and the instance takes none", _COMMAND, "`call_me_at=on`, if it is to take times",
+    )  # fmt: skip
+    CLOSED = (
+        "closed", "it wants a call outside the opening hours", _COMMAND, "nothing; `opening_hours` of the instance",
     )  # fmt: skip
     TOO_LONG = "too_long", "its text is too long to be searched for a command", _COMMAND, _COMMAND_FORMAT
     TOO_LARGE = (

@@ -241,6 +241,7 @@ class Conversation:
         code = self._dialog.ask(
             self._voice.say(Prompt.ENTER_VOUCHER),
             digits_limit=VOUCHER_DIGITS_LIMIT,
+            secret=True,
             first_digit_timeout_s=options.first_digit_timeout_s,
             inter_digit_timeout_s=options.inter_digit_timeout_s,
             terminator=options.terminator,

@@ -34,6 +34,7 @@ from stasis_callback.ari.events import (
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
 from stasis_callback.core.answers import USUAL, Answers
+from stasis_callback.core.transcript import Transcript
 
 log = structlog.get_logger()
 
@@ -294,6 +295,7 @@ class Call:
         self._inbox = self.clock.inbox()
         self._legs: dict[str, Leg] = {}
         self._a: Leg | None = None
+        self.transcript = Transcript()
         self.abandoned = False
         """The service stops: nothing may be ended any more."""
         self.may_have_bridge = False

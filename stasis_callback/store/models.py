@@ -21,7 +21,15 @@ from stasis_callback.store.accounts.tables import (
     SpeedDial,
     Voucher,
 )
-from stasis_callback.store.calls.tables import LegRow, Repair, Request, RequestEvent, Xdr
+from stasis_callback.store.calls.tables import (
+    ChannelLife,
+    Forwarded,
+    LegRow,
+    Repair,
+    Request,
+    RequestEvent,
+    Xdr,
+)
 from stasis_callback.store.database.drafts import Draft
 from stasis_callback.store.database.limits import Allowance
 from stasis_callback.store.database.trail import AuditEntry
@@ -33,6 +41,7 @@ from stasis_callback.store.intake.tables import (
     EmailSender,
     EmailToken,
     Idempotency,
+    MessageInstance,
     NeverCall,
     OptOut,
     PaymentHook,
@@ -58,8 +67,9 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Notice, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, ConsoleUser, ConsoleSession,
-    ConsoleForm, ConsoleProposal,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
+    ConsoleSession,
+    ConsoleForm, ConsoleProposal, ChannelLife, Forwarded,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

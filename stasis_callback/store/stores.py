@@ -14,6 +14,7 @@ from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
 from stasis_callback.store.calls.finding import CallSearch
 from stasis_callback.store.calls.fraud_history import FraudHistory
+from stasis_callback.store.calls.journals import Journals
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -26,6 +27,7 @@ from stasis_callback.store.intake.api_keys import ApiKeys
 from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
+from stasis_callback.store.intake.message_instances import MESSAGE, MessageInstances
 from stasis_callback.store.intake.number_lists import NEVER_CALL, OPT_OUTS, NumberList
 from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
@@ -80,8 +82,10 @@ class Stores:
     webhook_notices: Notices
     mail_notices: Notices
     payment_hooks: PaymentHooks
+    journals: Journals
     fraud: Fraud
     fraud_history: FraudHistory
+    message_instances: MessageInstances
 
 
 USUAL_BUDGETS, NO_ALARMS = Budgets(), Alarms()
@@ -135,6 +139,8 @@ def open_stores(
         Notices(database, clock, "webhook"),
         Notices(database, clock, "mail"),
         PaymentHooks(database, clock),
+        Journals(database, clock),
         fraud,
         FraudHistory(database),
+        Instances(database, clock, MESSAGE),
     )

@@ -96,7 +96,7 @@ def test_the_never_call_list(shop: CommandLine) -> None:
 
 def test_replay_needs_days_in_order_and_budgets_that_exist(shop: CommandLine) -> None:
     assert shop.ok("fraud", "replay", "--json").json == []
-    assert "is no budget" in shop.refused("fraud", "replay", "--set", "acount=1/2/3")
+    assert "is no budget" in shop.refused("fraud", "replay", "--set", "nobody=1/2/3")
     assert "calls/minutes/amount" in shop.refused("fraud", "replay", "--set", "account=1")
     assert "not before" in shop.refused("fraud", "replay", "--since", "today", "--until", "yesterday")
 

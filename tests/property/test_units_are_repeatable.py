@@ -26,6 +26,7 @@ from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.calls.tables import Request
@@ -585,6 +586,14 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.sessions.take_form("sent")
 
 
+@case("Journals.keep")
+def _(shop: Shop) -> Act:
+    life = Life("id-x-a1", 1, 2, 3, 16)
+    return lambda: shop.stores.journals.keep(
+        "node1", [life, life._replace(channel_id="id-x-b1")], "1:2", "morning"
+    )
+
+
 @case("Proposals.add")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.proposals.add("proposed", ["account", "list"], "ann")
@@ -836,6 +845,15 @@ def _(shop: Shop) -> Act:
 def _(shop: Shop) -> Act:
     shop.account("closed")
     return lambda: shop.stores.accounts.close("closed", write_off=True, operator="ann")
+
+
+@case("Accounts.adjust")
+def _(shop: Shop) -> Act:
+    account = shop.account("adjusted-down")
+    shop.stores.accounts.set_low_balance("callback", micros=9_900_000, webhook="crm")
+    return lambda: shop.stores.accounts.adjust(
+        account.book_id, -500_000, key="k9", reason="error", operator="ann"
+    )
 
 
 @case("Accounts.add_alias")

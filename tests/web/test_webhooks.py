@@ -85,7 +85,12 @@ def until(condition: Any) -> None:
 
 def in_time(site: Site, condition: Callable[[], bool]) -> None:
     """Time passes until it holds: a try that failed may be noted only after the receiver has answered."""
-    until(lambda: condition() or site.shop.clock.passes(6))
+
+    def holds() -> bool:
+        site.shop.clock.passes(6)
+        return condition()
+
+    until(holds)
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.accounts.accounts import Number, app
 from stasis_callback.admin.accounts.records import account_record
-from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
 from stasis_callback.admin.money.topup import (
     AdjustKey,
@@ -26,9 +26,13 @@ from stasis_callback.admin.money.topup import (
     top_up,
     topped_up,
 )
-from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
+from stasis_callback.admin.output import complain, must_be_new, print_one, progress_bar, write_private
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
+
+if TYPE_CHECKING:
+    from stasis_callback.store.accounts.opening import BatchOpening
 
 OutFile = Annotated[
     Path,
@@ -96,34 +100,75 @@ def generate(
     opening_balance: Annotated[
         str, typer.Option(help="Opening balance of each account.", metavar="AMOUNT")
     ] = "0",
+    go_on: Annotated[
+        bool,
+        typer.Option("--continue", help="Go on with an interrupted run, whose file has the ids."),
+    ] = False,
 ) -> None:
-    """Open many accounts with random ids (PINs), all or none of them."""
+    """Open many accounts with random ids (PINs).
+
+    They are blocked until all of them are open. An interrupted run is gone on with (--continue), or taken back with
+    `account close-batch NAME --write-off`.
+    """
     from stasis_callback.store.accounts.codes import random_codes
+    from stasis_callback.store.accounts.opening import BatchOpening
 
     amount_micros = parse_amount(opening_balance)
     if amount_micros < 0:
         raise InvalidInput("the opening balance is negative: write 0 or more")
-    must_be_new(out)
-    with store() as s, progress_bar("accounts") as progress, recorded(s, "batch", batch):
-        taken = frozenset(account.number for account in s.accounts.all())
-        numbers = random_codes(count, length, alphabet, taken)
-        for done, number in enumerate(numbers, start=1):
-            account = s.accounts.add(
-                number, customer=customer, product=product, batch=printable(batch, "batch", 64)
-            )
-            if amount_micros:
-                require_payable(account.currency, amount_micros)
-                s.ledger.top_up(
-                    account.book_id,
-                    amount_micros,
-                    key=f"opening:{number}",
-                    note="opening balance",
-                    operator=operator(),
-                )
-            progress(done, count)
-        # Within the transaction: if the file cannot be written, nobody knows the ids, so no accounts are opened.
-        write_codes(out, "number", numbers)
+    printable(batch, "batch", 64)
+    numbers = _codes_of(out, count) if go_on else []
+    if not go_on and out.exists():
+        raise InvalidInput(
+            f"{out} already exists: choose a new file name, or go on with an interrupted run by --continue"
+        )
+    with store() as s:
+        if not go_on:
+            taken = frozenset(account.number for account in s.accounts.all())
+            numbers = random_codes(count, length, alphabet, taken)
+            # Before the accounts: of those whose ids nobody knows there are none.
+            write_codes(out, "number", numbers)
+        opening = BatchOpening(
+            s.database, s.accounts, s.ledger, Clock(), customer, product, batch, amount_micros, operator()
+        )
+        _open_all(opening, numbers, batch, None if go_on else out)
     typer.echo(f"{count} accounts opened; their ids are in {out}")
+
+
+def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_file: Path | None) -> None:
+    """Open the accounts of a batch; `new_file` goes away when none was opened."""
+    opened = 0
+    with progress_bar("accounts") as progress:
+
+        def note(done: int, total: int) -> None:
+            nonlocal opened
+            opened = done
+            progress(done, total)
+
+        try:
+            opening.open_all(numbers, note)
+        except BaseException:
+            if not opened and new_file:
+                new_file.unlink()
+            elif opened < len(numbers):
+                complain(
+                    f"{opened} of {len(numbers)} accounts are open, and blocked: run the command again with "
+                    f"--continue, or `stasis-callback account close-batch {batch} --write-off`"
+                )
+            raise
+
+
+def _codes_of(path: Path, count: int) -> list[str]:
+    """The ids in a file that an interrupted run has written. Raises InvalidInput."""
+    try:
+        header, *numbers = path.read_text("utf-8").split()
+    except (OSError, ValueError):
+        raise InvalidInput(f"{path} cannot be read: give the file of the run that was interrupted") from None
+    if header != "number" or len(numbers) != count:
+        raise InvalidInput(
+            f"{path} has {len(numbers)} ids, not {count}: give the file and number of that run"
+        )
+    return numbers
 
 
 def write_codes(path: Path, column: str, codes: list[str]) -> None:

@@ -1,7 +1,7 @@
 """The outbox of notices about low balances and about what is set aside: by webhook, and by mail.
 
-A notice is written in the transaction of the charge that brings the funds below what the product says, so there is
-one for each time that they fall below it, however often the charge is repeated. It goes out later, at least once.
+A notice is written in the transaction of the charge or adjustment that brings the funds below what the product says:
+one for each time that they fall below it, however often that is repeated. It goes out later, at least once.
 """
 
 from __future__ import annotations
@@ -28,6 +28,15 @@ Medium = Literal["webhook", "mail"]
 _TOLD = """SELECT product.low_balance_webhook, product.low_balance_mail FROM product
     JOIN account ON account.product_id = product.id WHERE account.id = ?"""
 _WAITING = "SELECT DISTINCT instance FROM notice WHERE delivery = 'due' AND medium = ? ORDER BY instance"
+
+
+_FALLEN = """SELECT account.id, product.low_balance_micros FROM account
+    JOIN product ON product.id = account.product_id JOIN book ON book.id = account.book_id
+    WHERE account.book_id = ? AND account.kind <> 'subordinate'
+    AND book.balance_micros + book.credit_limit_micros < product.low_balance_micros
+    AND book.balance_micros + book.credit_limit_micros + ? >= product.low_balance_micros
+    AND NOT EXISTS (SELECT 1 FROM notice WHERE notice.key IN (?, ?))"""
+"""Whose funds were enough before so much was taken, and are not now; of shared funds nobody's in particular."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,13 @@ def _note(key: str, at_us: int, webhook: str, mail: str, **values: object) -> No
                 due_at_us=at_us,
                 **values,
             )
+
+
+def note_deduction(book_id: int, key: str, taken_micros: int, at_us: int) -> None:
+    """Within the transaction of a deduction: note whether it has brought the funds of a book's account too low."""
+    fallen = one(_FALLEN, book_id, taken_micros, f"webhook:{key}", f"mail:{key}")
+    if fallen is not None:
+        note_low_balance(fallen[0], key, fallen[1], at_us)
 
 
 class Notices:

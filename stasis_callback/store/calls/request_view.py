@@ -17,6 +17,8 @@ from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.statements import one
 
+AT_ONCE_US = 60 * US_PER_S
+"""A callback that waits no longer than this is made at once, as people see it."""
 LEASE_S = 30
 """A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
 
@@ -67,6 +69,12 @@ class RequestView:
     def ending(self) -> Ending | None:
         """How it ended, or its last attempt; None while there is no end, or one this release does not know."""
         return None if self.state is RequestState.REFUSED else Ending.of(self.outcome)
+
+    @property
+    def call_at_us(self) -> int | None:
+        """The time that was chosen for it, or set; None where it was to be made at once."""
+        wait_us = int(self.options.callback_delay_s * US_PER_S)
+        return self.created_at_us + wait_us if wait_us > AT_ONCE_US else None
 
     @property
     def last_alive_us(self) -> int:

@@ -50,7 +50,7 @@ _CLAIM = """UPDATE request SET state = 'dialing', claims = claims + 1, claimed_b
 _ATTEMPT = "UPDATE request SET attempts = attempts + 1 WHERE id = ? AND NOT cancel_wanted RETURNING attempts"
 _ANSWERED = """UPDATE request SET state = 'talking'
     WHERE id = ? AND claims = ? AND incarnation = ? AND state = 'dialing' RETURNING 1"""
-_DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?
+_DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?, transcript = ?
     WHERE id = ? AND claims = ? AND incarnation = ?
     AND (state = 'talking' OR (state = 'dialing' AND NOT cancel_wanted))
     AND NOT EXISTS (SELECT 1 FROM leg WHERE leg.request_id = request.id AND leg.state <> 'settled')
@@ -395,14 +395,17 @@ class Requests(RequestOwners):
         return bool(Request.select().where(SQL(LIVE_NOW), concerned).exists())
 
     @unit
-    def finish(self, request_id: str, outcome: Ending, *, claims: int | None = None) -> None:
-        """The callback is over. InvariantBroken while one of its legs is open: that would never be charged.
+    def finish(
+        self, request_id: str, outcome: Ending, *, claims: int | None = None, transcript: str = ""
+    ) -> None:
+        """The callback is over, with the transcript of its last attempt.
 
-        With `claims` nothing happens when it was claimed anew since.
+        InvariantBroken while one of its legs is open: that would never be charged. With `claims` nothing happens when
+        it was claimed anew since.
         """
         now_us = self._clock.now_us()
         if claims is not None:
-            done = one(_DONE, outcome, now_us, request_id, claims, self._me.incarnation)
+            done = one(_DONE, outcome, now_us, transcript, request_id, claims, self._me.incarnation)
             if done is not None:
                 if done[0]:
                     note_step(request_id, Step.ENDED, now_us)
@@ -415,7 +418,7 @@ class Requests(RequestOwners):
         # Taken back while the phone rang: it is cancelled, however the ringing ended.
         cancelled = now.cancel_wanted and now.state is RequestState.DIALING
         state = RequestState.CANCELLED if cancelled else RequestState.DONE
-        self._move(request_id, state, outcome=outcome, finished_at_us=now_us)
+        self._move(request_id, state, outcome=outcome, finished_at_us=now_us, transcript=transcript)
 
     @unit
     def _move(self, /, request_id: str, state: RequestState, **values: object) -> None:

@@ -60,7 +60,7 @@ CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
 """How many callbacks an account may have at a time, and how many it has beside one."""
 
 
-ASKED_BY_OTHERS = ("web", "email")
+ASKED_BY_OTHERS = ("web", "email", "message")
 """Whom they call has not asked for it with their own phone: it may be a stranger's number."""
 
 

@@ -79,6 +79,15 @@ class EmailInstance(Table):
     created_at_us = BigIntegerField()
 
 
+class MessageInstance(Table):
+    """A gateway that hands over messages. `options` is a JSON object with what differs from the defaults."""
+
+    name = TextField(unique=True)
+    enabled = BooleanField()
+    options = TextField()
+    created_at_us = BigIntegerField()
+
+
 class EmailSender(Table):
     """An address that may write for an account."""
 
