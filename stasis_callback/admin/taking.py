@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -33,6 +33,8 @@ class TakenTable:
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    records: Sequence[Mapping[str, object]] = ()
+    """What the rows were made of, where they are of records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,14 @@ class Taken:
         elif text:
             self.blocks.append(TakenText(text, is_error))
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        records: Sequence[Mapping[str, object]] = (),
+    ) -> None:
         """Add a table."""
-        self.blocks.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows)))
+        self.blocks.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows), tuple(records)))
 
     def fields(self, fields: Sequence[tuple[str, str]]) -> None:
         """Add fields."""

@@ -14,8 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from stasis_callback.admin.commands import Command, described, groups
+from stasis_callback.admin.listing import MORE
 from stasis_callback.admin.taking import TakenFields, TakenTable, TakenText
 from stasis_callback.console import policy
+from stasis_callback.console.forms import endings
 from stasis_callback.console.visits import Caller
 from stasis_callback.store.operators.operators import Role
 from stasis_callback.web.texts import LANGUAGES
@@ -49,6 +51,8 @@ class Renderer:
             "address": address,
             "kind_of": kind_of,
             "number": number,
+            "endings": endings,
+            "more_follows": MORE,
         }
 
     def part(self, template: str, language: str, **values: Any) -> str:

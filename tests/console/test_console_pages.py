@@ -57,7 +57,7 @@ def test_pages_of_a_list_lead_to_each_other_and_give_csv(site: ConsoleSite) -> N
     while where:
         page = viewer.get(where).text
         seen += re.findall(r"number=(10[0-9])", page)
-        found = re.search(r'href="([^"]*page_number=[0-9]+[^"]*)"', page)
+        found = re.search(r'href="([^"]*after=10[0-9][^"]*)"', page)
         where = found[1].replace("&amp;", "&") if found else ""
     assert sorted(set(seen)) == ["100", "101", "102", "103", "104"]
     answer = viewer.get("/do/account/list?run=1&format=--csv")
@@ -87,6 +87,51 @@ def test_codes_are_downloaded_once_and_stay_on_no_disk(site: ConsoleSite) -> Non
     refused = boss.does("voucher generate", batch="may", count="3", amount="5", currency="USD")
     assert refused.status_code == 400
     assert "already exists" in refused.text
+
+
+def test_a_batch_is_printed_as_cards_when_it_is_made(site: ConsoleSite) -> None:
+    """Of a voucher only a hash is stored, so its card can be printed at no other time."""
+    boss = site.operator("manager")
+    made = {"batch": "<may>", "count": "3", "amount": "5", "currency": "USD", "expires": "2030-12-31"}
+    assert '<option value="html">' in boss.get("/do/voucher/generate").text
+    answer = boss.does("voucher generate", ending__out="html", **made)
+    assert answer.headers["content-disposition"].endswith('.html"')
+    codes = re.findall(
+        "<li>&lt;may&gt;<strong>([^<]*)</strong>5.00 USD<br>until 2030-12-31</li>", answer.text
+    )
+    assert len(codes) == 3
+    site.shop.account("100")
+    assert (
+        "5.00 USD credited" in boss.does("voucher redeem", account="100", code=codes[0].replace(" ", "")).text
+    )
+    pins = {
+        "count": "2",
+        "customer": "people",
+        "product": "callback",
+        "batch": "june",
+        "opening_balance": "2",
+    }
+    cards = boss.does("account generate", ending__out="html", **pins).text
+    numbers = [
+        code.replace(" ", "") for code in re.findall("<li>june<strong>([^<]*)</strong>2.00 USD", cards)
+    ]
+    assert {account.number for account in site.shop.stores.accounts.all()} == {"100", *numbers}
+    other = boss.does("voucher generate", ending__out="exe", **made | {"batch": "other"})
+    assert other.headers["content-disposition"].endswith('.csv"')
+
+
+def test_beside_an_access_number_one_asks_what_a_call_would_do(site: ConsoleSite) -> None:
+    boss = site.operator("manager")
+    site.shop.account("420601123456")
+    boss.does("access-number add", number="420800123456")
+    for page in ("show", "set"):
+        text = boss.get(f"/do/access-number/{page}?number=420800123456").text
+        assert re.search(r'name="dnis" value="420800123456">[^$]*?name="ani"', text), page
+    assert 'name="dnis"' not in boss.get("/do/access-number/list?run=1").text
+    asked = {"dnis": "420800123456", "ani": "420601123456", "run": "1"}
+    assert "420601123456" in boss.get("/do/access-number/test", params=asked).text
+    for heading in texts("en")["option_groups"].values():
+        assert f"<legend>{heading}</legend>" in text
 
 
 def test_what_a_command_asks_for_without_echo_has_a_field(site: ConsoleSite) -> None:
@@ -170,6 +215,7 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     day = "2027-01-15"
     page = viewer.get(f"/reports?by=day&from={day}&to={day}").text
     assert page.count("<svg") >= 7
+    assert page.count('<th scope="col" lang="en">day</th>') == 1
     assert "2027-01-14 – 2027-01-14" in page
     assert "Revenue USD" in page
     assert re.search(r'<rect class="bar"[^>]*><title>2027-01-15: 1', page)

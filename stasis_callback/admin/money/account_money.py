@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stasis_callback.admin.accounts.accounts import Number, app
+from stasis_callback.admin.accounts.cards import OutFile, write_codes
 from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
@@ -26,19 +24,10 @@ from stasis_callback.admin.money.topup import (
     top_up,
     topped_up,
 )
-from stasis_callback.admin.output import must_be_new, print_one, progress_bar, write_private
+from stasis_callback.admin.output import must_be_new, print_one, progress_bar
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
-OutFile = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        writable=True,
-        help="New CSV file for the codes, readable only by you. They cannot be retrieved later.",
-    ),
-]
 Length = Annotated[
     int, typer.Option(help="Length of a code in characters.", metavar="N", parser=whole(1, 32))
 ]
@@ -121,16 +110,7 @@ def generate(
                     operator=operator(),
                 )
             progress(done, count)
+        worth = format_amount(amount_micros, s.accounts.customer_currency(customer)) if amount_micros else ""
         # Within the transaction: if the file cannot be written, nobody knows the ids, so no accounts are opened.
-        write_codes(out, "number", numbers)
+        write_codes(out, "number", numbers, (batch, worth))
     typer.echo(f"{count} accounts opened; their ids are in {out}")
-
-
-def write_codes(path: Path, column: str, codes: list[str]) -> None:
-    """Write a CSV file, readable only by its owner, one code per line. Raises InvalidInput if the file exists."""
-    must_be_new(path)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column])
-    writer.writerows([code] for code in codes)
-    write_private(path, text.getvalue())

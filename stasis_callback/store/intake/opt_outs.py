@@ -41,7 +41,9 @@ class OptOuts:
             raise InvalidInput(f"{number} is not on the list: see `stasis-callback opt-out list`")
 
     @read
-    def all(self) -> list[OptOutView]:
-        """Every number, in order."""
-        rows = OptOut.select().order_by(OptOut.number)
+    def all(self, *, only: str = "", limit: int = -1, after: str = "") -> list[OptOutView]:
+        """The numbers in order, or one of them, from the one after `after` on. A negative `limit` is none."""
+        rows = OptOut.select().where(OptOut.number > after).order_by(OptOut.number)
+        rows = rows.where(OptOut.number == only) if only else rows
+        rows = rows if limit < 0 else rows.limit(limit)
         return [OptOutView(row.number, row.note, row.created_at_us) for row in rows]
