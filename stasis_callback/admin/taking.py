@@ -44,6 +44,16 @@ class TakenFields:
     fields: tuple[tuple[str, str], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TakenPicture:
+    """A drawing, as SVG that was made here."""
+
+    svg: str
+
+
+Block = TakenText | TakenTable | TakenFields | TakenPicture
+
+
 @dataclass
 class Taken:
     """One command of this context: what it printed, in order, and what its caller has for it."""
@@ -53,7 +63,7 @@ class Taken:
     """What a person would type without being seen."""
     wanted: str = ""
     """What the command asked for and was not given."""
-    blocks: list[TakenText | TakenTable | TakenFields] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
 
     def write(self, text: str, *, is_error: bool) -> None:
         """Add to the text."""
@@ -75,6 +85,10 @@ class Taken:
     def fields(self, fields: Sequence[tuple[str, str]]) -> None:
         """Add fields."""
         self.blocks.append(TakenFields(tuple(fields)))
+
+    def picture(self, svg: str) -> None:
+        """Add a drawing."""
+        self.blocks.append(TakenPicture(svg))
 
     def asked(self, what: str) -> str:
         """The secret that the command asks for. Raises InvalidInput if there is none: nothing was changed then."""

@@ -147,7 +147,7 @@ def read_and_reverse(desk: Desk, page: Page, kind: str) -> None:
     page.get_by_label("Find an account or a callback").fill(SUBSCRIBER)
     page.get_by_role("button", name="Find").click()
     page.get_by_role("link", name=SUBSCRIBER).first.click()
-    page.get_by_role("link", name="xdr list").click()
+    page.get_by_role("link", name="Call records: list").click()
     expect(page.get_by_role("cell", name="answered").first).to_be_visible(timeout=STEP_S)
     page.goto(f"{desk.base}/do/why?subject={SUBSCRIBER}")
     expect(page.locator(".story").first).to_contain_text("missed call", timeout=STEP_S)

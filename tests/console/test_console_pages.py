@@ -10,6 +10,7 @@ import pytest
 from console_site import ConsoleSite, open_console
 
 from stasis_callback.admin.commands import described
+from stasis_callback.console import policy
 from stasis_callback.console.rendering import texts
 from stasis_callback.web.texts import LANGUAGES
 
@@ -253,6 +254,26 @@ def test_the_console_has_all_its_words_in_each_language(site: ConsoleSite, langu
     chosen = next(other for other in LANGUAGES if other != language)
     viewer.get(f"/?lang={chosen}")
     assert f'<html lang="{chosen}">' in viewer.get("/").text
+
+
+def test_commands_and_their_fields_have_names_in_each_language(site: ConsoleSite) -> None:
+    known = [command for name, command in described().items() if policy.access(name)]
+    labels = {parameter.label for command in known for parameter in command.parameters}
+    assert (set(texts("en")["verbs"]), set(texts("en")["labels"])) == ({one.verb for one in known}, labels)
+    page = site.operator("manager").get("/do/account/topup?number=100&lang=es").text
+    assert '<label for="p-amount">importe' in page
+    assert "<button>recargar</button>" in page
+    assert 'title="Show an account, found by its id or an alias.">mostrar</a>' in page
+
+
+def test_a_key_for_an_authenticator_is_also_a_picture(site: ConsoleSite) -> None:
+    made = (
+        site.operator("owner")
+        .does("console user add", name="eve", role="viewer", secret="a long password")
+        .text
+    )
+    assert re.search(r'<div class="picture" role="img"[^>]*><svg [^>]*>.*<path', made)
+    assert "<svg" not in site.operator("owner").does("console user set", name="eve", role="support").text
 
 
 def test_what_the_menu_calls_things_exists(site: ConsoleSite) -> None:
