@@ -26,6 +26,10 @@ BENCHES = {
         ["bench.rates", "--sizes", "1000", "10000", "--rates", "10000", "--rounds", "2"],
     ),
     "sustained": (["bench.sustained"], ["bench.sustained", "--rates", "1", "2", "--seconds", "3"]),
+    "console": (
+        ["bench.console"],
+        ["bench.console", "--accounts", "1000", "--xdrs", "10000", "--turns", "1"],
+    ),
     "conversations": (
         ["bench.conversations", "--live", "10", "100", "400", "2000"],
         ["bench.conversations", "--live", "2", "5"],

@@ -1,6 +1,6 @@
 """How the pages look and are used, in a real Chromium: both themes, a phone, large text, keyboard, no JavaScript.
 
-The console is in this process, over a business of a month, so that nothing here waits for phones. Each run looks at
+The console is in this process, over a small business, so that nothing here waits for phones. Each run looks at
 one page of each kind; every page of every command, and the pictures, are for the night.
 """
 
@@ -31,17 +31,17 @@ PAGES = (
     f"/do/access-number/set?number={ACCESS}", f"/do/why?subject={SUBSCRIBER}", "/me", "/second", "/nothing",
 )  # fmt: skip
 """One of each kind."""
-DAYS, DAY_US = 30, 86_400 * US_PER_S
+DAY_US, AGO_US = 86_400 * US_PER_S, 7200 * US_PER_S
 FOCUSABLE = "a[href], button, select, textarea, input:not([type=hidden])"
 
 
-def business_of_a_month(shop: Shop) -> None:
-    """Callbacks of thirty days, more of them each day and most answered, and one that is under way."""
+def business(shop: Shop, days: int) -> None:
+    """Callbacks of some days, most of them answered, and one that is under way; the last ones are two hours old."""
     stores, clock = shop.stores, shop.clock
     stores.access_numbers.add(ACCESS, {"languages": "en,es"})
     account = shop.account(SUBSCRIBER, funds="500")
     begin_us = clock.at_us
-    for day in range(DAYS):
+    for day in range(days):
         for call in range(1 + day % 7):
             clock.at_us = begin_us + day * DAY_US + call * 600 * US_PER_S
             leg, seconds = f"{day:02d}{call:02d}", 40 + (day * 37 + call * 91) % 300
@@ -52,15 +52,19 @@ def business_of_a_month(shop: Shop) -> None:
             outcome = Outcome.ANSWERED if answered else (Outcome.BUSY, Outcome.NO_ANSWER)[call % 2]
             stores.calls.settle(leg, LegEnd(answered_us if answered else None, end_us, outcome, 16, "events"))
             stores.requests.finish(request.id, "completed" if answered else "no_answer")  # type: ignore[arg-type]
-    clock.at_us = begin_us + DAYS * DAY_US
+    clock.at_us = begin_us + (days - 1) * DAY_US + AGO_US
     shop.leg("live", account, shop.request(account), hold="5.00")
 
 
 @pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ConsoleSite]:
-    """The console over a month that ends now: pages ask what the day is."""
-    with open_console(tmp_path, monkeypatch, now_us=Clock().now_us() - DAYS * DAY_US) as made:
-        business_of_a_month(made.shop)
+def site(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[ConsoleSite]:
+    """The console over some days that end now, for pages ask what the day is: five, or how many a test wants."""
+    days = getattr(request, "param", 5)
+    begin_us = Clock().now_us() - (days - 1) * DAY_US - AGO_US
+    with open_console(tmp_path, monkeypatch, now_us=begin_us) as made:
+        business(made.shop, days)
         yield made
 
 
@@ -105,6 +109,7 @@ def test_every_page_can_be_used_by_everybody(site: ConsoleSite, browser: Browser
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("site", [60], indirect=True)
 def test_pictures_for_the_readme(site: ConsoleSite, browser: Browser) -> None:
     owner = site.operator("owner")
     site.shop.stores.nodes.enter()
@@ -116,7 +121,8 @@ def test_pictures_for_the_readme(site: ConsoleSite, browser: Browser) -> None:
             ("story", f"/do/why?subject={SUBSCRIBER}", "light"),
         ):  # fmt: skip
             page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            page.goto(site.base + path)
+            assert (page.goto(site.base + path) or pytest.fail(path)).ok
+            page.wait_for_load_state("load")
             page.screenshot(path=folder() / f"{name}.png")
 
 
