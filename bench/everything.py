@@ -25,6 +25,7 @@ BENCHES = {
         ["bench.rates"],
         ["bench.rates", "--sizes", "1000", "10000", "--rates", "10000", "--rounds", "2"],
     ),
+    "posts": (["bench.posts"], ["bench.posts", "--posts", "20", "--pairs", "2"]),
     "sustained": (["bench.sustained"], ["bench.sustained", "--rates", "1", "2", "--seconds", "3"]),
     "console": (
         ["bench.console"],

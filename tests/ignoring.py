@@ -12,8 +12,8 @@ from stasis_callback.store.intake import instances
 
 
 def ignore_option(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
-    """From now on the option `name` of instances keeps its default, whatever is set. `module` is core.web or
-    core.email.
+    """From now on the option `name` of instances keeps its default, whatever is set. `module` is core.web,
+    core.email or core.messages.
     """
     usual = module.parse_parts
 

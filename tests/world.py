@@ -59,7 +59,13 @@ class World:
             ),
             asterisk=AsteriskSettings(trunk=network.trunk_name, cel_path=network.cel_path),
         )
-        self.stores: Stores = open_stores(self.settings.database.url, "test", Clock())
+        self.stores: Stores = open_stores(
+            self.settings.database.url,
+            "test",
+            Clock(),
+            self.settings.fraud.budgets,
+            self.settings.fraud.alarms,
+        )
         self.fuses = FuseWatch(self.stores)
         if isinstance(network, FakeNetwork):
             network.fake.watchers[:] = [self.fuses]

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from stasis_callback.core.email import EmailOptions
 from stasis_callback.core.limits import describe_limits
+from stasis_callback.core.messages import MessageOptions
 from stasis_callback.core.options import describe_options
 from stasis_callback.core.web import WebOptions
 from stasis_callback.core.words import Dropped, Ending, Refusal, Skipped
@@ -80,14 +81,29 @@ PIN login. [The guide](../guides/email.md) explains the most important ones.
 """
 
 
+MESSAGE_OPTIONS_HEAD = f"""\
+# Options of a message instance
+
+{MADE_BY}
+
+Set with `stasis-callback message set NAME --set name=value`; `name=` restores the default. The options of the call
+itself ([options.md](options.md)) can also be set here, as on an access number, except those for missed calls and
+PIN login. [The guide](../guides/messages.md) explains the most important ones.
+
+| Option | Default | Values | Meaning |
+|---|---|---|---|
+"""
+
+
 WORDS_HEAD = f"""\
-# Codes for refusals, endings, dropped mails and skipped trunks
+# Codes for refusals, endings, dropped mails and messages, and skipped trunks
 
 {MADE_BY}
 
 `stasis-callback request list` shows them as `outcome`, the log and reports as `reason`; the web API returns refusals
 as `code`. Codes do not change between releases. For the texts that subscribers see, refer to
-[the form and the status page](../guides/web-callback.md) and [e-mail](../guides/email.md).
+[the form and the status page](../guides/web-callback.md), [e-mail](../guides/email.md) and
+[messages](../guides/messages.md).
 
 """
 REFUSALS_HEAD = """\
@@ -107,9 +123,10 @@ How an accepted callback ended; for a queued one, how its last attempt ended.
 |---|---|---|---|
 """
 DROPPED_HEAD = """
-## Dropped mails
+## Dropped mails and messages
 
-Why a mail was not passed on as a request: the `reason` of `mail.dropped` in the log. Nothing was dialled.
+Why a mail or a message was not passed on as a request: the `reason` of `mail.dropped` and `message.dropped` in the
+log. Nothing was dialled.
 
 | Reason | Meaning | About | What to do |
 |---|---|---|---|
@@ -139,6 +156,7 @@ def pages() -> dict[Path, str]:
         + _word_rows(Skipped),
         FOLDER / "web-options.md": WEB_OPTIONS_HEAD + _instance_rows(WebOptions),
         FOLDER / "email-options.md": EMAIL_OPTIONS_HEAD + _instance_rows(EmailOptions),
+        FOLDER / "message-options.md": MESSAGE_OPTIONS_HEAD + _instance_rows(MessageOptions),
         FOLDER / "options.md": OPTIONS_HEAD
         + "".join(_row(f"`{o.name}`", _code(o.default), o.values, o.meaning) for o in describe_options()),
     }

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from copy import copy
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,12 +17,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from stasis_callback.admin import audit
-from stasis_callback.admin.accounts import batches, customers, products, vouchers
+from stasis_callback.admin.accounts import batches, customers, fraud, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation, printable, process_user
 from stasis_callback.admin.elsewhere import commands as elsewhere
 from stasis_callback.admin.help import FullHelp
-from stasis_callback.admin.intake import access_numbers, api_keys, email, opt_outs, web
+from stasis_callback.admin.intake import access_numbers, api_keys, email, messages, never_call, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
 from stasis_callback.admin.money import ledgers, payment_hooks
 from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
@@ -47,8 +48,8 @@ app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_excepti
 app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
-    translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, api_keys, opt_outs, nodes,
-    audit, users, config, sounds, databases, elsewhere,
+    translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, messages, api_keys, opt_outs,
+    never_call, fraud, nodes, audit, users, config, sounds, databases, elsewhere,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)
@@ -118,10 +119,26 @@ def docs() -> None:
     typer.echo(cli_reference(get_command(app)), nl=False)
 
 
+def tree(first: str = "") -> TyperGroup:
+    """All commands, ready to be run; with `first`, the first word of a command line, those that it can mean.
+
+    To make all takes longer than most commands do. Whoever adds one to `app` must have done so before.
+    """
+    nouns = [group.typer_instance.info.name for group in app.registered_groups if group.typer_instance]
+    verbs = [command.name for command in app.registered_commands]
+    return _made(first if first in (*nouns, *verbs) else "")
+
+
 @cache
-def tree() -> TyperGroup:
-    """All commands, ready to be run. Whoever adds one to `app` must have done so before."""
-    made = get_command(app)
+def _made(first: str) -> TyperGroup:
+    part = copy(app)
+    if first:
+        part.registered_groups = [
+            group
+            for group in app.registered_groups
+            if group.typer_instance and group.typer_instance.info.name == first
+        ]
+    made = get_command(part)
     assert isinstance(made, TyperGroup)
     return made
 
@@ -141,7 +158,7 @@ def _executed(arguments: Sequence[str]) -> int:
         complain("an argument is not valid UTF-8 text")
         return 2
     try:
-        code = tree().main(list(arguments) or ["--help"], NAME, standalone_mode=False)
+        code = tree(*arguments[:1]).main(list(arguments) or ["--help"], NAME, standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:

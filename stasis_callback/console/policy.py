@@ -26,7 +26,7 @@ ON_THE_MACHINE = {
 READING = frozenset({
     "list", "show", "statement", "check", "export", "diff", "history", "explain", "simulate", "test", "options",
     "live", "calls", "refusals", "page", "entries", "form", "lockouts", "senders", "status", "say", "checkpoint",
-    "why", "doctor",
+    "why", "doctor", "replay",
 })  # fmt: skip
 """The last words of commands that change nothing."""
 CHANGING = frozenset({"ledger checkpoint"})
@@ -42,12 +42,12 @@ READERS = {
 SUPPORT = frozenset({
     "account set", "account block", "account unblock", "access-number unlock", "web unlock", "web resend",
     "request add", "request cancel", "request retry", "call hangup",
-    "opt-out add", "opt-out remove", "email add-sender", "email remove-sender",
+    "opt-out add", "opt-out remove", "never-call add", "fraud set-aside", "email add-sender", "email remove-sender",
 })  # fmt: skip
 """What those may change who may not change money; of `account set` not the fields about money."""
 OWNER = frozenset({"api-key", "console", "node", "config", "db", "move-in", "payment-hook"})
 """Nouns that only owners change."""
-OWNER_COMMANDS = frozenset({"web webhook-secret"})
+OWNER_COMMANDS = frozenset({"web webhook-secret", "message secret"})
 
 PRICE_FIELDS = frozenset({("account set", "product"), ("account set", "expires")})
 """Fields about money that are no amounts."""
@@ -56,7 +56,7 @@ OWNER_FIELDS = frozenset({("doctor", "bundle")})
 PROVEN = frozenset({
     "account close", "account close-batch", "customer retire",
     "account generate", "voucher generate", "voucher redeem", "ledger reverse", "ledger repair",
-    "web link", "web webhook-secret", "email token", "rate rollback", "rate import",
+    "web link", "web webhook-secret", "message secret", "email token", "rate rollback", "rate import",
 })  # fmt: skip
 """Commands about money and keys, beside those with amounts: whoever runs them proves again who they are."""
 PROVEN_NOUNS = frozenset({"api-key", "console", "move-in", "payment-hook"})
@@ -72,7 +72,20 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("customers", ("account", "customer", "product", "voucher", "ledger")),
     ("prices", ("tariff", "rate")),
     ("carriers", ("trunk", "route", "vendor", "translation")),
-    ("entrances", ("access-number", "web", "email", "api-key", "payment-hook", "opt-out")),
+    (
+        "entrances",
+        (
+            "access-number",
+            "web",
+            "email",
+            "message",
+            "api-key",
+            "payment-hook",
+            "opt-out",
+            "never-call",
+            "fraud",
+        ),
+    ),
     ("system", ("node", "sounds", "db", "config", "audit", "console", "move-in")),
 )
 """The menu: nouns by topic."""

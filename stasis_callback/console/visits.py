@@ -15,6 +15,7 @@ from starlette.responses import Response
 from stasis_callback.admin.operators.users import login_key
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.limits import Limit
+from stasis_callback.engine.admission.tries import counted_try
 from stasis_callback.settings import ConsoleSettings
 from stasis_callback.store.operators.operators import Role
 from stasis_callback.store.operators.sessions import SessionView
@@ -129,13 +130,14 @@ class Visits:
         """Whether this is the operator; None after too many wrong words, which are then not looked at."""
         counters = {login_key(name[:40]): LOGINS, f"console:from:{source_of(request)}": SOURCE_LOGINS}
         # Counted first: guesses in parallel are no more than the limit.
-        if self._stores.limits.take_all([*counters.items()]):
-            return None
-        if not self._stores.operators.recognised(name[:40], password[:100], code[:20]):
-            return False
-        for key in counters:
-            self._stores.limits.give_back(key)
-        return True
+        with counted_try(self._stores, [*counters.items()]) as full:
+            if full:
+                return None
+            if not self._stores.operators.recognised(name[:40], password[:100], code[:20]):
+                return False
+            for key in counters:
+                self._stores.limits.give_back(key)
+            return True
 
     def has_proved(self, visit: Caller) -> bool:
         """Whether the operator gave password and code a short time ago."""

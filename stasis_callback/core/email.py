@@ -8,18 +8,14 @@ from typing import Literal
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.instances import names_of, parse_parts
-from stasis_callback.core.limits import Limit, RequestLimits
-from stasis_callback.core.options import WEBHOOKS, CallOptions, option
+from stasis_callback.core.options import CallOptions, option
+from stasis_callback.core.written import WrittenConfiguration, WrittenOptions
 
 Policy = Literal["authenticated", "dkim", "none"]
-Credential = Literal["either", "password", "token"]
-
-ACCESS_CODE = "EMAILCALLBACK"
-"""Calls use the product's tariff for this access code if it has one, otherwise its standard tariff."""
 
 
 @dataclass(frozen=True, slots=True)
-class EmailOptions:
+class EmailOptions(WrittenOptions):
     """The settings of an e-mail instance."""
 
     policy: Policy = option(
@@ -30,28 +26,15 @@ class EmailOptions:
     require_registered: bool = option(
         False, "Accept mails only from addresses registered for the account with `email add-sender`."
     )
-    credential: Credential = option(
-        "either", "Credential required in the mail: service password, one-time token, or either."
-    )
     reply: bool = option(True, "Reply to authenticated senders; with policy=none to nobody.")
     reply_outcome: bool = option(
         False, "Reply a second time when the callback is over, with what became of it."
     )
-    replies_per_hour: int = option(
-        10, "Maximum number of replies per hour to one sender.", least=1, most=1000
-    )
-
-    webhooks: str = option("", WEBHOOKS)
 
     @property
     def replies(self) -> bool:
         """Whether senders are answered: only those who have proven who they are."""
         return self.reply and self.policy != "none"
-
-    @property
-    def reply_limit(self) -> Limit:
-        """The limit of replies to one sender."""
-        return Limit(self.replies_per_hour, 3600)
 
 
 _, EMAIL_NAMES = names_of(EmailOptions)
@@ -59,13 +42,10 @@ _, EMAIL_NAMES = names_of(EmailOptions)
 
 
 @dataclass(frozen=True, slots=True)
-class EmailConfiguration:
+class EmailConfiguration(WrittenConfiguration[EmailOptions]):
     """The checked settings, limits and call options of an e-mail instance."""
 
-    settings: EmailOptions
-    limits: RequestLimits
-    options: Mapping[str, str]
-    """Call options that are set on the instance."""
+    ACCESS_CODE = "EMAILCALLBACK"
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> EmailConfiguration:
@@ -79,17 +59,3 @@ class EmailConfiguration:
             )
         CallOptions.parse(configuration.call_options())
         return configuration
-
-    @property
-    def region(self) -> str:
-        """The country of numbers without a country code; "" for none."""
-        return CallOptions.parse(self.options).region
-
-    @property
-    def language(self) -> str:
-        """The language of replies: the first of the option `languages`."""
-        return CallOptions.parse(self.options).language_list[0]
-
-    def call_options(self) -> dict[str, str]:
-        """The call options with which a request is queued."""
-        return {"access_code": ACCESS_CODE, **self.options}

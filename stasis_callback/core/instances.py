@@ -1,4 +1,4 @@
-"""What web and e-mail instances have in common: own settings, limits and call options."""
+"""What web, e-mail and message instances have in common: own settings, limits and call options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names_of(settings: type[Any]) -> tuple[frozenset[str], frozenset[str]]:
 def parse_parts(
     settings: type[S], stored: Mapping[str, str], noun: str
 ) -> tuple[S, RequestLimits, dict[str, str]]:
-    """Split text values into settings, limits and call options, and check them; `noun` is `web` or `email`.
+    """Split text values into settings, limits and call options, and check them; `noun` is the command's.
     Raises InvalidInput.
     """
     own, every = names_of(settings)

@@ -1,5 +1,5 @@
-"""The command of a mail: `P ACCOUNT SECRET SN NUMBER DN NUMBER` for a callback, `P ACCOUNT SECRET VC CODE` for a
-voucher.
+"""The command of a mail or a message: `P ACCOUNT SECRET SN NUMBER DN NUMBER` for a callback, with `AT TIME` behind it
+for one at a time; `P ACCOUNT SECRET VC CODE` for a voucher.
 
 For the grammar and examples see docs/reference/email-command.md. Ambiguous commands are refused: a call that is
 not placed costs nothing.
@@ -32,6 +32,8 @@ class MailCommand:
     secret: str = field(repr=False)
     number_a: str
     number_b: str
+    at: str = ""
+    """When: `17:30`, or ISO 8601 with a zone; "" for at once. Whether it is a time of the clock is not looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +63,16 @@ class _MailWord:
 
 
 _SHAPE = 7  # P account secret SN number DN number
+_TIMED_SHAPE = 9  # ... AT time
 _VOUCHER_SHAPE = 5  # P account secret VC code
 _OPENING = "\"'“”„«‹*•([<`"
 _CLOSING = ".,;:!?\"'”“»›)]>*`"
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 _SIGNED = "-----BEGIN PGP SIGNED MESSAGE-----"
 """The signed text is below this line and above the signature."""
+_TIME = re.compile(
+    r"[0-9]{2}:[0-9]{2}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{5,8}(?:Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
 _CODE = re.compile(r"[!-~]{1,64}", re.ASCII)
 _ACCOUNT = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _HEADERS = "from|von|de|da|van|od|fra|från|lähettäjä|от|kimden|发件人|差出人"
@@ -91,8 +97,9 @@ def find_command(text: str, region: str = "") -> Command:
     before: list[_MailWord] = []
     for words in filter(None, _paragraphs(text)):
         commands, fine = _commands(words, region)
-        # Even after an empty line, digits alone may be the rest of a number.
-        goes_on = _ascii(words[0].text)[:1].isnumeric() and _ends_in_command(before, region)
+        # Even after an empty line, digits alone may be the rest of a number, and a time is that of the call.
+        is_more = _ascii(words[0].text)[:1].isnumeric() or _is_time(words[:2])
+        goes_on = is_more and _ends_in_command(before, region)
         fine, before = fine and not goes_on, words
         found |= commands
         broken = broken or not fine
@@ -119,6 +126,7 @@ def _commands(words: list[_MailWord], region: str) -> tuple[set[Command], bool]:
                 found.add(command)
                 at += length
                 behind = True
+                fine = fine and _is_whole(words[at - length :], length)
                 continue
             fine = fine and not _is_attempt(words[at + 1 : at + 2 * _SHAPE])
         # Digits after a command could be the rest of a number that was written with spaces, or wrapped.
@@ -146,14 +154,36 @@ def _paragraphs(text: str) -> list[list[_MailWord]]:
 
 def _command_at(words: list[_MailWord], region: str) -> tuple[Command | None, int]:
     """The command that `words` begin with, and the number of its words."""
-    callback = _callback(words[:_SHAPE], region)
-    if callback is not None:
-        return callback, _SHAPE
+    for length in (_TIMED_SHAPE, _SHAPE):
+        callback = _callback(words[:length], region)
+        if callback is not None:
+            return callback, length
     return _voucher(words[:_VOUCHER_SHAPE]), _VOUCHER_SHAPE
 
 
 def _ends_in_command(words: list[_MailWord], region: str) -> bool:
-    return bool(_callback(words[-_SHAPE:], region) or _voucher(words[-_VOUCHER_SHAPE:]))
+    return bool(
+        _callback(words[-_TIMED_SHAPE:], region)
+        or _callback(words[-_SHAPE:], region)
+        or _voucher(words[-_VOUCHER_SHAPE:])
+    )
+
+
+def _is_whole(words: list[_MailWord], length: int) -> bool:
+    """Whether nothing behind a command changes its time, as `PM` or `tomorrow` would, or `AT noon`."""
+    behind = words[length : length + 1]
+    if not behind or behind[0].starts_line:
+        return True
+    return length != _TIMED_SHAPE and not _is_keyword(behind[0].text, "AT")
+
+
+def _is_time(words: list[_MailWord]) -> bool:
+    """Whether these are `AT` and a time."""
+    return len(words) == 2 and _is_keyword(words[0].text, "AT") and bool(_TIME.fullmatch(_time(words[1])))
+
+
+def _time(word: _MailWord) -> str:
+    return _ascii(word.text).rstrip(_CLOSING)
 
 
 def _voucher(words: list[_MailWord]) -> VoucherCommand | None:
@@ -173,14 +203,15 @@ def _login(account: str, secret: str) -> tuple[str, str] | None:
 
 
 def _callback(words: list[_MailWord], region: str) -> MailCommand | None:
-    if len(words) < _SHAPE:
+    """The callback that exactly these words ask for."""
+    if len(words) not in (_SHAPE, _TIMED_SHAPE) or (words[_SHAPE:] and not _is_time(words[_SHAPE:])):
         return None
-    _, account, secret, sn, number_a, dn, number_b = (word.text for word in words)
+    _, account, secret, sn, number_a, dn, number_b = (word.text for word in words[:_SHAPE])
     a, b = read_number(number_a, region), read_number(number_b.rstrip(_CLOSING), region)
     login = _login(account, secret)
     if not (_is_keyword(sn, "SN") and _is_keyword(dn, "DN") and a and b and login):
         return None
-    return MailCommand(*login, a, b)
+    return MailCommand(*login, a, b, _time(words[-1]) if words[_SHAPE:] else "")
 
 
 def _ascii(word: str) -> str:

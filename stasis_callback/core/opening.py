@@ -3,14 +3,60 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal, Protocol
 
 from stasis_callback.core.periods import DAY_US, US_PER_S, OffPeak, time_zone
+
+OPENING_HOURS = (
+    "When calls are made, for example mon-fri 09:00-17:00; empty: always. Written like off-peak periods."
+)
+TIME_ZONE = "Time zone of the opening hours and of times that are chosen."
+CALL_ME_AT = "Let the user choose a time within the next 24 hours."
+"""What the options of an instance mean that have to do with it."""
 
 LATEST_US = DAY_US
 """How far ahead a time may be chosen."""
 SEARCHED_US = 60 * DAY_US
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+
+
+class Opening(Protocol):
+    """The settings of an instance that have to do with it."""
+
+    @property
+    def hours(self) -> OffPeak | None: ...
+
+    @property
+    def time_zone(self) -> str: ...
+
+    @property
+    def call_me_at(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Appointment:
+    """When a callback is made: `delay_s` from now, or never, for `trouble`."""
+
+    delay_s: int = 0
+    trouble: Literal["", "bad_time", "no_times", "closed"] = ""
+    """`bad_time`: not within the next 24 hours; `no_times`: none can be chosen here; `closed`: no calls then."""
+    opens_us: int | None = None
+    """Of what is `closed`: when calls are made again; None if not within two months."""
+
+
+def appointment(opening: Opening, wanted: str, now_us: int) -> Appointment:
+    """When a callback is made for which a time was chosen, or none ("": at once)."""
+    if wanted and not opening.call_me_at:
+        return Appointment(trouble="no_times")
+    at_us = chosen_us(wanted, opening.time_zone, now_us) if wanted else now_us
+    if at_us is None:
+        return Appointment(trouble="bad_time")
+    hours = opening.hours
+    if hours is None or is_open(hours, at_us):
+        return Appointment(-(-(at_us - now_us) // US_PER_S))
+    return Appointment(trouble="closed", opens_us=opens_us(hours, at_us))
 
 
 def is_open(hours: OffPeak | None, at_us: int) -> bool:

@@ -42,8 +42,8 @@ def option(default: Any, meaning: str, *, least: float | None = None, most: floa
 
 OPTION_GROUPS = {
     "who": (
-        "authentication", "internal_account", "login_attempts", "ask_password", "lockout_failures", "lockout_s",
-        "register_ani", "ani_rules",
+        "authentication", "min_attestation", "internal_account", "login_attempts", "ask_password", "lockout_failures",
+        "lockout_s", "register_ani", "ani_rules",
     ),
     "refusal": ("reject_cause", "dedupe_window_s"),
     "leg_a": (
@@ -84,6 +84,11 @@ class CallOptions:
     )
     internal_account: str = option(
         "", "With PINs: account that pays for leg A; its tariff determines which numbers can be called back."
+    )
+    min_attestation: Literal["off", "A", "B"] = option(
+        "off",
+        "Identify accounts by the caller's number only if the carriers vouch for it (STIR/SHAKEN) with at least this "
+        "attestation; off: whatever they say.",
     )
     reject_cause: RejectCause = option(
         "busy",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Trigger = Literal["ani", "dnis", "pin", "web", "email", "cli"]
+Trigger = Literal["ani", "dnis", "pin", "web", "email", "message", "cli"]
 MISSED_CALL = ("ani", "dnis", "pin")
 """The triggers that are missed calls."""
 
@@ -27,8 +27,8 @@ class CallbackRequest:
 
     `key` makes it idempotent: the same key never causes a second callback. `ani` and `dnis` are E.164 digits, or
     what came in their place; a `private` caller's number is not shown to leg B. `destination` is the number of leg B
-    if the request has one ("": it is asked for in the conversation); `instance` is the web or e-mail instance that it
-    came through.
+    if the request has one ("": it is asked for in the conversation); `instance` is the web, e-mail or message
+    instance that it came through.
     """
 
     key: str
@@ -43,6 +43,10 @@ class CallbackRequest:
     webhooks: str = ""
     link: Link | None = None
     """The signed link that it came by."""
+    source: str = ""
+    """The address or sender that it came from."""
+    attestation: str = ""
+    """What the carrier says of the caller's number (STIR/SHAKEN): A, B, C, failed, or "" for nothing."""
 
     @property
     def told(self) -> str:

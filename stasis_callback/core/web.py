@@ -17,6 +17,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.instances import names_of, parse_parts
 from stasis_callback.core.limits import RequestLimits
 from stasis_callback.core.numbers import is_dialable
+from stasis_callback.core.opening import CALL_ME_AT, OPENING_HOURS, TIME_ZONE
 from stasis_callback.core.options import CallOptions, option
 from stasis_callback.core.periods import OffPeak, parse_off_peak
 
@@ -57,12 +58,9 @@ class WebOptions:
     frame_origins: str = option(
         "", "Other web sites that may show the form and its status page in a frame; separated by commas."
     )
-    opening_hours: str = option(
-        "",
-        "When calls are made, for example mon-fri 09:00-17:00; empty: always. Written like off-peak periods.",
-    )
-    time_zone: str = option("UTC", "Time zone of the opening hours and of the field call_at.")
-    call_me_at: bool = option(False, "Let the user choose a time within the next 24 hours.")
+    opening_hours: str = option("", OPENING_HOURS)
+    time_zone: str = option("UTC", TIME_ZONE)
+    call_me_at: bool = option(False, CALL_ME_AT)
     proof_of_work: bool = option(
         False, "Browsers compute for a second before the form is sent, which makes mass requests expensive."
     )

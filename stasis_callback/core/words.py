@@ -35,7 +35,8 @@ class _Word(StrEnum):
         return next((word for word in cls if word == stored), None)
 
 
-_MISSED, _ASKED, _BOTH = "missed call", "web, e-mail, shell", "missed call; web, e-mail, shell"
+_MISSED, _ASKED = "missed call", "web, e-mail, message, shell"
+_BOTH = f"{_MISSED}; {_ASKED}"
 
 
 class Refusal(_Word):
@@ -53,6 +54,10 @@ class Refusal(_Word):
     UNKNOWN_ACCOUNT = (
         "unknown_account", "no account has this number as its id or alias", _MISSED,
         "compare `ani` with the accounts, see `access-number test`",
+    )  # fmt: skip
+    NOT_ATTESTED = (
+        "not_attested", "the carriers do not vouch for the caller's number as `min_attestation` asks for",
+        "missed call (ANI)", "nothing; or `access-number set`, where the carrier passes no attestation",
     )  # fmt: skip
     NO_ASSOCIATED_NUMBER = (
         "no_associated_number", "the account has no number to call back", "missed call (DNIS)",
@@ -134,8 +139,17 @@ class Refusal(_Word):
         "nothing, or a new `web link`",
     )  # fmt: skip
     OPTED_OUT = (
-        "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail",
+        "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail, message",
         "nothing; `opt-out list`",
+    )  # fmt: skip
+    SET_ASIDE = (
+        "set_aside", "the caller, account, number, link, source or destination is set aside by the fraud control",
+        _BOTH,
+        "`fraud list` says why; `fraud release`, or greater budgets in `[fraud]`",
+    )  # fmt: skip
+    NEVER_CALLED = (
+        "never_called", "a number to call is on the list of numbers that are never called", _BOTH,
+        "nothing; `never-call list`",
     )  # fmt: skip
     FAILED = "failed", "internal error", _MISSED, "see `request.failed` in the log"
 
@@ -200,6 +214,14 @@ class Ending(_Word):
         "daily_limit", "the account has reached its daily cap", _BEFORE,
         "`account set ID --daily-cap`",
     )  # fmt: skip
+    SET_ASIDE = (
+        "set_aside", "the account, number or destination was set aside by the fraud control", _BEFORE,
+        "`fraud list` says why; `fraud release`, or greater budgets in `[fraud]`",
+    )  # fmt: skip
+    NEVER_CALLED = (
+        "never_called", "leg A's number is on the list of numbers that are never called", _BEFORE,
+        "nothing; `never-call list`",
+    )  # fmt: skip
     BUSY = "busy", "leg A was busy", _LEG_A, "nothing, or `attempts_busy`"
     NO_ANSWER = "no_answer", "leg A did not answer", _LEG_A, "nothing, or `attempts_no_answer`"
     CONGESTION = (
@@ -232,7 +254,7 @@ _NEVER = "nothing: no mail program sends such mails"
 
 
 class Dropped(_Word):
-    """Why a mail was not passed on as a request."""
+    """Why a mail or a message was not passed on as a request."""
 
     NOT_PROVEN = (
         "not_proven", "the sender is not authenticated", _SENDER,
@@ -241,6 +263,10 @@ class Dropped(_Word):
     BAD_SENDER = (
         "bad_sender", "no sender, several, or an invalid one; or a header twice that may be there once", _SENDER,
         "nothing",
+    )  # fmt: skip
+    UNKNOWN_SENDER = (
+        "unknown_sender", "a message from a number that is no account's id or alias", _SENDER,
+        "`account set ID --alias NUMBER`, if it is a subscriber",
     )  # fmt: skip
     AUTOMATIC = "automatic", "a bounce, an automatic reply, or a mail of a mailing list", _SENDER, "nothing"
     NO_COMMAND = "no_command", "there is no command in it", _COMMAND, _COMMAND_FORMAT
@@ -251,6 +277,15 @@ class Dropped(_Word):
     BAD_VOUCHER = (
         "bad_voucher", "the code of its voucher is unknown, used, blocked, expired or in another currency", _COMMAND,
         "`voucher list`, if it was the subscriber",
+    )  # fmt: skip
+    BAD_TIME = (
+        "bad_time", "its time is not within the next 24 hours", _COMMAND, "nothing; `time_zone` of the instance",
+    )  # fmt: skip
+    NO_TIMES = (
+        "no_times", "it has a time, and the instance takes none", _COMMAND, "`call_me_at=on`, if it is to take times",
+    )  # fmt: skip
+    CLOSED = (
+        "closed", "it wants a call outside the opening hours", _COMMAND, "nothing; `opening_hours` of the instance",
     )  # fmt: skip
     TOO_LONG = "too_long", "its text is too long to be searched for a command", _COMMAND, _COMMAND_FORMAT
     TOO_LARGE = (
@@ -298,5 +333,6 @@ NumberTrouble = Literal[
     Refusal.OWN_NUMBER,
 ]
 FundsTrouble = Literal[Refusal.NO_FUNDS, Refusal.DAILY_LIMIT]
-Trouble = AccountTrouble | FundsTrouble
+FraudTrouble = Literal[Refusal.SET_ASIDE, Refusal.NEVER_CALLED]
+Trouble = AccountTrouble | FundsTrouble | FraudTrouble
 """Reasons that may arise between acceptance and dialling."""

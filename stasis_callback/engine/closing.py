@@ -72,7 +72,7 @@ def _finished(
             _compare(tools, call, request.id)
             if not all([_settled(tools, call, leg) for leg in reversed(call.legs)]):
                 return False
-            _finish(tools, request, outcome, again)
+            _finish(tools, call, request, outcome, again)
         _log_ended(request, outcome, again)
     except NotOurs as error:
         # Another node has ended it in our place, and charged what it knew of.
@@ -98,7 +98,7 @@ def _ended_at_once(
     def end() -> list[XdrView] | None:
         settled = tools.stores.calls.settle_all(request.id, ends)
         if settled is not None:
-            _finish(tools, request, outcome, again)
+            _finish(tools, call, request, outcome, again)
         return settled
 
     settled = tools.stores.database.unit(end)
@@ -163,8 +163,9 @@ def _settled(tools: CallTools, call: Call, leg: Leg) -> bool:
     return True
 
 
-def _finish(tools: CallTools, request: RequestView, outcome: Ending, again: Again | None) -> None:
+def _finish(tools: CallTools, call: Call, request: RequestView, outcome: Ending, again: Again | None) -> None:
     if again is not None:
         tools.stores.requests.retry(request, again, outcome=outcome)
     else:
-        tools.stores.requests.finish(request.id, outcome, claims=request.claims)
+        transcript = call.transcript.stored
+        tools.stores.requests.finish(request.id, outcome, claims=request.claims, transcript=transcript)

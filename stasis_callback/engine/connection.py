@@ -142,8 +142,10 @@ class Connection:
                 self.b.wind_up()
                 renewed_s = now_s
         if leg.up:
-            self.b.wind_up()
             log.info("leg.answered", leg=leg.id)
+            if leg.elapsed_s() < self.b.funded_s:
+                self.b.wind_up()
+            # Else it was answered unheard and has outlived its hold: `talk` holds more for it at once, or ends it.
 
     def talk(self, funds: TalkFunds, warnings: Warnings | None = None) -> None:
         """Let the two talk, and pay for it slice by slice, until leg B ends or leg A keys `**`. Raises HungUp.

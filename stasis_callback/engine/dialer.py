@@ -121,8 +121,11 @@ class Dialer:
         return len(self._sessions.keys() | self._reserved)
 
     def renew_leases(self) -> None:
-        """Tell the database that this node still works on its calls; not on those that it has only just found."""
-        ids = [session.request.id for session in self.sessions if not session.recovering]
+        """Tell the database that the calls of this node live, those that it sees.
+
+        Where this node dies too, what it did not see is not charged: an Asterisk that is away may be dead.
+        """
+        ids = [session.request.id for session in self.sessions if session.sees_its_legs]
         if ids:
             self._tools.stores.requests.renew_leases(ids)
 

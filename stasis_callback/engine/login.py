@@ -135,6 +135,7 @@ def _entry(dialog: Dialog, said_by: Voice, prompt: Prompt, options: CallOptions)
     return dialog.ask(
         said_by.say(prompt),
         digits_limit=PIN_DIGITS_LIMIT,
+        secret=True,
         first_digit_timeout_s=options.first_digit_timeout_s,
         inter_digit_timeout_s=options.inter_digit_timeout_s,
     )

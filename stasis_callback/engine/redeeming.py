@@ -17,6 +17,7 @@ from stasis_callback.core.limits import Limit
 from stasis_callback.core.numbers import mask
 from stasis_callback.core.words import Dropped, Refusal
 from stasis_callback.engine.admission.logins import failures_key
+from stasis_callback.engine.admission.tries import counted_try
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.vouchers import VoucherView
 from stasis_callback.store.stores import Stores
@@ -54,10 +55,16 @@ def redeem(
     gives False, nothing is credited.
     """
     counter = counter or failures_key("voucher", "account", account.number)
-    if not stores.limits.take(counter, limit):
-        log.info("voucher.refused", account=mask(account.number), reason=Refusal.LOCKED_OUT)
-        return Redemption(account, reason=Refusal.LOCKED_OUT, retry_after_s=stores.limits.wait_s(counter))
-    code = code.strip()[:CODE_LIMIT]
+    with counted_try(stores, [(counter, limit)]) as full:
+        if full:
+            log.info("voucher.refused", account=mask(account.number), reason=Refusal.LOCKED_OUT)
+            return Redemption(account, reason=Refusal.LOCKED_OUT, retry_after_s=stores.limits.wait_s(counter))
+        return _tried(stores, account, code.strip()[:CODE_LIMIT], counter, within)
+
+
+def _tried(
+    stores: Stores, account: AccountView, code: str, counter: str, within: Callable[[], bool]
+) -> Redemption:
     before = stores.vouchers.redeemed(code, account.number)
     voucher = before or _credited(stores, account, code, within)
     now = stores.accounts.get(account.id)

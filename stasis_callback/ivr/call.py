@@ -34,6 +34,7 @@ from stasis_callback.ari.events import (
 from stasis_callback.ari.time import AsteriskTime
 from stasis_callback.clock import Clock
 from stasis_callback.core.answers import USUAL, Answers
+from stasis_callback.core.transcript import Transcript
 
 log = structlog.get_logger()
 
@@ -287,12 +288,14 @@ class Call:
         """By the steady clock: until then events were missed; for ever while the link is down."""
         self.lost: LinkLost | None = None
         """Since when nothing was seen; None while the link is up and every leg was looked at after it came back."""
+        self._blind = False
         self._client = client
         self._recheck = recheck
         self._watcher = watcher
         self._inbox = self.clock.inbox()
         self._legs: dict[str, Leg] = {}
         self._a: Leg | None = None
+        self.transcript = Transcript()
         self.abandoned = False
         """The service stops: nothing may be ended any more."""
         self.may_have_bridge = False
@@ -317,6 +320,13 @@ class Call:
         """Whether leg A is up."""
         return self._a is not None and self._a.up
 
+    @property
+    def sees_its_legs(self) -> bool:
+        """Whether what lives is known to live now: the link is up, every leg was looked at since it was down, and
+        none has ended that is not settled. For other threads too.
+        """
+        return not self._blind and all(leg.ended is None for leg in self.legs)
+
     def add(self, leg_id: str, *, is_a: bool) -> Leg:
         """Take a channel into the call. Do so before the request that makes it, so that no event is missed."""
         leg = self._legs[leg_id] = Leg(self._client.channel(leg_id), self._client.time)
@@ -333,6 +343,7 @@ class Call:
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """Called by another thread: nothing after this moment was seen."""
+        self._blind = True
         self._inbox.put(lost)
 
     def link_is_back(self, answered_at_us: int) -> None:
@@ -377,7 +388,7 @@ class Call:
     def _observe(self, event: object) -> None:
         if isinstance(event, LinkLost):
             # What was lost before and never looked into was lost at the first moment.
-            self.lost = self.lost or event
+            self.lost, self._blind = self.lost or event, True
             self.deaf_until_s = math.inf
             if self.lost.silent:
                 # What was heard last may be dated a little later: how far the two clocks are apart is an estimate.
@@ -456,4 +467,4 @@ class Call:
             else:
                 self._unclear.discard(leg_id)
         if not self._unclear:
-            self.lost = None
+            self.lost, self._blind = None, False

@@ -38,6 +38,7 @@ class Dialog:
         self._playbacks += 1
         playback_id = f"{self._leg.id}-{self._name}{self._playbacks}"
         log.info("say", leg=self._leg.id, words=words.text)
+        self._call.transcript.said(self._call.clock.now_us(), self._leg.id, words.text)
         limit_s = PLAYBACK_LIMIT_S
         try:
             playback = self._leg.channel.play(words.media, playback_id)
@@ -76,25 +77,38 @@ class Dialog:
         first_digit_timeout_s: float,
         inter_digit_timeout_s: float,
         terminator: str = "#",
+        secret: bool = False,
     ) -> str:
         """Say `words` and collect digits: up to the terminator, to a pause, or to `digits_limit`; `*` starts over.
 
-        "" when nothing was keyed in time. Where the link was down meanwhile, digits may be missing, and what is left
-        is another number: then it is asked once more. Raises HungUp.
+        Of a `secret` the transcript has only how many keys were pressed. "" when nothing was keyed in time. Where the
+        link was down meanwhile, digits may be missing, and what is left is another number: then it is asked once
+        more. Raises HungUp.
         """
         while True:
             began_s = self._call.clock.monotonic_s() - inter_digit_timeout_s
             self.say(words)
-            entry = self._entry(digits_limit, first_digit_timeout_s, inter_digit_timeout_s, terminator)
+            keys: list[str] = []
+            try:
+                entry = self._entry(
+                    keys, digits_limit, first_digit_timeout_s, inter_digit_timeout_s, terminator
+                )
+            finally:  # also of somebody who hangs up meanwhile
+                now_us = self._call.clock.now_us()
+                self._call.transcript.keyed(now_us, self._leg.id, "".join(keys), secret=secret)
             if self._call.deaf_until_s <= began_s:
                 return entry
             log.warning("digits.missed", leg=self._leg.id)
             self._until_nobody_keys(inter_digit_timeout_s)
 
-    def _entry(self, digits_limit: int, first_s: float, next_s: float, terminator: str) -> str:
+    def _entry(
+        self, keys: list[str], digits_limit: int, first_s: float, next_s: float, terminator: str
+    ) -> str:
+        """What was keyed; `keys` gets each key that was pressed for it."""
         entry = ""
         while len(entry) < digits_limit:
             digit = self._next_digit(next_s if entry else first_s)
+            keys += digit or ""
             if digit == "*":
                 entry = ""
             elif digit is None or digit == terminator:

@@ -13,12 +13,10 @@ from email.message import Message
 import structlog
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.mail_command import Command, MailCommand, VoucherCommand
-from stasis_callback.core.words import Dropped, Refusal
+from stasis_callback.core.mail_command import Command, VoucherCommand
+from stasis_callback.core.words import Dropped
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.admission.logins import Credentials, Logins
-from stasis_callback.engine.admission.orders import Order, Orders
-from stasis_callback.engine.redeeming import redeem
+from stasis_callback.engine.admission.orders import Orders
 from stasis_callback.mail.policy import (
     KeyLookups,
     domain_of,
@@ -28,10 +26,12 @@ from stasis_callback.mail.policy import (
     proven_by_signature,
 )
 from stasis_callback.mail.reading import Mail, MailRefused, read_mail
-from stasis_callback.mail.words import Awaited, answer_mail, answer_text
+from stasis_callback.mail.words import Awaited, answer_mail
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.email_instances import EmailInstanceView
 from stasis_callback.store.stores import Stores
+from stasis_callback.written.desk import Verdict, Written, WrittenDesk
+from stasis_callback.written.words import reply_text
 
 log = structlog.get_logger()
 
@@ -50,8 +50,7 @@ class MailDesk:
     def __init__(self, settings: EmailSettings, stores: Stores, orders: Orders, clock: Clock) -> None:
         self._settings = settings
         self._stores = stores
-        self._orders = orders
-        self._logins = Logins(stores, clock)
+        self._written_desk = WrittenDesk(stores, orders, clock)
         self._clock = clock
         self._keys = KeyLookups(settings.dns_server, clock)
 
@@ -76,15 +75,20 @@ class MailDesk:
             return self._dropped(instance, distrust)
         sender = mail.from_addresses[0].lower()
         key = _key(instance, sender, mail, raw)
-        if isinstance(mail.command, VoucherCommand):
-            reason: str = self._redeem(instance, mail.command, sender, key)
-        elif mail.command:
-            reason = self._decide(instance, mail.command, sender, key)
-        else:
+        if mail.command is None:
             reason = self._dropped(instance, mail.problem or Dropped.NO_COMMAND)
+            self._answer(instance, mail, sender, key, instance.configuration.language, Verdict(reason))
+            return reason
+        written = self._written(instance, mail.command, sender, key)
+        verdict = self._written_desk.decide(written)
+        if verdict.repeated:
+            log.info("mail.repeated", instance=instance.name, call=verdict.request_id)
+        elif isinstance(mail.command, VoucherCommand) or isinstance(verdict.reason, Dropped):
+            self._dropped(instance, verdict.reason)
         crashpoint("mail-decided")
-        self._answer(instance, mail, sender, key, reason)
-        return reason
+        language = self._written_desk.language(written, verdict)
+        self._answer(instance, mail, sender, key, language, verdict)
+        return verdict.reason
 
     def _distrust(
         self, instance: EmailInstanceView, raw: bytes, mail: Mail, headers: Message
@@ -112,67 +116,24 @@ class MailDesk:
             proven = True
         return None if proven else Dropped.NOT_PROVEN
 
-    def _decide(self, instance: EmailInstanceView, command: MailCommand, sender: str, key: str) -> str:
-        known = self._stores.requests.with_key(key)
-        if known is not None:  # delivered again, or sent twice: what was decided stays
-            log.info("mail.repeated", instance=instance.name, call=known.id)
-            return known.outcome if known.state == "refused" else ""
-        configuration = instance.configuration
-        settings = configuration.settings
-        password, token = self._secrets(instance, command, sender)
-        answer = self._orders.admit(
-            Order(
-                key=key,
-                trigger="email",
-                account=command.account,
-                password=password,
-                token=token,
-                number_a=command.number_a,
-                number_b=command.number_b,
-                instance=instance.name,
-                webhooks=settings.webhooks,
-                source=sender,
-                options=configuration.call_options(),
-                limits=configuration.limits,
-            )
+    def _written(self, instance: EmailInstanceView, command: Command, sender: str, key: str) -> Written:
+        registered = self._stores.email_senders.registered
+        belongs = not instance.configuration.settings.require_registered or registered(
+            command.account, sender
         )
-        return answer.reason
-
-    def _secrets(
-        self, instance: EmailInstanceView, command: Command, sender: str
-    ) -> tuple[str | None, str | None]:
-        """What the mail shows as a password and as a token; None for what the instance does not take."""
-        settings, secret = instance.configuration.settings, command.secret
-        if settings.require_registered and not self._stores.email_senders.registered(command.account, sender):
-            secret = ""  # no password and no token: it looks and counts like a wrong one
-        password = secret if settings.credential != "token" else None
-        return password, secret if settings.credential != "password" else None
-
-    def _redeem(self, instance: EmailInstanceView, command: VoucherCommand, sender: str, key: str) -> str:
-        """Redeem the voucher of a mail. One that is delivered again finds its voucher redeemed."""
-        stores, limits = self._stores, instance.configuration.limits
-        if not stores.limits.take(f"request:email:{instance.name}:source:{sender}", limits.limit_source):
-            return self._dropped(instance, Refusal.TOO_MANY_REQUESTS)
-        password, token = self._secrets(instance, command, sender)
-        known = self._logins.check(
-            Credentials("email", command.account, password, token, source=sender, limits=limits)
+        return Written(
+            "email", instance.name, instance.configuration, command, sender, belongs=belongs, key=key
         )
-        token_id = known.token_id
-        if known.account is None:
-            # Delivered again, its token is used up.
-            done = known.reason == Refusal.WRONG_LOGIN and token is not None
-            done = done and stores.vouchers.redeemed(command.code, command.account) is not None
-            return "" if done else self._dropped(instance, known.reason or Refusal.WRONG_LOGIN)
-        redeemed = redeem(
-            stores,
-            known.account,
-            command.code,
-            limits.limit_logins,
-            within=lambda: token_id is None or stores.email_senders.use(token_id, key),
-        )
-        return self._dropped(instance, redeemed.reason) if redeemed.reason else ""
 
-    def _answer(self, instance: EmailInstanceView, mail: Mail, sender: str, key: str, reason: str) -> None:
+    def _answer(
+        self,
+        instance: EmailInstanceView,
+        mail: Mail,
+        sender: str,
+        key: str,
+        language: str,
+        verdict: Verdict,
+    ) -> None:
         """Queue the reply, once for each mail."""
         settings = instance.configuration.settings
         if not settings.replies or self._stores.replies.known(key):
@@ -181,32 +142,24 @@ class MailDesk:
             log.info("mail.not_answered", instance=instance.name)
             return
         recipient = mail.from_addresses[0]
-        number = mail.command.number_a if isinstance(mail.command, MailCommand) else ""
-        what = "redeemed" if isinstance(mail.command, VoucherCommand) and not reason else reason
-        language = self._language(instance, mail, reason)
         content = answer_mail(
             address=instance.name,
             recipient=recipient,
             message_id=mail.message_id,
             language=language,
-            text=answer_text(language, what, number),
+            text=reply_text(language, settings, mail.command, verdict.reason, verdict.at_us),
             own_id=hashlib.sha256(f"answer to {key}".encode()).hexdigest()[:32],
             now_us=self._clock.now_us(),
         )
-        request = self._stores.requests.with_key(key) if settings.reply_outcome and not reason else None
-        if request is not None:
-            later = Awaited(request.id, instance.name, mail.message_id, language)
+        if settings.reply_outcome and verdict.request_id:
+            later = Awaited(verdict.request_id, instance.name, mail.message_id, language)
             self._stores.replies.put(f"outcome of {key}", recipient, later.stored)
         self._stores.replies.put(key, recipient, content)
 
-    def _language(self, instance: EmailInstanceView, mail: Mail, reason: str) -> str:
-        """The account's language, for who has proven to know its password; else the instance's."""
-        account = self._stores.accounts.find(mail.command.account) if mail.command and not reason else None
-        return (account.language if account else "") or instance.configuration.language
-
     @staticmethod
-    def _dropped(instance: EmailInstanceView, reason: Dropped | Refusal) -> Dropped | Refusal:
-        log.info("mail.dropped", instance=instance.name, reason=reason)
+    def _dropped(instance: EmailInstanceView, reason: str) -> str:
+        if reason:
+            log.info("mail.dropped", instance=instance.name, reason=reason)
         return reason
 
 

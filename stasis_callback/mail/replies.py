@@ -10,11 +10,12 @@ import structlog
 from stasis_callback.clock import Clock
 from stasis_callback.core.backoff import BackOff
 from stasis_callback.mail.notices import NoticeMails
-from stasis_callback.mail.words import Awaited, answer_mail, ending_text
+from stasis_callback.mail.words import Awaited, answer_mail
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.replies import ReplyView
 from stasis_callback.store.stores import Stores
 from stasis_callback.workers import Worker
+from stasis_callback.written.words import ending_text
 
 log = structlog.get_logger()
 

@@ -39,6 +39,7 @@ class Counted:
         self._overrun = counter("overrun", "Charges above the funds, paid by the house.", "currency")
         self._refused_b = counter("destinations_refused", "Numbers keyed that are not called.", "reason")
         self._dropped = counter("mails_dropped", "Mails that made no callback, by reason.", "reason")
+        self._messages = counter("messages_dropped", "Messages that made no callback, by reason.", "reason")
         self._answers = counter("mail_answers", "Answers to mails, by what became of them.", "result")
         self._connected = counter("asterisk_connections", "Times the events of Asterisk were connected.")
         self._alarms = counter("log_alarms", "Warnings and errors logged.", "level", "event")
@@ -56,6 +57,7 @@ class Counted:
             "leg.settled": self._settled,
             "call.ended": self._over,
             "mail.dropped": lambda e: self._dropped.labels(e["reason"]).inc(),
+            "message.dropped": lambda e: self._messages.labels(e["reason"]).inc(),
             "mail.answered": lambda e: self._answers.labels("sent").inc(),
             "mail.answer_not_taken": lambda e: self._answers.labels(
                 "failed" if e["given_up"] else "put_off"

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stasis_callback.ari.client import AriClient
+from stasis_callback.ari.errors import AriError
 from stasis_callback.ari.events import (
     ChannelDestroyed,
     ChannelDtmfReceived,
@@ -61,8 +62,12 @@ class RealLine(Line):
         self.client.channel(self.channel_id).ring()
 
     def answer(self) -> None:
-        """Send 200 OK."""
-        self.client.channel(self.channel_id).answer()
+        """Send 200 OK, unless the caller hangs up in this very moment: Asterisk's answer to that is 500."""
+        try:
+            self.client.channel(self.channel_id).answer()
+        except AriError as error:
+            if error.status != 500:
+                raise
 
     def send_digits(self, digits: str) -> None:
         """Key digits (RFC 4733, 100 ms each with 100 ms between)."""

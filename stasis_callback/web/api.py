@@ -72,6 +72,14 @@ class CallbackRequestBody(BaseModel):
         Text | None,
         Field(description="Service password of the account; not needed with the scope any-account."),
     ] = None
+    call_at: Annotated[
+        Text | None,
+        Field(
+            description="When to call, within the next 24 hours and the opening hours: `17:30` on the clock of the "
+            "instance, or ISO 8601 with a zone. Only with the option call_me_at.",
+            examples=["17:30"],
+        ),
+    ] = None
     end_user: Annotated[
         Text | None,
         Field(
@@ -105,9 +113,9 @@ class CallbackState(BaseModel):
 
     id: str
     trigger: Annotated[
-        str, Field(description="What asked for it: web, email, cli; ani, dnis, pin: a missed call.")
+        str, Field(description="What asked for it: web, email, message, cli; ani, dnis, pin: a missed call.")
     ]
-    instance: Annotated[str, Field(description="Web or e-mail instance; empty for a missed call.")]
+    instance: Annotated[str, Field(description="Web, e-mail or message instance; empty for a missed call.")]
     reference: Annotated[str, Field(description="Your own name for it; empty: none.")]
     step: Annotated[Step, Field(description="Last step.")]
     over: Annotated[bool, Field(description="Whether the callback has ended.")]
@@ -115,6 +123,7 @@ class CallbackState(BaseModel):
     first_number: Annotated[str, Field(description="E.164 digits.")]
     second_number: Annotated[str, Field(description="E.164 digits; empty if it is dialled during the call.")]
     created_at: str
+    call_at: Annotated[str | None, Field(description="The time it is called at; null: at once.")]
     steps: list[StepBody]
     talk_s: Annotated[int, Field(description="Seconds for which the parties have been connected.")]
     cost: Annotated[
@@ -285,6 +294,7 @@ def callback_state(progress: Progress, *, show_cost: bool) -> CallbackState:
         first_number=progress.first_number_e164,
         second_number=view.destination,
         created_at=iso(view.created_at_us),
+        call_at=iso(view.call_at_us) if view.call_at_us else None,
         steps=[StepBody(step=step, at=iso(at_us)) for step, at_us in progress.steps],
         talk_s=seconds(progress.talk_us),
         cost=CostBody(amount=format_amount(progress.cost_micros), currency=progress.currency)

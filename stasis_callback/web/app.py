@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, PlainTextResponse, Response
-from starlette.routing import Match, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
@@ -29,6 +29,7 @@ from stasis_callback.web.description import describe
 from stasis_callback.web.desk import Desk
 from stasis_callback.web.keys import KeyRates
 from stasis_callback.web.measured import Measured
+from stasis_callback.web.messages import Messages
 from stasis_callback.web.money_api import MoneyApi
 from stasis_callback.web.pages import Pages
 from stasis_callback.web.payments import Payments
@@ -73,27 +74,20 @@ class WebApp:
         )  # fmt: skip
         app.state.api_keys = stores.api_keys
         app.state.key_rates = KeyRates(clock)
-        app.include_router(Api(desk, settings, end_call).router())
-        app.include_router(MoneyApi(stores, clock).router())
-        app.include_router(Payments(stores, self.signer, clock).router())
+        for part in (
+            Api(desk, settings, end_call), MoneyApi(stores, clock), Payments(stores, self.signer, clock),
+            Messages(stores, orders, settings, self.signer, clock),
+        ):  # fmt: skip
+            app.include_router(part.router())
         describe(app, settings.origin)
         app.router.routes.extend(
             [
                 *self._pages.routes(),
                 *watching.routes(),
                 *subscribers.routes(),
-                Route("/healthz", self._alive, methods=["GET"]),
-                Route("/readyz", self._ready, methods=["GET"]),
-                Route("/metrics", self._figures, methods=["GET"]),
-                *(
-                    Route(f"/static/{name}", self._script, methods=["GET"], name=name)
-                    for name in ("callback.js", "proof.js")
-                ),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                *self._own_routes(),
             ]
         )
-        if settings.brand_dir:
-            app.router.routes.append(Mount("/brand", StaticFiles(directory=settings.brand_dir)))
         app.exception_handler(ApiError)(_api_error)
         app.exception_handler(RequestValidationError)(_invalid)
         app.exception_handler(HTTPException)(self._http_error)
@@ -106,6 +100,21 @@ class WebApp:
             timeout_s=settings.request_timeout_s,
             https=settings.origin.startswith("https:"),
         )
+
+    def _own_routes(self) -> list[BaseRoute]:
+        """Health, figures and files."""
+        brand = self._settings.brand_dir
+        return [
+            Route("/healthz", self._alive, methods=["GET"]),
+            Route("/readyz", self._ready, methods=["GET"]),
+            Route("/metrics", self._figures, methods=["GET"]),
+            *(
+                Route(f"/static/{name}", self._script, methods=["GET"], name=name)
+                for name in ("callback.js", "proof.js")
+            ),
+            Mount("/static", StaticFiles(directory=STATIC)),
+            *([Mount("/brand", StaticFiles(directory=brand))] if brand else ()),
+        ]
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.numbering import kind_of, known_region, read_number
-from stasis_callback.core.opening import chosen_us, is_open, on_the_clock, opens_us
+from stasis_callback.core.opening import Appointment, appointment, on_the_clock
 from stasis_callback.core.requests import Link
 from stasis_callback.core.web import WebOptions
 from stasis_callback.core.words import Refusal
@@ -44,6 +44,8 @@ FIELD_OF: Mapping[Refusal, str] = {
             Refusal.NO_FUNDS,
             Refusal.DAILY_LIMIT,
             Refusal.LINK_USED_UP,
+            Refusal.SET_ASIDE,
+            Refusal.NEVER_CALLED,
             Refusal.LOCKED_OUT,
             Refusal.TOO_MANY_REQUESTS,
             Refusal.REPEATED,
@@ -54,6 +56,7 @@ FIELD_OF: Mapping[Refusal, str] = {
             Refusal.NO_ANI,
             Refusal.BAD_ANI,
             Refusal.UNKNOWN_ACCOUNT,
+            Refusal.NOT_ATTESTED,
             Refusal.NO_ASSOCIATED_NUMBER,
             Refusal.NO_INTERNAL_ACCOUNT,
             Refusal.FAILED,
@@ -80,6 +83,8 @@ STATUS_OF: Mapping[Refusal, int] = {
     Refusal.DAILY_LIMIT: 402,
     Refusal.LINK_USED_UP: 403,
     Refusal.OPTED_OUT: 403,
+    Refusal.SET_ASIDE: 403,
+    Refusal.NEVER_CALLED: 403,
     Refusal.LOCKED_OUT: 429,
     Refusal.TOO_MANY_REQUESTS: 429,
     Refusal.REPEATED: 409,
@@ -90,6 +95,7 @@ STATUS_OF: Mapping[Refusal, int] = {
     Refusal.NO_ANI: _WRONG_INPUT,
     Refusal.BAD_ANI: _WRONG_INPUT,
     Refusal.UNKNOWN_ACCOUNT: _WRONG_INPUT,
+    Refusal.NOT_ATTESTED: 403,
     Refusal.NO_ASSOCIATED_NUMBER: _WRONG_INPUT,
     Refusal.NO_INTERNAL_ACCOUNT: _WRONG_INPUT,
     Refusal.FAILED: 500,
@@ -185,7 +191,8 @@ class Desk:
         country = values.get("country", "")
         region = country if known_region(country) else instance.configuration.region
         numbers, problems = self._checked(wanted, values, region)
-        delay_s, late = self._delay(settings, values.get("call_at", "").strip())
+        when = appointment(settings, call_at := values.get("call_at", "").strip(), self.clock.now_us())
+        late = self._late(settings, call_at, when)
         problems |= late.problems
         if problems:
             return replace(late, problems=problems)
@@ -209,7 +216,7 @@ class Desk:
                 link_limit=Limit(settings.link_hourly, 3600),
                 portal=asker.program,
                 portal_logins=asker.wrong_logins,
-                options=options | ({"callback_delay_s": str(delay_s)} if delay_s else {}),
+                options=options | ({"callback_delay_s": str(when.delay_s)} if when.delay_s else {}),
                 limits=instance.configuration.limits,
             )
         )
@@ -221,19 +228,15 @@ class Desk:
             return Asked(problems=problem, retry_after_s=answer.retry_after_s)
         return Asked(answer.request_id, self.status_token(instance, answer.request_id))
 
-    def _delay(self, settings: WebOptions, call_at: str) -> tuple[int, Asked]:
-        """In how many seconds it is to be called (0: at once), and what speaks against that."""
-        now_us = self.clock.now_us()
-        chosen = bool(call_at and settings.call_me_at)
-        at_us = chosen_us(call_at, settings.time_zone, now_us) if chosen else now_us
-        if at_us is None:
-            return 0, Asked(problems={"call_at": "bad_time"})
-        if is_open(settings.hours, at_us):
-            return -(-(at_us - now_us) // US_PER_S), Asked()
-        opens = opens_us(settings.hours, at_us) if settings.hours else None
-        return 0, Asked(
-            problems={"call_at" if chosen else "": "closed"},
-            retry_after_s=-(-(opens - now_us) // US_PER_S) if opens else 0,
+    def _late(self, settings: WebOptions, call_at: str, when: Appointment) -> Asked:
+        """What speaks against the time of a callback, in answer to who asks."""
+        if not when.trouble:
+            return Asked()
+        where = "" if when.trouble == "closed" and not call_at else "call_at"
+        opens = when.opens_us
+        return Asked(
+            problems={where: when.trouble},
+            retry_after_s=-(-(opens - self.clock.now_us()) // US_PER_S) if opens else 0,
             opens=on_the_clock(opens, settings.time_zone) if opens else "",
         )
 

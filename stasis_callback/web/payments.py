@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stasis_callback.clock import US_PER_S, Clock
@@ -18,6 +18,7 @@ from stasis_callback.core.money import format_amount, parse_amount, require_paya
 from stasis_callback.store.intake.payment_hooks import PaymentHookView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import NAME_PATTERN, PREFIX
+from stasis_callback.web.bodies import AnyEvent, Body, described
 from stasis_callback.web.money_api import ACCOUNT_PATTERN, AMOUNT_PATTERN, TOP_UP_PATTERN
 from stasis_callback.web.problems import BODY, ApiError, describe_validation, errors
 from stasis_callback.web.signing import REPLAY_S, Signer, is_signed
@@ -57,10 +58,6 @@ class PaymentEvent(BaseModel):
     data: Payment
 
 
-class _AnyEvent(BaseModel):
-    type: str
-
-
 class PaidBody(BaseModel):
     """What came of it. `ignored`: an event of another type. `repeated`: the payment had been credited before."""
 
@@ -71,15 +68,7 @@ class PaidBody(BaseModel):
     currency: str | None = None
 
 
-async def _body(request: Request) -> bytes:
-    return await request.body()
-
-
-Body = Annotated[bytes, Depends(_body)]
 Hook = Annotated[str, Path(pattern=NAME_PATTERN, description="Name of the payment hook.")]
-_SCHEMA = PaymentEvent.model_json_schema(ref_template="#/components/schemas/{model}")
-_DEFINITIONS = _SCHEMA.pop("$defs")
-_SCHEMA["properties"]["data"] = _DEFINITIONS["Payment"]
 
 
 class Payments:
@@ -104,9 +93,7 @@ class Payments:
             summary="Tell of a payment, signed by Standard Webhooks",
             responses=errors(*BODY, 401, 404, 409, 422)
             | {200: {"model": PaidBody, "description": "Nothing was credited now; see `result`."}},
-            openapi_extra={
-                "requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
-            },
+            openapi_extra=described(PaymentEvent),
         )
         return router
 
@@ -128,7 +115,7 @@ class Payments:
             log.warning("payment.not_genuine", hook=hook)
             raise ApiError(401, "bad_signature", f"Messages older than {REPLAY_S} s are refused as well.")
         try:
-            event = _AnyEvent.model_validate_json(body)
+            event = AnyEvent.model_validate_json(body)
             if event.type != PAID:
                 response.status_code = 200
                 return PaidBody(result="ignored", balance=None)

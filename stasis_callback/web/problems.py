@@ -23,6 +23,7 @@ TITLES: Mapping[str, str] = {
     "bad_number": "not a valid phone number",
     "needs_country": "the number needs its country code",
     "bad_time": "not a time within the next 24 hours",
+    "no_times": "the instance takes no times (option call_me_at)",
     "closed": "no calls are made at this time",
     "no_proof": "the proof of work is missing, wrong or used; get the page again",
     "wrong_account": "unknown account",
@@ -48,7 +49,7 @@ TITLES: Mapping[str, str] = {
     "bad_amount": "not an amount that the account's currency can have",
     "id_reused": "this id was used for another account or amount",
     "bad_voucher": "the voucher is unknown, used, blocked, expired, or in another currency",
-    "bad_signature": "the signature is missing, wrong or too old, or there is no such payment hook",
+    "bad_signature": "the signature is missing, wrong or too old, or there is no such payment hook or instance",
     # Of forms that are sent by a program.
     "form_expired": "the form has expired",
     "forbidden": "a link, an allowed address or an API key is required",

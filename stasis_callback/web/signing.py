@@ -111,6 +111,10 @@ class Signer:
         """The secret that a payment provider signs with; each `turn` has another one."""
         return WEBHOOK_PREFIX + b64encode(self._digest("payment", str(turn), hook)).decode()
 
+    def message_secret(self, instance: str, number: int) -> str:
+        """The secret that a gateway of messages signs with; each `number` is another one."""
+        return WEBHOOK_PREFIX + b64encode(self._digest("message", str(number), instance)).decode()
+
     def fingerprint(self, content: str) -> str:
         """Stands for a text that may hold a password: equal for equal texts, and no help in guessing them."""
         return self._mac("fingerprint", content)

@@ -24,8 +24,6 @@ from stasis_callback.web.status import Progress, progress_of, seconds
 from stasis_callback.web.texts import texts
 
 POLL_S = 0.4
-AT_ONCE_US = 60_000_000
-"""A callback that was to be made within a minute was not asked for at a later time."""
 STREAM_S = 600.0
 """A stream ends after this long; the page opens another."""
 QUIET_S = 15.0
@@ -102,8 +100,8 @@ class Watching:
             "path": _path(progress),
             "talk_s": seconds(progress.talk_us),
             "framing": settings.framing if settings else (),
-            "call_at": on_the_clock(request.due_at_us, settings.time_zone if settings else "UTC")
-            if progress.step is Step.QUEUED and request.due_at_us > request.created_at_us + AT_ONCE_US
+            "call_at": on_the_clock(request.call_at_us, settings.time_zone if settings else "UTC")
+            if progress.step is Step.QUEUED and request.call_at_us
             else "",
             "clock": _minutes(seconds(progress.talk_us)),
             "cost": format_amount(progress.cost_micros, progress.currency)

@@ -357,8 +357,11 @@ def test_who_has_too_little_may_redeem_a_voucher_before_being_sent_away(world: W
         world.announced("code of your voucher")
         if credited:
             subscriber.dial(f"{code}#")
-        world.announced("enter the number you wish to call" if credited else "oodbye")
-        subscriber.hang_up()
+            world.announced("enter the number you wish to call")
+            subscriber.hang_up()
+        else:
+            world.announced("oodbye")
+            subscriber.wait_for("ended", timeout_s=40)
         (request,) = world.finished()
     assert request.outcome == ("hung_up" if credited else "low_balance")
 

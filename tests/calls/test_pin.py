@@ -57,6 +57,11 @@ def test_a_pin_opens_the_conversation_and_each_leg_has_its_payer(world: World) -
         world.nothing_left(funds="100.00", number=HOUSE)
     assert (request.triggered_by, request.outcome) == ("pin", "completed")
     assert _paid_by(world) == {"b1": PIN, "a1": HOUSE}
+    kept = [line.words for line in world.stores.finding.transcript(request.id)]
+    assert kept.index("leg A keyed 11 keys that are not shown: a PIN, password or code") == 1
+    assert f"leg A keyed {FRIEND}#" in kept
+    assert any("balance is ten dollars" in line for line in kept)
+    assert not [line for line in kept if PIN in line]
 
 
 @pytest.mark.option("lockout_failures")

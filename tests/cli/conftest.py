@@ -11,6 +11,7 @@ from databases import Databases, migrated, server
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.transcript import Transcript
 from stasis_callback.core.words import Ending
 from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.stores import Stores
@@ -121,7 +122,9 @@ def called(shop: CommandLine, queued: str) -> str:
             end_us = start_us + 61 * US_PER_S
             stores.calls.settle(leg_id, LegEnd(answered_at_us, end_us, outcome, 16, "events"))
         stores.requests.answered(stores.requests.get(queued))
-        stores.requests.finish(queued, Ending.NO_ANSWER)
+        kept = Transcript()
+        kept.said(start_us, f"{queued}-a1", "Your balance is ten dollars")
+        stores.requests.finish(queued, Ending.NO_ANSWER, transcript=kept.stored)
     return queued
 
 

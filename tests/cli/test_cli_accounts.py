@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from command_line import SUBSCRIBER, CommandLine
 
 from stasis_callback.admin import context
+from stasis_callback.clock import Clock
+from stasis_callback.store.accounts.opening import BatchOpening
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, hiccups, once
 
@@ -129,6 +132,52 @@ def test_accounts_by_the_hundred(shop: CommandLine) -> None:
     assert (shown["batch"], shown["balance"]) == ("spring", "1.00")
     assert "already exists" in shop.refused(*words)
     assert shop.ok("ledger", "verify").out == "the ledger is consistent: no discrepancies\n"
+
+
+def test_a_run_that_stops_leaves_blocked_accounts_and_is_gone_on_with_or_taken_back(
+    shop: CommandLine,
+) -> None:
+    out = shop.folder / "pins.csv"
+    pins = [str(number) for number in range(5000, 5030)]
+    out.write_text("\n".join(["number", *pins]))
+    words = ("account", "generate", "30", *ADD, "--batch", "spring", "--out", out, "--opening-balance", "1")
+    assert "--continue" in shop.refused(*words)
+    assert "has 30 ids, not 31" in shop.refused("account", "generate", "31", *words[3:], "--continue")
+    shop.ok("account", "set", SUBSCRIBER, "--alias", pins[25])  # somebody else's number
+    stopped = shop(*words, "--continue")
+    assert stopped.code == 2
+    assert "20 of 30 accounts are open, and blocked: run the command again with --continue" in stopped.err
+    with shop.stores() as stores:
+        assert stores.search.batch("spring") == {"blocked": 20}
+    shop.ok("account", "set", SUBSCRIBER, "--alias", "")
+    assert "30 accounts opened" in shop.ok(*words, "--continue").out
+    with shop.stores() as stores:
+        assert stores.search.batch("spring") == {"active": 30}
+        assert {stores.accounts.named(pin).balance_micros for pin in pins} == {1_000_000}
+    assert "open already" in shop.refused(*words, "--continue")
+    assert "30 accounts" in shop.ok("account", "close-batch", "spring", "--write-off").out
+    assert [row["name"] for row in shop.ok("audit", "list", "--noun", "batch", "--json").json] == [
+        "spring"
+    ] * 2
+
+
+@pytest.mark.sqlite
+def test_nobody_waits_for_the_end_of_a_run(shop: CommandLine) -> None:
+    """Between its transactions others write: on SQLite there is one writer."""
+    beside: list[int] = []
+    with shop.stores() as stores, closing(sqlite3.connect(shop.database, timeout=0)) as other:
+
+        def writes_beside(done: int, _all: int) -> None:
+            other.execute("BEGIN IMMEDIATE")
+            other.rollback()
+            beside.append(done)
+
+        opening = BatchOpening(
+            stores.database, stores.accounts, stores.ledger, Clock(), "Acme", "callback", "b", 0, "x"
+        )
+        numbers = [str(number) for number in range(5000, 5025)]
+        opening.open_all(numbers, writes_beside)
+    assert beside == [10, 20, 25]
 
 
 def test_a_batch_whose_file_cannot_be_written_is_not_made(shop: CommandLine) -> None:

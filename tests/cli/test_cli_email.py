@@ -32,6 +32,44 @@ def test_instances_are_added_listed_shown_changed_and_removed(shop: CommandLine)
     assert not {"ask_password", "reject_cause"} & names
 
 
+def test_instances_of_gateways_are_added_shown_changed_and_removed(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = shop.ok("message", "add", "sms", "--set", "limit_number=2/60").out
+    assert "added: http://127.0.0.1:8080/api/v1/messages/sms" in added
+    assert "web.enabled is not set" in added
+    assert shop.ok("message", "list", "--json").json == [
+        {"name": "sms", "enabled": True, "options": {"limit_number": "2/60"}}
+    ]
+    shown = shop.ok("message", "show", "sms", "--json").json["options"]
+    assert (shown["format"], shown["reply"], shown["access_code"]) == ("standard", "on", "MESSAGECALLBACK")
+    warned = shop.ok("message", "set", "sms", "--set", "format=twilio", "--disabled").out
+    assert "web.twilio_auth_token is not set" in warned
+    assert "web.twilio_auth_token" in shop.ok("message", "secret", "sms").out
+    shop.ok("message", "set", "sms", "--set", "format=", "--enabled")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", "short")
+    assert "web.secret" in shop.refused("message", "secret", "sms")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", "a secret of tests, long enough to be one")
+    first = shop.ok("message", "secret", "sms").out.split()
+    shop.ok("message", "set", "sms", "--set", "secret_number=2")
+    second = shop.ok("message", "secret", "sms").out.split()
+    assert first[0] == second[0]
+    assert first[1].startswith("whsec_")
+    assert first[1] != second[1]
+    shop.ok("message", "remove", "sms")
+    for words, says in (
+        (("set", "sms", "--disabled"), "unknown message instance"),
+        (("secret", "sms"), "unknown message instance"),
+        (("add", "SMS"), "small letters"),
+        (("add", "sms", "--set", "format=telex"), "standard, twilio"),
+        (("add", "sms", "--set", "policy=none"), "message options"),
+        (("add", "sms", "--set", "time_zone=Mars"), "not a time zone"),
+        (("add", "sms", "--set", "opening_hours=always"), "not a period"),
+        (("add", "sms", "--set", "webhooks=nobody"), "unknown web instance"),
+    ):
+        assert says in shop.refused("message", *words)
+
+
 @pytest.mark.parametrize(
     ("words",                                                              "says"),
     [

@@ -31,6 +31,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "access-number show": (ACCESS_NUMBER,),
     "web show": ("site",),
     "email show": ("callback@example.com",),
+    "message show": ("sms",),
 }
 
 
@@ -79,6 +80,7 @@ def wide(shop: CommandLine, called: str) -> CommandLine:
     )
     shop.ok("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567")
     shop.ok("email", "add", "callback@example.com")
+    shop.ok("message", "add", "sms")
     shop.ok("email", "add-sender", SUBSCRIBER, "somebody.with.a.long.name@department.example.com")
     return shop
 

@@ -25,6 +25,7 @@ def test_a_callback_from_the_missed_call_to_the_charge(shop: CommandLine, called
         f"leg A: {SUBSCRIBER} is called, charged to {SUBSCRIBER} at the rate of prefix 420",
         f"leg A: at most 0.20 USD are held of {SUBSCRIBER}",
         "leg A: answered",
+        "said to leg A: Your balance is ten dollars",
         "leg A: ended, 61.0 s after the answer (cause 16, normal clearing)",
         "leg A: 61 s are charged, 0.122 USD (transfer 2)",
         "leg B: ended, no_answer (cause 16, normal clearing)",

@@ -75,7 +75,12 @@ POOL = (
     "https://example.com", "office", "mon-fri 09:00-17:00",
 )  # fmt: skip
 """Texts of which each option takes some."""
-KINDS = {"access-number": "AccessNumber", "web": "WebInstance", "email": "EmailInstance"}
+KINDS = {
+    "access-number": "AccessNumber",
+    "web": "WebInstance",
+    "email": "EmailInstance",
+    "message": "MessageInstance",
+}
 
 
 def candidates(row: Mapping[str, str]) -> Iterator[str]:
@@ -99,16 +104,16 @@ def test_every_option_is_set_with_the_effect_and_the_refusals_of_the_command(
     shop.account("house")
     shop.account("office")
     shop.stores.web_instances.add("site", {"type": "extended"})
-    thing = {"access-number": "420800123456", "web": "forms", "email": "cb@example.com"}[noun]
+    thing = {"access-number": "420800123456", "web": "forms", "email": "cb@example.com", "message": "sms"}[
+        noun
+    ]
     extra = ["--type=hosted", "--set=second_number=442071234567", "--set=internal_account=house"]
     words = [noun, "add", *(extra if noun == "web" else []), "--", thing]
     assert run(words, "shell", shop.stores).code == 0
     before = stored(site, noun, thing)
     table = run([noun, "options"], "shell", shop.stores).tables[0]
     rows = [dict(zip(table.headers, row, strict=True)) for row in table.rows]
-    instances = getattr(
-        shop.stores, {"web": "web_instances", "email": "email_instances"}.get(noun, "access_numbers")
-    )
+    instances = getattr(shop.stores, f"{noun}_instances" if noun != "access-number" else "access_numbers")
     chosen: dict[str, str] = {}
     for row in rows:
         for text in candidates(row):

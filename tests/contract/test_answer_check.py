@@ -77,10 +77,9 @@ DECISION = Path(__file__).parents[2] / "docs" / "decisions" / "0040-offers-answe
 
 
 @pytest.mark.real
+@pytest.mark.parametrize("asterisk", ["real"], indirect=True)  # the simulated one hears nothing
 def test_how_often_it_is_right(asterisk: Wire) -> None:
     """Decisions over recordings, all at once, right and wrong: the table of the decision."""
-    if asterisk.kind != "real":
-        pytest.skip("the simulated Asterisk hears nothing")
     sounds = {
         what: asterisk.network.new_sound(f"answer-{n}", RECORDINGS[what][0])
         for n, what in enumerate(RECORDINGS)

@@ -41,13 +41,29 @@ user=$(said User) folder=$(said WorkingDirectory)
 cd "${folder:-/}"
 groups=(--init-groups)
 [ "${user:-root}" != root ] || groups=(--clear-groups)
+if [ "$(said Type)" = notify ] && [ "$name" != asterisk ]; then
+    export NOTIFY_SOCKET=/run/notify-$name
+    rm -f $NOTIFY_SOCKET
+    python3 -c 'import os, socket
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(os.environ["NOTIFY_SOCKET"])
+os.chmod(os.environ["NOTIFY_SOCKET"], 0o666)
+s.settimeout(60)
+while b"READY=1" not in s.recv(4096).split(b"\n"): pass' &
+    waiter=$!
+    until [ -S $NOTIFY_SOCKET ] || ! kill -0 $waiter; do sleep 0.1; done
+fi
 setsid setpriv --reuid="${user:-root}" --regid="${user:-root}" "${groups[@]}" $(said ExecStart | tr -d "'") \
     </dev/null >>/var/log/unit-$name.log 2>&1 &
 echo $! >/run/unit-$name
-[ "$(said Type)" != notify ] || for _ in $(seq 60); do
-    sleep 0.5
-    "$name" -rx 'core waitfullybooted' >/dev/null 2>&1 && break
-done
+if [ "$name" = asterisk ]; then
+    for _ in $(seq 60); do
+        sleep 0.5
+        "$name" -rx 'core waitfullybooted' >/dev/null 2>&1 && break
+    done
+elif [ "$waiter" ]; then
+    wait $waiter
+fi
 """
 
 

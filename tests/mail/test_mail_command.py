@@ -86,6 +86,40 @@ def test_numbers_of_a_mail_are_read_as_everywhere(written: str, region: str, num
     assert (command.number_a, command.number_b) == (number, number)
 
 
+TIMED = "P 6192345678 1ak45 SN 442071234567 DN 420212345678"
+
+
+@pytest.mark.parametrize(
+    ("more",                            "at"),
+    [
+        (" AT 17:30",                   "17:30"),
+        ("\nat 17:30.\nThanks, 5 of us", "17:30"),
+        (", \u00a0At １７:３０",             "17:30"),
+        (" AT 2027-01-29T17:30+01:00",  "2027-01-29T17:30+01:00"),
+        (" AT 2027-01-29T16:30:00Z",    "2027-01-29T16:30:00Z"),
+        ("\n\nSee you at the station",  ""),
+        ("\nAt your convenience",       ""),
+        (" AT 5:30",                    None),
+        (" AT 05:30 PM",                None),
+        (" AT 17:30 tomorrow",          None),
+        (" AT noon",                    None),
+        (" AT",                         None),
+        (" AT 1730",                    None),
+        ("\n\nAT 17:30",                None),
+        (" AT 17:30\n\n45",              None),
+    ],
+)  # fmt: skip
+def test_a_time_is_the_whole_time_or_the_command_is_malformed(more: str, at: str | None) -> None:
+    if at is None:
+        with pytest.raises(Unreadable) as unreadable:
+            find_command(TIMED + more)
+        assert unreadable.value.reason is Dropped.MALFORMED
+    else:
+        command = MailCommand("6192345678", "1ak45", "442071234567", "420212345678", at)
+        assert find_command(TIMED + more) == command
+        assert find_command(f"{TIMED}{more}\n\n> {TIMED}") == command
+
+
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     with contextlib.suppress(Unreadable):

@@ -26,6 +26,9 @@ def _answering(scenario: Callable[[MailSite], None]) -> Callable[[MailSite], Non
 SCENARIOS: dict[str, Callable[[MailSite], None]] = {
     "policy": test_policy.test_with_policy_none_everybody_is_believed,
     "require_registered": test_policy.test_registered_senders_only,
+    "opening_hours": test_receiving.test_an_instance_has_opening_hours,
+    "time_zone": test_receiving.test_an_instance_has_opening_hours,
+    "call_me_at": test_receiving.test_a_callback_is_made_at_the_time_in_the_mail,
     "credential": test_receiving.test_an_instance_can_take_tokens_only_or_passwords_only,
     "reply": _answering(test_replies.test_without_reply_nothing_is_said),
     "reply_outcome": _answering(test_replies.an_outcome_is_awaited),

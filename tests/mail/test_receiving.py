@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from mail_site import ACCOUNT, ADDRESS, FIRST, PASSWORD, SECOND, MailSite, mail, open_mail_site
 
-from stasis_callback.clock import wait_until
+from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.mail.listener import Listener
 from stasis_callback.store.database.database import Database
@@ -30,6 +31,34 @@ def test_its_steps_are_told_by_the_web_instance_that_is_named(site: MailSite) ->
     site.usual(webhooks="calls")
     site.taken(mail())
     assert site.stores.events.waiting() == ["calls"]
+
+
+FRIDAY_NOON_US = int(datetime(2027, 1, 29, 12, tzinfo=UTC).timestamp()) * US_PER_S
+COMMAND = f"P {ACCOUNT} {PASSWORD} SN {FIRST} DN {SECOND}"
+
+
+def test_an_instance_has_opening_hours(site: MailSite) -> None:
+    site.shop.clock.at_us = FRIDAY_NOON_US
+    site.usual(opening_hours="mon-fri 09:00-17:00", time_zone="Asia/Tokyo")
+    raw = mail()
+    site.taken(raw)
+    site.taken(raw)
+    assert site.callbacks() == []
+    (reply,) = site.replies()
+    assert "again from 2027-02-01 09:00 (Asia/Tok" in reply["content"]
+    assert [line["reason"] for line in site.log if line["event"] == "mail.dropped"] == ["closed"] * 2
+
+
+def test_a_callback_is_made_at_the_time_in_the_mail(site: MailSite) -> None:
+    site.shop.clock.at_us = FRIDAY_NOON_US
+    site.usual(call_me_at="on", time_zone="Europe/Prague")
+    raw = mail(body=COMMAND + " AT 16:30")
+    site.taken(raw)
+    site.taken(raw)
+    assert [callback["due_at_us"] for callback in site.callbacks()] == [
+        FRIDAY_NOON_US + int(3.5 * 3600) * US_PER_S
+    ]
+    assert "2027-01-29 16:30 (Euro" in site.replies()[0]["content"]
 
 
 def test_smtp_instead_of_lmtp(tmp_path: Path) -> None:

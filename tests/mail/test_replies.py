@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from mail_site import ACCOUNT, ADDRESS, PASSWORD, SENDER, MailSite, mail, open_mail_site
+from prometheus_client import CollectorRegistry
 
 from stasis_callback.clock import wait_until
 from stasis_callback.core.words import Ending
-from stasis_callback.mail.words import FOLDER, LANGUAGES, TEXT_OF, answer_text
+from stasis_callback.monitoring.counted import Counted
+from stasis_callback.written.words import FOLDER, LANGUAGES, TEXT_OF, answer_text
 
 
 class Post:
@@ -187,6 +189,30 @@ def test_a_server_that_is_away_holds_up_no_callback_and_gets_the_answer_later(
     post[0].code = "250 OK"
     site.shop.clock.passes(60)
     assert wait_until(lambda: len(post[0].taken) == 1, timeout_s=10)
+
+
+def test_mails_and_answers_are_counted(site: MailSite, post: tuple[Post, int]) -> None:
+    post[0].code = "451 later"
+    site.taken(mail(body="please call me"))
+    assert wait_until(lambda: site.replies()[0]["attempts"] > 0, timeout_s=10)
+    post[0].code = "550 no"
+    site.shop.clock.passes(60)
+    assert wait_until(lambda: site.replies()[0]["delivery"] == "failed", timeout_s=10)
+    post[0].code = "250 OK"
+    site.taken(mail())
+    assert wait_until(lambda: site.replies()[1]["delivery"] == "sent", timeout_s=10)
+    registry = CollectorRegistry()
+    counted = Counted(registry)
+    for line in list(site.log):
+        counted.note(line["log_level"], line)
+
+    def figure(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(f"stasis_callback_{name}_total", labels)
+
+    assert figure("mails_dropped", reason="no_command") == 1
+    assert {result: figure("mail_answers", result=result) for result in ("sent", "put_off", "failed")} == {
+        "sent": 1, "put_off": 1, "failed": 1,
+    }  # fmt: skip
 
 
 def test_an_answer_that_is_refused_for_good_is_given_up(site: MailSite, post: tuple[Post, int]) -> None:

@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from shop import Shop
 
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.limits import Limit, RequestLimits, describe_limits
+from stasis_callback.engine.admission.tries import counted_try
 
 THREE_A_MINUTE = Limit(3, 60)
 
@@ -33,6 +34,20 @@ def test_what_is_given_back_does_not_count(shop: Shop) -> None:
     limits.clear("a")
     assert limits.take("a", THREE_A_MINUTE)
     limits.give_back("unknown")
+
+
+def test_a_try_is_given_back_when_the_database_failed_before_it_was_known_to_be_wrong(shop: Shop) -> None:
+    limits, counters = shop.stores.limits, [("a", THREE_A_MINUTE), ("b", Limit(2, 60))]
+    for _ in range(5):
+        with pytest.raises(StoreUnavailable), counted_try(shop.stores, counters):
+            raise StoreUnavailable("gone")
+    for refused in ("", "", "b", "b"):
+        with counted_try(shop.stores, counters) as full:
+            assert full == refused
+    assert [count for _, count, _ in limits.counted("")] == [2, 2]
+    with pytest.raises(StoreUnavailable), counted_try(shop.stores, counters):
+        raise StoreUnavailable("gone")  # nothing was taken, so nothing is given back
+    assert [count for _, count, _ in limits.counted("")] == [2, 2]
 
 
 def test_twenty_threads_get_no_more_than_the_limit(shop: Shop) -> None:

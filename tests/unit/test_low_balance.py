@@ -56,6 +56,23 @@ def test_once_for_each_time_that_they_fall_below_it(shop: Shop, account: Account
     assert noted(shop)[2:] == [f"webhook:{again}", f"mail:{again}"]
 
 
+def test_what_an_operator_takes_is_noticed_as_what_a_call_costs(shop: Shop, account: AccountView) -> None:
+    def takes(amount: str, key: str) -> bool:
+        micros = parse_amount(amount)
+        return shop.stores.accounts.adjust(account.book_id, micros, key=key, reason="fee", operator="Jana")
+
+    assert takes("-8", "k1")
+    assert noted(shop) == []
+    assert takes("-1.01", "k2")
+    assert not takes("-1.01", "k2")
+    assert takes("-0.50", "k3")
+    assert takes("0.10", "k4")
+    assert noted(shop) == ["webhook:adjust:k2", "mail:adjust:k2"]
+    assert takes("5", "k5")
+    assert takes("-5", "k6")
+    assert noted(shop)[2:] == ["webhook:adjust:k6", "mail:adjust:k6"]
+
+
 def test_both_legs_of_a_call_that_ends_in_one_commit_are_one_crossing(
     shop: Shop, account: AccountView
 ) -> None:

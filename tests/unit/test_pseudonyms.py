@@ -9,6 +9,7 @@ import pytest
 from shop import NOON_US, UNANSWERED, Shop, talked
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.transcript import Transcript
 from stasis_callback.core.words import Ending
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
@@ -26,7 +27,9 @@ def called(shop: Shop) -> Shop:
         assert shop.leg(f"b{n}", account, request, hold="1.00")
         shop.stores.calls.settle(f"b{n}", end)
     shop.stores.requests.answered(request)
-    shop.stores.requests.finish(request.id, Ending.COMPLETED)
+    kept = Transcript()
+    kept.keyed(NOON_US, "x-a1", NUMBER, secret=False)
+    shop.stores.requests.finish(request.id, Ending.COMPLETED, transcript=kept.stored)
     return shop
 
 

@@ -18,11 +18,12 @@ from stasis_callback.core.words import (
     Skipped,
 )
 from stasis_callback.engine.conversation import _ACCOUNT_TROUBLE, _NOT_REACHED, _NUMBER_TROUBLE
-from stasis_callback.mail.words import LANGUAGES as MAIL_LANGUAGES
-from stasis_callback.mail.words import TEXT_OF, TEXT_OF_REFUSAL, _texts
 from stasis_callback.web.desk import FIELD_OF, STATUS_OF, Asked
 from stasis_callback.web.status import REASON_OF
 from stasis_callback.web.texts import LANGUAGES, texts
+from stasis_callback.written.words import LANGUAGES as WRITTEN_LANGUAGES
+from stasis_callback.written.words import TEXT_OF, TEXT_OF_REFUSAL
+from stasis_callback.written.words import texts as written_texts
 
 every_language = pytest.mark.parametrize("language", LANGUAGES)
 WORDS = [*Refusal, *Ending, *Dropped, *Skipped]
@@ -58,16 +59,17 @@ def test_the_status_page_has_a_sentence_for_every_ending(language: str) -> None:
     assert all(sentence.endswith(".") for sentence in reasons.values())
 
 
-@pytest.mark.parametrize("language", MAIL_LANGUAGES)
-def test_a_mail_has_a_sentence_for_every_refusal(language: str) -> None:
-    assert set(TEXT_OF.values()) - set(_texts(language)) == set()
+@pytest.mark.parametrize("language", WRITTEN_LANGUAGES)
+def test_a_reply_has_a_sentence_for_every_refusal(language: str) -> None:
+    assert set(TEXT_OF.values()) - set(written_texts(language)) == set()
 
 
 def test_the_sender_of_a_mail_is_told_what_is_wrong_with_its_command() -> None:
     commands = [dropped for dropped in Dropped if dropped.source == "its command"]
-    assert set(get_args(Problem)) == set(commands) - {Dropped.BAD_VOUCHER}
+    others = {Dropped.BAD_VOUCHER, Dropped.BAD_TIME, Dropped.NO_TIMES, Dropped.CLOSED}
+    assert set(get_args(Problem)) == set(commands) - others
     assert {TEXT_OF[dropped] for dropped in get_args(Problem)} == {"unreadable"}
-    assert TEXT_OF[Dropped.BAD_VOUCHER] == "bad_voucher"
+    assert {TEXT_OF[dropped] for dropped in others} == others
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: f"{type(word).__name__}.{word}")

@@ -402,6 +402,7 @@ def test_it_is_described_in_openapi_31(site: Site) -> None:
         "vouchers",
         "vouchers/redeem",
         "payments/{hook}",
+        "messages/{instance}",
         "xdrs",
         "tariffs",
         "tariffs/{tariff}/rates",
@@ -421,6 +422,7 @@ OPERATIONS = {
     "listVouchers": "vouchers",
     "redeemVoucher": "vouchers",
     "receivePayment": "vouchers",
+    "receiveMessage": "vouchers",
     "listXdrs": "xdrs",
     "listTariffs": "rates",
     "listRates": "rates",
@@ -441,7 +443,13 @@ def test_every_answer_is_as_described(site: Site, name: str) -> None:
     usual = site.stores.api_keys.named("program").settings
     wide = Limit(1_000_000, 1)
     site.stores.api_keys.change("program", replace(usual, limit_requests=wide, limit_logins=wide))
-    names = {"callback_id": made, "account_id": ACCOUNT, "tariff": "standard", "hook": "provider"}
+    names = {
+        "callback_id": made,
+        "account_id": ACCOUNT,
+        "tariff": "standard",
+        "hook": "provider",
+        "instance": "sms",
+    }
     real = {"instance": "calls", "account": ACCOUNT, "customer": "people", "product": "callback"}
     schema = schemathesis.openapi.from_url(f"{site.base}/api/v1/openapi.json")
     schema.config.update(base_url=site.base)

@@ -87,9 +87,34 @@ def test_a_time_is_chosen_by_the_clock_of_the_instance(site: Site) -> None:
     (row,) = site.callbacks()
     assert row["due_at_us"] == FRIDAY_NOON + int(3.5 * 3600) * US_PER_S
     assert "2027-01-29 16:30 (Europe/Prague)" in site.get(page.headers["Location"]).text
+    key = site.key()
+    shown = site.api("GET", f"/callbacks/{row['id']}", key).json()
+    assert shown["call_at"] == "2027-01-29T15:30:00.000Z"
     assert site.stores.requests.claim(1) == []
     site.shop.clock.passes(int(3.5 * 3600))
     assert [request.id for request in site.stores.requests.claim(1)] == [row["id"]]
+
+
+def test_a_program_chooses_a_time_where_the_instance_takes_one(site: Site) -> None:
+    site.shop.clock.at_us = FRIDAY_NOON
+    site.usual(time_zone="Europe/Prague")
+    key = site.key()
+
+    def asks(call_at: str) -> Any:
+        body = {
+            "instance": "calls", "account": "6192345678", "password": PASSWORD, "first_number": FIRST,
+            "second_number": "+" + SECOND_E164, "call_at": call_at,
+        }  # fmt: skip
+        return site.api("POST", "/callbacks", key, json=body)
+
+    assert problem(asks("16:30")) == (422, "no_times", {"call_at": "no_times"})
+    assert problem(site.send(headers=JSON, call_at="16:30")) == (422, "no_times", {"call_at": "no_times"})
+    site.stores.web_instances.change("calls", {"call_me_at": "on"})
+    for late in ("2027-01-29T11:59:00+00:00", "2027-01-30T12:01:00+00:00", "29:00", "16:30 PM"):
+        assert problem(asks(late)) == (422, "bad_time", {"call_at": "bad_time"})
+    assert site.callbacks() == []
+    made = asks("2027-01-29T16:30:00+01:00")
+    assert (made.status_code, made.json()["call_at"]) == (201, "2027-01-29T15:30:00.000Z")
 
 
 def solved(site: Site) -> str:

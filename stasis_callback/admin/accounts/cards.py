@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stasis_callback.admin.output import must_be_new, write_private
+from stasis_callback.core.errors import InvalidInput
 
 OutFile = Annotated[
     Path,
@@ -41,7 +43,7 @@ def write_codes(path: Path, column: str, codes: Sequence[str], says: Sequence[st
     Raises InvalidInput if the file exists.
     """
     must_be_new(path)
-    if path.suffix.lower() in (".html", ".htm"):
+    if _is_sheet(path):
         write_private(path, sheet(codes, says))
         return
     text = io.StringIO()
@@ -49,6 +51,23 @@ def write_codes(path: Path, column: str, codes: Sequence[str], says: Sequence[st
     writer.writerow([column])
     writer.writerows([code] for code in codes)
     write_private(path, text.getvalue())
+
+
+def read_codes(path: Path, column: str, count: int) -> list[str]:
+    """The codes in a file that an interrupted run has written. Raises InvalidInput."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, ValueError):
+        raise InvalidInput(f"{path} cannot be read: give the file of the run that was interrupted") from None
+    on_cards = [unescape(code).replace(" ", "") for code in re.findall("<strong>([^<]*)</strong>", text)]
+    header, *codes = [column, *on_cards] if _is_sheet(path) else text.split() or [""]
+    if header != column or len(codes) != count:
+        raise InvalidInput(f"{path} has {len(codes)} ids, not {count}: give the file and number of that run")
+    return codes
+
+
+def _is_sheet(path: Path) -> bool:
+    return path.suffix.lower() in (".html", ".htm")
 
 
 def sheet(codes: Sequence[str], says: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ RequestId = Annotated[str, typer.Argument(metavar="ID", help="Request id, as in 
 COLUMNS = ("id", "created_at", "account", "number", "state", "outcome")
 MORE_COLUMNS = (
     "triggered_by", "ani", "dnis", "leg_a_number", "destination", "subscriber", "instance", "attempts", "node",
-    "due_at", "finished_at",
+    "call_at", "due_at", "finished_at",
 )  # fmt: skip
 
 
@@ -254,6 +254,7 @@ def request_record(view: RequestView, number_of: Callable[[int | None], str]) ->
         "attempts": view.attempts,
         "node": view.claimed_by,
         "created_at_us": view.created_at_us,
+        "call_at_us": view.call_at_us,
         "due_at_us": view.due_at_us,
         "finished_at_us": view.finished_at_us,
     }

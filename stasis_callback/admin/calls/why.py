@@ -63,7 +63,8 @@ def why(
 ) -> None:
     """Explain what happened to a callback, or to the newest callbacks with a number, and why.
 
-    Who asked for it, what was decided and why, every leg with its trunk, hold, end and charge, repairs and reversals.
+    Who asked for it, what was decided and why, every leg with its trunk, hold, end and charge, what was said and
+    which keys were pressed (of PINs, passwords and codes how many), repairs and reversals.
     """
     with store() as s:
         views = _found(s, subject, limit)
@@ -121,6 +122,8 @@ def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[StoryLine]:
     for event in s.events.of(view.id):
         if event.step in _STEPS:
             yield StoryLine(event.at_us, _STEPS[event.step])
+    for line in s.finding.transcript(view.id):
+        yield StoryLine(line.at_us, line.words)
     for repair in s.finding.repairs([view.id, *(leg.id for leg in legs)]):
         yield StoryLine(repair.at_us, f"repaired by {repair.operator}: {repair.done} ({repair.reason})")
     yield from _end(view)
@@ -129,15 +132,15 @@ def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[StoryLine]:
 def _asked(s: Stores, view: RequestView) -> Iterator[StoryLine]:
     """Who asked, and what was decided."""
     match view.triggered_by:
-        case "web" | "email":
+        case "web" | "email" | "message":
             through = f" through instance {view.instance}" if view.instance else ""
-            who = (
-                f"a callback was requested by {'e-mail' if view.triggered_by == 'email' else 'web'}{through}"
-            )
+            by = "e-mail" if view.triggered_by == "email" else view.triggered_by
+            who = f"a callback was requested by {by}{through}"
         case "cli":
             who = "a callback was requested on the command line"
         case _:
-            who = f"missed call from {view.ani or 'a withheld number'} to {view.dnis}"
+            said = f" (attestation {view.attestation})" if view.attestation else ""
+            who = f"missed call from {view.ani or 'a withheld number'}{said} to {view.dnis}"
     if view.key.startswith("retry:"):
         who = f"an operator repeated callback {view.key.split(':')[1]}"
     yield StoryLine(view.created_at_us, who)
@@ -149,10 +152,11 @@ def _asked(s: Stores, view: RequestView) -> Iterator[StoryLine]:
     number_of = account_numbers(s)
     payer, subscriber = number_of(view.account_id), number_of(view.subscriber_id)
     wish = f", then {view.destination}" if view.destination else ""
+    at = f" at {local_time(view.call_at_us, operators_zone())}" if view.call_at_us else ""
     pin = "" if subscriber else "; who it is, a PIN will tell"
     yield StoryLine(
         view.created_at_us,
-        f"accepted: {view.leg_a_number} is to be called{wish}, account {payer} pays for leg A{pin}",
+        f"accepted: {view.leg_a_number} is to be called{at}{wish}, account {payer} pays for leg A{pin}",
     )
 
 

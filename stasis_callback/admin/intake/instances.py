@@ -1,4 +1,4 @@
-"""The commands of web and e-mail instances, and the descriptions of their options."""
+"""The commands of web, e-mail and message instances, and the descriptions of their options."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InstanceCommands:
-    """`add`, `set`, `list`, `show`, `remove` and `options` of one kind of instances; `web` and `email` name them."""
+    """`add`, `set`, `list`, `show`, `remove` and `options` of one kind of instances; their nouns name them."""
 
     noun: str
-    """`web` or `e-mail`, as sentences have it."""
+    """`web`, `e-mail` or `message`, as sentences have it."""
     key: str
     """What the name of an instance is called: `name` or `address`."""
     settings: type[Any]

@@ -27,7 +27,7 @@ def add(
     number: Number,
     note: Annotated[str, typer.Option(help="Who has asked for it, and when.", metavar="TEXT")] = "",
 ) -> None:
-    """Call this number no more for web forms, the API and mails. Who calls an access number is still called back."""
+    """Stop calling a number for web forms, the API and mails. Callers of an access number are still called back."""
     number, note = phone_number(number), printable(note, "note")
     with store() as s, recorded(s, "opt-out", number):
         s.opt_outs.add(number, note)
@@ -36,7 +36,7 @@ def add(
 
 @app.command()
 def remove(number: Number) -> None:
-    """Call this number again."""
+    """Allow calls to a number again."""
     number = phone_number(number)
     with store() as s, recorded(s, "opt-out", number):
         s.opt_outs.remove(number)

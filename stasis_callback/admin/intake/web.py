@@ -167,6 +167,7 @@ _COUNTED = (
     ("web", "source", "source"),
     ("web", "portal", "API key"),
     ("email", "account", "account, by e-mail"),
+    ("message", "account", "account, by message"),
     ("voucher", "account", "account, vouchers"),
 )
 """What is counted: where, of what, and how it is called."""
@@ -206,7 +207,7 @@ def unlock(
 
     if not (account or address or api_key):
         raise InvalidInput("nothing to unlock: give --account, --address or --api-key")
-    doors = ("web", "email", "voucher")
+    doors = ("web", "email", "message", "voucher")
     whose = [(account, [failures_key(door, "account", account) for door in doors])] if account else []
     if address:
         source = _counted_as(address)

@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.accounts.accounts import Number, app
-from stasis_callback.admin.accounts.cards import OutFile, write_codes
+from stasis_callback.admin.accounts.cards import OutFile, read_codes, write_codes
 from stasis_callback.admin.accounts.records import account_record
-from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
 from stasis_callback.admin.money.topup import (
     AdjustKey,
@@ -24,7 +23,8 @@ from stasis_callback.admin.money.topup import (
     top_up,
     topped_up,
 )
-from stasis_callback.admin.output import must_be_new, print_one, progress_bar
+from stasis_callback.admin.output import complain, print_one, progress_bar
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
@@ -85,32 +85,57 @@ def generate(
     opening_balance: Annotated[
         str, typer.Option(help="Opening balance of each account.", metavar="AMOUNT")
     ] = "0",
+    go_on: Annotated[
+        bool,
+        typer.Option("--continue", help="Go on with an interrupted run, whose file has the ids."),
+    ] = False,
 ) -> None:
-    """Open many accounts with random ids (PINs), all or none of them."""
+    """Open many accounts with random ids (PINs).
+
+    They are blocked until all of them are open. An interrupted run is gone on with (--continue), or taken back with
+    `account close-batch NAME --write-off`.
+    """
     from stasis_callback.store.accounts.codes import random_codes
+    from stasis_callback.store.accounts.opening import BatchOpening
 
     amount_micros = parse_amount(opening_balance)
     if amount_micros < 0:
         raise InvalidInput("the opening balance is negative: write 0 or more")
-    must_be_new(out)
-    with store() as s, progress_bar("accounts") as progress, recorded(s, "batch", batch):
-        taken = frozenset(account.number for account in s.accounts.all())
-        numbers = random_codes(count, length, alphabet, taken)
-        for done, number in enumerate(numbers, start=1):
-            account = s.accounts.add(
-                number, customer=customer, product=product, batch=printable(batch, "batch", 64)
+    printable(batch, "batch", 64)
+    numbers = read_codes(out, "number", count) if go_on else []
+    if not go_on and out.exists():
+        raise InvalidInput(
+            f"{out} already exists: choose a new file name, or go on with an interrupted run by --continue"
+        )
+    opened = 0
+
+    with store() as s, progress_bar("accounts") as progress:
+        if not go_on:
+            taken = frozenset(account.number for account in s.accounts.all())
+            numbers = random_codes(count, length, alphabet, taken)
+            # Before the accounts: of those whose ids nobody knows there are none.
+            worth = (
+                format_amount(amount_micros, s.accounts.customer_currency(customer)) if amount_micros else ""
             )
-            if amount_micros:
-                require_payable(account.currency, amount_micros)
-                s.ledger.top_up(
-                    account.book_id,
-                    amount_micros,
-                    key=f"opening:{number}",
-                    note="opening balance",
-                    operator=operator(),
+            write_codes(out, "number", numbers, (batch, worth))
+        opening = BatchOpening(
+            s.database, s.accounts, s.ledger, Clock(), customer, product, batch, amount_micros, operator()
+        )
+
+        def note(done: int, total: int) -> None:
+            nonlocal opened
+            opened = done
+            progress(done, total)
+
+        try:
+            opening.open_all(numbers, note)
+        except BaseException:
+            if not opened and not go_on:
+                out.unlink()
+            elif opened < count:
+                complain(
+                    f"{opened} of {count} accounts are open, and blocked: run the command again with --continue, "
+                    f"or `stasis-callback account close-batch {batch} --write-off`"
                 )
-            progress(done, count)
-        worth = format_amount(amount_micros, s.accounts.customer_currency(customer)) if amount_micros else ""
-        # Within the transaction: if the file cannot be written, nobody knows the ids, so no accounts are opened.
-        write_codes(out, "number", numbers, (batch, worth))
+            raise
     typer.echo(f"{count} accounts opened; their ids are in {out}")

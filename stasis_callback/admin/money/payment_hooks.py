@@ -53,7 +53,7 @@ def list_all(as_json: AsJson = False) -> None:
 
 @app.command()
 def remove(name: Name) -> None:
-    """Remove a hook: what it tells is refused from now on. What it has credited is kept."""
+    """Remove a hook: its messages are refused from now on. Credited payments are kept."""
     with store() as s, recorded(s, "payment-hook", name):
         s.payment_hooks.remove(name)
     typer.echo(f"payment hook {name} removed")

@@ -59,7 +59,7 @@ def adjust_book(s: Stores, book: Callable[[], int], amount_micros: int, key: str
     printable(reason, "reason")
     with posting_with(key) as own_key:
         return s.database.unit(
-            lambda: s.ledger.adjust(book(), amount_micros, key=own_key, reason=reason, operator=operator())
+            lambda: s.accounts.adjust(book(), amount_micros, key=own_key, reason=reason, operator=operator())
         )
 
 

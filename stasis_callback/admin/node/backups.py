@@ -38,7 +38,7 @@ def backup(
 ) -> None:
     """Write the database and the settings into one file. The service may be running.
 
-    The file has the passwords of the settings in it, and only its owner can read it. Not in it: Asterisk's
+    The file has the passwords of the settings in it, and only its owner can read it. Not included: Asterisk's
     configuration (/etc/asterisk/local), the CEL journal, and the prompts, which come with the program.
     """
     from stasis_callback.settings import find_config

@@ -5,6 +5,7 @@ Every wrong login counts for the account and for where it comes from; too many l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -13,6 +14,7 @@ from stasis_callback.core.limits import Limit, RequestLimits
 from stasis_callback.core.requests import Trigger
 from stasis_callback.core.words import Objection, Refusal
 from stasis_callback.engine.admission.checks import account_trouble
+from stasis_callback.engine.admission.tries import counted_try
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.passwords import password_matches
 from stasis_callback.store.stores import Stores
@@ -66,9 +68,13 @@ class Logins:
             return self._check(shown)
 
     def _check(self, shown: Credentials) -> LoginResult:
-        keys = self._count(shown)
-        if isinstance(keys, LoginResult):
-            return keys
+        counted = _counted(shown)
+        with counted_try(self._stores, [(key, limit) for _, key, limit in counted]) as full:
+            if full:
+                return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(full))
+            return self._tried(shown, {kind: key for kind, key, _ in counted})
+
+    def _tried(self, shown: Credentials, keys: Mapping[str, str]) -> LoginResult:
         account = self._stores.accounts.find(shown.account)
         if account is not None and account.number != shown.account:
             account = None  # an alias is a telephone number: known to others, so no secret
@@ -97,19 +103,17 @@ class Logins:
             return False, None
         return by_password or token_id is not None, None if by_password else token_id
 
-    def _count(self, shown: Credentials) -> dict[str, str] | LoginResult:
-        if shown.limits is None:
-            return {}
-        limits = [("account", shown.account, shown.limits.limit_logins)]
-        if shown.source:
-            limits.append(("source", shown.source, shown.limits.limit_source_logins))
-        if shown.portal and shown.portal_logins:
-            limits.append(("portal", shown.portal, shown.portal_logins))
-        keys = {kind: failures_key(shown.trigger, kind, who) for kind, who, _ in limits}
-        full = self._stores.limits.take_all([(keys[kind], limit) for kind, _, limit in limits])
-        if full:
-            return LoginResult(reason=Refusal.LOCKED_OUT, retry_after_s=self._stores.limits.wait_s(full))
-        return keys
+
+def _counted(shown: Credentials) -> list[tuple[str, str, Limit]]:
+    """What a login is counted by until it turns out to be right: kind, key and limit."""
+    if shown.limits is None:
+        return []
+    limits = [("account", shown.account, shown.limits.limit_logins)]
+    if shown.source:
+        limits.append(("source", shown.source, shown.limits.limit_source_logins))
+    if shown.portal and shown.portal_logins:
+        limits.append(("portal", shown.portal, shown.portal_logins))
+    return [(kind, failures_key(shown.trigger, kind, who), limit) for kind, who, limit in limits]
 
 
 def failures_key(door: str, kind: str, who: str) -> str:

@@ -10,6 +10,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import AccountClosed, InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
 from stasis_callback.store.accounts import checks
+from stasis_callback.store.accounts.notices import note_deduction
 from stasis_callback.store.accounts.passwords import hash_password
 from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product, ProductCode, SpeedDial
 from stasis_callback.store.accounts.view import SELECT_ACCOUNT
@@ -346,6 +347,14 @@ class Accounts:
             key = f"close:{account.number}:{self._clock.now_us()}"
             self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
         return self.get(account.id)
+
+    @unit
+    def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
+        """Correct what is in a book, as the ledger does, and note who has too little for that."""
+        done = self._ledger.adjust(book_id, amount_micros, key=key, reason=reason, operator=operator)
+        if done and amount_micros < 0:
+            note_deduction(book_id, f"adjust:{key}", -amount_micros, self._clock.now_us())
+        return done
 
     @unit
     def add_alias(self, account_id: int, alias: str) -> bool:

@@ -1,11 +1,13 @@
-"""The outbox of notices about low balances: by webhook, and by mail.
+"""The outbox of notices about low balances and about what is set aside: by webhook, and by mail.
 
-A notice is written in the transaction of the charge that brings the funds below what the product says, so there is
-one for each time that they fall below it, however often the charge is repeated. It goes out later, at least once.
+A notice is written in the transaction of the charge or adjustment that brings the funds below what the product says:
+one for each time that they fall below it, however often that is repeated. It goes out later, at least once.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,35 +30,62 @@ _TOLD = """SELECT product.low_balance_webhook, product.low_balance_mail FROM pro
 _WAITING = "SELECT DISTINCT instance FROM notice WHERE delivery = 'due' AND medium = ? ORDER BY instance"
 
 
+_FALLEN = """SELECT account.id, product.low_balance_micros FROM account
+    JOIN product ON product.id = account.product_id JOIN book ON book.id = account.book_id
+    WHERE account.book_id = ? AND account.kind <> 'subordinate'
+    AND book.balance_micros + book.credit_limit_micros < product.low_balance_micros
+    AND book.balance_micros + book.credit_limit_micros + ? >= product.low_balance_micros
+    AND NOT EXISTS (SELECT 1 FROM notice WHERE notice.key IN (?, ?))"""
+"""Whose funds were enough before so much was taken, and are not now; of shared funds nobody's in particular."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoticeView:
     """A notice that is due. `instance` is the web instance whose receiver, or the address from which, it goes out."""
 
     id: int
-    account_id: int
+    account_id: int | None
+    """None: it is about what was set aside."""
     threshold_micros: int
     at_us: int
     instance: str
     attempts: int
+    about: Mapping[str, object]
+    """What was set aside: `subject`, `reason`, `note`, `until_us`."""
 
 
 def note_low_balance(account_id: int, key: str, threshold_micros: int, at_us: int) -> None:
     """Within the transaction of a charge: note that it has brought the funds of an account below its threshold."""
     webhook, mail = one(_TOLD, account_id)
+    _note(key, at_us, webhook, mail, account_id=account_id, threshold_micros=threshold_micros)
+
+
+def note_alarm(key: str, about: str, at_us: int, webhook: str, mail: str) -> None:
+    """Within the transaction that sets something aside: note that these instances, "" for none, tell it."""
+    _note(key, at_us, webhook, mail, about=about, threshold_micros=0)
+
+
+def _note(key: str, at_us: int, webhook: str, mail: str, **values: object) -> None:
     for medium, instance in (("webhook", webhook), ("mail", mail)):
         if instance:
             insert(
                 Notice,
                 key=f"{medium}:{key}",
-                account_id=account_id,
-                threshold_micros=threshold_micros,
                 at_us=at_us,
                 medium=medium,
                 instance=instance,
                 delivery=outbox.DUE,
                 attempts=0,
                 due_at_us=at_us,
+                **values,
             )
+
+
+def note_deduction(book_id: int, key: str, taken_micros: int, at_us: int) -> None:
+    """Within the transaction of a deduction: note whether it has brought the funds of a book's account too low."""
+    fallen = one(_FALLEN, book_id, taken_micros, f"webhook:{key}", f"mail:{key}")
+    if fallen is not None:
+        note_low_balance(fallen[0], key, fallen[1], at_us)
 
 
 class Notices:
@@ -115,7 +144,10 @@ class Notices:
 
 
 def _view(row: Notice) -> NoticeView:
-    return NoticeView(row.id, row.account_id, row.threshold_micros, row.at_us, row.instance, row.attempts - 1)
+    about = json.loads(row.about) if row.about else {}
+    return NoticeView(
+        row.id, row.account_id, row.threshold_micros, row.at_us, row.instance, row.attempts - 1, about
+    )
 
 
 def old_notices(before_us: int) -> ModelSelect[Notice]:

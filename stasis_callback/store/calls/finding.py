@@ -11,6 +11,7 @@ from typing import Any
 from peewee import SQL, ModelSelect, fn
 
 from stasis_callback.core.states import UNDER_WAY, RequestState
+from stasis_callback.core.transcript import TranscriptLine, lines_of
 from stasis_callback.store.accounts.tables import Account, Customer
 from stasis_callback.store.calls.legs import XdrView, xdr_rows, xdr_view
 from stasis_callback.store.calls.repairs import RepairView
@@ -151,6 +152,12 @@ class CallSearch:
         """The callback that a leg belongs to; "" for an unknown leg."""
         row = one("SELECT request_id FROM leg WHERE id = ?", leg_id)
         return str(row[0]) if row else ""
+
+    @read
+    def transcript(self, request_id: str) -> list[TranscriptLine]:
+        """What was said and keyed in the last attempt of a callback that is over."""
+        (stored,) = one("SELECT transcript FROM request WHERE id = ?", request_id)
+        return lines_of(stored)
 
     @read
     def repairs(self, subjects: Sequence[str]) -> list[RepairView]:

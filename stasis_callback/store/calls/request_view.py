@@ -17,6 +17,8 @@ from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.statements import one
 
+AT_ONCE_US = 60 * US_PER_S
+"""A callback that waits no longer than this is made at once, as people see it."""
 LEASE_S = 30
 """A node renews the lease of its calls while it lives, so the lease tells when it was last known to live."""
 
@@ -55,6 +57,8 @@ class RequestView:
     """The requester's own name for it."""
     told: str = ""
     """The web instance whose webhooks tell its steps; "" for none."""
+    attestation: str = ""
+    """How sure the carriers were of the caller's number: A, B, C, `failed`; "" where they said nothing."""
 
     @property
     def refusal(self) -> Refusal | None:
@@ -65,6 +69,12 @@ class RequestView:
     def ending(self) -> Ending | None:
         """How it ended, or its last attempt; None while there is no end, or one this release does not know."""
         return None if self.state is RequestState.REFUSED else Ending.of(self.outcome)
+
+    @property
+    def call_at_us(self) -> int | None:
+        """The time that was chosen for it, or set; None where it was to be made at once."""
+        wait_us = int(self.options.callback_delay_s * US_PER_S)
+        return self.created_at_us + wait_us if wait_us > AT_ONCE_US else None
 
     @property
     def last_alive_us(self) -> int:
@@ -116,7 +126,7 @@ REQUEST_COLUMNS = (
     "id", "key", "triggered_by", "ani", "dnis", "account_id", "subscriber_id", "leg_a_number", "options", "state",
     "outcome", "attempts", "created_at_us", "due_at_us", "finished_at_us", "destination", "instance", "claimed_by",
     "incarnation", "lease_until_us", "claims", "cancel_wanted",
-    "reference", "told",
+    "reference", "told", "attestation",
 )  # fmt: skip
 """The fields of `RequestView` in their order, as the request table has them."""
 _FIELDS = tuple(field.name for field in fields(RequestView))

@@ -1,4 +1,4 @@
-"""Web and e-mail instances: common code for both."""
+"""Web, e-mail and message instances: common code for all."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.names import is_new
-from stasis_callback.store.intake.tables import ApiKey, EmailInstance, WebInstance
+from stasis_callback.store.intake.tables import ApiKey, EmailInstance, MessageInstance, WebInstance
 
 C = TypeVar("C")
+InstanceRow: TypeAlias = WebInstance | EmailInstance | MessageInstance
+
+URL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
+"""A name that is part of a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceKind(Generic[C]):
-    """What tells web and e-mail apart: the table, how a name looks, and how options become a configuration."""
+    """What tells the kinds apart: the table, how a name looks, and how options become a configuration."""
 
-    model: type[WebInstance] | type[EmailInstance]
+    model: type[InstanceRow]
     noun: str
-    """`web` or `email`: the command's noun, and the word for people."""
+    """`web`, `email` or `message`: the command's noun, and the word for people."""
     name: re.Pattern[str]
     name_rule: str
     names: frozenset[str]
@@ -92,7 +96,8 @@ class Instances(Generic[C]):
         if self._database.repeated(f"remove:{name}") and self.find(name) is None:
             return
         row = self._row(name)
-        key = ApiKey.get_or_none(ApiKey.instance == name, ApiKey.revoked_at_us.is_null())
+        is_for_it = (ApiKey.instance == name) & ApiKey.revoked_at_us.is_null()
+        key = ApiKey.get_or_none(is_for_it) if self._model is WebInstance else None
         if key is not None:
             raise InvalidInput(
                 f"API key {key.name!r} is for {name}: first run `stasis-callback api-key revoke {key.name}`"
@@ -117,7 +122,7 @@ class Instances(Generic[C]):
             raise InvalidInput(self._unknown(name))
         return view
 
-    def _row(self, name: str) -> WebInstance | EmailInstance:
+    def _row(self, name: str) -> InstanceRow:
         row = self._model.get_or_none(self._model.name == name)
         if row is None:
             raise InvalidInput(self._unknown(name))
@@ -127,5 +132,5 @@ class Instances(Generic[C]):
         noun = self._kind.noun
         return f"unknown {noun} instance {name!r}: see `stasis-callback {noun} list`"
 
-    def _view(self, row: WebInstance | EmailInstance) -> InstanceView[C]:
+    def _view(self, row: InstanceRow) -> InstanceView[C]:
         return InstanceView(row.name, bool(row.enabled), json.loads(row.options), self._kind)

@@ -79,6 +79,15 @@ class EmailInstance(Table):
     created_at_us = BigIntegerField()
 
 
+class MessageInstance(Table):
+    """A gateway that hands over messages. `options` is a JSON object with what differs from the defaults."""
+
+    name = TextField(unique=True)
+    enabled = BooleanField()
+    options = TextField()
+    created_at_us = BigIntegerField()
+
+
 class EmailSender(Table):
     """An address that may write for an account."""
 
@@ -112,6 +121,14 @@ class EmailReply(Table):
     delivery = TextField()
     attempts = IntegerField()
     due_at_us = BigIntegerField()
+    created_at_us = BigIntegerField()
+
+
+class NeverCall(Table):
+    """A number, or the beginning of numbers, that is never called by anybody."""
+
+    number = TextField(primary_key=True)
+    note = TextField()
     created_at_us = BigIntegerField()
 
 

@@ -28,6 +28,8 @@ NOTICED_S = 6.0
 """Longer than it takes to notice that Asterisk is silent."""
 THAWED_S = 3.0
 """An end within this after the link is back may be one that came in the silence (`ivr/call.py`)."""
+LOST_US = 10_000
+"""The end of a connection is read within this: what was up when Asterisk died may be charged until then."""
 GIVEN_AWAY_US = 6 * US_PER_S
 """The most that is given away of what Asterisk was last heard of."""
 OUR_REASONS = ("failed", "interrupted", "not_dialed", "")
@@ -109,7 +111,7 @@ class Auditor:
             return
         life = self._lives.get(leg_id)
         true_us, own_us = _durations_us(life)
-        true_s, own_s = started_seconds(true_us), started_seconds(own_us)
+        own_s = started_seconds(own_us)
         amount, says = xdr["amount_micros"], f"{leg_id} ({xdr['source']}, {xdr['outcome']})"
         doubt = self._doubt(life)
         if doubt:
@@ -118,7 +120,7 @@ class Auditor:
             yield f"{says} is charged {amount} for {xdr['duration_us'] / 1e6:.3f} s, it was {own_us / 1e6:.3f} s"
         elif not doubt and xdr["charged_s"] != price.billed_s(own_s):
             yield f"{says} is billed as {xdr['charged_s']} s, {price.billed_s(own_s)} s are right"
-        elif doubt and amount > price.cost(self._at_most_s(life, xdr["source"], true_s, own_s)):
+        elif doubt and amount > price.cost(self._at_most_s(life, xdr["source"], true_us, own_s)):
             yield (
                 f"{says} is charged {amount} for {xdr['duration_us'] / 1e6:.3f} s, more than the {true_us / 1e6:.3f}"
                 f" s that it was, although {doubt}"
@@ -126,14 +128,15 @@ class Auditor:
         if xdr["overrun_micros"] and not self._excused(leg_id, life):
             yield f"{says} talked past its funds: {xdr['overrun_micros']} of {amount} are the house's"
 
-    def _at_most_s(self, life: Life | None, source: str, true_s: int, own_s: int) -> int:
+    def _at_most_s(self, life: Life | None, source: str, true_us: int, own_s: int) -> int:
         """The most that may be charged if the duration is uncertain.
 
         The process that measured the leg by its monotonic clock was killed, and the journal was written by a clock
         that was stepped: the duration cannot be known, and the hold is the limit.
         """
+        true_s = started_seconds(true_us)
         if life is None or not life.stepped:
-            return true_s
+            return started_seconds(true_us + LOST_US) if life is not None and life.journal_lost else true_s
         died = any(at_us > (life.answered_true_us or 0) for at_us in self._world.node.died_us)
         return max(true_s + CLOCK_TOLERANCE_S, own_s if died and source == "cel" else 0)
 

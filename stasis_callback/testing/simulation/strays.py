@@ -33,11 +33,11 @@ class Strays:
     """By their identity: requests for a leg that was open and not called yet, and when each was sent."""
 
     def asked(self, path: str, params: Json) -> None:
-        """The service sends a request; for a leg A, note whether it is justified now."""
-        leg_id = path.removeprefix("/channels/")
+        """The service sends a request; for a leg, note whether it is justified now."""
+        leg_id = str(params.get("channelId") or path.removeprefix("/channels/"))
         life = self.world.asterisk.lives.get(leg_id)
         called = life is not None and (life.offered or life.rang_before)
-        if params.get("endpoint") and "-a" in leg_id and not called and not self._is_over(leg_id):
+        if params.get("endpoint") and not called and not self._is_over(leg_id):
             self.in_order[id(params)] = params, self.world.scheduler.now_us
 
     def made(self, channel: Channel, params: Json) -> bool:

@@ -99,6 +99,7 @@ def _of_stores(config: Settings, s: Stores) -> Iterator[Finding]:
             "make it writable: until then no callback can be accepted and no call charged",
         )
     yield from _email(config, s)
+    yield from _messages(config, s)
     yield from _nodes(s)
     yield from stored_trunk_findings(s)
     yield from _unreachable_accounts(s)
@@ -159,6 +160,22 @@ def _email(config: Settings, s: Stores) -> Iterator[Finding]:
         )
 
 
+def _messages(config: Settings, s: Stores) -> Iterator[Finding]:
+    """Gateways whose messages are all refused."""
+    for view in s.message_instances.all():
+        if view.enabled and not config.web.enabled:
+            yield Finding(
+                "problem", f"nobody listens for messages of instance {view.name}", "set web.enabled to true"
+            )
+        of_twilio = view.configuration.settings.format == "twilio"
+        if view.enabled and of_twilio and not config.web.twilio_auth_token.get_secret_value():
+            yield Finding(
+                "problem",
+                f"message instance {view.name} refuses every message: there is nothing to check signatures with",
+                "set web.twilio_auth_token",
+            )
+
+
 def _nodes(s: Stores) -> Iterator[Finding]:
     """Dead nodes with live calls, nodes that do not respond, and drained nodes."""
     for node in s.nodes.all():
@@ -204,6 +221,7 @@ def _answer_checks(s: Stores) -> set[str]:
     options = [
         *(view.configuration.options for view in s.web_instances.all()),
         *(view.configuration.options for view in s.email_instances.all()),
+        *(view.configuration.options for view in s.message_instances.all()),
     ]
     set_there = {each.get("answer_check", "off") for each in options}
     return set_there | {number.options.answer_check for number in s.access_numbers.all()}

@@ -1,0 +1,230 @@
+"""`python -m bench.posts`: posts of web forms accepted per second, next to a bare endpoint that stores a row.
+
+Ours is `run --only web` as a process of its own, on SQLite: each post is answered with 303 once its callback is
+committed. The floor is a FastAPI endpoint under uvicorn, also a process of its own, that puts the number of the form
+into one row of an SQLite database and commits it as durably. The same client posts to both in turns, from several
+threads over kept connections. Where the form asks for a password, the floor compares one too (Argon2id).
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import itertools
+import os
+import shutil
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlencode
+
+import uvicorn
+from fastapi import FastAPI, Form, Response
+
+from bench.__main__ import CACHE
+from bench.report import Row, machine, write_json
+from bench.rig import open_business
+from stasis_callback.clock import Clock, wait_until
+from stasis_callback.store.accounts.passwords import hash_password, password_matches
+from stasis_callback.store.stores import Stores, open_stores
+
+PASSWORD = "1ak45"  # noqa: S105  of the bench
+SECRET = "a secret of the bench, long enough to be one"  # noqa: S105
+DESTINATION = "442071234567"
+KINDS = ("simple", "hosted", "extended")
+UNLIMITED = {
+    name: "1000000/1"
+    for name in ("limit_source", "limit_account", "limit_number", "limit_instance", "limit_day")
+}
+HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+def bare(port: int, path: Path) -> None:
+    """Serve the floor until the process is ended."""
+    app, lock, hashed = FastAPI(), threading.Lock(), hash_password(PASSWORD)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.execute("PRAGMA synchronous = full")
+    connection.execute("CREATE TABLE post (id INTEGER PRIMARY KEY, number TEXT NOT NULL)")
+
+    @app.post("/")
+    def post(first_number: Annotated[str, Form()], password: Annotated[str, Form()] = "") -> Response:
+        if password and not password_matches(password, hashed):
+            return Response(status_code=403)
+        with lock:
+            connection.execute("INSERT INTO post (number) VALUES (?)", (first_number,))
+        return Response(status_code=303, headers={"Location": "/"})
+
+    uvicorn.run(app, port=port, log_level="error", access_log=False)
+
+
+def accepted_per_s(port: int, path: str, forms: Sequence[Mapping[str, str]], threads: int) -> float:
+    """Posts accepted in a second. RuntimeError when one was not."""
+    bodies = [urlencode(form) for form in forms]
+
+    def send(mine: Sequence[str]) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        for body in mine:
+            connection.request("POST", path, body, HEADERS)
+            answer = connection.getresponse()
+            said = answer.read()
+            if answer.status != 303:
+                raise RuntimeError(f"{path}: {answer.status} {said[:2000].decode()}")
+        connection.close()
+
+    start_s = time.perf_counter()
+    with ThreadPoolExecutor(threads) as clients:
+        list(clients.map(send, [bodies[n::threads] for n in range(threads)]))
+    return len(bodies) / (time.perf_counter() - start_s)
+
+
+@contextmanager
+def serving(command: Sequence[str], port: int, log: Path, **environment: str) -> Iterator[None]:
+    """A server as a process of its own, once it answers."""
+    with log.open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment)
+    try:
+        if not wait_until(lambda: _answers(port), timeout_s=60):
+            raise RuntimeError(f"no server on port {port}: {log.read_text()}")
+        yield
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
+def open_forms(stores: Stores, accounts: Mapping[str, Sequence[str]]) -> None:
+    """A business with a form of each kind, and the accounts that use it: nobody has two callbacks at a time."""
+    open_business(stores, ["house", *(number for numbers in accounts.values() for number in numbers)])
+    for number in accounts["extended"]:
+        stores.accounts.change(number, password=PASSWORD)
+    options = {
+        "simple": {"second_number": DESTINATION},
+        "hosted": {
+            "second_number": DESTINATION,
+            "internal_account": "house",
+            "allowed_addresses": "127.0.0.1",
+        },
+        "extended": {},
+    }
+    for kind in KINDS:
+        stores.web_instances.add(kind, {"type": kind, **UNLIMITED, **options[kind]})
+
+
+def form_of(kind: str, account: str, number: str) -> dict[str, str]:
+    """What a browser sends for one kind of form."""
+    if kind == "hosted":
+        return {"first_number": number}
+    form = {"account": account, "first_number": number}
+    return form | {"password": PASSWORD, "second_number": DESTINATION} if kind == "extended" else form
+
+
+def measure(folder: Path, posts: int, pairs: int, threads: int) -> list[Row]:
+    """Print and return the rates of each kind of form next to those of the floor."""
+    numbers = itertools.count(447400100000)
+    warm_up = max(posts // 10, threads)
+    counts = {"simple": warm_up + pairs * posts, "hosted": 0, "extended": warm_up + pairs * posts}
+    accounts = {kind: [str(next(numbers)) for _ in range(count)] for kind, count in counts.items()}
+    url = f"sqlite:///{folder}/posts.db"
+    stores = open_stores(url, "bench", Clock())
+    open_forms(stores, accounts)
+    stores.database.close()
+    ours, floor = _free_port(), _free_port()
+    config = folder / "empty.toml"
+    config.touch()
+    rows = []
+    with ExitStack() as stack:
+        stack.enter_context(
+            serving([sys.executable, "-m", "bench.posts", "--bare", str(floor), str(folder / "bare.db")],
+                    floor, folder / "bare.log")
+        )  # fmt: skip
+        stack.enter_context(
+            serving(
+                [sys.executable, "-m", "stasis_callback", "run", "--only", "web"],
+                ours,
+                folder / "web.log",
+                STASIS_CALLBACK_CONFIG=str(config),
+                STASIS_CALLBACK_DATABASE__URL=url,
+                STASIS_CALLBACK_WEB__ENABLED="true",
+                STASIS_CALLBACK_WEB__PORT=str(ours),
+                STASIS_CALLBACK_WEB__SECRET=SECRET,
+                STASIS_CALLBACK_LIMITS__QUEUE="100000",
+            )
+        )
+        for kind in KINDS:
+            people = iter(accounts[kind])
+            blocks = [
+                [form_of(kind, next(people, ""), str(next(numbers))) for _ in range(size)]
+                for size in (warm_up, *[posts] * pairs)
+            ]
+            sides = {"ours": (ours, f"/web/{kind}"), "floor": (floor, "/")}
+            found = [_in_turn(sides, forms, threads, n) for n, forms in enumerate(blocks)]
+            rows.append(_row(kind, found[1:]))
+    return rows
+
+
+def _in_turn(
+    sides: Mapping[str, tuple[int, str]], forms: Sequence[Mapping[str, str]], threads: int, turn: int
+) -> tuple[float, float]:
+    """The rates of both sides; which comes first alternates."""
+    order = list(sides) if turn % 2 else list(sides)[::-1]
+    rates = {side: accepted_per_s(*sides[side], forms, threads) for side in order}
+    return rates["ours"], rates["floor"]
+
+
+def _row(kind: str, found: Sequence[tuple[float, float]]) -> Row:
+    ours, floor = (statistics.median(side) for side in zip(*found, strict=True))
+    ratios = [theirs / mine for mine, theirs in found]
+    pairs = ", ".join(f"{ratio:.1f}" for ratio in ratios)
+    print(f"{kind}: {ours:.0f}/s, the floor {floor:.0f}/s: 1/{statistics.median(ratios):.1f} ({pairs})")
+    return Row(f"posts accepted, {kind}", "1/s", ours, floor, statistics.median(ratios), ratios)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.posts", description=__doc__)
+    parser.add_argument("--posts", type=int, default=300, help="posts of a block (300)")
+    parser.add_argument("--pairs", type=int, default=3, help="blocks of each side (3)")
+    parser.add_argument("--threads", type=int, default=4, help="clients at once (4)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
+    parser.add_argument("--bare", nargs=2, metavar=("PORT", "FILE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare:
+        bare(int(options.bare[0]), Path(options.bare[1]))
+        return 0
+    CACHE.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-posts-"))
+    try:
+        rows = measure(folder, options.posts, options.pairs, options.threads)
+        if options.json:
+            write_json(options.json, machine("none", CACHE), rows)
+    finally:
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

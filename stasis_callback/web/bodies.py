@@ -1,0 +1,30 @@
+"""The body of a request whose bytes are signed, and what the description of the API says of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from pydantic import BaseModel
+
+
+async def _body(request: Request) -> bytes:
+    return await request.body()
+
+
+Body = Annotated[bytes, Depends(_body)]
+"""The bytes as they came."""
+
+
+class AnyEvent(BaseModel):
+    """An event, as far as it says what it is."""
+
+    type: str
+
+
+def described(event: type[BaseModel]) -> dict[str, Any]:
+    """What the description says of a body with an event and its `data`."""
+    schema = event.model_json_schema(ref_template="#/components/schemas/{model}")
+    definitions = schema.pop("$defs")
+    schema["properties"]["data"] = definitions[event.model_fields["data"].annotation.__name__]  # type: ignore[union-attr]
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

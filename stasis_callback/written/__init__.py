@@ -1,0 +1,1 @@
+"""Commands in writing: what mails and messages have in common."""
