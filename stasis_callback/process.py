@@ -192,7 +192,10 @@ class Process:
 
     def _tried(self, ports: Ports, opened: ExitStack) -> Runnable:
         with ExitStack() as attempt:
-            stores = open_stores(self._settings.database.url, self._settings.node, self._clock)
+            fraud = self._settings.fraud
+            stores = open_stores(
+                self._settings.database.url, self._settings.node, self._clock, fraud.budgets, fraud.alarms
+            )
             attempt.callback(stores.database.close)
             service = self._make(stores, self._clock, ports)
             opened.push(attempt.pop_all())

@@ -32,6 +32,7 @@ from pydantic_settings import (
 )
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.fraud import BUDGET_NAMES, Alarms, Budget, Budgets, describe_budgets, parse_prefixes
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
 from stasis_callback.core.trunk_numbers import NumberForm
@@ -313,6 +314,93 @@ class EmailSettings(Section):
     )
 
 
+_USUAL = Budgets()
+_BUDGETS = {name: (default, meaning) for name, default, meaning in describe_budgets()}
+
+
+def _budget(name: str) -> Any:
+    """The setting for a budget."""
+    default, meaning = _BUDGETS[name]
+    return Field(default, description=f"{meaning} Calls/minutes/amount in a day (UTC); 0: no limit.")
+
+
+class FraudSettings(Section):
+    """Fraud control: how much may be caused in a day before something is set aside. Equal on all nodes."""
+
+    enabled: bool = Field(True, description="Count and set aside. What is set aside stays so in any case.")
+    caller: str = _budget("caller")
+    account: str = _budget("account")
+    shared_account: str = _budget("shared_account")
+    number: str = _budget("number")
+    number_hour: int = Field(
+        _USUAL.number_hour, ge=0, le=1_000_000, description="Callbacks to one number in an hour; 0: no limit."
+    )
+    destination: str = _budget("destination")
+    link: str = _budget("link")
+    source: str = _budget("source")
+    premium: str = _budget("premium")
+    shared_cost: str = _budget("shared_cost")
+    satellite: str = _budget("satellite")
+    personal: str = _budget("personal")
+    unassigned: str = _budget("unassigned")
+    country: str = _budget("country")
+    total: str = _budget("total")
+    prefixes: str = Field(
+        "",
+        description="Budgets of prefixes, in place of those of their kind, for example 252=20/60/50, 8835=0.",
+    )
+    set_aside_hours: int = Field(
+        _USUAL.set_aside_hours,
+        ge=0,
+        le=8760,
+        description="Hours for which something is set aside; 0: until released.",
+    )
+    alarm_webhook: str = Field(
+        "", description="Web instance whose `webhook_url` is told of what is set aside; empty: none."
+    )
+    alarm_mail_from: str = Field(
+        "", description="E-mail instance that writes a mail about what is set aside; empty: none."
+    )
+    alarm_mail_to: str = Field("", description="Addresses that it writes to, separated by commas.")
+
+    @field_validator(*BUDGET_NAMES)
+    @classmethod
+    def _is_budget(cls, text: str) -> str:
+        try:
+            Budget.parse(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @field_validator("prefixes")
+    @classmethod
+    def _are_budgets(cls, text: str) -> str:
+        try:
+            parse_prefixes(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets; none where the fraud control is off."""
+        names = BUDGET_NAMES if self.enabled else ()
+        off = {} if self.enabled else dict.fromkeys(BUDGET_NAMES, Budget())
+        return Budgets(
+            **{name: Budget.parse(getattr(self, name)) for name in names},
+            **off,
+            prefixes=parse_prefixes(self.prefixes) if self.enabled else (),
+            number_hour=self.number_hour if self.enabled else 0,
+            set_aside_hours=self.set_aside_hours,
+        )
+
+    @property
+    def alarms(self) -> Alarms:
+        """Who is told."""
+        recipients = tuple(filter(None, (one.strip() for one in self.alarm_mail_to.split(","))))
+        return Alarms(self.alarm_webhook, self.alarm_mail_from, recipients)
+
+
 def _days(name: str) -> Any:
     """The setting for a kind of data."""
     kept = KINDS[name]
@@ -379,6 +467,7 @@ class Settings(BaseSettings):
     console: ConsoleSettings = ConsoleSettings()
     metrics: MetricsSettings = MetricsSettings()
     email: EmailSettings = EmailSettings()
+    fraud: FraudSettings = FraudSettings()
     retention: RetentionSettings = RetentionSettings()
 
     @field_validator("time_zone")

@@ -59,12 +59,20 @@ class World:
             ),
             asterisk=AsteriskSettings(trunk=network.trunk_name, cel_path=network.cel_path),
         )
-        self.stores: Stores = open_stores(self.settings.database.url, "test", Clock())
+        self.stores: Stores = open_stores(
+            self.settings.database.url,
+            "test",
+            Clock(),
+            self.settings.fraud.budgets,
+            self.settings.fraud.alarms,
+        )
         self.fuses = FuseWatch(self.stores)
         if isinstance(network, FakeNetwork):
             network.fake.watchers[:] = [self.fuses]
         self.log: list[Any] = []
         self.service: Service | None = None
+        self.more_settings = ""
+        """Further lines for the settings file of a service that is a process of its own."""
         self._topups = 0
         self._orders = 0
 
@@ -192,6 +200,7 @@ console_path = "/nonexistent/asterisk.ctl"
 [email]
 enabled = {str(s.email.enabled).lower()}
 port = {s.email.port}
+{self.more_settings}
 """
 
     # --- what happens ----------------------------------------------------------------------------------------

@@ -17,12 +17,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from stasis_callback.admin import audit
-from stasis_callback.admin.accounts import batches, customers, products, vouchers
+from stasis_callback.admin.accounts import batches, customers, fraud, products, vouchers
 from stasis_callback.admin.calls import calls, reports, requests, why, xdrs
 from stasis_callback.admin.context import invocation, printable, process_user
 from stasis_callback.admin.elsewhere import commands as elsewhere
 from stasis_callback.admin.help import FullHelp
-from stasis_callback.admin.intake import access_numbers, api_keys, email, messages, opt_outs, web
+from stasis_callback.admin.intake import access_numbers, api_keys, email, messages, never_call, opt_outs, web
 from stasis_callback.admin.money import account_money as _account_money  # noqa: F401 - adds to `account`
 from stasis_callback.admin.money import ledgers, payment_hooks
 from stasis_callback.admin.money import statements as _statements  # noqa: F401 - adds to `account`, `customer`
@@ -49,7 +49,7 @@ app.command("init")(installation.init)
 for noun in (
     customers, tariff_upkeep, rates, products, batches, vouchers, vendors, trunks, routes, access_numbers,
     translations, requests, calls, xdrs, reports, ledgers, payment_hooks, web, email, messages, api_keys, opt_outs,
-    nodes, audit, users, config, sounds, databases, elsewhere,
+    never_call, fraud, nodes, audit, users, config, sounds, databases, elsewhere,
 ):  # fmt: skip
     app.add_typer(noun.app, cls=FullHelp)
 app.command("doctor")(doctor.doctor)

@@ -136,7 +136,9 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "email senders": lambda s, name: {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
+    "fraud": lambda s, name: _row([asdict(one) for one in s.fraud.listed()], "subject", name),
     "lockout": _lockout,
+    "never-call": lambda s, name: _row([asdict(one) for one in s.never_call.all()], "number", name),
     "message": lambda s, name: _instance(s.message_instances.all(), name),
     "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all()], "number", name),
     "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),

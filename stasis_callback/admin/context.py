@@ -109,7 +109,8 @@ def open_database(url: str) -> Iterator[Stores]:
         yield caller.stores
         return
     _require_access(url)
-    stores = open_stores(url, "admin", Clock())
+    fraud = settings().fraud
+    stores = open_stores(url, "admin", Clock(), fraud.budgets, fraud.alarms)
     stores.database.operator = operator()
     try:
         yield stores

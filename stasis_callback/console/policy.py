@@ -26,7 +26,7 @@ ON_THE_MACHINE = {
 READING = frozenset({
     "list", "show", "statement", "check", "export", "diff", "history", "explain", "simulate", "test", "options",
     "live", "calls", "refusals", "page", "entries", "form", "lockouts", "senders", "status", "say", "checkpoint",
-    "why", "doctor",
+    "why", "doctor", "replay",
 })  # fmt: skip
 """The last words of commands that change nothing."""
 CHANGING = frozenset({"ledger checkpoint"})
@@ -42,7 +42,7 @@ READERS = {
 SUPPORT = frozenset({
     "account set", "account block", "account unblock", "access-number unlock", "web unlock", "web resend",
     "request add", "request cancel", "request retry", "call hangup",
-    "opt-out add", "opt-out remove", "email add-sender", "email remove-sender",
+    "opt-out add", "opt-out remove", "never-call add", "fraud set-aside", "email add-sender", "email remove-sender",
 })  # fmt: skip
 """What those may change who may not change money; of `account set` not the fields about money."""
 OWNER = frozenset({"api-key", "console", "node", "config", "db", "move-in", "payment-hook"})
@@ -69,7 +69,20 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("customers", ("account", "customer", "product", "voucher", "ledger")),
     ("prices", ("tariff", "rate")),
     ("carriers", ("trunk", "route", "vendor", "translation")),
-    ("entrances", ("access-number", "web", "email", "message", "api-key", "payment-hook", "opt-out")),
+    (
+        "entrances",
+        (
+            "access-number",
+            "web",
+            "email",
+            "message",
+            "api-key",
+            "payment-hook",
+            "opt-out",
+            "never-call",
+            "fraud",
+        ),
+    ),
     ("system", ("node", "sounds", "db", "config", "audit", "console", "move-in")),
 )
 """The menu: nouns by topic."""

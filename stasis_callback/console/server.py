@@ -36,7 +36,8 @@ def serve(settings: Settings, *, with_parent: bool) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stopper(stopped))
     port = console_port(settings.console)
-    stores = open_stores(settings.database.url, "console", clock)
+    fraud = settings.fraud
+    stores = open_stores(settings.database.url, "console", clock, fraud.budgets, fraud.alarms)
     try:
         stores.database.check_schema()
         console = Console(settings.console, stores, clock)

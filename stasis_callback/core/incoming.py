@@ -23,6 +23,16 @@ _LENGTH_LIMIT = 4000
 _DIGITS = re.compile(r"\+?[0-9]{3,}(?:;|$)")
 _KEPT = 64
 """Characters kept of text that is not a number: enough to see what it was."""
+_ATTESTATIONS = {
+    "tn-validation-passed": "A",
+    "tn-validation-passed-a": "A",
+    "tn-validation-passed-b": "B",
+    "tn-validation-passed-c": "C",
+    "tn-validation-failed": "failed",
+    "tn-validation-failed-a": "failed",
+    "tn-validation-failed-b": "failed",
+    "tn-validation-failed-c": "failed",
+}
 _HIDING = frozenset({"id", "user", "header", "session"})
 
 
@@ -39,6 +49,8 @@ class Address:
     """Of a Remote-Party-ID: off, name, uri or full, also `uri-network` and similar."""
     party: str = ""
     """Of a Remote-Party-ID: calling or called; "" where it does not say, which is the caller."""
+    verstat: str = ""
+    """What the carrier found out about the number (STIR/SHAKEN), in small letters."""
 
     @property
     def is_anonymous(self) -> bool:
@@ -94,6 +106,7 @@ def address(text: str) -> Address:
         host=host.partition(":")[0],
         privacy=of_header.get("privacy", "").strip('"').casefold(),
         party=of_header.get("party", "").strip('"').casefold(),
+        verstat=of_header.get("verstat", "").casefold(),
     )
 
 
@@ -136,6 +149,18 @@ class Invite:
         )
 
     @property
+    def attestation(self) -> str:
+        """How sure the carriers are of the caller's number, of a trunk whose word counts: A, B, C, `failed`; "" where
+        they say nothing.
+
+        3GPP TS 24.229 has `verstat`; carriers add the level of the attestation to it, or mean A without one.
+        """
+        if not self.trusted:
+            return ""
+        said = (one.verstat for one in [*addresses(self.asserted), address(self.from_)])
+        return next((_ATTESTATIONS[one] for one in said if one in _ATTESTATIONS), "")
+
+    @property
     def private(self) -> bool:
         """Whether the caller's number must not be shown to others."""
         asked = {word.strip().casefold() for word in re.split(r"[;,]", self.privacy)}
@@ -152,6 +177,8 @@ class Incoming:
     private: bool
     notes: tuple[str, ...] = field(default=(), repr=False)
     """How it was read, in sentences."""
+    attestation: str = ""
+    """See `Invite.attestation`."""
 
 
 def read(invite: Invite, form: NumberForm) -> Incoming:
@@ -161,7 +188,9 @@ def read(invite: Invite, form: NumberForm) -> Incoming:
     caller = _caller(invite, form, notes)
     if invite.private:
         notes.append("the caller requests privacy: the number is never shown to leg B")
-    return Incoming(called, caller, invite.private, tuple(notes))
+    if invite.attestation:
+        notes.append(f"the attestation of the caller's number is {invite.attestation}")
+    return Incoming(called, caller, invite.private, tuple(notes), invite.attestation)
 
 
 def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:

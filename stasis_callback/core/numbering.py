@@ -283,6 +283,19 @@ def _kind_by_plan(number: str) -> Kind:
     return _kind_in(parsed.country_code or 0, region or "", phonenumbers.number_type(parsed))
 
 
+@lru_cache(maxsize=20_000)
+def country_of(number: str) -> str:
+    """The country of a number in E.164 digits (ISO 3166); "" for one that belongs to none."""
+    apart = taken_apart(number)
+    if apart is not None:
+        plan, national = apart
+        found = plan.find(national)[0]
+    else:
+        parsed = _parsed("+" + number)
+        found = phonenumbers.region_code_for_number(parsed) or "" if parsed else ""
+    return found if found in phonenumbers.SUPPORTED_REGIONS else ""
+
+
 def _kind_in(calling_code: int, region: str, number_type: int) -> Kind:
     """The kind of a number that is possible."""
     kind = _KIND_OF_TYPE.get(number_type, Kind.ORDINARY)

@@ -55,6 +55,11 @@ class CallOptions:
     internal_account: str = option(
         "", "With PINs: account that pays for leg A; its tariff determines which numbers can be called back."
     )
+    min_attestation: Literal["off", "A", "B"] = option(
+        "off",
+        "Identify accounts by the caller's number only if the carriers vouch for it (STIR/SHAKEN) with at least this "
+        "attestation; off: whatever they say.",
+    )
     reject_cause: RejectCause = option(
         "busy",
         "SIP status that refuses the missed call: busy = 486, congestion = 503, rejected = 403, no_answer = 480.",

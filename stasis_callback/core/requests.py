@@ -43,6 +43,10 @@ class CallbackRequest:
     webhooks: str = ""
     link: Link | None = None
     """The signed link that it came by."""
+    source: str = ""
+    """The address or sender that it came from."""
+    attestation: str = ""
+    """What the carrier says of the caller's number (STIR/SHAKEN): A, B, C, failed, or "" for nothing."""
 
     @property
     def told(self) -> str:

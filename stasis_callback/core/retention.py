@@ -29,7 +29,12 @@ KINDS: Mapping[str, Kept] = {
             31,
             "Steps of ended web callbacks, for status pages and webhooks; notices of low balances.",
         ),
-        Kept("refused", 90, 30, "Refused requests, by which repeated mails are recognized."),
+        Kept(
+            "refused",
+            90,
+            30,
+            "Refused requests, by which repeated mails are recognized; what was set aside.",
+        ),
         Kept(
             "idempotency",
             1,

@@ -55,6 +55,10 @@ class Refusal(_Word):
         "unknown_account", "no account has this number as its id or alias", _MISSED,
         "compare `ani` with the accounts, see `access-number test`",
     )  # fmt: skip
+    NOT_ATTESTED = (
+        "not_attested", "the carriers do not vouch for the caller's number as `min_attestation` asks for",
+        "missed call (ANI)", "nothing; or `access-number set`, where the carrier passes no attestation",
+    )  # fmt: skip
     NO_ASSOCIATED_NUMBER = (
         "no_associated_number", "the account has no number to call back", "missed call (DNIS)",
         "`account set ID --callback-number DIGITS`",
@@ -138,6 +142,15 @@ class Refusal(_Word):
         "opted_out", "the owner of the number to call first does not want such calls", "web, e-mail, message",
         "nothing; `opt-out list`",
     )  # fmt: skip
+    SET_ASIDE = (
+        "set_aside", "the caller, account, number, link, source or destination is set aside by the fraud control",
+        _BOTH,
+        "`fraud list` says why; `fraud release`, or greater budgets in `[fraud]`",
+    )  # fmt: skip
+    NEVER_CALLED = (
+        "never_called", "a number to call is on the list of numbers that are never called", _BOTH,
+        "nothing; `never-call list`",
+    )  # fmt: skip
     FAILED = "failed", "internal error", _MISSED, "see `request.failed` in the log"
 
 
@@ -200,6 +213,14 @@ class Ending(_Word):
     DAILY_LIMIT = (
         "daily_limit", "the account has reached its daily cap", _BEFORE,
         "`account set ID --daily-cap`",
+    )  # fmt: skip
+    SET_ASIDE = (
+        "set_aside", "the account, number or destination was set aside by the fraud control", _BEFORE,
+        "`fraud list` says why; `fraud release`, or greater budgets in `[fraud]`",
+    )  # fmt: skip
+    NEVER_CALLED = (
+        "never_called", "leg A's number is on the list of numbers that are never called", _BEFORE,
+        "nothing; `never-call list`",
     )  # fmt: skip
     BUSY = "busy", "leg A was busy", _LEG_A, "nothing, or `attempts_busy`"
     NO_ANSWER = "no_answer", "leg A did not answer", _LEG_A, "nothing, or `attempts_no_answer`"
@@ -312,5 +333,6 @@ NumberTrouble = Literal[
     Refusal.OWN_NUMBER,
 ]
 FundsTrouble = Literal[Refusal.NO_FUNDS, Refusal.DAILY_LIMIT]
-Trouble = AccountTrouble | FundsTrouble
+FraudTrouble = Literal[Refusal.SET_ASIDE, Refusal.NEVER_CALLED]
+Trouble = AccountTrouble | FundsTrouble | FraudTrouble
 """Reasons that may arise between acceptance and dialling."""

@@ -12,12 +12,13 @@ import structlog
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.fraud import NotAllowed, OverBudget
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_amount
 from stasis_callback.core.numbering import read_number
 from stasis_callback.core.options import WITHHELD
 from stasis_callback.core.outcomes import Outcome
-from stasis_callback.core.words import AccountTrouble, Ending, NumberTrouble, Refusal
+from stasis_callback.core.words import AccountTrouble, Ending, FraudTrouble, NumberTrouble, Refusal
 from stasis_callback.engine import login
 from stasis_callback.engine.admission.checks import account_trouble, number_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
@@ -60,6 +61,12 @@ _ACCOUNT_TROUBLE: dict[AccountTrouble, Prompt] = {
     Refusal.ACCOUNT_EXPIRED: Prompt.ACCOUNT_EXPIRED,
 }
 
+_TROUBLE_IN_TALK: dict[AccountTrouble | FraudTrouble, Prompt] = {
+    Refusal.ACCOUNT_BLOCKED: Prompt.ACCOUNT_BLOCKED,
+    Refusal.ACCOUNT_EXPIRED: Prompt.ACCOUNT_EXPIRED,
+    Refusal.SET_ASIDE: Prompt.LIMIT_REACHED,
+    Refusal.NEVER_CALLED: Prompt.LIMIT_REACHED,
+}
 _NUMBER_TROUBLE: dict[NumberTrouble, Prompt] = {
     Refusal.EMERGENCY_NUMBER: Prompt.EMERGENCY_NUMBER,
     Refusal.BAD_CALLBACK_NUMBER: Prompt.NUMBER_INVALID,
@@ -257,7 +264,7 @@ class Conversation:
         try:
             with self._tools.stores.database.patience(NOTE_PATIENCE_S):
                 self._tools.funding.extend_menu(self._a, self._options.menu_limit_s)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, OverBudget) as error:
             log.warning("menu.not_extended", leg=self._a.leg.id, error=str(error))
 
     def _call_destination(self, keyed: str) -> Utterance | None:
@@ -287,15 +294,19 @@ class Conversation:
             meanwhile = announce(connection) if meanwhile is None else meanwhile
             return self._dial(connection, way, meanwhile)
 
-        tried = over_trunks(
-            self._tools.health.in_turn(to.ways),
-            self._options.trunk_attempts,
-            self._tools.health,
-            open_leg=lambda way, _: self._open(to.fare, way),
-            dial=dial,
-            leg_of=lambda connection: connection.b.leg,
-            may_go_on=lambda connection: not connection.given_up and self._call.lost is None,
-        )
+        try:
+            tried = over_trunks(
+                self._tools.health.in_turn(to.ways),
+                self._options.trunk_attempts,
+                self._tools.health,
+                open_leg=lambda way, _: self._open(to.fare, way),
+                dial=dial,
+                leg_of=lambda connection: connection.b.leg,
+                may_go_on=lambda connection: not connection.given_up and self._call.lost is None,
+            )
+        except NotAllowed as held_back:
+            log.info("destination.held_back", call=self._request.id, reason=held_back.reason)
+            return self._refused(Prompt.DESTINATION_NOT_AVAILABLE, asked_for)
         if tried.last is None:
             return self._refused(Prompt.NO_FUNDS if tried.no_funds else Prompt.NUMBER_UNREACHABLE, asked_for)
         if tried.answered:
@@ -358,7 +369,10 @@ class Conversation:
         return Destination(Fare(account, number, rate), ways) if ways else Prompt.DESTINATION_NOT_AVAILABLE
 
     def _open(self, fare: Fare, way: Way) -> Connection | None:
-        """A leg B, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull."""
+        """A leg B, noted and paid for but not yet dialled; None when there are no funds.
+
+        Raises TrunkFull, NotAllowed.
+        """
         request = self._request
         self._tried += 1
         leg_id = request.leg_id("b", self._tried)
@@ -371,13 +385,14 @@ class Conversation:
             grant = self._tools.funding.open_leg_b(
                 leg_id, request, replace(fare, carrier=way.carrier), self._a, now_us
             )
-        except TrunkFull:
+        except (TrunkFull, NotAllowed):
             self._call.drop(leg)
             raise
         if grant is None:
             self._call.drop(leg)
             return None
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
+        b.number, b.currency = fare.number, fare.account.currency
         return Connection(
             self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint, way.no_progress_s
         )
@@ -410,7 +425,7 @@ class Conversation:
         if connection.ran_out:
             by_funds = connection.b.funded_s < self._options.talk_limit_s
             ended_by = Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED
-            self._dialog.tell(self._voice.say(_ACCOUNT_TROUBLE[funds.trouble] if funds.trouble else ended_by))
+            self._dialog.tell(self._voice.say(_TROUBLE_IN_TALK[funds.trouble] if funds.trouble else ended_by))
 
     def _note_answer(self, connection: Connection) -> None:
         """Store that the two talk. They do so also while the database is away."""

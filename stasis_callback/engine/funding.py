@@ -19,6 +19,7 @@ import structlog
 
 from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.fraud import OverBudget
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
 from stasis_callback.crashpoint import crashpoint
@@ -62,6 +63,9 @@ class PaidLeg:
     slack_s: int
     armed_s: int | None = None
     """As far as the timer reaches, in the same seconds; None when it is not known to stand anywhere."""
+    number: str = ""
+    currency: str = ""
+    """For the budget of the range of its number."""
 
     def cost_micros(self, seconds: int) -> int:
         """The cost in micros of this many seconds after the answer."""
@@ -155,8 +159,8 @@ class Funding:
     ) -> int:
         """Hold funds for leg A: for `wanted_s` seconds, or for as many as there are; the seconds, 0 for none.
 
-        The `first` leg of an attempt counts the attempt. Raises TrunkFull, or TakenBack when nobody wants the
-        callback any more.
+        The `first` leg of an attempt counts the attempt. Raises TrunkFull, TakenBack when nobody wants the callback
+        any more, or NotAllowed.
         """
         slack_s = request.options.ring_timeout_a_s
 
@@ -179,7 +183,7 @@ class Funding:
         self, request: RequestView, fare: Fare, wanted_s: int, now_us: int, funds_micros: int
     ) -> int:
         """The same for the first leg of a request, in the transaction that notes it, out of the funds that were seen
-        a moment ago. Raises TrunkFull.
+        a moment ago. Raises TrunkFull, OverBudget.
         """
         leg_id = request.leg_id("a", 1)
         self._require_room(fare, leg_id)
@@ -193,14 +197,18 @@ class Funding:
 
         Where it costs nothing, a hold of nothing pays for ever: then that limit counts.
         """
-        book_id = self._stores.accounts.get(view.account_id).book_id
-        paid = PaidLeg(leg, rate, book_id, 0, view.dialed_at_us, slack_s)
+        account = self._stores.accounts.get(view.account_id)
+        paid = PaidLeg(leg, rate, account.book_id, 0, view.dialed_at_us, slack_s)
+        paid.number, paid.currency = view.number, account.currency
         limit_s = math.ceil(leg.elapsed_s()) + lasts_s
         paid.funded_s = max(longest_s(paid.cost_micros, self._stores.ledger.held_micros(leg.id), limit_s), 0)
         return paid
 
     def extend_menu(self, a: PaidLeg, wanted_s: int) -> None:
-        """Fund leg A for `wanted_s` more seconds of menus, or for as many as there are, and move its timer."""
+        """Fund leg A for `wanted_s` more seconds of menus, or for as many as there are, and move its timer.
+
+        Raises OverBudget.
+        """
         target_s = math.ceil(a.leg.elapsed_s()) + wanted_s
         if target_s <= a.funded_s:
             return
@@ -230,7 +238,7 @@ class Funding:
         """Authorise leg B together with the rest of leg A; None when they cannot talk for a second.
 
         Leg A may be another account's (PIN). Both holds are committed in one transaction, then leg
-        A's timer is moved. Raises TrunkFull.
+        A's timer is moved. Raises TrunkFull, NotAllowed.
         """
         held_s = a.funded_s
         try:
@@ -247,9 +255,12 @@ class Funding:
                     self._require_room(fare, leg_id)
                     beside = a.leg.id, a.cost_micros(plan.a_s)
                     hold_b = cost_micros(fare.rate.price, plan.talk_s, now_us, setup_s_of(request))
-                    return self._stores.calls.open_leg(
+                    opened = self._stores.calls.open_leg(
                         leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us, beside=beside
                     )
+                    if opened:
+                        self._stores.fraud.reserve_more(a.leg.id, a.number, beside[1], a.currency)
+                    return opened
 
                 try:
                     done = self._unit(open_both)
@@ -287,6 +298,9 @@ class Funding:
             return self._stores.database.unit(work)
         except _TakenMeanwhile:
             return None
+        except OverBudget as over:
+            self._stores.fraud.note_over(over)
+            raise
 
     def _require_room(self, fare: Fare, leg_id: str) -> None:
         """One more call on the trunk, before anything else of a transaction is locked. Raises TrunkFull."""
@@ -304,7 +318,7 @@ class Funding:
         """Hold the next slice of a talk for both legs; how long it could last in all. The timers are for the caller.
 
         While the funds last for a whole slice of every call that shares them, each gets one. Then each gets its
-        part of what is left, so that no call starves the others.
+        part of what is left, so that no call starves the others. Raises OverBudget.
         """
 
         def hold() -> tuple[int, int, int]:
@@ -378,7 +392,7 @@ class Funding:
 
     def _change(self, paid: PaidLeg, amount_micros: int) -> None:
         """Change a leg's hold to this total amount."""
-        if not self._stores.ledger.change_hold(paid.leg.id, amount_micros):
+        if not self._stores.calls.change_hold(paid.leg.id, paid.number, paid.currency, amount_micros):
             raise _TakenMeanwhile
 
 

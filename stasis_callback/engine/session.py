@@ -17,6 +17,7 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import numbers
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.fraud import NotAllowed
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.engine.admission.checks import account_trouble, funds_trouble, rate_trouble
@@ -151,6 +152,8 @@ class Session:
             outcome = Ending.COMPLETED if self._call.talked else Ending.HUNG_UP
         except TakenBack:
             outcome = Ending.CANCELLED
+        except NotAllowed as held_back:
+            outcome = Ending.of_trouble(held_back.reason)
         except (AriError, StoreUnavailable) as error:
             log.error("call.interrupted", call=self.request.id, error=str(error))
             self._our_fault()
@@ -258,7 +261,9 @@ class Session:
         return Ending.CONGESTION
 
     def _open(self, fare: Fare, way: Way, number: int) -> PaidLeg | None:
-        """Leg A, noted and paid for but not yet dialled; None when there are no funds. Raises TrunkFull, TakenBack.
+        """Leg A, noted and paid for but not yet dialled; None when there are no funds.
+
+        Raises TrunkFull, TakenBack, NotAllowed.
 
         An attempt that goes over several trunks has legs a1, a1.2, a1.3: `number` counts them.
         """
@@ -282,13 +287,15 @@ class Session:
                     first=number == 1,
                 )
             )
-        except (TrunkFull, TakenBack):
+        except (TrunkFull, TakenBack, NotAllowed):
             self._call.drop(leg)
             raise
         if not funded_s:
             self._call.drop(leg)
             return None
-        return PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
+        paid = PaidLeg(leg, fare.rate, fare.account.book_id, funded_s, now_us, options.ring_timeout_a_s)
+        paid.number, paid.currency = fare.number, fare.account.currency
+        return paid
 
     def _originate(self, a: PaidLeg, way: Way, number: str) -> None:
         """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.

@@ -13,8 +13,9 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.fraud import Cause, OverBudget
 from stasis_callback.core.options import CallOptions
-from stasis_callback.core.words import AccountTrouble
+from stasis_callback.core.words import AccountTrouble, FraudTrouble
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.engine.funding import Funding, PaidLeg
 from stasis_callback.engine.legs import NOTE_PATIENCE_S
@@ -38,11 +39,13 @@ class TalkFunds:
     a: PaidLeg
     b: PaidLeg
     options: CallOptions
-    accounts: tuple[int, ...]
+    accounts: tuple[int, int]
     """Who pays: rows of leg A's and leg B's account."""
     longest_s: int
-    trouble: AccountTrouble | Literal[""] = ""
-    """Why nothing more is held although there are funds: `account_blocked`, `account_expired`."""
+    trouble: AccountTrouble | FraudTrouble | Literal[""] = ""
+    """Why nothing more is held although there are funds: `account_blocked`, `account_expired`, `set_aside`,
+    `never_called`.
+    """
     _retry_at_s: float = 0.0
 
     def left_s(self) -> float:
@@ -92,12 +95,20 @@ class TalkFunds:
 
     def _hold(self) -> None:
         now_us, before_s = self.clock.now_us(), self.b.funded_s
-        troubles = (account_trouble(self.stores.accounts.get(account), now_us) for account in self.accounts)
+        accounts = [self.stores.accounts.get(account) for account in self.accounts]
+        troubles = (account_trouble(account, now_us) for account in accounts)
         self.trouble = next((trouble for trouble in troubles if trouble), "")
+        try:
+            payer, subscriber = accounts
+            causes = Cause(payer.number, self.a.number, "a"), Cause(subscriber.number, self.b.number, "b")
+            held_back = self.stores.fraud.trouble(causes)
+            self.trouble = self.trouble or held_back or ""
+            if not self.trouble:
+                self.longest_s = self.funding.extend_talk(self.a, self.b, self.options)
+        except OverBudget as over:
+            self.trouble = over.reason
         if self.trouble:
             self.longest_s = before_s
             log.info("talk.ends", leg=self.b.leg.id, reason=self.trouble)
-            return
-        self.longest_s = self.funding.extend_talk(self.a, self.b, self.options)
-        if self.b.funded_s != before_s:
+        elif self.b.funded_s != before_s:
             log.info("talk.extended", leg=self.b.leg.id, funded_s=self.b.funded_s, longest_s=self.longest_s)

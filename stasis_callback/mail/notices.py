@@ -1,4 +1,7 @@
-"""Notices of low balances by mail, to the account's registered senders: written into the outbox of mails."""
+"""Notices by mail: of low balances to the account's registered senders, of what is set aside to the operator.
+
+They are written into the outbox of mails.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import hashlib
 
 import structlog
 
-from stasis_callback.clock import Clock
+from stasis_callback.clock import Clock, iso
 from stasis_callback.core.money import format_amount
-from stasis_callback.mail.words import notice_mail
+from stasis_callback.mail.words import alarm_mail, notice_mail
 from stasis_callback.store.accounts.notices import NoticeView
 from stasis_callback.store.stores import Stores
 
@@ -31,7 +34,36 @@ class NoticeMails:
                 self._write(notice)
 
     def _write(self, notice: NoticeView) -> None:
-        stores, account = self._stores, self._stores.accounts.get(notice.account_id)
+        if notice.account_id is None:
+            self._write_alarm(notice)
+        else:
+            self._write_balance(notice, notice.account_id)
+
+    def _write_alarm(self, notice: NoticeView) -> None:
+        stores, recipients = self._stores, self._stores.fraud.alarms.mail_to
+        instance = stores.email_instances.find(notice.instance)
+        if instance is None or not recipients:
+            stores.mail_notices.close(notice, "unwanted")
+            return
+        until_us = notice.about.get("until_us")
+        for recipient in recipients:
+            key = f"set aside:{notice.id}:{recipient}"
+            content = alarm_mail(
+                address=instance.name,
+                recipient=recipient,
+                language=instance.configuration.language,
+                subject=str(notice.about["subject"]),
+                note=str(notice.about["note"]),
+                until=iso(until_us) if isinstance(until_us, int) else "",
+                own_id=_own_id(key),
+                now_us=self._clock.now_us(),
+            )
+            stores.replies.put(key, recipient, content)
+        stores.mail_notices.close(notice, "sent")
+        log.info("mail.alarm", notice=notice.id, mails=len(recipients))
+
+    def _write_balance(self, notice: NoticeView, account_id: int) -> None:
+        stores, account = self._stores, self._stores.accounts.get(account_id)
         instance = stores.email_instances.find(notice.instance)
         senders = stores.email_senders.of(account.id)
         if instance is None or not senders or not account.is_below(notice.threshold_micros):
@@ -44,9 +76,14 @@ class NoticeMails:
                 recipient=sender,
                 language=account.language or instance.configuration.language,
                 balance=format_amount(account.balance_micros, account.currency),
-                own_id=hashlib.sha256(key.encode()).hexdigest()[:32],
+                own_id=_own_id(key),
                 now_us=self._clock.now_us(),
             )
             stores.replies.put(key, sender, content)
         stores.mail_notices.close(notice, "sent")
         log.info("mail.low_balance", notice=notice.id, mails=len(senders))
+
+
+def _own_id(key: str) -> str:
+    """The id of a mail, the same whenever it is written."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -59,6 +59,27 @@ def notice_mail(
     return mail.as_string()
 
 
+def alarm_mail(
+    *,
+    address: str,
+    recipient: str,
+    language: str,
+    subject: str,
+    note: str,
+    until: str,
+    own_id: str,
+    now_us: int,
+) -> str:
+    """A notice of what was set aside, as text; `until` is "" where that lasts until it is released."""
+    words = texts(language)
+    subject = "".join(c if c.isprintable() else " " for c in subject)  # strangers write parts of it
+    mail = _mail(address, recipient, words["alarm_subject"].format(subject=subject), own_id, now_us)
+    mail["Auto-Submitted"] = "auto-generated"  # RFC 3834
+    text = words["alarm"].format(subject=subject, note=note, until=until or words["alarm_released"])
+    mail.set_content(text + "\n", cte="quoted-printable")
+    return mail.as_string()
+
+
 def _mail(address: str, recipient: str, subject: str, own_id: str, now_us: int) -> EmailMessage:
     mail = EmailMessage(policy=SMTP)
     mail["From"] = address

@@ -17,6 +17,7 @@ from stasis_callback.store.accounts.tables import (
     Notice,
     Product,
     ProductCode,
+    SetAside,
     SpeedDial,
     Voucher,
 )
@@ -33,6 +34,7 @@ from stasis_callback.store.intake.tables import (
     EmailToken,
     Idempotency,
     MessageInstance,
+    NeverCall,
     OptOut,
     PaymentHook,
     Throttle,
@@ -57,7 +59,8 @@ ALL = (
     ProductCode, Account, Alias, SpeedDial, Notice, Vendor, Trunk, Route, Throttle, Allowance, AccessNumber,
     WebInstance, ApiKey, PaymentHook, Request, RequestEvent, Idempotency, LegRow, _money.Hold, _money.Transfer,
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
-    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, MessageInstance, ConsoleUser, ConsoleSession,
+    EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
+    ConsoleSession,
     ConsoleForm, ConsoleProposal,
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.retention import KINDS
 from stasis_callback.core.states import RequestState
 from stasis_callback.store.accounts.notices import old_notices
-from stasis_callback.store.accounts.tables import Notice
+from stasis_callback.store.accounts.tables import Notice, SetAside
 from stasis_callback.store.accounts.vouchers import remove_drafted_vouchers
 from stasis_callback.store.calls.pseudonyms import count_numbers, pseudonymise
 from stasis_callback.store.calls.tables import LegRow, Request, RequestEvent
@@ -196,6 +196,10 @@ def _refused(before_us: int) -> ModelSelect[Request]:
     return Request.select(Request.id).where(Request.state == RequestState.REFUSED, old)
 
 
+def _set_aside(before_us: int) -> ModelSelect[SetAside]:
+    return SetAside.select(SetAside.id).where(SetAside.until_us < before_us)
+
+
 def _idempotency(before_us: int) -> ModelSelect[Idempotency]:
     return Idempotency.select(Idempotency.key).where(Idempotency.created_at_us < before_us)
 
@@ -249,13 +253,13 @@ def _without_numbers(keys: Sequence[str]) -> int:
     for row in rows.where(Request.id.in_(keys)):
         numbers = ("ani", "leg_a_number", "destination")
         left = {name: forgotten(text) for name in numbers if (text := getattr(row, name))}
-        Request.update(left).where(Request.id == row.id).execute()
+        Request.update({**left, "source": ""}).where(Request.id == row.id).execute()
     return len(keys)
 
 
 _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "steps": (_deleted(RequestEvent, _steps), _deleted(Notice, old_notices)),
-    "refused": (_deleted(Request, _refused),),
+    "refused": (_deleted(Request, _refused), _deleted(SetAside, _set_aside)),
     "idempotency": (_deleted(Idempotency, _idempotency),),
     "logins": (_deleted(Throttle, _logins),),
     "replies": (_deleted(EmailReply, _replies),),

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.fraud import Alarms, Budgets
 from stasis_callback.store.accounts.accounts import Accounts
+from stasis_callback.store.accounts.fraud import Fraud
 from stasis_callback.store.accounts.notices import Notices
 from stasis_callback.store.accounts.search import AccountSearch
 from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
 from stasis_callback.store.calls.finding import CallSearch
+from stasis_callback.store.calls.fraud_history import FraudHistory
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -24,7 +27,7 @@ from stasis_callback.store.intake.email_instances import EMAIL, EmailInstances
 from stasis_callback.store.intake.idempotency import IdempotencyKeys
 from stasis_callback.store.intake.instances import Instances
 from stasis_callback.store.intake.message_instances import MESSAGE, MessageInstances
-from stasis_callback.store.intake.opt_outs import OptOuts
+from stasis_callback.store.intake.number_lists import NEVER_CALL, OPT_OUTS, NumberList
 from stasis_callback.store.intake.payment_hooks import PaymentHooks
 from stasis_callback.store.intake.replies import Replies
 from stasis_callback.store.intake.senders import EmailSenders
@@ -73,23 +76,33 @@ class Stores:
     operators: Operators
     sessions: Sessions
     proposals: Proposals
-    opt_outs: OptOuts
+    opt_outs: NumberList
+    never_call: NumberList
     webhook_notices: Notices
     mail_notices: Notices
     payment_hooks: PaymentHooks
+    fraud: Fraud
+    fraud_history: FraudHistory
     message_instances: MessageInstances
 
 
-def open_stores(url: str, node: str, clock: Clock) -> Stores:
+USUAL_BUDGETS, NO_ALARMS = Budgets(), Alarms()
+
+
+def open_stores(
+    url: str, node: str, clock: Clock, budgets: Budgets = USUAL_BUDGETS, alarms: Alarms = NO_ALARMS
+) -> Stores:
     """Open the database and everything in it. Raises CallbackError when it cannot be used.
 
-    `node` is what this process is called; it is that node once it has entered (`Nodes.enter`).
+    `node` is what this process is called; it is that node once it has entered (`Nodes.enter`). `budgets` and `alarms`
+    are those of the settings.
     """
     database = Database(url, clock)
     nodes = Nodes(database, clock, node)
     ledger = Ledger(database, clock)
     tariffs = Tariffs(database, clock, Accounts.tariffs_sold)
     limits = Limits(database, clock)
+    fraud = Fraud(database, limits, clock, budgets, alarms)
     return Stores(
         database,
         ledger,
@@ -97,7 +110,7 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         tariffs,
         AccessNumbers(database, clock),
         Requests(database, clock, nodes.me),
-        Calls(database, ledger, tariffs, clock, nodes.me),
+        Calls(database, ledger, tariffs, fraud, clock, nodes.me),
         Throttles(database, clock),
         Vouchers(database, ledger, clock),
         limits,
@@ -119,9 +132,12 @@ def open_stores(url: str, node: str, clock: Clock) -> Stores:
         Operators(database, clock),
         Sessions(database, clock),
         Proposals(database, clock),
-        OptOuts(database, clock),
+        NumberList(database, clock, OPT_OUTS),
+        NumberList(database, clock, NEVER_CALL),
         Notices(database, clock, "webhook"),
         Notices(database, clock, "mail"),
         PaymentHooks(database, clock),
+        fraud,
+        FraudHistory(database),
         Instances(database, clock, MESSAGE),
     )

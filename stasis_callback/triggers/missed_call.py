@@ -92,8 +92,10 @@ class MissedCallTrigger:
         try:
             trunks = self._trunks.all()
             read = self._incoming.read(channel.endpoint, invite, trunks)
-            request = replace(request, ani=read.caller, dnis=read.called, private=read.private)
-            found = self._admission.examine(request.ani, request.dnis)
+            request = replace(
+                request, ani=read.caller, dnis=read.called, private=read.private, attestation=read.attestation
+            )
+            found = self._admission.examine(request.ani, request.dnis, request.attestation)
             first = self._dialer.first_leg(found, trunks) if has_place else None
             decision = self._admission.missed_call(
                 request, found, request_id, begin=has_place, note_leg=first.note if first else None

@@ -38,6 +38,8 @@ REASON_OF: Mapping[Ending, str] = {
     Ending.ACCOUNT_EXPIRED: "account_not_usable",
     Ending.NO_FUNDS: "no_funds",
     Ending.DAILY_LIMIT: "daily_limit",
+    Ending.SET_ASIDE: "account_not_usable",
+    Ending.NEVER_CALLED: "not_callable",
     Ending.BUSY: "first_busy",
     Ending.NO_ANSWER: "first_no_answer",
     Ending.CONGESTION: "first_failed",

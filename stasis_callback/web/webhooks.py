@@ -74,6 +74,15 @@ class LowBalance(BaseModel):
     currency: str
 
 
+class Alarm(BaseModel):
+    """What the fraud control has set aside."""
+
+    subject: Annotated[str, Field(examples=["number:420212345678"])]
+    reason: Annotated[str, Field(description="What of its budget was used up: calls, minutes or money.")]
+    note: Annotated[str, Field(examples=["100 of 100 calls in a day (number)"])]
+    until: Annotated[str | None, Field(description="None: until an operator releases it.")]
+
+
 @dataclass(frozen=True)
 class Source:
     """One kind of webhooks: where they wait, and what each says; None when it need not be said any more."""
@@ -110,7 +119,7 @@ class Webhooks:
         self._poster = Poster(SENDERS)
         self._sources: tuple[Source, ...] = (
             Source(stores.events, self._step),
-            Source(stores.webhook_notices, self._low_balance),
+            Source(stores.webhook_notices, self._notice),
         )
         self._lock = clock.lock()
         self._receivers: dict[str, Receiver] = {}
@@ -232,9 +241,20 @@ class Webhooks:
         content = {"id": f"evt_{event.id}", "type": f"callback.{event.step}", "at": iso(event.at_us)}
         return content | {"callback": callback}
 
-    def _low_balance(self, notice: NoticeView, _settings: WebOptions) -> Content | None:
+    def _notice(self, notice: NoticeView, _settings: WebOptions) -> Content | None:
+        """What a notice says; None where it need not be said any more."""
+        if notice.account_id is not None:
+            return self._low_balance(notice, notice.account_id)
+        until_us = notice.about.get("until_us")
+        state = Alarm.model_validate(
+            {**notice.about, "until": iso(until_us) if isinstance(until_us, int) else None}
+        )
+        content = {"id": f"ntc_{notice.id}", "type": "fraud.set_aside", "at": iso(notice.at_us)}
+        return content | {"set_aside": state.model_dump()}
+
+    def _low_balance(self, notice: NoticeView, account_id: int) -> Content | None:
         """None where money was paid in meanwhile."""
-        account = self._stores.accounts.get(notice.account_id)
+        account = self._stores.accounts.get(account_id)
         if not account.is_below(notice.threshold_micros):
             return None
         content = {"id": f"ntc_{notice.id}", "type": "account.low_balance", "at": iso(notice.at_us)}

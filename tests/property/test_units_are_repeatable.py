@@ -17,9 +17,11 @@ import pytest
 from shop import Shop, open_shop, talked
 
 from stasis_callback.core.errors import InvalidInput, StoreUnavailable
+from stasis_callback.core.fraud import Budget, Counter, Measure, OverBudget, Scope, Spent
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rate_columns import Profile
+from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
@@ -28,6 +30,7 @@ from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.intake.api_keys import KeySettings
+from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
 
@@ -308,6 +311,62 @@ def _(shop: Shop) -> Act:
 def _(shop: Shop) -> Act:
     leg_id = open_leg(shop, "grown-too-far")
     return lambda: shop.stores.ledger.change_hold(leg_id, 40_000_000)
+
+
+@case("Calls.change_hold")
+def _(shop: Shop) -> Act:
+    leg_id = open_leg(shop, "grown-by-calls")
+    return lambda: shop.stores.calls.change_hold(leg_id, "447400900123", "USD", 4_000_000)
+
+
+PREMIUM = "449012345678"
+
+
+def reserved(shop: Shop, key: str) -> Act:
+    """The arguments to store a leg to a range with a budget."""
+    dear = NewRate(Rate("44901", first_price_micros=60_000, next_price_micros=60_000))
+    if shop.stores.tariffs.find("standard", "44901") is None:
+        shop.stores.tariffs.put_rates("standard", [dear])
+    request = shop.stores.requests.get(dialing(shop, key))
+    payer = shop.stores.accounts.get(request.account_id)
+    rate = shop.stores.tariffs.match(payer.tariff_id, PREMIUM)
+    assert rate is not None
+    fare = Fare(payer, PREMIUM, rate)
+    return lambda: shop.stores.calls.open_leg(f"leg-{key}", request.id, "b", fare, 2_000_000)
+
+
+@case("Calls.open_leg to a range with a budget")
+def _(shop: Shop) -> Act:
+    return reserved(shop, "ranged")
+
+
+@case("Calls.change_hold to a range with a budget")
+def _(shop: Shop) -> Act:
+    assert reserved(shop, "ranged-more")()
+    return lambda: shop.stores.calls.change_hold("leg-ranged-more", PREMIUM, "USD", 4_000_000)
+
+
+@case("Calls.settle of a leg to a range with a budget")
+def _(shop: Shop) -> Act:
+    assert reserved(shop, "ranged-end")()
+    return lambda: shop.stores.calls.settle("leg-ranged-end", talked(10)).amount_micros
+
+
+@case("Fraud.note_over")
+def _(shop: Shop) -> Act:
+    counter = Counter(Scope.RANGE, "satellite", Budget(1))
+    return lambda: shop.stores.fraud.note_over(OverBudget(counter, Measure.CALLS, Spent(2, 0, 0)))
+
+
+@case("Fraud.set_aside")
+def _(shop: Shop) -> Act:
+    return lambda: shop.stores.fraud.set_aside("number:442071234500", "seen in the news", "ann", None)
+
+
+@case("Fraud.release")
+def _(shop: Shop) -> Act:
+    shop.stores.fraud.set_aside("number:442071234501", "seen in the news", "ann", None)
+    return lambda: shop.stores.fraud.release("number:442071234501", "ann")
 
 
 @case("Ledger.void")
@@ -684,12 +743,12 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.email_senders.withdraw("writer")
 
 
-@case("OptOuts.add")
+@case("NumberList.add")
 def _(shop: Shop) -> Act:
     return lambda: shop.stores.opt_outs.add("442071234567", "wrote on Monday")
 
 
-@case("OptOuts.remove")
+@case("NumberList.remove")
 def _(shop: Shop) -> Act:
     shop.stores.opt_outs.add("442071234568")
     return lambda: shop.stores.opt_outs.remove("442071234568")
@@ -951,7 +1010,8 @@ NOT_REPEATED = {
     "AccessNumbers.named", "Accounts.named", "Instances.named", "Ledger.available_micros", "Ledger.capped",
     "EmailSenders.usable_token", "EmailSenders.put_back", "Tariffs.match", "Tariffs.version", "Ledger.hold",
     "Ledger.charge", "Ledger.give_back", "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named",
-    "Vouchers.redeemed", "Calls.open_first_leg", "AccessNumbers.remove", "Trail.change", "Upkeep.exists",
+    "Vouchers.redeemed", "Calls.open_first_leg", "Limits.add", "Fraud.count", "Fraud.reserve", "Fraud.reserve_more",
+    "FraudHistory.uses", "AccessNumbers.remove", "Trail.change", "Upkeep.exists",
     "Upkeep.remove", "Upkeep.rename", "Upkeep.set_batch_status", "Upkeep.retire", "Upkeep.retired",
     # Locks, which are not in tables.
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",

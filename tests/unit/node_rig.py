@@ -63,7 +63,7 @@ class Process:
             stores,
             nodes=nodes,
             requests=Requests(stores.database, shop.clock, nodes.me),
-            calls=Calls(stores.database, stores.ledger, stores.tariffs, shop.clock, nodes.me),
+            calls=Calls(stores.database, stores.ledger, stores.tariffs, stores.fraud, shop.clock, nodes.me),
         )
         self.calls: dict[str, str] = {}
         """The callbacks it works on, each with its open leg, "" before there is one."""

@@ -40,3 +40,26 @@ def test_looking_changes_nothing(shop: Shop) -> None:
     shop.account("442071234567")
     _examine(shop, "442071234567")
     assert shop.stores.requests.newest() == []
+
+
+@pytest.mark.parametrize(
+    ("least", "attestation", "reason"),
+    [
+        ("off", "", ""), ("off", "failed", ""), ("B", "A", ""), ("B", "B", ""), ("B", "C", "not_attested"),
+        ("B", "", "not_attested"), ("A", "A", ""), ("A", "B", "not_attested"), ("A", "failed", "not_attested"),
+    ],
+)  # fmt: skip
+def test_a_number_alone_opens_an_account_if_the_carriers_vouch_for_it(
+    shop: Shop, least: str, attestation: str, reason: str
+) -> None:
+    shop.account("442071234567")
+    shop.account("house")
+    asked = {"min_attestation": least}
+    shop.stores.access_numbers.add(DNIS, asked)
+    shop.stores.access_numbers.add(
+        "801", asked | {"authentication": "ani_then_pin", "internal_account": "house"}
+    )
+    admission = Admission(shop.stores, shop.clock, 10)
+    assert admission.examine("442071234567", DNIS, attestation).reason == reason
+    found = admission.examine("442071234567", "801", attestation)
+    assert (found.reason, found.trigger) == ("", "pin" if reason else "ani")

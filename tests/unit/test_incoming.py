@@ -175,3 +175,21 @@ def test_a_number_that_was_read_is_read_again_as_itself(text: str, form: NumberF
     number = form.caller(address(text).user, address(text).context)
     if number is not None:
         assert form.caller(f"+{number}") == number
+
+
+@pytest.mark.parametrize(
+    ("asserted", "from_", "expected"),
+    [
+        ("<sip:+12155550112;verstat=TN-Validation-Passed@x.org;user=phone>", "", "A"),
+        ("<sip:+12155550112@x.org;verstat=TN-Validation-Passed-B>", "", "B"),
+        ("<tel:+12155550112;verstat=tn-validation-passed-c>", "", "C"),
+        ("", "<sip:+12155550112@x.org>;verstat=TN-Validation-Failed;tag=1", "failed"),
+        ("<tel:+12155550112;verstat=TN-Validation-Passed-B>", "<tel:+1;verstat=TN-Validation-Passed>", "B"),
+        ("<tel:+12155550112>", "<tel:+12155550112;verstat=No-TN-Validation>", ""),
+        ("<tel:+12155550112;verstat=TN-Validation-Passed-Z>", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_how_sure_the_carriers_are_of_the_callers_number(asserted: str, from_: str, expected: str) -> None:
+    assert Invite("sip:1@x", from_=from_, asserted=asserted).attestation == expected
+    assert Invite("sip:1@x", from_=from_, asserted=asserted, trusted=False).attestation == ""

@@ -31,7 +31,9 @@ class OtherNode:
         stores = shop.stores
         self.nodes = Nodes(stores.database, shop.clock, name)
         self.requests = Requests(stores.database, shop.clock, self.nodes.me)
-        self.calls = Calls(stores.database, stores.ledger, stores.tariffs, shop.clock, self.nodes.me)
+        self.calls = Calls(
+            stores.database, stores.ledger, stores.tariffs, stores.fraud, shop.clock, self.nodes.me
+        )
         self._database = stores.database
         self._asterisk = asterisk, started_at
 

@@ -139,7 +139,8 @@ def _asked(s: Stores, view: RequestView) -> Iterator[StoryLine]:
         case "cli":
             who = "a callback was requested on the command line"
         case _:
-            who = f"missed call from {view.ani or 'a withheld number'} to {view.dnis}"
+            said = f" (attestation {view.attestation})" if view.attestation else ""
+            who = f"missed call from {view.ani or 'a withheld number'}{said} to {view.dnis}"
     if view.key.startswith("retry:"):
         who = f"an operator repeated callback {view.key.split(':')[1]}"
     yield StoryLine(view.created_at_us, who)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +30,9 @@ from stasis_callback.admin.output import complain, must_be_new, print_one, progr
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
+
+if TYPE_CHECKING:
+    from stasis_callback.store.accounts.opening import BatchOpening
 
 OutFile = Annotated[
     Path,
@@ -118,9 +122,7 @@ def generate(
         raise InvalidInput(
             f"{out} already exists: choose a new file name, or go on with an interrupted run by --continue"
         )
-    opened = 0
-
-    with store() as s, progress_bar("accounts") as progress:
+    with store() as s:
         if not go_on:
             taken = frozenset(account.number for account in s.accounts.all())
             numbers = random_codes(count, length, alphabet, taken)
@@ -129,6 +131,14 @@ def generate(
         opening = BatchOpening(
             s.database, s.accounts, s.ledger, Clock(), customer, product, batch, amount_micros, operator()
         )
+        _open_all(opening, numbers, batch, None if go_on else out)
+    typer.echo(f"{count} accounts opened; their ids are in {out}")
+
+
+def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_file: Path | None) -> None:
+    """Open the accounts of a batch; `new_file` goes away when none was opened."""
+    opened = 0
+    with progress_bar("accounts") as progress:
 
         def note(done: int, total: int) -> None:
             nonlocal opened
@@ -138,15 +148,14 @@ def generate(
         try:
             opening.open_all(numbers, note)
         except BaseException:
-            if not opened and not go_on:
-                out.unlink()
-            elif opened < count:
+            if not opened and new_file:
+                new_file.unlink()
+            elif opened < len(numbers):
                 complain(
-                    f"{opened} of {count} accounts are open, and blocked: run the command again with --continue, "
-                    f"or `stasis-callback account close-batch {batch} --write-off`"
+                    f"{opened} of {len(numbers)} accounts are open, and blocked: run the command again with "
+                    f"--continue, or `stasis-callback account close-batch {batch} --write-off`"
                 )
             raise
-    typer.echo(f"{count} accounts opened; their ids are in {out}")
 
 
 def _codes_of(path: Path, count: int) -> list[str]:

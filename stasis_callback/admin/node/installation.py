@@ -93,6 +93,15 @@ port = 8024
 # Name of our own mail server in Authentication-Results headers.
 authserv_id = ""
 
+[fraud]
+# How much may be caused in a day before it is set aside, as calls/minutes/amount; see docs/guides/fraud.md.
+account = "600/3000/300"
+premium = "20/60/50"
+# Web instance whose webhook_url is told of what is set aside; e-mail instance that writes about it, and to whom.
+alarm_webhook = ""
+alarm_mail_from = ""
+alarm_mail_to = ""
+
 [retention]
 # Retention in days, by kind of data; 0: for ever. Preview with `stasis-callback db purge --dry-run`.
 steps_days = 90

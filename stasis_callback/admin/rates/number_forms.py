@@ -135,7 +135,7 @@ def _incoming(form: NumberForm, invite: Invite, stores: Stores, *, as_json: bool
     from stasis_callback.engine.admission.missed_calls import Admission
 
     call = read(invite, form)
-    found = Admission(stores, Clock(), queue_limit=0).examine(call.caller, call.called)
+    found = Admission(stores, Clock(), queue_limit=0).examine(call.caller, call.called, call.attestation)
     notes = [*call.notes, f"so {call.caller} calls {call.called}", *found.notes]
     verdict = f"refused: {found.reason}" if found.reason else f"called back at {found.number}"
     if as_json:

@@ -12,6 +12,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
+from stasis_callback.core.fraud import Cause, OverBudget
 from stasis_callback.core.options import WITHHELD, CallOptions, RejectCause
 from stasis_callback.core.rating import least_micros
 from stasis_callback.core.requests import CallbackRequest, Trigger
@@ -95,18 +96,23 @@ class Admission:
         accepted = Accepted(found.reason)
         if not found.reason and found.payer is not None:
             # The caller waits, unanswered: when a crowd calls, each is refused before the calls of the others go on.
-            with self._stores.database.first():
-                accepted = self._stores.requests.accept_or_begin(
-                    replace(request, trigger=found.trigger, webhooks=found.access.options.webhooks),
-                    begin=begin,
-                    note_leg=note_leg,
-                    account_id=found.payer.id,
-                    subscriber_id=found.subscriber.id if found.subscriber else None,
-                    leg_a_number=found.number,
-                    stored_options=_options_for(request, found.access),
-                    queue_limit=self._queue_limit,
-                    request_id=request_id,
-                )
+            try:
+                with self._stores.database.first():
+                    accepted = self._stores.requests.accept_or_begin(
+                        replace(request, trigger=found.trigger, webhooks=found.access.options.webhooks),
+                        begin=begin,
+                        note_leg=note_leg,
+                        account_id=found.payer.id,
+                        subscriber_id=found.subscriber.id if found.subscriber else None,
+                        leg_a_number=found.number,
+                        stored_options=_options_for(request, found.access),
+                        queue_limit=self._queue_limit,
+                        request_id=request_id,
+                        subjects=self._stores.fraud.budgets.subjects(cause_of(request, found)),
+                    )
+            except OverBudget as over:
+                self._stores.fraud.note_over(over)
+                accepted = Accepted(over.reason)
         account = found.subscriber or found.payer
         cause = found.access.options.reject_cause
         account_id = account.id if account else None
@@ -124,10 +130,11 @@ class Admission:
         if decision.reason:
             self._stores.requests.refuse(request, decision.reason, decision.account_id)
 
-    def examine(self, ani: str, dnis: str) -> Examination:
+    def examine(self, ani: str, dnis: str, attestation: str = "") -> Examination:
         """Examine what a call from `ani` to `dnis` would lead to. Changes nothing.
 
-        Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `no_associated_number`,
+        Reasons to refuse: `unknown_access_number`, `no_ani`, `bad_ani`, `unknown_account`, `not_attested`,
+        `no_associated_number`,
         `no_internal_account`, `locked_out`, `account_blocked`, `account_expired`, `bad_callback_number`,
         `own_number`, `emergency_number`, `destination_not_in_tariff`, `no_funds`, `daily_limit`.
         """
@@ -144,7 +151,14 @@ class Admission:
             self._by_pin(found, ani, access.options)
         else:
             self._by_ani(found, ani, access.options)
-            if mode == "ani_then_pin" and found.reason == Refusal.UNKNOWN_ACCOUNT:
+            least = access.options.min_attestation
+            if not found.reason and not _suffices(attestation, least):
+                said = attestation or "missing"
+                found.refuse(
+                    Refusal.NOT_ATTESTED,
+                    f"the attestation of the caller's number is {said}: {least} is asked for",
+                )
+            if mode == "ani_then_pin" and found.reason in (Refusal.UNKNOWN_ACCOUNT, Refusal.NOT_ATTESTED):
                 found.reason = ""
                 found.notes.append("so the caller will be asked for a PIN")
                 self._by_pin(found, ani, access.options)
@@ -252,6 +266,18 @@ class Admission:
                 funds_trouble(self._stores, payer.book_id),
                 f"account {payer.number} has insufficient funds for the first interval of leg A",
             )
+
+
+def _suffices(attestation: str, least: str) -> bool:
+    """Whether carriers vouch for a number as much as is asked for."""
+    return least == "off" or attestation == "A" or (attestation == "B" == least)
+
+
+def cause_of(request: CallbackRequest, found: Examination) -> Cause:
+    """Who is behind leg A of a missed call that was examined."""
+    payer = found.payer.number if found.payer else ""
+    caller = request.ani if request.ani.isdigit() else ""
+    return Cause(payer, found.number, "a", shared=found.subscriber is None, caller=caller)
 
 
 def _options_for(request: CallbackRequest, access: AccessNumberView) -> dict[str, str]:

@@ -15,6 +15,7 @@ import structlog
 
 from stasis_callback.clock import Clock
 from stasis_callback.core import numbers
+from stasis_callback.core.fraud import Cause
 from stasis_callback.core.limits import Limit, RequestLimits
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.rating import least_micros
@@ -125,6 +126,7 @@ class Orders:
             reference=order.reference,
             webhooks=order.webhooks,
             link=order.link,
+            source=order.source,
         )
         account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:
@@ -152,6 +154,7 @@ class Orders:
                 stored_options=dict(order.options),
                 queue_limit=self._queue_limit,
                 request_id=request_id,
+                subjects=self._subjects(order, account),
             )
             if reason and token_id is not None:
                 self._stores.email_senders.put_back(token_id)
@@ -165,6 +168,13 @@ class Orders:
             order.trigger, order.number_a, subscriber_id, order.number_b, CallOptions.parse(order.options)
         )
         return replace(answer, retry_after_s=wait_s)
+
+    def _subjects(self, order: Order, account: AccountView) -> list[str]:
+        """What holds it back when it is set aside: for both legs."""
+        link, subjects = order.link.id if order.link else "", self._stores.fraud.budgets.subjects
+        first = Cause(account.number, order.number_a, "a", order.shared, "", link, order.source)
+        second = replace(first, number=order.number_b, side="b")
+        return subjects(first) + (subjects(second) if order.number_b else [])
 
     def _examine(self, order: Order) -> tuple[AccountView | None, Answer, int | None]:
         """The account that pays, an answer without a reason while nothing speaks against the callback, and the token

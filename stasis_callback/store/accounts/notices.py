@@ -1,4 +1,4 @@
-"""The outbox of notices about low balances: by webhook, and by mail.
+"""The outbox of notices about low balances and about what is set aside: by webhook, and by mail.
 
 A notice is written in the transaction of the charge or adjustment that brings the funds below what the product says:
 one for each time that they fall below it, however often that is repeated. It goes out later, at least once.
@@ -6,6 +6,8 @@ one for each time that they fall below it, however often that is repeated. It go
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,29 +44,40 @@ class NoticeView:
     """A notice that is due. `instance` is the web instance whose receiver, or the address from which, it goes out."""
 
     id: int
-    account_id: int
+    account_id: int | None
+    """None: it is about what was set aside."""
     threshold_micros: int
     at_us: int
     instance: str
     attempts: int
+    about: Mapping[str, object]
+    """What was set aside: `subject`, `reason`, `note`, `until_us`."""
 
 
 def note_low_balance(account_id: int, key: str, threshold_micros: int, at_us: int) -> None:
     """Within the transaction of a charge: note that it has brought the funds of an account below its threshold."""
     webhook, mail = one(_TOLD, account_id)
+    _note(key, at_us, webhook, mail, account_id=account_id, threshold_micros=threshold_micros)
+
+
+def note_alarm(key: str, about: str, at_us: int, webhook: str, mail: str) -> None:
+    """Within the transaction that sets something aside: note that these instances, "" for none, tell it."""
+    _note(key, at_us, webhook, mail, about=about, threshold_micros=0)
+
+
+def _note(key: str, at_us: int, webhook: str, mail: str, **values: object) -> None:
     for medium, instance in (("webhook", webhook), ("mail", mail)):
         if instance:
             insert(
                 Notice,
                 key=f"{medium}:{key}",
-                account_id=account_id,
-                threshold_micros=threshold_micros,
                 at_us=at_us,
                 medium=medium,
                 instance=instance,
                 delivery=outbox.DUE,
                 attempts=0,
                 due_at_us=at_us,
+                **values,
             )
 
 
@@ -131,7 +144,10 @@ class Notices:
 
 
 def _view(row: Notice) -> NoticeView:
-    return NoticeView(row.id, row.account_id, row.threshold_micros, row.at_us, row.instance, row.attempts - 1)
+    about = json.loads(row.about) if row.about else {}
+    return NoticeView(
+        row.id, row.account_id, row.threshold_micros, row.at_us, row.instance, row.attempts - 1, about
+    )
 
 
 def old_notices(before_us: int) -> ModelSelect[Notice]:

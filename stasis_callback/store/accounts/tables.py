@@ -89,10 +89,12 @@ class SpeedDial(Table):
 
 
 class Notice(Table):
-    """That a charge has brought an account's funds below its threshold, and whether an instance was told."""
+    """What an instance is to be told of, and whether it was: that a charge has brought an account's funds below its
+    threshold, or without an account, what was set aside: `about`, a JSON object.
+    """
 
     key = TextField(unique=True)
-    account = ForeignKeyField(Account)
+    account = ForeignKeyField(Account, null=True)
     threshold_micros = BigIntegerField()
     at_us = BigIntegerField()
     medium = TextField()
@@ -100,6 +102,22 @@ class Notice(Table):
     delivery = TextField()
     attempts = IntegerField()
     due_at_us = BigIntegerField()
+    about = TextField(default="")
+
+
+class SetAside(Table):
+    """That a caller, an account, a number ... is set aside by the fraud control or an operator, and until when.
+
+    `operator` has set it aside or released it; a release brings `until_us` forward.
+    """
+
+    subject = TextField()
+    measure = TextField()
+    note = TextField()
+    operator = TextField()
+    at_us = BigIntegerField()
+    until_us = BigIntegerField()
+    released_at_us = BigIntegerField(null=True)
 
 
 class Voucher(Table):

@@ -10,10 +10,20 @@ from peewee import JOIN, ModelSelect
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import NotOurs, require
+from stasis_callback.core.fraud import NOBODY_REACHED, Cause, NotAllowed, cause_of_leg, spent_by
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
 from stasis_callback.core.states import HoldState, LegState
+from stasis_callback.store.accounts.fraud import (
+    NEVER_CALLED,
+    SET_ASIDE,
+    Fraud,
+    Use,
+    asked_prefixes,
+    asked_subjects,
+    fraud_trouble,
+)
 from stasis_callback.store.accounts.notices import note_low_balance
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.accounts.view import AccountView
@@ -23,7 +33,7 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import Identity
 from stasis_callback.store.database.statements import every, insert, one, run
 from stasis_callback.store.money.chain import Chain
-from stasis_callback.store.money.ledger import LOCKED_HOLD, Ledger
+from stasis_callback.store.money.ledger import DAY_US, LOCKED_HOLD, Ledger
 from stasis_callback.store.money.reading import open_holds
 from stasis_callback.store.money.views import CallRecord, HoldChange, LockedHold
 from stasis_callback.store.rates.book import RateView
@@ -132,7 +142,8 @@ _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = 
 _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
     leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
     leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told,
-    book.credit_limit_micros, product.low_balance_micros
+    book.credit_limit_micros, product.low_balance_micros, leg.reserved_micros, request.triggered_by, request.ani,
+    request.subscriber_id, request.link, request.source
     FROM leg JOIN hold ON hold.leg_id = leg.id JOIN book ON book.id = hold.book_id
     JOIN request ON request.id = leg.request_id JOIN account ON account.id = leg.account_id
     JOIN product ON product.id = account.product_id
@@ -140,10 +151,10 @@ _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.ac
 _LOCK_LEG = f"{_LOCKED} WHERE leg.id = ? FOR NO KEY UPDATE OF leg, hold, book"
 _LOCK_OPEN_LEGS = f"""{_LOCKED} WHERE leg.request_id = ? AND leg.state <> 'settled'
     ORDER BY leg.id DESC FOR NO KEY UPDATE OF request, leg, hold, book"""
-_MINE = """SELECT request.told, leg.request_id, hold.state FROM request
+_MINE = f"""SELECT request.told, leg.request_id, hold.state, {NEVER_CALLED}, {SET_ASIDE} FROM request
     LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
     WHERE request.id = ? AND request.incarnation = ? FOR NO KEY UPDATE OF request"""
-_MINE_BESIDE = """SELECT request.told, leg.request_id, hold.state,
+_MINE_BESIDE = f"""SELECT request.told, leg.request_id, hold.state, {NEVER_CALLED}, {SET_ASIDE},
     beside.book_id, beside.amount_micros, beside.state
     FROM request JOIN hold AS beside ON beside.leg_id = ?
     LEFT JOIN leg ON leg.id = ? LEFT JOIN hold ON hold.leg_id = leg.id
@@ -184,6 +195,19 @@ class _LockedLeg(NamedTuple):
     told: str
     credit_limit_micros: int
     low_balance_micros: int | None
+    reserved_micros: int | None
+    triggered_by: str
+    ani: str
+    subscriber_id: int | None
+    link: str
+    source: str
+
+    @property
+    def cause(self) -> Cause:
+        """Who is behind it."""
+        shared = self.account_id != self.subscriber_id
+        asked = self.triggered_by, self.ani, self.link, self.source
+        return cause_of_leg(self.account, self.number, self.side, shared, *asked)
 
     @classmethod
     def of(cls, row: Sequence[Any], chains: dict[int, Chain]) -> _LockedLeg:
@@ -206,12 +230,13 @@ class Calls:
     """The leg and xDR tables."""
 
     def __init__(
-        self, database: Database, ledger: Ledger, tariffs: Tariffs, clock: Clock, me: Identity
+        self, database: Database, ledger: Ledger, tariffs: Tariffs, fraud: Fraud, clock: Clock, me: Identity
     ) -> None:
         self._database = database
         self._me = me
         self._ledger = ledger
         self._tariffs = tariffs
+        self._fraud = fraud
         self._clock = clock
 
     def lock(self, *leg_ids: str, books: Iterable[int]) -> None:
@@ -245,19 +270,24 @@ class Calls:
 
         Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
         `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
-        another node has taken the call over.
+        another node has taken the call over, NotAllowed when the fraud control holds it back.
         """
+        subjects = self._fraud.budgets.subjects(Cause(fare.account.number, fare.number, side))
+        fraud = *asked_prefixes(fare.number), *asked_subjects(subjects, self._clock.now_us())
         # Locked, so that it is not taken over before the commit.
         whose = leg_id, request_id, self._me.incarnation
-        mine = one(_MINE_BESIDE, beside[0], *whose) if beside else one(_MINE, *whose)
+        mine = one(_MINE_BESIDE, *fraud, beside[0], *whose) if beside else one(_MINE, *fraud, *whose)
         if mine is None:
             raise NotOurs(f"leg {leg_id}: request {request_id} does not belong to this node")
-        told, known_of, hold_state, *beside_now = mine
+        told, known_of, hold_state, never, set_aside, *beside_now = mine
         if known_of is not None:
             require(
                 known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
             )
             return True
+        trouble = fraud_trouble(set_aside, never)
+        if trouble is not None:
+            raise NotAllowed(trouble)
         change = None
         if beside:
             book_id, held_micros, state = beside_now
@@ -300,7 +330,22 @@ class Calls:
         held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
-        return held
+            return False
+        reserved_micros = self._fraud.reserve(fare.number, hold_micros, fare.account.currency)
+        if reserved_micros is not None:
+            run("UPDATE leg SET reserved_micros = ? WHERE id = ?", reserved_micros, leg_id)
+        return True
+
+    @unit
+    def change_hold(self, leg_id: str, number: str, currency: str, amount_micros: int) -> bool:
+        """Make the hold of an open leg `amount_micros` in all; False when it cannot grow that far.
+
+        Raises OverBudget when the range of its number has no budget for that.
+        """
+        if not self._ledger.change_hold(leg_id, amount_micros):
+            return False
+        self._fraud.reserve_more(leg_id, number, amount_micros, currency)
+        return True
 
     @unit
     def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
@@ -330,7 +375,7 @@ class Calls:
         leg = _LockedLeg.of(row, {})
         if leg.state == LegState.SETTLED:
             return xdr_view(Xdr.get(Xdr.leg == leg_id))
-        return self._settle(leg, end)
+        return self._settle_each([(leg, end)])[0]
 
     @unit
     def settle_all(self, request_id: str, ends: Mapping[str, LegEnd]) -> list[XdrView] | None:
@@ -354,7 +399,18 @@ class Calls:
         elif len(named) < len(legs):
             return None
         self._database.note(f"settled:{request_id}")
-        return before + [self._settle(leg, ends[leg.hold.leg_id]) for leg in named]
+        return before + self._settle_each([(leg, ends[leg.hold.leg_id]) for leg in named])
+
+    def _settle_each(self, legs: Sequence[tuple[_LockedLeg, LegEnd]]) -> list[XdrView]:
+        settled = [self._settle(leg, end) for leg, end in legs]
+        today = self._clock.now_us() // DAY_US
+        # Last, because many calls wait for the counters of what many call.
+        self._fraud.count(
+            _use(leg, xdr, reserved_today=leg.dialed_at_us // DAY_US == today)
+            for (leg, _), xdr in zip(legs, settled, strict=True)
+            if xdr.outcome not in NOBODY_REACHED or leg.reserved_micros is not None
+        )
+        return settled
 
     def _settle(self, leg: _LockedLeg, end: LegEnd) -> XdrView:
         before_micros = leg.hold.chain.balance_micros
@@ -468,6 +524,12 @@ class Calls:
         if request_id is not None:
             rows = rows.where(Xdr.request == request_id)
         return [xdr_view(row) for row in reversed(list(rows))]
+
+
+def _use(leg: _LockedLeg, xdr: XdrView, *, reserved_today: bool) -> Use:
+    """What a settled leg counts for."""
+    spent = spent_by(xdr.outcome, xdr.charged_s, xdr.amount_micros, xdr.currency)
+    return Use(leg.cause, spent, leg.reserved_micros, reserved_today)
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:

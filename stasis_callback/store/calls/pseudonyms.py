@@ -23,7 +23,8 @@ _NEXT = """SELECT xdr.ended_at_us, xdr.id, xdr.leg_id, xdr.request_id, xdr.numbe
 _COUNT = "SELECT COUNT(*) FROM xdr WHERE ended_at_us < ? AND number_salt <> ''"
 _XDR = "UPDATE xdr SET number = ?, number_salt = '', number_hash = ? WHERE id = ? AND number_salt = ?"
 _LEG = "UPDATE leg SET number = ? WHERE id = ?"
-_REQUEST = "UPDATE request SET ani = ?, leg_a_number = ?, destination = ?, transcript = '' WHERE id = ?"
+_REQUEST = """UPDATE request SET ani = ?, leg_a_number = ?, destination = ?, source = '', transcript = ''
+    WHERE id = ?"""
 
 
 def pseudonymise(database: Database, before_us: int, batch: int = 500) -> Iterator[int]:

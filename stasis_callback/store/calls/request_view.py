@@ -57,6 +57,8 @@ class RequestView:
     """The requester's own name for it."""
     told: str = ""
     """The web instance whose webhooks tell its steps; "" for none."""
+    attestation: str = ""
+    """How sure the carriers were of the caller's number: A, B, C, `failed`; "" where they said nothing."""
 
     @property
     def refusal(self) -> Refusal | None:
@@ -124,7 +126,7 @@ REQUEST_COLUMNS = (
     "id", "key", "triggered_by", "ani", "dnis", "account_id", "subscriber_id", "leg_a_number", "options", "state",
     "outcome", "attempts", "created_at_us", "due_at_us", "finished_at_us", "destination", "instance", "claimed_by",
     "incarnation", "lease_until_us", "claims", "cancel_wanted",
-    "reference", "told",
+    "reference", "told", "attestation",
 )  # fmt: skip
 """The fields of `RequestView` in their order, as the request table has them."""
 _FIELDS = tuple(field.name for field in fields(RequestView))

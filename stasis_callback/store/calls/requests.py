@@ -16,6 +16,7 @@ from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.core.states import LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
+from stasis_callback.store.accounts.fraud import asked_subjects
 from stasis_callback.store.calls.request_looks import BY_KEY
 from stasis_callback.store.calls.request_owners import RequestOwners
 from stasis_callback.store.calls.request_view import LEASE_S as LEASE_S
@@ -92,8 +93,9 @@ class Requests(RequestOwners):
 
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
-        of them is under way, or as many as the account may have), `queue_full`, `opted_out`, `link_used_up`. Asked
-        again with the same key and `request_id`, because the answer was lost, it gives the answer of then.
+        of them is under way, or as many as the account may have), `queue_full`, `opted_out`, `link_used_up`,
+        `set_aside` (one of `subjects`), `never_called`. Asked again with the same key and `request_id`, because the
+        answer was lost, it gives the answer of then.
         """
         return self.accept_or_begin(request, begin=False, **wish).reason
 
@@ -127,7 +129,8 @@ class Requests(RequestOwners):
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             link = [f"link:{request.link.id}"] if request.link else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose, *link)
-            reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit)
+            subjects = asked_subjects(wish.get("subjects", ()), now_us)
+            reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit, subjects)
             if reason:
                 known = one(BY_KEY, request.key) if reason is Refusal.REPEATED else None
                 again = known and self._accepted_before(view_of(known), str(values["id"]), begin=begin)
@@ -206,6 +209,8 @@ class Requests(RequestOwners):
             "reference": request.reference,
             "told": request.told,
             "link": request.link.id if request.link else "",
+            "source": request.source,
+            "attestation": request.attestation,
             "options": json.dumps(stored_options),
             "state": state.value,
             "created_at_us": now_us,

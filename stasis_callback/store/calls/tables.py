@@ -47,6 +47,8 @@ class Request(Table):
     reference = TextField(default="")
     told = TextField(default="")
     link = TextField(default="")
+    source = TextField(default="")
+    attestation = TextField(default="")
     transcript = TextField(default="")
 
 
@@ -63,7 +65,10 @@ class RequestEvent(Table):
 
 
 class LegRow(Table):
-    """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt."""
+    """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt.
+
+    `reserved_micros` is what the budget of its number range has counted for it before its end; null for none.
+    """
 
     id = TextField(primary_key=True)
     request = ForeignKeyField(Request, backref="legs")
@@ -78,6 +83,7 @@ class LegRow(Table):
     trunk = ForeignKeyField(Trunk, null=True)
     cost_rate = ForeignKeyField(RateRow, null=True)
     cost_terms = ForeignKeyField(TariffTerms, null=True)
+    reserved_micros = BigIntegerField(null=True)
 
     class Meta:
         table_name = "leg"

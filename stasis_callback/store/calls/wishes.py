@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest, Link, Trigger
 from stasis_callback.core.states import LIVE, RequestState
 from stasis_callback.core.words import Ending, Objection, Refusal
+from stasis_callback.store.accounts.fraud import (
+    NEVER_CALLED,
+    SET_ASIDE,
+    asked_prefixes,
+    fraud_trouble,
+)
 from stasis_callback.store.calls.request_view import RequestView
 from stasis_callback.store.database.statements import one
 
@@ -41,7 +48,7 @@ _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_REPEATED}),
     EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND {_REPEATED}),
     (SELECT COUNT(*) FROM request WHERE state = 'queued'),
-    EXISTS (SELECT 1 FROM opt_out WHERE number = ?)"""
+    EXISTS (SELECT 1 FROM opt_out WHERE number = ?), {NEVER_CALLED}, {NEVER_CALLED}, {SET_ASIDE}"""
 _NEWEST = f"""SELECT (SELECT MAX(created_at_us) FROM request WHERE leg_a_number = ? AND {_REPEATED}),
     (SELECT MAX(created_at_us) FROM request WHERE subscriber_id = ? AND {_REPEATED}
             AND (SELECT simultaneous_calls FROM account WHERE id = ?) = 1)"""
@@ -59,7 +66,7 @@ ASKED_BY_OTHERS = ("web", "email", "message")
 
 class Wish(TypedDict):
     """What a callback is to be. `subscriber_id` is None when the subscriber logs in later (PIN) or is anybody (a
-    hosted web callback); `request_id` is the id that it gets.
+    hosted web callback); `request_id` is the id that it gets. One of `subjects` that is set aside holds it back.
     """
 
     account_id: int
@@ -68,6 +75,7 @@ class Wish(TypedDict):
     stored_options: dict[str, str]
     queue_limit: int
     request_id: NotRequired[str]
+    subjects: NotRequired[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +101,30 @@ def too_much(
     subscriber_id: int | None,
     window_start_us: int,
     queue_limit: int,
+    subjects: tuple[object, ...],
 ) -> Objection:
-    """Why there are enough callbacks already; "" when one more is welcome. One with the same key is `repeated`."""
+    """Why there are enough callbacks already; "" when one more is welcome. One with the same key is `repeated`.
+
+    `subjects` are the values of `SET_ASIDE`.
+    """
     again = request.destination, window_start_us, _free(request.trigger)
-    known, at_once, number_live, live, number_repeated, subscriber_repeated, queued, opted_out = one(
+    known, at_once, number_live, live, number_repeated, subscriber_repeated, queued, opted_out, *fraud = one(
         _ENOUGH,
         request.key,
         *(subscriber_id, leg_a_number, subscriber_id),
         *(leg_a_number, *again),
         *(subscriber_id, *again),
         leg_a_number,
+        *asked_prefixes(leg_a_number),
+        *asked_prefixes(request.destination),
+        *subjects,
     )
     if known:
         return Refusal.REPEATED
+    never_a, never_b, set_aside = fraud
+    trouble = fraud_trouble(set_aside, never_a or never_b)
+    if trouble is not None:
+        return trouble
     if opted_out and request.trigger in ASKED_BY_OTHERS:
         return Refusal.OPTED_OUT
     if request.link and (reason := _link_trouble(request.link)):

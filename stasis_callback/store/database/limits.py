@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 
 from peewee import BigIntegerField, IntegerField
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.fraud import Spent
 from stasis_callback.core.limits import Limit
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.statements import every, run
 from stasis_callback.store.database.tables import Table, TextField
 
 _TAKE = """INSERT INTO allowance (key, count, until_us) VALUES (?, 1, ?) ON CONFLICT (key) DO UPDATE SET
@@ -18,14 +22,32 @@ _TAKE = """INSERT INTO allowance (key, count, until_us) VALUES (?, 1, ?) ON CONF
     WHERE allowance.until_us <= ? OR allowance.count < ? RETURNING count, until_us"""
 _GIVE_BACK = "UPDATE allowance SET count = count - 1 WHERE key = ? AND count > 0 RETURNING count, until_us"
 _COUNTER = "SELECT count, until_us FROM allowance WHERE key = ?"
+_SUM = "CASE WHEN allowance.until_us <= ? THEN excluded.{0} ELSE allowance.{0} + excluded.{0} END"
+_ADD = f"""INSERT INTO allowance (key, until_us, count, seconds, micros) VALUES %s ON CONFLICT (key) DO UPDATE SET
+    count = {_SUM.format("count")}, seconds = {_SUM.format("seconds")}, micros = {_SUM.format("micros")},
+    until_us = CASE WHEN allowance.until_us <= ? THEN excluded.until_us ELSE allowance.until_us END
+    RETURNING key, count, seconds, micros"""
 
 
 class Allowance(Table):
-    """How often something was done since a window of time began; `key` says what, and by whom."""
+    """How often something was done since a window of time began, how many seconds it took and what it cost; `key`
+    says what, and by whom.
+    """
 
     key = TextField(primary_key=True)
     count = IntegerField()
     until_us = BigIntegerField()
+    seconds = BigIntegerField(default=0)
+    micros = BigIntegerField(default=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """What is added to a counter with a fixed window: of a day, an hour (UTC)."""
+
+    key: str
+    period_s: int
+    spent: Spent
 
 
 class Limits:
@@ -57,6 +79,25 @@ class Limits:
                 return key
             taken.append(key)
         return ""
+
+    def add(self, additions: Sequence[Addition]) -> dict[str, Spent]:
+        """Add to counters, in one statement; what stands in each of them then. Within a transaction that is safe to
+        repeat as a whole, after all else that it locks.
+        """
+        now_us = self._clock.now_us()
+        # In one order, so that two transactions never wait for each other.
+        rows = [
+            (one.key, _end_us(now_us, one.period_s), one.spent.calls, one.spent.seconds, one.spent.micros)
+            for one in sorted(additions, key=lambda one: one.key)
+        ]
+        found = every(_addition(len(rows)), *chain.from_iterable(rows), now_us, now_us, now_us, now_us)
+        return {key: Spent(*spent) for key, *spent in found}
+
+    @read
+    def spent(self, keys: Sequence[str]) -> dict[str, Spent]:
+        """What stands in these counters; none for those whose window is over."""
+        rows = Allowance.select().where(Allowance.key.in_(keys), Allowance.until_us > self._clock.now_us())
+        return {row.key: Spent(row.count, row.seconds, row.micros) for row in rows}
 
     @unit
     def give_back(self, key: str) -> None:
@@ -103,6 +144,16 @@ class Limits:
     def forget_old(self) -> None:
         """Remove expired windows."""
         Allowance.delete().where(Allowance.until_us <= self._clock.now_us()).execute()
+
+
+@cache
+def _addition(counters: int) -> str:
+    return _ADD % ", ".join(["(?, ?, ?, ?, ?)"] * counters)
+
+
+def _end_us(now_us: int, period_s: int) -> int:
+    period_us = period_s * US_PER_S
+    return (now_us // period_us + 1) * period_us
 
 
 def _stored(key: str) -> object:

@@ -124,6 +124,14 @@ class EmailReply(Table):
     created_at_us = BigIntegerField()
 
 
+class NeverCall(Table):
+    """A number, or the beginning of numbers, that is never called by anybody."""
+
+    number = TextField(primary_key=True)
+    note = TextField()
+    created_at_us = BigIntegerField()
+
+
 class OptOut(Table):
     """A number that nobody has called by a form or a mail."""
 

@@ -75,7 +75,9 @@ class Node:
         clock = self.clock
         assert clock is not None
         try:
-            stores = self.stores = open_stores(self._settings.database.url, self._settings.node, clock)
+            stores = self.stores = open_stores(
+                self._settings.database.url, self._settings.node, clock, self._settings.fraud.budgets
+            )
             stores.tariffs.check_every_s = PRICES_S
             Instrumented(stores.database, clock, self._world.store_faults)
             client = AriClient(

@@ -1,0 +1,113 @@
+"""`fraud` and `never-call`: what is set aside and why, and what would be."""
+
+from __future__ import annotations
+
+from command_line import SUBSCRIBER, CommandLine
+
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Refusal
+
+FRIEND = "442071234567"
+
+
+def test_set_aside_shown_and_released(shop: CommandLine) -> None:
+    shop.ok("fraud", "set-aside", f"number:{FRIEND}", "--note", "seen in the news", "--hours", "3")
+    (listed,) = shop.ok("fraud", "list", "--json").json
+    assert (listed["subject"], listed["reason"], listed["note"]) == (
+        f"number:{FRIEND}",
+        "operator",
+        "seen in the news",
+    )
+    assert "already" in shop.refused("fraud", "set-aside", f"number:{FRIEND}", "--note", "again")
+    shop.ok("fraud", "release", f"number:{FRIEND}")
+    assert shop.ok("fraud", "list", "--json").json == []
+    assert [one["subject"] for one in shop.ok("fraud", "list", "--all", "--json").json] == [
+        f"number:{FRIEND}"
+    ]
+    assert "not set aside" in shop.refused("fraud", "release", f"number:{FRIEND}")
+    shop.ok("fraud", "set-aside", "total", "--note", "until released")
+    assert shop.ok("fraud", "list", "--json").json[0].get("until") is None
+
+
+def test_what_cannot_be_set_aside(shop: CommandLine) -> None:
+    assert "cannot be set aside" in shop.refused("fraud", "set-aside", "phone:1", "--note", "x")
+    assert "--note is empty" in shop.refused("fraud", "set-aside", "total", "--note", " ")
+    assert "cannot be set aside" in shop.refused("fraud", "release", "number:")
+
+
+def test_simulate_says_what_would_be_decided_and_why(shop: CommandLine) -> None:
+    asked = (
+        "fraud",
+        "simulate",
+        SUBSCRIBER,
+        "--account",
+        SUBSCRIBER,
+        "--destination",
+        FRIEND,
+        "--caller",
+        SUBSCRIBER,
+    )
+    rows = shop.ok(*asked, "--json").json
+    assert {
+        (row["leg"], row["subject"], row["period"]): row["decision"] for row in rows if "period" in row
+    } == {
+        ("A", f"account:{SUBSCRIBER}", "day"): "allowed",
+        ("A", f"number:{SUBSCRIBER}", "day"): "allowed",
+        ("A", f"number:{SUBSCRIBER}", "hour"): "allowed",
+        ("A", f"caller:{SUBSCRIBER}", "day"): "allowed",
+        ("B", f"account:{SUBSCRIBER}", "day"): "allowed",
+        ("B", f"number:{FRIEND}", "day"): "allowed",
+        ("B", f"caller:{SUBSCRIBER}", "day"): "allowed",
+    }
+    shop.ok("fraud", "set-aside", f"account:{SUBSCRIBER}", "--note", "stolen")
+    shop.ok("fraud", "set-aside", "country:GB", "--note", "a wave of fraud")
+    shop.ok("never-call", "add", "4420712")
+    said = {row["decision"] for row in shop.ok(*asked, "--json").json if row["decision"] != "allowed"}
+    assert said >= {
+        "refused: set aside, stolen",
+        "refused: set aside, a wave of fraud",
+        "refused: on the list of numbers that are never called",
+    }
+    said = {row["decision"] for row in shop.ok(*asked[:5], "--destination", "112", "--json").json}
+    assert "refused: " + Refusal.EMERGENCY_NUMBER.sentence in said
+
+
+def test_the_never_call_list(shop: CommandLine) -> None:
+    shop.ok("never-call", "add", "+44 20 712", "--note", "asked us")
+    assert [(one["number"], one["note"]) for one in shop.ok("never-call", "list", "--json").json] == [
+        ("4420712", "asked us")
+    ]
+    with shop.stores() as stores:
+        account = stores.accounts.named(SUBSCRIBER)
+        refused = stores.requests.accept(
+            CallbackRequest("k", "ani", SUBSCRIBER, "1", FRIEND),
+            account_id=account.id,
+            subscriber_id=account.id,
+            leg_a_number=SUBSCRIBER,
+            stored_options={},
+            queue_limit=9,
+        )
+    assert refused == Refusal.NEVER_CALLED
+    shop.ok("never-call", "remove", "4420712")
+    assert "not on the list" in shop.refused("never-call", "remove", "4420712")
+    for text in ("44", "4" * 16, "x"):
+        shop.refused("never-call", "add", text)
+
+
+def test_replay_needs_days_in_order_and_budgets_that_exist(shop: CommandLine) -> None:
+    assert shop.ok("fraud", "replay", "--json").json == []
+    assert "is no budget" in shop.refused("fraud", "replay", "--set", "nobody=1/2/3")
+    assert "calls/minutes/amount" in shop.refused("fraud", "replay", "--set", "account=1")
+    assert "not before" in shop.refused("fraud", "replay", "--since", "today", "--until", "yesterday")
+
+
+def test_budgets_in_the_settings_are_checked(shop: CommandLine) -> None:
+    settings = shop.folder / "stasis-callback.toml"
+    before = settings.read_text()
+    for line, what in (
+        ('account = "5"', "calls/minutes/amount"),
+        ('prefixes = "x=1"', "prefix with its budget"),
+    ):
+        settings.write_text(before.replace('account = "600/3000/300"', line))
+        assert what in shop.refused("fraud", "list")
+    settings.write_text(before)
