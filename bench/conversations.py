@@ -74,11 +74,11 @@ def _measure(counts: Sequence[int], folder: Path) -> list[Level]:
         network = FakeNetwork(asterisk)
         url = f"sqlite:///{folder}/callback.db"
         stores = open_stores(url, "bench", Clock())
-        open_business(stores, [_subscriber(n) for n in range(counts[-1] + EXTRA * (len(counts) + 1))])
+        open_business(stores, [subscriber(n) for n in range(counts[-1] + EXTRA * (len(counts) + 1))])
         stores.database.close()
         with service(network, url, folder, STASIS_CALLBACK_LIMITS__LIVE_CALLS="5000") as process:
             pid = process.pid
-            bench = _Bench(asterisk, network, pid)
+            bench = Bench(asterisk, network, pid)
             bench.callbacks(EXTRA, stay=False)  # what is loaded once is of no level
             bench.forget()
             empty_mib = Usage.of(pid).rss_mib
@@ -86,7 +86,9 @@ def _measure(counts: Sequence[int], folder: Path) -> list[Level]:
             return [bench.level(count, empty_mib) for count in counts]
 
 
-class _Bench:
+class Bench:
+    """Makes callbacks over a service whose process is watched."""
+
     def __init__(self, asterisk: FakeAsterisk, network: FakeNetwork, pid: int) -> None:
         self._asterisk, self._network, self._pid = asterisk, network, pid
         self._used = self._live = 0
@@ -102,7 +104,7 @@ class _Bench:
         self.forget()
         took_s = self.callbacks(EXTRA, stay=False)
         after = Usage.of(self._pid)
-        delays = self._delays_ms()
+        delays = self.delays_ms()
         level = Level(
             live=count,
             rss_mib=rested.rss_mib,
@@ -119,7 +121,7 @@ class _Bench:
     def callbacks(self, count: int, *, stay: bool) -> float:
         """Make callbacks of accounts that had none; with `stay` they go on talking. How long it took, in seconds."""
         began_s = time.monotonic()
-        pairs = [(_subscriber(n), _friend(n)) for n in range(self._used, self._used + count)]
+        pairs = [(subscriber(n), friend_of(n)) for n in range(self._used, self._used + count)]
         self._used += count
         for place, (number, friend) in enumerate(pairs):
             due_s = began_s + place / (BEGUN_PER_S if stay else MEASURED_PER_S)
@@ -139,7 +141,7 @@ class _Bench:
         """Forget what happened so far."""
         self._asterisk.journal.clear()
 
-    def _delays_ms(self) -> list[float]:
+    def delays_ms(self) -> list[float]:
         """From each answer of a leg A to the next command for it, the shortest first."""
         answered: dict[str, int] = {}
         delays = []
@@ -155,11 +157,12 @@ class _Bench:
         return sorted(delays)
 
 
-def _subscriber(n: int) -> str:
+def subscriber(n: int) -> str:
+    """The number of a subscriber."""
     return f"42077{n:07d}"
 
 
-def _friend(n: int) -> str:
+def friend_of(n: int) -> str:
     return f"44207{n:07d}"
 
 

@@ -27,6 +27,10 @@ BENCHES = {
     ),
     "posts": (["bench.posts"], ["bench.posts", "--posts", "20", "--pairs", "2"]),
     "sustained": (["bench.sustained"], ["bench.sustained", "--rates", "1", "2", "--seconds", "3"]),
+    "console": (
+        ["bench.console"],
+        ["bench.console", "--accounts", "1000", "--xdrs", "10000", "--turns", "1"],
+    ),
     "conversations": (
         ["bench.conversations", "--live", "10", "100", "400", "2000"],
         ["bench.conversations", "--live", "2", "5"],

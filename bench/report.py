@@ -96,13 +96,19 @@ def show(facts: dict[str, Any], pairs: Sequence[tuple[Block, Block]], rows: Sequ
     for name, value in facts.items():
         print(f"{name}: {value}")
     print()
-    print(f"{'':<38}{'unit':<6}{'service':>9}{'floor':>9}{'ratio':>8}")
+    show_rows(rows)
+    ratios = ", ".join(f"{ratio:.2f}" for ratio in pair_ratios(pairs))
+    print(f"\nCPU ratio of each pair (both / floor): {ratios}")
+
+
+def show_rows(rows: Sequence[Row]) -> None:
+    """Print the figures."""
+    width = max([38, *(len(row.figure) for row in rows)])
+    print(f"{'':<{width}}{'unit':<6}{'service':>9}{'floor':>9}{'ratio':>8}")
     for row in rows:
         floor = "-" if row.floor is None else f"{row.floor:.1f}"
         ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
-        print(f"{row.figure:<38}{row.unit:<6}{row.service:>9.1f}{floor:>9}{ratio:>8}")
-    ratios = ", ".join(f"{ratio:.2f}" for ratio in pair_ratios(pairs))
-    print(f"\nCPU ratio of each pair (both / floor): {ratios}")
+        print(f"{row.figure:<{width}}{row.unit:<6}{row.service:>9.1f}{floor:>9}{ratio:>8}")
 
 
 def write_json(

@@ -36,7 +36,7 @@ _MOVING = {
 """Fields that calls change, and not operators."""
 
 
-@listed(app, COLUMNS, rows=USUAL_ROWS, dated=True)
+@listed(app, COLUMNS, rows=USUAL_ROWS, key="id", dated=True)
 def list_newest(
     page: Page,
     noun: Annotated[
@@ -56,7 +56,7 @@ def list_newest(
             since_us=page.since_us,
             until_us=page.until_us,
             limit=page.fetched,
-            offset=page.offset,
+            after=page.after,
         )
     return [asdict(entry) | {"change": _in_words(entry.before, entry.after)} for entry in found]
 
@@ -131,16 +131,16 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "api-key": lambda s, name: _row([asdict(key) for key in s.api_keys.all()], "name", name),
     "batch": lambda s, name: s.search.batch(name),
     "console-user": lambda s, name: _row([asdict(user) for user in s.operators.all()], "name", name),
-    "customer": lambda s, name: _row(s.accounts.customers(), "name", name),
+    "customer": lambda s, name: _row(s.search.customers(name=name), "name", name),
     "email": lambda s, name: _instance(s.email_instances.all(), name),
     "email senders": lambda s, name: {
         "addresses": [row["address"] for row in s.email_senders.all() if row["account"] == name]
     },
     "fraud": lambda s, name: _row([asdict(one) for one in s.fraud.listed()], "subject", name),
     "lockout": _lockout,
-    "never-call": lambda s, name: _row([asdict(one) for one in s.never_call.all()], "number", name),
+    "never-call": lambda s, name: _row([asdict(one) for one in s.never_call.all(only=name)], "number", name),
     "message": lambda s, name: _instance(s.message_instances.all(), name),
-    "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all()], "number", name),
+    "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all(only=name)], "number", name),
     "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),
     "trunk": _trunk,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from stasis_callback.admin.app import execute, tree
 from stasis_callback.admin.context import invocation
 from stasis_callback.admin.node.reference import commands
-from stasis_callback.admin.taking import Taken, TakenFields, TakenTable, TakenText, taking
+from stasis_callback.admin.taking import Block, Taken, TakenTable, TakenText, taking
 
 if TYPE_CHECKING:
     from stasis_callback.store.stores import Stores
@@ -93,6 +93,11 @@ class Command:
         return self.path[0] if len(self.path) > 1 else ""
 
     @property
+    def verb(self) -> str:
+        """What is done to its noun; of a command of its own, its name."""
+        return " ".join(self.path[1:]) or self.path[0]
+
+    @property
     def summary(self) -> str:
         """The first sentences of its help."""
         return " ".join(self.help.partition("\n\n")[0].split())
@@ -127,7 +132,7 @@ class Done:
     """
 
     code: int
-    blocks: tuple[TakenText | TakenTable | TakenFields, ...]
+    blocks: tuple[Block, ...]
     wanted: str
 
     @property

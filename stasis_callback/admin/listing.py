@@ -24,6 +24,7 @@ from stasis_callback.admin.tables import cell
 from stasis_callback.core.errors import InvalidInput
 
 ROWS_LIMIT = 1_000_000
+MORE = "there are more: --after="
 USUAL_ROWS = 100
 
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
@@ -40,24 +41,22 @@ Until = Annotated[
 Limit = Annotated[
     int, typer.Option(help="Maximum number of rows of a page.", metavar="N", parser=whole(1, ROWS_LIMIT))
 ]
-PageNumber = Annotated[
-    int, typer.Option("--page", help="Number of the page to show.", metavar="N", parser=whole(1, ROWS_LIMIT))
+After = Annotated[
+    str,
+    typer.Option(help="Only what comes after this row, the last one of the page before.", metavar="KEY"),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which rows of a listing are wanted."""
+    """Which rows of a listing are wanted. `after` is the key of the last row of the page before; "" for the first
+    page. So a page costs the same wherever it is, and new rows move no others to the next one.
+    """
 
     limit: int
-    number: int = 1
+    after: str = ""
     since_us: int | None = None
     until_us: int | None = None
-
-    @property
-    def offset(self) -> int:
-        """The rows before this page."""
-        return self.limit * (self.number - 1)
 
     @property
     def fetched(self) -> int:
@@ -75,11 +74,13 @@ def listed(
     *,
     name: str = "list",
     rows: int = 0,
+    key: str = "",
     dated: bool = False,
 ) -> Callable[[Listing], Listing]:
     """Make a command of a function that gives records. `also` are further columns of its CSV.
 
-    `rows`: it takes a `page`, of that many rows without `--limit`; `dated`: with days.
+    `rows`: it takes a `page`, of that many rows without `--limit`, and goes on after the field `key` of the last one;
+    `dated`: with days.
     """
 
     def command(listing: Listing) -> Listing:
@@ -97,7 +98,7 @@ def listed(
                 records[: page.limit] if page else records, columns, also, as_csv=as_csv, as_json=as_json
             )
             if page and more:
-                typer.echo(f"there are more: --page {page.number + 1}", err=True)
+                typer.echo(f"{MORE}{records[page.limit - 1][key]}", err=True)
 
         own = [p for p in inspect.signature(listing, eval_str=True).parameters.values() if p.name != "page"]
         # A filter that is left out is for any; an empty one is a mistake, perhaps of a script.
@@ -117,7 +118,7 @@ def _shared(rows: int, dated: bool) -> list[inspect.Parameter]:
     if dated:
         found += [("since", Since, None), ("until", Until, None)]
     if rows:
-        found += [("limit", Limit, rows), ("page_number", PageNumber, 1)]
+        found += [("limit", Limit, rows), ("after", After, "")]
     found += [("as_csv", AsCsv, False), ("as_json", AsJson, False)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     return [inspect.Parameter(n, keyword, default=d, annotation=a) for n, a, d in found]
@@ -131,7 +132,7 @@ def _page(given: dict[str, Any]) -> Page:
     end = None if until is None else until_us(until, zone)
     if begin is not None and end is not None and begin >= end:
         raise InvalidInput(f"--since {since} is not before --until {until}")
-    return Page(given.pop("limit"), given.pop("page_number"), begin, end)
+    return Page(given.pop("limit"), given.pop("after"), begin, end)
 
 
 def print_records(

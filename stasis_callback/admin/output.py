@@ -28,7 +28,7 @@ from stasis_callback.core.money import format_amount, format_price
 Record = Mapping[str, object]
 
 
-_FEW = 20
+FEW = 20
 _TO_THE_MINUTE = len("2026-11-23 22:04")
 
 
@@ -86,7 +86,7 @@ def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bo
         return
     zone = _zone_of(records)
     rows = [[_cell(record, name, zone) for name in columns] for record in records]
-    print_table([name.replace("_", " ") for name in columns], rows)
+    print_table([name.replace("_", " ") for name in columns], rows, records)
     if not rows:
         typer.echo("none", err=True)
 
@@ -114,9 +114,9 @@ def print_one(record: Record, *, as_json: bool, hidden: Collection[str] = ()) ->
     print_fields([(name.replace("_", " "), cell(shown(record, name, zone))) for name in names])
 
 
-def few(names: Sequence[str], see: str) -> Sequence[str] | str:
-    """Names to show among other fields: themselves, or how many there are and which command lists them."""
-    return names if len(names) <= _FEW else f"{len(names)}, see `{see}`"
+def few(names: Sequence[str], see: str, count: int | None = None) -> Sequence[str] | str:
+    """Names to show among other fields: themselves, or how many there are (`count`) and which command lists them."""
+    return names if len(names) <= FEW else f"{len(names) if count is None else count}, see `{see}`"
 
 
 def shown(record: Record, name: str, zone: ZoneInfo) -> object:

@@ -43,10 +43,12 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ("?", " ")[c.isspace()] for c in text)
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table to standard output."""
+def print_table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Mapping[str, object]] = ()
+) -> None:
+    """Print a table to standard output; `records` are what it is made of."""
     if caller := taken():
-        caller.table(headers, [[text.replace(UNBROKEN, " ") for text in row] for row in rows])
+        caller.table(headers, [[text.replace(UNBROKEN, " ") for text in row] for row in rows], records)
         return
     bold = sys.stdout.isatty()
     widths = column_widths([headers, *rows], width())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -33,6 +33,8 @@ class TakenTable:
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    records: Sequence[Mapping[str, object]] = ()
+    """What the rows were made of, where they are of records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,16 @@ class TakenFields:
     """Names and texts, one of each in a line."""
 
     fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenPicture:
+    """A drawing, as SVG that was made here."""
+
+    svg: str
+
+
+Block = TakenText | TakenTable | TakenFields | TakenPicture
 
 
 @dataclass
@@ -51,7 +63,7 @@ class Taken:
     """What a person would type without being seen."""
     wanted: str = ""
     """What the command asked for and was not given."""
-    blocks: list[TakenText | TakenTable | TakenFields] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
 
     def write(self, text: str, *, is_error: bool) -> None:
         """Add to the text."""
@@ -61,13 +73,22 @@ class Taken:
         elif text:
             self.blocks.append(TakenText(text, is_error))
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    def table(
+        self,
+        headers: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        records: Sequence[Mapping[str, object]] = (),
+    ) -> None:
         """Add a table."""
-        self.blocks.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows)))
+        self.blocks.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows), tuple(records)))
 
     def fields(self, fields: Sequence[tuple[str, str]]) -> None:
         """Add fields."""
         self.blocks.append(TakenFields(tuple(fields)))
+
+    def picture(self, svg: str) -> None:
+        """Add a drawing."""
+        self.blocks.append(TakenPicture(svg))
 
     def asked(self, what: str) -> str:
         """The secret that the command asks for. Raises InvalidInput if there is none: nothing was changed then."""

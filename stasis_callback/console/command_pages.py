@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stasis_callback.admin.commands import Command, Done, Parameter, Takes, described, groups, run
+from stasis_callback.admin.listing import MORE
 from stasis_callback.admin.taking import TakenText
 from stasis_callback.console import forms, policy
 from stasis_callback.console.policy import Access
@@ -29,7 +30,6 @@ log = structlog.get_logger()
 RUN = "run"
 """The field that has a command run which could also be asked for nothing."""
 _FORMATS = {"--json": ("application/json", "json"), "--csv": ("text/csv; charset=utf-8", "csv")}
-_MORE = "there are more: --page "
 Given = Mapping[str, Sequence[str]]
 
 
@@ -175,7 +175,7 @@ class CommandPages:
         """Have the file that a command writes, if one is wanted, written into a folder."""
         for parameter in work.parameters:
             if parameter.kind is Takes.OUTPUT and (parameter.required or work.given.get(parameter.name)):
-                path = forms.output_path(parameter, work.command.noun, folder)
+                path = forms.output_path(parameter, work.given, work.command.noun, folder)
                 values[parameter.name] = [str(path)]
                 return path
             values.pop(parameter.name, None) if parameter.kind is Takes.OUTPUT else None
@@ -198,7 +198,10 @@ class CommandPages:
             "command.html", visit, status,
             command=command, reads=reads, done=done, problem=problem, finished=finished,
             fields=forms.fields(work.parameters, given, reads=reads),
-            options=forms.option_fields(table, given) if table else self._option_defaults(work, given),
+            options=forms.grouped(
+                forms.option_fields(table, given) if table else self._option_defaults(work, given)
+            ),
+            trial=_trial(work),
             current=current if current and not table else None,
             form_key=secrets.token_urlsafe(16),
             proof=asks_proof and work.access.needs_proof([p.name for p in work.parameters]),
@@ -250,6 +253,21 @@ class CommandPages:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A question beside a thing: a command that reads, the parameter for the thing, and the one that is asked for."""
+
+    command: Command
+    about: str
+    asks: str
+    thing: str
+
+
+def _trial(work: Work) -> Trial | None:
+    found, name = policy.TRIALS.get(work.command.noun), _thing(work)
+    return Trial(described()[found[0]], found[1], found[2], name) if found and name else None
+
+
 def _shows(command: Command) -> Command | None:
     """The `show` that tells of the thing that a command is about."""
     shows = described().get(" ".join((*command.path[:-1], "show"))) if command.noun else None
@@ -270,8 +288,8 @@ def _thing(work: Work) -> str:
 
 def _next_page(work: Work, done: Done | None) -> str:
     """The address of the next page of a listing; "" if this is the last one."""
-    _, found, number = (done.complaint if done else "").partition(_MORE)
-    return _again(work, page_number=number.strip()) if found else ""
+    _, found, key = (done.complaint if done else "").partition(MORE)
+    return _again(work, after=key.strip()) if found else ""
 
 
 def _format_links(work: Work, done: Done | None) -> list[tuple[str, str]]:

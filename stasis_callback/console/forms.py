@@ -12,11 +12,12 @@ from starlette.datastructures import FormData, UploadFile
 
 from stasis_callback.admin.commands import Parameter, Takes
 from stasis_callback.admin.taking import TakenTable
+from stasis_callback.core.options import OPTION_GROUPS
 
-SET, WAS, EMPTY = "set.", "was.", "empty."
-"""Prefixes of fields: an option of a table of options, its value before, and a field that is to be empty."""
+SET, WAS, EMPTY, ENDING = "set.", "was.", "empty.", "ending."
+"""Prefixes of fields: an option of a table, its value before, a field that is to be empty, the kind of a file."""
 OPTION_HEADERS = ("option", "value", "set", "meaning")
-_ENDINGS = {"HTML": "html", "html": "html", "CSV": "csv", "archive": "tar.gz"}
+_ENDINGS = {"CSV": "csv", "HTML": "html", "archive": "tar.gz"}
 _PAIR = "NAME=VALUE"
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+", re.ASCII)
 
@@ -50,6 +51,11 @@ class OptionField:
         """Its id in the page."""
         return f"o-{self.name}"
 
+    @property
+    def group(self) -> str:
+        """What it is about; "" for an option that is in no group."""
+        return next((group for group, names in OPTION_GROUPS.items() if self.name in names), "")
+
 
 def fields(
     parameters: Iterable[Parameter], given: Mapping[str, Sequence[str]], *, reads: bool
@@ -80,6 +86,13 @@ def option_fields(table: TakenTable, given: Mapping[str, Sequence[str]]) -> list
         )
         for row in texts
     ]
+
+
+def grouped(options: Sequence[OptionField]) -> list[tuple[str, list[OptionField]]]:
+    """Options by what they are about, in the order of the guide; those in no group first."""
+    names = ["", *OPTION_GROUPS]
+    groups = ((name, [option for option in options if option.group == name]) for name in names)
+    return [(name, some) for name, some in groups if some]
 
 
 def takes_options(parameter: Parameter) -> bool:
@@ -146,7 +159,13 @@ def save_files(form: FormData, parameters: Iterable[Parameter], folder: Path) ->
     return found
 
 
-def output_path(parameter: Parameter, noun: str, folder: Path) -> Path:
-    """Where a command is to write its file; its help says what kind that is."""
-    ending = next((ending for word, ending in _ENDINGS.items() if word in parameter.help), "json")
-    return folder / f"{noun or 'file'}.{ending}"
+def endings(parameter: Parameter) -> list[str]:
+    """How the name of a file may end that a command writes: its help says what kinds there are."""
+    found = [ending for word, ending in _ENDINGS.items() if re.search(rf"\b{word}\b", parameter.help)]
+    return found or ["json"]
+
+
+def output_path(parameter: Parameter, given: Mapping[str, Sequence[str]], noun: str, folder: Path) -> Path:
+    """Where a command is to write its file."""
+    known, wanted = endings(parameter), next(iter(given.get(f"{ENDING}{parameter.name}", ())), "")
+    return folder / f"{noun or 'file'}.{wanted if wanted in known else known[0]}"

@@ -64,6 +64,9 @@ PROVEN_NOUNS = frozenset({"api-key", "console", "move-in", "payment-hook"})
 SECOND_OPERATOR = {"account adjust": "amount", "customer adjust": "amount"}
 """What a second operator has to agree to above an amount, and the parameter that has it."""
 
+TRIALS = {"access-number": ("access-number test", "dnis", "ani")}
+"""What can be tried out beside a thing of a noun: a command, its parameter for the thing, and the one to fill in."""
+
 GROUPS: Sequence[tuple[str, Sequence[str]]] = (
     ("calls", ("call", "request", "xdr", "report")),
     ("customers", ("account", "customer", "product", "voucher", "ledger")),

@@ -14,8 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from stasis_callback.admin.commands import Command, described, groups
-from stasis_callback.admin.taking import TakenFields, TakenTable, TakenText
+from stasis_callback.admin.listing import MORE
+from stasis_callback.admin.taking import Block
 from stasis_callback.console import policy
+from stasis_callback.console.forms import endings
 from stasis_callback.console.visits import Caller
 from stasis_callback.store.operators.operators import Role
 from stasis_callback.web.texts import LANGUAGES
@@ -49,6 +51,9 @@ class Renderer:
             "address": address,
             "kind_of": kind_of,
             "number": number,
+            "endings": endings,
+            "said_of": said_of,
+            "more_follows": MORE,
         }
 
     def part(self, template: str, language: str, **values: Any) -> str:
@@ -88,14 +93,20 @@ def address(command: str, **given: str) -> str:
     return f"{path}?{urlencode(given)}" if given else path
 
 
-def kind_of(block: TakenText | TakenTable | TakenFields) -> str:
-    """`text`, `table` or `fields`."""
+def kind_of(block: Block) -> str:
+    """`text`, `table`, `fields` or `picture`."""
     return type(block).__name__.removeprefix("Taken").lower()
 
 
 def number(value: float) -> str:
     """A figure of a plot, without zeros at its end."""
     return f"{value:,.4f}".rstrip("0").rstrip(".")
+
+
+def said_of(command: Command, words: Mapping[str, Any]) -> str:
+    """What a command is called in a language: its noun and what is done to it."""
+    verb = str(words["verbs"][command.verb])
+    return f"{words['nouns'][command.noun]}: {verb}" if command.noun else verb[:1].upper() + verb[1:]
 
 
 def cell_link(command: Command, header: str, cell: str, position: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -12,6 +11,7 @@ from starlette.datastructures import QueryParams
 
 from stasis_callback.admin.commands import Command, Done, described, run
 from stasis_callback.admin.days import operators_zone, parse_day, today
+from stasis_callback.admin.output import published
 from stasis_callback.console.rendering import address
 from stasis_callback.console.visits import Caller
 from stasis_callback.core.errors import InvalidInput
@@ -93,9 +93,8 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     shown = _report(by, first, last, given, visit, stores)
     plots: tuple[Plot, ...] = ()
     if shown.code == 0 and not problem:
-        rows = _rows(by, first, last, given, visit, stores)
-        earlier = _rows(by, *before, given, visit, stores)
-        plots = tuple(_plots(by, rows, earlier, first, before[0], days))
+        earlier = _report(by, *before, given, visit, stores)
+        plots = tuple(_plots(by, _rows(shown), _rows(earlier), first, before[0], days))
     csv = {"by": by, "first": str(first), "last": str(last), "format": "--csv"}
     csv |= {name: text for name, text in filters.items() if text}
     return Report(
@@ -119,25 +118,16 @@ def _range(query: QueryParams) -> tuple[date, date, str]:
 
 
 def _report(
-    by: str,
-    first: date,
-    last: date,
-    given: Mapping[str, Sequence[str]],
-    visit: Caller,
-    stores: Stores,
-    *extra: str,
+    by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
 ) -> Done:
     command = described()["report calls"]
     values = {"by": [by], "first": [str(first)], "last": [str(last)], **given}
-    return run(command.words(values, *extra), visit.name, stores)
+    return run(command.words(values), visit.name, stores)
 
 
-def _rows(
-    by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
-) -> list[Row]:
-    done = _report(by, first, last, given, visit, stores, "--json")
-    found: list[Row] = json.loads(done.text) if done.code == 0 else []
-    return found
+def _rows(report: Done) -> list[Row]:
+    """The records of the table, as JSON has them."""
+    return [published(record) for table in report.tables for record in table.records]
 
 
 def _plots(

@@ -40,6 +40,36 @@ def option(default: Any, meaning: str, *, least: float | None = None, most: floa
     return field(default=default, metadata={"meaning": meaning, "least": least, "most": most})
 
 
+OPTION_GROUPS = {
+    "who": (
+        "authentication", "min_attestation", "internal_account", "login_attempts", "ask_password", "lockout_failures",
+        "lockout_s", "register_ani", "ani_rules",
+    ),
+    "refusal": ("reject_cause", "dedupe_window_s"),
+    "leg_a": (
+        "callback_delay_s", "ring_timeout_a_s", "start_within_s", "attempts_busy", "attempts_no_answer",
+        "attempts_congestion", "retry_interval_s", "caller_id_a",
+    ),
+    "heard": (
+        "answer_check", "languages", "brand", "welcome", "announce_balance", "announce_credit_limit",
+        "low_balance_amount", "low_balance_mode",
+    ),
+    "dialled": (
+        "dial_rules", "region", "destination_attempts", "first_digit_timeout_s", "inter_digit_timeout_s",
+        "terminator", "speed_dial", "redial_key", "voucher_key",
+    ),
+    "talk": (
+        "announce_duration", "ring_timeout_b_s", "caller_id_b", "low_funds_warning_s", "low_funds_repeat_s",
+        "low_funds_warning", "calls_per_callback", "menu_afterwards",
+    ),
+    "cost": (
+        "menu_limit_s", "talk_limit_s", "hold_slice_s", "hold_extend_before_s", "margin_guard", "min_margin_percent",
+        "trunk_attempts", "cut_before_s", "access_code",
+    ),
+    "told": ("webhooks",),
+}  # fmt: skip
+"""The options by what they are about, as the guide to access numbers explains them."""
+
 WEBHOOKS = "Web instance whose `webhook_url` receives the steps of these callbacks; empty: none."
 
 

@@ -62,9 +62,9 @@ def test_pages_say_that_there_is_more(shop: CommandLine) -> None:
     for number in ("1000", "1001", "1002"):
         shop.ok("account", "add", number, "--customer", "Acme", "--product", "callback")
     first = shop("account", "list", "--limit", "3", "--csv")
-    assert (first.code, first.err) == (0, "there are more: --page 2\n")
+    assert (first.code, first.err) == (0, "there are more: --after=1000\n")
     assert [row["number"] for row in rows(first.out)] == ["1002", "1001", "1000"]
-    last = shop.ok("account", "list", "--limit", "3", "--page", "2", "--csv")
+    last = shop.ok("account", "list", "--limit", "3", "--after", "1000", "--csv")
     assert [row["number"] for row in rows(last.out)] == [SUBSCRIBER]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyotp
 import requests
-from shop import Shop, open_shop
+from shop import NOON_US, Shop, open_shop
 
 from stasis_callback import __main__  # noqa: F401 - registers `run`
 from stasis_callback.clock import US_PER_S
@@ -128,8 +128,10 @@ def hidden(html: str, name: str) -> str:
 
 
 @contextmanager
-def open_console(folder: Path, monkeypatch: Any, **console: Any) -> Iterator[ConsoleSite]:
-    with open_shop(folder) as shop:
+def open_console(
+    folder: Path, monkeypatch: Any, now_us: int = NOON_US, **console: Any
+) -> Iterator[ConsoleSite]:
+    with open_shop(folder, now_us) as shop:
         monkeypatch.chdir(folder)
         monkeypatch.setenv("STASIS_CALLBACK_DATABASE__URL", shop.url)
         monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", "http://127.0.0.1:9")

@@ -1,4 +1,4 @@
-"""A real Chromium: from an empty database to a billed callback with the console alone, as each role."""
+"""A real Chromium: from an empty database to a billed callback with the console alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,6 @@ from stasis_callback.store.stores import open_stores
 ACCESS, SUBSCRIBER, FRIEND = "420800123456", "420212345678", "442071234567"
 ARTEFACTS = Path(__file__).resolve().parents[2] / "artefacts" / "console"
 STEP_S = 30_000
-PAGES = (
-    "/", "/reports", "/noun/account", f"/do/account/show?number={SUBSCRIBER}", f"/do/account/set?number={SUBSCRIBER}",
-    f"/do/access-number/set?number={ACCESS}", f"/do/why?subject={SUBSCRIBER}", "/me", "/second", "/nothing",
-)  # fmt: skip
-"""What is looked at in both themes, on a phone, and by axe."""
 
 
 class Desk:
@@ -100,13 +96,7 @@ def test_from_nothing_to_a_billed_callback(
     with running(network, tmp_path) as desk, browsing.looking(browser, viewport=browsing.DESKTOP) as page:
         desk.sign_in(page, "owner")
         open_business(desk, page)
-        network.phone(SUBSCRIBER).answers().dials(f"{FRIEND}#", after_s=8)
-        friend = network.phone(FRIEND).answers()
-        network.missed_call(ani=SUBSCRIBER, dnis=ACCESS)
-        # On a busy machine a first attempt may be given up as silent: whichever is answered.
-        assert wait_until(lambda: any(call.answered_at_us for call in friend.calls), timeout_s=200), (
-            tmp_path / "service.log"
-        ).read_text()
+        friend = talks(network, tmp_path / "service.log")
         page.goto(desk.base)
         live = page.locator("section", has=page.get_by_role("heading", name="Live calls"))
         expect(live).to_contain_text(FRIEND, timeout=STEP_S)
@@ -115,8 +105,27 @@ def test_from_nothing_to_a_billed_callback(
         desk.does(page, "call hangup", request_id=call)
         friend.wait_for("ended", call=len(friend.calls), timeout_s=30)
         read_and_reverse(desk, page, kind)
-        if kind == "fake":
-            look_everywhere(desk, page, browser)
+
+
+def talks(network: Any, log: Path) -> Any:
+    """The subscriber calls, is called back, and dials their friend, who answers; the friend.
+
+    By a speed dial, and again where it failed, as people do: on a busy machine keys are heard twice or too late.
+    """
+    subscriber = network.phone(SUBSCRIBER).answers().dials("1#", after_s=8)
+    friend = network.phone(FRIEND).answers()
+    for attempt in range(1, 4):
+        network.missed_call(ani=SUBSCRIBER, dnis=ACCESS)
+        wait_until(partial(is_decided, subscriber, friend, attempt), timeout_s=120)
+        if any(call.answered_at_us for call in friend.calls):
+            return friend
+    raise AssertionError(log.read_text())
+
+
+def is_decided(subscriber: Any, friend: Any, attempts: int) -> bool:
+    """Whether the friend has answered, or the subscriber was called back and that is over."""
+    is_over = sum(bool(call.ended_at_us) for call in subscriber.calls) >= attempts
+    return is_over or any(call.answered_at_us for call in friend.calls)
 
 
 def open_business(desk: Desk, page: Page) -> None:
@@ -128,6 +137,7 @@ def open_business(desk: Desk, page: Page) -> None:
     desk.does(page, "customer add", name="people", currency="USD")
     desk.does(page, "account add", number=SUBSCRIBER, customer="people", product="callback")
     desk.does(page, "account topup", number=SUBSCRIBER, amount="10")
+    desk.does(page, "account set", number=SUBSCRIBER, speed_dial=f"1={FRIEND}")
     desk.does(page, "access-number add", number=ACCESS)
 
 
@@ -137,7 +147,7 @@ def read_and_reverse(desk: Desk, page: Page, kind: str) -> None:
     page.get_by_label("Find an account or a callback").fill(SUBSCRIBER)
     page.get_by_role("button", name="Find").click()
     page.get_by_role("link", name=SUBSCRIBER).first.click()
-    page.get_by_role("link", name="xdr list").click()
+    page.get_by_role("link", name="Call records: list").click()
     expect(page.get_by_role("cell", name="answered").first).to_be_visible(timeout=STEP_S)
     page.goto(f"{desk.base}/do/why?subject={SUBSCRIBER}")
     expect(page.locator(".story").first).to_contain_text("missed call", timeout=STEP_S)
@@ -152,35 +162,6 @@ def read_and_reverse(desk: Desk, page: Page, kind: str) -> None:
     expect(page.get_by_role("cell", name=re.compile("reversal")).first).to_be_visible()
     page.goto(f"{desk.base}/do/audit/list")
     expect(page.get_by_role("cell", name="owner").first).to_be_visible()
-
-
-def look_everywhere(desk: Desk, page: Page, browser: Browser) -> None:
-    """Each page in both themes and on a phone, by axe; then what the other roles see."""
-    for number, path in enumerate(PAGES):
-        page.emulate_media(color_scheme="light")
-        page.goto(desk.base + path)
-        browsing.accessible(page)
-        shot(page, f"page-{number:02d}-light")
-        page.emulate_media(color_scheme="dark")
-        in_the_dark = page.evaluate("axe.run({runOnly: ['color-contrast']})")  # all else is as in the light
-        assert [one["nodes"] for one in in_the_dark["violations"]] == [], path
-        page.set_viewport_size({"width": 360, "height": 740})
-        assert page.evaluate("document.documentElement.scrollWidth") <= browsing.PHONE["width"], path
-        shot(page, f"page-{number:02d}-phone-dark")
-        page.set_viewport_size({"width": 1280, "height": 800})
-    for role in ("viewer", "support", "manager"):
-        with browsing.looking(
-            browser, viewport=browsing.DESKTOP, java_script_enabled=role != "viewer"
-        ) as other:
-            desk.sign_in(other, role)
-            other.goto(f"{desk.base}/do/account/show?number={SUBSCRIBER}")
-            expect(other.get_by_role("link", name="account topup")).to_have_count(int(role == "manager"))
-            expect(other.get_by_role("link", name="account block", exact=True)).to_have_count(
-                int(role != "viewer")
-            )
-            shot(other, f"role-{role}")
-            other.get_by_role("button", name="Sign out").click()
-            expect(other.get_by_role("button", name="Sign in")).to_be_visible()
 
 
 def shot(page: Page, name: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from console_site import ConsoleSite, open_console
 
 from stasis_callback.admin.commands import described
+from stasis_callback.console import policy
 from stasis_callback.console.rendering import texts
 from stasis_callback.web.texts import LANGUAGES
 
@@ -57,7 +58,7 @@ def test_pages_of_a_list_lead_to_each_other_and_give_csv(site: ConsoleSite) -> N
     while where:
         page = viewer.get(where).text
         seen += re.findall(r"number=(10[0-9])", page)
-        found = re.search(r'href="([^"]*page_number=[0-9]+[^"]*)"', page)
+        found = re.search(r'href="([^"]*after=10[0-9][^"]*)"', page)
         where = found[1].replace("&amp;", "&") if found else ""
     assert sorted(set(seen)) == ["100", "101", "102", "103", "104"]
     answer = viewer.get("/do/account/list?run=1&format=--csv")
@@ -87,6 +88,51 @@ def test_codes_are_downloaded_once_and_stay_on_no_disk(site: ConsoleSite) -> Non
     refused = boss.does("voucher generate", batch="may", count="3", amount="5", currency="USD")
     assert refused.status_code == 400
     assert "already exists" in refused.text
+
+
+def test_a_batch_is_printed_as_cards_when_it_is_made(site: ConsoleSite) -> None:
+    """Of a voucher only a hash is stored, so its card can be printed at no other time."""
+    boss = site.operator("manager")
+    made = {"batch": "<may>", "count": "3", "amount": "5", "currency": "USD", "expires": "2030-12-31"}
+    assert '<option value="html">' in boss.get("/do/voucher/generate").text
+    answer = boss.does("voucher generate", ending__out="html", **made)
+    assert answer.headers["content-disposition"].endswith('.html"')
+    codes = re.findall(
+        "<li>&lt;may&gt;<strong>([^<]*)</strong>5.00 USD<br>until 2030-12-31</li>", answer.text
+    )
+    assert len(codes) == 3
+    site.shop.account("100")
+    assert (
+        "5.00 USD credited" in boss.does("voucher redeem", account="100", code=codes[0].replace(" ", "")).text
+    )
+    pins = {
+        "count": "2",
+        "customer": "people",
+        "product": "callback",
+        "batch": "june",
+        "opening_balance": "2",
+    }
+    cards = boss.does("account generate", ending__out="html", **pins).text
+    numbers = [
+        code.replace(" ", "") for code in re.findall("<li>june<strong>([^<]*)</strong>2.00 USD", cards)
+    ]
+    assert {account.number for account in site.shop.stores.accounts.all()} == {"100", *numbers}
+    other = boss.does("voucher generate", ending__out="exe", **made | {"batch": "other"})
+    assert other.headers["content-disposition"].endswith('.csv"')
+
+
+def test_beside_an_access_number_one_asks_what_a_call_would_do(site: ConsoleSite) -> None:
+    boss = site.operator("manager")
+    site.shop.account("420601123456")
+    boss.does("access-number add", number="420800123456")
+    for page in ("show", "set"):
+        text = boss.get(f"/do/access-number/{page}?number=420800123456").text
+        assert re.search(r'name="dnis" value="420800123456">[^$]*?name="ani"', text), page
+    assert 'name="dnis"' not in boss.get("/do/access-number/list?run=1").text
+    asked = {"dnis": "420800123456", "ani": "420601123456", "run": "1"}
+    assert "420601123456" in boss.get("/do/access-number/test", params=asked).text
+    for heading in texts("en")["option_groups"].values():
+        assert f"<legend>{heading}</legend>" in text
 
 
 def test_what_a_command_asks_for_without_echo_has_a_field(site: ConsoleSite) -> None:
@@ -170,6 +216,7 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     day = "2027-01-15"
     page = viewer.get(f"/reports?by=day&from={day}&to={day}").text
     assert page.count("<svg") >= 7
+    assert page.count('<th scope="col" lang="en">day</th>') == 1
     assert "2027-01-14 – 2027-01-14" in page
     assert "Revenue USD" in page
     assert re.search(r'<rect class="bar"[^>]*><title>2027-01-15: 1', page)
@@ -207,6 +254,26 @@ def test_the_console_has_all_its_words_in_each_language(site: ConsoleSite, langu
     chosen = next(other for other in LANGUAGES if other != language)
     viewer.get(f"/?lang={chosen}")
     assert f'<html lang="{chosen}">' in viewer.get("/").text
+
+
+def test_commands_and_their_fields_have_names_in_each_language(site: ConsoleSite) -> None:
+    known = [command for name, command in described().items() if policy.access(name)]
+    labels = {parameter.label for command in known for parameter in command.parameters}
+    assert (set(texts("en")["verbs"]), set(texts("en")["labels"])) == ({one.verb for one in known}, labels)
+    page = site.operator("manager").get("/do/account/topup?number=100&lang=es").text
+    assert '<label for="p-amount">importe' in page
+    assert "<button>recargar</button>" in page
+    assert 'title="Show an account, found by its id or an alias.">mostrar</a>' in page
+
+
+def test_a_key_for_an_authenticator_is_also_a_picture(site: ConsoleSite) -> None:
+    made = (
+        site.operator("owner")
+        .does("console user add", name="eve", role="viewer", secret="a long password")
+        .text
+    )
+    assert re.search(r'<div class="picture" role="img"[^>]*><svg [^>]*>.*<path', made)
+    assert "<svg" not in site.operator("owner").does("console user set", name="eve", role="support").text
 
 
 def test_what_the_menu_calls_things_exists(site: ConsoleSite) -> None:

@@ -9,7 +9,8 @@ from typer.main import get_command
 from stasis_callback import __main__  # noqa: F401 - registers `run`
 from stasis_callback.admin.app import app
 from stasis_callback.admin.node.reference import cli_reference, commands
-from stasis_callback.core.options import OPTION_NAMES
+from stasis_callback.console.rendering import texts
+from stasis_callback.core.options import OPTION_GROUPS, OPTION_NAMES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "reference" / "cli.md"
@@ -33,4 +34,11 @@ def test_every_command_argument_and_option_has_help() -> None:
 def test_the_guide_says_what_every_option_is_for() -> None:
     guide = (DOCS / "guides" / "access-numbers.md").read_text()
     _, _, explained = guide.partition("## All options by purpose")
-    assert {name for name in OPTION_NAMES if f"`{name}`" not in explained} == set()
+    chapters = [part.partition("\n")[::2] for part in explained.split("\n### ")[1:]]
+    # The console has the same groups in the same order, under the same headings.
+    assert [heading for heading, _ in chapters] == list(texts("en")["option_groups"].values())
+    assert list(texts("en")["option_groups"]) == list(OPTION_GROUPS)
+    for (heading, chapter), names in zip(chapters, OPTION_GROUPS.values(), strict=True):
+        assert {name for name in names if f"`{name}`" not in chapter} == set(), heading
+    grouped = [name for names in OPTION_GROUPS.values() for name in names]
+    assert sorted(grouped) == sorted(OPTION_NAMES)

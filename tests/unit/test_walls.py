@@ -40,7 +40,7 @@ PLANTED = {
         "stasis_callback.admin.calls.calls -> stasis_callback.store.calls.tables",
     ),
     "a spreadsheet in the store": (
-        "openpyxl only in admin",
+        "openpyxl and segno only in admin",
         "store/rates/spool.py",
         "import openpyxl\n",
         "stasis_callback.store.rates.spool -> openpyxl",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.accounts.records import account_record
+from stasis_callback.admin.accounts.records import account_record, account_records
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import (
     AsJson,
@@ -281,7 +281,7 @@ MORE_COLUMNS = (
 )  # fmt: skip
 
 
-@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS)
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, key="number")
 def list_newest(
     page: Page,
     customer: Annotated[str, typer.Option(help="Only accounts of this customer.", metavar="NAME")] = "",
@@ -302,9 +302,9 @@ def list_newest(
 
     with store() as s:
         found = s.search.accounts(
-            AccountFilter(customer, product, batch, status, text), page.fetched, page.offset
+            AccountFilter(customer, product, batch, status, text), page.fetched, page.after
         )
-        return [account_record(s, account) for account in found]
+        return account_records(s, found)
 
 
 @app.command()

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
+from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.money.topup import (
     AdjustKey,
     Amount,
@@ -21,8 +22,7 @@ from stasis_callback.admin.money.topup import (
     top_up,
     topped_up,
 )
-from stasis_callback.admin.output import few, print_list, print_one
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.admin.output import FEW, Record, few, print_one
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
 app = typer.Typer(name="customer", help="Customers: the people and companies who are billed.")
@@ -99,21 +99,20 @@ def topup(name: Name, amount: Amount, key: Key = None, note: Note = "") -> None:
     typer.echo(f"customer {name} {topped_up(done, key)} {format_amount(amount_micros, currency)}")
 
 
-@app.command("list")
-def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
-    """List all customers, or those that are retired."""
+@listed(
+    app, ("name", "currency", "balance", "held", "credit_limit", "daily_cap"), rows=USUAL_ROWS, key="name"
+)
+def list_all(page: Page, retired: Retired = False) -> list[Record]:
+    """List customers by name, or those that are retired."""
     with store() as s:
-        columns = ("name", "currency", "balance", "held", "credit_limit", "daily_cap")
-        print_list(chosen(s, "customer", s.accounts.customers(), retired=retired), columns, as_json=as_json)
+        return [*s.search.customers(retired=retired, limit=page.fetched, after=page.after)]
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show a customer and the customer's accounts."""
     with store() as s:
-        customer = next((c for c in s.accounts.customers() if c["name"] == name), None)
-        if customer is None:
-            raise InvalidInput(f"unknown customer {name!r}: see `stasis-callback customer list`")
-        accounts = [a.number for a in s.accounts.all() if a.customer == name]
-    told = accounts if as_json else few(accounts, "account list --customer")
+        accounts, count = s.search.numbers_of(customer=name, limit=-1 if as_json else FEW + 1)
+        (customer,) = s.search.customers(name=name)
+    told = accounts if as_json else few(accounts, "account list --customer", count)
     print_one(customer | {"accounts": told}, as_json=as_json)

@@ -35,7 +35,9 @@ Subject = Annotated[
 HOURS_LIMIT = 8760
 
 
-@listed(app, ("subject", "reason", "note", "at", "until"), ("operator", "released_at"), rows=USUAL_ROWS)
+@listed(
+    app, ("subject", "reason", "note", "at", "until"), ("operator", "released_at"), rows=USUAL_ROWS, key="id"
+)
 def list_all(
     page: Page,
     everything: Annotated[
@@ -44,7 +46,7 @@ def list_all(
 ) -> list[Record]:
     """List what is set aside, and why, newest first. Nothing more begins for it until then, or its release."""
     with store() as s:
-        found = s.fraud.listed(active=not everything, limit=page.fetched, offset=page.offset)
+        found = s.fraud.listed(active=not everything, limit=page.fetched, after=page.after)
     return [asdict(one) | {"reason": one.measure} for one in found]
 
 

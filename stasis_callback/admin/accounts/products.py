@@ -9,7 +9,7 @@ import typer
 from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
-from stasis_callback.admin.output import Record, few, print_list, print_one
+from stasis_callback.admin.output import FEW, Record, few, print_list, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 from stasis_callback.core.options import CallOptions
@@ -129,6 +129,6 @@ def show(name: Name, as_json: AsJson = False) -> None:
     """Show a product and its accounts."""
     with store() as s:
         product = _found(s, name)
-        accounts = [a.number for a in s.accounts.all() if a.product == name]
-    told = accounts if as_json else few(accounts, "account list --product")
+        accounts, count = s.search.numbers_of(product=name, limit=-1 if as_json else FEW + 1)
+    told = accounts if as_json else few(accounts, "account list --product", count)
     print_one({**product, "accounts": told}, as_json=as_json)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from stasis_callback.admin.days import last_day, operators_zone
+from stasis_callback.admin.output import Record
 
 if TYPE_CHECKING:
     from stasis_callback.store.accounts.accounts import AccountView
@@ -13,9 +15,22 @@ if TYPE_CHECKING:
 
 def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
     """The fields that commands show for an account. Their names are a public interface."""
+    return dict(account_records(stores, [account])[0])
+
+
+def account_records(stores: Stores, accounts: Sequence[AccountView]) -> list[Record]:
+    """The fields of several accounts, in as few statements as those of one."""
+    ids = [account.id for account in accounts]
+    aliases, speed_dials = stores.search.aliases(ids), stores.search.speed_dials(ids)
+    return [
+        _record(account, aliases.get(account.id, []), speed_dials.get(account.id, {})) for account in accounts
+    ]
+
+
+def _record(account: AccountView, aliases: list[str], speed_dials: dict[str, str]) -> dict[str, object]:
     return {
         "number": account.number,
-        "aliases": stores.accounts.aliases(account.id),
+        "aliases": aliases,
         "customer": account.customer,
         "product": account.product,
         "kind": account.kind,
@@ -31,7 +46,7 @@ def account_record(stores: Stores, account: AccountView) -> dict[str, object]:
         "callback_number": account.callback_number,
         "language": account.language,
         "has_service_password": bool(account.password_hash),
-        "speed_dials": stores.accounts.speed_dials(account.id),
+        "speed_dials": speed_dials,
         "currency": account.currency,
         "balance_micros": account.balance_micros,
         "held_micros": account.held_micros,

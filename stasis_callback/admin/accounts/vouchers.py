@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.accounts.accounts import expiry_us
+from stasis_callback.admin.accounts.cards import OutFile, write_codes
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, secret_input, store, whole
-from stasis_callback.admin.money.account_money import Length, OutFile, write_codes
-from stasis_callback.admin.output import print_list, progress_bar
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
+from stasis_callback.admin.money.account_money import Length
+from stasis_callback.admin.output import Record, print_list, progress_bar
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, parse_currency, require_payable
 
@@ -47,6 +49,7 @@ def generate(
         raise InvalidInput(f"{out} already exists: choose a new file name")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
     require_payable(parse_currency(currency), amount_micros)
+    says = batch, format_amount(amount_micros, currency.upper()), f"until {expires}" if expires else ""
     with store() as s, progress_bar("vouchers") as progress:
         s.vouchers.generate(
             batch,
@@ -57,7 +60,7 @@ def generate(
             alphabet=alphabet or READABLE,
             expires_at_us=expires_at_us,
             progress=progress,
-            hand_over=lambda codes: write_codes(out, "code", codes),
+            hand_over=lambda codes: write_codes(out, "code", codes, says),
         )
     typer.echo(
         f"{count} vouchers of {format_amount(amount_micros, currency.upper())} generated; their codes are in {out}"
@@ -105,15 +108,17 @@ def list_all(as_json: AsJson = False) -> None:
         print_list(s.vouchers.batches(), columns, as_json=as_json)
 
 
-@app.command()
-def show(batch: Batch, as_json: AsJson = False) -> None:
+VOUCHER_COLUMNS = ("id", "state", "amount", "currency", "expires_at", "redeemed_by", "redeemed_at")
+
+
+@listed(app, VOUCHER_COLUMNS, name="show", rows=USUAL_ROWS, key="id")
+def show(batch: Batch, page: Page) -> list[Record]:
     """List the vouchers of a batch. Codes are not shown: only their hashes are stored."""
     with store() as s:
-        rows = [asdict(voucher) for voucher in s.vouchers.of_batch(batch)]
-    if not rows:
+        found = s.vouchers.of_batch(batch, page.fetched, page.after)
+    if not found and not page.after:
         raise InvalidInput(f"unknown batch {batch!r}: see `stasis-callback voucher list`")
-    columns = ("id", "state", "amount", "currency", "expires_at", "redeemed_by", "redeemed_at")
-    print_list(rows, columns, as_json=as_json)
+    return [asdict(voucher) for voucher in found]
 
 
 def _code() -> str:

@@ -100,7 +100,7 @@ def refusals(
 @app.command()
 def page(
     output: Annotated[
-        Path, typer.Argument(metavar="FILE", writable=True, help="Output file, for example report.html.")
+        Path, typer.Argument(metavar="FILE", writable=True, help="New HTML file, for example report.html.")
     ],
     first: From = "",
     last: To = "",

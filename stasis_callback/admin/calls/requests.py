@@ -52,7 +52,7 @@ MORE_COLUMNS = (
 )  # fmt: skip
 
 
-@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, dated=True)
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, key="id", dated=True)
 def list_newest(
     page: Page,
     account: Annotated[
@@ -93,9 +93,11 @@ def list_newest(
     with store() as s:
         account_id = s.accounts.named(account).id if account else None
         only = RequestFilter(account_id, ani, number, state, outcome, trigger, page.since_us, page.until_us)
-        found = s.finding.requests(only, page.fetched, page.offset)
-        number_of = account_numbers(s)
-        return [request_record(view, number_of) for view in found]
+        found = s.finding.requests(only, page.fetched, page.after)
+        numbers = s.search.numbers(
+            {view.account_id for view in found} | {view.subscriber_id for view in found}
+        )
+        return [request_record(view, lambda row_id: numbers.get(row_id, "")) for view in found]
 
 
 def _require_one_of(word: str, known: Sequence[str], what: str) -> None:

@@ -26,7 +26,7 @@ MORE_COLUMNS = (
 )  # fmt: skip
 
 
-@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, dated=True)
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, key="leg_id", dated=True)
 def list_newest(
     page: Page,
     account: Annotated[str, typer.Option(help="Only this account.", metavar="ID")] = "",
@@ -54,7 +54,7 @@ def list_newest(
             find_request(s, request)
         via = s.trunks.named(trunk).name if trunk else ""
         only = XdrFilter(payer, customer, request, number, via, outcome, page.since_us, page.until_us)
-        return [xdr_record(xdr) for xdr in s.finding.xdrs(only, page.fetched, page.offset)]
+        return [xdr_record(xdr) for xdr in s.finding.xdrs(only, page.fetched, page.after)]
 
 
 def xdr_record(xdr: XdrView) -> dict[str, object]:

@@ -9,7 +9,7 @@ import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import digits, printable, store
-from stasis_callback.admin.listing import listed
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record
 from stasis_callback.core.errors import InvalidInput
 
@@ -47,11 +47,11 @@ def remove(number: Number) -> None:
     typer.echo(f"{number} is off the list: it is called where a tariff sells it")
 
 
-@listed(app, ("number", "note", "created_at"))
-def list_all() -> list[Record]:
+@listed(app, ("number", "note", "created_at"), rows=USUAL_ROWS, key="number")
+def list_all(page: Page) -> list[Record]:
     """List the numbers."""
     with store() as s:
-        return [asdict(one) for one in s.never_call.all()]
+        return [asdict(one) for one in s.never_call.all(limit=page.fetched, after=page.after)]
 
 
 def _digits(text: str) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import phone_number, printable, store
-from stasis_callback.admin.listing import listed
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record
 
 app = typer.Typer(
@@ -43,8 +43,8 @@ def remove(number: Number) -> None:
     typer.echo(f"{number} is called again")
 
 
-@listed(app, ("number", "note", "created_at"))
-def list_all() -> list[Record]:
+@listed(app, ("number", "note", "created_at"), rows=USUAL_ROWS, key="number")
+def list_all(page: Page) -> list[Record]:
     """List the numbers."""
     with store() as s:
-        return [asdict(one) for one in s.opt_outs.all()]
+        return [asdict(one) for one in s.opt_outs.all(limit=page.fetched, after=page.after)]

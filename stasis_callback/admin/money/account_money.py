@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.accounts.accounts import Number, app
+from stasis_callback.admin.accounts.cards import OutFile, read_codes, write_codes
 from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.context import AsJson, operator, printable, store, whole
 from stasis_callback.admin.money.topup import (
@@ -26,7 +25,7 @@ from stasis_callback.admin.money.topup import (
     top_up,
     topped_up,
 )
-from stasis_callback.admin.output import complain, must_be_new, print_one, progress_bar, write_private
+from stasis_callback.admin.output import complain, print_one, progress_bar
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
@@ -34,15 +33,6 @@ from stasis_callback.core.money import format_amount, parse_amount, require_paya
 if TYPE_CHECKING:
     from stasis_callback.store.accounts.opening import BatchOpening
 
-OutFile = Annotated[
-    Path,
-    typer.Option(
-        "--out",
-        metavar="FILE",
-        writable=True,
-        help="New CSV file for the codes, readable only by you. They cannot be retrieved later.",
-    ),
-]
 Length = Annotated[
     int, typer.Option(help="Length of a code in characters.", metavar="N", parser=whole(1, 32))
 ]
@@ -117,7 +107,7 @@ def generate(
     if amount_micros < 0:
         raise InvalidInput("the opening balance is negative: write 0 or more")
     printable(batch, "batch", 64)
-    numbers = _codes_of(out, count) if go_on else []
+    numbers = read_codes(out, "number", count) if go_on else []
     if not go_on and out.exists():
         raise InvalidInput(
             f"{out} already exists: choose a new file name, or go on with an interrupted run by --continue"
@@ -126,8 +116,10 @@ def generate(
         if not go_on:
             taken = frozenset(account.number for account in s.accounts.all())
             numbers = random_codes(count, length, alphabet, taken)
+            currency = s.accounts.customer_currency(customer)
+            worth = format_amount(amount_micros, currency) if amount_micros else ""
             # Before the accounts: of those whose ids nobody knows there are none.
-            write_codes(out, "number", numbers)
+            write_codes(out, "number", numbers, (batch, worth))
         opening = BatchOpening(
             s.database, s.accounts, s.ledger, Clock(), customer, product, batch, amount_micros, operator()
         )
@@ -156,26 +148,3 @@ def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_fil
                     f"--continue, or `stasis-callback account close-batch {batch} --write-off`"
                 )
             raise
-
-
-def _codes_of(path: Path, count: int) -> list[str]:
-    """The ids in a file that an interrupted run has written. Raises InvalidInput."""
-    try:
-        header, *numbers = path.read_text("utf-8").split()
-    except (OSError, ValueError):
-        raise InvalidInput(f"{path} cannot be read: give the file of the run that was interrupted") from None
-    if header != "number" or len(numbers) != count:
-        raise InvalidInput(
-            f"{path} has {len(numbers)} ids, not {count}: give the file and number of that run"
-        )
-    return numbers
-
-
-def write_codes(path: Path, column: str, codes: list[str]) -> None:
-    """Write a CSV file, readable only by its owner, one code per line. Raises InvalidInput if the file exists."""
-    must_be_new(path)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column])
-    writer.writerows([code] for code in codes)
-    write_private(path, text.getvalue())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from stasis_callback.admin.context import AsJson, operator, printable, settings, store, whole
-from stasis_callback.admin.listing import Page, listed
+from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import (
     Record,
     must_be_new,
@@ -178,7 +178,7 @@ ENTRY_COLUMNS = ("transfer", "created_at", "account", "kind", "amount", "balance
 MORE_COLUMNS = ("currency", "operator", "key", "reversed_by")
 
 
-@listed(app, ENTRY_COLUMNS, MORE_COLUMNS, name="entries", rows=1000, dated=True)
+@listed(app, ENTRY_COLUMNS, MORE_COLUMNS, name="entries", rows=USUAL_ROWS, key="transfer", dated=True)
 def entries(
     page: Page,
     account: Annotated[
@@ -206,7 +206,7 @@ def entries(
             since_us=page.since_us,
             until_us=page.until_us,
             limit=page.fetched,
-            offset=page.offset,
+            after=page.after,
         )
         return entry_records(s, lines)
 

@@ -10,6 +10,7 @@ import typer
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, secret_input, store
 from stasis_callback.admin.output import print_list
+from stasis_callback.admin.pictures import print_qr
 from stasis_callback.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ app.add_typer(users)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name to sign in with.")]
 ROLES = "viewer|support|manager|owner"
 KEY_LINES = """\
-Enter this key into an authenticator (time-based, 6 digits); it is not shown again:
+Enter this key into an authenticator (time-based, 6 digits), or scan its QR code; it is not shown again:
 {key}
 {address}"""
 
@@ -103,7 +104,9 @@ def login_key(name: str) -> str:
 def _print_key(name: str, key: str) -> None:
     from stasis_callback.store.operators.operators import code_address
 
-    typer.echo(KEY_LINES.format(key=key, address=code_address(name, key)))
+    address = code_address(name, key)
+    typer.echo(KEY_LINES.format(key=key, address=address))
+    print_qr(address)
 
 
 def _new_password() -> str:

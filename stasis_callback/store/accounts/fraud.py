@@ -32,6 +32,7 @@ from stasis_callback.store.accounts.notices import note_alarm
 from stasis_callback.store.accounts.tables import SetAside
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Addition, Limits
+from stasis_callback.store.database.periods import row_after
 from stasis_callback.store.database.statements import one, run
 
 log = structlog.get_logger()
@@ -243,11 +244,14 @@ class Fraud:
         return {counter: found.get(counter.key, Spent()) for counter in counters}
 
     @read
-    def listed(self, *, active: bool = True, limit: int = -1, offset: int = 0) -> list[SetAsideView]:
-        """What is set aside, the newest first; with `active` off also what was."""
+    def listed(self, *, active: bool = True, limit: int = -1, after: str = "") -> list[SetAsideView]:
+        """What is set aside, the newest first; with `active` off also what was. From the one after `after` (its id)
+        on; raises InvalidInput if that is not there.
+        """
         rows = SetAside.select().order_by(SetAside.id.desc())
+        rows = rows.where(SetAside.id < row_after(SetAside, SetAside.id, after).id) if after else rows
         rows = rows.where(SetAside.until_us > self._clock.now_us()) if active else rows
-        return [_view(row) for row in (rows if limit < 0 else rows.limit(limit).offset(offset))]
+        return [_view(row) for row in (rows if limit < 0 else rows.limit(limit))]
 
     @read
     def active(self, subjects: Sequence[str]) -> list[SetAsideView]:

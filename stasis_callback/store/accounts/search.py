@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.checks import STATUSES
@@ -11,13 +12,20 @@ from stasis_callback.store.accounts.tables import Account, Alias, Customer, Prod
 from stasis_callback.store.accounts.view import SELECT_ACCOUNT, AccountView
 from stasis_callback.store.database.database import Database, read
 from stasis_callback.store.database.names import by_name
+from stasis_callback.store.database.periods import row_after
 from stasis_callback.store.database.statements import every
+from stasis_callback.store.money.reading import amounts, with_books
 from stasis_callback.store.money.views import EntryLine, balance_before_us, entries
 
 _AT_ONCE = 500
 _OWN_BOOKS = "SELECT book_id, number FROM account WHERE kind <> 'subordinate' AND book_id IN (...)"
 _OWN_BOOKS_OF = """SELECT book_id, number FROM account WHERE kind <> 'subordinate' AND customer_id = ?
     ORDER BY number"""
+_BOOK_OF = "SELECT book_id FROM account WHERE number = ?"
+_BOOKS_OF = """SELECT book_id FROM account WHERE customer_id = ?
+    UNION ALL SELECT book_id FROM customer WHERE id = ? AND book_id IS NOT NULL"""
+_ALIASES = "SELECT account_id, number FROM alias WHERE account_id IN (...) ORDER BY number"
+_SPEED_DIALS = "SELECT account_id, key, number FROM speed_dial WHERE account_id IN (...) ORDER BY key"
 _SHARED_BOOKS = "SELECT book_id, name FROM customer WHERE book_id IN (...)"
 
 
@@ -39,8 +47,10 @@ class AccountSearch:
         self._database = database
 
     @read
-    def accounts(self, only: AccountFilter, limit: int, offset: int = 0) -> list[AccountView]:
-        """Accounts, newest first. Raises InvalidInput for a customer or product that does not exist."""
+    def accounts(self, only: AccountFilter, limit: int, after: str = "") -> list[AccountView]:
+        """Accounts, newest first, from the one after `after` (its id) on. Raises InvalidInput for a customer, a
+        product or an account that does not exist.
+        """
         if only.status and only.status not in STATUSES:
             raise InvalidInput(f"{only.status!r} is not a status: use one of {', '.join(STATUSES)}")
         wanted: list[tuple[str, object]] = []
@@ -51,6 +61,8 @@ class AccountSearch:
         for column in ("batch", "status"):
             if value := getattr(only, column):
                 wanted.append((f"account.{column} = ?", value))
+        if after:
+            wanted.append(("account.id < ?", row_after(Account, Account.number, after).id))
         conditions, values = [sql for sql, _ in wanted], [value for _, value in wanted]
         if only.text:
             part = f"%{_literally(only.text)}%"
@@ -59,8 +71,38 @@ class AccountSearch:
             conditions.append(f"({own} OR account.id IN ({of_alias}))")
             values += [part] * 3
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        statement = f"{SELECT_ACCOUNT} {where} ORDER BY account.id DESC LIMIT ? OFFSET ?"
-        return [AccountView(*row) for row in every(statement, *values, limit, offset)]
+        statement = f"{SELECT_ACCOUNT} {where} ORDER BY account.id DESC LIMIT ?"
+        return [AccountView(*row) for row in every(statement, *values, limit)]
+
+    @read
+    def customers(
+        self, *, name: str = "", retired: bool | None = None, limit: int = -1, after: str = ""
+    ) -> list[dict[str, object]]:
+        """Customers by name: one of them, those in use or retired (None: both), from the one after `after` on. A
+        negative `limit` is none. Raises InvalidInput if there is no `after`.
+        """
+        rows = with_books(Customer.select(Customer), Customer).order_by(Customer.name)
+        if name:
+            rows = rows.where(Customer.name == name)
+        if retired is not None:
+            rows = rows.where(Customer.retired_at_us.is_null(not retired))
+        if after:
+            rows = rows.where(Customer.name > row_after(Customer, Customer.name, after).name)
+        rows = rows if limit < 0 else rows.limit(limit)
+        return [{"name": c.name, "currency": c.currency} | amounts(c.book) for c in rows]
+
+    @read
+    def numbers_of(self, *, customer: str = "", product: str = "", limit: int = -1) -> tuple[list[str], int]:
+        """The first `limit` ids of the accounts of a customer or with a product, and how many there are. A negative
+        `limit` is none. Raises InvalidInput for a customer or product that does not exist.
+        """
+        rows = Account.select(Account.number).order_by(Account.id)
+        if customer:
+            rows = rows.where(Account.customer == by_name(Customer, customer, "customer"))
+        if product:
+            rows = rows.where(Account.product == by_name(Product, product, "product"))
+        some = rows if limit < 0 else rows.limit(limit)
+        return [row.number for row in some], int(rows.order_by().count())
 
     @read
     def entries(
@@ -72,23 +114,17 @@ class AccountSearch:
         since_us: int | None = None,
         until_us: int | None = None,
         limit: int = -1,
-        offset: int = 0,
+        after: str = "",
     ) -> list[EntryLine]:
-        """Entries of one account (its id), of all books of a customer, or of all; newest first. A negative `limit`
-        is none. Raises InvalidInput for a customer that does not exist.
+        """Entries of one account (its id), of all books of a customer, or of all; newest first, from the one after
+        `after` (its transfer) on. A negative `limit` is none. Raises InvalidInput for what does not exist.
         """
-        books: object = None
+        books = None
         if account:
-            books = Account.select(Account.book).where(Account.number == account)
+            books = _BOOK_OF, [account]
         if customer:
-            books = self._books_of(by_name(Customer, customer, "customer"))
-        return entries(books, kind=kind, since_us=since_us, until_us=until_us, limit=limit, offset=offset)
-
-    @staticmethod
-    def _books_of(customer: Customer) -> object:
-        """The books of a customer: the shared one, and those of the accounts."""
-        shared = Customer.select(Customer.book).where(Customer.id == customer.id, ~Customer.book.is_null())
-        return Account.select(Account.book).where(Account.customer == customer) | shared
+            books = _BOOKS_OF, [by_name(Customer, customer, "customer").id] * 2
+        return entries(books, kind=kind, since_us=since_us, until_us=until_us, limit=limit, after=after)
 
     @read
     def books(self, *, account: str = "", customer: str = "") -> list[tuple[int, str]]:
@@ -119,10 +155,30 @@ class AccountSearch:
         """Whose books these are: an account's id, or the name of the customer whose accounts share it."""
         found: dict[int, str] = {}
         ids = sorted(book_ids)
-        for some in (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)):
-            places = ", ".join("?" * len(some))
-            found |= dict(every(_OWN_BOOKS.replace("...", places), *some))
-            found |= dict(every(_SHARED_BOOKS.replace("...", places), *some))
+        for statement in (_OWN_BOOKS, _SHARED_BOOKS):
+            found |= dict(_for_all(statement, ids))
+        return found
+
+    @read
+    def numbers(self, row_ids: Collection[int | None]) -> Mapping[int | None, str]:
+        """The ids of accounts by their row ids."""
+        ids = sorted(row_id for row_id in row_ids if row_id)
+        return dict(_for_all("SELECT id, number FROM account WHERE id IN (...)", ids))
+
+    @read
+    def aliases(self, row_ids: Sequence[int]) -> dict[int, list[str]]:
+        """The further ids of accounts in their order, by row id."""
+        found: dict[int, list[str]] = {}
+        for row_id, number in _for_all(_ALIASES, row_ids):
+            found.setdefault(row_id, []).append(number)
+        return found
+
+    @read
+    def speed_dials(self, row_ids: Sequence[int]) -> dict[int, dict[str, str]]:
+        """The numbers behind the short keys of accounts, by row id and key."""
+        found: dict[int, dict[str, str]] = {}
+        for row_id, key, number in _for_all(_SPEED_DIALS, row_ids):
+            found.setdefault(row_id, {})[key] = number
         return found
 
     @read
@@ -133,6 +189,12 @@ class AccountSearch:
         )
         aliases = Alias.select(Alias.account).where(Alias.number == digits)
         return sorted({row.id for row in rows} | {row.account_id for row in aliases})
+
+
+def _for_all(statement: str, ids: Sequence[int]) -> Iterator[Any]:
+    """The rows of a statement that has `(...)` for some of `ids`."""
+    for some in (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE)):
+        yield from every(statement.replace("...", ", ".join("?" * len(some))), *some)
 
 
 def _literally(text: str) -> str:

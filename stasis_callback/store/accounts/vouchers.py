@@ -22,6 +22,7 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.drafts import Draft, drafting
 from stasis_callback.store.database.names import checked_name
 from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.database.periods import row_after
 from stasis_callback.store.database.statements import insert_rows
 from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.money.chain import seal, voucher_content
@@ -203,9 +204,12 @@ class Vouchers:
         return list(batches.values())
 
     @read
-    def of_batch(self, batch: str, limit: int = 1000) -> list[VoucherView]:
-        """The vouchers of a batch, without their codes."""
+    def of_batch(self, batch: str, limit: int = 1000, after: str = "") -> list[VoucherView]:
+        """The vouchers of a batch, without their codes, from the one after `after` (its id) on. Raises InvalidInput
+        if there is none.
+        """
         rows = _select().where(Voucher.batch == batch, Voucher.batch.not_in(_unfinished()))
+        rows = rows.where(Voucher.id > row_after(Voucher, Voucher.id, after).id) if after else rows
         return [_view(row) for row in rows.order_by(Voucher.id).limit(limit)]
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
-from peewee import ModelSelect
+from peewee import SQL, ModelSelect, fn
 
+from stasis_callback.core.states import UNDER_WAY, RequestState
 from stasis_callback.core.transcript import TranscriptLine, lines_of
 from stasis_callback.store.accounts.tables import Account, Customer
 from stasis_callback.store.calls.legs import XdrView, xdr_rows, xdr_view
@@ -16,7 +19,7 @@ from stasis_callback.store.calls.request_view import RequestView, views_of
 from stasis_callback.store.calls.tables import LegRow, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read
 from stasis_callback.store.database.names import by_name
-from stasis_callback.store.database.periods import between
+from stasis_callback.store.database.periods import begins, between, newest_first, sought
 from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.views import LegFunds, funds_of_leg
 from stasis_callback.store.rates.tables import Trunk
@@ -86,42 +89,49 @@ class CallSearch:
         self._database = database
 
     @read
-    def requests(self, only: RequestFilter, limit: int, offset: int = 0) -> list[RequestView]:
-        """Callbacks, newest first."""
+    def requests(self, only: RequestFilter, limit: int, after: str = "") -> list[RequestView]:
+        """Callbacks, newest first, from the one after `after` (its id) on. Raises InvalidInput if there is none."""
         rows: ModelSelect[Any] = Request.select()
-        for column in ("state", "outcome"):
-            if value := getattr(only, column):
-                rows = rows.where(getattr(Request, column) == value)
+        if only.state:
+            rows = rows.where(self._in_state(only.state))
+        if only.outcome:
+            rows = rows.where(Request.outcome == only.outcome)
         if only.trigger:
             rows = rows.where(Request.triggered_by == only.trigger)
-        if only.account_id is not None:
-            rows = rows.where((Request.account == only.account_id) | (Request.subscriber == only.account_id))
-        if only.ani:
-            rows = rows.where(_begins(Request.ani, only.ani) | _begins(Request.ani, f"+{only.ani}"))
-        if only.number:
-            rows = rows.where(_with_number(only.number))
         rows = between(rows, Request.created_at_us, only.since_us, only.until_us)
-        rows = rows.order_by(Request.created_at_us.desc(), Request.id.desc())
-        return views_of(rows.limit(limit).offset(offset))
+        rows = newest_first(rows, Request.created_at_us, Request.id, after)
+        sought_for = list(_sought_requests(only))
+        if not sought_for:
+            return views_of(rows.limit(limit))
+        often, seldom = (reduce(and_, conditions) for conditions in zip(*sought_for, strict=True))
+        return views_of(sought(rows, Request.created_at_us, limit, often=often, seldom=seldom))
+
+    def _in_state(self, state: str) -> Any:
+        """Callbacks that are not over are few, and have an index; SQLite would sort all others for it too."""
+        is_few = state in (*UNDER_WAY, RequestState.QUEUED) or self._database.kind != "sqlite"
+        return (Request.state if is_few else Request.state.concat("")) == state
 
     @read
-    def xdrs(self, only: XdrFilter, limit: int, offset: int = 0) -> list[XdrView]:
-        """Call records, of the legs settled last first. Raises InvalidInput for a customer that does not exist."""
+    def xdrs(self, only: XdrFilter, limit: int, after: str = "") -> list[XdrView]:
+        """Call records, of the legs that ended last first, from the one after `after` (its leg) on. Raises
+        InvalidInput for what does not exist.
+        """
         rows = xdr_rows()
         if only.account:
-            rows = rows.where(Account.number == only.account)
-        if only.customer:
-            rows = rows.where(Account.customer == by_name(Customer, only.customer, "customer"))
+            rows = rows.where(Xdr.account == Account.get(Account.number == only.account))
         if only.request_id:
             rows = rows.where(Xdr.request == only.request_id)
-        if only.number:
-            rows = rows.where(_begins(Xdr.number, only.number))
         if only.trunk:
-            rows = rows.where(Trunk.name == only.trunk)
+            rows = rows.where(Xdr.trunk == by_name(Trunk, only.trunk, "trunk"))
         if only.outcome:
             rows = rows.where(Xdr.outcome == only.outcome)
         rows = between(rows, Xdr.ended_at_us, only.since_us, only.until_us)
-        return [xdr_view(row) for row in rows.order_by(Xdr.id.desc()).limit(limit).offset(offset)]
+        rows = newest_first(rows, Xdr.ended_at_us, Xdr.leg, after)
+        sought_for = list(_sought_xdrs(only))
+        if not sought_for:
+            return [xdr_view(row) for row in rows.limit(limit)]
+        often, seldom = (reduce(and_, conditions) for conditions in zip(*sought_for, strict=True))
+        return [xdr_view(row) for row in sought(rows, Xdr.ended_at_us, limit, often=often, seldom=seldom)]
 
     @read
     def xdrs_of_legs(self, leg_ids: Sequence[str]) -> dict[str, XdrView]:
@@ -156,13 +166,50 @@ class CallSearch:
         return [RepairView(row.subject, row.done, row.operator, row.reason, row.at_us) for row in rows]
 
 
+def _sought_requests(only: RequestFilter) -> Iterator[tuple[Any, Any]]:
+    """Conditions for `sought`: as they are looked at row by row, and as indexes find them."""
+    if only.account_id is not None:
+        subscriber, payer = Request.subscriber == only.account_id, Request.account == only.account_id
+        of_another = Request.subscriber.is_null() | (Request.subscriber != Request.account)
+        ids = Request.select(Request.id)
+        yield subscriber | payer, Request.id.in_(ids.where(subscriber) | ids.where(payer, of_another))
+    if only.ani:
+        yield _begin((Request.ani,), only.ani), Request.id.in_(_with_ani(only.ani))
+    if only.number:
+        called = LegRow.select(SQL("1")).where(
+            LegRow.request == Request.id, LegRow.number.startswith(only.number)
+        )
+        own = (Request.ani, Request.leg_a_number, Request.destination)
+        yield _begin(own, only.number) | fn.EXISTS(called), Request.id.in_(_with_number(only.number))
+
+
+def _sought_xdrs(only: XdrFilter) -> Iterator[tuple[Any, Any]]:
+    if only.number:
+        yield Xdr.number.startswith(only.number), begins(Xdr.number, only.number)
+    if only.customer:
+        customer = by_name(Customer, only.customer, "customer")
+        theirs = Account.select(Account.id).where(Account.customer == customer)
+        yield Account.customer == customer, Xdr.account.in_(theirs)
+
+
+def _begin(columns: Sequence[Any], digits: str) -> Any:
+    """Whether one of the columns begins with digits, also behind a plus."""
+    return reduce(or_, (column.startswith(start) for column in columns for start in (digits, f"+{digits}")))
+
+
+def _with_ani(digits: str) -> Any:
+    """The callbacks of callers whose number begins with digits."""
+    ids = Request.select(Request.id)
+    return ids.where(begins(Request.ani, digits)) | ids.where(begins(Request.ani, f"+{digits}"))
+
+
 def _with_number(digits: str) -> Any:
-    columns = (Request.ani, Request.leg_a_number, Request.destination)
-    found = Request.id.in_(LegRow.select(LegRow.request).where(_begins(LegRow.number, digits)))
-    for column in columns:
-        found |= _begins(column, digits) | _begins(column, f"+{digits}")
-    return found
-
-
-def _begins(column: Any, start: str) -> Any:
-    return column.startswith(start)
+    """The callbacks of which a number begins with digits. Legs that are over have a call record."""
+    found, ids = _with_ani(digits), Request.select(Request.id)
+    for start in (digits, f"+{digits}"):
+        found |= ids.where(begins(Request.leg_a_number, start))
+        found |= ids.where(begins(Request.destination, start), SQL("destination <> ''"))
+    found |= Xdr.select(Xdr.request).where(begins(Xdr.number, digits))
+    return found | LegRow.select(LegRow.request).where(
+        SQL("state <> 'settled'"), begins(LegRow.number, digits)
+    )

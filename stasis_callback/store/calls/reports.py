@@ -173,14 +173,20 @@ def _sums(group: Any, span: Span, only: CallsFilter) -> ModelSelect[Xdr]:
         fn.COUNT(Xdr.id), fn.COUNT(Xdr.answered_at_us), fn.SUM(Xdr.duration_us), fn.SUM(Xdr.charged_s),
         fn.SUM(Xdr.amount_micros), fn.SUM(Xdr.overrun_micros), fn.SUM(Xdr.cost_micros),
     ]  # fmt: skip
+    rows = Xdr.select(name, Xdr.currency, Xdr.cost_currency, *sums)
+    # Only what is asked for is looked up: there may be a million rows.
+    asked = {getattr(group, "model", None)} | ({Account} if only.account else set())
+    asked |= {Trunk} if only.trunk else set()
+    if asked & {Account, Customer}:
+        rows = rows.join(Account)
+    if Customer in asked:
+        rows = rows.join(Customer)
+    if asked & {Trunk, Vendor}:
+        rows = rows.switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
+    if Vendor in asked:
+        rows = rows.join(Vendor, JOIN.LEFT_OUTER)
     rows = (
-        Xdr.select(name, Xdr.currency, Xdr.cost_currency, *sums)
-        .join(Account)
-        .join(Customer)
-        .switch(Xdr)
-        .join(Trunk, JOIN.LEFT_OUTER)
-        .join(Vendor, JOIN.LEFT_OUTER)
-        .where(Xdr.ended_at_us >= span.from_us, Xdr.ended_at_us < span.to_us)
+        rows.where(Xdr.ended_at_us >= span.from_us, Xdr.ended_at_us < span.to_us)
         .group_by(*groups)
         .order_by(*groups)
     )

@@ -12,7 +12,7 @@ from peewee import BigIntegerField
 
 from stasis_callback.clock import Clock
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.periods import between
+from stasis_callback.store.database.periods import between, row_after
 from stasis_callback.store.database.tables import Table, TextField
 
 Fields = Mapping[str, object]
@@ -75,10 +75,11 @@ class Trail:
         since_us: int | None = None,
         until_us: int | None = None,
         limit: int = 100,
-        offset: int = 0,
+        after: str = "",
     ) -> list[AuditView]:
-        """The changes, newest first."""
-        rows = AuditEntry.select().order_by(AuditEntry.id.desc()).limit(limit).offset(offset)
+        """The changes, newest first, from the one after `after` on. Raises InvalidInput if there is none."""
+        rows = AuditEntry.select().order_by(AuditEntry.id.desc()).limit(limit)
+        rows = rows.where(AuditEntry.id < row_after(AuditEntry, AuditEntry.id, after).id) if after else rows
         for field, value in (
             (AuditEntry.noun, noun),
             (AuditEntry.name, name),

@@ -58,7 +58,10 @@ class NumberList:
             raise InvalidInput(f"{number} is not on the list: see `stasis-callback {noun} list`")
 
     @read
-    def all(self) -> list[ListedNumber]:
-        """Every number, in order."""
-        rows = self._kind.table.select().order_by(self._kind.table.number)
+    def all(self, *, only: str = "", limit: int = -1, after: str = "") -> list[ListedNumber]:
+        """The numbers in order, or one of them, from the one after `after` on. A negative `limit` is none."""
+        table = self._kind.table
+        rows = table.select().where(table.number > after).order_by(table.number)
+        rows = rows.where(table.number == only) if only else rows
+        rows = rows if limit < 0 else rows.limit(limit)
         return [ListedNumber(row.number, row.note, row.created_at_us) for row in rows]

@@ -322,8 +322,8 @@ class Ledger:
     @read
     def entries(self, book_id: int, since_us: int, until_us: int) -> list[StatementLine]:
         """The entries of a book in a time, oldest first."""
-        found = entries([book_id], since_us=since_us, until_us=until_us)
-        return [entry.line for entry in reversed(found)]
+        found = entries(("SELECT ?", [book_id]), since_us=since_us, until_us=until_us)
+        return sorted((entry.line for entry in found), key=lambda line: line.transfer)
 
     @unit
     def _pay_in(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stasis_callback.store.database.periods import between
-from stasis_callback.store.database.statements import one
+from stasis_callback.store.database.periods import NEAR, row_after
+from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.database.tables import Table
 from stasis_callback.store.money import tables as _tables
 from stasis_callback.store.money.chain import XDR_COLUMNS, Chain, hidden_number, marks, xdr_content
@@ -102,35 +102,53 @@ class EntryLine:
     line: StatementLine
 
 
+_MOVED = """SELECT transfer.id, transfer.created_at_us, transfer.kind, transfer.key, transfer.note, transfer.operator,
+    entry.amount_micros, transfer.balance_micros, transfer.book_id, book.currency
+    FROM transfer CROSS JOIN book CROSS JOIN entry WHERE book.id = transfer.book_id
+    AND entry.transfer_id = transfer.id AND entry.book_id = transfer.book_id"""
+"""Transfers with their entries in their own books. `CROSS JOIN` has SQLite begin with the transfers."""
+_EDGE = "SELECT created_at_us FROM transfer WHERE {} ORDER BY created_at_us DESC LIMIT 1 OFFSET ?"
+_NEWEST_FIRST = " ORDER BY transfer.created_at_us DESC, transfer.id DESC LIMIT ?"
+
+
 def entries(
-    books: object,
+    books: tuple[str, Sequence[object]] | None,
     *,
     kind: str | None = None,
     since_us: int | None = None,
     until_us: int | None = None,
     limit: int = -1,
-    offset: int = 0,
+    after: str = "",
 ) -> list[EntryLine]:
-    """Entries of books, newest first. For within `Database.reading`.
+    """Entries of books, newest first, from the one after `after` (its transfer) on. For within `Database.reading`.
 
-    `books` are ids, or a query of them; None for all but the house's. A negative `limit` is none.
+    `books` is a statement that gives their ids, and its values; None for all but the house's. A negative `limit` is
+    none. Raises InvalidInput if there is no `after`.
     """
-    rows = _tables.Entry.select(_tables.Entry, _tables.Transfer, _tables.Book.currency.alias("currency"))
-    rows = (
-        rows.join(_tables.Transfer)
-        .join(_tables.Book)
-        .where(_tables.Entry.book == _tables.Transfer.book, ~_tables.Book.house)
-    )
-    if books is not None:
-        rows = rows.where(_tables.Transfer.book.in_(books))
+    wanted: list[tuple[str, object]] = []
     if kind is not None:
-        rows = rows.where(_tables.Transfer.kind == kind)
-    rows = between(rows, _tables.Transfer.created_at_us, since_us, until_us)
-    rows = rows.order_by(_tables.Transfer.id.desc())
-    found = list((rows if limit < 0 else rows.limit(limit).offset(offset)).objects())
-    return [
-        EntryLine(row.book_id, row.currency, line) for row, line in zip(found, _lines(found), strict=True)
-    ]
+        wanted.append(("transfer.kind = ?", kind))
+    if since_us is not None:
+        wanted.append(("transfer.created_at_us >= ?", since_us))
+    if until_us is not None:
+        wanted.append(("transfer.created_at_us < ?", until_us))
+    where, values = " AND ".join(["TRUE", *(sql for sql, _ in wanted)]), [value for _, value in wanted]
+    if after:
+        last = row_after(_tables.Transfer, _tables.Transfer.id, after)
+        where += " AND (transfer.created_at_us, transfer.id) < (?, ?)"
+        values += [last.created_at_us, last.id]
+    rows, most = f"{_MOVED} AND NOT book.house AND {where}", limit if limit >= 0 else 2**62
+    if books is None:
+        return _lines(every(rows + _NEWEST_FIRST, *values, most))
+    statement, ids = books
+    # As `periods.sought` does it: a customer's books may have nearly all entries or hardly any.
+    edge = one(_EDGE.format(where), *values, NEAR) if limit >= 0 else None
+    if edge:
+        near = f"{rows} AND transfer.created_at_us >= ? AND +transfer.book_id IN ({statement})"
+        found = every(near + _NEWEST_FIRST, *values, edge[0], *ids, most)
+        if len(found) == limit:
+            return _lines(found)
+    return _lines(every(f"{rows} AND transfer.book_id IN ({statement}){_NEWEST_FIRST}", *values, *ids, most))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,26 +190,18 @@ def balance_before_us(book_id: int, at_us: int) -> int:
 
 def statement(book_id: int, limit: int) -> list[StatementLine]:
     """The newest `limit` entries of a book, oldest first. For within `Database.reading`."""
-    rows = list(
-        _tables.Entry.select(_tables.Entry, _tables.Transfer)
-        .join(_tables.Transfer)
-        .where(_tables.Transfer.book == book_id, _tables.Entry.book == book_id)
-        .order_by(_tables.Transfer.link.desc())
-        .limit(limit)
-    )
-    return _lines(rows)[::-1]
+    newest = every(f"{_MOVED} AND transfer.book_id = ? ORDER BY transfer.link DESC LIMIT ?", book_id, limit)
+    return [entry.line for entry in _lines(newest)[::-1]]
 
 
-def _lines(rows: Sequence[_tables.Entry]) -> list[StatementLine]:
-    """Entries with their transfers, as statements have them."""
+def _lines(found: Sequence[Sequence[Any]]) -> list[EntryLine]:
+    """Rows of `_MOVED`, as listings and statements have them."""
     taken_back: dict[int, int] = {}
-    for start in range(0, len(rows), 500):
-        ids = [row.transfer_id for row in rows[start : start + 500]]
+    for start in range(0, len(found), 500):
+        ids = [row[0] for row in found[start : start + 500]]
         for reversal in _tables.Transfer.select().where(_tables.Transfer.reverses.in_(ids)):
             taken_back[reversal.reverses_id] = reversal.id
-    lines = []
-    for row in rows:
-        t = row.transfer
-        told = t.id, t.created_at_us, t.kind, t.key, t.note, t.operator
-        lines.append(StatementLine(*told, row.amount_micros, t.balance_micros, taken_back.get(t.id)))
-    return lines
+    return [
+        EntryLine(book_id, currency, StatementLine(*told, taken_back.get(told[0])))  # type: ignore[call-arg]
+        for *told, book_id, currency in found
+    ]
