@@ -152,7 +152,10 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
             filled = statement.format(series=SERIES.format(count=count), **words)
             run(filled if stores.database.kind == "sqlite" else filled.replace("%", "%%"))
     if stores.database.kind == "postgresql":
-        with stores.database.patience(LONG_S), stores.database.reading():  # as the server does by itself, later
+        with (
+            stores.database.patience(LONG_S),
+            stores.database.reading(),
+        ):  # as the server does by itself, later
             run("VACUUM ANALYZE")
     return size
 
