@@ -13,7 +13,7 @@ RUN apt-get update \
 COPY . /usr/src/stasis-callback
 RUN python3 -m venv /opt/stasis-callback \
  && /opt/stasis-callback/bin/pip install --no-cache-dir --disable-pip-version-check \
-      --constraint /usr/src/stasis-callback/constraints.txt '/usr/src/stasis-callback[simulated]' \
+      --constraint /usr/src/stasis-callback/constraints.txt '/usr/src/stasis-callback[simulated,postgres]' \
  && cp -r /usr/src/stasis-callback/asterisk-conf /etc/asterisk \
  && for language in /usr/src/stasis-callback/sounds/*/; do \
       mkdir -p "/usr/share/asterisk/sounds/$(basename "$language")"; \

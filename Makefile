@@ -33,7 +33,7 @@ demo: $(DEMO) ## one callback from missed call to xDR, shown live, on a real Ast
 	@.venv/bin/stasis-callback demo
 
 ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/property/test_ledger_concurrency.py \
-	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py \
+	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py tests/crash/test_upgrade.py \
 	tests/cli/test_cli_databases.py tests/cli/test_cli_ledger.py tests/cli/test_cli_nodes.py \
 	tests/calls/test_callback.py tests/calls/test_many.py tests/calls/test_statements.py
 WORKERS := -n 4 --dist loadfile --no-loadscope-reorder
@@ -49,6 +49,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-mail || [ -z "$$CI" ]
 	@tools/get-faults || [ -z "$$CI" ]
 	@tools/get-promtool || [ -z "$$CI" ]
+	@tools/get-kamailio || [ -z "$$CI" ]
 	# The scenarios mostly wait for phones, so four at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail: apart, so that nothing that works hard stands beside.
@@ -62,6 +63,7 @@ nightly: $(VENV) ## what takes too long for every run: long outages, many exampl
 	@tools/get-asterisk
 	@tools/get-postgres
 	@tools/get-faults
+	@tools/get-kamailio
 	.venv/bin/pytest -n 2 --dist loadfile -m nightly --timeout 600
 	# Which lines of the rules, the money and the engine are reached, each with a floor; it takes a third more time.
 	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not nightly" --cov --cov-report= \

@@ -35,6 +35,7 @@ BENCHES = {
         ["bench.conversations", "--live", "10", "100", "400", "2000"],
         ["bench.conversations", "--live", "2", "5"],
     ),
+    "nodes": (["bench.nodes"], ["bench.nodes", "--nodes", "1", "2", "--callbacks", "3"]),
 }
 COUNTS = ["-m", "pytest", "-q", "-s", "tests/calls/test_budget.py"]
 _COUNTED = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, cast, get_args
 
 import typer
 
@@ -17,7 +17,12 @@ from stasis_callback.core.errors import InvalidInput
 @app.command("run")
 def run(
     only: Annotated[
-        str, typer.Option(help="Run only the web server; other nodes make the calls.", metavar="web")
+        str,
+        typer.Option(
+            help="Run only the web server, while other nodes make the calls; or only what forwards the CEL journal "
+            "to other nodes, beside the service.",
+            metavar="web|journal",
+        ),
     ] = "",
     take_over: Annotated[
         bool,
@@ -30,12 +35,15 @@ def run(
     are invalid or a port is in use, 3 if another process took over, 4 if another process is already connected.
     """
     from stasis_callback import service
+    from stasis_callback.process import Only
 
-    if only not in ("", "web"):
-        raise InvalidInput(f"--only {only!r} is not supported: the only part that can run alone is web")
+    if only not in get_args(Only):
+        raise InvalidInput(
+            f"--only {only!r} is not supported: the parts that can run alone are web and journal"
+        )
 
     existing_database()  # reports a missing database, which the service would otherwise create
-    code = service.run(settings(), only_web=only == "web", take_over=take_over, console=_console())
+    code = service.run(settings(), only=cast(Only, only), take_over=take_over, console=_console())
     raise typer.Exit(code)
 
 

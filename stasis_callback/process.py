@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import structlog
 
@@ -31,6 +31,8 @@ from stasis_callback.systemd import Systemd
 log = structlog.get_logger()
 
 T = TypeVar("T")
+Only = Literal["", "web", "journal"]
+"""The part of a service that runs alone, "" for all of it."""
 
 WRONG_SETTINGS, REPLACED, TAKEN = 2, 3, 4
 """Exit codes; deploy/stasis-callback.service knows them, docs/operations.md explains them."""
@@ -55,9 +57,11 @@ class Ports:
     metrics: Port | None = None
 
     @classmethod
-    def of(cls, settings: Settings, *, only_web: bool) -> Ports:
+    def of(cls, settings: Settings, *, only: Only = "") -> Ports:
         """Open the ports. Raises CallbackError if one cannot be opened; the others are closed again."""
-        takes_mails = settings.email.enabled and settings.email.listener != "off" and not only_web
+        if only == "journal":
+            return cls()  # those of the machine are the service's
+        takes_mails = settings.email.enabled and settings.email.listener != "off" and not only
         with ExitStack() as opened:
 
             def keep(port: Port) -> Port:
@@ -65,7 +69,7 @@ class Ports:
                 return port
 
             ports = cls(
-                keep(web_port(settings.web)) if settings.web.enabled or only_web else None,
+                keep(web_port(settings.web)) if settings.web.enabled or only else None,
                 keep(mail_port(settings.email)) if takes_mails else None,
                 keep(metrics_port(settings.metrics)) if settings.metrics.enabled else None,
             )
@@ -107,7 +111,7 @@ class Process:
         self._service: Runnable | None = None
         self._away = ""
 
-    def run(self, *, only_web: bool, take_over: bool) -> int:
+    def run(self, *, only: Only, take_over: bool) -> int:
         """Run it until SIGTERM or SIGINT. Returns the exit code. Raises CallbackError if it cannot start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
@@ -115,7 +119,7 @@ class Process:
         if take_over:
             self._end_other()
         patience_s = TAKE_OVER_S if take_over else 0.0
-        ports = self._again(lambda: Ports.of(self._settings, only_web=only_web), CallbackError, patience_s)
+        ports = self._again(lambda: Ports.of(self._settings, only=only), CallbackError, patience_s)
         self._systemd.ready()
         try:
             with self._made(ports) as service:
@@ -229,14 +233,14 @@ def run(
     settings: Settings,
     make: Callable[[Stores, Clock, Ports], Runnable],
     *,
-    only_web: bool = False,
+    only: Only = "",
     take_over: bool = False,
 ) -> int:
     """Run a service in the foreground until SIGTERM or SIGINT. Returns the exit code."""
     logs.configure(settings.log_format, settings.log_level)
     with logs.nothing_beside():
         try:
-            return Process(settings, make).run(only_web=only_web, take_over=take_over)
+            return Process(settings, make).run(only=only, take_over=take_over)
         except CallbackError as error:
             log.error("service.not_started", reason=str(error))
             return WRONG_SETTINGS

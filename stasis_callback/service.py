@@ -22,6 +22,7 @@ from stasis_callback.engine.admission.incoming_numbers import IncomingNumbers
 from stasis_callback.engine.admission.missed_calls import Admission
 from stasis_callback.engine.dialer import Dialer
 from stasis_callback.engine.ending import take_back
+from stasis_callback.engine.forwarding import JournalForwarder
 from stasis_callback.engine.funding import Funding
 from stasis_callback.engine.nodes import NodeKeeper
 from stasis_callback.engine.queue_watch import QueueWatch
@@ -91,7 +92,7 @@ class Service:
         admission = Admission(self.stores, self._clock, settings.limits.queue)
         incoming = IncomingNumbers(settings.asterisk.number_form)
         self._missed_calls = MissedCallTrigger(
-            self.client, self.stores.trunks, incoming, admission, self.dialer
+            self.client, self.stores.trunks, incoming, admission, self.dialer, settings.node
         )
         self._triggers = Pool("trigger", TRIGGER_THREADS, clock)
         self.workers.add(
@@ -422,20 +423,56 @@ class WebOnly:
         return 0
 
 
+class JournalOnly:
+    """What forwards the CEL journal of this machine's Asterisk, beside the service and longer than it."""
+
+    def __init__(self, settings: Settings, stores: Stores, clock: Clock) -> None:
+        """Prepare everything; nothing is read yet. Raises CallbackError when the database is another version's."""
+        stores.database.check_schema()
+        self._client = AriClient.of(settings.ari, clock)
+        self._wake = clock.inbox()
+        self._forwarder = JournalForwarder(
+            stores.journals, self._client, settings.asterisk.cel_path, settings.node, clock
+        )
+
+    def taken(self) -> bool:
+        """Always False: two of them do the same twice, which does no harm."""
+        return False
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._wake.put("stop")
+
+    def run(self) -> int:
+        """Forward until stopped; the exit code."""
+        self._forwarder.worker.start()
+        while self._wake.get(HOUSEKEEPING_S) is None:
+            self._forwarder.worker.start()  # unless it runs
+        self._forwarder.worker.stop()
+        self._client.close()
+        return 0
+
+
 def run(
-    settings: Settings, *, only_web: bool = False, take_over: bool = False, console: Sequence[str] = ()
+    settings: Settings,
+    *,
+    only: process.Only = "",
+    take_over: bool = False,
+    console: Sequence[str] = (),
 ) -> int:
-    """Run a node, or its web server alone, in the foreground until SIGTERM or SIGINT; the exit code.
+    """Run a node, or one part of it alone, in the foreground until SIGTERM or SIGINT; the exit code.
 
     `console` is the command that serves the console, in a process beside that of the node.
     """
 
     def make(stores: Stores, clock: Clock, ports: Ports) -> process.Runnable:
-        if only_web:
+        if only == "web":
             return WebOnly(settings, stores, clock, ports)
+        if only == "journal":
+            return JournalOnly(settings, stores, clock)
         service = Service(settings, stores, clock, ports)
         if console and settings.console.enabled:
             service.keep_beside(beside("console", console, stores.operators.any, clock))
         return service
 
-    return process.run(settings, make, only_web=only_web, take_over=take_over)
+    return process.run(settings, make, only=only, take_over=take_over)

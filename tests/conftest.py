@@ -37,6 +37,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (GUARD, os.environ.get("
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--db", choices=KINDS, default="sqlite", help="the database that the tests use")
     parser.addoption("--calls", type=int, default=40, help="how many callbacks tests/soak makes")
+    parser.addoption("--callbacks", type=int, default=60, help="how many callbacks tests/cluster makes")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -71,6 +71,8 @@ class World:
             network.fake.watchers[:] = [self.fuses]
         self.log: list[Any] = []
         self.service: Service | None = None
+        self.more_settings = ""
+        """Further lines for the settings file of a service that is a process of its own."""
         self._topups = 0
         self._orders = 0
 
@@ -198,6 +200,7 @@ console_path = "/nonexistent/asterisk.ctl"
 [email]
 enabled = {str(s.email.enabled).lower()}
 port = {s.email.port}
+{self.more_settings}
 """
 
     # --- what happens ----------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class CelJournal:
         """
         if not_before_us is None:
             not_before_us = self._clock.now_us() - LONGEST_S * US_PER_S
-        with _readable(self._path):
+        with readable(self._path):
             for _ in range(_TRIES):
                 with suppress(Renamed):
                     files = files_of(self._path)
@@ -159,10 +159,10 @@ class _Search:
         lines = block.split(b"\n")
         named = any(name in block for name in self._names)
         if not named:  # the oldest line of a block tells its age
-            oldest = next((event for line in lines for event in _events(line)), None)
+            oldest = next((event for line in lines for event in events_in(line)), None)
             return oldest is not None and self._has_gone_back(oldest[1])
         for line in reversed(lines):
-            for kind, at_us, channel_id, extra in reversed(_events(line)):
+            for kind, at_us, channel_id, extra in reversed(events_in(line)):
                 if self._has_gone_back(at_us):
                     return True
                 if channel_id in self._open:
@@ -185,7 +185,7 @@ class _Tail:
 
     def may_name_it(self) -> bool:
         """Whether there may be a line about the channel that was not there before. Raises JournalUnreadable."""
-        with _readable(self._path):
+        with readable(self._path):
             try:
                 stat = self._path.stat()
             except FileNotFoundError:
@@ -213,7 +213,8 @@ def _rotated(before: list[JournalFile], now: list[JournalFile]) -> bool:
 
 
 @contextmanager
-def _readable(path: Path) -> Iterator[None]:
+def readable(path: Path) -> Iterator[None]:
+    """Within the block, what cannot be read is a JournalUnreadable."""
     try:
         yield
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
@@ -228,11 +229,11 @@ def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
     if kind == "ANSWER":
         return replace(record, answered_at_us=at_us)
     if kind == "HANGUP":
-        return replace(record, ended_at_us=at_us, cause=_cause(extra))
+        return replace(record, ended_at_us=at_us, cause=cause_in(extra))
     return record
 
 
-def _events(line: bytes) -> list[CelEvent]:
+def events_in(line: bytes) -> list[CelEvent]:
     """What a line tells: one event, if it is not damaged."""
     line = line[-LINE_LIMIT_BYTES:]
     begins = [found.start() for found in _BEGIN.finditer(line)]
@@ -245,7 +246,7 @@ def _events(line: bytes) -> list[CelEvent]:
     return events
 
 
-def _cause(extra: bytes) -> int | None:
+def cause_in(extra: bytes) -> int | None:
     """HANGUP's EXTRA: `{"hangupcause":16,...}`, or the bare number."""
     try:
         value = json.loads(extra.replace(b'""', b'"'))

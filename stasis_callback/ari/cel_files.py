@@ -8,6 +8,7 @@ import lzma
 import os
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -41,14 +42,25 @@ class JournalFile:
         Of a compressed file, which can be read in one direction only, those that have one of `names` in them, and the
         first, which tells how old it is. Raises OSError, Renamed.
         """
-        with self._opened() as file:
-            opened = _OPENERS.get(self.path.suffix)
-            if opened is None:
+        with self._file() as file:
+            opener = _OPENERS.get(self.path.suffix)
+            if opener is None:
                 yield from _backwards(file, self.size)
             else:
-                yield from reversed(list(_those_with(opened(file, "rb"), names)))
+                yield from reversed(list(_those_with(opener(file, "rb"), names)))
 
-    def _opened(self) -> IO[bytes]:
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is not compressed."""
+        return self.path.suffix not in _OPENERS
+
+    @contextmanager
+    def opened(self) -> Iterator[IO[bytes]]:
+        """What it holds, to be read forwards. Raises OSError, Renamed."""
+        with self._file() as file:
+            yield file if self.is_plain else _OPENERS[self.path.suffix](file, "rb")
+
+    def _file(self) -> IO[bytes]:
         try:
             file = self.path.open("rb")
         except FileNotFoundError as error:

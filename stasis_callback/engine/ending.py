@@ -18,9 +18,13 @@ def hang_up_legs(stores: Stores, client: AriClient, request_id: str) -> list[str
 
 
 def take_back(stores: Stores, client: AriClient, request_id: str) -> bool:
-    """End a queued or live callback on request; False if it has already ended. Raises AriError."""
+    """End a queued or live callback on request; False if it has already ended. Raises AriError.
+
+    One of another node is only marked: that node ends it.
+    """
     if not stores.requests.cancel(request_id):
         return False
     # Marked first: a leg that is about to be called is not found here, and its session looks for the mark.
-    hang_up_legs(stores, client, request_id)
+    if stores.requests.get(request_id).claimed_by == stores.nodes.me.name:
+        hang_up_legs(stores, client, request_id)
     return True

@@ -23,6 +23,7 @@ from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import LATEST_START_S
 from stasis_callback.engine.recovery import is_of_claim
 from stasis_callback.engine.settlement import end_from_journal
+from stasis_callback.store.calls.journals import Look
 from stasis_callback.store.calls.legs import LegEnd, LegView
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.node.nodes import ACTIVE, LeftCalls
@@ -35,6 +36,8 @@ LOOK_S = 1.0
 """How often it is looked whether the name is still ours."""
 HEARTBEAT_S = 5.0
 """How often a sign of life is given, and others' are looked at."""
+TOLD_S = 30.0
+"""A journal that was looked at within this time is being forwarded."""
 NAME_PATIENCE_S = 30.0
 """How long a start waits for its name: a server believes in a connection without a peer for a while."""
 
@@ -73,6 +76,7 @@ class NodeKeeper:
         self._lost = False
         self._next_beat_s = 0.0
         self._silent: dict[str, tuple[int, float]] = {}
+        self._looks: dict[str, tuple[Look, float]] = {}
         self.worker = Worker("node", self._work, clock)
 
     def start(self) -> None:
@@ -195,12 +199,27 @@ class NodeKeeper:
         }
         done = 0
         for left in found:
-            done += self._look_after(left, now_s - self._silent[left.node][1])
+            silent_s, is_told = now_s - self._silent[left.node][1], self._is_told_of(left, now_s)
+            done += self._look_after(left, silent_s, is_told)
         if done:
             self._on_left_behind()
 
-    def _look_after(self, left: LeftCalls, silent_s: float) -> int:
-        """What is to be done about one node's calls, `silent_s` seconds after its last sign of life; for how many."""
+    def _is_told_of(self, left: LeftCalls, now_s: float) -> bool:
+        """Whether a dead node's journal is still forwarded, and its Asterisk the one that has the calls."""
+        look = self._stores.journals.last_look(left.node)
+        if look is None:
+            return False
+        before, since_s = self._looks.get(left.node, (None, now_s))
+        if before != look:
+            since_s = now_s
+        self._looks[left.node] = look, since_s
+        return now_s - since_s < TOLD_S and look.asterisk_started_at == left.asterisk_started_at != ""
+
+    def _look_after(self, left: LeftCalls, silent_s: float, is_told: bool) -> int:
+        """What is to be done about one node's calls, `silent_s` seconds after its last sign of life; for how many.
+
+        `is_told`: when its legs end is going to be known here.
+        """
         me = self._nodes.me.name
         if left.same_asterisk:
             with self._nodes.standing_in(left.node) as alone:
@@ -213,10 +232,11 @@ class NodeKeeper:
             return self._take_over(me, "its Asterisk was another")
         if silent_s < self._dead_after_s:
             return 0
-        return self._take_over(left.node, f"no sign of life for {silent_s:.0f} s")
+        return self._take_over(left.node, f"no sign of life for {silent_s:.0f} s", is_told)
 
-    def _take_over(self, node: str, reason: str) -> int:
-        taken = take_over(self._stores, self._journal, node, f"node {self._nodes.me.name}", reason)
+    def _take_over(self, node: str, reason: str, is_told: bool = False) -> int:
+        me = f"node {self._nodes.me.name}"
+        taken = take_over(self._stores, self._journal, node, me, reason, only_ended=is_told)
         for request_id, error in taken.failed.items():
             log.error("node.call_not_taken_over", call=request_id, exc_info=error)
         if taken.done:
@@ -231,15 +251,29 @@ class TakenOver(NamedTuple):
     failed: dict[str, Exception]
 
 
-def take_over(stores: Stores, journal: CelJournal, node: str, operator: str, reason: str) -> TakenOver:
+def take_over(
+    stores: Stores,
+    journal: CelJournal,
+    node: str,
+    operator: str,
+    reason: str,
+    *,
+    only_ended: bool = False,
+) -> TakenOver:
     """End what a dead node has left under way, or put it back into the queue where no phone has rung.
 
-    Nothing while the node is alive. Each callback is one transaction, so it happens once, even if others try too.
-    One that fails stops no other.
+    Nothing while the node is alive. Each callback is one transaction, so it happens once, even if others try too. One
+    that fails stops no other.
+
+    `only_ended` leaves callbacks alone that, by its forwarded journal, go on in its Asterisk: their timers end them,
+    and then what they cost is known exactly.
     """
     taken = TakenOver([], {})
     with stores.nodes.standing_in(node) as alone:
+        going_on = stores.journals.going_on(node) if only_ended else ()
         for request in stores.requests.under_way_of(node) if alone else []:
+            if request.id in going_on:
+                continue
             try:
                 if end_left_call(stores, journal, request):
                     taken.done.append(request.id)
@@ -256,7 +290,7 @@ def end_left_call(
     stores: Stores, journal: CelJournal, request: RequestView, also: Callable[[], None] = lambda: None
 ) -> bool:
     """One callback of a dead node; False when another was quicker. `also` runs in the transaction that ends it."""
-    records = journal_of(journal, stores.calls.open_legs(request.id))
+    records = journal_of(stores, journal, stores.calls.open_legs(request.id))
 
     def once() -> bool:
         if not stores.requests.make_ours(request):
@@ -276,16 +310,18 @@ def end_left_call(
     return stores.database.unit(once)
 
 
-def journal_of(journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
-    """What our journal knows of them: all where it is the dead node's, nothing where its Asterisk was another."""
+def journal_of(stores: Stores, journal: CelJournal, legs: Sequence[LegView]) -> dict[str, CelRecord]:
+    """What is known of them: what their node has forwarded, and what our journal says, where it is the same one."""
     if not legs:
         return {}
+    ids = [leg.id for leg in legs]
+    forwarded = {life.channel_id: CelRecord(*life) for life in stores.journals.lives(ids)}
     since_us = min(leg.dialed_at_us for leg in legs) - LATEST_START_S * US_PER_S
     try:
-        return journal.records([leg.id for leg in legs], not_before_us=since_us)
+        return forwarded | journal.records(ids, not_before_us=since_us)
     except JournalUnreadable as error:
         log.warning("node.journal_not_read", error=str(error))
-        return {}
+        return forwarded
 
 
 def end_of_left_leg(leg: LegView, record: CelRecord | None, last_seen_us: int) -> LegEnd:

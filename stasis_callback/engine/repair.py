@@ -72,7 +72,7 @@ class Mending:
         legs = self._repairs.left_legs(subject)
         if legs:
             [left] = legs
-            records = journal_of(self._journal, [left.leg])
+            records = journal_of(self._stores, self._journal, [left.leg])
             return self._repairs.ending(partial(self._mend_leg, left, records, operator, reason))
         for request in self._left_calls():
             if request.id == subject:

@@ -38,7 +38,7 @@ def copy_database(source_url: str, target_url: str, progress: Callable[[int, int
         raise InvalidInput("source and target are the same database: choose another target")
     source = Database(source_url)
     try:
-        source.check_schema()
+        source.check_schema(exactly=True)
         with _target(target_url) as target, closing(open_snapshots(source)) as looks:
             return _copy(looks, target, progress)
     finally:
@@ -57,7 +57,7 @@ def _target(url: str) -> Iterator[Engine]:
     database = engine.peewee
     try:
         database.connect(reuse_if_open=True)
-        migrate(engine)
+        list(migrate(engine))
         for model in ALL:
             if database.execute_sql(f"SELECT 1 FROM {_name(model)} LIMIT 1").fetchone():
                 raise InvalidInput(f"the target database is not empty: there are rows in {_name(model)}")

@@ -21,7 +21,15 @@ from stasis_callback.store.accounts.tables import (
     SpeedDial,
     Voucher,
 )
-from stasis_callback.store.calls.tables import LegRow, Repair, Request, RequestEvent, Xdr
+from stasis_callback.store.calls.tables import (
+    ChannelLife,
+    Forwarded,
+    LegRow,
+    Repair,
+    Request,
+    RequestEvent,
+    Xdr,
+)
 from stasis_callback.store.database.drafts import Draft
 from stasis_callback.store.database.limits import Allowance
 from stasis_callback.store.database.trail import AuditEntry
@@ -61,7 +69,7 @@ ALL = (
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
     EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
     ConsoleSession,
-    ConsoleForm, ConsoleProposal,
+    ConsoleForm, ConsoleProposal, ChannelLife, Forwarded,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -25,7 +25,7 @@ from stasis_callback.store.accounts.notices import old_notices
 from stasis_callback.store.accounts.tables import Notice, SetAside
 from stasis_callback.store.accounts.vouchers import remove_drafted_vouchers
 from stasis_callback.store.calls.pseudonyms import count_numbers, pseudonymise
-from stasis_callback.store.calls.tables import LegRow, Request, RequestEvent
+from stasis_callback.store.calls.tables import ChannelLife, LegRow, Request, RequestEvent
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
 from stasis_callback.store.database.drafts import Draft, drafting
 from stasis_callback.store.database.limits import Allowance
@@ -40,10 +40,11 @@ from stasis_callback.workers import Worker
 log = structlog.get_logger()
 
 DAY_US = 86_400 * US_PER_S
+LIVES_US = 3 * DAY_US
 FIRST_AFTER_S, EVERY_S = 60.0, 3600.0
 NUMBERS, WINDOWS, DRAFTS = "numbers", "windows", "drafts"
 ALL_KINDS = (*KINDS, WINDOWS, DRAFTS)
-"""The kinds with a setting, expired rate limit windows, and drafts of changes that were never completed."""
+"""The kinds with a setting; expired rate limit windows, and what journals said; drafts that were never completed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +258,11 @@ def _without_numbers(keys: Sequence[str]) -> int:
     return len(keys)
 
 
+def _lives(before_us: int) -> ModelSelect[ChannelLife]:
+    """No leg lasts as long: whoever had to settle it has done so, or has its node's own journal."""
+    return ChannelLife.select(ChannelLife.id).where(ChannelLife.noted_at_us < before_us - LIVES_US)
+
+
 _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "steps": (_deleted(RequestEvent, _steps), _deleted(Notice, old_notices)),
     "refused": (_deleted(Request, _refused), _deleted(SetAside, _set_aside)),
@@ -266,6 +272,6 @@ _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "tokens": (_deleted(EmailToken, _tokens),),
     "rates": (_deleted(RateRow, _rates, in_turn=True),),
     NUMBERS: (_Part(Request, _undialled, _without_numbers, in_turn=True),),
-    WINDOWS: (_deleted(Allowance, _windows),),
+    WINDOWS: (_deleted(Allowance, _windows), _deleted(ChannelLife, _lives)),
     DRAFTS: (),
 }

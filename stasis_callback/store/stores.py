@@ -14,6 +14,7 @@ from stasis_callback.store.accounts.upkeep import Upkeep
 from stasis_callback.store.accounts.vouchers import Vouchers
 from stasis_callback.store.calls.finding import CallSearch
 from stasis_callback.store.calls.fraud_history import FraudHistory
+from stasis_callback.store.calls.journals import Journals
 from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
@@ -81,6 +82,7 @@ class Stores:
     webhook_notices: Notices
     mail_notices: Notices
     payment_hooks: PaymentHooks
+    journals: Journals
     fraud: Fraud
     fraud_history: FraudHistory
     message_instances: MessageInstances
@@ -137,6 +139,7 @@ def open_stores(
         Notices(database, clock, "webhook"),
         Notices(database, clock, "mail"),
         PaymentHooks(database, clock),
+        Journals(database, clock),
         fraud,
         FraudHistory(database),
         Instances(database, clock, MESSAGE),

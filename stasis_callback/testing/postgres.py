@@ -1,4 +1,4 @@
-"""A private PostgreSQL server for tests and benchmarks: on loopback, removed with its process.
+"""A private PostgreSQL server for tests and benchmarks: by default on loopback, removed with its process.
 
 PostgreSQL refuses to run as root, so root starts it as the user `postgres`.
 """
@@ -30,8 +30,9 @@ class PostgresUnavailable(Exception):
 class PostgresServer:
     """A running server. `durable=False` trades the safety of its files for speed, as tests may."""
 
-    def __init__(self, folder: Path, *, durable: bool) -> None:
+    def __init__(self, folder: Path, *, durable: bool, address: str = "127.0.0.1") -> None:
         self.folder = folder
+        self._address = address
         self._as_user = _as_user()
         self._process: subprocess.Popen[bytes] | None = None
         version = subprocess.run(
@@ -39,19 +40,25 @@ class PostgresServer:
         )
         self._major = int(re.findall(r"[0-9]+", version.stdout)[0])
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((address, 0))
             self.port = int(probe.getsockname()[1])
         self._initialise()
-        settings = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": folder}
+        settings = {"listen_addresses": address, "port": self.port, "unix_socket_directories": folder}
         settings |= {"max_connections": 200, "shared_buffers": "64MB", "timezone": "UTC"}
         if not durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         self._options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.start()
 
+    @property
+    def pid(self) -> int:
+        """The process whose children are the server's connections."""
+        assert self._process is not None
+        return self._process.pid
+
     def url(self, name: str) -> str:
         """The address of a database."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+        return f"postgresql://{USER}@{self._address}:{self.port}/{name}"
 
     def create(self, name: str, *, template: str = "template0") -> str:
         """A new database, a copy of `template`; its address."""
@@ -140,18 +147,21 @@ class PostgresServer:
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
         if done.returncode:
             raise PostgresUnavailable(f"initdb failed: {done.stderr.strip()[-300:]}")
+        if self._address != "127.0.0.1":
+            with (self.folder / "data" / "pg_hba.conf").open("a") as access:
+                access.write(f"host all all {self._address}/24 trust\n")
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer]:
-    """A server in a temporary folder. Raises PostgresUnavailable if PostgreSQL is not installed."""
+def postgres_server(*, durable: bool = False, address: str = "127.0.0.1") -> Iterator[PostgresServer]:
+    """A server in a temporary folder, for the network of its address. Raises PostgresUnavailable if it is missing."""
     folder = Path(tempfile.mkdtemp(prefix="stasis-callback-pg-"))
     server: PostgresServer | None = None
     try:
         if os.geteuid() == 0:
             user = _postgres_user()
             os.chown(folder, user.pw_uid, user.pw_gid)
-        server = PostgresServer(folder, durable=durable)
+        server = PostgresServer(folder, durable=durable, address=address)
         yield server
     finally:
         if server is not None:

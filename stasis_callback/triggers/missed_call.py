@@ -48,7 +48,10 @@ class MissedCallTrigger:
         incoming: IncomingNumbers,
         admission: Admission,
         dialer: Dialer,
+        node: str,
     ) -> None:
+        """`node` is the name of the node whose Asterisk the channels are in."""
+        self._node = node
         self._client = client
         self._trunks = trunks
         self._incoming = incoming
@@ -80,8 +83,9 @@ class MissedCallTrigger:
 
     def _decide(self, channel: ChannelSnapshot, args: Sequence[str]) -> Decision:
         dnis = args[1] if len(args) > 1 else channel.exten
-        # Asterisk's channel id is unique for ever: the same event twice is the same request.
-        request = CallbackRequest(f"missed:{channel.id}", "ani", channel.caller_number, dnis)
+        # The same event twice is the same request: a channel id is unique for ever, but only in its Asterisk. It is
+        # made of the second and a number that is counted up, so two of equal load come to the same ids.
+        request = CallbackRequest(f"missed:{self._node}:{channel.id}", "ani", channel.caller_number, dnis)
         # An older dialplan passes no headers: Asterisk has chosen the caller's number.
         invite = Invite.of_args(args[2:]) or Invite(f"sip:{dnis}@", from_=f"sip:{channel.caller_number}@")
         # Not the busy of an accepted call: what is not stored must not sound like success.

@@ -130,7 +130,11 @@ def test_what_cannot_be_hung_up(shop: CommandLine, dialing: str, monkeypatch: py
     assert "unknown request" in shop.refused("call", "hangup", "nothing")
     assert "unknown request" in shop.refused("call", "show", "nothing")
     monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", "http://127.0.0.1:1")
-    assert "ARI" in shop.refused("call", "hangup", dialing)
+    said = shop("call", "hangup", dialing)
+    assert (said.code, said.out) == (2, "")
+    assert "ARI" in said.err
+    with shop.stores() as stores:  # its service ends it as soon as it can
+        assert stores.requests.cancel_wanted(dialing)
     monkeypatch.setenv("STASIS_CALLBACK_ARI__URL", "http://user:word@127.0.0.1")
     assert "without user and password" in shop.refused("call", "hangup", "--all")
 

@@ -46,13 +46,19 @@ def test_a_disk_that_is_nearly_full(
 
 
 def test_a_database_of_a_newer_version(shop: CommandLine, fake: FakeAsterisk) -> None:
-    shop.sql(
-        "INSERT INTO schema_migration (name, applied) VALUES ('9999_of_tomorrow', '2030-01-01 00:00:00')"
+    """It has only added something: other nodes are upgraded already, this one works on. Then it takes away."""
+    of_tomorrow = "INSERT INTO schema_migration (name, applied) VALUES ('{}', '2030-01-01 00:00:00')"
+    shop.sql(of_tomorrow.format("9998_of_tomorrow"))
+    said = "upgraded by a newer version of stasis-callback ({})"
+    assert levels(shop("doctor", "--json").json, said.format("9998_of_tomorrow")) == ["warning"]
+    shop.ok("account", "list")
+    assert shop("db", "status", "--json").json["newer"] == ["9998_of_tomorrow"]
+    assert said.format("9998_of_tomorrow") in shop.refused(
+        "db", "copy", "--to", f"sqlite:///{shop.folder}/new.db"
     )
-    said = "was upgraded by a newer version of stasis-callback (9999_of_tomorrow)"
-    assert levels(shop("doctor", "--json").json, said) == ["problem"]
-    assert said in shop.refused("account", "list")
-    assert shop("db", "status", "--json").json["newer"] == ["9999_of_tomorrow"]
+    shop.sql(of_tomorrow.format("9999_of_tomorrow_after"))
+    assert levels(shop("doctor", "--json").json, said.format("9999_of_tomorrow_after")) == ["problem"]
+    assert said.format("9999_of_tomorrow_after") in shop.refused("account", "list")
 
 
 def test_an_account_whose_own_number_has_no_rate(shop: CommandLine, fake: FakeAsterisk) -> None:

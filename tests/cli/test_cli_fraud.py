@@ -96,18 +96,18 @@ def test_the_never_call_list(shop: CommandLine) -> None:
 
 def test_replay_needs_days_in_order_and_budgets_that_exist(shop: CommandLine) -> None:
     assert shop.ok("fraud", "replay", "--json").json == []
-    assert "is no budget" in shop.refused("fraud", "replay", "--set", "acount=1/2/3")
+    assert "is no budget" in shop.refused("fraud", "replay", "--set", "nobody=1/2/3")
     assert "calls/minutes/amount" in shop.refused("fraud", "replay", "--set", "account=1")
     assert "not before" in shop.refused("fraud", "replay", "--since", "today", "--until", "yesterday")
 
 
 def test_budgets_in_the_settings_are_checked(shop: CommandLine) -> None:
     settings = shop.folder / "stasis-callback.toml"
-    before = settings.read_text() if settings.exists() else ""
+    before = settings.read_text()
     for line, what in (
         ('account = "5"', "calls/minutes/amount"),
         ('prefixes = "x=1"', "prefix with its budget"),
     ):
-        settings.write_text(f"{before}\n[fraud]\n{line}\n")
+        settings.write_text(before.replace('account = "600/3000/300"', line))
         assert what in shop.refused("fraud", "list")
     settings.write_text(before)

@@ -5,13 +5,15 @@ As processes, on fake Asterisks: who shares what is what these are about, not As
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from typing import Any
 import pytest
 from databases import Databases, server
 from pydantic import SecretStr
-from world import ANI, FRIEND, World, new_world
+from world import ACCESS, ANI, FRIEND, World, new_world
 
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
@@ -119,6 +121,88 @@ def all_paid(world: World) -> None:
     assert world.stores.calls.open_legs() == []
     assert world.stores.accounts.named(ANI).held_micros == 0
     assert verify(world.stores.database, world.stores.tariffs) == []
+
+
+# --- several that live ---------------------------------------------------------------------------------------------
+
+
+def test_missed_calls_of_two_asterisks_with_one_channel_id_are_two(
+    world: World, other: FakeNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asterisk makes an id of the second and of a number that it counts up: two of equal load come to the same."""
+    world.usual()
+    world.account(SECOND)
+    assert isinstance(world.network, FakeNetwork)
+    for network, number in itertools.product((world.network, other), (ANI, SECOND)):
+        network.phone(number).answers(after_s=0).hangs_up(after_s=0.5)
+        monkeypatch.setattr(network.fake.switch, "new_id", lambda: "1795945507.11")
+    with (
+        node(world, tmp_path / "one", settings_of(world, "n1")),
+        node(world, tmp_path / "two", settings_of(world, "n2", other)),
+    ):
+        assert world.rings().cause == other.missed_call(ani=SECOND, dnis=ACCESS).cause == 17
+        assert {request.leg_a_number for request in world.finished(2)} == {ANI, SECOND}
+
+
+def test_funds_for_one_call_asked_for_at_three_nodes_at_once_make_one_call(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    """Three numbers of one account, each at another node."""
+    world.usual(funds="0.05", dedupe_window_s="0")
+    numbers = (ANI, SECOND, "420777888777")
+    for alias in numbers[1:]:
+        world.stores.accounts.add_alias(world.stores.accounts.named(ANI).id, alias)
+    with FakeAsterisk(speed=4) as third, ExitStack() as nodes:
+        networks = (world.network, other, FakeNetwork(third))
+        for n, network in enumerate(networks, 1):
+            for number in numbers:
+                network.phone(number).answers(after_s=0)
+            nodes.enter_context(node(world, tmp_path / f"n{n}", settings_of(world, f"n{n}", network)))
+
+        def asks(network: Network, number: str) -> None:
+            assert network.missed_call(ani=number, dnis=ACCESS).cause == 17
+
+        with ThreadPoolExecutor(3) as crowd:
+            list(crowd.map(asks, networks, numbers))
+        phones = [phone for network in networks for phone in network.phones.values()]
+        world.until(lambda: any(call.state == "answered" for phone in phones for call in phone.calls))
+        world.until(lambda: len(world.stores.requests.newest()) == 3)
+        for phone in phones:
+            for call in phone.calls:
+                call.line.hang_up()
+        requests = world.finished(3)
+    assert sorted(request.state for request in requests) == ["done", "refused", "refused"]
+    refused = {request.outcome for request in requests if request.state == "refused"}
+    assert refused <= {"in_progress", "no_funds"}
+    assert sum(len(phone.calls) for phone in phones) == 1
+    all_paid(world)
+
+
+# --- a call of another node ---------------------------------------------------------------------------------------
+
+
+def test_a_call_is_hung_up_from_any_node_and_the_command_says_when_it_is_over(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    """The Asterisk of the machine where the command is given knows nothing of it."""
+    world.usual()
+    with (
+        node(world, tmp_path / "one", settings_of(world, "n1")),
+        node(world, tmp_path / "two", settings_of(world, "n2", other)),
+    ):
+        assert command(tmp_path / "two", "node", "drain", "n2").returncode == 0
+        subscriber, friend = talking(world)
+        (request,) = world.stores.requests.newest()
+        hung_up = command(tmp_path / "two", "call", "hangup", request.id)
+        assert (hung_up.returncode, hung_up.stdout, hung_up.stderr) == (
+            0,
+            f"call {request.id} was ended by node n1\n",
+            "",
+        )
+        assert friend.calls[0].state == subscriber.calls[0].state == "ended"
+        assert len(world.finished()) == 1
+    assert {xdr.source for xdr in world.xdrs().values()} == {"events"}
+    all_paid(world)
 
 
 # --- one name ----------------------------------------------------------------------------------------------------
@@ -230,6 +314,51 @@ def test_a_node_on_another_asterisk_leaves_live_calls_alone_and_ends_those_of_a_
         assert command(tmp_path / "two", "node", "resume", "n2").returncode == 0
         other.missed_call(ani=ANI, dnis="420800123456")
         elsewhere.wait_for("answered", timeout_s=30)
+
+
+def test_a_call_that_outlives_its_service_is_charged_exactly_by_another_node(
+    world: World, other: FakeNetwork, tmp_path: Path
+) -> None:
+    """The dead node's journal is forwarded by a process of its own: the other one waits for the end of the call."""
+    world.usual()
+    config = tmp_path / "one" / "stasis-callback.toml"
+    with node(world, tmp_path / "two", settings_of(world, "n2", other, dead_after_s=1)):
+        assert command(tmp_path / "two", "node", "drain", "n2").returncode == 0
+        with node(world, tmp_path / "one", settings_of(world, "n1")) as process:
+            words = [
+                sys.executable,
+                "-m",
+                "stasis_callback",
+                "--config",
+                str(config),
+                "run",
+                "--only",
+                "journal",
+            ]
+            with subprocess.Popen(words) as forwarder:
+                try:
+                    subscriber, friend = talking(world)
+                    process.kill()
+                    process.wait()
+                    for _ in range(2):  # it has looked, and leaves the call alone
+                        beat = partial(world.stores.nodes.last_seen_us, "n2")
+                        world.until(partial(differs, beat, beat()), timeout_s=3 * HEARTBEAT_S)
+                    assert world.stores.calls.xdrs() == []
+                    friend.hang_up()
+                    subscriber.hang_up()
+                    (request,) = world.finished()
+                finally:
+                    forwarder.terminate()
+                    assert forwarder.wait(20) == 0
+    assert (request.outcome, request.claimed_by) == ("interrupted", "n1")
+    xdrs = world.xdrs()
+    assert {xdr.source for xdr in xdrs.values()} == {"cel"}
+    for side, phone in (("a1", subscriber), ("b1", friend)):
+        (call,) = phone.calls
+        assert call.answered_at_us
+        assert call.ended_at_us
+        assert abs(xdrs[side].duration_us - (call.ended_at_us - call.answered_at_us)) < 300_000
+    all_paid(world)
 
 
 def test_a_callback_that_no_leg_was_asked_for_is_dialled_by_another_node_once(

@@ -6,7 +6,6 @@ what a unit says, as the user that it names. All that runs in it ends with it.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shlex
 import shutil
@@ -24,8 +23,6 @@ BASE = ROOT / ".cache" / "debian-root"
 SUITE = "forky"
 _BROUGHT = "/var/lib/brought"
 """Where files stay that no package may write over: a certificate of a proxy."""
-CLONE_NEWNET = 0x40000000
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 SYSTEMCTL = r"""#!/bin/bash
 # In the place of systemd: `start`, `restart`, `stop`, `enable --now`, of units that name a command and a user.
@@ -232,19 +229,6 @@ def repository(folder: Path) -> None:
     for words in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "As it is"]):
         subprocess.run(["git", *words], cwd=folder, check=True)
     subprocess.run(["chown", "-R", "root:root", folder], check=True)
-
-
-@contextmanager
-def own_network() -> Iterator[None]:
-    """This thread, and what it starts, is in a network with nothing but loopback: usual ports are free there."""
-    with Path("/proc/thread-self/ns/net").open() as usual:
-        if _LIBC.unshare(CLONE_NEWNET):
-            raise AsteriskUnavailable(f"no network of its own: {os.strerror(ctypes.get_errno())}")
-        try:
-            subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-            yield
-        finally:
-            _LIBC.setns(usual.fileno(), CLONE_NEWNET)
 
 
 class Carrier(RealNetwork):

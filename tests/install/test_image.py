@@ -15,6 +15,7 @@ from test_pages import ACCESS, ANI, FRIEND, billed, call
 from test_pages import machine as machine  # the fixture
 
 from stasis_callback.clock import wait_until
+from stasis_callback.testing.networks import own_network
 
 pytestmark = [pytest.mark.nightly, pytest.mark.real, pytest.mark.timeout(1800)]
 
@@ -56,8 +57,6 @@ def test_the_image(machine: Machine, tmp_path: Path) -> None:
     local = machine.path("/local")
     local.mkdir()
     with ExitStack() as stack:
-        from machine import own_network
-
         stack.enter_context(own_network())
         carrier = Carrier(tmp_path)
         stack.callback(carrier.stop)

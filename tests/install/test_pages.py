@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from machine import ROOT, Carrier, Machine, fresh_debian, own_network, repository
+from machine import ROOT, Carrier, Machine, fresh_debian, repository
 from pages import Step, steps
 
 from stasis_callback.clock import wait_until
 from stasis_callback.testing.asterisk import AsteriskUnavailable
+from stasis_callback.testing.networks import own_network
 
 pytestmark = [pytest.mark.nightly, pytest.mark.real, pytest.mark.timeout(1800)]
 

@@ -9,6 +9,7 @@ from mail_site import ACCOUNT, ADDRESS, MailSite
 from shop import talked
 
 from stasis_callback.clock import wait_until
+from stasis_callback.core.fraud import Alarms, Budget, Counter, Measure, OverBudget, Scope, Spent
 from stasis_callback.mail.notices import NoticeMails
 
 
@@ -46,3 +47,17 @@ def test_where_nobody_is_registered_nobody_is_written_to(site: MailSite) -> None
     low(site)
     assert wait_until(lambda: deliveries(site) == ["unwanted"], timeout_s=20)
     assert site.replies() == []
+
+
+def test_the_operator_is_written_to_about_what_is_set_aside(site: MailSite) -> None:
+    site.usual(languages="fr")
+    fraud = site.stores.fraud
+    fraud.alarms = Alarms(mail_from=ADDRESS, mail_to=("noc@calls.example", "ann@calls.example"))
+    source = Counter(Scope.SOURCE, "a\nSubject: x", Budget(1))
+    fraud.note_over(OverBudget(source, Measure.CALLS, Spent(1, 0, 0)))
+    assert wait_until(lambda: deliveries(site) == ["sent"], timeout_s=20)
+    NoticeMails(site.stores, site.shop.clock).write_due()
+    mails = [email.message_from_string(row["content"], policy=default) for row in site.replies()]
+    assert [mail["To"] for mail in mails] == ["noc@calls.example", "ann@calls.example"]
+    assert {mail["Subject"] for mail in mails} == {"Mis à l’écart : source:a Subject: x"}
+    assert "1 of 1 calls in a day" in " ".join(mails[0].get_content().split())

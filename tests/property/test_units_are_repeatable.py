@@ -26,6 +26,7 @@ from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.calls.tables import Request
@@ -583,6 +584,14 @@ def _(shop: Shop) -> Act:
 def _(shop: Shop) -> Act:
     shop.stores.sessions.take_form("sent")
     return lambda: shop.stores.sessions.take_form("sent")
+
+
+@case("Journals.keep")
+def _(shop: Shop) -> Act:
+    life = Life("id-x-a1", 1, 2, 3, 16)
+    return lambda: shop.stores.journals.keep(
+        "node1", [life, life._replace(channel_id="id-x-b1")], "1:2", "morning"
+    )
 
 
 @case("Proposals.add")

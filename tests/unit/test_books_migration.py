@@ -24,8 +24,8 @@ BEFORE = "0008_email"
 
 
 @contextmanager
-def old_database(folder: Path, name: str) -> Iterator[str]:
-    """The URL of an empty database as it was before the migration."""
+def old_database(folder: Path, name: str, before: str = BEFORE) -> Iterator[str]:
+    """The URL of an empty database as it was before a migration."""
     if Databases.kind == "sqlite":
         url = f"sqlite:///{folder}/{name}.db"
     else:
@@ -34,7 +34,7 @@ def old_database(folder: Path, name: str) -> Iterator[str]:
     old = folder / "migrations"
     old.mkdir()
     for file in sorted(MIGRATIONS.glob("[0-9]*.py")):
-        if file.stem <= BEFORE:
+        if file.stem <= before:
             shutil.copy(file, old)
     Runner(engine.peewee, str(old)).up()
     engine.peewee.close_all()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from shop import NOON_US, UNANSWERED, Shop, open_shop, talked
+from test_books_migration import move, old_database, opened
 
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
@@ -27,6 +28,7 @@ from stasis_callback.core.fraud import (
     parse_subject,
     worth_micros,
 )
+from stasis_callback.core.limits import Limit
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest, Link
@@ -294,6 +296,34 @@ def test_an_alarm_for_each_time_something_is_set_aside(tmp_path: Path) -> None:
         }
         shop.stores.fraud.set_aside("total", "by hand: whoever does that knows it", "Jana", None)
         assert len(shop.rows()["Notice"]) == 2
+
+
+# --- the migration ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_there_before_the_migration_goes_on(tmp_path: Path) -> None:
+    """A call that is live, a notice that waits, a counter; then alarms, which belong to no account, have a place."""
+    with old_database(tmp_path, "old", "0028_") as url:
+        with open_shop(tmp_path) as shop:
+            shop.stores.accounts.set_low_balance("callback", micros=9_500_000, webhook="crm", mail="")
+            account, other = shop.account(), shop.account("200")
+            ends(shop, opens(shop, account, hold="2"), talked(100))
+            shop.stores.limits.take("web:shop:number:1", Limit(2, 60))
+            live = opens(shop, other, hold="2")
+            before = shop.rows()
+            move(shop, url)
+        with opened(url, tmp_path) as shop:
+            assert "0029_fraud" in shop.stores.database.migrate()
+            after = shop.rows()
+            for table in ("Notice", "Request", "LegRow"):
+                assert after[table] == before[table]
+            assert [row["key"] for row in after["Allowance"]] == [row["key"] for row in before["Allowance"]]
+            assert shop.stores.limits.take("web:shop:number:1", Limit(2, 60))
+            shop.stores.fraud.budgets = replace(OFF, account=Budget(1))
+            shop.stores.fraud.alarms = Alarms("crm")
+            ends(shop, live, talked(1))
+            assert held_back(shop) == {"account:200": "1 of 1 calls in a day (account)"}
+            assert [row["account"] for row in shop.rows()["Notice"]] == [account.id, None]
 
 
 # --- rules --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -9,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from peewee import BigIntegerField, BooleanField, ForeignKeyField, IntegerField, Model
-from playhouse.migrations import Runner
+from playhouse.migrations import Migration, Runner
 from playhouse.pool import PooledSqliteDatabase
 from shop import SetClock, Shop, talked
 
 from stasis_callback.core.rating import Terms
 from stasis_callback.store import models
-from stasis_callback.store.database.database import MIGRATIONS, Database
+from stasis_callback.store.database.database import AFTER, MIGRATIONS, Database
 from stasis_callback.store.database.tables import TextField
 from stasis_callback.store.stores import open_stores
 
@@ -91,6 +92,73 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
         assert database.pending_migrations() == database.migrate() == []
     finally:
         database.close()
+
+
+ADDS = re.compile(
+    r"CREATE TABLE \w+ \(|CREATE (UNIQUE )?INDEX \w+ ON (?P<indexed>\w+) |CREATE TRIGGER .* ON (?P<guarded>\w+) "
+    r"|ALTER TABLE \w+ ADD COLUMN \w+ \w+(?P<rest>[^,]*)$|INSERT INTO (?P<filled>\w+) |UPDATE (?P<changed>\w+) SET",
+    re.DOTALL,
+)
+SINCE = "0030"
+"""From here on nodes are upgraded one after another."""
+
+
+def why_not_added(statement: str, made: set[str]) -> str:
+    """Why a service of the version before may fail after this statement; `made` are the tables of the migration."""
+    found = ADDS.match(statement.strip())
+    if not found:
+        return "it does more than to add"
+    rest = found["rest"] or ""
+    if "NOT NULL" in rest and "DEFAULT" not in rest:
+        return "the version before does not fill this column"
+    if "UNIQUE" in rest or "CHECK" in rest:
+        return "the version before may write what this forbids"
+    if found[1] and found["indexed"] not in made:
+        return "the version before may write what this forbids"
+    for name in ("guarded", "filled", "changed"):
+        if found[name] and found[name] not in made:
+            return "the version before has its own idea of these rows"
+    return ""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        file
+        for file in sorted(MIGRATIONS.glob("[0-9]*.py"))
+        if file.stem >= SINCE and not file.stem.endswith(AFTER)
+    ],
+    ids=lambda file: file.stem,
+)
+def test_a_migration_only_adds_so_that_the_version_before_goes_on_working(file: Path) -> None:
+    """What takes away is a migration of its own, `..._after`, one release later."""
+    said: list[str] = []
+
+    class Sqlite:
+        """What a migration gets as its database."""
+
+        def execute_sql(self, statement: str, *_: object) -> None:
+            said.append(statement)
+
+    Migration(0, file.stem, str(file), None).load().up(None, Sqlite())
+    made = {found[1] for one in said if (found := re.match(r"\s*CREATE TABLE (\w+)", one))}
+    assert [(one, why) for one in said if (why := why_not_added(one, made))] == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE node",
+        "ALTER TABLE node RENAME COLUMN name TO title",
+        "ALTER TABLE node ADD COLUMN more TEXT NOT NULL",
+        "ALTER TABLE node ADD COLUMN more TEXT UNIQUE",
+        "ALTER TABLE node DROP COLUMN trunks",
+        "CREATE UNIQUE INDEX node_trunks ON node (trunks)",
+        "UPDATE node SET state = 'other'",
+    ],
+)
+def test_what_takes_away_is_seen(statement: str) -> None:
+    assert why_not_added(statement, {"new"})
 
 
 # --- rules the database keeps by itself ----------------------------------------------------------------------

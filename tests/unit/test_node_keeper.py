@@ -17,6 +17,7 @@ from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.nodes import take_over
 from stasis_callback.store.audit import verify
+from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import LegEnd, XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
 
@@ -312,3 +313,64 @@ def test_a_database_that_is_away_ends_nothing(
     process.keeper.look()
     assert process.keeper.may_dial()
     assert shop.stores.nodes.named("n").seen_at_us == shop.clock.now_us()
+
+
+# --- a forwarded journal -----------------------------------------------------------------------------------------
+
+
+def tells(
+    shop: Shop, request: RequestView, ended_at_s: float | None = None, asterisk: str = "morning"
+) -> None:
+    """The dead node's journal is forwarded: its leg was answered at 12:00:05, and may have ended."""
+    ended_at_us = None if ended_at_s is None else NOON_US + int(ended_at_s * US_PER_S)
+    life = Life(f"{request.id}-a1", NOON_US, NOON_US + 5 * US_PER_S, ended_at_us, 16 if ended_at_us else None)
+    shop.stores.journals.keep("dead", [life], "1:1", asterisk)
+
+
+def looks_for(heir: Process, shop: Shop, seconds: int, tell: Callable[[], None] = lambda: None) -> None:
+    """So many seconds pass, in which the heir looks after others, and the forwarder tells what it has to tell."""
+    for _ in range(seconds // 10):
+        shop.clock.passes(10)
+        tell()
+        heir.keeper.look()
+
+
+def test_a_call_that_goes_on_in_a_dead_nodes_asterisk_is_ended_when_it_has_ended_there(
+    shop: Shop, start: Callable[..., Process]
+) -> None:
+    """Its timer ends it there; nobody is rung meanwhile, and what it cost is known to the microsecond."""
+    request = dead_with_a_call(shop, start, answered=True)
+    heir = start("heir", "B")
+    looks_for(heir, shop, 2 * DEAD_AFTER_S, lambda: tells(shop, request))
+    assert state(shop, request)[0] == "talking"
+    tells(shop, request, ended_at_s=605.25)
+    heir.keeper.look()
+    shop.clock.passes(6)
+    heir.keeper.look()
+    assert state(shop, request) == ("done", "interrupted")
+    xdr = only_xdr(shop)
+    assert (xdr.source, xdr.duration_us, xdr.cause) == ("cel", 600_250_000, 16)
+    assert verify(shop.stores.database, shop.stores.tariffs) == []
+
+
+@pytest.mark.parametrize("goes", ["is not forwarded any more", "comes from another start of its Asterisk"])
+def test_a_call_whose_end_nobody_will_tell_is_charged_as_far_as_it_is_known(
+    shop: Shop, start: Callable[..., Process], goes: str
+) -> None:
+    request = dead_with_a_call(shop, start, answered=True)
+    heir = start("heir", "B")
+    if goes == "is not forwarded any more":
+        tells(shop, request)
+        looks_for(heir, shop, DEAD_AFTER_S + 10)
+    else:
+        looks_for(heir, shop, DEAD_AFTER_S + 10, lambda: tells(shop, request, asterisk="evening"))
+    assert state(shop, request) == ("done", "interrupted")
+    assert only_xdr(shop).source == "estimated"
+
+
+def test_an_operator_need_not_wait_for_a_call_to_end(shop: Shop, start: Callable[..., Process]) -> None:
+    request = dead_with_a_call(shop, start, answered=True)
+    tells(shop, request)
+    taken = take_over(start("heir", "B").stores, CelJournal("/nonexistent"), "dead", "jan", "x")
+    assert taken.done == [request.id]
+    assert only_xdr(shop).source == "estimated"

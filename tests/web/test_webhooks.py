@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from web_site import ACCOUNT, SECOND_E164, SECRET, Site
 
 from stasis_callback.clock import US_PER_S, wait_until
+from stasis_callback.core.fraud import Alarms, Cause, Measure, OverBudget, Spent
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending
 from stasis_callback.monitoring.metrics import Metrics
@@ -84,7 +85,12 @@ def until(condition: Any) -> None:
 
 def in_time(site: Site, condition: Callable[[], bool]) -> None:
     """Time passes until it holds: a try that failed may be noted only after the receiver has answered."""
-    until(lambda: condition() or site.shop.clock.passes(6))
+
+    def holds() -> bool:
+        site.shop.clock.passes(6)
+        return condition()
+
+    until(holds)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +171,24 @@ def test_a_low_balance_is_told_once_and_not_when_it_is_over(site: Site, receiver
     secret = Signer(SECRET).webhook_secret("calls")
     expected = webhook_headers(secret, first["webhook-id"], at_s, body)
     assert first["webhook-signature"] == expected["webhook-signature"]
+
+
+def test_what_is_set_aside_is_told(site: Site, receiver: Receiver) -> None:
+    site.usual(webhook_url=receiver.url)
+    fraud = site.stores.fraud
+    fraud.alarms = Alarms("calls")
+    counter = next(counter for counter in fraud.budgets.counters(Cause(ACCOUNT, "1", "a")))
+    fraud.note_over(OverBudget(counter, Measure.CALLS, Spent(600, 0, 0)))
+    in_time(site, lambda: not site.stores.webhook_notices.waiting())
+    (_, body), *_ = receiver.taken
+    told = json.loads(body)
+    assert told["type"] == "fraud.set_aside"
+    assert told["set_aside"].pop("until")[-1] == "Z"
+    assert told["set_aside"] == {
+        "subject": f"account:{ACCOUNT}",
+        "reason": "calls",
+        "note": "600 of 600 calls in a day (account)",
+    }
 
 
 def test_signatures_are_those_of_standard_webhooks() -> None:

@@ -9,7 +9,8 @@ import typer
 from stasis_callback.admin.calls import requests
 from stasis_callback.admin.context import AsJson, asterisk, find_request, settings, store
 from stasis_callback.admin.output import print_json, print_list, published
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.clock import wait_until
+from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.states import UNDER_WAY, RequestState
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ app = typer.Typer(name="call", help="Live callbacks.")
 app.command("show")(requests.show)
 
 ALL_CALLS = 1_000_000
+ENDED_S = 20.0
+"""How long another node is given to end a call: it looks every five seconds."""
 
 
 @app.command()
@@ -55,16 +58,25 @@ def hangup(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="End all live calls.")] = False,
 ) -> None:
-    """Hang up a call: the service then charges the legs and ends the callback.
+    """Hang up a call: its node then charges the legs and ends the callback.
 
-    A call on another node is ended by that node within a few seconds.
+    Works on any machine. For a call of another node the command waits until that node has ended it, and fails if it
+    does not within 20 seconds, or is not running.
     """
     if every == (request_id is not None):
         raise InvalidInput("give either a call id or --all: see `stasis-callback call live`")
-    with store() as s, asterisk(settings()) as client:
+    config, failed = settings(), []
+    with store() as s, asterisk(config) as client:
         views = _under_way(s) if request_id is None else [find_request(s, request_id)]
-        for view in views:
-            typer.echo(_end(s, client, view))
+        ended = [(view, _end(s, client, view, config.node)) for view in views]
+        for view, said in ended:
+            problem = "" if said else _not_ended(s, view)
+            if problem:
+                failed.append(problem)
+            else:
+                typer.echo(said or f"call {view.id} was ended by node {view.claimed_by}")
+    if failed:
+        raise CallbackError("; ".join(failed))
     if not views:
         typer.echo("there are no live calls")
 
@@ -74,20 +86,37 @@ def _under_way(s: Stores) -> list[RequestView]:
     return sorted(found, key=lambda view: view.created_at_us, reverse=True)
 
 
-def _end(s: Stores, client: AriClient, view: RequestView) -> str:
-    """Hang up the legs of a call in Asterisk. Returns a sentence about the result."""
+def _end(s: Stores, client: AriClient, view: RequestView, here: str) -> str:
+    """Have a call ended. Returns a sentence about the result; "" if another node is still to end it."""
     if view.state is RequestState.QUEUED:
         raise InvalidInput(
             f"request {view.id} is still queued: use `stasis-callback request cancel {view.id}`"
         )
     if view.state not in UNDER_WAY:
         return f"call {view.id} has already ended ({view.outcome or view.state})"
+    # Marked first: its node ends it whether or not the Asterisk of this machine can, and there is no retry.
+    s.requests.cancel(view.id)
+    if view.claimed_by != here:
+        return ""
     from stasis_callback.engine.ending import hang_up_legs
 
     ended = hang_up_legs(s, client, view.id)
-    s.requests.cancel(view.id)  # prevents a retry, and lets its node end legs in another Asterisk
     if ended:
         return f"call {view.id}: {' and '.join(ended)} hung up"
-    if view.claimed_by != settings().node:
-        return f"call {view.id} is on node {view.claimed_by}, which will end it within a few seconds"
     return f"call {view.id} has no more legs in this Asterisk: the service is about to end it"
+
+
+def _not_ended(s: Stores, view: RequestView) -> str:
+    """Wait until another node has ended a call that is marked to be ended; why it has not, or ""."""
+    node = view.claimed_by
+    if not s.nodes.lives(node):
+        return (
+            f"call {view.id} is on node {node}, which is not running: start it again, which ends the call, or run "
+            f"`stasis-callback node take-over {node}`"
+        )
+    if wait_until(lambda: s.requests.state(view.id) not in UNDER_WAY, timeout_s=ENDED_S, every_s=0.2):
+        return ""
+    return (
+        f"call {view.id} was not ended by node {node} within {ENDED_S:.0f} s; it will be as soon as that is "
+        "possible: see the log of that node"
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +29,9 @@ from stasis_callback.admin.output import complain, print_one, progress_bar
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
+
+if TYPE_CHECKING:
+    from stasis_callback.store.accounts.opening import BatchOpening
 
 Length = Annotated[
     int, typer.Option(help="Length of a code in characters.", metavar="N", parser=whole(1, 32))
@@ -107,20 +112,25 @@ def generate(
         raise InvalidInput(
             f"{out} already exists: choose a new file name, or go on with an interrupted run by --continue"
         )
-    opened = 0
-
-    with store() as s, progress_bar("accounts") as progress:
+    with store() as s:
         if not go_on:
             taken = frozenset(account.number for account in s.accounts.all())
             numbers = random_codes(count, length, alphabet, taken)
+            currency = s.accounts.customer_currency(customer)
+            worth = format_amount(amount_micros, currency) if amount_micros else ""
             # Before the accounts: of those whose ids nobody knows there are none.
-            worth = (
-                format_amount(amount_micros, s.accounts.customer_currency(customer)) if amount_micros else ""
-            )
             write_codes(out, "number", numbers, (batch, worth))
         opening = BatchOpening(
             s.database, s.accounts, s.ledger, Clock(), customer, product, batch, amount_micros, operator()
         )
+        _open_all(opening, numbers, batch, None if go_on else out)
+    typer.echo(f"{count} accounts opened; their ids are in {out}")
+
+
+def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_file: Path | None) -> None:
+    """Open the accounts of a batch; `new_file` goes away when none was opened."""
+    opened = 0
+    with progress_bar("accounts") as progress:
 
         def note(done: int, total: int) -> None:
             nonlocal opened
@@ -130,12 +140,11 @@ def generate(
         try:
             opening.open_all(numbers, note)
         except BaseException:
-            if not opened and not go_on:
-                out.unlink()
-            elif opened < count:
+            if not opened and new_file:
+                new_file.unlink()
+            elif opened < len(numbers):
                 complain(
-                    f"{opened} of {count} accounts are open, and blocked: run the command again with --continue, "
-                    f"or `stasis-callback account close-batch {batch} --write-off`"
+                    f"{opened} of {len(numbers)} accounts are open, and blocked: run the command again with "
+                    f"--continue, or `stasis-callback account close-batch {batch} --write-off`"
                 )
             raise
-    typer.echo(f"{count} accounts opened; their ids are in {out}")

@@ -137,3 +137,29 @@ class Repair(Table):
     operator = TextField()
     reason = TextField()
     at_us = BigIntegerField()
+
+
+class ChannelLife(Table):
+    """What the CEL journal of a node says of a leg, where other nodes can read it. Its id is the leg's.
+
+    Written by the node that forwards it, however often; the first time that is known of an event stays.
+    """
+
+    id = TextField(primary_key=True)
+    started_at_us = BigIntegerField(null=True)
+    answered_at_us = BigIntegerField(null=True)
+    ended_at_us = BigIntegerField(null=True)
+    cause = IntegerField(null=True)
+    noted_at_us = BigIntegerField()
+
+
+class Forwarded(Table):
+    """How far the journal of a node is forwarded: where its reader goes on, and when it last looked.
+
+    `asterisk_started_at` is the Asterisk that it saw at work then, "" where it did not answer.
+    """
+
+    node = TextField(primary_key=True)
+    position = TextField()
+    asterisk_started_at = TextField()
+    looked_at_us = BigIntegerField()

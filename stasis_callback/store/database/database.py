@@ -25,6 +25,10 @@ from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.database.trouble import Trouble, words_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+AFTER = "_after"
+"""How the name of a migration ends that takes away what the version before does not use any more: no older one works
+with the tables after that. All others only add, and the version before goes on working.
+"""
 LONG_S = 120.0
 """The patience for what may have the server work for a minute before it answers: a report, a migration."""
 
@@ -202,9 +206,19 @@ class Database:
             return self._engine.wakeups()
 
     def migrate(self) -> list[str]:
-        """Bring the tables up to date; the names of the migrations that were applied."""
-        with self.patience(LONG_S), self.reading():
-            return migrate(self._engine)
+        """Bring the tables up to date; the names of the migrations that were applied.
+
+        Services may be at work meanwhile: who loses against one of their transactions is tried again.
+        """
+        applied: list[str] = []
+
+        def once() -> None:
+            with self._connected():
+                applied.extend(migrate(self._engine))
+
+        with self.patience(LONG_S), self._judged():
+            self._patience.again(once, self._passes)
+        return applied
 
     def pending_migrations(self) -> list[str]:
         """Names of migrations that `migrate` would apply."""
@@ -215,12 +229,16 @@ class Database:
         found = self.read(Runner(self._peewee, str(MIGRATIONS)).status)
         return [m.name for m in found if not m.applied], [m.name for m in found if m.path is None]
 
-    def check_schema(self) -> None:
-        """Raises CallbackError, which says what to do, unless the tables are those of this version."""
+    def check_schema(self, *, exactly: bool = False) -> None:
+        """Raises CallbackError, which says what to do, unless this version can work with the tables.
+
+        It can where a newer version has only added to them, which is what migrations do (`AFTER`): nodes are upgraded
+        one after another. `exactly`: only with those that it knows, all of them.
+        """
         pending, newer = self.other_migrations()
         if pending:
             raise CallbackError("the database is not up to date: run `stasis-callback db upgrade`")
-        if newer:
+        if newer and (exactly or any(name.endswith(AFTER) for name in newer)):
             raise CallbackError(
                 f"the database was upgraded by a newer version of stasis-callback ({newer[-1]}): install that "
                 "version, or restore the backup from before the upgrade"
@@ -354,7 +372,10 @@ def read(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], 
     return looks
 
 
-def migrate(engine: Engine) -> list[str]:
-    """Bring the tables of an open database up to date; the names of the migrations that were applied."""
+def migrate(engine: Engine) -> Iterator[str]:
+    """Bring the tables of an open database up to date: the name of each migration once it is applied."""
     with engine.migrating():
-        return list(Runner(engine.peewee, str(MIGRATIONS)).up())
+        runner = Runner(engine.peewee, str(MIGRATIONS))
+        for migration in runner.status():
+            if not migration.applied:
+                yield from runner.up(migration.name)

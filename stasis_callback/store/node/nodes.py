@@ -76,6 +76,8 @@ class LeftCalls:
     calls: int
     pulse_us: int
     same_asterisk: bool
+    asterisk_started_at: str
+    """When the Asterisk started that the node worked with last; "" where that is not known."""
 
 
 class Nodes:
@@ -165,6 +167,11 @@ class Nodes:
         raise InvalidInput(f"unknown node {name!r}: see `stasis-callback node list`")
 
     @read
+    def lives(self, name: str) -> bool:
+        """Whether the service of a node is running."""
+        return bool(self._alive([name]))
+
+    @read
     def trunk_states(self) -> dict[str, list[TrunkState]]:
         """How the trunks do, by each node that is alive, as of its last sign of life."""
         rows = list(Node.select().order_by(Node.name))
@@ -245,6 +252,7 @@ class Nodes:
                 int(calls),
                 max(int(pulse_us), known[name].seen_at_us if name in known else 0),
                 name in known and name != me.name and self._is_on_my_asterisk(known[name]),
+                known[name].asterisk_started_at if name in known else "",
             )
             for name, (calls, pulse_us) in found.items()
             if name not in alive

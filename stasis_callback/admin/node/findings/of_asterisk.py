@@ -113,7 +113,7 @@ def _modules(client: AriClient, needed: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "problem",
             f"module {name}, which {needed[name]}, is not running",
-            "load it in modules.conf, see asterisk-conf",
+            f"run `asterisk -rx 'module load {name}'`, or load it in modules.conf, see asterisk-conf",
         )
     others = sorted(shipped_modules() - needed.keys())
     if absent := [name for name in others if not client.module_running(name)]:

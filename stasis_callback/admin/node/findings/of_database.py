@@ -59,6 +59,12 @@ def database_findings(config: Settings) -> Generator[Finding, None, KnownState]:
                 what, _, advice = str(error).partition(": ")
                 yield Finding("problem", f"{name}: {what}", advice)
                 return known
+            if newer := s.database.other_migrations()[1]:
+                yield Finding(
+                    "warning",
+                    f"{name}: upgraded by a newer version of stasis-callback ({newer[-1]})",
+                    "upgrade this node too",
+                )
             _learn(s, config, known)
             yield from _of_stores(config, s)
             wrong = _ledger(s)
@@ -160,6 +166,11 @@ def _email(config: Settings, s: Stores) -> Iterator[Finding]:
         )
 
 
+def _is_forwarded(s: Stores, node: str) -> bool:
+    look = s.journals.last_look(node)
+    return look is not None and Clock().now_us() - look.at_us < SILENT_LIMIT_S * US_PER_S
+
+
 def _messages(config: Settings, s: Stores) -> Iterator[Finding]:
     """Gateways whose messages are all refused."""
     for view in s.message_instances.all():
@@ -177,8 +188,17 @@ def _messages(config: Settings, s: Stores) -> Iterator[Finding]:
 
 
 def _nodes(s: Stores) -> Iterator[Finding]:
-    """Dead nodes with live calls, nodes that do not respond, and drained nodes."""
-    for node in s.nodes.all():
+    """Dead nodes with live calls, nodes that do not respond, drained ones, and journals that are not forwarded."""
+    nodes = s.nodes.all()
+    several = sum(node.alive for node in nodes) > 1
+    for node in nodes:
+        if several and node.alive and not _is_forwarded(s, node.name):
+            yield Finding(
+                "warning",
+                f"the CEL journal of node {node.name} is not forwarded: should its service die, other nodes estimate "
+                "what its calls cost",
+                "start stasis-callback-journal there (`stasis-callback run --only journal`), and see its log",
+            )
         silent_s = (Clock().now_us() - node.seen_at_us) // US_PER_S
         if node.calls and not node.alive:
             yield Finding(
