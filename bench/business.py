@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.rating import Rate
+from stasis_callback.store.database.database import LONG_S
 from stasis_callback.store.database.statements import one, run
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
@@ -147,10 +148,14 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
     for table, statement in STATEMENTS.items():
         count = accounts if table in OF_ACCOUNTS else size.requests
         count = {"customer": accounts // 10 + 1, "audit_entry": max(xdrs // 10, 1)}.get(table, count)
-        with stores.database.transaction():
-            run(statement.format(series=SERIES.format(count=count), **words))
+        with stores.database.patience(LONG_S), stores.database.transaction():
+            filled = statement.format(series=SERIES.format(count=count), **words)
+            run(filled if stores.database.kind == "sqlite" else filled.replace("%", "%%"))
     if stores.database.kind == "postgresql":
-        with stores.database.reading():  # as the server does by itself, later
+        with (
+            stores.database.patience(LONG_S),
+            stores.database.reading(),
+        ):  # as the server does by itself, later
             run("VACUUM ANALYZE")
     return size
 

@@ -403,8 +403,8 @@ def _read(answer: http.client.HTTPResponse) -> None:
 
 def _child(pid: int) -> int:
     """The console: the child of the service's process."""
-    (children,) = Path(f"/proc/{pid}/task").glob(f"{pid}/children")
-    return int(children.read_text().split()[0])
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return next(int(child) for task in tasks for child in task.read_text().split())
 
 
 def _free_port() -> int:

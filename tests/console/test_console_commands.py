@@ -86,7 +86,7 @@ KINDS = {
 def candidates(row: Mapping[str, str]) -> Iterator[str]:
     """What an option may take, by the column of its values, or out of the pool."""
     values = row["values"].replace(" to ", " ")
-    yield from re.findall(r"[a-z0-9_.]+", values) if values != "text" else ()
+    yield from re.findall(r"[A-Za-z0-9_.]+", values) if values != "text" else ()
     yield from POOL
 
 

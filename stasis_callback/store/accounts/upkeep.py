@@ -9,7 +9,7 @@ from typing import Any
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.tables import Account, Customer, Product, ProductCode
-from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.database import Database, read
 from stasis_callback.store.database.names import by_name, checked_name
 from stasis_callback.store.rates.tables import Tariff, Trunk, Vendor
 
@@ -37,11 +37,13 @@ class Upkeep:
         row = by_name(model, name, noun)
         model.update(retired_at_us=at_us).where(model.id == row.id).execute()
 
+    @read
     def retired(self, noun: str) -> set[str]:
         """The names of those that are retired."""
         model = _MODELS[noun]
         return {row.name for row in model.select(model.name).where(model.retired_at_us.is_null(False))}
 
+    @read
     def exists(self, noun: str, name: str) -> bool:
         """Whether there is a customer, product, tariff or vendor with this name."""
         model = _MODELS[noun]
