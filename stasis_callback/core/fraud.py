@@ -225,8 +225,8 @@ class Counter:
 
     @property
     def period(self) -> str:
-        """For people."""
-        return "day" if self.period_s == DAY_S else "hour"
+        """For people, with the article."""
+        return "a day" if self.period_s == DAY_S else "an hour"
 
 
 def subject_of(what: str, who: str) -> str:

@@ -15,7 +15,7 @@ S = TypeVar("S")
 NOT_FOR_INSTANCES = frozenset(
     (
         "authentication", "ask_password", "reject_cause", "ani_rules", "login_attempts", "register_ani",
-        "lockout_failures", "lockout_s", "webhooks",
+        "lockout_failures", "lockout_s", "webhooks", "min_attestation",
     )
 )  # fmt: skip
 """Call options that only apply to missed calls."""

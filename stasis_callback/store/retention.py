@@ -201,6 +201,10 @@ def _set_aside(before_us: int) -> ModelSelect[SetAside]:
     return SetAside.select(SetAside.id).where(SetAside.until_us < before_us)
 
 
+def _old_alarms(before_us: int) -> ModelSelect[Notice]:
+    return old_notices(before_us).where(Notice.account.is_null())
+
+
 def _idempotency(before_us: int) -> ModelSelect[Idempotency]:
     return Idempotency.select(Idempotency.key).where(Idempotency.created_at_us < before_us)
 
@@ -271,7 +275,11 @@ _PARTS: Mapping[str, tuple[_Part, ...]] = {
     "replies": (_deleted(EmailReply, _replies),),
     "tokens": (_deleted(EmailToken, _tokens),),
     "rates": (_deleted(RateRow, _rates, in_turn=True),),
-    NUMBERS: (_Part(Request, _undialled, _without_numbers, in_turn=True),),
+    NUMBERS: (
+        _Part(Request, _undialled, _without_numbers, in_turn=True),
+        _deleted(SetAside, _set_aside),
+        _deleted(Notice, _old_alarms),
+    ),
     WINDOWS: (_deleted(Allowance, _windows), _deleted(ChannelLife, _lives)),
     DRAFTS: (),
 }

@@ -44,7 +44,7 @@ class PostgresServer:
             self.port = int(probe.getsockname()[1])
         self._initialise()
         settings = {"listen_addresses": address, "port": self.port, "unix_socket_directories": folder}
-        settings |= {"max_connections": 200, "shared_buffers": "64MB", "timezone": "UTC"}
+        settings |= {"max_connections": 300, "shared_buffers": "64MB", "timezone": "UTC"}
         if not durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         self._options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]

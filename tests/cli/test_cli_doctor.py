@@ -69,6 +69,17 @@ def test_an_account_whose_own_number_has_no_rate(shop: CommandLine, fake: FakeAs
     assert levels(shop("doctor", "--json").json, said) == []
 
 
+def test_what_is_set_aside_and_alarms_that_reach_nobody(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.ok("fraud", "set-aside", "country:LV", "--note", "a wave of wangiri")
+    monkeypatch.setenv("STASIS_CALLBACK_FRAUD__ALARM_WEBHOOK", "crm")
+    monkeypatch.setenv("STASIS_CALLBACK_FRAUD__ALARM_MAIL_TO", "noc@calls.example")
+    found = shop("doctor", "--json").json
+    for said in ("has set aside 1", "'crm' is not a web instance", "'' is not an e-mail instance"):
+        assert levels(found, said) == ["warning"]
+
+
 @pytest.mark.sqlite
 def test_a_disk_that_is_full(
     shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

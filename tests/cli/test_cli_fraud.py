@@ -105,9 +105,8 @@ def test_budgets_in_the_settings_are_checked(shop: CommandLine) -> None:
     settings = shop.folder / "stasis-callback.toml"
     before = settings.read_text()
     for line, what in (
-        ('account = "5"', "calls/minutes/amount"),
+        ('caller = "5"', "calls/minutes/amount"),
         ('prefixes = "x=1"', "prefix with its budget"),
     ):
-        settings.write_text(before.replace('account = "600/3000/300"', line))
+        settings.write_text(before.replace("[fraud]", f"[fraud]\n{line}"))
         assert what in shop.refused("fraud", "list")
-    settings.write_text(before)

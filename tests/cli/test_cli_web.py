@@ -295,4 +295,4 @@ def test_the_web_alone_in_a_process(shop: CommandLine) -> None:
 
 
 def test_only_the_web_can_run_alone(shop: CommandLine) -> None:
-    assert "is web" in shop.refused("run", "--only", "mail")
+    assert "web and journal" in shop.refused("run", "--only", "mail")

@@ -64,7 +64,6 @@ class NodesMachine(RuleBasedStateMachine):
         self.world = World()
         self.processes: list[Process] = []
         self.started_at = {"A": 0, "B": 0, "C": 0}
-        self.legs = 0
 
     def teardown(self) -> None:
         """All nodes die; a new node on a new Asterisk ends everything within the documented time."""
@@ -197,8 +196,7 @@ class NodesMachine(RuleBasedStateMachine):
         if not (picked := self.pick(which, dialled=False)):
             return
         process, call = picked
-        self.legs += 1
-        leg = f"leg-{self.legs}"
+        leg = process.views[call].leg_id("a", 1)  # what it was of tells a leg that has rung
         if not process.dial(call, leg):
             del process.calls[call]
             return

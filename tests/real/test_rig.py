@@ -272,6 +272,17 @@ def test_a_missed_call_that_waits_reaches_the_service_as_soon_as_it_is_there(net
             assert refusal.result().sip_status == 486
 
 
+def test_a_missed_call_that_was_offered_and_not_decided_is_congested(network: RealNetwork) -> None:
+    """As where the service ends just then, and does not come back: a carrier may try another way."""
+    with ThreadPoolExecutor(1) as caller:
+        refusal = caller.submit(network.missed_call, ani=SUBSCRIBER, dnis=ACCESS_NUMBER)
+        with App(network) as app:
+            channel_id = app.wait_for(StasisStart).channel.id
+            limit = {"variable": "TIMEOUT(absolute)", "value": "1"}  # in place of a minute
+            app.client.rest.command("POST", "channels", channel_id, "variable", params=limit)
+        assert (refusal.result().sip_status, refusal.result().answered) == (503, False)
+
+
 def test_an_incoming_call_reaches_the_application_with_its_numbers(network: RealNetwork) -> None:
     with App(network) as app, ThreadPoolExecutor(1) as caller:
         refusal = caller.submit(network.missed_call, ani=SUBSCRIBER, dnis=ACCESS_NUMBER)

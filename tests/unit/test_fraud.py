@@ -157,7 +157,7 @@ def test_a_number_is_called_back_so_often_in_an_hour_and_then_again_in_the_next(
         account = shop.account()
         for _ in range(2):
             calls(shop, account, 0, side="a")
-        assert held_back(shop) == {f"number:{FRIEND}": "2 of 2 calls in a hour (number)"}
+        assert held_back(shop) == {f"number:{FRIEND}": "2 of 2 calls in an hour (number)"}
         shop.clock.passes(3600)
         assert held_back(shop) == {}
         calls(shop, account, 0, side="a")

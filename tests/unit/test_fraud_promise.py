@@ -151,6 +151,7 @@ TRIGGERS: dict[str, Callable[[Attack, str, str], str]] = {
     "pin": lambda attack, key, _: missed(attack, key, "pin"),
     "web": lambda attack, key, to: ordered(attack, key, "web", to),
     "email": lambda attack, key, to: ordered(attack, key, "email", to),
+    "message": lambda attack, key, to: ordered(attack, key, "message", to),
     "shell": lambda attack, key, to: ordered(attack, key, "cli", to),
 }
 

@@ -96,7 +96,8 @@ def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
 
 ADDS = re.compile(
     r"CREATE TABLE \w+ \(|CREATE (UNIQUE )?INDEX \w+ ON (?P<indexed>\w+) |CREATE TRIGGER .* ON (?P<guarded>\w+) "
-    r"|ALTER TABLE \w+ ADD COLUMN \w+ \w+(?P<rest>[^,]*)$|INSERT INTO (?P<filled>\w+) |UPDATE (?P<changed>\w+) SET",
+    r"|ALTER TABLE \w+ ADD COLUMN \w+ \w+(?P<rest>[^,]*)$|INSERT INTO (?P<filled>\w+) |UPDATE (?P<changed>\w+) SET"
+    r"|DROP INDEX (?P<dropped>\w+)$",
     re.DOTALL,
 )
 SINCE = "0030"
@@ -104,7 +105,9 @@ SINCE = "0030"
 
 
 def why_not_added(statement: str, made: set[str]) -> str:
-    """Why a service of the version before may fail after this statement; `made` are the tables of the migration."""
+    """Why a service of the version before may fail after this statement; `made` are the tables and indexes of the
+    migration.
+    """
     found = ADDS.match(statement.strip())
     if not found:
         return "it does more than to add"
@@ -115,6 +118,8 @@ def why_not_added(statement: str, made: set[str]) -> str:
         return "the version before may write what this forbids"
     if found[1] and found["indexed"] not in made:
         return "the version before may write what this forbids"
+    if found["dropped"]:
+        return "" if found["dropped"] in made else "the version before looks things up by this index"
     for name in ("guarded", "filled", "changed"):
         if found[name] and found[name] not in made:
             return "the version before has its own idea of these rows"
@@ -141,7 +146,7 @@ def test_a_migration_only_adds_so_that_the_version_before_goes_on_working(file: 
             said.append(statement)
 
     Migration(0, file.stem, str(file), None).load().up(None, Sqlite())
-    made = {found[1] for one in said if (found := re.match(r"\s*CREATE TABLE (\w+)", one))}
+    made = {found[1] for one in said if (found := re.match(r"\s*CREATE (?:TABLE|INDEX) (\w+)", one))}
     assert [(one, why) for one in said if (why := why_not_added(one, made))] == []
 
 
@@ -153,6 +158,7 @@ def test_a_migration_only_adds_so_that_the_version_before_goes_on_working(file: 
         "ALTER TABLE node ADD COLUMN more TEXT NOT NULL",
         "ALTER TABLE node ADD COLUMN more TEXT UNIQUE",
         "ALTER TABLE node DROP COLUMN trunks",
+        "DROP INDEX node_seen",
         "CREATE UNIQUE INDEX node_trunks ON node (trunks)",
         "UPDATE node SET state = 'other'",
     ],

@@ -57,7 +57,8 @@ def test_what_is_kept_does_not_give_a_number_back(called: Shop) -> None:
     assert len(set(salts)) == 5
     assert all(len(salt) == 32 for salt in salts)
     list(pseudonymise(called.stores.database, NOON_US + 1000 * US_PER_S))
-    kept = str(called.rows())
+    # The counters of a day go an hour after it.
+    kept = str({name: rows for name, rows in called.rows().items() if name != "Allowance"})
     assert NUMBER not in kept
     assert not any(salt in kept for salt in salts)
     assert len({xdr["number_hash"] for xdr in called.rows()["Xdr"]}) == 5

@@ -145,7 +145,7 @@ def test_prices_go_when_others_replaced_them_and_no_call_was_charged_by_them(sho
         tariffs.put_rates("standard", [priced("44", price), priced("1", price)])
     shop.clock.passes(3 * DAY_S)
     in_force = tariffs.rates("standard")
-    assert purge(shop) == {}, "by default prices are kept for ever"
+    assert "rates" not in purge(shop), "by default prices are kept for ever"
     assert purge(shop, rates=2) == {"rates": 4}
     prices = [(row["prefix"], row["next_price_micros"]) for row in shop.rows()["RateRow"]]
     assert sorted(prices) == [("1", 4), ("44", 4), ("44", 600_000)]
@@ -233,3 +233,12 @@ def test_a_change_that_was_left_behind_is_cleared_away(shop: Shop) -> None:
     shop.clock.passes(60)
     assert purge(shop, "drafts") == {"drafts": len(MANY)}
     assert shop.rows() == before
+
+
+def test_what_was_set_aside_is_forgotten_with_the_numbers_and_what_is_stays(shop: Shop) -> None:
+    fraud = shop.stores.fraud
+    fraud.set_aside("number:442071234567", "over", "Jana", shop.clock.at_us + 1)
+    fraud.set_aside("number:442071234568", "for ever", "Jana", None)
+    shop.clock.passes(2 * DAY_S)
+    assert purge(shop, numbers=1)["numbers"] == 1
+    assert [one.subject for one in fraud.listed(active=False)] == ["number:442071234568"]

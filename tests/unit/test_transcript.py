@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from shop import open_shop
+from test_books_migration import move, old_database, opened
+
 from stasis_callback.core.transcript import LINES_LIMIT, TEXT_LIMIT, Transcript, lines_of
 
 
@@ -29,3 +34,17 @@ def test_a_long_conversation_is_cut_off_and_says_so() -> None:
     assert len(kept.stored) < 50 + LINES_LIMIT * (TEXT_LIMIT + 40)
     assert len(lines_of(kept.stored)) == LINES_LIMIT + 1
     assert lines_of(kept.stored)[-1].words == "what was said and keyed after this is not kept"
+
+
+def test_callbacks_of_before_the_migration_go_on_and_have_no_transcript(tmp_path: Path) -> None:
+    with old_database(tmp_path, "old", "0030_~") as url:
+        with open_shop(tmp_path) as shop:
+            request = shop.request(shop.account())
+            before = shop.rows()["Request"]
+            move(shop, url)
+        with opened(url, tmp_path) as shop:
+            assert "0031_messages" in shop.stores.database.migrate()
+            assert shop.rows()["Request"] == before
+            assert shop.stores.finding.transcript(request.id) == []
+            shop.stores.message_instances.add("sms", {})
+            assert shop.stores.message_instances.named("sms").enabled

@@ -149,8 +149,8 @@ def _row(leg: str, counter: Counter, spent: Spent, decision: str) -> Record:
         "leg": leg,
         "subject": counter.subject,
         "scope": counter.scope.value,
-        "period": counter.period,
-        "budget": f"{counter.budget} a {counter.period}",
+        "period": counter.period.split()[1],
+        "budget": f"{counter.budget} {counter.period}",
         "used": str(used),
         "decision": decision,
     }

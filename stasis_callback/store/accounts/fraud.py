@@ -184,7 +184,7 @@ class Fraud:
         if counter.period_s < hours * HOUR_S:  # what was too much for an hour
             period_us = counter.period_s * US_PER_S
             until_us = (now_us // period_us + 1) * period_us
-        note = f"{counter.budget.in_words(measure, spent)} in a {counter.period} ({counter.scope})"
+        note = f"{counter.budget.in_words(measure, spent)} in {counter.period} ({counter.scope})"
         self._set_aside(counter.subject, measure, note, "", until_us)
 
     def _set_aside(self, subject: str, measure: Measure, note: str, operator: str, until_us: int) -> bool:

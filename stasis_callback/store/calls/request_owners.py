@@ -118,6 +118,6 @@ class RequestOwners(RequestLooks):
     def _is_mine(self) -> Expression:
         return Request.incarnation == self._me.incarnation
 
-    def _require_mine(self, row: Request) -> None:
+    def _require_mine(self, row: Request | RequestView) -> None:
         if row.incarnation != self._me.incarnation:
             raise NotOurs(f"request {row.id} does not belong to this node: another node has taken it over")

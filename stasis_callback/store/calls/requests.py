@@ -14,7 +14,7 @@ from stasis_callback.core.errors import require
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import CallbackRequest, Trigger
-from stasis_callback.core.states import LegState, RequestState, require_move
+from stasis_callback.core.states import UNDER_WAY, LegState, RequestState, require_move
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.accounts.fraud import asked_subjects
 from stasis_callback.store.calls.request_looks import BY_KEY
@@ -413,6 +413,8 @@ class Requests(RequestOwners):
         now = request_now(request_id)
         if claims not in (None, now.claims):
             return
+        if now.state in UNDER_WAY:
+            self._require_mine(now)
         open_legs = LegRow.select().where(LegRow.request == request_id, LegRow.state != LegState.SETTLED)
         require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")
         # Taken back while the phone rang: it is cancelled, however the ringing ended.

@@ -106,6 +106,7 @@ def _of_stores(config: Settings, s: Stores) -> Iterator[Finding]:
         )
     yield from _email(config, s)
     yield from _messages(config, s)
+    yield from _fraud(config, s)
     yield from _nodes(s)
     yield from stored_trunk_findings(s)
     yield from _unreachable_accounts(s)
@@ -185,6 +186,30 @@ def _messages(config: Settings, s: Stores) -> Iterator[Finding]:
                 f"message instance {view.name} refuses every message: there is nothing to check signatures with",
                 "set web.twilio_auth_token",
             )
+
+
+def _fraud(config: Settings, s: Stores) -> Iterator[Finding]:
+    """What is set aside, and alarms that reach nobody."""
+    fraud = config.fraud
+    if held_back := len(s.fraud.listed()):
+        yield Finding(
+            "warning",
+            f"the fraud control has set aside {held_back} caller(s), account(s), number(s) or others",
+            "see `stasis-callback fraud list`",
+        )
+    web = s.web_instances.find(fraud.alarm_webhook) if fraud.alarm_webhook else None
+    if fraud.alarm_webhook and (web is None or not web.configuration.settings.webhook_url):
+        yield Finding(
+            "warning",
+            f"nobody is told of alarms: {fraud.alarm_webhook!r} is not a web instance with a webhook_url",
+            "set fraud.alarm_webhook, see `stasis-callback web list`",
+        )
+    if bool(fraud.alarm_mail_to) and s.email_instances.find(fraud.alarm_mail_from) is None:
+        yield Finding(
+            "warning",
+            f"nobody is written to about alarms: {fraud.alarm_mail_from!r} is not an e-mail instance",
+            "set fraud.alarm_mail_from, see `stasis-callback email list`",
+        )
 
 
 def _nodes(s: Stores) -> Iterator[Finding]:
