@@ -43,7 +43,7 @@ PUT_BACK = (
             ("ari/rest.py", "again = error.untouched or (", "again = False and ("),
             (
                 "engine/conversation.py",
-                "        except TrunkFull:\n            self._call.drop(leg)\n            raise\n",
+                "        except (TrunkFull, NotAllowed):\n            self._call.drop(leg)\n            raise\n",
                 "        except Exception:\n            self._call.drop(leg)\n            raise\n",
             ),
             (
@@ -136,9 +136,20 @@ PUT_BACK = (
         "a call that is being recovered counts as alive (row 23)",
         (
             (
-                "engine/dialer.py",
-                "[session.request.id for session in self.sessions if not session.recovering]",
-                "[session.request.id for session in self.sessions]",
+                "engine/session.py",
+                "return not self.recovering and self._call.sees_its_legs",
+                "return self._call.sees_its_legs",
+            ),
+        ),
+        (),
+    ),
+    Bug(
+        "a call whose Asterisk is away counts as alive",
+        (
+            (
+                "engine/session.py",
+                "return not self.recovering and self._call.sees_its_legs",
+                "return not self.recovering",
             ),
         ),
         (),
