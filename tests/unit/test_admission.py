@@ -42,6 +42,7 @@ def test_looking_changes_nothing(shop: Shop) -> None:
     assert shop.stores.requests.newest() == []
 
 
+@pytest.mark.option("min_attestation")
 @pytest.mark.parametrize(
     ("least", "attestation", "reason"),
     [

@@ -37,6 +37,8 @@ class Fuses:
     """Timers that reach too far now, and how."""
     late_s: dict[str, int] = field(default_factory=dict)
     """By leg: how many seconds its timer reached too far at most, which explains as long an overrun."""
+    due_us: dict[str, int] = field(default_factory=dict)
+    """By leg: when its timer runs out, in true time."""
 
     def asked(self, path: str, params: Json) -> None:
         """The service sends a request; if it sets a timer, that must be paid for already."""
@@ -62,6 +64,7 @@ class Fuses:
     def counts(self, channel: Channel, after_s: float) -> None:
         """A timer is in force from now on."""
         world = self.world
+        self.due_us[channel.id] = world.scheduler.now_us + round(after_s * US_PER_S)
         if after_s <= 0:
             world.broken(f"{channel.id}: its timer is switched off")
             return
@@ -76,8 +79,12 @@ class Fuses:
             self._look_again(channel)
 
     def over(self, channel: Channel) -> bool:
-        """Whether a leg has exceeded its hold, or a talk its limit, within a second: then the service may end it."""
+        """Whether a leg has exceeded its hold, or a talk its limit, within a second, or its timer has run out, which
+        Asterisk is late with: then the service may end it.
+        """
         world, life = self.world, self.world.asterisk.lives[channel.id]
+        if world.scheduler.now_us > self.due_us.get(channel.id, world.scheduler.now_us):
+            return True
         if self._past_funds(channel.id, 1.0) is not None:
             return True
         limit_s = float(world.plan.options["talk_limit_s"])
