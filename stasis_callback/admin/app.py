@@ -43,6 +43,8 @@ from stasis_callback.core.errors import CallbackError, StoreUnavailable
 
 NAME = "stasis-callback"
 
+RUN_OTHERS = ("init",)
+"""Commands that run other ones."""
 # Plain help instead of boxes: `--help` then does not import rich and starts in half the time.
 app = typer.Typer(name=NAME, cls=FullHelp, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.command("init")(installation.init)
@@ -125,7 +127,7 @@ def tree(first: str = "") -> TyperGroup:
     To make all takes longer than most commands do. Whoever adds one to `app` must have done so before.
     """
     nouns = [group.typer_instance.info.name for group in app.registered_groups if group.typer_instance]
-    verbs = [command.name for command in app.registered_commands]
+    verbs = [command.name for command in app.registered_commands if command.name not in RUN_OTHERS]
     return _made(first if first in (*nouns, *verbs) else "")
 
 

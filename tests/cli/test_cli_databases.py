@@ -109,7 +109,7 @@ def test_what_is_over_is_counted_and_then_removed(shop: CommandLine, called: str
     with shop.stores() as stores:
         stores.limits.take("web:x", Limit(3, 1))
         stores.idempotency.begin("key", "hash")
-    shop.sql("UPDATE allowance SET until_us = 1")
+    shop.sql("UPDATE allowance SET until_us = 1 WHERE key = 'web:x'")
     shop.sql("UPDATE idempotency SET created_at_us = 1")
     before = shop.dump()
     said = shop.ok("db", "purge", "--dry-run").out

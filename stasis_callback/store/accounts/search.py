@@ -76,13 +76,13 @@ class AccountSearch:
 
     @read
     def customers(
-        self, *, name: str = "", retired: bool | None = None, limit: int = -1, after: str = ""
+        self, *, name: str | None = None, retired: bool | None = None, limit: int = -1, after: str = ""
     ) -> list[dict[str, object]]:
         """Customers by name: one of them, those in use or retired (None: both), from the one after `after` on. A
         negative `limit` is none. Raises InvalidInput if there is no `after`.
         """
         rows = with_books(Customer.select(Customer), Customer).order_by(Customer.name)
-        if name:
+        if name is not None:
             rows = rows.where(Customer.name == name)
         if retired is not None:
             rows = rows.where(Customer.retired_at_us.is_null(not retired))
@@ -92,14 +92,16 @@ class AccountSearch:
         return [{"name": c.name, "currency": c.currency} | amounts(c.book) for c in rows]
 
     @read
-    def numbers_of(self, *, customer: str = "", product: str = "", limit: int = -1) -> tuple[list[str], int]:
+    def numbers_of(
+        self, *, customer: str | None = None, product: str | None = None, limit: int = -1
+    ) -> tuple[list[str], int]:
         """The first `limit` ids of the accounts of a customer or with a product, and how many there are. A negative
         `limit` is none. Raises InvalidInput for a customer or product that does not exist.
         """
         rows = Account.select(Account.number).order_by(Account.id)
-        if customer:
+        if customer is not None:
             rows = rows.where(Account.customer == by_name(Customer, customer, "customer"))
-        if product:
+        if product is not None:
             rows = rows.where(Account.product == by_name(Product, product, "product"))
         some = rows if limit < 0 else rows.limit(limit)
         return [row.number for row in some], int(rows.order_by().count())
