@@ -145,6 +145,7 @@ class NodesMachine(RuleBasedStateMachine):
         process.keeper.look()
         if process.replaced:
             self.processes.remove(process)
+            process.stores.nodes._lock.release()  # as a process that ends does
         elif process.stores.nodes.holds_name():
             process.cut_off = False
             for lost in process.stores.requests.lost(list(process.calls)):
