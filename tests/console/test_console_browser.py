@@ -93,6 +93,7 @@ def test_from_nothing_to_a_billed_callback(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path, browser: Browser
 ) -> None:
     network = request.getfixturevalue(f"{kind}_network")
+    network.phones.clear()  # those of other tests do other things
     with running(network, tmp_path) as desk, browsing.looking(browser, viewport=browsing.DESKTOP) as page:
         desk.sign_in(page, "owner")
         open_business(desk, page)
