@@ -59,7 +59,8 @@ class Fuses:
             return True  # nobody will ever say so, however long Asterisk is away; and what is gone takes no timer
         if life.answered_true_us is None or now_us - life.answered_true_us > CORRECTED_WITHIN_S * US_PER_S:
             return False
-        return told_us is None or now_us - told_us < TAKEN_IN_S * US_PER_S
+        # What came while the service was stopped is taken in when it goes on.
+        return told_us is None or now_us - max(told_us, self.world.node.went_on_us) < TAKEN_IN_S * US_PER_S
 
     def counts(self, channel: Channel, after_s: float) -> None:
         """A timer is in force from now on."""
