@@ -384,14 +384,15 @@ class FraudSettings(Section):
     @property
     def budgets(self) -> Budgets:
         """The budgets; none where the fraud control is off."""
-        names = BUDGET_NAMES if self.enabled else ()
-        off = {} if self.enabled else dict.fromkeys(BUDGET_NAMES, Budget())
+        hours = self.set_aside_hours
+        if not self.enabled:
+            off = dict.fromkeys(BUDGET_NAMES, Budget())
+            return Budgets(**off, prefixes=(), number_hour=0, set_aside_hours=hours)
         return Budgets(
-            **{name: Budget.parse(getattr(self, name)) for name in names},
-            **off,
-            prefixes=parse_prefixes(self.prefixes) if self.enabled else (),
-            number_hour=self.number_hour if self.enabled else 0,
-            set_aside_hours=self.set_aside_hours,
+            **{name: Budget.parse(getattr(self, name)) for name in BUDGET_NAMES},
+            prefixes=parse_prefixes(self.prefixes),
+            number_hour=self.number_hour,
+            set_aside_hours=hours,
         )
 
     @property

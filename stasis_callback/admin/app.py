@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
+from typer.models import TyperInfo
 
 from stasis_callback.admin import audit
 from stasis_callback.admin.accounts import batches, customers, fraud, products, vouchers
@@ -126,20 +127,21 @@ def tree(first: str = "") -> TyperGroup:
 
     To make all takes longer than most commands do. Whoever adds one to `app` must have done so before.
     """
-    nouns = [group.typer_instance.info.name for group in app.registered_groups if group.typer_instance]
-    verbs = [command.name for command in app.registered_commands if command.name not in RUN_OTHERS]
-    return _made(first if first in (*nouns, *verbs) else "")
+    if first in (command.name for command in app.registered_commands if command.name not in RUN_OTHERS):
+        return _made(())
+    nouns = tuple(group for group in app.registered_groups if _name(group) == first)
+    return _made(nouns or tuple(app.registered_groups))
+
+
+def _name(noun: TyperInfo) -> str:
+    assert noun.typer_instance is not None
+    return str(noun.typer_instance.info.name)
 
 
 @cache
-def _made(first: str) -> TyperGroup:
+def _made(nouns: tuple[TyperInfo, ...]) -> TyperGroup:
     part = copy(app)
-    if first:
-        part.registered_groups = [
-            group
-            for group in app.registered_groups
-            if group.typer_instance and group.typer_instance.info.name == first
-        ]
+    part.registered_groups = list(nouns)
     made = get_command(part)
     assert isinstance(made, TyperGroup)
     return made

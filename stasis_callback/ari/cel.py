@@ -166,7 +166,7 @@ class _Search:
                 if self._has_gone_back(at_us):
                     return True
                 if channel_id in self._open:
-                    self._found[channel_id] = _with(self._found[channel_id], kind, at_us, extra)
+                    self._found[channel_id] = with_earlier(self._found[channel_id], kind, at_us, extra)
                     if kind == "CHAN_START":
                         self._open.discard(channel_id)
                         if not self._open:
@@ -222,8 +222,8 @@ def readable(path: Path) -> Iterator[None]:
         raise JournalUnreadable(f"the CEL journal {path} cannot be read: {reason}") from error
 
 
-def _with(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
-    """Read backwards, the last one seen of a kind is the first that happened, and that one counts."""
+def with_earlier(record: CelRecord, kind: str, at_us: int, extra: bytes) -> CelRecord:
+    """A record with an event from before all that it has. So, read backwards, the first of a kind counts."""
     if kind == "CHAN_START":
         return replace(record, started_at_us=at_us)
     if kind == "ANSWER":

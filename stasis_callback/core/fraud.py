@@ -9,7 +9,7 @@ beyond.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
@@ -40,11 +40,6 @@ _DIVISOR = {code: divisor for divisor, codes in _DIVISORS.items() for code in co
 def worth_micros(amount_micros: int, currency: str) -> int:
     """An amount in the unit of budgets: about a US dollar, so that one default suits most currencies."""
     return amount_micros // _DIVISOR.get(currency, 1)
-
-
-def divisors() -> Mapping[int, str]:
-    """The currencies that are divided, by what they are divided by."""
-    return _DIVISORS
 
 
 class Scope(StrEnum):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import structlog
 
-from stasis_callback.ari.cel import CelEvent, JournalUnreadable, cause_in
+from stasis_callback.ari.cel import CelEvent, CelRecord, JournalUnreadable, with_earlier
 from stasis_callback.ari.cel_tail import JournalTail
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError
@@ -86,16 +87,10 @@ class JournalForwarder:
 
 def lives_in(events: Sequence[CelEvent]) -> list[Life]:
     """What events say of legs, one row each; the first of a kind counts."""
-    found: dict[str, Life] = {}
-    for kind, at_us, channel_id, extra in events:
-        if not _LEG.fullmatch(channel_id):
-            continue
-        life = found.get(channel_id) or Life(channel_id, None, None, None, None)
-        if kind == "CHAN_START" and life.started_at_us is None:
-            life = life._replace(started_at_us=at_us)
-        elif kind == "ANSWER" and life.answered_at_us is None:
-            life = life._replace(answered_at_us=at_us)
-        elif kind == "HANGUP" and life.ended_at_us is None:
-            life = life._replace(ended_at_us=at_us, cause=cause_in(extra))
-        found[channel_id] = life
-    return list(found.values())
+    found: dict[str, CelRecord] = {}
+    for kind, at_us, channel_id, extra in reversed(events):
+        if _LEG.fullmatch(channel_id):
+            found[channel_id] = with_earlier(
+                found.get(channel_id) or CelRecord(channel_id), kind, at_us, extra
+            )
+    return [Life(*astuple(record)) for record in found.values()]

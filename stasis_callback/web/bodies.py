@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, Request
-from pydantic import BaseModel
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from stasis_callback.web.problems import ApiError, describe_validation
+from stasis_callback.web.signing import REPLAY_S
 
 
 async def _body(request: Request) -> bytes:
@@ -20,6 +23,16 @@ class AnyEvent(BaseModel):
     """An event, as far as it says what it is."""
 
     type: str
+
+
+def not_genuine() -> ApiError:
+    """The error for a body that its sender has not signed, or not now; the same whether there is such a sender."""
+    return ApiError(401, "bad_signature", f"Messages older than {REPLAY_S} s are refused as well.")
+
+
+def invalid(error: ValidationError) -> Response:
+    """The answer to a body that was signed and is not as described."""
+    return describe_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()])
 
 
 def described(event: type[BaseModel]) -> dict[str, Any]:

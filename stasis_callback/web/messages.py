@@ -25,9 +25,9 @@ from stasis_callback.store.intake.message_instances import MessageInstanceView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web import twilio
 from stasis_callback.web.api import NAME_PATTERN, PREFIX
-from stasis_callback.web.bodies import AnyEvent, Body, described
-from stasis_callback.web.problems import BODY, ApiError, describe_validation, errors
-from stasis_callback.web.signing import REPLAY_S, Signer, is_signed
+from stasis_callback.web.bodies import AnyEvent, Body, described, invalid, not_genuine
+from stasis_callback.web.problems import BODY, errors
+from stasis_callback.web.signing import Signer, is_signed
 from stasis_callback.written.desk import Verdict, Written, WrittenDesk
 from stasis_callback.written.words import reply_text
 
@@ -142,11 +142,11 @@ class Messages:
             genuine = is_signed(secret, webhook_id, webhook_timestamp, webhook_signature, body, now_s)
         if known is None or not genuine:
             log.warning("message.not_genuine", instance=instance)
-            raise ApiError(401, "bad_signature", f"Messages older than {REPLAY_S} s are refused as well.")
+            raise not_genuine()
         try:
             message = Message.model_validate(twilio.message_of(fields)) if of_twilio else _message(body)
         except ValidationError as error:
-            return describe_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()])
+            return invalid(error)
         answer = MessageAnswer(result="ignored") if message is None else self._decide(known, message)
         if of_twilio:
             return Response(twilio.answer_of(answer.reply), media_type=twilio.MEDIA_TYPE)

@@ -18,10 +18,10 @@ from stasis_callback.core.money import format_amount, parse_amount, require_paya
 from stasis_callback.store.intake.payment_hooks import PaymentHookView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import NAME_PATTERN, PREFIX
-from stasis_callback.web.bodies import AnyEvent, Body, described
+from stasis_callback.web.bodies import AnyEvent, Body, described, invalid, not_genuine
 from stasis_callback.web.money_api import ACCOUNT_PATTERN, AMOUNT_PATTERN, TOP_UP_PATTERN
-from stasis_callback.web.problems import BODY, ApiError, describe_validation, errors
-from stasis_callback.web.signing import REPLAY_S, Signer, is_signed
+from stasis_callback.web.problems import BODY, ApiError, errors
+from stasis_callback.web.signing import Signer, is_signed
 
 log = structlog.get_logger()
 
@@ -113,7 +113,7 @@ class Payments:
         genuine = is_signed(secret, webhook_id, webhook_timestamp, webhook_signature, body, now_s)
         if known is None or not genuine:
             log.warning("payment.not_genuine", hook=hook)
-            raise ApiError(401, "bad_signature", f"Messages older than {REPLAY_S} s are refused as well.")
+            raise not_genuine()
         try:
             event = AnyEvent.model_validate_json(body)
             if event.type != PAID:
@@ -121,7 +121,7 @@ class Payments:
                 return PaidBody(result="ignored", balance=None)
             payment = PaymentEvent.model_validate_json(body).data
         except ValidationError as error:
-            return describe_validation([{**one, "loc": ("body", *one["loc"])} for one in error.errors()])
+            return invalid(error)
         paid = self._credit(known, payment)
         response.status_code = 201 if paid.result == "credited" else 200
         return paid
