@@ -12,10 +12,10 @@ from pathlib import Path
 from bench.blocks import Block, latencies, measure
 from bench.report import cpu_rows, latency_rows, machine, memory_rows, show, write_json
 from bench.rig import Rig, running
+from bench.work import CACHE
 from stasis_callback import logs
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 
-CACHE = Path(__file__).resolve().parents[1] / ".cache"  # a disk, where /tmp may be memory: commits count
 SIDES = ("service", "floor")
 
 

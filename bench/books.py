@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import resource
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
@@ -20,7 +18,8 @@ from pathlib import Path
 
 from playhouse.migrations import Runner
 
-from bench.__main__ import CACHE
+from bench.rig import open_bench_stores
+from bench.work import work_folder
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import CallbackRequest
@@ -30,7 +29,7 @@ from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.database.backends import open_engine
 from stasis_callback.store.database.database import MIGRATIONS
 from stasis_callback.store.money.chain import lines_hash
-from stasis_callback.store.stores import Stores, open_stores
+from stasis_callback.store.stores import Stores
 from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
 
 BEFORE = "0008_email"
@@ -170,7 +169,7 @@ def _put_legs(put: Callable[..., None], numbered: list[tuple[int, int]], account
 
 def _proven(url: str, whole: bool) -> tuple[float, float, int]:
     """One run of `ledger verify` in this process: seconds, seconds of the processor, megabytes at most."""
-    stores = open_stores(url, "bench", Clock())
+    stores = open_bench_stores(url)
     start_s, cpu_s = time.perf_counter(), time.process_time()
     found = verify(stores.database, stores.tariffs, whole=whole)
     took = time.perf_counter() - start_s, time.process_time() - cpu_s
@@ -181,7 +180,7 @@ def _proven(url: str, whole: bool) -> tuple[float, float, int]:
 
 def _migrated(url: str) -> tuple[float, float, int]:
     start_s, cpu_s = time.perf_counter(), time.process_time()
-    stores = open_stores(url, "bench", Clock())
+    stores = open_bench_stores(url)
     stores.database.migrate()
     stores.database.close()
     took = time.perf_counter() - start_s, time.process_time() - cpu_s
@@ -238,7 +237,7 @@ class Writer:
 
 def more_legs(url: str, count: int) -> None:
     """Settle some more."""
-    stores = open_stores(url, "bench", Clock())
+    stores = open_bench_stores(url)
     writer = Writer(stores)
     for _ in range(count):
         writer.write()
@@ -249,7 +248,7 @@ def more_legs(url: str, count: int) -> None:
 
 def beside(url: str, file: Path, pairs: int, seconds: float) -> None:
     """Slowest writes while the books are proven, and while not, in turns."""
-    stores = open_stores(url, "bench", Clock())
+    stores = open_bench_stores(url)
     writer = Writer(stores)
     log = file.with_name(file.name + "-wal")
     log_size = 0
@@ -297,22 +296,19 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=2, help="turns with and without proving (2)")
     parser.add_argument("--postgres", action="store_true", help="measure PostgreSQL too")
     options = parser.parse_args()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-books-"))
     try:
-        file = folder / "books.db"
-        print(f"SQLite, {options.legs} legs of {options.accounts} accounts:")
-        measure(f"sqlite:///{file}", options.legs, options.accounts)
-        beside(f"sqlite:///{file}", file, options.pairs, 10.0)
-        if options.postgres:
-            with postgres_server(durable=True) as server:
-                print(f"PostgreSQL, {options.legs} legs of {options.accounts} accounts:")
-                measure(server.create("books"), options.legs, options.accounts)
+        with work_folder("books") as folder:
+            file = folder / "books.db"
+            print(f"SQLite, {options.legs} legs of {options.accounts} accounts:")
+            measure(f"sqlite:///{file}", options.legs, options.accounts)
+            beside(f"sqlite:///{file}", file, options.pairs, 10.0)
+            if options.postgres:
+                with postgres_server(durable=True) as server:
+                    print(f"PostgreSQL, {options.legs} legs of {options.accounts} accounts:")
+                    measure(server.create("books"), options.legs, options.accounts)
     except PostgresUnavailable as why:
         print(why, file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder)
     return 0
 
 

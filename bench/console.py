@@ -16,9 +16,7 @@ import argparse
 import http.client
 import os
 import re
-import shutil
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +29,11 @@ from typing import Any
 
 import requests
 
-from bench.__main__ import CACHE
 from bench.business import ACCESS, ACCOUNT, FRIEND, Size, fill
 from bench.conversations import EXTRA, Bench, subscriber
 from bench.report import Row, machine, show_rows, write_json
 from bench.rig import Usage, open_business, service
+from bench.work import CACHE, work_folder
 from stasis_callback import __main__, logs  # noqa: F401 - registers `run`
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.console.app import Console
@@ -119,22 +117,19 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     logs.silence()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-console-"))
     rows: list[Row] = []
     try:
-        if options.only in (None, "sqlite"):
-            rows += pages("SQLite", f"sqlite:///{folder}/console.db", options)
-        if options.only in (None, "postgres"):
-            with postgres_server(durable=False) as server:
-                rows += pages("PostgreSQL", server.create("console"), options)
-        if options.only in (None, "beside"):
-            rows += beside(folder, options.turns)
+        with work_folder("console") as folder:
+            if options.only in (None, "sqlite"):
+                rows += pages("SQLite", f"sqlite:///{folder}/console.db", options)
+            if options.only in (None, "postgres"):
+                with postgres_server(durable=False) as server:
+                    rows += pages("PostgreSQL", server.create("console"), options)
+            if options.only in (None, "beside"):
+                rows += beside(folder, options.turns)
     except PostgresUnavailable as why:
         print(why, file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder)
     show_rows(rows)
     if options.json:
         write_json(options.json, machine("simulated", CACHE), rows)

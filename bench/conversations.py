@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,11 +24,11 @@ from statistics import median
 
 from bench.report import machine
 from bench.rig import ACCESS, Usage, open_business, service
+from bench.work import CACHE, work_folder
 from stasis_callback.clock import Clock
 from stasis_callback.store.stores import open_stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
-CACHE = Path(__file__).resolve().parents[1] / ".cache"
 EXTRA = 20
 """Callbacks that are made and measured while the others talk."""
 BEGUN_PER_S, MEASURED_PER_S = 15.0, 2.0
@@ -57,12 +55,8 @@ def main() -> int:
     parser.add_argument("--live", type=int, nargs="+", default=[10, 100, 400], help="live conversations")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-conversations-"))
-    try:
+    with work_folder("conversations") as folder:
         levels = _measure(sorted(options.live), folder)
-    finally:
-        shutil.rmtree(folder)
     if options.json:
         figures = {"machine": machine("simulated", CACHE), "levels": [asdict(level) for level in levels]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")

@@ -9,12 +9,11 @@ import argparse
 import re
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.__main__ import CACHE
 from bench.results import Figure, read, table, write
+from bench.work import work_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 BENCHES = {
@@ -54,8 +53,7 @@ def main() -> int:
     machine: dict[str, Any] = {}
     figures: list[Figure] = []
     failed: list[str] = []
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=CACHE, prefix="bench-all-") as folder:
+    with work_folder("all") as folder:
         for name in options.only or [*BENCHES, "counts"]:
             print(f"--- {name}", flush=True)
             found = _counts() if name == "counts" else _bench(name, options.quick, Path(folder))

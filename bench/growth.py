@@ -14,16 +14,14 @@ import argparse
 import multiprocessing
 import resource
 import secrets
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.__main__ import CACHE
 from bench.rates import prefixes
+from bench.work import work_folder
 from stasis_callback import logs
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.rating import Rate
@@ -306,17 +304,13 @@ def main() -> int:
     parser.add_argument("--only", choices=("growth", "beside", "list"), help="one part")
     options = parser.parse_args()
     logs.silence()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-growth-"))
-    try:
+    with work_folder("growth") as folder:
         if options.only in (None, "growth"):
             growth(folder, options.requests)
         if options.only in (None, "beside"):
             beside(folder, options.rates, options.vouchers)
         if options.only in (None, "list"):
             price_list(folder, options.list)
-    finally:
-        shutil.rmtree(folder)
     return 0
 
 

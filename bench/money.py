@@ -8,11 +8,9 @@ database that insert one row each, by the bare driver. Blocks of both alternate 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sqlite3
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,15 +18,16 @@ from pathlib import Path
 
 import psycopg
 
-from bench.__main__ import CACHE
 from bench.report import Row, machine, write_json
+from bench.rig import open_bench_stores
+from bench.work import CACHE, work_folder
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.rating import Rate, cost_micros, longest_s
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store.calls.legs import Fare, LegEnd
 from stasis_callback.store.rates.tariffs import NewRate
-from stasis_callback.store.stores import Stores, open_stores
+from stasis_callback.store.stores import Stores
 from stasis_callback.testing.postgres import PostgresUnavailable, postgres_server
 
 NUMBER = "442071234567"
@@ -150,28 +149,25 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=5, help="alternations between both (5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-money-"))
     rows = []
     try:
-        stores = open_stores(f"sqlite:///{folder}/bench.db", "bench", Clock())
-        stores.database.migrate()
-        with sqlite_floor(folder / "floor.db") as floor:
-            rows.append(compare("SQLite", Shop(stores), floor, options.legs, options.pairs))
-        stores.database.close()
-        with postgres_server(durable=True) as server:
-            stores = open_stores(server.create("bench"), "bench", Clock())
+        with work_folder("money") as folder:
+            stores = open_bench_stores(f"sqlite:///{folder}/bench.db")
             stores.database.migrate()
-            with postgres_floor(server.create("floor")) as floor:
-                rows.append(compare("PostgreSQL", Shop(stores), floor, options.legs, options.pairs))
+            with sqlite_floor(folder / "floor.db") as floor:
+                rows.append(compare("SQLite", Shop(stores), floor, options.legs, options.pairs))
             stores.database.close()
-        if options.json:
-            write_json(options.json, machine("none", CACHE), rows)
+            with postgres_server(durable=True) as server:
+                stores = open_bench_stores(server.create("bench"))
+                stores.database.migrate()
+                with postgres_floor(server.create("floor")) as floor:
+                    rows.append(compare("PostgreSQL", Shop(stores), floor, options.legs, options.pairs))
+                stores.database.close()
+            if options.json:
+                write_json(options.json, machine("none", CACHE), rows)
     except PostgresUnavailable as why:
         print(why, file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder)
     return 0
 
 

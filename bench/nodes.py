@@ -9,9 +9,7 @@ anything else. `of linear` is the cost with one service by that with so many, se
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,12 +18,12 @@ from pathlib import Path
 
 from bench.report import Row, machine, write_json
 from bench.rig import ACCESS, Usage, open_business, service
+from bench.work import CACHE, work_folder
 from stasis_callback.clock import Clock
 from stasis_callback.store.stores import open_stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.postgres import PostgresServer, PostgresUnavailable, postgres_server
 
-CACHE = Path(__file__).resolve().parents[1] / ".cache"
 WARM_UP = 5
 """Callbacks of each service that are not measured: what is loaded once."""
 COLUMNS = ("services", "callbacks", "per s", "service ms", "PostgreSQL ms", "of linear")
@@ -50,16 +48,12 @@ def main() -> int:
     parser.add_argument("--callbacks", type=int, default=30, help="callbacks of each service (30)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-nodes-"))
     try:
-        with postgres_server(durable=True) as server:
+        with work_folder("nodes") as folder, postgres_server(durable=True) as server:
             levels = _levels(server, folder, sorted(options.nodes), options.callbacks)
     except PostgresUnavailable as why:
         print(why, file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder)
     if options.json:
         costs = [(level, level.service_ms + level.postgresql_ms) for level in levels]
         rows = [

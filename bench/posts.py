@@ -12,13 +12,11 @@ import argparse
 import http.client
 import itertools
 import os
-import shutil
 import socket
 import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,9 +29,9 @@ from urllib.parse import urlencode
 import uvicorn
 from fastapi import FastAPI, Form, Response
 
-from bench.__main__ import CACHE
 from bench.report import Row, machine, write_json
 from bench.rig import open_business
+from bench.work import CACHE, work_folder
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.store.accounts.passwords import hash_password, password_matches
 from stasis_callback.store.stores import Stores, open_stores
@@ -215,14 +213,10 @@ def main() -> int:
     if options.bare:
         bare(int(options.bare[0]), Path(options.bare[1]))
         return 0
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-posts-"))
-    try:
+    with work_folder("posts") as folder:
         rows = measure(folder, options.posts, options.pairs, options.threads)
         if options.json:
             write_json(options.json, machine("none", CACHE), rows)
-    finally:
-        shutil.rmtree(folder)
     return 0
 
 

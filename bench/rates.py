@@ -12,19 +12,17 @@ from __future__ import annotations
 import argparse
 import csv
 import random
-import shutil
 import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from bench.__main__ import CACHE
 from bench.report import Row, machine, write_json
+from bench.work import CACHE, work_folder
 from stasis_callback.admin.rates.lists import rate_list
 from stasis_callback.clock import Clock
 from stasis_callback.core.rate_columns import Profile
@@ -218,9 +216,7 @@ def main() -> int:
     parser.add_argument("--only", choices=("lookups", "imports", "memory"), help="one part")
     parser.add_argument("--lines", type=int, nargs="+", default=(1_000, 500_000), help="lines of the lists")
     options = parser.parse_args()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-rates-"))
-    try:
+    with work_folder("rates") as folder:
         rows: list[Row] = []
         if options.only in (None, "lookups"):
             rows += lookups(folder, sorted(options.sizes), options.rounds)
@@ -230,8 +226,6 @@ def main() -> int:
             memory(folder, options.lines)
         if options.json:
             write_json(options.json, machine("none", CACHE), rows)
-    finally:
-        shutil.rmtree(folder)
     return 0
 
 

@@ -16,7 +16,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.ivr.prompts import Prompt, Prompts, Utterance
 from stasis_callback.ivr.speech import Speech
 from stasis_callback.resources import sounds_dir
-from stasis_callback.settings import Settings
+from stasis_callback.settings import FraudSettings, Settings
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.fake import FakeNetwork
@@ -125,14 +125,19 @@ def open_business(stores: Stores, subscribers: list[str]) -> None:
             stores.ledger.top_up(account.book_id, parse_amount(FUNDS), key=number)
 
 
+_BUDGETS = FraudSettings(
+    number_hour=1_000_000, **dict.fromkeys(("caller", "account", "number", "destination"), "1000000/0/0")
+)
 NEVER_USED_UP = {
-    "STASIS_CALLBACK_FRAUD__NUMBER_HOUR": "1000000",
-    **{
-        f"STASIS_CALLBACK_FRAUD__{name}": "1000000/0/0"
-        for name in ("CALLER", "ACCOUNT", "NUMBER", "DESTINATION")
-    },
+    f"STASIS_CALLBACK_FRAUD__{name.upper()}": str(value)
+    for name, value in _BUDGETS.model_dump(exclude_unset=True).items()
 }
 """Budgets for the few phones of a bench, counted as always."""
+
+
+def open_bench_stores(url: str) -> Stores:
+    """The stores of a bench in its own process, with such budgets."""
+    return open_stores(url, "bench", Clock(), _BUDGETS.budgets)
 
 
 @contextmanager

@@ -9,16 +9,15 @@ they need is missing to both sides.
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.__main__ import CACHE, SIDES
+from bench.__main__ import SIDES
 from bench.blocks import Block, latencies, measure
 from bench.report import Row, cpu_rows, latency_rows, machine, write_json
 from bench.rig import Rig, running
+from bench.work import work_folder
 from stasis_callback import logs
 from stasis_callback.testing.asterisk import AsteriskUnavailable
 
@@ -35,21 +34,17 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     logs.silence()
-    CACHE.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=CACHE, prefix="bench-sustained-"))
     counts = [max(round(rate * options.seconds), 1) for rate in sorted(options.rates)]
     # The first is the warm-up's.
     anis = {side: [f"42077{n}{i:06d}" for i in range(sum(counts) + 1)] for n, side in enumerate(SIDES)}
     try:
-        with running(folder, anis["service"]) as rig:
+        with work_folder("sustained") as folder, running(folder, anis["service"]) as rig:
             facts = machine(rig.network.product.cli("core show version").split(" built")[0].strip(), folder)
             measure(rig, [Block(side, numbers[:1]) for side, numbers in anis.items()])
             rows = _rates(rig, sorted(options.rates), counts, anis)
     except AsteriskUnavailable as why:
         print(why, file=sys.stderr)
         return 1
-    finally:
-        shutil.rmtree(folder)
     if options.json:
         write_json(options.json, facts, rows)
     return 0
