@@ -63,7 +63,7 @@ def _target(url: str) -> Iterator[Engine]:
                 raise InvalidInput(f"the target database is not empty: there are rows in {_name(model)}")
         yield engine
     finally:
-        database.close_all()
+        engine.close()
 
 
 def _copy(looks: Snapshots, target: Engine, progress: Callable[[int, int], None]) -> dict[str, int]:

@@ -16,11 +16,22 @@ from test_books_prove_themselves import do_business
 
 from stasis_callback.store import models
 from stasis_callback.store.audit import verify
-from stasis_callback.store.database.backends import open_engine
+from stasis_callback.store.database.backends import Engine, open_engine
 from stasis_callback.store.database.database import MIGRATIONS
 from stasis_callback.store.stores import open_stores
 
 BEFORE = "0008_email"
+
+
+@contextmanager
+def engine_of(url: str) -> Iterator[Engine]:
+    """A database below its stores, connected."""
+    engine = open_engine(url)
+    engine.peewee.connect()
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 @contextmanager
@@ -30,35 +41,35 @@ def old_database(folder: Path, name: str, before: str = BEFORE) -> Iterator[str]
         url = f"sqlite:///{folder}/{name}.db"
     else:
         url = server().create(f"{name}_{folder.name.replace('-', '_')[:30]}")
-    engine = open_engine(url)
     old = folder / "migrations"
     old.mkdir()
     for file in sorted(MIGRATIONS.glob("[0-9]*.py")):
         if file.stem <= before:
             shutil.copy(file, old)
-    Runner(engine.peewee, str(old)).up()
-    engine.peewee.close_all()
+    with engine_of(url) as engine:
+        Runner(engine.peewee, str(old)).up()
     yield url
     Databases.remove(url)
 
 
 def move(shop: Shop, url: str) -> None:
     """Put the rows of a business into an old database, but for what that has no column for."""
-    engine = open_engine(url)
-    there = engine.peewee.get_tables()
-    for model in models.ALL:
-        table, rows = model._meta.table_name, shop.rows()[model.__name__]
-        if table not in there or not rows:
-            continue
-        known = {c.name for c in engine.peewee.get_columns(table)}
-        columns = [f.column_name for f in model._meta.sorted_fields if f.column_name in known]
-        fields = {f.column_name: f.name for f in model._meta.sorted_fields}
-        places = ", ".join([engine.peewee.param] * len(columns))
-        for row in rows:
-            values = [row[fields[column]] for column in columns]
-            engine.peewee.execute_sql(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", values)
-        engine.go_on_after(table, model._meta.auto_increment)
-    engine.peewee.close_all()
+    with engine_of(url) as engine:
+        there = engine.peewee.get_tables()
+        for model in models.ALL:
+            table, rows = model._meta.table_name, shop.rows()[model.__name__]
+            if table not in there or not rows:
+                continue
+            known = {c.name for c in engine.peewee.get_columns(table)}
+            columns = [f.column_name for f in model._meta.sorted_fields if f.column_name in known]
+            fields = {f.column_name: f.name for f in model._meta.sorted_fields}
+            places = ", ".join([engine.peewee.param] * len(columns))
+            for row in rows:
+                values = [row[fields[column]] for column in columns]
+                engine.peewee.execute_sql(
+                    f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", values
+                )
+            engine.go_on_after(table, model._meta.auto_increment)
 
 
 @pytest.fixture

@@ -5,16 +5,19 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+import peewee
 import pytest
 from shop import Shop
 
-from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken
+from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBroken, StoreUnavailable
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Refusal
 from stasis_callback.store.database.database import Database
+from stasis_callback.store.models import Tariff
 from stasis_callback.store.stores import open_stores
 
 
@@ -47,6 +50,36 @@ def test_what_was_committed_is_there_after_opening_again(tmp_path: Path, shop: S
     shop.stores.database.close()
     shop.stores = open_stores(shop.url, "node1", shop.clock)
     assert shop.rows() == before
+
+
+@pytest.mark.usefixtures("shop")
+def test_what_is_asked_outside_opens_no_connection() -> None:
+    """Nobody would give it back: a log would stay beside the file, and a connection less for all others."""
+    with pytest.raises(peewee.InterfaceError, match="not opened"):
+        list(Tariff.select())
+
+
+def test_a_connection_in_use_is_closed_when_it_comes_back(shop: Shop) -> None:
+    """A thread that is late finishes its transaction; then it has no database, and nothing is left of it."""
+    database = shop.stores.database
+    begun, closed = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with database.transaction():
+            begun.set()
+            closed.wait(30)
+        with pytest.raises(StoreUnavailable, match="the database is closed"):
+            database.read(lambda: 1)
+
+    with ThreadPoolExecutor(1) as threads:
+        late = threads.submit(work)
+        assert begun.wait(30)
+        database.close()
+        closed.set()
+        late.result()
+    if database.kind == "sqlite":
+        assert not list(shop.file.parent.glob("*-wal"))
+    shop.stores = open_stores(shop.url, "node1", shop.clock)
 
 
 @pytest.mark.sqlite

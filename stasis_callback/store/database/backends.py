@@ -89,9 +89,8 @@ class Engine(ABC):
         """The wakeups for `notify`."""
 
     def close(self) -> None:
-        """Close what is not in use. One in use is not closed under its thread: SQLite does not survive that."""
-        self.peewee.close()
-        self.peewee.close_idle()
+        """Close what is not in use, and what comes back later. SQLite does not survive it under its thread."""
+        self.peewee.shut()
 
     @abstractmethod
     def trouble(self, error: Exception) -> Trouble | None:
@@ -286,10 +285,6 @@ class Postgresql(Engine):
             highest = f"(SELECT COALESCE(MAX(id), 0) + 1 FROM {table})"
             sequence = f"pg_get_serial_sequence('{table}', 'id')"
             self.peewee.execute_sql(f"SELECT setval({sequence}, {highest}, false)")
-
-    def close(self) -> None:
-        """Close what is not in use, and what comes back later."""
-        self.peewee.shut()
 
     def broken(self) -> None:
         """After a restart of the server every waiting connection is broken; each would fail once."""

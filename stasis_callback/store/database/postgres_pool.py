@@ -82,7 +82,7 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
     """The pool. What peewee builds is done when its call returns; for what `run` sends see `pipelined`."""
 
     def __init__(self, url: str, patience: Patience, **options: Any) -> None:
-        super().__init__(url, **options)
+        super().__init__(url, autoconnect=False, **options)
         self._patience = patience
         self._here = threading.local()
         self._lending: Lending[PooledConnection] = Lending(patience)
@@ -119,11 +119,6 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
         """Close the idle connections."""
         for line in self._lending.take_all_free():
             self._drop(line)
-
-    def close_all(self) -> None:
-        """Close what nobody uses and this thread's own."""
-        self.close()
-        self.close_idle()
 
     def shut(self) -> None:
         """Close this thread's own and what nobody uses; what is in use is closed when it is given back."""

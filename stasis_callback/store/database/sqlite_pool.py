@@ -35,6 +35,25 @@ class SqlitePool(PooledSqliteDatabase):  # type: ignore[misc]  # the stubs do no
     the next would be committed by itself.
     """
 
+    def __init__(self, path: str, **options: Any) -> None:
+        # A thread takes a connection and gives it back; a model that is asked outside must not open one for ever.
+        super().__init__(path, autoconnect=False, **options)
+        self._shut = False
+
+    def shut(self) -> None:
+        """Close this thread's own and what nobody uses; what is in use is closed when it is given back."""
+        self._shut = True
+        self.close()
+        self.close_idle()
+
+    def _connect(self) -> Any:
+        if self._shut:
+            raise Busy("the database is closed")
+        return super()._connect()
+
+    def _can_reuse(self, conn: Any) -> bool:
+        return not self._shut and bool(super()._can_reuse(conn))
+
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         """Run a statement: what peewee does, in a third of the time."""
         transaction = self.top_transaction()
