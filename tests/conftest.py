@@ -14,7 +14,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from disks import MEMORY, has_room_in_memory
 from guard import sitecustomize  # nothing of an installed machine is reached from here on
-from lanes import is_seldom
+from lanes import is_seldom, reaches_the_database
 from pydantic_settings import InitSettingsSource
 
 from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES, Settings
@@ -64,6 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if is_seldom(item.nodeid):
             item.add_marker(pytest.mark.nightly)
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
+    if Databases.kind == "postgres":
+        left_out += [item for item in items if item not in left_out and not reaches_the_database(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -7,6 +7,11 @@ one kill, one stop, one power cut, one language in a browser. Everything is run 
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 SELDOM = (
     # Scenarios of whole calls: real phones take their time. Commands and events are compared in tests/contract.
@@ -38,3 +43,37 @@ _SELDOM = re.compile("|".join(f"(?:{pattern})" for pattern in SELDOM))
 def is_seldom(nodeid: str) -> bool:
     """Whether a test is left to the nightly lane."""
     return _SELDOM.search(nodeid) is not None
+
+
+# --- the pass on PostgreSQL ----------------------------------------------------------------------------------------
+
+HERE = Path(__file__).parent
+DATABASES = {"databases", "stasis_callback.testing.postgres"}
+"""The modules from which a test gets a server's database, by itself or through another module of the tests."""
+
+
+def reaches_the_database(item: pytest.Item) -> bool:
+    """Whether a test, or a fixture that it uses, has a database; a pass on PostgreSQL repeats no other."""
+    assert isinstance(item, pytest.Function)
+    fixtures = (made.func for each in item._fixtureinfo.name2fixturedefs.values() for made in each)
+    places = [item.function.__globals__, *(getattr(fixture, "__globals__", {}) for fixture in fixtures)]
+    return any(_reaches(place) for place in places if place.get("__file__") != str(HERE / "conftest.py"))
+
+
+_known: dict[str, bool] = {}
+
+
+def _reaches(place: dict[str, object]) -> bool:
+    """Whether a module of the tests, given by its names, uses one of `DATABASES`, however far away."""
+    file = str(place.get("__file__"))
+    if file not in _known:
+        _known[file] = False  # for modules that use each other
+        used = {
+            getattr(value, "__module__", None) or getattr(value, "__name__", "") for value in place.values()
+        }
+        used |= {value.__name__ for value in place.values() if isinstance(value, ModuleType)}
+        _known[file] = HERE in Path(file).parents and (
+            bool(used & DATABASES)
+            or any(_reaches(vars(sys.modules[name])) for name in used if name in sys.modules)
+        )
+    return _known[file]

@@ -109,12 +109,14 @@ class PostgresServer:
             )
 
     def kill(self) -> None:
-        """Kill it, as a power cut does."""
+        """Kill it, as a power cut does: no child that has not noticed yet answers any more."""
         if self._process is not None:
-            self._process.kill()
+            self.freeze()
+            for process in (*self._children(), self._process.pid):
+                os.kill(process, signal.SIGKILL)
             self._process.wait()
             self._process = None
-            # Its children notice on their own; the next start waits for the shared memory to be free.
+            # The next start waits for the shared memory to be free.
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -136,10 +138,13 @@ class PostgresServer:
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         os.kill(self._process.pid, number)  # the parent first: it starts no more children then
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
-        for child in children:
+        for child in self._children():
             with suppress(ProcessLookupError):
-                os.kill(int(child), number)
+                os.kill(child, number)
+
+    def _children(self) -> list[int]:
+        place = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        return [int(child) for child in place.read_text().split()]
 
     def _initialise(self) -> None:
         command = [*self._as_user, str(_program("initdb")), "-D", str(self.folder / "data")]

@@ -51,13 +51,20 @@ class Shop:
         self.url = Databases.new(folder, "shop")
         self.file = folder / "shop.db"
         """The database as a file; only there on SQLite."""
+        self._made = 0
         self.stores: Stores = open_stores(self.url, "node1", self.clock)
+        try:
+            self._furnish()
+        except BaseException:
+            self.stores.database.close()  # only one is open at a time, and the next test has another
+            raise
+
+    def _furnish(self) -> None:
         self.stores.nodes.enter()
         self.stores.tariffs.add("standard", "USD")
         self.stores.tariffs.put_rates("standard", [NewRate(UK_RATE)])
         self.stores.accounts.add_product("callback", "standard")
         self.stores.accounts.add_customer("people", "USD")
-        self._made = 0
 
     def account(self, number: str = "100", *, funds: str = "10.00", **values: Any) -> AccountView:
         """An account with some money in it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+from contextlib import closing
 from multiprocessing.synchronize import Barrier
 
 import peewee
@@ -11,7 +12,7 @@ import pytest
 from databases import Databases, server
 from shop import SetClock, Shop, talked
 
-from stasis_callback.clock import wait_until
+from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.store import models
@@ -19,6 +20,7 @@ from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.database import MIGRATIONS, Database
 from stasis_callback.store.database.statements import run
 from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.rates.tables import Tariff
 from stasis_callback.store.stores import open_stores
 
 pytestmark = pytest.mark.postgres
@@ -253,7 +255,18 @@ def test_whoever_locks_a_name_keeps_others_off_until_the_commit(shop: Shop) -> N
 
 
 def test_databases_of_tests_do_not_pile_up() -> None:
-    url = Databases.new(MIGRATIONS, "short")
-    Databases.remove(url)
+    """One that was given back is like new, and used again; one whose tables were changed is not."""
+    first = Databases.new(MIGRATIONS, "short")
+    name = first.rsplit("/", 1)[1]
+    server().sql(
+        "INSERT INTO tariff (name, currency, revision, created_at_us) VALUES ('left', 'USD', 0, 0)", name
+    )
+    Databases.remove(first)
+    again = Databases.new(MIGRATIONS, "short")
+    assert again == first
+    with closing(open_stores(again, "node1", Clock()).database) as database:
+        assert not database.read(Tariff.select().exists)
+    server().sql("ALTER TABLE entry DISABLE TRIGGER ALL", name)
+    Databases.remove(again)
     with pytest.raises(CallbackError, match="does not exist"):
-        Database(url)
+        Database(first)

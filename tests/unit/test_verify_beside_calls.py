@@ -12,6 +12,7 @@ import pytest
 from shop import UNANSWERED, Shop, talked
 
 from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.core.fraud import Budget, Budgets
 from stasis_callback.store import audit
 from stasis_callback.store.audit import beside, chains, verify
 from stasis_callback.store.database.snapshots import open_snapshots
@@ -105,6 +106,9 @@ def test_fifty_runs_beside_traffic_raise_no_false_alarm(shop: Shop) -> None:
     accounts = [shop.account(number, funds="9000.00") for number in ("100", "200", "300")]
     requests = [shop.request(account) for account in accounts]
     shop.stores.accounts.change("300", daily_cap_micros=9_000_000_000)
+    shop.stores.fraud.budgets = Budgets(
+        caller=Budget(), account=Budget(), number=Budget(), destination=Budget(), number_hour=0
+    )
     ledger, made = shop.stores.ledger, iter(range(10**9))
 
     def traffic(which: int) -> None:

@@ -49,7 +49,9 @@ class RequestOwners(RequestLooks):
     @read
     def _claimed_here(self) -> list[RequestView]:
         """Requests in a call that this node's name has claimed, in this start of it or a former one."""
-        return [view_of(row) for row in every(_CLAIMED_HERE, self._me.name, self._me.incarnation)]
+        found = [view_of(row) for row in every(_CLAIMED_HERE, self._me.name, self._me.incarnation)]
+        # Not by the database, which might read the whole table in that order, for the few that are asked for.
+        return sorted(found, key=lambda request: (request.created_at_us, request.id))
 
     def under_way_of(self, node: str) -> list[RequestView]:
         """Requests in a call of another node; of this one: what a former start of it has left on another Asterisk."""
