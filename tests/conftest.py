@@ -50,7 +50,9 @@ def pytest_unconfigure() -> None:
     Databases.close()
 
 
-LONGEST_FIRST = ("faults", "crash", "simulation", "mail", "calls", "property", "real", "web", "fake")
+LONGEST_FIRST = (
+    "faults", "crash", "simulation", "mail", "calls", "property", "real", "web", "fake", "console", "contract"
+)  # fmt: skip
 """Folders whose tests wait long: begun last, they would keep one worker busy while the others have nothing to do."""
 
 
