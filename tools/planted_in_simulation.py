@@ -52,7 +52,7 @@ PUT_BACK = (
                 " WHERE leg.request_id = request.id AND leg.state <> 'settled')\n",
                 "",
             ),
-            ("engine/closing.py", "        _compare(tools, call, request.id)\n", ""),
+            ("engine/closing.py", "            _compare(tools, call, request.id)\n", ""),
             (
                 "store/calls/requests.py",
                 'require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")',
