@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -25,6 +26,7 @@ class Databases:
 
     kind = "sqlite"
     _things = ExitStack()
+    _made: ClassVar[set[str]] = set()
 
     @classmethod
     def new(cls, folder: Path, name: str = "callback") -> str:
@@ -38,12 +40,14 @@ class Databases:
     def clone(cls, template: str, name: str = "clone") -> str:
         """The URL of a copy of a server's database, which must not be in use."""
         server().sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'")
-        return server().create(f"{name}_{os.getpid()}_{next(_numbers)}", template=template)
+        url = server().create(f"{name}_{os.getpid()}_{next(_numbers)}", template=template)
+        cls._made.add(url)
+        return url
 
     @classmethod
     def remove(cls, url: str) -> None:
-        """Drop a server's database; a file goes with its folder."""
-        if url.startswith("postgresql://"):
+        """Drop a database made here; a file goes with its folder, and another server's with that."""
+        if url in cls._made:
             server().drop(url.rsplit("/", 1)[1])
 
     @classmethod
