@@ -42,7 +42,7 @@ def test_what_is_counted_is_what_was_used_and_what_is_held(
     """Any legs are opened, given more time, and ended, within what they hold."""
     number = f"44207{next(_numbers):07}"
     limit = Budget(0, MINUTES, 0)
-    off = Budgets(*[Budget()] * 7, number_hour=0)
+    off = replace(Budgets(), destination=Budget())
     budgets = replace(off, destination=limit) if by_number else replace(off, prefixes=((number, limit),))
     business.stores.fraud.budgets = budgets
     key = f"fraud:destination:{number}" if by_number else f"fraud:range:{number}"
