@@ -116,6 +116,13 @@ class Held:
         return Spent(0, self.seconds, worth_micros(self.micros, self.currency))
 
 
+def counted_ahead(budgets: Budgets, held: Held) -> dict[str, object]:
+    """What the row of a new leg has to keep of what `Fraud.reserve` counts."""
+    if not budgets.ahead(held.number, held.side):
+        return {}
+    return {"reserved_s": held.spent.seconds, "reserved_micros": held.spent.micros}
+
+
 class Fraud:
     """Counts, and sets aside."""
 

@@ -23,6 +23,7 @@ from stasis_callback.store.accounts.fraud import (
     Use,
     asked_prefixes,
     asked_subjects,
+    counted_ahead,
     fraud_trouble,
 )
 from stasis_callback.store.accounts.notices import note_low_balance
@@ -320,9 +321,6 @@ class Calls:
         change: HoldChange | None,
     ) -> bool:
         ahead = Held(fare.number, side, held_s, hold_micros, fare.account.currency)
-        counted: dict[str, object] = {}
-        if self._fraud.budgets.ahead(fare.number, side):
-            counted = {"reserved_s": ahead.spent.seconds, "reserved_micros": ahead.spent.micros}
         insert(
             LegRow,
             id=leg_id,
@@ -335,7 +333,7 @@ class Calls:
             state=LegState.DIALING.value,
             dialed_at_us=dialed_at_us,
             **_carried(fare.carrier),
-            **counted,
+            **counted_ahead(self._fraud.budgets, ahead),
         )
         held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change)
         if not held:
