@@ -59,7 +59,8 @@ class DatabaseSettings(Section):
 
     url: str = Field(
         "sqlite:///stasis-callback.db",
-        description="sqlite:///path/to/file.db, or postgresql://user@host/name.",
+        description="sqlite:///path/to/file.db, or postgresql://user@host/name; of several servers: "
+        "postgresql://user@host1,host2/name?target_session_attrs=read-write.",
     )
     free_limit_mb: int = Field(
         100,
