@@ -64,7 +64,7 @@ nightly: $(VENV) ## what takes too long for every run: long outages, many exampl
 	@tools/get-postgres
 	@tools/get-faults
 	@tools/get-kamailio
-	.venv/bin/pytest -n 2 --dist loadfile -m nightly --timeout 600
+	.venv/bin/pytest -n 2 --dist loadfile -m nightly --timeout 600 --callbacks 300
 	# Which lines of the rules, the money and the engine are reached, each with a floor; it takes a third more time.
 	.venv/bin/pytest -n 2 --dist loadfile -m "not real and not nightly" --cov --cov-report= \
 		tests/unit tests/property tests/calls tests/fake

@@ -3,7 +3,8 @@
 Each service has a simulated Asterisk of its own, all of them in this process, and gets one missed call a second. With
 more services the callbacks a second grow as their number does, as long as there are cores. What a callback costs the
 processor tells whether it could go on so: where one of three services costs what one of one does, nothing waits for
-anything else. `of linear` is the cost with one service by that with so many, services and PostgreSQL together.
+anything else. `of linear` is the cost with one service by that with so many, services and PostgreSQL together, and
+`cores` how many processors both kept busy: how far that is from a full machine.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from pathlib import Path
 from bench.report import Row, machine, write_json
 from bench.rig import ACCESS, Usage, open_business, service
 from bench.work import CACHE, work_folder
-from stasis_callback.clock import Clock
+from stasis_callback.clock import Clock, wait_until
 from stasis_callback.store.stores import open_stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
+from stasis_callback.testing.phones import BUSY
 from stasis_callback.testing.postgres import PostgresServer, PostgresUnavailable, postgres_server
 
 WARM_UP = 5
 """Callbacks of each service that are not measured: what is loaded once."""
-COLUMNS = ("services", "callbacks", "per s", "service ms", "PostgreSQL ms", "of linear")
+COLUMNS = ("services", "callbacks", "per s", "service ms", "PostgreSQL ms", "cores", "of linear")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Level:
     per_s: float
     service_ms: float
     postgresql_ms: float
+    cores: float
     of_linear: float
 
 
@@ -70,7 +73,8 @@ def _levels(server: PostgresServer, folder: Path, counts: Sequence[int], callbac
     for count in counts:
         measured = _measure(server, folder / str(count), count, callbacks)
         first_ms = sum(measured[1:]) if not levels else levels[0].service_ms + levels[0].postgresql_ms
-        level = Level(count, count * callbacks, *measured, of_linear=first_ms / sum(measured[1:]))
+        cores = measured[0] * sum(measured[1:]) / 1000
+        level = Level(count, count * callbacks, *measured, cores, of_linear=first_ms / sum(measured[1:]))
         figures = list(asdict(level).values())
         print(f"{figures[0]:>15}{figures[1]:>15}" + "".join(f"{x:>15.2f}" for x in figures[2:]), flush=True)
         levels.append(level)
@@ -103,7 +107,7 @@ def _measure(server: PostgresServer, folder: Path, count: int, callbacks: int) -
 
 def _calls(networks: Sequence[FakeNetwork], first: int, callbacks: int) -> float:
     """A missed call a second to each service, from accounts that had none, each to its end; how long it took."""
-    began_s, pairs = time.monotonic(), []
+    began_s, called = time.monotonic(), []
     for n in range(callbacks):
         for place, network in enumerate(networks):
             # Not all of them in the same moment.
@@ -114,10 +118,17 @@ def _calls(networks: Sequence[FakeNetwork], first: int, callbacks: int) -> float
             for there in networks:
                 there.phone(_number(who)).answers().dials(f"{_friend(who)}#").hangs_up(after_s=4)
                 there.phone(_friend(who)).answers().hangs_up(after_s=1)
-            network.missed_call(ani=_number(who), dnis=ACCESS["service"])
-            pairs.append((network, _number(who)))
-    for network, number in pairs:
-        network.phone(number).wait_for("ended", timeout_s=60)
+            answer = network.missed_call(ani=_number(who), dnis=ACCESS["service"])
+            if answer.cause != BUSY:
+                raise SystemExit(f"{_number(who)} was not taken: {answer}")
+            called.append(_number(who))
+
+    def over(number: str) -> bool:
+        return any(call.state == "ended" for there in networks for call in there.phone(number).calls)
+
+    for number in called:
+        if not wait_until(lambda number=number: over(number), timeout_s=60, every_s=0.02):  # type: ignore[misc]
+            raise SystemExit(f"the callback to {number} has not ended")
     return time.monotonic() - began_s
 
 

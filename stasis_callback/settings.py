@@ -59,7 +59,8 @@ class DatabaseSettings(Section):
 
     url: str = Field(
         "sqlite:///stasis-callback.db",
-        description="sqlite:///path/to/file.db, or postgresql://user@host/name.",
+        description="sqlite:///path/to/file.db, or postgresql://user@host/name; of several servers: "
+        "postgresql://user@host1,host2/name?target_session_attrs=read-write.",
     )
     free_limit_mb: int = Field(
         100,
@@ -106,6 +107,12 @@ class AsteriskSettings(Section):
         "pai",
         description="Header that is read first for the caller, on trunks that are not in the database.",
     )
+    attestation: str = Field(
+        "",
+        pattern=r"^([A-Za-z][A-Za-z0-9-]{0,63})?$",
+        description="Header of the carrier's own with the attestation of the caller's number, on trunks that are not "
+        "in the database; believed as it is.",
+    )
     cel_path: Path = Field(
         Path("/var/log/asterisk/cel-custom/stasis-callback.csv"),
         description="CEL journal written by cel_custom.conf; recovery charges calls from it.",
@@ -118,7 +125,12 @@ class AsteriskSettings(Section):
     @property
     def number_form(self) -> NumberForm:
         """How trunks that are not in the database write numbers. Raises InvalidInput."""
-        return NumberForm(self.numbers, called_out=self.number_rules, identity=self.identity)
+        return NumberForm(
+            self.numbers,
+            called_out=self.number_rules,
+            identity=self.identity,
+            attestation=self.attestation,
+        )
 
 
 class LimitSettings(Section):

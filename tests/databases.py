@@ -53,8 +53,8 @@ class Databases:
 
     @classmethod
     def remove(cls, url: str) -> None:
-        """Give a server's database back; a file goes with its folder."""
-        if not url.startswith("postgresql://"):
+        """Give a database of `server` back; a file goes with its folder, and another server's with that."""
+        if not url.startswith("postgresql://") or not url.startswith(server().url("")):
             return
         name = url.rsplit("/", 1)[1]
         if was := cls._templates.pop(name, None):

@@ -204,6 +204,28 @@ BUGS = (
         ),
         ("tests/unit/test_rating.py::test_off_peak_is_what_the_clock_shows_in_the_nights_it_is_changed",),
     ),
+    Bug(
+        "minutes of live calls do not count in the budget of a number",
+        (("store/calls/legs.py", "        self._fraud.reserve(ahead)\n", ""),),
+        (
+            "tests/unit/test_fraud.py::test_minutes_are_not_exceeded_by_long_calls_at_the_same_time",
+            "tests/property/test_budgets_ahead.py::test_what_is_counted_is_what_was_used_and_what_is_held",
+        ),
+    ),
+    Bug(
+        "what a call has left of its minutes is never free again",
+        (
+            (
+                "store/calls/legs.py",
+                "Spent(0, leg.reserved_s or 0, leg.reserved_micros)",
+                "Spent(0, 0, leg.reserved_micros)",
+            ),
+        ),
+        (
+            "tests/unit/test_fraud.py::test_minutes_are_not_exceeded_by_long_calls_at_the_same_time",
+            "tests/calls/test_fraud_in_calls.py::test_a_talk_counts_the_minutes_it_may_still_use_until_it_ends",
+        ),
+    ),
 )
 
 

@@ -74,7 +74,9 @@ def database_file(url: str) -> Path | None:
 def shown_url(url: str) -> str:
     """A database URL to display: a file as its path, a server without its password."""
     file = database_file(url)
-    return str(file) if file else re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", url)
+    if file:
+        return str(file)
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", url))
 
 
 def existing_database() -> str:

@@ -39,6 +39,8 @@ PRESENTATION = "CONNECTEDLINE(num-pres,i)"
 FUSE = "TIMEOUT(absolute)"
 FUSE_PROVEN_S = 30.0
 """So long after a fuse was read back the next ones are believed to take."""
+_FUNCTION_FAILED = 500
+"""Asterisk's answer to a function that finds nothing."""
 _FUSE_SLACK_S = 0.25
 _FUSE_TRIES = 3
 
@@ -169,6 +171,15 @@ class Channel:
         """The value of a variable or function; None when it is not set or the channel is gone."""
         body = self.rest.fetch("channels", self.id, "variable", params={"variable": name})
         return None if body is None else str(body.get("value", ""))
+
+    def get_header(self, name: str) -> str:
+        """A header of the INVITE of an incoming call; "" when it has none, or the channel is gone."""
+        try:
+            return self.get_variable(f"PJSIP_HEADER(read,{name})") or ""
+        except AriError as error:
+            if error.status == _FUNCTION_FAILED:
+                return ""
+            raise
 
     def set_fuse(self, after_s: float) -> bool:
         """Let Asterisk itself end this channel `after_s` seconds from now, even if this service is not running.

@@ -2,8 +2,8 @@
 
 A budget counts calls, minutes and money of what is settled, by who or what stands behind a leg (`Cause`). Who reaches
 one is set aside: nothing more begins until that time is over, or an operator releases it. Number ranges that are
-dialled for their price (`Range`) are stricter: what is held counts too, so that not even calls at the same time go
-beyond.
+dialled for their price (`RANGES`) and numbers that are called as leg B are stricter: what is held counts too, so
+that not even calls at the same time go beyond.
 """
 
 from __future__ import annotations
@@ -88,6 +88,10 @@ class Spent:
     def __add__(self, other: Spent) -> Spent:
         """Both together."""
         return Spent(self.calls + other.calls, self.seconds + other.seconds, self.micros + other.micros)
+
+    def __sub__(self, other: Spent) -> Spent:
+        """What is more than the other, or less."""
+        return Spent(self.calls - other.calls, self.seconds - other.seconds, self.micros - other.micros)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +330,16 @@ class Budgets:
         within = self.range_of(cause.number)
         if within is not None:
             yield within
+
+    def ahead(self, number: str, side: Literal["a", "b"]) -> list[Counter]:
+        """The budgets that count what is held for a leg while it is live: of its range, and of the number of a leg B.
+
+        A number has one callback at a time, so there is nothing to count ahead for leg A.
+        """
+        to_number = Counter(Scope.DESTINATION, number, self.destination)
+        found = [to_number] if side == "b" and self.destination.is_on else []
+        within = self.range_of(number)
+        return [*found, within] if within else found
 
     def range_of(self, number: str) -> Counter | None:
         """The budget of the range of a number: of a prefix, or of its kind; None where there is none."""

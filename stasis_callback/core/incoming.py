@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from stasis_callback.core.attestation import of_header, of_verstat
 from stasis_callback.core.trunk_numbers import NumberForm
 from stasis_callback.core.withheld import hidden, nameless, withheld
 
@@ -23,16 +24,6 @@ _LENGTH_LIMIT = 4000
 _DIGITS = re.compile(r"\+?[0-9]{3,}(?:;|$)")
 _KEPT = 64
 """Characters kept of text that is not a number: enough to see what it was."""
-_ATTESTATIONS = {
-    "tn-validation-passed": "A",
-    "tn-validation-passed-a": "A",
-    "tn-validation-passed-b": "B",
-    "tn-validation-passed-c": "C",
-    "tn-validation-failed": "failed",
-    "tn-validation-failed-a": "failed",
-    "tn-validation-failed-b": "failed",
-    "tn-validation-failed-c": "failed",
-}
 _HIDING = frozenset({"id", "user", "header", "session"})
 
 
@@ -128,6 +119,10 @@ class Invite:
     privacy: str = ""
     trusted: bool = True
     """Whether the trunk's identities other than From count (`trust_id_inbound` of its endpoint)."""
+    indicator: str = ""
+    """P-Attestation-Indicator."""
+    attested: str = ""
+    """The header that the form of the trunk names (`attestation`)."""
 
     @classmethod
     def of_args(cls, args: Sequence[str]) -> Invite | None:
@@ -146,6 +141,7 @@ class Invite:
             joined.get("rpid", ""),
             joined.get("privacy", ""),
             joined.get("trusted") == "true",
+            joined.get("attest", ""),
         )
 
     @property
@@ -153,12 +149,13 @@ class Invite:
         """How sure the carriers are of the caller's number, of a trunk whose word counts: A, B, C, `failed`; "" where
         they say nothing.
 
-        3GPP TS 24.229 has `verstat`; carriers add the level of the attestation to it, or mean A without one.
+        3GPP TS 24.229 has `verstat`; carriers add the level of the attestation to it, or to a header beside it, or
+        mean A without one. That header alone is not theirs: callers write it to ask for an attestation.
         """
         if not self.trusted:
             return ""
         said = (one.verstat for one in [*addresses(self.asserted), address(self.from_)])
-        return next((_ATTESTATIONS[one] for one in said if one in _ATTESTATIONS), "")
+        return next(filter(None, (of_verstat(one, self.indicator) for one in said)), "")
 
     @property
     def private(self) -> bool:
@@ -178,7 +175,7 @@ class Incoming:
     notes: tuple[str, ...] = field(default=(), repr=False)
     """How it was read, in sentences."""
     attestation: str = ""
-    """See `Invite.attestation`."""
+    """How sure the carriers are of the caller's number: A, B, C, `failed`; "" where they say nothing."""
 
 
 def read(invite: Invite, form: NumberForm) -> Incoming:
@@ -188,9 +185,19 @@ def read(invite: Invite, form: NumberForm) -> Incoming:
     caller = _caller(invite, form, notes)
     if invite.private:
         notes.append("the caller requests privacy: the number is never shown to leg B")
-    if invite.attestation:
-        notes.append(f"the attestation of the caller's number is {invite.attestation}")
-    return Incoming(called, caller, invite.private, tuple(notes), invite.attestation)
+    attestation = _attestation(invite, form, caller, notes)
+    return Incoming(called, caller, invite.private, tuple(notes), attestation)
+
+
+def _attestation(invite: Invite, form: NumberForm, caller: str, notes: list[str]) -> str:
+    """By the header that the trunk names, else by the standards'."""
+    own = of_header(form.attestation, invite.attested, caller) if form.attestation else ""
+    found, place = (own, form.attestation) if own else (invite.attestation, "verstat")
+    if form.attestation and not own:
+        notes.append(f"{form.attestation} says nothing of the caller's number")
+    if found:
+        notes.append(f"the attestation of the caller's number is {found}, by {place}")
+    return found
 
 
 def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:

@@ -34,6 +34,7 @@ _SHORT = 6
 
 Subscribers' numbers are longer, some in small countries only by a digit.
 """
+HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}", re.ASCII)
 _CONTEXT = re.compile(r"\+[0-9]{1,15}", re.ASCII)
 _rules = lru_cache(1000)(parse_rules)
 
@@ -62,6 +63,11 @@ class NumberForm:
         "uri",
         "Where the called number is: uri (the request's address; To where that has no number), or to (the reverse).",
     )
+    attestation: str = option(
+        "",
+        "Header of the carrier's own that says how sure it is of the caller's number (STIR/SHAKEN), for example "
+        "X-Twilio-VerStat; believed as it is. Empty: only `verstat` counts.",
+    )
 
     def __post_init__(self) -> None:
         """Raises InvalidInput, which says what to write."""
@@ -70,6 +76,10 @@ class NumberForm:
             raise InvalidInput(
                 f"number form {self.numbers!r} is invalid: write e164, +e164, or national: and a country, "
                 "for example national:CZ"
+            )
+        if self.attestation and not HEADER_NAME.fullmatch(self.attestation):
+            raise InvalidInput(
+                f"{self.attestation!r} is not the name of a header: write, for example, X-Twilio-VerStat"
             )
         for rules in (self.called_in, self.caller_in, self.called_out, self.caller_out):
             _rules(rules)

@@ -392,7 +392,7 @@ class Conversation:
             self._call.drop(leg)
             return None
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
-        b.number, b.currency = fare.number, fare.account.currency
+        b.number, b.currency, b.side = fare.number, fare.account.currency, "b"
         return Connection(
             self._tools, self._call, self._a, b, request.id, grant.longest_s, endpoint, way.no_progress_s
         )

@@ -21,10 +21,11 @@ from stasis_callback.ari.errors import AriError
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.fraud import OverBudget
 from stasis_callback.core.options import CallOptions
-from stasis_callback.core.rating import Price, cost_micros, joint_longest_s, longest_s
+from stasis_callback.core.rating import Price, billed_seconds, cost_micros, joint_longest_s, longest_s
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.ivr.call import Leg
-from stasis_callback.store.calls.legs import Fare, LegView
+from stasis_callback.store.accounts.fraud import Held
+from stasis_callback.store.calls.legs import Fare, LegView, Side
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.stores import Stores
@@ -65,13 +66,18 @@ class PaidLeg:
     """As far as the timer reaches, in the same seconds; None when it is not known to stand anywhere."""
     number: str = ""
     currency: str = ""
-    """For the budget of the range of its number."""
+    side: Side = "a"
+    """For the budgets that count what is held."""
 
     def cost_micros(self, seconds: int) -> int:
         """The cost in micros of this many seconds after the answer."""
         if self.leg.answered_at_us is not None:
             return cost_micros(self.rate.price, seconds, self.leg.answered_at_us)
         return cost_micros(self.rate.price, seconds, self.opened_at_us, self.slack_s)
+
+    def held(self, funded_s: int, micros: int) -> Held:
+        """What it may still use when so many seconds are paid for by a hold of so much."""
+        return Held(self.number, self.side, billed_seconds(self.rate.price, funded_s), micros, self.currency)
 
     def arm(self) -> None:
         """Set Asterisk's timer to the funded end. Nothing happens when the leg is to end, or gone. Raises AriError.
@@ -172,7 +178,7 @@ class Funding:
             funds_micros = self._stores.ledger.funds_micros(fare.account.book_id, leg_id)
             funded_s, hold = _affordable(fare.rate.price, funds_micros, wanted_s, now_us, slack_s)
             if not funded_s or not self._stores.calls.open_leg(
-                leg_id, request.id, "a", fare, hold, dialed_at_us=now_us
+                leg_id, request.id, "a", fare, hold, _billed_s(fare, funded_s), dialed_at_us=now_us
             ):
                 raise _TakenMeanwhile
             return funded_s
@@ -189,7 +195,8 @@ class Funding:
         self._require_room(fare, leg_id)
         slack_s = request.options.ring_timeout_a_s
         funded_s, hold = _affordable(fare.rate.price, funds_micros, wanted_s, now_us, slack_s)
-        noted = funded_s and self._stores.calls.open_first_leg(leg_id, request.id, fare, hold, now_us)
+        held_s = _billed_s(fare, funded_s)
+        noted = funded_s and self._stores.calls.open_first_leg(leg_id, request.id, fare, hold, held_s, now_us)
         return funded_s if noted else 0
 
     def adopt(self, leg: Leg, view: LegView, rate: RateView, slack_s: int, lasts_s: int) -> PaidLeg:
@@ -199,7 +206,7 @@ class Funding:
         """
         account = self._stores.accounts.get(view.account_id)
         paid = PaidLeg(leg, rate, account.book_id, 0, view.dialed_at_us, slack_s)
-        paid.number, paid.currency = view.number, account.currency
+        paid.number, paid.currency, paid.side = view.number, account.currency, view.side
         limit_s = math.ceil(leg.elapsed_s()) + lasts_s
         paid.funded_s = max(longest_s(paid.cost_micros, self._stores.ledger.held_micros(leg.id), limit_s), 0)
         return paid
@@ -216,7 +223,7 @@ class Funding:
         def hold() -> int:
             funded_s = longest_s(a.cost_micros, self._funds_micros(a), target_s)
             if funded_s > a.funded_s:
-                self._change(a, a.cost_micros(funded_s))
+                self._change(a, funded_s, a.cost_micros(funded_s))
             return funded_s
 
         funded_s = self._unit(hold)
@@ -255,11 +262,12 @@ class Funding:
                     self._require_room(fare, leg_id)
                     beside = a.leg.id, a.cost_micros(plan.a_s)
                     hold_b = cost_micros(fare.rate.price, plan.talk_s, now_us, setup_s_of(request))
+                    held_s = _billed_s(fare, plan.talk_s)
                     opened = self._stores.calls.open_leg(
-                        leg_id, request.id, "b", fare, hold_b, dialed_at_us=now_us, beside=beside
+                        leg_id, request.id, "b", fare, hold_b, held_s, dialed_at_us=now_us, beside=beside
                     )
                     if opened:
-                        self._stores.fraud.reserve_more(a.leg.id, a.number, beside[1], a.currency)
+                        self._stores.fraud.reserve_more(a.leg.id, a.held(plan.a_s, beside[1]))
                     return opened
 
                 try:
@@ -331,8 +339,8 @@ class Funding:
                 return whole_s, a.funded_s, b.funded_s
             self._stores.calls.lock(a.leg.id, b.leg.id, books=(a.book_id, b.book_id))
             a_s = max(target_s + _lead_s(a, b), a.funded_s)
+            self._grow(b, target_s)  # first: counters of a called number are locked before those of ranges
             self._grow(a, a_s)
-            self._grow(b, target_s)
             return whole_s, a_s, target_s
 
         held = self._unit(hold)
@@ -388,11 +396,12 @@ class Funding:
 
     def _grow(self, paid: PaidLeg, funded_s: int) -> None:
         """Make a leg's hold pay for at least `funded_s` seconds; what is held already stays held."""
-        self._change(paid, max(paid.cost_micros(funded_s), self._stores.ledger.held_micros(paid.leg.id)))
+        micros = max(paid.cost_micros(funded_s), self._stores.ledger.held_micros(paid.leg.id))
+        self._change(paid, funded_s, micros)
 
-    def _change(self, paid: PaidLeg, amount_micros: int) -> None:
-        """Change a leg's hold to this total amount."""
-        if not self._stores.calls.change_hold(paid.leg.id, paid.number, paid.currency, amount_micros):
+    def _change(self, paid: PaidLeg, funded_s: int, amount_micros: int) -> None:
+        """Change a leg's hold to this total amount, which pays for so many seconds."""
+        if not self._stores.calls.change_hold(paid.leg.id, paid.held(funded_s, amount_micros)):
             raise _TakenMeanwhile
 
 
@@ -402,6 +411,11 @@ def _affordable(price: Price, funds_micros: int, wanted_s: int, now_us: int, sla
     if funded_s < price.shortest_paid_s:
         return 0, 0
     return funded_s, cost_micros(price, funded_s, now_us, slack_s)
+
+
+def _billed_s(fare: Fare, funded_s: int) -> int:
+    """What is charged of so many seconds, as budgets of minutes count them."""
+    return billed_seconds(fare.rate.price, funded_s)
 
 
 def wanted_of_leg_a(request: RequestView) -> int:

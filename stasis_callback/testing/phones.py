@@ -225,10 +225,10 @@ class Phone:
         threading.Thread(target=self._run, args=(call, list(self._steps)), daemon=True).start()
         return call
 
-    def note(self, call: PhoneCall, state: State) -> None:
-        """The network saw the call reach `state`."""
+    def note(self, call: PhoneCall, state: State, at_us: int = 0) -> None:
+        """The network saw the call reach `state`, at this time by its own clock; 0: now."""
         with self._changed:
-            now_us = self.clock.now_us()
+            now_us = at_us or self.clock.now_us()
             if state == "ringing":
                 call.ringing_at_us = now_us
             elif state == "answered":

@@ -28,9 +28,19 @@ class PostgresUnavailable(Exception):
 
 
 class PostgresServer:
-    """A running server. `durable=False` trades the safety of its files for speed, as tests may."""
+    """A running server. `durable=False` trades the safety of its files for speed, as tests may.
 
-    def __init__(self, folder: Path, *, durable: bool, address: str = "127.0.0.1") -> None:
+    With `follows` it is a standby of that server, which commits nothing any more that this one has not on its disk.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        durable: bool,
+        address: str = "127.0.0.1",
+        follows: PostgresServer | None = None,
+    ) -> None:
         self.folder = folder
         self._address = address
         self._as_user = _as_user()
@@ -42,13 +52,18 @@ class PostgresServer:
         with socket.socket() as probe:
             probe.bind((address, 0))
             self.port = int(probe.getsockname()[1])
-        self._initialise()
+        if follows:
+            self._copy(follows)
+        else:
+            self._initialise()
         settings = {"listen_addresses": address, "port": self.port, "unix_socket_directories": folder}
         settings |= {"max_connections": 300, "shared_buffers": "64MB", "timezone": "UTC"}
         if not durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         self._options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self.start()
+        if follows:
+            follows.wait_for_standbys()
 
     @property
     def pid(self) -> int:
@@ -109,14 +124,33 @@ class PostgresServer:
             )
 
     def kill(self) -> None:
-        """Kill it, as a power cut does: no child that has not noticed yet answers any more."""
+        """Kill it, as a power cut does: what it has not sent is never sent."""
         if self._process is not None:
-            self.freeze()
-            for process in (*self._children(), self._process.pid):
-                os.kill(process, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
             # The next start waits for the shared memory to be free.
+
+    def promote(self) -> None:
+        """Make a standby the server that is written to; returns when it is."""
+        words = [*self._as_user, str(_program("pg_ctl")), "promote", "-w", "-D", str(self.folder / "data")]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=self.folder, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def wait_for_standbys(self) -> None:
+        """From now on a commit returns when a standby has it on its disk too: `synchronous_standby_names`."""
+        import psycopg
+
+        self.sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self.sql("SELECT pg_reload_conf()")
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+
+            def is_in_step() -> bool:
+                states = connection.execute("SELECT sync_state FROM pg_stat_replication").fetchall()
+                return ("sync",) in states
+
+            if not wait_until(is_in_step, timeout_s=30):
+                raise PostgresUnavailable("the standby does not follow")
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -137,14 +171,23 @@ class PostgresServer:
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
-        os.kill(self._process.pid, number)  # the parent first: it starts no more children then
-        for child in self._children():
+        os.kill(self._process.pid, signal.SIGSTOP)  # the parent first: it starts no more children then
+        children = self._children()
+        os.kill(self._process.pid, number)
+        for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, number)
 
     def _children(self) -> list[int]:
         place = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         return [int(child) for child in place.read_text().split()]
+
+    def _copy(self, primary: PostgresServer) -> None:
+        command = [*self._as_user, str(_program("pg_basebackup")), "-D", str(self.folder / "data"), "-R"]
+        command += ["-d", primary.url("postgres"), "--checkpoint=fast", "--no-sync"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, check=False)
+        if done.returncode:
+            raise PostgresUnavailable(f"pg_basebackup failed: {done.stderr.strip()[-300:]}")
 
     def _initialise(self) -> None:
         command = [*self._as_user, str(_program("initdb")), "-D", str(self.folder / "data")]
@@ -158,15 +201,20 @@ class PostgresServer:
 
 
 @contextmanager
-def postgres_server(*, durable: bool = False, address: str = "127.0.0.1") -> Iterator[PostgresServer]:
-    """A server in a temporary folder, for the network of its address. Raises PostgresUnavailable if it is missing."""
+def postgres_server(
+    *, durable: bool = False, address: str = "127.0.0.1", follows: PostgresServer | None = None
+) -> Iterator[PostgresServer]:
+    """A server in a temporary folder, for the network of its address; a standby if it `follows` another.
+
+    Raises PostgresUnavailable if there is none here.
+    """
     folder = Path(tempfile.mkdtemp(prefix="stasis-callback-pg-"))
     server: PostgresServer | None = None
     try:
         if os.geteuid() == 0:
             user = _postgres_user()
             os.chown(folder, user.pw_uid, user.pw_gid)
-        server = PostgresServer(folder, durable=durable, address=address)
+        server = PostgresServer(folder, durable=durable, address=address, follows=follows)
         yield server
     finally:
         if server is not None:

@@ -250,12 +250,12 @@ class RealNetwork(Network):
         elif known := self._calls.get(event.channel_id or ""):
             phone, call = known
             if isinstance(event, ChannelStateChange) and event.state == "Up":
-                phone.note(call, "answered")
+                phone.note(call, "answered", event.at_us)
             elif isinstance(event, ChannelDtmfReceived):
                 phone.note_digit(call, event.digit)
             elif isinstance(event, StasisEnd):
                 del self._calls[event.channel_id or ""]
-                phone.note(call, "ended")
+                phone.note(call, "ended", event.at_us)
 
     def _offer(self, event: StasisStart) -> None:
         channel = event.channel

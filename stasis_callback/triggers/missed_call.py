@@ -95,7 +95,9 @@ class MissedCallTrigger:
         has_place, first = self._dialer.reserve(request_id), None
         try:
             trunks = self._trunks.all()
-            read = self._incoming.read(channel.endpoint, invite, trunks)
+            read = self._incoming.read(
+                channel.endpoint, invite, trunks, lambda name: self._header(channel.id, name)
+            )
             request = replace(
                 request, ani=read.caller, dnis=read.called, private=read.private, attestation=read.attestation
             )
@@ -125,6 +127,14 @@ class MissedCallTrigger:
         else:
             self._admission.record_refusal(request, decision)
         return decision
+
+    def _header(self, channel_id: str, name: str) -> str:
+        """A header of an INVITE; "" where it has none, or Asterisk does not say."""
+        try:
+            return self._client.channel(channel_id).get_header(name)
+        except AriError as error:
+            log.warning("missed_call.header_not_read", channel=channel_id, header=name, error=str(error))
+            return ""
 
     def _reject(self, channel_id: str, decision: Decision) -> None:
         try:

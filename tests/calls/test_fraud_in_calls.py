@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,4 +90,25 @@ def test_a_talk_gets_no_further_slice(world: World) -> None:
         world.finished()
     assert [line["reason"] for line in world.events("talk.ends")] == ["never_called"]
     assert 5 <= world.xdrs()["b1"].charged_s <= 12
+    world.nothing_left()
+
+
+def test_a_talk_counts_the_minutes_it_may_still_use_until_it_ends(world: World) -> None:
+    """Three minutes while it is held for three; what it took, afterwards."""
+    budgets = replace(type(world.stores.fraud.budgets)(), prefixes=(("44", Budget(0, 8, 0)),))
+    world.usual()
+    world.stores.fraud.budgets = budgets
+    key = "fraud:range:44"
+    subscriber = world.phone(ANI).answers().dials(f"{FRIEND}#", after_s=1)
+    friend = world.phone(FRIEND).answers()
+    with world.running():
+        world.rings()
+        friend.wait_for("answered", timeout_s=30)
+        assert world.stores.limits.spent([key])[key].seconds == 180
+        friend.hang_up()
+        subscriber.hang_up()
+        world.finished()
+    charged_s = world.xdrs()["b1"].charged_s
+    assert charged_s < 60
+    assert world.stores.limits.spent([key])[key].seconds == charged_s
     world.nothing_left()

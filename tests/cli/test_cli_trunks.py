@@ -138,6 +138,7 @@ def test_a_trunk_is_shown_changed_and_switched_off(carried: CommandLine) -> None
         "caller_out": "",
         "identity": "pai",
         "called_from": "uri",
+        "attestation": "",
         "state": "",
     }
     carried.ok("trunk", "set", "first", "--calls-limit", "0")

@@ -28,9 +28,17 @@ from stasis_callback.testing.postgres import PostgresUnavailable, postgres_serve
 
 pytestmark = [pytest.mark.nightly, pytest.mark.real, pytest.mark.timeout(0)]
 
-EVERY_S = 0.8
-"""How often somebody calls: so many callbacks two cores carry, with the phones, four Asterisks and six processes."""
+EVERY_S, SLOWEST_S = 0.8, 3.0
+"""How often somebody calls: so many callbacks two idle cores carry, with the phones, four Asterisks and six
+processes; and how often where they are not idle.
+"""
+LATE_S = 0.02
+"""How late a thread may get a processor before the next one calls later: an Asterisk that is late by more than a
+third of a second hears a digit twice.
+"""
 TALK_S = 8.0
+KEYS_AGAIN_S = 12.0
+"""After so many seconds without their friend people key the number again: it was not understood."""
 AWAY_S = 6.0
 """How long an Asterisk stays away: longer than the front needs to see it."""
 PATIENCE = 8
@@ -62,6 +70,7 @@ class Person:
     friend: str
     taken: int = 0
     tries: int = 0
+    keyed: int = 1
     statuses: tuple[int | None, ...] = ()
 
     def calls(self, cluster: Cluster) -> None:
@@ -75,6 +84,30 @@ class Person:
             self.taken = int(answer.cause == BUSY)
             if not self.taken:
                 pauses.get(1.0)
+        phone, friend = cluster.phone(self.number), cluster.phone(self.friend)
+        for _ in range(3):
+            pauses.get(KEYS_AGAIN_S)
+            if friend.calls:
+                break
+            if phone.calls and phone.calls[-1].state == "answered":
+                self.keyed += 1
+                phone.dial(f"{self.friend}#")
+
+
+@dataclass
+class Pace:
+    """How often people call: as the machine can bear it, by how long a thread waits for a processor on it."""
+
+    every_s: float = EVERY_S
+    slowest_s: float = EVERY_S
+
+    def next(self, clock: Clock) -> None:
+        """Wait until the next one may call."""
+        due_s = clock.monotonic_s() + self.every_s
+        clock.inbox().get(self.every_s)
+        is_late = clock.monotonic_s() - due_s > LATE_S
+        self.every_s = min(self.every_s * 1.25, SLOWEST_S) if is_late else max(self.every_s * 0.95, EVERY_S)
+        self.slowest_s = max(self.slowest_s, self.every_s)
 
 
 def people(cluster: Cluster, count: int) -> list[Person]:
@@ -82,7 +115,7 @@ def people(cluster: Cluster, count: int) -> list[Person]:
     made = [Person(f"420777{n:06d}", f"4420794{n:05d}") for n in range(count)]
     for person in made:
         cluster.account(person.number)
-        cluster.phone(person.number).answers().dials(f"{person.friend}#").hangs_up(after_s=TALK_S + 25)
+        cluster.phone(person.number).answers().dials(f"{person.friend}#").hangs_up(after_s=TALK_S + 45)
         cluster.phone(person.friend).answers().hangs_up(after_s=TALK_S)
     return made
 
@@ -134,7 +167,8 @@ def test_callbacks_go_on_while_one_node_after_another_fails(
         count * share // 10: (fault, node)
         for share, fault, node in zip((2, 5, 8), faults, cluster.nodes, strict=True)
     }
-    pauses = Clock().inbox()
+    clock, pace = Clock(), Pace()
+    began_s = clock.monotonic_s()
     # An Asterisk ends with the thread that started it: the breaker stays until all is over.
     with ThreadPoolExecutor(count) as crowd, ThreadPoolExecutor(1) as breaker:
         calling, broken = [], []
@@ -143,12 +177,14 @@ def test_callbacks_go_on_while_one_node_after_another_fails(
                 fault, node = at[n]
                 broken.append(breaker.submit(hurt, cluster, fault, node))
             calling.append(crowd.submit(person.calls, cluster))
-            pauses.get(EVERY_S)
+            pace.next(clock)
+        called_s = clock.monotonic_s() - began_s
         for one in (*calling, *broken):
             one.result()
         assert wait_until(lambda: not cluster.open_requests(), timeout_s=120), cluster.open_requests()
         assert wait_until(lambda: not any_phone_up(cluster), timeout_s=120)
     say(cluster, everybody)
+    print(f"a call every {called_s / count:.1f} s, at times {pace.slowest_s:.1f} s")  # noqa: T201
     nothing_lost(cluster, everybody)
     charged_once(cluster, everybody)
 
@@ -215,6 +251,7 @@ def say(cluster: Cluster, everybody: list[Person]) -> None:
         "people": len(everybody),
         "their calls, by answer": Counter(status for person in everybody for status in person.statuses),
         "callbacks": Counter(f"{request.outcome} on {request.claimed_by}" for request in requests),
+        "keyed again": sum(person.keyed > 1 for person in everybody),
         "touched by a fault": sum(map(cluster.was_touched, requests)),
         "taken over by others": sum(len(event["calls"]) for event in taken),
         "call records": Counter(f"{xdr.outcome}, {xdr.source}" for xdr in xdrs),

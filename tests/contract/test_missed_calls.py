@@ -26,6 +26,14 @@ def test_missed_call_enters_with_its_number_and_access_number(asterisk: Wire) ->
     assert channel["dialplan"]["app_data"] == ",".join([asterisk.app, *args])
 
 
+def test_a_header_that_its_invite_has_not_is_not_found(asterisk: Wire) -> None:
+    with asterisk.missed_call() as call:
+        name = "PJSIP_HEADER(read,X-Own)"
+        reply = asterisk.get("channels", call.channel, "variable", variable=name)
+        asterisk.delete("channels", call.channel, reason="busy")
+    assert (reply.status, reply.body) == (500, {"message": "Unable to read provided function"})
+
+
 @pytest.mark.parametrize(
     ("how", "cause", "sip"),
     [

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from pydantic import SecretStr
 from world import ANI, FRIEND, World
+
+from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
+from stasis_callback.testing.phones import Network
 
 PASSWORD = "1ak45"
 
@@ -97,3 +101,63 @@ secret = "a secret of tests, long enough to be one"
     def figures(self) -> str:
         """The text of `/metrics`."""
         return requests.get(f"http://127.0.0.1:{self.port}/metrics", timeout=10).text
+
+
+# --- several nodes on one database ---------------------------------------------------------------------------------
+
+
+def settings_of(
+    world: World, node: str, network: Network | None = None, *, dead_after_s: int = 300
+) -> Settings:
+    """The settings of a node on the world's database, on its Asterisk or another."""
+    at: Any = network or world.network
+    return Settings(
+        node=node,
+        database=world.settings.database,
+        ari=AriSettings(
+            url=at.ari_url, username=at.ari_username, password=SecretStr(at.ari_password), app=at.ari_app
+        ),
+        asterisk=AsteriskSettings(trunk=at.trunk_name, cel_path=at.cel_path),
+        limits=LimitSettings(node_dead_after_s=dead_after_s),
+    )
+
+
+@contextmanager
+def node(world: World, folder: Path, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """A node as a process, connected."""
+    folder.mkdir(exist_ok=True)
+    usual, world.settings = world.settings, settings
+    try:
+        context = world.process(
+            folder, STASIS_CALLBACK_LIMITS__NODE_DEAD_AFTER_S=str(settings.limits.node_dead_after_s)
+        )
+        with context as process:
+            world.settings = usual
+            yield process
+    finally:
+        world.settings = usual
+
+
+def written(world: World, folder: Path, settings: Settings) -> Path:
+    """The settings file of a node, without a process."""
+    folder.mkdir(exist_ok=True)
+    usual, world.settings = world.settings, settings
+    (config := folder / "stasis-callback.toml").write_text(world._toml())
+    world.settings = usual
+    return config
+
+
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command on the machine of a node."""
+    config = str(folder / "stasis-callback.toml")
+    words = (sys.executable, "-m", "stasis_callback", "--config", config, *words)
+    return subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    lines = [line for file in sorted(folder.glob("service-*.log")) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
+def logged(folder: Path, event: str) -> list[dict[str, Any]]:
+    return [line for line in log(folder) if line["event"] == event]

@@ -6,28 +6,25 @@ As processes, on fake Asterisks: who shares what is what these are about, not As
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from databases import Databases, server
-from pydantic import SecretStr
+from nodes import command, logged, node, settings_of
 from world import ACCESS, ANI, FRIEND, World, new_world
 
 from stasis_callback.ari.cel import CelJournal
 from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.engine.nodes import HEARTBEAT_S, take_over
 from stasis_callback.process import TAKEN
-from stasis_callback.settings import AriSettings, AsteriskSettings, LimitSettings, Settings
 from stasis_callback.store.audit import verify
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.phones import Network, Phone
@@ -52,54 +49,6 @@ def other() -> Iterator[FakeNetwork]:
 @pytest.fixture(autouse=True)
 def _folders(tmp_path: Path) -> None:
     (tmp_path / "world").mkdir()
-
-
-def settings_of(
-    world: World, node: str, network: Network | None = None, *, dead_after_s: int = 300
-) -> Settings:
-    """The settings of a node on the world's database, on its Asterisk or another."""
-    at: Any = network or world.network
-    return Settings(
-        node=node,
-        database=world.settings.database,
-        ari=AriSettings(
-            url=at.ari_url, username=at.ari_username, password=SecretStr(at.ari_password), app=at.ari_app
-        ),
-        asterisk=AsteriskSettings(trunk=at.trunk_name, cel_path=at.cel_path),
-        limits=LimitSettings(node_dead_after_s=dead_after_s),
-    )
-
-
-@contextmanager
-def node(world: World, folder: Path, settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """A node as a process, connected."""
-    folder.mkdir(exist_ok=True)
-    usual, world.settings = world.settings, settings
-    try:
-        context = world.process(
-            folder, STASIS_CALLBACK_LIMITS__NODE_DEAD_AFTER_S=str(settings.limits.node_dead_after_s)
-        )
-        with context as process:
-            world.settings = usual
-            yield process
-    finally:
-        world.settings = usual
-
-
-def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command on the machine of a node."""
-    config = str(folder / "stasis-callback.toml")
-    words = (sys.executable, "-m", "stasis_callback", "--config", config, *words)
-    return subprocess.run(words, capture_output=True, text=True, check=False, env=os.environ)
-
-
-def log(folder: Path) -> list[dict[str, Any]]:
-    lines = [line for file in sorted(folder.glob("service-*.log")) for line in file.read_text().splitlines()]
-    return [json.loads(line) for line in lines if line.startswith("{")]
-
-
-def logged(folder: Path, event: str) -> list[dict[str, Any]]:
-    return [line for line in log(folder) if line["event"] == event]
 
 
 def differs(read: Callable[[], int], before: int) -> bool:

@@ -25,6 +25,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store import models
+from stasis_callback.store.accounts.fraud import Held
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import Fare
@@ -317,7 +318,7 @@ def _(shop: Shop) -> Act:
 @case("Calls.change_hold")
 def _(shop: Shop) -> Act:
     leg_id = open_leg(shop, "grown-by-calls")
-    return lambda: shop.stores.calls.change_hold(leg_id, "447400900123", "USD", 4_000_000)
+    return lambda: shop.stores.calls.change_hold(leg_id, Held("447400900123", "a", 240, 4_000_000, "USD"))
 
 
 PREMIUM = "449012345678"
@@ -344,7 +345,7 @@ def _(shop: Shop) -> Act:
 @case("Calls.change_hold to a range with a budget")
 def _(shop: Shop) -> Act:
     assert reserved(shop, "ranged-more")()
-    return lambda: shop.stores.calls.change_hold("leg-ranged-more", PREMIUM, "USD", 4_000_000)
+    return lambda: shop.stores.calls.change_hold("leg-ranged-more", Held(PREMIUM, "b", 240, 4_000_000, "USD"))
 
 
 @case("Calls.settle of a leg to a range with a budget")

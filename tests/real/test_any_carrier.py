@@ -6,6 +6,8 @@ numbers in E.164.
 
 from __future__ import annotations
 
+import json
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -180,7 +182,8 @@ def carriers(tmp_path_factory: pytest.TempPathFactory, real_network: RealNetwork
 
 @pytest.fixture(autouse=True)
 def _as_shipped(carriers: Carriers) -> None:
-    blank = dict.fromkeys(("numbers", "called_in", "caller_in", "caller_out", "identity", "called_from"), "")
+    options = ("numbers", "called_in", "caller_in", "caller_out", "identity", "called_from", "attestation")
+    blank = dict.fromkeys(options, "")
     for trunk in ("raw", TRUNK):
         carriers.world.stores.trunks.change(trunk, number_form=blank, number_rules="")
     carriers.world.phone().forget().refuses(DECLINED)
@@ -271,6 +274,42 @@ def test_the_caller_is_called_back(carriers: Carriers, headers: dict[str, Any], 
     request = carriers.call(**{"uri": CALLED, **headers})
     assert (request.outcome, request.ani, request.dnis) == ("rejected", ANI, ACCESS)
     assert request.leg_a_number == ANI
+
+
+def _passport(attest: str, number: str) -> str:
+    """The header of a signed call, whose signature is of nobody."""
+    header = {"alg": "ES256", "ppt": "shaken", "typ": "passport", "x5u": "https://certificates.example/1.pem"}
+    claims = {"attest": attest, "dest": {"tn": [ACCESS]}, "iat": 1_795_000_000, "orig": {"tn": number}}
+    parts = (urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims))
+    token = ".".join([*parts, "c2lnbmF0dXJl"])
+    return f"{token};info=<https://certificates.example/1.pem>;alg=ES256;ppt=shaken"
+
+
+_PASSED = f"P-Asserted-Identity: <sip:+{ANI};verstat=TN-Validation-Passed@x>"
+ATTESTED: list[tuple[str, list[str], dict[str, str], str]] = [
+    ("nothing", [], {}, ""),
+    ("verstat", [_PASSED], {}, "A"),
+    ("verstat and the level beside", [_PASSED, "P-Attestation-Indicator: B"], {}, "B"),
+    ("the level alone, which a caller may have written", ["P-Attestation-Indicator: A"], {}, ""),
+    ("named", ["P-Attestation-Indicator: C"], {"attestation": "P-Attestation-Indicator"}, "C"),
+    ("a carrier's own", ["X-Twilio-VerStat: TN-Validation-Passed-B"], {"attestation": "x-twilio-verstat"}, "B"),
+    ("not named", ["X-Twilio-VerStat: TN-Validation-Passed-A"], {}, ""),
+    ("named and not there", [_PASSED], {"attestation": "X-Twilio-VerStat"}, "A"),
+    ("a token that nobody verified", [f"Identity: {_passport('A', ANI)}"], {}, ""),
+    ("a token of a carrier who has", [f"Identity: {_passport('B', ANI)}"], {"attestation": "Identity"}, "B"),
+    ("a token of another call", [f"Identity: {_passport('A', '1')}"], {"attestation": "Identity"}, "failed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "form", "attestation"), [row[1:] for row in ATTESTED], ids=[row[0] for row in ATTESTED]
+)
+def test_what_the_carrier_says_of_the_callers_number_is_stored(
+    carriers: Carriers, headers: list[str], form: dict[str, str], attestation: str
+) -> None:
+    if form:
+        carriers.world.stores.trunks.change("raw", number_form=form)
+    assert carriers.call(CALLED, headers=headers).attestation == attestation
 
 
 WITHHELD = [

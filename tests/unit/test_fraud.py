@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -34,6 +36,7 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.core.requests import CallbackRequest, Link
 from stasis_callback.core.words import Refusal
 from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.accounts.fraud import Held
 from stasis_callback.store.calls.legs import Fare, LegEnd, Side
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import NO_ALARMS, Stores, open_stores
@@ -76,22 +79,25 @@ def opens(
     to: str = FRIEND,
     *,
     hold: str = "2",
+    held_s: int = 0,
     side: Side = "b",
     **request: object,
 ) -> str:
     """Note a leg of a new callback; its id."""
     assert asks(shop, account, number=f"44207{next(_numbers):07}", **request) == ""
-    return notes(shop, account, to, hold, side)
+    return notes(shop, account, to, hold, side, held_s)
 
 
-def notes(shop: Shop, account: AccountView, to: str = FRIEND, hold: str = "2", side: Side = "b") -> str:
+def notes(
+    shop: Shop, account: AccountView, to: str = FRIEND, hold: str = "2", side: Side = "b", held_s: int = 0
+) -> str:
     """Note a leg of the callback that waits; its id."""
     (begun,) = shop.stores.requests.claim(1)
     rate = shop.stores.tariffs.match(account.tariff_id, to)
     assert rate is not None
     leg_id = begun.leg_id(side, 1)
     assert shop.stores.calls.open_leg(
-        leg_id, begun.id, side, Fare(account, to, rate), int(float(hold) * 1_000_000)
+        leg_id, begun.id, side, Fare(account, to, rate), int(float(hold) * 1_000_000), held_s
     )
     return leg_id
 
@@ -253,9 +259,9 @@ def test_more_time_for_a_call_to_a_range_counts_too(tmp_path: Path) -> None:
     with business(tmp_path, OFF) as shop:
         account = shop.account(funds="1000")
         leg_id = opens(shop, account, PREMIUM, hold="30")
-        assert shop.stores.calls.change_hold(leg_id, PREMIUM, "USD", 50_000_000)
+        assert shop.stores.calls.change_hold(leg_id, Held(PREMIUM, "b", 50, 50_000_000, "USD"))
         with pytest.raises(OverBudget):
-            shop.stores.calls.change_hold(leg_id, PREMIUM, "USD", 51_000_000)
+            shop.stores.calls.change_hold(leg_id, Held(PREMIUM, "b", 51, 51_000_000, "USD"))
         assert shop.stores.ledger.held_micros(leg_id) == 50_000_000
         ends(shop, leg_id, talked(1))
         assert shop.stores.limits.spent(["fraud:range:premium"])["fraud:range:premium"] == Spent(
@@ -272,6 +278,77 @@ def test_a_leg_over_midnight_counts_in_full_in_the_new_day(tmp_path: Path) -> No
         assert shop.stores.limits.spent(["fraud:range:premium"])["fraud:range:premium"] == Spent(
             1, 20, 20_000_000
         )
+
+
+FIVE_MINUTES = Budget(0, 5, 0)
+
+
+@pytest.mark.parametrize(
+    ("budgets", "to", "subject", "scope"),
+    [
+        (replace(OFF, prefixes=(("442", FIVE_MINUTES),)), FRIEND, "range:442", "range"),
+        (replace(OFF, premium=FIVE_MINUTES), PREMIUM, "range:premium", "range"),
+        (replace(OFF, destination=FIVE_MINUTES), FRIEND, f"number:{FRIEND}", "destination"),
+    ],
+)
+def test_minutes_are_not_exceeded_by_long_calls_at_the_same_time(
+    tmp_path: Path, budgets: Budgets, to: str, subject: str, scope: str
+) -> None:
+    """Each of three accounts wants three minutes of five: none has ended when the second one asks."""
+    with business(tmp_path, budgets) as shop:
+        accounts = [shop.account(str(number), funds="1000") for number in range(100, 103)]
+        first = opens(shop, accounts[0], to, held_s=180)
+        with pytest.raises(OverBudget) as refused:
+            opens(shop, accounts[1], to, held_s=180)
+        assert shop.stores.accounts.get(accounts[1].id).held_micros == 0
+        shop.stores.fraud.note_over(refused.value)
+        assert held_back(shop) == {subject: f"6 of 5 minutes in a day ({scope})"}
+        shop.sql("UPDATE set_aside SET until_us = 0")
+        ends(shop, first, talked(60))  # what it had left is free again
+        second = opens(shop, accounts[2], to, held_s=180)
+        assert shop.stores.calls.change_hold(second, Held(to, "b", 240, 2_000_000, "USD"))
+        with pytest.raises(OverBudget):
+            shop.stores.calls.change_hold(second, Held(to, "b", 241, 2_000_000, "USD"))
+        ends(shop, second, talked(61))
+        assert (
+            shop.stores.limits.spent([key := f"fraud:{scope}:{subject.partition(':')[2]}"])[key].seconds
+            == 121
+        )
+
+
+def test_who_asks_in_the_same_moment_gets_no_more_minutes_together(tmp_path: Path) -> None:
+    with business(tmp_path, replace(OFF, destination=Budget(0, 10, 0))) as shop:
+        accounts = [shop.account(str(number), funds="1000") for number in range(100, 108)]
+        for account in accounts:
+            assert asks(shop, account, number=f"44207{next(_numbers):07}") == ""
+        together = threading.Barrier(len(accounts))
+
+        def tries(account: AccountView) -> bool:
+            (begun,) = shop.stores.requests.claim(1)
+            rate = shop.stores.tariffs.match(account.tariff_id, FRIEND)
+            assert rate is not None
+            fare = Fare(account, FRIEND, rate)
+            together.wait()
+            try:
+                return shop.stores.calls.open_leg(begun.leg_id("b", 1), begun.id, "b", fare, 10_000, 180)
+            except OverBudget:
+                return False
+
+        with ThreadPoolExecutor(len(accounts)) as crowd:
+            assert sum(crowd.map(tries, accounts)) == 3
+        key = f"fraud:destination:{FRIEND}"
+        assert shop.stores.limits.spent([key])[key] == Spent(0, 540, 30_000)
+
+
+def test_a_leg_of_the_version_before_is_settled_by_this_one(tmp_path: Path) -> None:
+    """It has counted its money ahead for its range, and no minutes."""
+    with business(tmp_path, OFF) as shop:
+        account = shop.account(funds="1000")
+        leg_id = opens(shop, account, PREMIUM, hold="30")
+        shop.sql("UPDATE leg SET reserved_s = NULL")
+        ends(shop, leg_id, talked(20))
+        key = "fraud:range:premium"
+        assert shop.stores.limits.spent([key])[key] == Spent(1, 20, 20_000_000)
 
 
 # --- alarms -------------------------------------------------------------------------------------------------------
@@ -305,6 +382,8 @@ def test_what_was_there_before_the_migration_goes_on(tmp_path: Path) -> None:
     """A call that is live, a notice that waits, a counter; then alarms, which belong to no account, have a place."""
     with old_database(tmp_path, "old", "0028_") as url:
         with open_shop(tmp_path) as shop:
+            # What is counted ahead is of later versions.
+            shop.stores.fraud.budgets = replace(Budgets(), destination=Budget())
             shop.stores.accounts.set_low_balance("callback", micros=9_500_000, webhook="crm", mail="")
             account, other = shop.account(), shop.account("200")
             ends(shop, opens(shop, account, hold="2"), talked(100))

@@ -103,6 +103,9 @@ def test_nonsense_is_refused_by_the_database_itself(shop: Shop, change: str, why
         ("postgresql://postgres@127.0.0.1:1/nothing", "the database server cannot be used: .*refused"),
         ("{server}/nothing",                          'cannot be used: .*database "nothing" does not exist'),
         ("postgresql://postgres@127.0.0.1:x/nothing", "cannot be used"),
+        ("postgresql://postgres@one,two/nothing",     "add .target_session_attrs=read-write"),
+        ("postgresql:///nothing?host=one,two&target_session_attrs=any", "add .target_session_attrs=read-write"),
+        ("postgresql://postgres@127.0.0.1:1,127.0.0.1:2/nothing?target_session_attrs=primary", "refused"),
     ],
 )  # fmt: skip
 def test_a_url_that_cannot_be_used_says_why(url: str, why: str) -> None:

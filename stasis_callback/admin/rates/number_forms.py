@@ -56,6 +56,14 @@ CalledFrom = Annotated[
         metavar="PLACE",
     ),
 ]
+Attestation = Annotated[
+    str | None,
+    typer.Option(
+        help="Header of the carrier's own with the attestation of callers' numbers, believed as it is; \"\": none, "
+        "only verstat counts.",
+        metavar="HEADER",
+    ),
+]
 
 
 def given(**options: str | None) -> dict[str, str]:
@@ -88,6 +96,11 @@ def try_out(
     to: Annotated[str, typer.Option(help="To header, or a URI.", metavar="HEADER")] = "",
     rpid: Annotated[str, typer.Option(help="Remote-Party-ID header.", metavar="HEADER")] = "",
     privacy: Annotated[str, typer.Option(help="Privacy header.", metavar="HEADER")] = "",
+    indicator: Annotated[str, typer.Option(help="P-Attestation-Indicator header.", metavar="HEADER")] = "",
+    attested: Annotated[
+        str,
+        typer.Option(help="Header that `trunk set --attestation` names, without the name.", metavar="HEADER"),
+    ] = "",
     outgoing: Annotated[
         str | None, typer.Option(help="Number that the service calls, as E.164 digits.", metavar="DIGITS")
     ] = None,
@@ -106,6 +119,8 @@ def try_out(
         "To": to,
         "RPID": rpid,
         "Privacy": privacy,
+        "P-Attestation-Indicator": indicator,
+        "attestation": attested,
     }.items():
         printable(text, what)
     if (incoming is None) is (outgoing is None):
@@ -117,7 +132,8 @@ def try_out(
             return
         from stasis_callback.core.incoming import Invite
 
-        invite = Invite(incoming or "", to, caller, ",".join(pai or ()), rpid, privacy)
+        headers = incoming or "", to, caller, ",".join(pai or ()), rpid, privacy
+        invite = Invite(*headers, indicator=indicator, attested=attested)
         found = _incoming(form, invite, s, as_json=as_json)
     raise typer.Exit(1 if found.reason else 0)
 
@@ -144,6 +160,7 @@ def _incoming(form: NumberForm, invite: Invite, stores: Stores, *, as_json: bool
                 "called": call.called,
                 "caller": call.caller,
                 "private": call.private,
+                "attestation": call.attestation,
                 "called_back": not found.reason,
                 "reason": found.reason,
                 "notes": notes,

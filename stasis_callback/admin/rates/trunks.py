@@ -130,6 +130,7 @@ def change(
     caller_out: number_forms.CallerOut = None,
     identity: number_forms.Identity = None,
     called_from: number_forms.CalledFrom = None,
+    attestation: number_forms.Attestation = None,
     answers: Answers = None,
     no_progress_s: NoProgress = None,
 ) -> None:
@@ -141,6 +142,7 @@ def change(
         caller_out=caller_out,
         identity=identity,
         called_from=called_from,
+        attestation=attestation,
     )
     with store() as s, recorded(s, "trunk", name):
         trunk = s.trunks.change(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from stasis_callback.core.incoming import Incoming, Invite, read
 from stasis_callback.core.trunk_numbers import NumberForm
@@ -16,6 +17,11 @@ class IncomingNumbers:
         """`default` is the form of endpoints that belong to no trunk in the database."""
         self._default = default
 
-    def read(self, endpoint: str, invite: Invite, trunks: Sequence[TrunkView]) -> Incoming:
-        """Who calls which number. `trunks` are all there are."""
-        return read(invite, form_of(endpoint, trunks) or self._default)
+    def read(
+        self, endpoint: str, invite: Invite, trunks: Sequence[TrunkView], header: Callable[[str], str]
+    ) -> Incoming:
+        """Who calls which number. `trunks` are all there are; `header` reads one more of the INVITE, by its name."""
+        form = form_of(endpoint, trunks) or self._default
+        if form.attestation:
+            invite = replace(invite, attested=header(form.attestation))
+        return read(invite, form)

@@ -1,15 +1,16 @@
 """Fraud control in the database: counters of what legs cost, and what is set aside.
 
 A leg is counted by the transaction that settles it, so once; who has then reached a budget is set aside by the same
-one, and an alarm waits to be told. Where a number range has a budget of its own, what is held for a leg is counted
-already by the transaction that notes it, and corrected at its end.
+one, and an alarm waits to be told. For the budgets of number ranges and of numbers called as leg B, what is held for
+a leg is counted already by the transaction that notes it, and corrected at its end.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import structlog
 
@@ -23,6 +24,7 @@ from stasis_callback.core.fraud import (
     Counter,
     Measure,
     OverBudget,
+    Scope,
     Spent,
     worth_micros,
 )
@@ -51,8 +53,8 @@ _LOOK = f"SELECT {SET_ASIDE}, {NEVER_CALLED}, {NEVER_CALLED}"
 _SET_ASIDE = """INSERT INTO set_aside (subject, measure, note, operator, at_us, until_us)
     SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT)
     WHERE NOT EXISTS (SELECT 1 FROM set_aside WHERE subject = ? AND until_us > ?) RETURNING id"""
-_RESERVED = "SELECT reserved_micros FROM leg WHERE id = ?"
-_RESERVE = "UPDATE leg SET reserved_micros = ? WHERE id = ?"
+_RESERVED = "SELECT reserved_s, reserved_micros FROM leg WHERE id = ?"
+_RESERVE = "UPDATE leg SET reserved_s = ?, reserved_micros = ? WHERE id = ?"
 
 
 def asked_subjects(subjects: Sequence[str], now_us: int) -> tuple[object, ...]:
@@ -90,12 +92,35 @@ class SetAsideView:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A leg that has ended: who is behind it, and what it took. `reserved_micros` was counted before."""
+    """A leg that has ended: who is behind it, and what it took. `ahead` was counted before, today or earlier."""
 
     cause: Cause
     spent: Spent
-    reserved_micros: int | None = None
-    reserved_today: bool = True
+    ahead: Spent | None = None
+    ahead_today: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a live leg may still use: the seconds that its hold pays for, billed as they would be, and their price."""
+
+    number: str
+    side: Literal["a", "b"]
+    seconds: int
+    micros: int
+    currency: str
+
+    @property
+    def spent(self) -> Spent:
+        """As the budgets count it, but for the call."""
+        return Spent(0, self.seconds, worth_micros(self.micros, self.currency))
+
+
+def counted_ahead(budgets: Budgets, held: Held) -> dict[str, object]:
+    """What the row of a new leg has to keep of what `Fraud.reserve` counts."""
+    if not budgets.ahead(held.number, held.side):
+        return {}
+    return {"reserved_s": held.spent.seconds, "reserved_micros": held.spent.micros}
 
 
 class Fraud:
@@ -132,44 +157,50 @@ class Fraud:
 
     def _counted(self, use: Use) -> Iterable[tuple[Counter, Spent]]:
         """What a leg adds to which counter."""
-        within = self.budgets.range_of(use.cause.number)
+        ahead = self.budgets.ahead(use.cause.number, use.cause.side) if use.ahead else []
         for counter in self.budgets.counters(use.cause):
             spent = use.spent
-            if counter == within and use.reserved_micros is not None:
-                # Counted already as a call, and with what was held for it; a counter of yesterday is gone.
-                before_micros, calls = (use.reserved_micros, 0) if use.reserved_today else (0, spent.calls)
-                spent = Spent(calls, spent.seconds, spent.micros - before_micros)
+            # A counter of yesterday is gone, and with it what was counted ahead.
+            if use.ahead and use.ahead_today and counter in ahead:
+                calls = 0 if counter.scope is Scope.RANGE else spent.calls
+                spent = replace(spent - use.ahead, calls=calls)
             yield counter, spent
 
-    def reserve(self, number: str, held_micros: int, currency: str) -> int | None:
-        """Count what is held for a new leg, where the range of its number has a budget: what was counted.
+    def reserve(self, held: Held) -> None:
+        """Count what is held for a new leg, where its range or number has a budget.
 
         Raises OverBudget when that is too much.
         """
-        counter = self.budgets.range_of(number)
-        if counter is None:
-            return None
-        micros = worth_micros(held_micros, currency)
-        self._add_within(counter, Spent(1, 0, micros))
-        return micros
+        self._add_within(self.budgets.ahead(held.number, held.side), held.spent, calls=1)
 
-    def reserve_more(self, leg_id: str, number: str, held_micros: int, currency: str) -> None:
+    def reserve_more(self, leg_id: str, held: Held) -> None:
         """The same for a leg whose hold is being changed. Raises OverBudget."""
-        counter = self.budgets.range_of(number)
-        if counter is None:
+        counters = self.budgets.ahead(held.number, held.side)
+        if not counters:
             return
-        (before,) = one(_RESERVED, leg_id)
-        micros = worth_micros(held_micros, currency)
-        if before is None or before == micros:
+        seconds, micros = one(_RESERVED, leg_id)
+        now = held.spent
+        more = now - Spent(0, seconds or 0, micros or 0)
+        if micros is None or more == Spent():
             return
-        run(_RESERVE, micros, leg_id)
-        self._add_within(counter, Spent(0, 0, micros - before))
+        run(_RESERVE, now.seconds, now.micros, leg_id)
+        self._add_within(counters, more)
 
-    def _add_within(self, counter: Counter, spent: Spent) -> None:
-        stand = self._limits.add([Addition(counter.key, counter.period_s, spent)])[counter.key]
-        measure = counter.budget.exceeded(stand)
-        if measure and spent.micros >= 0:
-            raise OverBudget(counter, measure, stand)
+    def _add_within(self, counters: Sequence[Counter], spent: Spent, calls: int = 0) -> None:
+        """Add to counters, to those of ranges also `calls`: other calls count once somebody was reached."""
+        if not counters:
+            return
+        ranged = replace(spent, calls=calls)
+        stand = self._limits.add(
+            [
+                Addition(one.key, one.period_s, ranged if one.scope is Scope.RANGE else spent)
+                for one in counters
+            ]
+        )
+        for counter in counters:
+            measure = counter.budget.exceeded(stand[counter.key])
+            if measure and (spent.seconds > 0 or spent.micros > 0):
+                raise OverBudget(counter, measure, stand[counter.key])
 
     # --- setting aside -------------------------------------------------------------------------------------------
 

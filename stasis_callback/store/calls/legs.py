@@ -10,7 +10,7 @@ from peewee import JOIN, ModelSelect
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import NotOurs, require
-from stasis_callback.core.fraud import NOBODY_REACHED, Cause, NotAllowed, cause_of_leg, spent_by
+from stasis_callback.core.fraud import NOBODY_REACHED, Cause, NotAllowed, Spent, cause_of_leg, spent_by
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.progress import Step
 from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_micros
@@ -19,9 +19,11 @@ from stasis_callback.store.accounts.fraud import (
     NEVER_CALLED,
     SET_ASIDE,
     Fraud,
+    Held,
     Use,
     asked_prefixes,
     asked_subjects,
+    counted_ahead,
     fraud_trouble,
 )
 from stasis_callback.store.accounts.notices import note_low_balance
@@ -142,8 +144,8 @@ _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = 
 _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
     leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
     leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told,
-    book.credit_limit_micros, product.low_balance_micros, leg.reserved_micros, request.triggered_by, request.ani,
-    request.subscriber_id, request.link, request.source
+    book.credit_limit_micros, product.low_balance_micros, leg.reserved_micros, leg.reserved_s,
+    request.triggered_by, request.ani, request.subscriber_id, request.link, request.source
     FROM leg JOIN hold ON hold.leg_id = leg.id JOIN book ON book.id = hold.book_id
     JOIN request ON request.id = leg.request_id JOIN account ON account.id = leg.account_id
     JOIN product ON product.id = account.product_id
@@ -196,6 +198,7 @@ class _LockedLeg(NamedTuple):
     credit_limit_micros: int
     low_balance_micros: int | None
     reserved_micros: int | None
+    reserved_s: int | None
     triggered_by: str
     ani: str
     subscriber_id: int | None
@@ -260,13 +263,15 @@ class Calls:
         side: Side,
         fare: Fare,
         hold_micros: int,
+        held_s: int = 0,
         *,
         dialed_at_us: int | None = None,
         beside: tuple[str, int] | None = None,
     ) -> bool:
         """Note a leg and hold its funds before it is dialled; False, and nothing noted, when they do not suffice.
 
-        The hold of the leg `beside` it is made so much in the same moment: both, or none.
+        The hold pays for `held_s` seconds, which budgets of minutes count from now on. The hold of the leg `beside`
+        it is made so much in the same moment: both, or none.
 
         Again for a leg that is noted already, because the answer was lost: True, and it has what it held then.
         `dialed_at_us` is now by Asterisk's clock, as all times of a leg are; None for our own. Raises NotOurs when
@@ -293,16 +298,16 @@ class Calls:
             book_id, held_micros, state = beside_now
             change = HoldChange(beside[0], book_id, held_micros, state, beside[1])
         now_us = self._clock.now_us() if dialed_at_us is None else dialed_at_us
-        held = self._note(leg_id, request_id, side, fare, hold_micros, now_us, change)
+        held = self._note(leg_id, request_id, side, fare, hold_micros, held_s, now_us, change)
         if held and side == "b" and told:
             note_step(request_id, Step.CALLING_SECOND, now_us)
         return held
 
     def open_first_leg(
-        self, leg_id: str, request_id: str, fare: Fare, hold_micros: int, dialed_at_us: int
+        self, leg_id: str, request_id: str, fare: Fare, hold_micros: int, held_s: int, dialed_at_us: int
     ) -> bool:
         """The same for leg A of a request that this very transaction has noted, so that nobody else can have it."""
-        return self._note(leg_id, request_id, "a", fare, hold_micros, dialed_at_us, None)
+        return self._note(leg_id, request_id, "a", fare, hold_micros, held_s, dialed_at_us, None)
 
     def _note(
         self,
@@ -311,9 +316,11 @@ class Calls:
         side: Side,
         fare: Fare,
         hold_micros: int,
+        held_s: int,
         dialed_at_us: int,
         change: HoldChange | None,
     ) -> bool:
+        ahead = Held(fare.number, side, held_s, hold_micros, fare.account.currency)
         insert(
             LegRow,
             id=leg_id,
@@ -326,25 +333,24 @@ class Calls:
             state=LegState.DIALING.value,
             dialed_at_us=dialed_at_us,
             **_carried(fare.carrier),
+            **counted_ahead(self._fraud.budgets, ahead),
         )
         held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change)
         if not held:
             run("DELETE FROM leg WHERE id = ?", leg_id)
             return False
-        reserved_micros = self._fraud.reserve(fare.number, hold_micros, fare.account.currency)
-        if reserved_micros is not None:
-            run("UPDATE leg SET reserved_micros = ? WHERE id = ?", reserved_micros, leg_id)
+        self._fraud.reserve(ahead)
         return True
 
     @unit
-    def change_hold(self, leg_id: str, number: str, currency: str, amount_micros: int) -> bool:
-        """Make the hold of an open leg `amount_micros` in all; False when it cannot grow that far.
+    def change_hold(self, leg_id: str, held: Held) -> bool:
+        """Make the hold of an open leg so much in all; False when it cannot grow that far.
 
-        Raises OverBudget when the range of its number has no budget for that.
+        Raises OverBudget when its range or number has no budget for that.
         """
-        if not self._ledger.change_hold(leg_id, amount_micros):
+        if not self._ledger.change_hold(leg_id, held.micros):
             return False
-        self._fraud.reserve_more(leg_id, number, amount_micros, currency)
+        self._fraud.reserve_more(leg_id, held)
         return True
 
     @unit
@@ -406,7 +412,7 @@ class Calls:
         today = self._clock.now_us() // DAY_US
         # Last, because many calls wait for the counters of what many call.
         self._fraud.count(
-            _use(leg, xdr, reserved_today=leg.dialed_at_us // DAY_US == today)
+            _use(leg, xdr, ahead_today=leg.dialed_at_us // DAY_US == today)
             for (leg, _), xdr in zip(legs, settled, strict=True)
             if xdr.outcome not in NOBODY_REACHED or leg.reserved_micros is not None
         )
@@ -526,10 +532,12 @@ class Calls:
         return [xdr_view(row) for row in reversed(list(rows))]
 
 
-def _use(leg: _LockedLeg, xdr: XdrView, *, reserved_today: bool) -> Use:
+def _use(leg: _LockedLeg, xdr: XdrView, *, ahead_today: bool) -> Use:
     """What a settled leg counts for."""
     spent = spent_by(xdr.outcome, xdr.charged_s, xdr.amount_micros, xdr.currency)
-    return Use(leg.cause, spent, leg.reserved_micros, reserved_today)
+    # Before there were `reserved_s`, only ranges counted ahead, and no seconds.
+    ahead = None if leg.reserved_micros is None else Spent(0, leg.reserved_s or 0, leg.reserved_micros)
+    return Use(leg.cause, spent, ahead, ahead_today)
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:

@@ -67,7 +67,8 @@ class RequestEvent(Table):
 class LegRow(Table):
     """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt.
 
-    `reserved_micros` is what the budget of its number range has counted for it before its end; null for none.
+    `reserved_s` and `reserved_micros` are what budgets of its number range and number have counted for it before its
+    end; null for none.
     """
 
     id = TextField(primary_key=True)
@@ -84,6 +85,7 @@ class LegRow(Table):
     cost_rate = ForeignKeyField(RateRow, null=True)
     cost_terms = ForeignKeyField(TariffTerms, null=True)
     reserved_micros = BigIntegerField(null=True)
+    reserved_s = BigIntegerField(null=True)
 
     class Meta:
         table_name = "leg"

@@ -223,11 +223,21 @@ class Postgresql(Engine):
 
     def __init__(self, url: str, patience: Patience) -> None:
         try:
-            from stasis_callback.store.database.postgres_pool import PostgresPool, is_away, trouble_of
+            from stasis_callback.store.database.postgres_pool import (
+                PostgresPool,
+                is_away,
+                may_be_a_standby,
+                trouble_of,
+            )
         except ImportError:
             raise CallbackError(
                 "PostgreSQL requires psycopg: install it with `pip install 'stasis-callback[postgres]'`"
             ) from None
+        if may_be_a_standby(url):
+            raise CallbackError(
+                "the database url names several servers, of which only one can be written to: "
+                "add ?target_session_attrs=read-write"
+            )
         self._url = url
         self.peewee = PostgresPool(
             url,

@@ -245,18 +245,35 @@ class PostgresPool(Psycopg3Database):  # type: ignore[misc]  # the stubs do not 
                 pipeline.sync()
 
 
+def may_be_a_standby(url: str) -> bool:
+    """Whether an address of several servers does not say that one to write to is wanted: then it may be a standby."""
+    try:
+        where = conninfo_to_dict(url)
+    except psycopg.Error:
+        return False  # what is wrong with it is said when it is used
+    several = "," in f"{where.get('host') or ''}{where.get('hostaddr') or ''}"
+    return several and where.get("target_session_attrs") not in ("read-write", "primary")
+
+
 def is_away(url: str) -> bool:
-    """Whether no server answers at this address that takes connections now. One that does has another reason to
-    refuse, which stays: the password, the name of the database.
+    """Whether no server answers at this address that takes connections now, or only a standby does where the address
+    wants one to write to. A server that does has another reason to refuse, which stays: the password, the name of the
+    database.
     """
     try:
         where = conninfo_to_dict(url)
         if not all(port.isdecimal() for port in str(where.get("port") or "5432").split(",")):
             return False
         answer = PGconn.ping(make_conninfo(url, connect_timeout=CONNECT_TIMEOUT_S).encode())
+        if answer != Ping.OK:
+            return answer in (Ping.REJECT, Ping.NO_RESPONSE)
+        if where.get("target_session_attrs", "any") == "any":
+            return False
+        # Of several servers one may be dead, and its standby not promoted yet: all else about it is right.
+        psycopg.connect(url, target_session_attrs="any", connect_timeout=CONNECT_TIMEOUT_S).close()
     except psycopg.Error:
         return False
-    return answer in (Ping.REJECT, Ping.NO_RESPONSE)
+    return True
 
 
 def trouble_of(error: Exception) -> Trouble | None:

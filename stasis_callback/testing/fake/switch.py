@@ -258,10 +258,12 @@ class Switch:
         channel.fuse = loop.call_later(after_s, self.fuse_fires, channel) if after_s > 0 else None
 
     def get_variable(self, channel: Channel, name: str) -> str:
-        """The value of a variable or function, or 404."""
+        """The value of a variable or function, or 404; 500 for a header, which no call here has."""
         if name == FUSE:
             left_s = channel.fuse.when() - asyncio.get_running_loop().time() if channel.fuse else 0.0
             return f"{max(left_s, 0.0):.3f}" if channel.fuse else "0"
+        if name.startswith("PJSIP_HEADER("):
+            raise AriError(500, "Unable to read provided function")
         if name not in channel.variables:
             raise AriError(404, "Provided variable was not found")
         return channel.variables[name]

@@ -62,7 +62,7 @@ class SimPhone(Phone):
                 later(script.after_s + script.hangs_up_after_s, line.hang_up)
         return call
 
-    def note(self, call: PhoneCall, state: PhoneState) -> None:
+    def note(self, call: PhoneCall, state: PhoneState, at_us: int = 0) -> None:
         if call.state != "ended":
             call.state = state
         self.noted(f"phone {self.number}: {state}")
