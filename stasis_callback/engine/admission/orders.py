@@ -143,6 +143,11 @@ class Orders:
         request_id = secrets.token_hex(8)
 
         def once() -> Answer:
+            if self._stores.database.repeated(request_id) and self._stores.requests.state(request_id):
+                return Answer(request_id=request_id)  # an earlier run has done all of this
+            full = self._within_limits(order, account)
+            if full.reason:
+                return full
             # The token and the callback are one: no crash and no other mail comes between.
             if token_id is not None and not self._stores.email_senders.use(token_id, order.key):
                 return Answer(Refusal.WRONG_LOGIN)
@@ -183,21 +188,23 @@ class Orders:
         reason = _numbers_trouble(order)
         if reason:
             return None, Answer(reason), None
-        if order.limits and order.source:
-            answer = self._within(order, "source", order.source, order.limits.limit_source)
-            if answer.reason:
-                return None, answer, None
-        known = self._log_in(order)
+        # In one transaction, but for Argon2: nobody else could write for as long as that takes.
+        at_once = order.password is None
+        known = self._stores.database.unit(lambda: self._opened(order)) if at_once else self._opened(order)
         account, token_id = known.account, known.token_id
         if account is None:
             return None, Answer(known.reason, retry_after_s=known.retry_after_s), None
         reason = account_trouble(account, self._clock.now_us()) or self._legs_trouble(order, account)
-        return account, Answer(reason) if reason else self._within_limits(order, account), token_id
+        return account, Answer(reason), token_id
 
     # --- who it is -----------------------------------------------------------------------------------------------
 
-    def _log_in(self, order: Order) -> LoginResult:
-        """The account, if the requester may use it."""
+    def _opened(self, order: Order) -> LoginResult:
+        """The account, if the requester may use it and does not ask too often."""
+        if order.limits and order.source:
+            full = self._within(order, "source", order.source, order.limits.limit_source)
+            if full.reason:
+                return LoginResult(reason=full.reason, retry_after_s=full.retry_after_s)
         if order.trusted:
             account = self._stores.accounts.find(order.account)
             return LoginResult(account, "" if account else Refusal.WRONG_LOGIN)
@@ -219,12 +226,13 @@ class Orders:
     def _legs_trouble(self, order: Order, account: AccountView) -> Objection:
         """Why the two numbers may not be connected at this account's expense; "" when they may."""
         code = CallOptions.parse(order.options).access_code
-        reason, rate_a = number_trouble(self._stores, account, order.number_a, code)
+        own = self._stores.access_numbers.numbers()
+        reason, rate_a = number_trouble(self._stores, account, order.number_a, code, own)
         if rate_a is None:
             return reason
         rates = [rate_a]
         if order.number_b:
-            reason, rate_b = number_trouble(self._stores, account, order.number_b, code)
+            reason, rate_b = number_trouble(self._stores, account, order.number_b, code, own)
             if rate_b is None:
                 return _OF_SECOND_NUMBER.get(reason, Refusal.DESTINATION_NOT_ALLOWED)
             rates.append(rate_b)
