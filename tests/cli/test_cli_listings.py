@@ -12,6 +12,8 @@ from command_line import SUBSCRIBER, CommandLine
 from stasis_callback.admin.days import day_start_us, local_time, since_us, until_us
 from stasis_callback.admin.tables import column_widths
 from stasis_callback.core.periods import time_zone
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Refusal
 
 PRAGUE = time_zone("Europe/Prague")
 
@@ -84,6 +86,30 @@ def test_callbacks_are_found_by_account_number_and_outcome(shop: CommandLine, ca
         assert shop.ok("request", "list", *words, "--json").json == [], words
     assert "an outcome" in shop.refused("request", "list", "--outcome", "bsy")
     assert "beginning of a phone number" in shop.refused("request", "list", "--ani", "x")
+
+
+def test_a_list_of_requests_says_who_asked_whom_is_called_and_what_for(
+    shop: CommandLine,
+) -> None:
+    with shop.stores() as stores:
+        stores.requests.refuse(
+            CallbackRequest("k1", "web", "420777888999", "", "442071234567", instance="site"),
+            Refusal.DESTINATION_NOT_IN_TARIFF,
+        )
+    words = ("request", "add", "--account", SUBSCRIBER, "--from", "420212345999", "--to", "420777111222")
+    queued = shop.ok(*words).out.split()[1]
+    header, below, *lines = shop.ok("request", "list").out.splitlines()
+    assert header.split() == ["id", "created", "at", "account", "ani", "number", "state", "outcome"]
+    assert below.split() == ["destination"]
+    first, second, refused, caller = (line.split() for line in lines[:4])
+    assert (first[0], first[2:]) == (queued, [SUBSCRIBER, "420212345999", "queued"])
+    assert second[1:] == ["420212345999", "420777111222"]
+    assert refused[2:] == ["-", "420777888999", "refused", "destination_"]
+    assert caller[1:] == ["420777888999", "442071234567", "not_in_"]
+    (row, _) = rows(shop.ok("request", "list", "--csv").out)
+    assert (row["account"], row["number"], row["destination"], row["state"], row["outcome"]) == (
+        SUBSCRIBER, "420212345999", "420777111222", "queued", "",
+    )  # fmt: skip
 
 
 def test_call_records_are_found_by_customer_number_and_day(prague: CommandLine, called: str) -> None:
