@@ -163,6 +163,17 @@ def test_a_statement_of_a_month(shop: CommandLine, called: str) -> None:
     assert "is not a month" in shop.refused("account", "statement", SUBSCRIBER, "--month", "2026-13")
 
 
+def test_numbers_that_are_not_to_be_called_are_listed_newest_first(shop: CommandLine) -> None:
+    shop.ok("opt-out", "add", "+44 20 7123 4567", "--note", "wrote on Monday")
+    shop.ok("opt-out", "add", "420777111222")
+    listed = shop.ok("opt-out", "list", "--json").json
+    assert [(row["number"], row["note"]) for row in listed] == [
+        ("420777111222", ""), ("442071234567", "wrote on Monday"),
+    ]  # fmt: skip
+    shop.ok("opt-out", "remove", "420777111222")
+    assert [row["number"] for row in rows(shop.ok("opt-out", "list", "--csv").out)] == ["442071234567"]
+
+
 def test_names_of_strangers_are_no_formulas(shop: CommandLine) -> None:
     shop.ok("customer", "add", "=1+1", "--currency", "USD")
     shop.ok("account", "add", "1000", "--customer", "=1+1", "--product", "callback", "--credit-limit", "5")
