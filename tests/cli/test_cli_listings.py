@@ -11,9 +11,13 @@ from command_line import SUBSCRIBER, CommandLine
 
 from stasis_callback.admin.days import day_start_us, local_time, since_us, until_us
 from stasis_callback.admin.tables import column_widths
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Refusal
+from stasis_callback.store.calls.legs import Fare, LegEnd
+from stasis_callback.store.rates.trunks import Carrier
 
 PRAGUE = time_zone("Europe/Prague")
 
@@ -129,6 +133,36 @@ def test_call_records_are_found_by_customer_number_and_day(prague: CommandLine, 
     )
     assert "is not before" in prague.refused("xdr", "list", "--since", "2023-11-15", "--until", "2023-11-13")
     assert "unknown trunk" in prague.refused("xdr", "list", "--trunk", "nowhere")
+
+
+def test_call_records_are_found_by_account_trunk_and_outcome(shop: CommandLine, queued: str) -> None:
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("tariff", "add", "cost", "--currency", "USD")
+    shop.ok("rate", "add", "cost", "420", "0.01")
+    shop.ok("trunk", "add", "first", "--vendor", "carrier", "--tariff", "cost")
+    with shop.stores() as stores:
+        account = stores.accounts.named(SUBSCRIBER)
+        sold = stores.tariffs.match(account.tariff_id, "420777111222")
+        bought = stores.tariffs.match(stores.tariffs.named("cost").id, "420777111222")
+        assert sold
+        assert bought
+        stores.nodes.enter()
+        stores.requests.claim(10)
+        start_us = Clock().now_us() - 20 * US_PER_S
+        carrier = Carrier(stores.trunks.named("first"), bought)
+        for side, outcome, answered_us, by in (
+            ("a", Outcome.BUSY, None, None), ("b", Outcome.ANSWERED, start_us, carrier),
+        ):  # fmt: skip
+            leg_id, fare = f"{queued}-{side}1", Fare(account, "420777111222", sold, by)
+            assert stores.calls.open_leg(leg_id, queued, side, fare, 200_000)  # type: ignore[arg-type]
+            stores.calls.settle(leg_id, LegEnd(answered_us, start_us + 5 * US_PER_S, outcome, 16, "events"))
+
+    def found(*words: str) -> list[tuple[str, str]]:
+        return [(x["leg_id"][-2:], x["trunk"]) for x in shop.ok("xdr", "list", *words, "--json").json]
+
+    assert found("--trunk", "first") == found("--outcome", "answered") == [("b1", "first")]
+    assert found("--outcome", "busy") == [("a1", "")]
+    assert sorted(found("--account", SUBSCRIBER)) == [("a1", ""), ("b1", "first")]
 
 
 def test_entries_of_one_account_and_of_all(shop: CommandLine, called: str) -> None:
