@@ -19,7 +19,7 @@ pytestmark = pytest.mark.sqlite
 BUDGET = {
     # form: statements, commits
     "simple": (18, 2),
-    "hosted": (13, 2),
+    "hosted": (13, 1),
     "extended": (18, 4),
 }
 OF_POSTS = "AnyIO worker thread"

@@ -131,6 +131,8 @@ class Orders:
         account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:
             answer = self._queue(order, request, account, token_id)
+        elif order.trusted and (full := self._from_source(order)).reason:
+            answer = full
         if answer.reason and answer.reason not in THROTTLED:
             refused = replace(request, key=order.refused_key or order.key)
             self._stores.requests.refuse(refused, answer.reason, account.id if account else None)
@@ -189,7 +191,7 @@ class Orders:
         if reason:
             return None, Answer(reason), None
         # In one transaction, but for Argon2: nobody else could write for as long as that takes.
-        at_once = order.password is None
+        at_once = order.password is None and not order.trusted
         known = self._stores.database.unit(lambda: self._opened(order)) if at_once else self._opened(order)
         account, token_id = known.account, known.token_id
         if account is None:
@@ -200,14 +202,13 @@ class Orders:
     # --- who it is -----------------------------------------------------------------------------------------------
 
     def _opened(self, order: Order) -> LoginResult:
-        """The account, if the requester may use it and does not ask too often."""
-        if order.limits and order.source:
-            full = self._within(order, "source", order.source, order.limits.limit_source)
-            if full.reason:
-                return LoginResult(reason=full.reason, retry_after_s=full.retry_after_s)
+        """The account, if the requester may use it; of who has to log in, none who asks too often."""
         if order.trusted:
             account = self._stores.accounts.find(order.account)
             return LoginResult(account, "" if account else Refusal.WRONG_LOGIN)
+        full = self._from_source(order)
+        if full.reason:
+            return LoginResult(reason=full.reason, retry_after_s=full.retry_after_s)
         return self._logins.check(
             Credentials(
                 order.trigger,
@@ -249,6 +250,8 @@ class Orders:
         """Count a callback that nothing else speaks against; the number before the rest, which it must not use up."""
         if order.limits is None:
             return Answer()
+        if order.trusted and (full := self._from_source(order)).reason:
+            return full
         checks = [("number", order.number_a, order.limits.limit_number)]
         if not order.shared:
             checks.append(("account", account.number, order.limits.limit_account))
@@ -261,6 +264,12 @@ class Orders:
             if answer.reason:
                 return answer
         return Answer()
+
+    def _from_source(self, order: Order) -> Answer:
+        """Count a request, whatever becomes of it, for where it comes from."""
+        if order.limits is None or not order.source:
+            return Answer()
+        return self._within(order, "source", order.source, order.limits.limit_source)
 
     def _within(self, order: Order, kind: str, who: str, limit: Limit) -> Answer:
         key = f"request:{order.trigger}:{order.instance}:{kind}:{who}"
