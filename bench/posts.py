@@ -3,7 +3,8 @@
 Ours is `run --only web` as a process of its own, on SQLite: each post is answered with 303 once its callback is
 committed. The floor is a FastAPI endpoint under uvicorn, also a process of its own, that puts the number of the form
 into one row of an SQLite database and commits it as durably. The same client posts to both in turns, from several
-threads over kept connections. Where the form asks for a password, the floor compares one too (Argon2id).
+threads over kept connections. Where the form asks for a password, the floor compares one too (Argon2id). Beside the
+rates stands what each post takes of its server's processor time, which says more on a busy machine.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
@@ -30,7 +32,7 @@ import uvicorn
 from fastapi import FastAPI, Form, Response
 
 from bench.report import Row, machine, write_json
-from bench.rig import open_business
+from bench.rig import Usage, open_business
 from bench.work import CACHE, work_folder
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.store.accounts.passwords import hash_password, password_matches
@@ -87,14 +89,14 @@ def accepted_per_s(port: int, path: str, forms: Sequence[Mapping[str, str]], thr
 
 
 @contextmanager
-def serving(command: Sequence[str], port: int, log: Path, **environment: str) -> Iterator[None]:
-    """A server as a process of its own, once it answers."""
+def serving(command: Sequence[str], port: int, log: Path, **environment: str) -> Iterator[int]:
+    """A server as a process of its own, once it answers; its process id."""
     with log.open("wb") as said:
         process = subprocess.Popen(command, stdout=said, stderr=said, env=os.environ | environment)
     try:
         if not wait_until(lambda: _answers(port), timeout_s=60):
             raise RuntimeError(f"no server on port {port}: {log.read_text()}")
-        yield
+        yield process.pid
     finally:
         process.terminate()
         process.wait(15)
@@ -139,13 +141,13 @@ def measure(folder: Path, posts: int, pairs: int, threads: int) -> list[Row]:
     ours, floor = _free_port(), _free_port()
     config = folder / "empty.toml"
     config.touch()
-    rows = []
+    rows: list[Row] = []
     with ExitStack() as stack:
-        stack.enter_context(
+        floor_pid = stack.enter_context(
             serving([sys.executable, "-m", "bench.posts", "--bare", str(floor), str(folder / "bare.db")],
                     floor, folder / "bare.log")
         )  # fmt: skip
-        stack.enter_context(
+        our_pid = stack.enter_context(
             serving(
                 [sys.executable, "-m", "stasis_callback", "run", "--only", "web"],
                 ours,
@@ -164,27 +166,60 @@ def measure(folder: Path, posts: int, pairs: int, threads: int) -> list[Row]:
                 [form_of(kind, next(people, ""), str(next(numbers))) for _ in range(size)]
                 for size in (warm_up, *[posts] * pairs)
             ]
-            sides = {"ours": (ours, f"/web/{kind}"), "floor": (floor, "/")}
+            sides = {
+                "ours": Side(our_pid, ours, f"/web/{kind}"),
+                "floor": Side(floor_pid, floor, "/"),
+            }
             found = [_in_turn(sides, forms, threads, n) for n, forms in enumerate(blocks)]
-            rows.append(_row(kind, found[1:]))
+            rows += _rows(kind, found[1:])
     return rows
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """A server that takes posts: its process, and where it takes them."""
+
+    pid: int
+    port: int
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A block of posts to one side: how many were accepted in a second, and what one took of its server's time."""
+
+    per_s: float
+    cpu_ms: float
+
+
 def _in_turn(
-    sides: Mapping[str, tuple[int, str]], forms: Sequence[Mapping[str, str]], threads: int, turn: int
-) -> tuple[float, float]:
-    """The rates of both sides; which comes first alternates."""
+    sides: Mapping[str, Side], forms: Sequence[Mapping[str, str]], threads: int, turn: int
+) -> tuple[Found, Found]:
+    """What both sides do, ours and the floor; which comes first alternates."""
     order = list(sides) if turn % 2 else list(sides)[::-1]
-    rates = {side: accepted_per_s(*sides[side], forms, threads) for side in order}
-    return rates["ours"], rates["floor"]
+    found = {side: _block(sides[side], forms, threads) for side in order}
+    return found["ours"], found["floor"]
 
 
-def _row(kind: str, found: Sequence[tuple[float, float]]) -> Row:
-    ours, floor = (statistics.median(side) for side in zip(*found, strict=True))
-    ratios = [theirs / mine for mine, theirs in found]
-    pairs = ", ".join(f"{ratio:.1f}" for ratio in ratios)
-    print(f"{kind}: {ours:.0f}/s, the floor {floor:.0f}/s: 1/{statistics.median(ratios):.1f} ({pairs})")
-    return Row(f"posts accepted, {kind}", "1/s", ours, floor, statistics.median(ratios), ratios)
+def _block(side: Side, forms: Sequence[Mapping[str, str]], threads: int) -> Found:
+    before_s = Usage.of(side.pid).cpu_s
+    per_s = accepted_per_s(side.port, side.path, forms, threads)
+    return Found(per_s, (Usage.of(side.pid).cpu_s - before_s) / len(forms) * 1000)
+
+
+def _rows(kind: str, found: Sequence[tuple[Found, Found]]) -> Iterator[Row]:
+    rates = [(ours.per_s, floor.per_s) for ours, floor in found]
+    yield _row(f"posts accepted, {kind}", "1/s", rates, [floor / ours for ours, floor in rates])
+    times = [(ours.cpu_ms, floor.cpu_ms) for ours, floor in found]
+    yield _row(f"processor of the server, {kind}", "ms", times, [ours / floor for ours, floor in times])
+
+
+def _row(figure: str, unit: str, sides: Sequence[tuple[float, float]], ratios: Sequence[float]) -> Row:
+    """`ratios` say of each pair how many times worse ours is."""
+    ours, floor = (statistics.median(side) for side in zip(*sides, strict=True))
+    ratio, pairs = statistics.median(ratios), ", ".join(f"{one:.1f}" for one in ratios)
+    print(f"{figure}: {ours:.1f} {unit}, the floor {floor:.1f}: {ratio:.1f} times ({pairs})")
+    return Row(figure, unit, ours, floor, ratio, ratios)
 
 
 def _free_port() -> int:

@@ -4,7 +4,7 @@ Lookups are the service's own (`Tariffs.match`), by numbers that 1,000 rates of 
 day's traffic hits a part of a price list; the sizes alternate within one run. The import is that of `rate import`:
 from the file's lines to committed rows; its floor is the driver's `executemany` of the same rows into a table with
 the same index, in one durable transaction. `--only memory` imports, lists and replaces a list of 500,000 lines and of
-1,000, each in a process of its own, and prints the peak memory and time of each.
+1,000, each in a process of its own, and prints the peak memory, processor time and time of each.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def written(path: Path, every: Sequence[str], price: str = "0.06") -> Path:
 
 
 def memory(folder: Path, sizes: Sequence[int]) -> None:
-    """Print peak memory and time of the commands that go through whole lists."""
+    """Print peak memory, processor time and time of the commands that go through whole lists."""
     for size in sizes:
         place = folder / f"of{size}"
         place.mkdir()
@@ -116,8 +116,13 @@ def memory(folder: Path, sizes: Sequence[int]) -> None:
             ("rate", "export", "retail"),
         )  # fmt: skip
         for words in commands:
-            mebibytes, seconds = _run(place, words)
-            print(f"{size:>9,} rates: {' '.join(words[:2]):<14} {mebibytes:6.0f} MiB  {seconds:6.1f} s")
+            mebibytes, cpu_s, seconds = _run(place, words)
+            name = " ".join([*words[:2], *(word for word in words if word in ("--replace", "--dry-run"))])
+            print(
+                f"{size:>9,} rates: {name:<33} {mebibytes:6.0f} MiB  {cpu_s:6.1f} s of the processor"
+                f"  {seconds:6.1f} s",
+                flush=True,
+            )
 
 
 def _prepare(place: Path) -> None:
@@ -129,19 +134,21 @@ def _prepare(place: Path) -> None:
     (place / "config.toml").write_text(f'[database]\nurl = "sqlite:///{place}/stasis-callback.db"\n')
 
 
-def _run(place: Path, words: Sequence[str]) -> tuple[float, float]:
-    """The peak memory in MiB and the seconds of one command, which must succeed."""
+def _run(place: Path, words: Sequence[str]) -> tuple[float, float, float]:
+    """The peak memory in MiB, the processor time and the time in seconds of one command, which must succeed."""
     script = (
         "import resource, sys\nfrom stasis_callback.__main__ import main\n"
         "try:\n    main()\nfinally:\n"
-        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+        "    used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        "    print(used.ru_maxrss, used.ru_utime + used.ru_stime, file=sys.stderr)\n"
     )
     start_s = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", script, "--config", str(place / "config.toml"), *words],
         check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    return int(done.stderr.split()[-1]) / 1024, time.perf_counter() - start_s
+    peak_kib, cpu_s = done.stderr.split()[-2:]
+    return int(peak_kib) / 1024, float(cpu_s), time.perf_counter() - start_s
 
 
 def imports(folder: Path, count: int, pairs: int) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from typing import Any
 
@@ -25,4 +24,4 @@ def ignore_option(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> No
 
     monkeypatch.setattr(module, "parse_parts", parse_parts)
     # What was read before is kept under what is stored, whatever this option did then.
-    monkeypatch.setattr(instances, "_parsed", lambda parse, stored: parse(json.loads(stored)))
+    monkeypatch.setattr(instances, "_parsed", lambda parse, stored: parse(dict(stored)))

@@ -10,7 +10,7 @@ import csv
 import inspect
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Annotated, Any
@@ -76,8 +76,10 @@ def listed(
     rows: int = 0,
     key: str = "",
     dated: bool = False,
+    below: Mapping[str, str] | None = None,
 ) -> Callable[[Listing], Listing]:
-    """Make a command of a function that gives records. `also` are further columns of its CSV.
+    """Make a command of a function that gives records. `also` are further columns of its CSV, `below` is that of
+    `print_list`.
 
     `rows`: it takes a `page`, of that many rows without `--limit`, and goes on after the field `key` of the last one;
     `dated`: with days.
@@ -95,7 +97,12 @@ def listed(
             records = list(listing(**given, **({"page": page} if page else {})))
             more = page is not None and len(records) > page.limit
             print_records(
-                records[: page.limit] if page else records, columns, also, as_csv=as_csv, as_json=as_json
+                records[: page.limit] if page else records,
+                columns,
+                also,
+                as_csv=as_csv,
+                as_json=as_json,
+                below=below,
             )
             if page and more:
                 typer.echo(f"{MORE}{records[page.limit - 1][key]}", err=True)
@@ -142,10 +149,11 @@ def print_records(
     *,
     as_csv: bool,
     as_json: bool,
+    below: Mapping[str, str] | None = None,
 ) -> None:
     """Print records as a table of `columns`, as CSV with `also` too, or as JSON with all fields."""
     if not as_csv:
-        print_list(records, columns, as_json=as_json)
+        print_list(records, columns, as_json=as_json, below=below)
         return
     if as_json:
         raise InvalidInput("--csv and --json cannot be used together")

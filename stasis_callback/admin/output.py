@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from stasis_callback.admin.days import local_time, operators_zone
-from stasis_callback.admin.tables import UNBROKEN, cell, print_fields, print_table
+from stasis_callback.admin.tables import UNBROKEN, cell, fits, print_fields, print_table
 from stasis_callback.admin.tables import one_line as one_line
 from stasis_callback.clock import iso
 from stasis_callback.core.errors import InvalidInput
@@ -79,16 +79,39 @@ def print_json_parts(parts: Mapping[str, object]) -> None:
     typer.echo("}")
 
 
-def print_list(records: Sequence[Record], columns: Sequence[str], *, as_json: bool) -> None:
-    """Print records as JSON with all fields, or as a table of `columns`."""
+def print_list(
+    records: Sequence[Record],
+    columns: Sequence[str],
+    *,
+    as_json: bool,
+    below: Mapping[str, str] | None = None,
+) -> None:
+    """Print records as JSON with all fields, or as a table of `columns`.
+
+    Where the lines are too short for it, a column that is a key of `below` goes below the one that it names.
+    """
     if as_json:
         print_json([published(record) for record in records])
         return
     zone = _zone_of(records)
-    rows = [[_cell(record, name, zone) for name in columns] for record in records]
-    print_table([name.replace("_", " ") for name in columns], rows, records)
+    table = [[name.replace("_", " ") for name in columns]]
+    table += ([_cell(record, name, zone) for name in columns] for record in records)
+    if below and not fits(table):
+        table = [_stacked(dict(zip(columns, row, strict=True)), below) for row in table]
+    rows = table[1:]
+    print_table(table[0], rows, records)
     if not rows:
         typer.echo("none", err=True)
+
+
+def _stacked(row: Mapping[str, str], below: Mapping[str, str]) -> list[str]:
+    """The cells of a row, some with what belongs below them; what is missing there is a dash."""
+    lower = {above: row[name] for name, above in below.items()}
+    return [
+        f"{text or '-'} {lower[name]}" if lower.get(name) else text
+        for name, text in row.items()
+        if name not in below
+    ]
 
 
 def _zone_of(records: Collection[Record]) -> ZoneInfo:

@@ -5,6 +5,7 @@ Nothing is left out: what does not fit goes on in the next line of its cell.
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -69,6 +70,12 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
             typer.echo(line)
 
 
+def fits(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether a table needs no cell of several lines; one that is taken by another program has all the room."""
+    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return bool(taken()) or sum(widest) + _GAP * (len(widest) - 1) <= width()
+
+
 def column_widths(rows: Sequence[Sequence[str]], limit: int) -> list[int]:
     """How wide each column is, so that a line has at most `limit` characters: the widest ones give way.
 
@@ -79,8 +86,8 @@ def column_widths(rows: Sequence[Sequence[str]], limit: int) -> list[int]:
     room = limit - _GAP * (len(whole) - 1)
     if sum(whole) <= room:
         return whole
-    # A time is broken before an id is.
-    for spaces in (" ", f" {UNBROKEN}"):
+    # A time is broken before an id is, and so is a code of several words.
+    for spaces in (" ", f" {UNBROKEN}", f" {UNBROKEN}_"):
         words = [max(_longest_word(text, spaces) for text in column) for column in columns]
         if sum(words) <= room:
             level = _level(words, whole, room)
@@ -91,7 +98,7 @@ def column_widths(rows: Sequence[Sequence[str]], limit: int) -> list[int]:
 
 def _longest_word(text: str, spaces: str) -> int:
     for space in spaces:
-        text = text.replace(space, "\n")
+        text = text.replace(space, f"{space.strip()}\n")
     return max(map(len, text.split("\n")))
 
 
@@ -117,4 +124,11 @@ def _folded(text: str, size: int) -> list[str]:
         return [text]
     if _longest_word(text, " ") > size:
         text = text.replace(UNBROKEN, " ")
-    return textwrap.wrap(text, size, break_on_hyphens=False)
+    wrapper = _OfCodes if _longest_word(text, " ") > size else textwrap.TextWrapper
+    return wrapper(size, break_on_hyphens=False).wrap(text)
+
+
+class _OfCodes(textwrap.TextWrapper):
+    """Breaks lines in `destination_not_in_tariff` too, behind a `_`."""
+
+    wordsep_simple_re = re.compile(r"( +|(?<=_)(?=[^ ]))")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from stasis_callback.core.errors import InvalidInput
@@ -277,12 +277,18 @@ class CallOptions:
             raise InvalidInput(
                 f"unknown option {min(unknown)!r}: see `stasis-callback access-number options`"
             )
-        return cls(**parse_values(cls, stored))
+        return _parsed(tuple(stored.items()))
 
 
 def parse_values(owner: type, stored: Mapping[str, str]) -> dict[str, Any]:
     """Field values for a dataclass of options, from texts. Raises InvalidInput, which names the field."""
     return {name: _value(owner, name, text) for name, text in stored.items()}
+
+
+@lru_cache(maxsize=1024)
+def _parsed(stored: tuple[tuple[str, str], ...]) -> CallOptions:
+    """The same texts come with each call of an access number, and several times in a call."""
+    return CallOptions(**parse_values(CallOptions, dict(stored)))
 
 
 @cache

@@ -74,20 +74,16 @@ class WebApp:
         )  # fmt: skip
         app.state.api_keys = stores.api_keys
         app.state.key_rates = KeyRates(clock)
+        # Before the API, whose routes are many: the first that fits is taken.
+        app.router.routes.extend(
+            [*self._pages.routes(), *watching.routes(), *subscribers.routes(), *self._own_routes()]
+        )
         for part in (
             Api(desk, settings, end_call), MoneyApi(stores, clock), Payments(stores, self.signer, clock),
             Messages(stores, orders, settings, self.signer, clock),
         ):  # fmt: skip
             app.include_router(part.router())
         describe(app, settings.origin)
-        app.router.routes.extend(
-            [
-                *self._pages.routes(),
-                *watching.routes(),
-                *subscribers.routes(),
-                *self._own_routes(),
-            ]
-        )
         app.exception_handler(ApiError)(_api_error)
         app.exception_handler(RequestValidationError)(_invalid)
         app.exception_handler(HTTPException)(self._http_error)

@@ -25,6 +25,8 @@ def test_a_change_has_its_operator_and_what_was_before(shop: CommandLine) -> Non
     assert (newest["before"], newest["after"]) == ({"status": "active"}, {"status": "blocked"})
     assert "status: active -> blocked" in " ".join(shop.ok("audit", "list", "--operator", "Jana").out.split())
     assert log(shop, "--operator", "nobody") == []
+    shop.ok("account", "add", "1000", "--customer", "Acme", "--product", "callback")
+    assert [entry["name"] for entry in log(shop, "--noun", "account", "--name", "1000")] == ["1000"]
     assert [entry["id"] for entry in log(shop, "--since", "today", "--limit", "1000")] == [
         entry["id"] for entry in log(shop, "--limit", "1000")
     ]

@@ -11,7 +11,13 @@ from command_line import SUBSCRIBER, CommandLine
 
 from stasis_callback.admin.days import day_start_us, local_time, since_us, until_us
 from stasis_callback.admin.tables import column_widths
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.periods import time_zone
+from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.core.words import Refusal
+from stasis_callback.store.calls.legs import Fare, LegEnd
+from stasis_callback.store.rates.trunks import Carrier
 
 PRAGUE = time_zone("Europe/Prague")
 
@@ -86,6 +92,30 @@ def test_callbacks_are_found_by_account_number_and_outcome(shop: CommandLine, ca
     assert "beginning of a phone number" in shop.refused("request", "list", "--ani", "x")
 
 
+def test_a_list_of_requests_says_who_asked_whom_is_called_and_what_for(
+    shop: CommandLine,
+) -> None:
+    with shop.stores() as stores:
+        stores.requests.refuse(
+            CallbackRequest("k1", "web", "420777888999", "", "442071234567", instance="site"),
+            Refusal.DESTINATION_NOT_IN_TARIFF,
+        )
+    words = ("request", "add", "--account", SUBSCRIBER, "--from", "420212345999", "--to", "420777111222")
+    queued = shop.ok(*words).out.split()[1]
+    header, below, *lines = shop.ok("request", "list").out.splitlines()
+    assert header.split() == ["id", "created", "at", "account", "ani", "number", "state", "outcome"]
+    assert below.split() == ["destination"]
+    first, second, refused, caller = (line.split() for line in lines[:4])
+    assert (first[0], first[2:]) == (queued, [SUBSCRIBER, "420212345999", "queued"])
+    assert second[1:] == ["420212345999", "420777111222"]
+    assert refused[2:] == ["-", "420777888999", "refused", "destination_"]
+    assert caller[1:] == ["420777888999", "442071234567", "not_in_"]
+    (row, _) = rows(shop.ok("request", "list", "--csv").out)
+    assert (row["account"], row["number"], row["destination"], row["state"], row["outcome"]) == (
+        SUBSCRIBER, "420212345999", "420777111222", "queued", "",
+    )  # fmt: skip
+
+
 def test_call_records_are_found_by_customer_number_and_day(prague: CommandLine, called: str) -> None:
     # Both legs ended at 22:14:21 UTC: on the 14th in Prague too.
     day = ("--since", "2023-11-14", "--until", "2023-11-14")
@@ -103,6 +133,36 @@ def test_call_records_are_found_by_customer_number_and_day(prague: CommandLine, 
     )
     assert "is not before" in prague.refused("xdr", "list", "--since", "2023-11-15", "--until", "2023-11-13")
     assert "unknown trunk" in prague.refused("xdr", "list", "--trunk", "nowhere")
+
+
+def test_call_records_are_found_by_account_trunk_and_outcome(shop: CommandLine, queued: str) -> None:
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("tariff", "add", "cost", "--currency", "USD")
+    shop.ok("rate", "add", "cost", "420", "0.01")
+    shop.ok("trunk", "add", "first", "--vendor", "carrier", "--tariff", "cost")
+    with shop.stores() as stores:
+        account = stores.accounts.named(SUBSCRIBER)
+        sold = stores.tariffs.match(account.tariff_id, "420777111222")
+        bought = stores.tariffs.match(stores.tariffs.named("cost").id, "420777111222")
+        assert sold
+        assert bought
+        stores.nodes.enter()
+        stores.requests.claim(10)
+        start_us = Clock().now_us() - 20 * US_PER_S
+        carrier = Carrier(stores.trunks.named("first"), bought)
+        for side, outcome, answered_us, by in (
+            ("a", Outcome.BUSY, None, None), ("b", Outcome.ANSWERED, start_us, carrier),
+        ):  # fmt: skip
+            leg_id, fare = f"{queued}-{side}1", Fare(account, "420777111222", sold, by)
+            assert stores.calls.open_leg(leg_id, queued, side, fare, 200_000)  # type: ignore[arg-type]
+            stores.calls.settle(leg_id, LegEnd(answered_us, start_us + 5 * US_PER_S, outcome, 16, "events"))
+
+    def found(*words: str) -> list[tuple[str, str]]:
+        return [(x["leg_id"][-2:], x["trunk"]) for x in shop.ok("xdr", "list", *words, "--json").json]
+
+    assert found("--trunk", "first") == found("--outcome", "answered") == [("b1", "first")]
+    assert found("--outcome", "busy") == [("a1", "")]
+    assert sorted(found("--account", SUBSCRIBER)) == [("a1", ""), ("b1", "first")]
 
 
 def test_entries_of_one_account_and_of_all(shop: CommandLine, called: str) -> None:
@@ -135,6 +195,17 @@ def test_a_statement_of_a_month(shop: CommandLine, called: str) -> None:
     assert "<td>called back</td>" in page
     assert "already exists" in shop.refused("account", "statement", SUBSCRIBER, "--html", "s.html")
     assert "is not a month" in shop.refused("account", "statement", SUBSCRIBER, "--month", "2026-13")
+
+
+def test_numbers_that_are_not_to_be_called_are_listed_newest_first(shop: CommandLine) -> None:
+    shop.ok("opt-out", "add", "+44 20 7123 4567", "--note", "wrote on Monday")
+    shop.ok("opt-out", "add", "420777111222")
+    listed = shop.ok("opt-out", "list", "--json").json
+    assert [(row["number"], row["note"]) for row in listed] == [
+        ("420777111222", ""), ("442071234567", "wrote on Monday"),
+    ]  # fmt: skip
+    shop.ok("opt-out", "remove", "420777111222")
+    assert [row["number"] for row in rows(shop.ok("opt-out", "list", "--csv").out)] == ["442071234567"]
 
 
 def test_names_of_strangers_are_no_formulas(shop: CommandLine) -> None:

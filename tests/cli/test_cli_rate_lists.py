@@ -25,6 +25,13 @@ def file(shop: CommandLine, text: str, name: str = "list.csv") -> Path:
     return path
 
 
+def test_the_buying_prices_of_a_list_are_imported_when_they_are_asked_for(shop: CommandLine) -> None:
+    both = file(shop, "dialprefix,destination,rateinitial,buyrate\n39,Italy,0.0835,0.0335\n")
+    for options, price in (((), "0.0835"), (("--cost",), "0.0335")):
+        shop.ok("rate", "import", "retail", both, *options)
+        assert prices(shop)["39"] == price
+
+
 # --- profiles ---------------------------------------------------------------------------------------------------
 
 

@@ -56,6 +56,9 @@ def test_a_renamed_customer_keeps_its_funds_and_the_name_is_free(shop: CommandLi
     assert "funds of its own" in shop.refused("customer", "remove", "Acme")
     shop.ok("tariff", "rename", "retail", "retail 2026")
     shop.ok("product", "rename", "callback", "call back")
+    shop.ok("vendor", "add", "old name", "--currency", "USD")
+    shop.ok("vendor", "rename", "old name", "carrier")
+    assert [vendor["name"] for vendor in shop.ok("vendor", "list", "--json").json] == ["carrier"]
     account = shop.ok("account", "show", SUBSCRIBER, "--json").json
     assert (account["customer"], account["product"]) == ("Acme Ltd", "call back")
     assert "is consistent" in shop.ok("ledger", "verify").out

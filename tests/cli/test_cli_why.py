@@ -58,6 +58,21 @@ def test_a_refused_call_says_why_and_what_to_do(shop: CommandLine) -> None:
     ]
 
 
+def test_who_asked_without_a_call_is_told_too(shop: CommandLine) -> None:
+    with shop.stores() as stores:
+        for trigger, reason in (("web", Refusal.LINK_USED_UP), ("email", Refusal.WRONG_LOGIN)):
+            asked = CallbackRequest(trigger, trigger, "442071234567", "", "420777111222", f"of-{trigger}")  # type: ignore[arg-type]
+            stores.requests.refuse(asked, reason)
+    told = story(shop, "442071234567")
+    assert "a callback was requested by web through instance of-web" in told
+    assert "a callback was requested by e-mail through instance of-email" in told
+    assert sorted(said.partition("; ")[0].rpartition(" ")[2] for said in told if said.startswith("refused")) == [
+        "(link_used_up)", "(wrong_login)",
+    ]  # fmt: skip
+    shop.ok("request", "add", "--account", SUBSCRIBER, "--from", SUBSCRIBER, "--to", "420777111222")
+    assert "a callback was requested on the command line" in story(shop, SUBSCRIBER)
+
+
 def test_a_callback_that_waits(shop: CommandLine, queued: str) -> None:
     assert story(shop, queued)[-1].startswith("it waits, due at 20")
 

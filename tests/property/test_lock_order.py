@@ -13,7 +13,9 @@ import pytest
 from shop import Shop, talked
 
 from stasis_callback.clock import wait_until
+from stasis_callback.core.limits import LIMIT_NAMES, Limit, RequestLimits
 from stasis_callback.core.requests import CallbackRequest
+from stasis_callback.engine.admission.orders import Order, Orders
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.legs import Fare
@@ -115,3 +117,28 @@ def test_whatever_is_done_at_once_nobody_waits_in_a_circle(shop: Shop) -> None:
     # The server counts a moment later; no deadlock at all, not one that was repaired by trying again.
     wait_until(lambda: deadlocks(shop) > 0, timeout_s=2)
     assert deadlocks(shop) == 0
+
+
+def test_posts_at_once_wait_for_each_other_in_one_order(shop: Shop) -> None:
+    """Of few accounts, sources and numbers, through one instance: all of their counters are shared."""
+    for number in NUMBERS:
+        shop.account(number, funds="1000.00")
+    limits = replace(RequestLimits(), **{name: Limit(10_000, 3600) for name in LIMIT_NAMES})
+    orders = Orders(shop.stores, shop.clock, 10_000)
+
+    def post(n: int) -> str:
+        answer = orders.admit(
+            Order(
+                key=f"post-{n}", trigger="web", account=NUMBERS[n % 2], trusted=n % 3 == 0, instance="shop",
+                number_a=f"44207123456{n % 5}", number_b="447400900123", source=f"192.0.2.{n % 4}", limits=limits,
+            )
+        )  # fmt: skip
+        return answer.reason
+
+    with ThreadPoolExecutor(8) as threads:
+        reasons = set(threads.map(post, range(CALLS * 2)))
+    assert reasons <= {"", "in_progress", "repeated"}
+    wait_until(lambda: deadlocks(shop) > 0, timeout_s=2)
+    assert deadlocks(shop) == 0
+    day = "request:web:shop:day:shop"
+    assert [(key, count) for key, count, _ in shop.stores.limits.counted(day)] == [(day, CALLS * 2)]

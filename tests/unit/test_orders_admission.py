@@ -14,7 +14,9 @@ from stasis_callback.core.rating import Rate
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.engine.admission.orders import Answer, Order, Orders
 from stasis_callback.store.accounts.accounts import AccountView
+from stasis_callback.store.database.statements import run
 from stasis_callback.store.rates.tariffs import NewRate
+from stasis_callback.testing.hiccups import MOMENTS, Asked, Moment, Plan, hiccups
 
 A, B = "442071234567", "447400900123"
 ACCOUNT, PASSWORD = "6192345678", "1ak45"
@@ -201,12 +203,13 @@ def test_a_source_that_tries_many_accounts_is_refused(shop: Shop) -> None:
     assert admit(shop, account="guess-21", source="198.51.100.7").reason == "wrong_login"
 
 
-def test_guesses_in_parallel_are_no_more_than_the_limit(shop: Shop, subscriber: AccountView) -> None:
+@pytest.mark.parametrize("guess", [{"password": "wrong"}, {"account": "nobody", "password": None}])
+def test_guesses_in_parallel_are_no_more_than_the_limit(
+    shop: Shop, subscriber: AccountView, guess: dict[str, Any]
+) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(
-            pool.map(
-                lambda n: admit(shop, password="wrong", key=f"p{n}", source=f"192.0.2.{n}").reason, range(30)
-            )
+            pool.map(lambda n: admit(shop, key=f"p{n}", source=f"192.0.2.{n}", **guess).reason, range(30))
         )
     assert sorted(answers) == ["locked_out"] * 25 + ["wrong_login"] * 5
 
@@ -241,6 +244,79 @@ def test_each_limit_counts_its_own(shop: Shop, subscriber: AccountView, limit: s
     assert ask(3, **options) == Answer(Refusal.TOO_MANY_REQUESTS, retry_after_s=57)
     shop.clock.passes(57)
     assert ask(3, **options).reason == ""
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "with a password": {},
+    "by its id": {"password": None},
+    "named by the operator": {"password": None, "trusted": True},
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_hiccup_of_the_database_changes_neither_the_answer_nor_what_was_counted(
+    shop: Shop, subscriber: AccountView, way: str, moment: Moment
+) -> None:
+    values = {"options": {"dedupe_window_s": "0"}, **WAYS[way]}
+    assert admit(shop, key="first", **values).reason == ""
+    before = shop.stores.limits.counted("")
+    for request in shop.stores.requests.claim(9):
+        shop.stores.requests.finish(request.id, Ending.COMPLETED)
+    with hiccups(shop.stores.database, at_each(moment)):
+        answer = admit(shop, key="second", **values)
+    assert answer.reason == ""
+    assert shop.stores.requests.get(answer.request_id).key == "second"
+    assert len(shop.rows()["Request"]) == 2
+    assert shop.stores.limits.counted("") == [(key, count + 1, until) for key, count, until in before]
+    assert shop.stores.database.repeats >= 1
+
+
+def test_a_callback_whose_commit_was_not_heard_of_stays_accepted_when_others_reach_the_limit(
+    shop: Shop, subscriber: AccountView
+) -> None:
+    runs = [0]
+
+    def plan(asked: Asked) -> Moment | None:
+        if asked != "transaction":
+            return None
+        runs[0] += 1
+        if runs[0] == 3:  # before the second run of what accepts: somebody else has had the last of the day
+            run("UPDATE allowance SET count = count + 1 WHERE key LIKE ?", "%:day:%")
+        return "after" if runs[0] == 2 else None
+
+    limits = RequestLimits.parse({"limit_day": "1/60"})
+    with hiccups(shop.stores.database, plan):
+        answer = admit(shop, key="k1", limits=limits, **WAYS["by its id"])
+    assert (runs, answer.reason) == ([3], "")
+    assert shop.stores.requests.get(answer.request_id).state == "queued"
+    assert admit(shop, key="k2", number_a="442071234568", limits=limits).reason == "too_many_requests"
+
+
+def at_each(moment: Moment) -> Plan:
+    """A hiccup in each transaction; none when it is run again."""
+    runs = [0]
+
+    def plan(asked: Asked) -> Moment | None:
+        if asked != "transaction":
+            return None
+        runs[0] += 1
+        return moment if runs[0] % 2 else None
+
+    return plan
+
+
+def test_what_is_refused_counts_for_its_source_too(shop: Shop, subscriber: AccountView) -> None:
+    """Or it could fill the database; also where nobody logs in."""
+    limits = RequestLimits.parse({"limit_source": "2/60"})
+    for way, source in zip(WAYS.values(), ("192.0.2.1", "192.0.2.2", "192.0.2.3"), strict=True):
+        values = {"limits": limits, "source": source, "number_b": "33123456789", **way}
+        answers = [admit(shop, key=f"{source}-{n}", **values) for n in range(3)]
+        assert [answer.reason for answer in answers] == [
+            "destination_not_allowed", "destination_not_allowed", "too_many_requests",
+        ]  # fmt: skip
+        assert answers[2].retry_after_s == 60
+    assert len(shop.rows()["Request"]) == 6
 
 
 def test_throttled_requests_leave_no_rows(shop: Shop) -> None:

@@ -45,14 +45,15 @@ LEG_COLUMNS = ("id", "account", "number", "dialed_at", "seconds", "funded_s")
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="Request id, as in `request list`.")]
 
 
-COLUMNS = ("id", "created_at", "account", "number", "state", "outcome")
+COLUMNS = ("id", "created_at", "account", "ani", "number", "destination", "state", "outcome")
 MORE_COLUMNS = (
-    "triggered_by", "ani", "dnis", "leg_a_number", "destination", "subscriber", "instance", "attempts", "node",
+    "triggered_by", "dnis", "leg_a_number", "subscriber", "instance", "attempts", "node",
     "call_at", "due_at", "finished_at",
 )  # fmt: skip
+BELOW = {"ani": "account", "destination": "number"}
 
 
-@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, key="id", dated=True)
+@listed(app, COLUMNS, MORE_COLUMNS, rows=USUAL_ROWS, key="id", dated=True, below=BELOW)
 def list_newest(
     page: Page,
     account: Annotated[

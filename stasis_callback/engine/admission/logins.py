@@ -62,8 +62,10 @@ class Logins:
     def check(self, shown: Credentials) -> LoginResult:
         """The account, if they may use it. Counted first and checked then, so that parallel guesses are no more than
         the limit; a right login takes its count back. One after the other for an account, so that right ones in
-        parallel do not use up the limit together.
+        parallel do not use up the limit together: where no password is compared, by one transaction.
         """
+        if shown.password is None:
+            return self._stores.database.unit(lambda: self._check(shown))
         with self._turns[crc32(shown.account.encode()) % TURNS]:
             return self._check(shown)
 
@@ -81,12 +83,16 @@ class Logins:
         good, token_id = self._proven(shown, account)
         if not good:
             return LoginResult(reason=Refusal.WRONG_LOGIN)
+        self._stores.database.unit(lambda: self._forget(keys))
+        return LoginResult(account, token_id=token_id)
+
+    def _forget(self, keys: Mapping[str, str]) -> None:
+        """What was counted before it was right."""
         for kind, counted in keys.items():
             if kind == "account":
                 self._stores.limits.clear(counted)
             else:
                 self._stores.limits.give_back(counted)
-        return LoginResult(account, token_id=token_id)
 
     def _proven(self, shown: Credentials, account: AccountView | None) -> tuple[bool, int | None]:
         """Whether the account is theirs who ask, and by which token. All is looked at, so that it takes its time."""

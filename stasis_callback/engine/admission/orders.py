@@ -131,6 +131,8 @@ class Orders:
         account, answer, token_id = self._examine(order)
         if account is not None and not answer.reason:
             answer = self._queue(order, request, account, token_id)
+        elif order.trusted and (full := self._from_source(order)).reason:
+            answer = full
         if answer.reason and answer.reason not in THROTTLED:
             refused = replace(request, key=order.refused_key or order.key)
             self._stores.requests.refuse(refused, answer.reason, account.id if account else None)
@@ -143,6 +145,11 @@ class Orders:
         request_id = secrets.token_hex(8)
 
         def once() -> Answer:
+            if self._stores.database.repeated(request_id) and self._stores.requests.state(request_id):
+                return Answer(request_id=request_id)  # an earlier run has done all of this
+            full = self._within_limits(order, account)
+            if full.reason:
+                return full
             # The token and the callback are one: no crash and no other mail comes between.
             if token_id is not None and not self._stores.email_senders.use(token_id, order.key):
                 return Answer(Refusal.WRONG_LOGIN)
@@ -183,24 +190,25 @@ class Orders:
         reason = _numbers_trouble(order)
         if reason:
             return None, Answer(reason), None
-        if order.limits and order.source:
-            answer = self._within(order, "source", order.source, order.limits.limit_source)
-            if answer.reason:
-                return None, answer, None
-        known = self._log_in(order)
+        # In one transaction, but for Argon2: nobody else could write for as long as that takes.
+        at_once = order.password is None and not order.trusted
+        known = self._stores.database.unit(lambda: self._opened(order)) if at_once else self._opened(order)
         account, token_id = known.account, known.token_id
         if account is None:
             return None, Answer(known.reason, retry_after_s=known.retry_after_s), None
         reason = account_trouble(account, self._clock.now_us()) or self._legs_trouble(order, account)
-        return account, Answer(reason) if reason else self._within_limits(order, account), token_id
+        return account, Answer(reason), token_id
 
     # --- who it is -----------------------------------------------------------------------------------------------
 
-    def _log_in(self, order: Order) -> LoginResult:
-        """The account, if the requester may use it."""
+    def _opened(self, order: Order) -> LoginResult:
+        """The account, if the requester may use it; of who has to log in, none who asks too often."""
         if order.trusted:
             account = self._stores.accounts.find(order.account)
             return LoginResult(account, "" if account else Refusal.WRONG_LOGIN)
+        full = self._from_source(order)
+        if full.reason:
+            return LoginResult(reason=full.reason, retry_after_s=full.retry_after_s)
         return self._logins.check(
             Credentials(
                 order.trigger,
@@ -219,12 +227,13 @@ class Orders:
     def _legs_trouble(self, order: Order, account: AccountView) -> Objection:
         """Why the two numbers may not be connected at this account's expense; "" when they may."""
         code = CallOptions.parse(order.options).access_code
-        reason, rate_a = number_trouble(self._stores, account, order.number_a, code)
+        own = self._stores.access_numbers.numbers()
+        reason, rate_a = number_trouble(self._stores, account, order.number_a, code, own)
         if rate_a is None:
             return reason
         rates = [rate_a]
         if order.number_b:
-            reason, rate_b = number_trouble(self._stores, account, order.number_b, code)
+            reason, rate_b = number_trouble(self._stores, account, order.number_b, code, own)
             if rate_b is None:
                 return _OF_SECOND_NUMBER.get(reason, Refusal.DESTINATION_NOT_ALLOWED)
             rates.append(rate_b)
@@ -241,6 +250,8 @@ class Orders:
         """Count a callback that nothing else speaks against; the number before the rest, which it must not use up."""
         if order.limits is None:
             return Answer()
+        if order.trusted and (full := self._from_source(order)).reason:
+            return full
         checks = [("number", order.number_a, order.limits.limit_number)]
         if not order.shared:
             checks.append(("account", account.number, order.limits.limit_account))
@@ -253,6 +264,12 @@ class Orders:
             if answer.reason:
                 return answer
         return Answer()
+
+    def _from_source(self, order: Order) -> Answer:
+        """Count a request, whatever becomes of it, for where it comes from."""
+        if order.limits is None or not order.source:
+            return Answer()
+        return self._within(order, "source", order.source, order.limits.limit_source)
 
     def _within(self, order: Order, kind: str, who: str, limit: Limit) -> Answer:
         key = f"request:{order.trigger}:{order.instance}:{kind}:{who}"

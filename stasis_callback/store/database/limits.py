@@ -21,6 +21,7 @@ _TAKE = """INSERT INTO allowance (key, count, until_us) VALUES (?, 1, ?) ON CONF
     until_us = CASE WHEN allowance.until_us <= ? THEN excluded.until_us ELSE allowance.until_us END
     WHERE allowance.until_us <= ? OR allowance.count < ? RETURNING count, until_us"""
 _GIVE_BACK = "UPDATE allowance SET count = count - 1 WHERE key = ? AND count > 0 RETURNING count, until_us"
+_CLEAR = "DELETE FROM allowance WHERE key = ?"
 _COUNTER = "SELECT count, until_us FROM allowance WHERE key = ?"
 _SUM = "CASE WHEN allowance.until_us <= ? THEN excluded.{0} ELSE allowance.{0} + excluded.{0} END"
 _ADD = f"""INSERT INTO allowance (key, until_us, count, seconds, micros) VALUES %s ON CONFLICT (key) DO UPDATE SET
@@ -118,7 +119,7 @@ class Limits:
     @unit
     def clear(self, key: str) -> None:
         """Reset the counter."""
-        Allowance.delete().where(Allowance.key == key).execute()
+        run(_CLEAR, key)
 
     @unit
     def clear_all(self, prefix: str) -> None:

@@ -17,6 +17,7 @@ from stasis_callback.store.intake.tables import AccessNumber
 _SELECT = "SELECT number, enabled, options FROM access_number"
 _BY_NUMBER = f"{_SELECT} WHERE number = ?"
 _ALL = f"{_SELECT} ORDER BY number"
+_NUMBERS = "SELECT number FROM access_number ORDER BY number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,12 @@ class AccessNumbers:
     @read
     def owns(self, number: str) -> bool:
         """Whether a number may be one of our access numbers, in any form: calling it would call ourselves."""
-        return any(may_be_same(own, number) for own, _, _ in every(_ALL))
+        return any(may_be_same(own, number) for own in self.numbers())
+
+    @read
+    def numbers(self) -> list[str]:
+        """The numbers of them all, enabled or not."""
+        return [number for (number,) in every(_NUMBERS)]
 
     @read
     def find_among(self, number: str) -> tuple[AccessNumberView | None, list[str]]:

@@ -13,10 +13,13 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.names import is_new
+from stasis_callback.store.database.statements import one
 from stasis_callback.store.intake.tables import ApiKey, EmailInstance, MessageInstance, WebInstance
 
 C = TypeVar("C")
 InstanceRow: TypeAlias = WebInstance | EmailInstance | MessageInstance
+
+_BY_NAME = "SELECT name, enabled, options FROM {} WHERE name = ?"
 
 URL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}", re.ASCII)
 """A name that is part of a URL."""
@@ -47,13 +50,13 @@ class InstanceView(Generic[C]):
     @property
     def configuration(self) -> C:
         """Everything that is set, defaults included."""
-        found: C = _parsed(self.kind.parse, json.dumps(dict(self.stored)))
+        found: C = _parsed(self.kind.parse, tuple(self.stored.items()))
         return found
 
 
 @lru_cache(maxsize=256)
-def _parsed(parse: Callable[[Mapping[str, str]], C], stored: str) -> C:
-    return parse(json.loads(stored))
+def _parsed(parse: Callable[[Mapping[str, str]], C], stored: tuple[tuple[str, str], ...]) -> C:
+    return parse(dict(stored))
 
 
 class Instances(Generic[C]):
@@ -64,6 +67,7 @@ class Instances(Generic[C]):
         self._clock = clock
         self._kind = kind
         self._model = kind.model
+        self._by_name = _BY_NAME.format(kind.model._meta.table_name)
 
     @unit
     def add(self, name: str, stored: Mapping[str, str]) -> None:
@@ -107,13 +111,14 @@ class Instances(Generic[C]):
     @read
     def find(self, name: str) -> InstanceView[C] | None:
         """The instance, enabled or not."""
-        row = self._model.get_or_none(self._model.name == name)
-        return self._view(row) if row else None
+        row = one(self._by_name, name)
+        return self._view(*row) if row else None
 
     @read
     def all(self) -> list[InstanceView[C]]:
         """Every instance by name."""
-        return [self._view(row) for row in self._model.select().order_by(self._model.name)]
+        rows = self._model.select().order_by(self._model.name)
+        return [self._view(row.name, row.enabled, row.options) for row in rows]
 
     def named(self, name: str) -> InstanceView[C]:
         """The instance, enabled or not. Raises InvalidInput if it does not exist."""
@@ -132,5 +137,5 @@ class Instances(Generic[C]):
         noun = self._kind.noun
         return f"unknown {noun} instance {name!r}: see `stasis-callback {noun} list`"
 
-    def _view(self, row: InstanceRow) -> InstanceView[C]:
-        return InstanceView(row.name, bool(row.enabled), json.loads(row.options), self._kind)
+    def _view(self, name: str, enabled: bool, options: str) -> InstanceView[C]:
+        return InstanceView(name, bool(enabled), json.loads(options), self._kind)
