@@ -30,7 +30,7 @@ from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
-from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.calls.tables import Request, RequestEvent
 from stasis_callback.store.intake.api_keys import KeySettings
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
@@ -1079,6 +1079,9 @@ def tables(shop: Shop) -> dict[str, list[str]]:
             RANDOM & set(field.name.split("_"))
             or field.name in ("incarnation", "code_key")
             or (model is Request and field.name == "id" and "-" not in str(value))
+            or (
+                model is RequestEvent and field.name == "id"
+            )  # of several requests claimed at once in any order
         ):
             return "any"
         kind = str(value).partition(":")[0]
