@@ -55,6 +55,7 @@ CHANGES: list[tuple[str, ...]] = [
     ("trunk", "enable", "t", "--unchecked"),
     ("trunk", "disable", "t"),
     ("trunk", "remove", "t"),
+    ("report", "recount"),
     ("access-number", "add", "420800", "--set", "welcome=on"),
     ("access-number", "set", ACCESS_NUMBER, "--disabled"),
     ("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567"),

@@ -17,7 +17,7 @@ from stasis_callback.core.errors import CallbackError, InvalidInput, InvariantBr
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Refusal
 from stasis_callback.store.database.database import Database
-from stasis_callback.store.models import Tariff
+from stasis_callback.store.rates.tables import Tariff
 from stasis_callback.store.stores import open_stores
 
 
