@@ -168,6 +168,10 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
             "rate": RATES * accounts,
         }.get(table, count)
         with stores.database.patience(LONG_S), stores.database.transaction():
+            if stores.database.kind == "postgresql":
+                run(
+                    "SET LOCAL statement_timeout = 0"
+                )  # a million rows take longer than any statement of the product
             filled = statement.format(series=SERIES.format(count=count), **words)
             run(filled if stores.database.kind == "sqlite" else filled.replace("%", "%%"))
     if stores.database.kind == "postgresql":

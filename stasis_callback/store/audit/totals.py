@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stasis_callback.clock import US_PER_S, iso
-from stasis_callback.store.calls.totals import KINDS, LEVELS, SUMS, Kind, summed
+from stasis_callback.store.calls.totals import KINDS, LEVELS, SUMS, TotalsTable, summed
 from stasis_callback.store.database.snapshots import Snapshots
 
 DAY_US = 86_400 * US_PER_S
@@ -48,7 +48,7 @@ def _counted(looks: Snapshots) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-def _wrong_day(looks: Snapshots, kind: Kind, day_us: int, until: int) -> Iterator[str]:
+def _wrong_day(looks: Snapshots, kind: TotalsTable, day_us: int, until: int) -> Iterator[str]:
     """What is wrong with a day and its hours, which must be those of the call records."""
     end_us = day_us + DAY_US
     key = ", ".join(("hours", "from_us", *kind.columns))
@@ -67,7 +67,7 @@ def _wrong_day(looks: Snapshots, kind: Kind, day_us: int, until: int) -> Iterato
         )
 
 
-def _wrong_block(looks: Snapshots, kind: Kind, block_us: int) -> Iterator[str]:
+def _wrong_block(looks: Snapshots, kind: TotalsTable, block_us: int) -> Iterator[str]:
     """What is wrong with a block, which must be that of its days."""
     sums = ", ".join(f"SUM({name})" for name in SUMS)
     of = ", ".join(kind.columns)

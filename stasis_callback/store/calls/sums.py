@@ -14,7 +14,7 @@ from stasis_callback.store.calls.totals import (
     KINDS,
     OF_XDR,
     SUMS,
-    Kind,
+    TotalsTable,
     counted_until,
     pieces,
     xdr_source,
@@ -42,7 +42,7 @@ class Row(NamedTuple):
     sums: tuple[int, ...]
 
 
-class _Part(NamedTuple):
+class _Select(NamedTuple):
     """A SELECT of totals or call records, and its values."""
 
     sql: str
@@ -139,7 +139,7 @@ class Sums:
 
     # --- which totals --------------------------------------------------------------------------------------------
 
-    def _kind(self, of: Sequence[str], from_us: int, to_us: int) -> Kind | None:
+    def _kind(self, of: Sequence[str], from_us: int, to_us: int) -> TotalsTable | None:
         """The smallest table that has these and what is filtered by; None where only call records tell."""
         wanted = {*of, *self._asked} | ({"prefix"} if self._prefix else set())
         kind = next((kind for kind in KINDS if wanted <= set(kind.of)), None)
@@ -147,7 +147,7 @@ class Sums:
             return None
         return kind
 
-    def _is_finer(self, kind: Kind, from_us: int, to_us: int) -> bool:
+    def _is_finer(self, kind: TotalsTable, from_us: int, to_us: int) -> bool:
         """Whether there were calls by a rate whose prefix is only the beginning of what is asked for.
 
         Then the totals do not tell which of the numbers are meant.
@@ -155,7 +155,7 @@ class Sums:
         shorter = [self._prefix[:n] for n in range(len(self._prefix))]
         wanted = f"t.prefix IN ({', '.join('?' * len(shorter))})"
         parts = [
-            _Part(
+            _Select(
                 f"SELECT 1 AS one FROM {kind.table} AS t WHERE {_OF_LEVEL} AND {wanted}", (*piece, *shorter)
             )
             for piece in map(_level, pieces(from_us, to_us))
@@ -166,8 +166,13 @@ class Sums:
     # --- parts of a statement ---------------------------------------------------------------------------------------
 
     def _parts(
-        self, kind: Kind | None, of: Sequence[str], from_us: int, to_us: int, shown: Sequence[object] = ()
-    ) -> Iterator[_Part]:
+        self,
+        kind: TotalsTable | None,
+        of: Sequence[str],
+        from_us: int,
+        to_us: int,
+        shown: Sequence[object] = (),
+    ) -> Iterator[_Select]:
         """What has to be added up for a time; with `shown`, of these groups only."""
         if kind is None:
             yield self._xdrs(of, "", "", _within("?", "?"), from_us, to_us, shown=shown)
@@ -183,18 +188,18 @@ class Sums:
         yield self._xdrs(of, "", "", new, self._until, from_us, to_us, shown=shown)
 
     def _totals(
-        self, kind: Kind, of: Sequence[str], level: tuple[int, int, int], shown: Sequence[object]
-    ) -> _Part:
+        self, kind: TotalsTable, of: Sequence[str], level: tuple[int, int, int], shown: Sequence[object]
+    ) -> _Select:
         columns = ", ".join(f"t.{name}" for name in (*of, "currency", "cost_currency", *SUMS))
         where, values = self._filters("t", of, shown)
         sql = f"SELECT {columns} FROM {kind.table} AS t WHERE {_OF_LEVEL}{where}"
-        return _Part(sql, (*level, *values))
+        return _Select(sql, (*level, *values))
 
-    def _of_spans(self, kind: Kind) -> _Part:
+    def _of_spans(self, kind: TotalsTable) -> _Select:
         """The totals of the whole hours of each span."""
         columns = ", ".join(f"t.{name}" for name in ("currency", "cost_currency", *SUMS))
         where, values = self._filters("t", (), ())
-        return _Part(
+        return _Select(
             f"""SELECT h.n, {columns} FROM hour AS h CROSS JOIN {kind.table} AS t
                 WHERE t.hours = 1 AND t.from_us >= h.from_us AND t.from_us < h.to_us{where}""",
             values,
@@ -202,7 +207,7 @@ class Sums:
 
     def _xdrs(
         self, of: Sequence[str], join: str, first: str, where: str, *values: object, shown: Sequence[object] = ()
-    ) -> _Part:  # fmt: skip
+    ) -> _Select:  # fmt: skip
         """Call records; `join` are tables before or behind them, and `first` a column of these."""
         columns = [f"{OF_XDR[name]} AS {name}" for name in of]
         columns += ["x.currency", "x.cost_currency", *(f"{sql} AS {name}" for name, sql in SUMS.items())]
@@ -211,7 +216,7 @@ class Sums:
         source = f"{join} {source}" if join.endswith("JOIN") else f"{source} {join}"
         filters, asked = self._filters("x", of, shown)
         sql = f"SELECT {', '.join(columns)} FROM {source} WHERE {where}{filters}"
-        return _Part(sql, (*values, *asked))
+        return _Select(sql, (*values, *asked))
 
     def _filters(
         self, table: str, of: Sequence[str], shown: Sequence[object]
@@ -234,7 +239,7 @@ class Sums:
         return where, tuple(values)
 
     @staticmethod
-    def _names(named: _Named, parts: Sequence[_Part]) -> list[tuple[str, Row]]:
+    def _names(named: _Named, parts: Sequence[_Select]) -> list[tuple[str, Row]]:
         """The sums of each group, by its name."""
         rows = _grouped(parts, (named.of,))
         found = every_once(f"SELECT {named.name}, g.* FROM ({rows.sql}) AS g {named.tables}", rows.values)
@@ -265,8 +270,8 @@ def _hours_and_edges(spans: Sequence[tuple[int, int, int]]) -> dict[str, list[tu
 
 
 def _grouped(
-    parts: Sequence[_Part], of: Sequence[str], tables: dict[str, list[tuple[int, int, int]]] | None = None
-) -> _Part:
+    parts: Sequence[_Select], of: Sequence[str], tables: dict[str, list[tuple[int, int, int]]] | None = None
+) -> _Select:
     """All parts added up by these; `tables` are times that they name."""
     groups = ", ".join((*of, "currency", "cost_currency"))
     sums = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
@@ -277,14 +282,14 @@ def _grouped(
     given = [value for rows in (tables or {}).values() for row in rows for value in row]
     begin = f"WITH {', '.join(times)} " if times else ""
     sql = f"{begin}SELECT {groups}, {sums} FROM ({_union(parts)}) AS p GROUP BY {groups}"
-    return _Part(sql, (*given, *_values(parts)))
+    return _Select(sql, (*given, *_values(parts)))
 
 
-def _union(parts: Sequence[_Part]) -> str:
+def _union(parts: Sequence[_Select]) -> str:
     return " UNION ALL ".join(part.sql for part in parts)
 
 
-def _values(parts: Sequence[_Part]) -> tuple[object, ...]:
+def _values(parts: Sequence[_Select]) -> tuple[object, ...]:
     return tuple(value for part in parts for value in part.values)
 
 

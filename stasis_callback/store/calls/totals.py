@@ -65,7 +65,7 @@ OF_XDR = {
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class TotalsTable:
     """A table of totals: by what it adds up."""
 
     model: type[Table]
@@ -83,17 +83,17 @@ class Kind:
 
 
 KINDS = (
-    Kind(Total, ()),
-    Kind(TotalOfTrunk, ("trunk_id", "side", "outcome")),
-    Kind(TotalOfPrefix, ("prefix", "trunk_id", "side", "outcome")),
-    Kind(TotalOfCustomer, ("customer_id", "prefix", "trunk_id")),
-    Kind(TotalOfAccount, ("account_id",)),
+    TotalsTable(Total, ()),
+    TotalsTable(TotalOfTrunk, ("trunk_id", "side", "outcome")),
+    TotalsTable(TotalOfPrefix, ("prefix", "trunk_id", "side", "outcome")),
+    TotalsTable(TotalOfCustomer, ("customer_id", "prefix", "trunk_id")),
+    TotalsTable(TotalOfAccount, ("account_id",)),
 )
 """The smallest first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TimePiece:
     """A time that is some whole ones of `hours` hours; of 0 where it is none, and its call records are to be read."""
 
     hours: int
@@ -101,12 +101,12 @@ class Piece:
     to_us: int
 
 
-def pieces(from_us: int, to_us: int, levels: Sequence[int] = LEVELS) -> Iterator[Piece]:
+def pieces(from_us: int, to_us: int, levels: Sequence[int] = LEVELS) -> Iterator[TimePiece]:
     """A time from `from_us` on and before `to_us`, in pieces as long as possible, in order."""
     if from_us >= to_us:
         return
     if not levels:
-        yield Piece(0, from_us, to_us)
+        yield TimePiece(0, from_us, to_us)
         return
     long_us = levels[0] * HOUR_US
     first_us, last_us = -(-from_us // long_us) * long_us, to_us // long_us * long_us
@@ -114,7 +114,7 @@ def pieces(from_us: int, to_us: int, levels: Sequence[int] = LEVELS) -> Iterator
         yield from pieces(from_us, to_us, levels[1:])
         return
     yield from pieces(from_us, first_us, levels[1:])
-    yield Piece(levels[0], first_us, last_us)
+    yield TimePiece(levels[0], first_us, last_us)
     yield from pieces(last_us, to_us, levels[1:])
 
 
@@ -123,7 +123,7 @@ def xdr_source(of: Sequence[str]) -> str:
     return "xdr AS x JOIN account AS a ON a.id = x.account_id" if "customer_id" in of else "xdr AS x"
 
 
-def summed(kind: Kind, where: str) -> str:
+def summed(kind: TotalsTable, where: str) -> str:
     """A SELECT of the rows that the call records `x` make in a table of totals. Its first values are the levels."""
     of = "".join(f"{OF_XDR[name]}, " for name in kind.of)
     sums = ", ".join(f"SUM({sql})" for sql in SUMS.values())
@@ -135,7 +135,7 @@ def summed(kind: Kind, where: str) -> str:
         FROM {xdr_source(kind.of)} CROSS JOIN level WHERE {where} GROUP BY {groups}"""
 
 
-def _adding(kind: Kind) -> str:
+def _adding(kind: TotalsTable) -> str:
     """The statement that adds the call records behind one id and up to another to a table."""
     key = ", ".join(("hours", "from_us", *kind.columns))
     more = ", ".join(f"{name} = {kind.table}.{name} + excluded.{name}" for name in SUMS)
@@ -143,7 +143,7 @@ def _adding(kind: Kind) -> str:
         {summed(kind, "x.id > ? AND x.id <= ?")} ON CONFLICT ({key}) DO UPDATE SET {more}"""
 
 
-def _removing(kind: Kind) -> str:
+def _removing(kind: TotalsTable) -> str:
     """The statement that removes some rows of a table."""
     key = ", ".join(("hours", "from_us", *kind.columns))
     return f"""DELETE FROM {kind.table} WHERE ({key}) IN (SELECT {key} FROM {kind.table} LIMIT {XDRS_AT_ONCE})
