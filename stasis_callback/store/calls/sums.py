@@ -97,7 +97,7 @@ class Sums:
             parts = [self._xdrs((), "span AS s CROSS JOIN", "s.n", _within("s.from_us", "s.to_us"))]
         else:
             tables |= _hours_and_edges(whole)
-            parts = [self._of_spans(kind)] if "hour" in tables else []
+            parts = [self._of_spans(kind, tables["hour"])] if "hour" in tables else []
             if "edge" in tables:
                 old = f"x.id + 0 <= ? AND {_within('e.from_us', 'e.to_us')}"
                 parts.append(self._xdrs((), "edge AS e CROSS JOIN", "e.n", old, self._until))
@@ -195,14 +195,14 @@ class Sums:
         sql = f"SELECT {columns} FROM {kind.table} AS t WHERE {_OF_LEVEL}{where}"
         return _Select(sql, (*level, *values))
 
-    def _of_spans(self, kind: TotalsTable) -> _Select:
-        """The totals of the whole hours of each span."""
+    def _of_spans(self, kind: TotalsTable, hours: Sequence[tuple[int, int, int]]) -> _Select:
+        """The totals of the whole hours of each span; PostgreSQL needs their beginning and end, or reads them all."""
         columns = ", ".join(f"t.{name}" for name in ("currency", "cost_currency", *SUMS))
         where, values = self._filters("t", (), ())
         return _Select(
             f"""SELECT h.n, {columns} FROM hour AS h CROSS JOIN {kind.table} AS t
-                WHERE t.hours = 1 AND t.from_us >= h.from_us AND t.from_us < h.to_us{where}""",
-            values,
+                WHERE {_OF_LEVEL} AND t.from_us >= h.from_us AND t.from_us < h.to_us{where}""",
+            (1, hours[0][1], hours[-1][2], *values),
         )
 
     def _xdrs(
