@@ -85,12 +85,21 @@ STATEMENTS = {
         {series}, sides (place) AS (SELECT 0 UNION ALL SELECT 1) SELECT {ids} + n, CASE WHEN place = 0 THEN
         {of_caller}
         ELSE {house} END, 60000 * (place * 2 - 1) FROM series, sides""",
+    # Every hundredth comes into force next year.
+    "rate": """INSERT INTO rate (tariff_id, revision, prefix, description, connect_fee_micros, first_interval_s,
+        first_price_micros, next_interval_s, next_price_micros, forbidden, discontinued, from_us)
+        {series} SELECT tariff_id, revision, CAST(2000000 + n AS TEXT), 'destination ' || CAST(n AS TEXT),
+        connect_fee_micros, first_interval_s, first_price_micros, next_interval_s, next_price_micros, forbidden,
+        discontinued, CASE WHEN n % 100 = 3 THEN from_us + {year} ELSE from_us END FROM series, rate
+        WHERE tariff_id = {wholesale}""",
     "audit_entry": """INSERT INTO audit_entry (at_us, operator, noun, name, before, after)
         {series} SELECT {at} , 'jana', CASE WHEN n % 2 = 0 THEN 'account' ELSE 'rate' END, {caller},
         '{{"status": "active"}}', '{{"status": "blocked"}}' FROM series""",
 }  # fmt: skip
 """By table. Counts: of accounts where the series is one of accounts, else of callbacks."""
 OF_ACCOUNTS = ("book", "account", "alias", "voucher")
+RATES = 5
+"""So many rates as accounts has the tariff `wholesale`."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,11 @@ class Size:
     def day(self) -> str:
         """A day in the middle of the year."""
         return iso(self.begin_us + YEAR_US // 2)[:10]
+
+    @property
+    def first_day(self) -> str:
+        """The day after the first: what began at its beginning is all there."""
+        return iso(self.begin_us + YEAR_US // 365)[:10]
 
     def request(self, share: float = 0.0) -> str:
         """The callback after this share of the year."""
@@ -131,24 +145,33 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
     words: dict[str, object] = {
         "ids": IDS, "accounts": accounts, "begin": size.begin_us, "access": ACCESS, "subscriber":
         "(420770000000 + n)",
-        "rare": max(size.requests // 3, 3), "request": "CAST(1000000000000000 + n AS TEXT)",
+        "year": YEAR_US, "rare": max(size.requests // 3, 3), "request": "CAST(1000000000000000 + n AS TEXT)",
         "at": f"({size.begin_us} + CAST(n AS BIGINT) * {YEAR_US // size.requests})",
         "caller": f"CAST(420770000000 + n % {accounts} AS TEXT)", "of_caller": f"({IDS} + n % {accounts})",
     }  # fmt: skip
     words["friend"] = (
         f"CASE WHEN n % {words['rare']} = 0 THEN '68112345' ELSE CAST(442071000000 + n % 900001 AS TEXT) END"
     )
-    for word, table, name in _NAMED:
-        words[word] = one(f"SELECT id FROM {table} WHERE name = ?", name)[0]  # noqa: S608
-    words["rate"], words["terms"] = (
-        one(f"SELECT MIN(id) FROM {table}")[0]  # noqa: S608
-        for table in ("rate", "tariff_terms")
-    )
-    words["house"] = one("SELECT MIN(id) FROM book WHERE house")[0]
+    with stores.database.reading():
+        for word, table, name in _NAMED:
+            words[word] = one(f"SELECT id FROM {table} WHERE name = ?", name)[0]  # noqa: S608
+        words["rate"], words["terms"] = (
+            one(f"SELECT MIN(id) FROM {table}")[0]  # noqa: S608
+            for table in ("rate", "tariff_terms")
+        )
+        words["house"] = one("SELECT MIN(id) FROM book WHERE house")[0]
     for table, statement in STATEMENTS.items():
         count = accounts if table in OF_ACCOUNTS else size.requests
-        count = {"customer": accounts // 10 + 1, "audit_entry": max(xdrs // 10, 1)}.get(table, count)
+        count = {
+            "customer": accounts // 10 + 1,
+            "audit_entry": max(xdrs // 10, 1),
+            "rate": RATES * accounts,
+        }.get(table, count)
         with stores.database.patience(LONG_S), stores.database.transaction():
+            if stores.database.kind == "postgresql":
+                run(
+                    "SET LOCAL statement_timeout = 0"
+                )  # a million rows take longer than any statement of the product
             filled = statement.format(series=SERIES.format(count=count), **words)
             run(filled if stores.database.kind == "sqlite" else filled.replace("%", "%%"))
     if stores.database.kind == "postgresql":
@@ -162,7 +185,7 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
 
 _NAMED = (
     ("large", "customer", "large"), ("small", "customer", "small"), ("product", "product", "callback"),
-    ("frequent", "trunk", "frequent"), ("seldom", "trunk", "seldom"),
+    ("frequent", "trunk", "frequent"), ("seldom", "trunk", "seldom"), ("wholesale", "tariff", "wholesale"),
 )  # fmt: skip
 
 
@@ -173,6 +196,8 @@ def _set_up(stores: Stores) -> None:
     stores.tariffs.put_rates("retail", rates)
     stores.tariffs.add("carrier", "USD")
     stores.tariffs.put_rates("carrier", [NewRate(Rate("44", first_price_micros=30_000))])
+    stores.tariffs.add("wholesale", "USD")
+    stores.tariffs.put_rates("wholesale", [NewRate(Rate("1", first_price_micros=30_000))])
     stores.accounts.add_product("callback", "retail")
     for name in ("large", "small", "idle"):
         stores.accounts.add_customer(name, "USD")

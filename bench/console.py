@@ -90,6 +90,10 @@ def others(size: Size) -> Iterator[str]:
     yield from ("/", "/me", "/second", f"/find?q={ACCOUNT}", f"/find?q={size.request()}")
     for by in ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome"):
         yield f"/reports?by={by}"
+        for only in ("trunk=frequent", "prefix=44", f"account={ACCOUNT}"):
+            yield f"/reports?by={by}&{only}"
+    yield f"/reports?by=day&from={size.first_day}"
+    yield f"/reports?by=trunk&from={size.first_day}"
     for subject in (size.request(), ACCOUNT, FRIEND):
         yield address("why", subject=subject)
     yield address("account topup", number=ACCOUNT)
@@ -98,6 +102,8 @@ def others(size: Size) -> Iterator[str]:
     yield address("route explain", number=FRIEND, account=ACCOUNT)
     yield address("access-number test", ani=ACCOUNT, dnis=ACCESS)
     yield address("rate list", tariff="retail", prefix="44")
+    for given in ({}, {"prefix": "23"}, {"after": "2250000"}, {"scheduled": "1"}, {"prefix": "9"}):
+        yield address("rate list", tariff="wholesale", **given)
     for name, key in (
         ("account list", size.account), ("request list", size.request), ("ledger entries", size.transfer),
         ("xdr list", lambda share: f"{size.request(share)}-b1"),
@@ -212,6 +218,10 @@ def pages(name: str, url: str, options: argparse.Namespace) -> list[Row]:
     start_s = time.perf_counter()
     size = fill(stores, options.accounts, options.xdrs)
     filled_s = time.perf_counter() - start_s
+    start_s, added = time.perf_counter(), stores.totals.catch_up()
+    print(
+        f"{added:,} call records added up for reports in {time.perf_counter() - start_s:.0f} s, rests included"
+    )
     stores.operators.add("owner", "owner", PASSWORD)
     meter = Meter(time.thread_time if stores.database.kind == "sqlite" else time.perf_counter)
     meter.attach()

@@ -132,7 +132,7 @@ class Service:
     def _in_background(self, settings: Settings) -> list[Worker]:
         """What is done beside calls, and what no call waits for."""
         retention = Retention(self.stores.database, self._clock, settings.retention.days)
-        self._background = [self.stores.tariffs.worker(), retention.worker()]
+        self._background = [self.stores.tariffs.worker(), retention.worker(), self.stores.totals.worker()]
         return self._background
 
     def _node_keeper(self, settings: Settings, journal: CelJournal) -> NodeKeeper:

@@ -17,7 +17,7 @@ from stasis_callback.admin.app import execute
 from stasis_callback.clock import Clock
 from stasis_callback.settings import host_name
 from stasis_callback.store import models
-from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.database.tables import bound_database, keys_of
 from stasis_callback.store.stores import Stores, open_stores
 
 SUBSCRIBER = "420212345678"
@@ -89,7 +89,7 @@ class CommandLine:
                     str(row)
                     for model in models.ALL
                     if model.__name__ not in ("Proof", "ProofRound")
-                    for row in model.select().order_by(model._meta.primary_key).tuples()
+                    for row in model.select().order_by(*keys_of(model)).tuples()
                 ]
         if not self.database.exists():
             return []

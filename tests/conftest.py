@@ -56,15 +56,16 @@ LONGEST_FIRST = (
 """Folders whose tests wait long: begun last, they would keep one worker busy while the others have nothing to do."""
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """What is about one kind of database is left out of a run on the other, and what takes minutes of a usual one."""
+    for item in items:  # before pytest chooses by marks
+        if is_seldom(item.nodeid):
+            item.add_marker(pytest.mark.nightly)
+    yield
     unwanted = ["postgres" if Databases.kind == "sqlite" else "sqlite"]
     if "nightly" not in config.getoption("markexpr"):
         unwanted.append("nightly")
-    for item in items:
-        if is_seldom(item.nodeid):
-            item.add_marker(pytest.mark.nightly)
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
     if Databases.kind == "postgres":
         left_out += [item for item in items if item not in left_out and not reaches_the_database(item)]

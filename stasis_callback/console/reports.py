@@ -15,11 +15,14 @@ from stasis_callback.admin.output import published
 from stasis_callback.console.rendering import address
 from stasis_callback.console.visits import Caller
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.store.calls.reports import OTHERS
 from stasis_callback.store.stores import Stores
 
 USUAL_DAYS = 30
 DAYS_LIMIT = 1830
 BARS_LIMIT = 20
+LINES_LIMIT = 200
+"""The most groups in the table; the others are one line together."""
 WIDTH, HEIGHT, BAR_HEIGHT = 640, 160, 22
 FIGURES = ("attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin")
 MONEY = ("revenue", "cost", "margin")
@@ -121,7 +124,9 @@ def _report(
     by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
 ) -> Done:
     command = described()["report calls"]
-    values = {"by": [by], "first": [str(first)], "last": [str(last)], **given}
+    values = {
+        "by": [by], "first": [str(first)], "last": [str(last)], "limit": [str(LINES_LIMIT)], **given
+    }  # fmt: skip
     return run(command.words(values), visit.name, stores)
 
 
@@ -203,7 +208,8 @@ def _by_group(
     now: Mapping[str, tuple[float, float]],
     before: Mapping[str, tuple[float, float]],
 ) -> Plot:
-    names = sorted(now, key=lambda name: -abs(now[name][0]))[:BARS_LIMIT]
+    single = now.keys() - {OTHERS}
+    names = sorted(single, key=lambda name: (-abs(now[name][0]), name))[:BARS_LIMIT]
     top = max(
         [1e-9, *(abs(now[name][0]) for name in names), *(abs(before[n][0]) for n in names if n in before)]
     )

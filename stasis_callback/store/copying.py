@@ -20,7 +20,7 @@ from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.backends import Engine, open_engine
 from stasis_callback.store.database.database import Database, migrate
 from stasis_callback.store.database.snapshots import Snapshots, open_snapshots
-from stasis_callback.store.database.tables import Table
+from stasis_callback.store.database.tables import Table, keys_of
 from stasis_callback.store.models import ALL
 
 BATCH = 1000
@@ -150,19 +150,25 @@ class _Written:
 def _batches(readable: _Readable, model: type[Table]) -> Iterator[list[Row]]:
     """The rows in the order of their keys, so that what refers to another row of the same table comes after it."""
     fields = model._meta.sorted_fields
-    key: Any = model._meta.primary_key
+    key = _key(model)
     flags = [isinstance(field, peewee.BooleanField) for field in fields]
-    columns = ", ".join(field.column_name for field in fields)
-    at = [field.column_name for field in fields].index(key.column_name)
-    select = f"SELECT {columns} FROM {_name(model)}"
-    rest = f"ORDER BY {key.column_name} LIMIT {BATCH}"
+    names = [field.column_name for field in fields]
+    at = [names.index(name) for name in key]
+    select = f"SELECT {', '.join(names)} FROM {_name(model)}"
+    rest = f"ORDER BY {', '.join(key)} LIMIT {BATCH}"
+    behind = f"({', '.join(key)}) > ({', '.join('?' * len(key))})"
     found = readable.rows(f"{select} {rest}")
     while found:
         yield [
             tuple(bool(value) if flag else value for value, flag in zip(row, flags, strict=True))
             for row in found
         ]
-        found = readable.rows(f"{select} WHERE {key.column_name} > ? {rest}", [found[-1][at]])
+        found = readable.rows(f"{select} WHERE {behind} {rest}", [found[-1][n] for n in at])
+
+
+def _key(model: type[Table]) -> list[str]:
+    """The columns by which the rows of a table are told apart."""
+    return [field.column_name for field in keys_of(model)]
 
 
 def _insert(target: Engine, model: type[Table], rows: Sequence[Row]) -> None:

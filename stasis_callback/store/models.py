@@ -28,6 +28,12 @@ from stasis_callback.store.calls.tables import (
     Repair,
     Request,
     RequestEvent,
+    Total,
+    TotalOfAccount,
+    TotalOfCustomer,
+    TotalOfPrefix,
+    TotalOfTrunk,
+    TotalsUntil,
     Xdr,
 )
 from stasis_callback.store.database.drafts import Draft
@@ -69,7 +75,8 @@ ALL = (
     _money.Entry, Voucher, Xdr, _money.Proof, _money.ProofRound, EmailInstance, EmailSender, EmailToken,
     EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
     ConsoleSession,
-    ConsoleForm, ConsoleProposal, ChannelLife, Forwarded,
+    ConsoleForm, ConsoleProposal, ChannelLife, Forwarded, Total, TotalOfTrunk, TotalOfPrefix, TotalOfCustomer,
+    TotalOfAccount, TotalsUntil,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -19,6 +19,7 @@ from stasis_callback.store.calls.legs import Calls
 from stasis_callback.store.calls.reports import Reports
 from stasis_callback.store.calls.requests import Requests
 from stasis_callback.store.calls.steps import Events
+from stasis_callback.store.calls.totals import Totals
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.limits import Limits
 from stasis_callback.store.database.trail import Trail
@@ -86,6 +87,7 @@ class Stores:
     fraud: Fraud
     fraud_history: FraudHistory
     message_instances: MessageInstances
+    totals: Totals
 
 
 USUAL_BUDGETS, NO_ALARMS = Budgets(), Alarms()
@@ -143,4 +145,5 @@ def open_stores(
         fraud,
         FraudHistory(database),
         Instances(database, clock, MESSAGE),
+        Totals(database, clock),
     )

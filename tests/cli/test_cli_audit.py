@@ -57,6 +57,7 @@ CHANGES: list[tuple[str, ...]] = [
     ("trunk", "enable", "t", "--unchecked"),
     ("trunk", "disable", "t"),
     ("trunk", "remove", "t"),
+    ("report", "recount"),
     ("access-number", "add", "420800", "--set", "welcome=on"),
     ("access-number", "set", ACCESS_NUMBER, "--disabled"),
     ("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567"),
@@ -93,6 +94,17 @@ def test_every_change_is_noted_once(shop: CommandLine) -> None:
         assert (len(rest), newest["operator"]) == (before, "Jana"), (words, newest)
         assert newest["before"] != newest["after"], words
         before += 1
+
+
+def test_a_reversal_is_noted_beside_the_ledger(shop: CommandLine) -> None:
+    shop.ok("account", "topup", SUBSCRIBER, "5")
+    number = str(shop.ok("ledger", "entries", "--account", SUBSCRIBER, "--json").json[0]["transfer"])
+    shop.ok("--as", "Jana", "ledger", "reverse", number, "--reason", "typed twice")
+    newest = log(shop)[0]
+    assert (newest["operator"], newest["noun"], newest["name"]) == ("Jana", "transfer", number)
+    assert newest["after"]["reason"] == "typed twice"
+    shop.refused("ledger", "reverse", number, "--reason", "again")
+    assert log(shop)[0] == newest
 
 
 def test_what_is_refused_or_changes_nothing_is_not_noted(shop: CommandLine) -> None:

@@ -29,6 +29,32 @@ def file(shop: CommandLine, text: str) -> Path:
     return path
 
 
+def test_a_long_tariff_is_listed_a_page_at_a_time(shop: CommandLine) -> None:
+    lines = "".join(f"{prefix},0.1\n" for prefix in range(440, 450))
+    shop.ok("rate", "import", "retail", str(file(shop, f"prefix,first_price\n{lines}")))
+    found, after = [], ""
+    while True:
+        page = shop("rate", "list", "retail", "--prefix", "44", "--limit", "4", "--after", after)
+        found += [line.split()[0] for line in page.out.splitlines() if line[:1].isdigit()]
+        if "--after=" not in page.err:
+            break
+        after = page.err.split("--after=")[1].strip()
+    assert found == [str(prefix) for prefix in range(440, 450)]
+    assert list(prices(shop, "--prefix", "44")) == found
+    some = shop("rate", "list", "retail", "--json", "--limit", "2", "--after", "443").json
+    assert [rate["prefix"] for rate in some] == ["444", "445"]
+
+
+def test_scheduled_rates_are_listed_a_page_at_a_time(shop: CommandLine) -> None:
+    for prefix, begins in (("44", MUCH_LATER), ("45", LATER), ("46", LATER)):
+        shop.ok("rate", "add", "retail", prefix, "0.3", "--from", begins)
+    first = shop("rate", "list", "retail", "--scheduled", "--json", "--limit", "2")
+    after = first.err.split("--after=")[1].strip()
+    assert [rate["prefix"] for rate in first.json] == ["45", "46"]
+    assert list(prices(shop, "--scheduled", "--after", after)) == ["44"]
+    assert "to go on after" in shop.refused("rate", "list", "retail", "--scheduled", "--after", "nothing")
+
+
 # --- off-peak prices and times ----------------------------------------------------------------------------------
 
 

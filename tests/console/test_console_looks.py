@@ -104,8 +104,7 @@ def test_every_page_can_be_used_by_everybody(site: ConsoleSite, browser: Browser
         for number, path in enumerate(every_page()):
             page.goto(site.base + path)
             usable(page, path)
-            if number % 5 == 0:
-                page.screenshot(path=folder() / f"page-{number:03d}.png", full_page=True)
+            page.screenshot(path=folder() / f"page-{number:03d}.png", full_page=True)
 
 
 @pytest.mark.nightly

@@ -303,6 +303,23 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.calls.settle_all(request_id, ends)
 
 
+@case("Totals.catch_up")
+def _(shop: Shop) -> Act:
+    def added() -> int:
+        # What is looked at first is repeated by itself; a hiccup is to meet the change.
+        until = shop.stores.totals._until()
+        return shop.stores.database.unit(lambda: shop.stores.totals._added(until, 10**9))
+
+    shop.stores.totals.catch_up()
+    shop.stores.calls.settle(open_leg(shop, "counted"), talked(20))
+    return added
+
+
+@case("Totals.recount")
+def _(shop: Shop) -> Act:
+    return shop.stores.totals.recount
+
+
 @case("Ledger.change_hold")
 def _(shop: Shop) -> Act:
     leg_id = open_leg(shop, "grown")
@@ -1033,7 +1050,7 @@ NOT_REPEATED = {
     "Trail.note",
     # Some rows at a time until none is left, each time as a unit of its own; or no change at all.
     "Events.close_some", "Notices.close_some", "Requests.bring_nearer", "Tariffs.warm", "Tariffs.worker",
-    "Tariffs.rates", "Tariffs.each_rate",
+    "Tariffs.rates", "Tariffs.each_rate", "Totals.worker",
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from stasis_callback.store import models
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.calls.legs import Fare, LegEnd, Side
 from stasis_callback.store.calls.requests import RequestView
-from stasis_callback.store.database.tables import bound_database
+from stasis_callback.store.database.tables import bound_database, keys_of
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores, open_stores
 
@@ -110,7 +110,7 @@ class Shop:
         """Everything in the database."""
         with self.stores.database.reading():
             return {
-                model.__name__: list(cast("Rows", model.select().order_by(model._meta.primary_key).dicts()))
+                model.__name__: list(cast("Rows", model.select().order_by(*keys_of(model)).dicts()))
                 for model in models.ALL
             }
 

@@ -17,7 +17,7 @@ from shop import SetClock, Shop, talked
 from stasis_callback.core.rating import Terms
 from stasis_callback.store import models
 from stasis_callback.store.database.database import AFTER, MIGRATIONS, Database
-from stasis_callback.store.database.tables import TextField
+from stasis_callback.store.database.tables import TextField, keys_of
 from stasis_callback.store.stores import open_stores
 
 pytestmark = pytest.mark.sqlite  # test_postgres.py has what is the same there
@@ -72,6 +72,7 @@ def test_what_is_unique_in_the_model_is_unique_in_the_table(tables: sqlite3.Conn
         if is_unique and not partial:
             unique.add(tuple(row[2] for row in tables.execute(f"PRAGMA index_info({index})")))
     wanted = {(f.column_name,) for f in TABLES[name]._meta.sorted_fields if f.unique or f.primary_key}
+    wanted.add(tuple(f.column_name for f in keys_of(TABLES[name])))
     for columns, is_unique in TABLES[name]._meta.indexes:
         wanted |= {tuple(TABLES[name]._meta.fields[c].column_name for c in columns)} if is_unique else set()
     assert wanted - {("id",)} <= unique | {("id",)}

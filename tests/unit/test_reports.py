@@ -65,7 +65,7 @@ class Calls:
                 terms=rate.terms_id, state="settled", dialed_at_us=ended_us, trunk=of_trunk,
             )  # fmt: skip
             Xdr.create(
-                leg=leg, request=self.request.id, side="b", account=who, number=number, prefix="44",
+                leg=leg, request=self.request.id, side="b", account=who, number=number, prefix=number[:2],
                 dialed_at_us=ended_us, answered_at_us=ended_us - talked_s * US_PER_S if talked_s else None,
                 ended_at_us=ended_us, duration_us=talked_s * US_PER_S, charged_s=talked_s, amount_micros=amount,
                 overrun_micros=overrun, currency="USD", outcome="answered" if talked_s else "busy", cause=16,

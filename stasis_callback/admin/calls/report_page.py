@@ -15,6 +15,7 @@ from jinja2 import Environment
 from matplotlib.figure import Figure
 
 from stasis_callback.admin.output import Record, published
+from stasis_callback.store.calls.reports import OTHERS
 
 if TYPE_CHECKING:
     from stasis_callback.store.calls.reports import Span
@@ -118,7 +119,9 @@ def _plots(by: str, rows: Sequence[Record]) -> list[dict[str, str]]:
             )
             plots.append(_plot(f"Attempts, answered legs and ASR by day ({currency})", _calls_by_day(of_one)))
         else:
-            named = [(str(row[by]), _number(row["revenue_micros"]) / 1e6) for row in of_one]
+            named = [
+                (str(row[by]), _number(row["revenue_micros"]) / 1e6) for row in of_one if row[by] != OTHERS
+            ]
             plots.append(_plot(f"Revenue {CAPTIONS[by].lower()} in {currency}", _bars(named, currency)))
     return plots
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, store
+from stasis_callback.admin.context import AsJson, operator, store
+from stasis_callback.admin.context import whole as whole_number
 from stasis_callback.admin.days import day_start_us, operators_zone, parse_day, today
-from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.listing import ROWS_LIMIT, AsCsv, print_records
 from stasis_callback.admin.output import Record
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import periods
@@ -27,6 +28,8 @@ app = typer.Typer(name="report", help="Reports on traffic, revenue and cost.")
 
 DAYS_LIMIT = 3660
 USUAL_DAYS = 30
+LINES = 1000
+"""The most lines of a table, if not told otherwise: there may be as many as there are accounts."""
 GROUPS = ("day", "account", "customer", "prefix", "trunk", "vendor", "side", "outcome")
 CALLS_COLUMNS = (
     "attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin", "currency",
@@ -52,6 +55,15 @@ Zone = Annotated[
 Account = Annotated[str, typer.Option(help="Only this account.", metavar="ID")]
 Prefix = Annotated[str, typer.Option(help="Only numbers with this prefix.", metavar="DIGITS")]
 Trunk = Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="Maximum number of lines; what the others have together is the last line [default: 1000; none for CSV "
+        "and JSON].",
+        metavar="N",
+        parser=whole_number(1, ROWS_LIMIT),
+    ),
+]
 
 
 @app.command()
@@ -63,6 +75,7 @@ def calls(
     account: Account = "",
     prefix: Prefix = "",
     trunk: Trunk = "",
+    limit: Limit = None,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
@@ -72,13 +85,15 @@ def calls(
     if by not in GROUPS:
         raise InvalidInput(f"--by {by!r} is unknown: use one of {', '.join(GROUPS)}")
     spans = days(first, last, time_zone)
+    if limit is None and not (as_csv or as_json):
+        limit = LINES
     with store() as s:
         only = CallsFilter(
             s.accounts.named(account).number if account else "",
             prefix,
             s.trunks.named(trunk).name if trunk else "",
         )
-        rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only)]
+        rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only, limit)]
     print_records(rows, (by, *CALLS_COLUMNS), MORE_COLUMNS, as_csv=as_csv, as_json=as_json)
 
 
@@ -95,6 +110,18 @@ def refusals(
     with store() as s:
         rows = [asdict(line) for line in s.reports.refusals(whole(spans))]
     print_records(rows, REFUSALS_COLUMNS, as_csv=as_csv, as_json=as_json)
+
+
+@app.command()
+def recount() -> None:
+    """Make the totals that reports read anew from the call records, where `ledger verify` says that they differ.
+
+    The service does it in the background; meanwhile reports read the call records, and take longer.
+    """
+    with store() as s, s.database.transaction():
+        s.totals.recount()
+        s.trail.note(operator(), "report", "totals", {"totals": "kept"}, {"totals": "to be made anew"})
+    typer.echo("the totals are made anew by the service")
 
 
 @app.command()
@@ -124,7 +151,7 @@ def page(
 def tables(s: Stores, spans: Sequence[Span]) -> dict[str, list[Record]]:
     """The records of each table of the page, keyed by grouping (and `refusals`)."""
     found: dict[str, list[Record]] = {
-        by: [calls_record(by, line) for line in s.reports.calls(by, spans)]
+        by: [calls_record(by, line) for line in s.reports.calls(by, spans, limit=LINES)]
         for by in ("day", "account", "prefix", "trunk")
     }
     return found | {"refusals": [asdict(line) for line in s.reports.refusals(whole(spans))]}

@@ -232,6 +232,8 @@ def reverse(
 ) -> None:
     """Reverse a transfer with an opposite one. The original transfer, and the xDR of a call, are kept."""
     printable(reason, "reason")
-    with store() as s:
+    with store() as s, s.database.transaction():
         number = s.ledger.reverse(transfer, reason=reason, operator=operator())
+        said = {"reversed_by": number, "reason": reason}
+        s.trail.note(operator(), "transfer", str(transfer), {"reversed_by": None}, said)
     typer.echo(f"transfer {transfer} is reversed by transfer {number}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.context import AsJson, printable, require_change, store, whole
+from stasis_callback.admin.listing import MORE, ROWS_LIMIT, USUAL_ROWS, After
 from stasis_callback.admin.output import Record, one_line, print_json, print_json_array, print_list, published
 from stasis_callback.admin.rates import changes as rate_changes
 from stasis_callback.admin.rates import profiles
@@ -18,9 +17,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
 
 if TYPE_CHECKING:
-    from stasis_callback.store.rates.book import RateView
     from stasis_callback.store.rates.tariffs import NewRate
-    from stasis_callback.store.stores import Stores
 
 Account = Annotated[str | None, typer.Option(help="Use the tariff of this account.", metavar="ID")]
 AccessCode = Annotated[
@@ -174,26 +171,40 @@ def list_all(
         bool,
         typer.Option("--scheduled", help="List scheduled rates, by start time, instead of effective ones."),
     ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            help="Maximum number of rates of a page [default: 100; none for JSON].",
+            metavar="N",
+            parser=whole(1, ROWS_LIMIT),
+        ),
+    ] = None,
+    after: After = "",
     as_json: AsJson = False,
 ) -> None:
-    """List the effective rates of a tariff."""
+    """List the effective rates of a tariff, by prefix. All of them, as CSV: see `rate export`."""
     if scheduled and at is not None:
         raise InvalidInput(
             "--at and --scheduled cannot be used together: scheduled rates have their own start times"
         )
     with store() as s:
-        listed = _scheduled(s, tariff) if scheduled else s.tariffs.each_rate(tariff, maybe_instant(at))
-        with listed as views:
-            rows = (record(view) for view in views if view.rate.prefix.startswith(prefix))
-            if as_json:
-                print_json_array(rows)
-                return
-            _print_rates(list(rows), scheduled)
-
-
-@contextmanager
-def _scheduled(s: Stores, tariff: str) -> Iterator[Iterable[RateView]]:
-    yield s.tariffs.scheduled(tariff)
+        if as_json and limit is None and not scheduled and not after:
+            with s.tariffs.each_rate(tariff, maybe_instant(at)) as views:
+                print_json_array(record(view) for view in views if view.rate.prefix.startswith(prefix))
+            return
+        most = limit or (ROWS_LIMIT if as_json else USUAL_ROWS)
+        if scheduled:
+            found = s.tariffs.scheduled(tariff, digits=prefix, after=after, limit=most + 1)
+        else:
+            at_us = maybe_instant(at)
+            found = s.tariffs.some_rates(tariff, at_us, digits=prefix, after=after, limit=most + 1)
+    page = found[:most]
+    if as_json:
+        print_json_array(map(record, page))
+    else:
+        _print_rates([record(view) for view in page], scheduled)
+    if len(found) > most:
+        typer.echo(f"{MORE}{page[-1].id if scheduled else page[-1].rate.prefix}", err=True)
 
 
 def _print_rates(rows: list[dict[str, object]], scheduled: bool) -> None:

@@ -11,7 +11,6 @@ from stasis_callback.admin.context import AsJson, printable, require_change, sto
 from stasis_callback.admin.output import print_list, print_one
 from stasis_callback.admin.rates import terms
 from stasis_callback.admin.rates.changes import Note
-from stasis_callback.core.errors import InvalidInput
 
 app = typer.Typer(name="tariff", help="Tariffs: sets of rates in one currency.")
 
@@ -95,9 +94,7 @@ def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show a tariff, its terms, and the products and trunks that use it. For its rates see `rate list`."""
     with store() as s:
-        tariff = next((t for t in s.tariffs.all() if t["name"] == name), None)
-        if tariff is None:
-            raise InvalidInput(f"unknown tariff {name!r}: see `stasis-callback tariff list`")
+        tariff = s.tariffs.summary(name)
         used = {
             "products": [p["name"] for p in s.accounts.products() if name in _tariffs_of(p)],
             "trunks": [trunk.name for trunk in s.trunks.all() if trunk.tariff == name],

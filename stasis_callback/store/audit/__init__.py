@@ -23,13 +23,17 @@ from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, Tabl
 from stasis_callback.store.audit.chains import ChainStep, Walk
 from stasis_callback.store.audit.proofs import CHAINS, Proofs, position_from
 from stasis_callback.store.audit.rows import Mark, Position
+from stasis_callback.store.audit.totals import days
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.snapshots import Snapshots, open_snapshots
 from stasis_callback.store.rates.tariffs import Tariffs
 
 AGAIN_LINKS = 5000
 AGAIN_ROWS = 10_000
-"""The number of verified links, and of rows of each other table, that one run verifies again."""
+AGAIN_DAYS = 10
+"""The number of verified links, of rows of each other table, and of days of totals, that one run verifies again."""
+TOTALS = "totals"
+"""The name of the round through the days of the totals."""
 PRICES_LIMIT = 10_000
 
 Progress = Callable[[int, int], None]
@@ -94,6 +98,8 @@ class _Audit:
         for table in TABLES:
             for _, wrong in self._rows(table, table.before_first):
                 yield from wrong
+        for _, wrong in days(self._looks, 0):
+            yield from wrong
 
     def part(self) -> Iterator[str]:
         """Prove what is new, and a part of the rest again."""
@@ -116,6 +122,13 @@ class _Audit:
             for last, wrong in islice(self._rows(table, start), looks):
                 goes_on[table.name] = last
                 yield from wrong
+        start = rounds.get(TOTALS)
+        goes_on[TOTALS] = 0
+        for day, (next_us, wrong) in enumerate(days(self._looks, start if isinstance(start, int) else 0), 1):
+            yield from wrong
+            if day == AGAIN_DAYS:
+                goes_on[TOTALS] = next_us
+                break
         if goes_on != rounds:
             self._proofs.save_rounds(goes_on)
 

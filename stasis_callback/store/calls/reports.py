@@ -1,4 +1,5 @@
-"""What was called, earned and paid in a time, added up by the database: reports read no single call record.
+"""What was called, earned and paid in a time, added up by the database: from the totals that are kept, and from
+the call records that are not in them yet.
 
 Every line is about one group (an account, a day, ...) and one currency. Terms as ITU-T E.600 and E.425 have them:
 ASR, the answer/seizure ratio, is answered legs of all attempts; ACD is the mean length of the answered ones.
@@ -6,29 +7,22 @@ ASR, the answer/seizure ratio, is answered legs of all attempts; ACD is the mean
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from peewee import JOIN, ModelSelect, Value, fn
+from peewee import fn
 
 from stasis_callback.core.states import RequestState
-from stasis_callback.store.accounts.tables import Account, Customer
-from stasis_callback.store.calls.tables import Request, Xdr
+from stasis_callback.store.calls.sums import Filter, Row, Sums
+from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.database import LONG_S, Database, read
-from stasis_callback.store.rates.tables import Trunk, Vendor
 
-_GROUPS: dict[str, Callable[[], Any]] = {
-    "account": lambda: Account.number,
-    "customer": lambda: Customer.name,
-    "prefix": lambda: Xdr.prefix,
-    "trunk": lambda: Trunk.name,
-    "vendor": lambda: Vendor.name,
-    "side": lambda: Xdr.side,
-    "outcome": lambda: Xdr.outcome,
-}
-GROUPS = ("day", *_GROUPS)
+GROUPS = ("day", *Sums.OF)
 """What calls can be added up by."""
+OTHERS = "(others)"
+"""The group of all that a limited report does not show one by one."""
+CallsFilter = Filter
+EVERYTHING = CallsFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +32,6 @@ class Span:
     name: str
     from_us: int
     to_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class CallsFilter:
-    """Only what these name; "" takes everything."""
-
-    account: str = ""
-    prefix: str = ""
-    trunk: str = ""
-
-
-EVERYTHING = CallsFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +95,25 @@ class Reports:
         self._database = database
 
     @read
-    def calls(self, by: str, spans: Sequence[Span], only: CallsFilter = EVERYTHING) -> list[CallsLine]:
-        """The legs that ended in any of `spans`, which are in order and do not overlap.
+    def calls(
+        self, by: str, spans: Sequence[Span], only: CallsFilter = EVERYTHING, limit: int | None = None
+    ) -> list[CallsLine]:
+        """The legs that ended in any of `spans`, which are in order and follow one another.
 
         By day: a line for each span that had calls. By anything else of `GROUPS`: the whole time, the greatest
-        revenue first.
+        revenue first; with a `limit` so many lines, and a last one of each currency for all `OTHERS`.
         """
-        with self._database.patience(LONG_S):
+        with self._database.patience(LONG_S), self._database.moment():
+            sums = Sums(only)
             if by == "day":
-                return [line for span in spans for line in _lines(None, span, only)]
-            whole = Span("", spans[0].from_us, spans[-1].to_us)
-            lines = _lines(_GROUPS[by](), whole, only)
-        return sorted(lines, key=lambda line: (-line.revenue_micros, -line.attempts, line.group))
+                of_spans = sums.by_span([(span.from_us, span.to_us) for span in spans])
+                of_spans.sort(key=lambda found: found[0])
+                return _lines((spans[n].name, row) for n, row in of_spans)
+            of_groups, rest = sums.by(by, spans[0].from_us, spans[-1].to_us, limit)
+        lines = sorted(_lines(of_groups), key=lambda line: (-line.revenue_micros, -line.attempts, line.group))
+        shown = lines if limit is None else lines[:limit]
+        others = [*_lines((OTHERS, row) for row in rest), *lines[len(shown) :]]
+        return [*shown, *_merged(replace(line, group=OTHERS) for line in others)]
 
     @read
     def refusals(self, span: Span) -> list[RefusalsLine]:
@@ -144,59 +133,25 @@ class Reports:
             return [RefusalsLine(row.outcome, row.triggered_by, row.count) for row in rows]
 
 
-def _lines(group: Any, span: Span, only: CallsFilter) -> list[CallsLine]:
+def _lines(rows: Iterable[tuple[str, Row]]) -> list[CallsLine]:
+    return _merged(_line(group, row) for group, row in rows)
+
+
+def _line(group: str, row: Row) -> CallsLine:
+    attempts, answered, duration_us, charged_s, amount, overrun, cost = row.sums
+    known = row.cost_currency == row.currency or not duration_us
+    return CallsLine(
+        group, row.currency, attempts, answered, duration_us, charged_s, amount, overrun, cost if known else None
+    )  # fmt: skip
+
+
+def _merged(lines: Iterable[CallsLine]) -> list[CallsLine]:
+    """One line for each group and currency, in the order of the first of each."""
     merged: dict[tuple[str, str], CallsLine] = {}
-    for name, currency, cost_currency, *sums in _sums(group, span, only).tuples().iterator():
-        attempts, answered, duration_us, charged_s, amount, overrun, cost = map(int, sums)
-        known = cost_currency == currency or not duration_us
-        line = CallsLine(
-            name or "",
-            currency,
-            attempts,
-            answered,
-            duration_us,
-            charged_s,
-            amount,
-            overrun,
-            cost if known else None,
-        )
-        key = line.group, currency
+    for line in lines:
+        key = line.group, line.currency
         merged[key] = _together(merged[key], line) if key in merged else line
     return list(merged.values())
-
-
-def _sums(group: Any, span: Span, only: CallsFilter) -> ModelSelect[Xdr]:
-    """One row per group, currency, and currency of the cost."""
-    name = Value(span.name) if group is None else group
-    groups = [Xdr.currency, Xdr.cost_currency] if group is None else [group, Xdr.currency, Xdr.cost_currency]
-    sums = [
-        fn.COUNT(Xdr.id), fn.COUNT(Xdr.answered_at_us), fn.SUM(Xdr.duration_us), fn.SUM(Xdr.charged_s),
-        fn.SUM(Xdr.amount_micros), fn.SUM(Xdr.overrun_micros), fn.SUM(Xdr.cost_micros),
-    ]  # fmt: skip
-    rows = Xdr.select(name, Xdr.currency, Xdr.cost_currency, *sums)
-    # Only what is asked for is looked up: there may be a million rows.
-    asked = {getattr(group, "model", None)} | ({Account} if only.account else set())
-    asked |= {Trunk} if only.trunk else set()
-    if asked & {Account, Customer}:
-        rows = rows.join(Account)
-    if Customer in asked:
-        rows = rows.join(Customer)
-    if asked & {Trunk, Vendor}:
-        rows = rows.switch(Xdr).join(Trunk, JOIN.LEFT_OUTER)
-    if Vendor in asked:
-        rows = rows.join(Vendor, JOIN.LEFT_OUTER)
-    rows = (
-        rows.where(Xdr.ended_at_us >= span.from_us, Xdr.ended_at_us < span.to_us)
-        .group_by(*groups)
-        .order_by(*groups)
-    )
-    if only.account:
-        rows = rows.where(Account.number == only.account)
-    if only.prefix:
-        rows = rows.where(Xdr.number.startswith(only.prefix))
-    if only.trunk:
-        rows = rows.where(Trunk.name == only.trunk)
-    return rows
 
 
 def _together(one: CallsLine, other: CallsLine) -> CallsLine:

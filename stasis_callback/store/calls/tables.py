@@ -5,9 +5,16 @@ Amounts are micros, times microseconds since the epoch (UTC).
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, BooleanField, DeferredForeignKey, ForeignKeyField, IntegerField
+from peewee import (
+    BigIntegerField,
+    BooleanField,
+    CompositeKey,
+    DeferredForeignKey,
+    ForeignKeyField,
+    IntegerField,
+)
 
-from stasis_callback.store.accounts.tables import Account
+from stasis_callback.store.accounts.tables import Account, Customer
 from stasis_callback.store.database.tables import Table, TextField
 from stasis_callback.store.rates.tables import RateRow, TariffTerms, Trunk
 
@@ -165,3 +172,88 @@ class Forwarded(Table):
     position = TextField()
     asterisk_started_at = TextField()
     looked_at_us = BigIntegerField()
+
+
+class _Sums(Table):
+    """What the call records add up to that ended in one time: `hours` hours from `from_us` on.
+
+    `store/calls/totals.py` says which times there are. A trunk of 0 is the one of the settings.
+    """
+
+    hours = IntegerField()
+    from_us = BigIntegerField()
+    currency = TextField()
+    cost_currency = TextField()
+    attempts = BigIntegerField()
+    answered = BigIntegerField()
+    duration_us = BigIntegerField()
+    charged_s = BigIntegerField()
+    amount_micros = BigIntegerField()
+    overrun_micros = BigIntegerField()
+    cost_micros = BigIntegerField()
+
+
+class Total(_Sums):
+    """All together."""
+
+    class Meta:
+        primary_key = CompositeKey("hours", "from_us", "currency", "cost_currency")
+
+
+class TotalOfTrunk(_Sums):
+    """By trunk, side and outcome."""
+
+    trunk_id = BigIntegerField()
+    side = TextField()
+    outcome = TextField()
+
+    class Meta:
+        primary_key = CompositeKey(
+            "hours", "from_us", "trunk_id", "side", "outcome", "currency", "cost_currency"
+        )
+
+
+class TotalOfPrefix(_Sums):
+    """By the prefix of the rate, and by trunk, side and outcome."""
+
+    prefix = TextField()
+    trunk_id = BigIntegerField()
+    side = TextField()
+    outcome = TextField()
+
+    class Meta:
+        primary_key = CompositeKey(
+            "hours", "from_us", "prefix", "trunk_id", "side", "outcome", "currency", "cost_currency"
+        )
+
+
+class TotalOfCustomer(_Sums):
+    """By customer, prefix of the rate, and trunk."""
+
+    customer = ForeignKeyField(Customer)
+    prefix = TextField()
+    trunk_id = BigIntegerField()
+
+    class Meta:
+        primary_key = CompositeKey(
+            "hours", "from_us", "customer", "prefix", "trunk_id", "currency", "cost_currency"
+        )
+
+
+class TotalOfAccount(_Sums):
+    """By account."""
+
+    account = ForeignKeyField(Account)
+
+    class Meta:
+        primary_key = CompositeKey("hours", "from_us", "account", "currency", "cost_currency")
+
+
+class TotalsUntil(Table):
+    """One row: the totals have the call records up to this id; without it none.
+
+    -1: they are being emptied, to be made anew.
+    """
+
+    id = IntegerField(primary_key=True)
+    xdr_id = BigIntegerField()

@@ -61,6 +61,8 @@ class Engine(ABC):
     """What differs between the kinds of databases, for one open database."""
 
     kind: str
+    moment: str
+    """The statement that begins a transaction of reads, all of which see one moment."""
     peewee: Any
     """A pooled database of peewee's."""
 
@@ -149,6 +151,7 @@ class Sqlite(Engine):
     """An SQLite file."""
 
     kind = "sqlite"
+    moment = "BEGIN DEFERRED"
 
     def __init__(self, url: str, patience: Patience) -> None:
         path = sqlite_path(url)
@@ -220,6 +223,7 @@ class Postgresql(Engine):
     """A PostgreSQL server."""
 
     kind = "postgresql"
+    moment = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(self, url: str, patience: Patience) -> None:
         try:

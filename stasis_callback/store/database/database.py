@@ -136,6 +136,21 @@ class Database:
         with self._judged(), self._patience.again(self._connected, self._passes):
             yield
 
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Within a `read`: the SELECTs of the block see one moment, which the first of them decides.
+
+        In a transaction they see what that sees.
+        """
+        if self._peewee.in_transaction():
+            yield
+            return
+        self._peewee.execute_sql(self._engine.moment)
+        try:
+            yield
+        finally:
+            self._peewee.execute_sql("ROLLBACK")
+
     def patience(self, seconds: float) -> AbstractContextManager[None]:
         """Within the block this thread waits `seconds` for each thing it asks, in place of `PATIENCE_S`; 0: each is
         tried once.

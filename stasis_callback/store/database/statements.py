@@ -40,6 +40,13 @@ def every(statement: str, *values: object) -> list[Any]:
     return rows
 
 
+def every_once(statement: str, values: Sequence[object]) -> list[Any]:
+    """The same for a statement that is put together for one question, and seldom asked again."""
+    database = bound_database.obj
+    rows: list[Any] = database.execute_sql(statement.replace("?", database.param), values).fetchall()
+    return rows
+
+
 def changed(statement: str, *values: object) -> bool:
     """Run one statement with RETURNING; whether it changed a row."""
     return bool(run(statement, *values).fetchall())

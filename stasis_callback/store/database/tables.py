@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from peewee import DatabaseProxy, Model
+from peewee import DatabaseProxy, Field, Model
 from peewee import TextField as PlainTextField
 
 bound_database = DatabaseProxy()
@@ -31,3 +32,9 @@ class Table(Model):
     class Meta:
         database = bound_database
         legacy_table_names = False
+
+
+def keys_of(model: type[Model]) -> Sequence[Field]:
+    """The columns by which the rows of a table are told apart: one, or several together."""
+    keys: Sequence[Field] = model._meta.get_primary_keys()  # type: ignore[no-untyped-call]
+    return keys

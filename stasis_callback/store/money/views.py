@@ -105,8 +105,10 @@ class EntryLine:
 _MOVED = """SELECT transfer.id, transfer.created_at_us, transfer.kind, transfer.key, transfer.note, transfer.operator,
     entry.amount_micros, transfer.balance_micros, transfer.book_id, book.currency
     FROM transfer CROSS JOIN book CROSS JOIN entry WHERE book.id = transfer.book_id
-    AND entry.transfer_id = transfer.id AND entry.book_id = transfer.book_id"""
-"""Transfers with their entries in their own books. `CROSS JOIN` has SQLite begin with the transfers."""
+    AND entry.transfer_id = transfer.id AND CASE WHEN entry.book_id = transfer.book_id THEN TRUE ELSE FALSE END"""
+"""Transfers with their entries in their own books. `CROSS JOIN` has SQLite begin with the transfers. PostgreSQL takes
+a second pair of equal columns to be true of few rows, and would join all transfers to find these; not so of a CASE.
+"""
 _EDGE = "SELECT created_at_us FROM transfer WHERE {} ORDER BY created_at_us DESC LIMIT 1 OFFSET ?"
 _NEWEST_FIRST = " ORDER BY transfer.created_at_us DESC, transfer.id DESC LIMIT ?"
 

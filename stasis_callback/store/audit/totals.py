@@ -1,0 +1,88 @@
+"""The totals that reports read, against the call records that they were made of, a day at a look.
+
+They are no part of the books: nothing is charged by them. What is wrong with them is put right by making them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from stasis_callback.clock import US_PER_S, iso
+from stasis_callback.store.calls.totals import KINDS, LEVELS, SUMS, TotalsTable, summed
+from stasis_callback.store.database.snapshots import Snapshots
+
+DAY_US = 86_400 * US_PER_S
+LONGEST_US = LEVELS[0] * 3600 * US_PER_S
+TO_DO = "run `stasis-callback report recount`"
+
+_NEXT = " UNION ALL ".join(
+    [
+        "SELECT MIN(ended_at_us) FROM xdr WHERE ended_at_us >= ?",
+        *(f"SELECT MIN(from_us) FROM {kind.table} WHERE hours = 1 AND from_us >= ?" for kind in KINDS),
+    ]
+)
+
+
+def days(looks: Snapshots, from_us: int) -> Iterator[tuple[int, list[str]]]:
+    """Every day (UTC) from a time on in which something ended: where the next begins, and what is wrong with it."""
+    block_us = None
+    while True:
+        with looks.look():
+            until = _counted(looks)
+            found = looks.rows(_NEXT, [from_us] * (1 + len(KINDS)))
+            starts = [start for (start,) in found if start is not None]
+            if until <= 0 or not starts:
+                return
+            day_us = min(starts) // DAY_US * DAY_US
+            wrong = [said for kind in KINDS for said in _wrong_day(looks, kind, day_us, until)]
+            if day_us // LONGEST_US * LONGEST_US != block_us:
+                block_us = day_us // LONGEST_US * LONGEST_US
+                wrong += [said for kind in KINDS for said in _wrong_block(looks, kind, block_us)]
+        from_us = day_us + DAY_US
+        yield from_us, wrong
+
+
+def _counted(looks: Snapshots) -> int:
+    """The id up to which call records are in the totals; 0 while there are none."""
+    rows = looks.rows("SELECT xdr_id FROM totals_until")
+    return int(rows[0][0]) if rows else 0
+
+
+def _wrong_day(looks: Snapshots, kind: TotalsTable, day_us: int, until: int) -> Iterator[str]:
+    """What is wrong with a day and its hours, which must be those of the call records."""
+    end_us = day_us + DAY_US
+    key = ", ".join(("hours", "from_us", *kind.columns))
+    made = looks.rows(
+        summed(kind, "x.id + 0 <= ? AND x.ended_at_us >= ? AND x.ended_at_us < ? AND level.hours IN (1, 24)"),
+        (until, day_us, end_us),
+    )
+    kept = looks.rows(
+        f"""SELECT {key}, {", ".join(SUMS)} FROM {kind.table}
+            WHERE hours IN (1, 24) AND from_us >= ? AND from_us < ?""",
+        (day_us, end_us),
+    )
+    if _rows(made) != _rows(kept):
+        yield (
+            f"reports of {iso(day_us)[:10]}: the totals in {kind.table} differ from the call records: {TO_DO}"
+        )
+
+
+def _wrong_block(looks: Snapshots, kind: TotalsTable, block_us: int) -> Iterator[str]:
+    """What is wrong with a block, which must be that of its days."""
+    sums = ", ".join(f"SUM({name})" for name in SUMS)
+    of = ", ".join(kind.columns)
+    within = f"FROM {kind.table} WHERE hours = ? AND from_us >= ? AND from_us < ? GROUP BY {of}"
+    of_days, of_block = (
+        looks.rows(f"SELECT {of}, {sums} {within}", (hours, block_us, block_us + LONGEST_US))
+        for hours in (24, LEVELS[0])
+    )
+    if _rows(of_days) != _rows(of_block):
+        yield (
+            f"reports of the 32 days from {iso(block_us)[:10]}: the totals in {kind.table} differ from those of the "
+            f"days: {TO_DO}"
+        )
+
+
+def _rows(rows: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
+    """Rows to compare: PostgreSQL gives sums as another kind of number."""
+    return {tuple(value if isinstance(value, str) else int(str(value)) for value in row) for row in rows}

@@ -1,0 +1,257 @@
+"""What call records add up to, kept for reports: these read some hundred totals, and not a million records.
+
+Times are cut into hours, days and blocks of 32 days, all of UTC: any span of time is some of them, and at its ends
+less than two hours, whose call records are read themselves. So the days of every time zone can be added up, and
+another zone needs nothing new.
+
+No call waits for this: the transaction that writes a call record does not touch the totals. A worker adds what is new
+in the order of the records' ids, and notes in the same transaction up to which it came (`totals_until`). A report
+reads the totals, and the records behind that id, in one moment: it is exact, however far the worker is. A record that
+comes late has an id as new as any other, whatever hour it ended in. Records are never changed but for their telephone
+numbers, and never removed, so a total that is right stays right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.store.calls.tables import (
+    Total,
+    TotalOfAccount,
+    TotalOfCustomer,
+    TotalOfPrefix,
+    TotalOfTrunk,
+)
+from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.pace import Pace
+from stasis_callback.store.database.statements import changed, every, one, run
+from stasis_callback.store.database.tables import Table
+from stasis_callback.workers import Worker
+
+log = structlog.get_logger()
+
+HOUR_US = 3600 * US_PER_S
+LEVELS = (768, 24, 1)
+"""How many hours the times have that are added up, the longest first; each is some of the next."""
+EVERY_S = 30.0
+XDRS_AT_ONCE = 200
+"""So many are added in one transaction: each changes up to fifteen rows, which takes some milliseconds together."""
+EMPTIED = -1
+"""In place of an id: the totals are being removed."""
+
+SUMS = {
+    "attempts": "1",
+    "answered": "CASE WHEN x.answered_at_us IS NULL THEN 0 ELSE 1 END",
+    "duration_us": "x.duration_us",
+    "charged_s": "x.charged_s",
+    "amount_micros": "x.amount_micros",
+    "overrun_micros": "x.overrun_micros",
+    "cost_micros": "x.cost_micros",
+}
+"""What is added up, and what one call record `x` adds to it."""
+OF_XDR = {
+    "trunk_id": "COALESCE(x.trunk_id, 0)",
+    "side": "x.side",
+    "outcome": "x.outcome",
+    "prefix": "x.prefix",
+    "account_id": "x.account_id",
+    "customer_id": "a.customer_id",
+}
+"""By what it is added up, and what a call record `x` of the account `a` has for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class TotalsTable:
+    """A table of totals: by what it adds up."""
+
+    model: type[Table]
+    of: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """Its name."""
+        return str(self.model._meta.table_name)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What its rows are told apart by within a time."""
+        return (*self.of, "currency", "cost_currency")
+
+
+KINDS = (
+    TotalsTable(Total, ()),
+    TotalsTable(TotalOfTrunk, ("trunk_id", "side", "outcome")),
+    TotalsTable(TotalOfPrefix, ("prefix", "trunk_id", "side", "outcome")),
+    TotalsTable(TotalOfCustomer, ("customer_id", "prefix", "trunk_id")),
+    TotalsTable(TotalOfAccount, ("account_id",)),
+)
+"""The smallest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePiece:
+    """A time that is some whole ones of `hours` hours; of 0 where it is none, and its call records are to be read."""
+
+    hours: int
+    from_us: int
+    to_us: int
+
+
+def pieces(from_us: int, to_us: int, levels: Sequence[int] = LEVELS) -> Iterator[TimePiece]:
+    """A time from `from_us` on and before `to_us`, in pieces as long as possible, in order."""
+    if from_us >= to_us:
+        return
+    if not levels:
+        yield TimePiece(0, from_us, to_us)
+        return
+    long_us = levels[0] * HOUR_US
+    first_us, last_us = -(-from_us // long_us) * long_us, to_us // long_us * long_us
+    if first_us >= last_us:
+        yield from pieces(from_us, to_us, levels[1:])
+        return
+    yield from pieces(from_us, first_us, levels[1:])
+    yield TimePiece(levels[0], first_us, last_us)
+    yield from pieces(last_us, to_us, levels[1:])
+
+
+def xdr_source(of: Sequence[str]) -> str:
+    """The FROM of a SELECT of call records by these."""
+    return "xdr AS x JOIN account AS a ON a.id = x.account_id" if "customer_id" in of else "xdr AS x"
+
+
+def summed(kind: TotalsTable, where: str) -> str:
+    """A SELECT of the rows that the call records `x` make in a table of totals. Its first values are the levels."""
+    of = "".join(f"{OF_XDR[name]}, " for name in kind.of)
+    sums = ", ".join(f"SUM({sql})" for sql in SUMS.values())
+    begin = f"x.ended_at_us / (level.hours * {HOUR_US}) * (level.hours * {HOUR_US})"
+    levels = ", ".join(f"({hours})" for hours in LEVELS)
+    groups = ", ".join(str(n + 1) for n in range(2 + len(kind.columns)))
+    return f"""WITH level (hours) AS (VALUES {levels})
+        SELECT level.hours, {begin}, {of}x.currency, x.cost_currency, {sums}
+        FROM {xdr_source(kind.of)} CROSS JOIN level WHERE {where} GROUP BY {groups}"""
+
+
+def _adding(kind: TotalsTable) -> str:
+    """The statement that adds the call records behind one id and up to another to a table."""
+    key = ", ".join(("hours", "from_us", *kind.columns))
+    more = ", ".join(f"{name} = {kind.table}.{name} + excluded.{name}" for name in SUMS)
+    return f"""INSERT INTO {kind.table} ({key}, {", ".join(SUMS)})
+        {summed(kind, "x.id > ? AND x.id <= ?")} ON CONFLICT ({key}) DO UPDATE SET {more}"""
+
+
+def _removing(kind: TotalsTable) -> str:
+    """The statement that removes some rows of a table."""
+    key = ", ".join(("hours", "from_us", *kind.columns))
+    return f"""DELETE FROM {kind.table} WHERE ({key}) IN (SELECT {key} FROM {kind.table} LIMIT {XDRS_AT_ONCE})
+        RETURNING hours"""
+
+
+_UNTIL = "SELECT xdr_id FROM totals_until WHERE id = 1"
+_HIGHEST = "SELECT MAX(id) FROM xdr"
+_LAST = f"SELECT MAX(id) FROM (SELECT id FROM xdr WHERE id > ? AND id <= ? ORDER BY id LIMIT {XDRS_AT_ONCE}) AS found"
+_BEGIN = "INSERT INTO totals_until (id, xdr_id) VALUES (1, 0) ON CONFLICT (id) DO NOTHING"
+_MOVE = "UPDATE totals_until SET xdr_id = ? WHERE id = 1 AND xdr_id = ? RETURNING id"
+_ADDING = tuple(_adding(kind) for kind in KINDS)
+_REMOVING = tuple(_removing(kind) for kind in KINDS)
+
+
+def counted_until() -> int:
+    """Within a read: the id of the last call record that is in the totals; 0 for none."""
+    row = one(_UNTIL)
+    return max(int(row[0]), 0) if row else 0
+
+
+class Totals:
+    """Keeps the totals."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def worker(self) -> Worker:
+        """The worker that adds what is new. Several nodes may have one: each record is added once."""
+        return Worker("totals", self._work, self._clock)
+
+    def _work(self, worker: Worker) -> None:
+        while worker.goes_on:
+            added = self.catch_up(goes_on=lambda: worker.goes_on)
+            if added > XDRS_AT_ONCE:
+                log.info("totals.added", xdrs=added)
+            worker.pause(EVERY_S)
+
+    def catch_up(self, *, goes_on: Callable[[], bool] = lambda: True) -> int:
+        """Add what is not in the totals yet, some hundred records at once, with pauses; how many there were."""
+        pace, added = Pace(self._clock), 0
+        highest, until = self._settled(goes_on), self._until()
+        while goes_on() and (until == EMPTIED or until < highest):
+            added += self._emptied() if until == EMPTIED else self._added(until, highest)
+            pace.rest()
+            until = self._until()
+        return added
+
+    @unit
+    def recount(self) -> None:
+        """Have the worker remove all totals and make them anew. Reports read the call records until it has."""
+        run(_BEGIN)
+        run("UPDATE totals_until SET xdr_id = ? WHERE id = 1", EMPTIED)
+
+    @read
+    def behind(self) -> int:
+        """How many call records are not in the totals yet, at most."""
+        return int(one(_HIGHEST)[0] or 0) - counted_until()
+
+    @read
+    def _until(self) -> int:
+        row = one(_UNTIL)
+        return int(row[0]) if row else 0
+
+    def _settled(self, goes_on: Callable[[], bool]) -> int:
+        """An id behind which every call record is that has not been committed yet.
+
+        On SQLite, with one writer, ids are committed in their order. On PostgreSQL a transaction may have an id and
+        commit it after those of others. Which writes a call record has locked its leg before it takes the id, so it
+        had a number of its own by then: when no transaction is under way that had one when the id was seen, nothing
+        below it can come any more. Such transactions are short; one that is not delays the totals, and no
+        report is wrong for that.
+        """
+        highest, numbers = self._seen()
+        pause = self._clock.inbox()
+        while numbers is not None and goes_on() and self._oldest() < numbers:
+            pause.get(0.1)
+        return highest if goes_on() else 0
+
+    @read
+    def _seen(self) -> tuple[int, int | None]:
+        """The highest id, and after that the number that the next transaction gets; None on SQLite."""
+        highest = int(one(_HIGHEST)[0] or 0)
+        if self._database.alone:
+            return highest, None
+        return highest, int(one("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0])
+
+    @read
+    def _oldest(self) -> int:
+        """On PostgreSQL: the number of the oldest transaction that is under way."""
+        return int(one("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")[0])
+
+    @unit
+    def _added(self, until: int, highest: int) -> int:
+        """Add the next records behind the id `until`; how many, 0 when somebody else has done so."""
+        last = int(one(_LAST, until, highest)[0])
+        run(_BEGIN)
+        if not changed(_MOVE, last, until):  # which also has other nodes wait
+            return int(self._database.noted(f"totals:{last}") or 0)
+        self._database.note(f"totals:{last}", last - until)
+        for adding in _ADDING:
+            run(adding, until, last)
+        return last - until
+
+    @unit
+    def _emptied(self) -> int:
+        """Remove some of the totals; with the last of them they begin anew. Always 0: nothing was added."""
+        if changed(_MOVE, EMPTIED, EMPTIED) and not any(every(removing) for removing in _REMOVING):
+            run(_MOVE, 0, EMPTIED)
+        return 0

@@ -1,0 +1,177 @@
+"""The totals that reports read are those of the call records, at any time, in any time zone, however far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shop import NOON_US, Shop, open_shop
+from test_reports import CALLS, HOUR_US, Calls
+
+from stasis_callback.admin.calls.reports import days
+from stasis_callback.clock import US_PER_S
+from stasis_callback.store.audit import verify
+from stasis_callback.store.calls import sums
+from stasis_callback.store.calls.reports import GROUPS, OTHERS, CallsFilter, CallsLine
+from stasis_callback.store.calls.tables import TotalOfAccount
+from stasis_callback.store.calls.totals import LEVELS, XDRS_AT_ONCE, pieces
+
+ZONES = ("UTC", "Europe/Prague", "America/St_Johns", "Asia/Kathmandu", "Pacific/Chatham")
+FILTERS: tuple[dict[str, str], ...] = (
+    {}, {"trunk": "first"}, {"prefix": "44"}, {"prefix": "4"}, {"prefix": "4420"}, {"account": "200"},
+    {"prefix": "44", "trunk": "second"}, {"trunk": "nothing of that name"},
+)  # fmt: skip
+
+
+@pytest.fixture
+def made(shop: Shop) -> Calls:
+    return Calls(shop)
+
+
+@given(st.integers(0, 10**16), st.integers(0, 3000 * HOUR_US))
+def test_a_time_is_cut_into_pieces_that_follow_one_another(from_us: int, length_us: int) -> None:
+    found = list(pieces(from_us, from_us + length_us))
+    ends = [from_us, *(piece.to_us for piece in found)]
+    assert [piece.from_us for piece in found] == ends[:-1]
+    assert ends[-1] == from_us + length_us
+    assert all(piece.from_us % (piece.hours * HOUR_US) == 0 for piece in found if piece.hours)
+    assert sum(piece.to_us - piece.from_us for piece in found if not piece.hours) < 2 * HOUR_US
+    assert len(found) <= 2 * len(LEVELS) + 1
+
+
+def without_totals(made: Calls, ask: Callable[[], list[CallsLine]]) -> list[CallsLine]:
+    """What a report says that reads the call records alone."""
+    before = made.shop.stores.totals._until()
+    made.shop.sql("UPDATE totals_until SET xdr_id = 0")
+    try:
+        return ask()
+    finally:
+        made.shop.sql(f"UPDATE totals_until SET xdr_id = {before}")
+
+
+@settings(max_examples=15)  # each has a database of its own
+@given(
+    calls=CALLS, later=CALLS, zone=st.sampled_from(ZONES), only=st.sampled_from(FILTERS), few=st.booleans(),
+    days_before=st.integers(0, 80),
+)  # fmt: skip
+def test_a_report_is_the_same_with_totals_and_without(
+    calls: list[dict[str, Any]],
+    later: list[dict[str, Any]],
+    zone: str,
+    only: dict[str, str],
+    few: bool,
+    days_before: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with open_shop(tmp_path_factory.mktemp("shop")) as shop, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sums, "FEW_XDRS", 5000 if few else 0)
+        made = Calls(shop)
+        for n, call in enumerate(calls):
+            ended_us = call["ended_us"] - n % 3 * days_before * 24 * HOUR_US
+            made.call(**call | {"ended_us": ended_us, "number": ("442071234567", "4915112345")[n % 2]})
+        shop.stores.totals.catch_up()
+        for call in later:
+            made.call(**call)
+        spans = days("2026-10-20", "2027-01-16", zone)
+        for by in GROUPS:
+
+            def ask(by: str = by, limit: int | None = None) -> list[CallsLine]:
+                return shop.stores.reports.calls(by, spans, CallsFilter(**only), limit)
+
+            said = ask()
+            assert said == without_totals(made, ask), by
+            of_one = ask(limit=1) if by != "day" else []
+            assert not of_one or of_one[:1] == said[:1]
+            assert not of_one or sum(line.amount_micros for line in of_one) == sum(
+                line.amount_micros for line in said
+            )
+        assert verify(shop.stores.database, shop.stores.tariffs, whole=True) is not None
+
+
+def test_a_call_that_ended_long_ago_is_counted_in_the_hour_it_ended_in(made: Calls) -> None:
+    made.call(talked_s=60, amount=600_000)
+    made.shop.stores.totals.catch_up()
+    made.call(talked_s=60, amount=600_000, ended_us=NOON_US - 100 * HOUR_US)
+    made.shop.stores.totals.catch_up()
+    assert made.shop.stores.totals.behind() == 0
+    spans = days("2027-01-01", "2027-01-20", "UTC")
+    assert [(line.group, line.amount_micros) for line in made.report("day", spans)] == [
+        ("2027-01-11", 600_000),
+        ("2027-01-15", 600_000),
+    ]
+
+
+def test_those_that_a_limit_leaves_out_are_one_line(made: Calls) -> None:
+    for n in range(5):
+        made.shop.account(f"30{n}")
+        made.call(f"30{n}", talked_s=10, amount=100 * (n + 1), cost=n)
+    made.shop.stores.totals.catch_up()
+    made.call("300", talked_s=10, amount=1000)
+    lines = made.shop.stores.reports.calls("account", days("2027-01-14", "2027-01-16", "UTC"), limit=2)
+    assert [(line.group, line.attempts, line.amount_micros, line.cost_micros) for line in lines] == [
+        ("300", 2, 1100, 0),
+        ("304", 1, 500, 4),
+        (OTHERS, 3, 900, 6),
+    ]
+
+
+def test_many_call_records_are_added_some_at_a_time_and_each_once(made: Calls) -> None:
+    for n in range(XDRS_AT_ONCE + 10):
+        made.call(talked_s=1, amount=1, ended_us=NOON_US + n * US_PER_S)
+    steps = iter((True, True, False))
+    assert made.shop.stores.totals.catch_up(goes_on=lambda: next(steps, False)) in (0, XDRS_AT_ONCE)
+    assert made.report("account")[0].amount_micros == XDRS_AT_ONCE + 10
+    made.shop.stores.totals.catch_up()
+    made.shop.stores.totals.catch_up()
+    assert made.report("account")[0].amount_micros == XDRS_AT_ONCE + 10
+    with made.shop.stores.database.reading():
+        assert sum(row.attempts for row in TotalOfAccount.select()) == (XDRS_AT_ONCE + 10) * len(LEVELS)
+
+
+def test_totals_are_made_anew_from_the_call_records(made: Calls) -> None:
+    made.call(talked_s=60, amount=600_000)
+    made.shop.stores.totals.catch_up()
+    made.shop.sql("UPDATE total_of_account SET amount_micros = 5")
+    assert made.report("account", days("2027-01-14", "2027-01-16", "UTC"))[0].amount_micros == 5
+    made.shop.stores.totals.recount()
+    assert made.report("account", days("2027-01-14", "2027-01-16", "UTC"))[0].amount_micros == 600_000
+    made.shop.stores.totals.catch_up()
+    assert made.report("account", days("2027-01-14", "2027-01-16", "UTC"))[0].amount_micros == 600_000
+    assert made.shop.stores.totals.behind() == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "why"),
+    [
+        (
+            "total_of_customer",
+            "SET amount_micros = amount_micros + 1 WHERE hours = 24",
+            "reports of 2027-01-15",
+        ),
+        ("total", "SET attempts = 7 WHERE hours = 768", "reports of the 32 days from 2027-01-14"),
+        ("total_of_trunk", "SET from_us = from_us + 86400000000 WHERE hours = 1", "reports of 2027-01-16"),
+    ],
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_totals_that_differ_from_the_call_records_are_found(
+    made: Calls, table: str, change: str, why: str, whole: bool
+) -> None:
+    def said() -> list[str]:
+        found = verify(made.shop.stores.database, made.shop.stores.tariffs, whole=whole)
+        return [sentence for sentence in found if sentence.startswith("reports of")]
+
+    made.call(talked_s=60, amount=600_000)
+    made.call(talked_s=60, amount=600_000, ended_us=NOON_US + 3 * HOUR_US)
+    made.shop.stores.totals.catch_up()
+    made.call(talked_s=60, amount=600_000)
+    assert said() == []
+    made.shop.sql(f"UPDATE {table} {change}")
+    found = said()
+    assert why in " ".join(found)
+    assert all(table in sentence for sentence in found)
+    made.shop.stores.totals.recount()
+    made.shop.stores.totals.catch_up()
+    assert said() == []
