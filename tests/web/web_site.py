@@ -123,7 +123,9 @@ class Site:
             return received(connection)
 
     def callbacks(self) -> list[Any]:
-        return [row for row in self.shop.rows()["Request"] if row["state"] != "refused"]
+        """What was accepted, the oldest first."""
+        found = [row for row in self.shop.rows()["Request"] if row["state"] != "refused"]
+        return sorted(found, key=lambda row: row["created_at_us"])
 
 
 def received(connection: socket.socket) -> bytes:
