@@ -30,7 +30,7 @@ from stasis_callback.store.audit import verify
 from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
-from stasis_callback.store.calls.tables import Request, RequestEvent
+from stasis_callback.store.calls.tables import Request, RequestEvent, Xdr
 from stasis_callback.store.intake.api_keys import KeySettings
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
@@ -156,6 +156,7 @@ def _(shop: Shop) -> Act:
     shop.stores.requests.claim(1000)
     for n in range(3):
         queued(shop, f"claimed-{n}")
+        shop.clock.passes(1)  # the oldest first
     return lambda: shop.stores.requests.claim(2)
 
 
@@ -1105,6 +1106,7 @@ def tables(shop: Shop) -> dict[str, list[str]]:
         if field.name == "key" and kind in ("reverse", "trunk"):
             return kind  # behind it stands a counted id
         owner = field.rel_model if isinstance(field, peewee.ForeignKeyField) else model
+        owner = Xdr if field.name == "xdr_id" else owner
         is_id = owner is not model or field is model._meta.primary_key or field.name == "reverses"
         return ranks.get((owner, value), value) if is_id else value
 
