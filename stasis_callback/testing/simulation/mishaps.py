@@ -130,10 +130,15 @@ class Mishaps:
                 found.add("menu")
         return sorted(found)
 
-    def active(self, from_us: int, until_us: int, kinds: tuple[str, ...] = ("",)) -> bool:
-        """Whether a fault (of a kind with this prefix), or its aftermath, was active between these times."""
+    def active(
+        self, from_us: int, until_us: int, kinds: tuple[str, ...] = ("",), but: tuple[str, ...] = ()
+    ) -> bool:
+        """Whether a fault (of a kind with one of these prefixes, and none `but` these), or its aftermath, was active
+        between these times.
+        """
         return any(
-            begin < until_us and end > from_us and kind.startswith(kinds) for begin, end, kind in self._times
+            begin < until_us and end > from_us and kind.startswith(kinds) and not kind.startswith(but)
+            for begin, end, kind in self._times
         )
 
     def struck_since(self, since_us: int) -> bool:
@@ -204,6 +209,8 @@ class Mishaps:
         match fault.kind:
             case "websocket dropped":
                 asterisk.drop_websockets()
+            case "websocket refused":
+                asterisk.refuse_websockets(seconds)
             case "websocket half open":
                 for socket in list(asterisk.sockets):
                     socket.silence(seconds)

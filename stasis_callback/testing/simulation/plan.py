@@ -19,16 +19,16 @@ FaultKind = Literal[
     "events twice", "events late", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut",
     "service killed", "service stopped", "service clock", "asterisk clock", "machine clock", "database locked",
     "database full", "database away", "error before commit", "error after commit", "trunk congested",
-    "journal unreadable",
+    "journal unreadable", "websocket refused",
 ]  # fmt: skip
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 Moment = Literal[
     "incoming", "A called", "A answered", "A keyed", "B called", "B answered", "B ended", "A ended",
-    "request", "commit", "committed",
+    "request", "commit", "committed", "linked",
 ]  # fmt: skip
 """What a fault may wait for. `A keyed`: the end of a number. `request`: the service sends one to Asterisk. `commit`,
-`committed`: just before and just after one.
+`committed`: just before and just after one. `linked`: the application's websocket is connected.
 """
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 
