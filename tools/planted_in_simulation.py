@@ -162,6 +162,12 @@ PUT_BACK = (
                 "return not self.recovering and self._call.sees_its_legs",
                 "return self._call.sees_its_legs",
             ),
+            # A defence: when it last lived is what was known when it was found, not what is while it is recovered.
+            (
+                "engine/recovery.py",
+                "    last_seen_us = min(",
+                "    request = tools.stores.requests.get(request.id)\n    last_seen_us = min(",
+            ),
         ),
         (),
     ),
