@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from stasis_callback.clock import Clock
 from stasis_callback.testing.fake.cel import Cel
 from stasis_callback.testing.fake.core import Core
-from stasis_callback.testing.fake.model import Channel, Json, Kind, Playback
+from stasis_callback.testing.fake.model import AriError, Channel, Json, Kind, Playback
 from stasis_callback.testing.fake.network import PhoneNetwork
 from stasis_callback.testing.fake.playback import Sounds
 from stasis_callback.testing.fake.switch import FUSE, Switch
@@ -205,6 +205,14 @@ class SimAsterisk(Core):
         """Cut them, and accept none for `seconds`."""
         self.refuses_until_us = self.scheduler.now_us + round(seconds * US_PER_S)
         self.drop_websockets()
+
+    async def admit(self, method: str, path: str, params: Json | AriError, *, allowed: bool) -> bool:
+        """The same; a request that waits when Asterisk dies is never carried out."""
+        born = self.switch.started_us
+        lost = await super().admit(method, path, params, allowed=allowed)
+        if self.switch.started_us != born:
+            raise AriError(503, "Asterisk has died meanwhile")
+        return lost
 
     def freeze(self, seconds: float) -> None:
         """Stop it (SIGSTOP), and resume it after `seconds`."""

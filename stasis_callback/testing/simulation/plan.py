@@ -45,8 +45,8 @@ class Fault:
     kind: FaultKind
     seconds: float = 0.0
     count: int = 1
-    """How often; of what is flaky, in how many of a hundred, and so of events twice, 1 for every other; of late events, 2
-    when they overtake others.
+    """How often; of what is flaky, in how many of a hundred, and so of events twice (1: half of them); of late
+    events, 2 when they overtake others.
     """
     path: str = ""
     """Of ARI requests: a regular expression."""
