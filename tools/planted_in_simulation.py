@@ -40,6 +40,8 @@ PUT_BACK = (
                 "            a.funded_s = held_s\n            a.try_arm()",
                 "            a.funded_s = held_s\n            a.arm()",
             ),
+            # Five defences: a request that was not done is sent again; the leg stays in the call; its end compares
+            # the call with the database; and that ends no request with an open leg, in either way it does so.
             ("ari/rest.py", "again = error.untouched or (", "again = False and ("),
             (
                 "engine/conversation.py",
@@ -95,6 +97,19 @@ PUT_BACK = (
                 "            log.warning(event, leg=self.a.leg.id, error=str(error))",
                 "        except AriError:\n            raise",
             ),
+            # Three defences: a request that was not done is sent again; who looks whether both are heard, or what
+            # became of the legs, looks again. (Row 9 was the beep, and a look after the link was lost.)
+            ("ari/rest.py", "again = error.untouched or (", "again = False and ("),
+            (
+                "engine/connection.py",
+                "            except AriError:\n                heard = None\n",
+                "            except AriError:\n                raise\n",
+            ),
+            (
+                "ivr/call.py",
+                '            except AriError as error:\n                log.warning("leg.unclear"',
+                '            except ZeroDivisionError as error:\n                log.warning("leg.unclear"',
+            ),
         ),
         (),
     ),
@@ -105,6 +120,13 @@ PUT_BACK = (
                 "service.py",
                 "return self._reconciled_connection == self.link.connection != 0",
                 "return self._reconciled_connection != 0",
+            ),
+            # The cause was that a link that was lost again while the calls were compared counted as compared. Two
+            # defences: which connection that was, and a look at the link when Asterisk is asked to call.
+            (
+                "service.py",
+                "        self._reconciled_connection = connection\n",
+                "        self._reconciled_connection = connection or -1\n",
             ),
             ("engine/session.py", "            heard=lambda: self._tools.watcher.connected,\n", ""),
         ),
@@ -139,6 +161,12 @@ PUT_BACK = (
                 "engine/session.py",
                 "return not self.recovering and self._call.sees_its_legs",
                 "return self._call.sees_its_legs",
+            ),
+            # A defence: when it last lived is what was known when it was found, not what is while it is recovered.
+            (
+                "engine/recovery.py",
+                "    last_seen_us = min(",
+                "    request = tools.stores.requests.get(request.id)\n    last_seen_us = min(",
             ),
         ),
         (),

@@ -112,8 +112,13 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
     """
     snapshot = tools.client.channels.get(leg.id)
     time = tools.client.time
+    record = None
     if snapshot is None:
         record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
+        if record is not None and record.ended_at_us is None:
+            # Asterisk may have been late to call it, and has done so since it was asked.
+            snapshot = tools.client.channels.get(leg.id)
+    if snapshot is None:
         if record is not None and record.answered_at_us is not None:
             leg.answer_seen(record.answered_at_us)
         if record is None or record.ended_at_us is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from stasis_callback.clock import Clock
 from stasis_callback.testing.fake.cel import Cel
 from stasis_callback.testing.fake.core import Core
-from stasis_callback.testing.fake.model import Channel, Json, Kind, Playback
+from stasis_callback.testing.fake.model import AriError, Channel, Json, Kind, Playback
 from stasis_callback.testing.fake.network import PhoneNetwork
 from stasis_callback.testing.fake.playback import Sounds
 from stasis_callback.testing.fake.switch import FUSE, Switch
@@ -111,8 +111,8 @@ class Observer(Protocol):
     def gone(self, channel: Channel) -> None:
         """A channel has ended."""
 
-    def link(self, up: bool) -> None:
-        """The application's websocket is connected or disconnected."""
+    def link(self, up: bool, *, noticed: bool) -> None:
+        """The application's websocket is connected or disconnected; whether the service notices at once."""
 
 
 class SimSwitch(Switch):
@@ -183,6 +183,8 @@ class SimAsterisk(Core):
         self.up = True
         self.lives: dict[str, Life] = {}
         self.sockets: list[SimSocket] = []
+        self.refuses_until_us = 0
+        """Until then no websocket is accepted, as above `sessionlimit`; requests are."""
         self.told_up_us: dict[str, int] = {}
         """By channel: when the service first received an event that says that it was answered."""
         self.switch.cel = SimCel(folder / "cel.csv", self._note_life)
@@ -198,6 +200,19 @@ class SimAsterisk(Core):
     def drop_websockets(self) -> None:
         for socket in list(self.sockets):
             socket.cut()
+
+    def refuse_websockets(self, seconds: float) -> None:
+        """Cut them, and accept none for `seconds`."""
+        self.refuses_until_us = self.scheduler.now_us + round(seconds * US_PER_S)
+        self.drop_websockets()
+
+    async def admit(self, method: str, path: str, params: Json | AriError, *, allowed: bool) -> bool:
+        """The same; a request that waits when Asterisk dies is never carried out."""
+        born = self.switch.started_us
+        lost = await super().admit(method, path, params, allowed=allowed)
+        if self.switch.started_us != born:
+            raise AriError(503, "Asterisk has died meanwhile")
+        return lost
 
     def freeze(self, seconds: float) -> None:
         """Stop it (SIGSTOP), and resume it after `seconds`."""
@@ -242,9 +257,9 @@ class SimAsterisk(Core):
         if self.switch.observer is not None:
             self.switch.observer.sent(method, path, params, within=within)
 
-    def link(self, *, up: bool) -> None:
+    def link(self, *, up: bool, noticed: bool) -> None:
         if self.switch.observer is not None:
-            self.switch.observer.link(up)
+            self.switch.observer.link(up, noticed=noticed)
 
     # --- the truth ---------------------------------------------------------------------------------------------
 

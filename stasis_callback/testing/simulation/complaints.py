@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from stasis_callback.testing.fake.model import Channel
+from stasis_callback.testing.fake.model import Channel, Json
 
 from .asterisk import APP
 from .scheduler import US_PER_S
@@ -28,8 +28,12 @@ record, an extension and a menu are waited for by a second each.
 """
 UNHEARD_S = 4.5
 """A link that is lost is known to be by then: half open, by a ping that nobody answers (`ari/link.py`)."""
+NOTICED_S = 0.01
+"""One that is cut, within this."""
 UNNOTICED_S = 8.0
 """An incoming call is looked at within this time by a service that is well."""
+FOUND_S = 3.0
+"""One that came while there was no link, within this after it is back."""
 OUTSIDE = ("asterisk", "ari", "websocket", "service", "power", "machine", "events")
 """Faults that explain a silence: the service cannot reach the phone, or is not there. Not those of the database."""
 
@@ -46,6 +50,8 @@ class Complaints:
     keyed: defaultdict[str, str] = field(default_factory=lambda: defaultdict(str))
     """All digits of a leg A, as they were keyed."""
     link_lost_us: int | None = None
+    link_cut_us: int | None = None
+    """When it was lost, if both ends noticed at once."""
     link_back_us: list[int] = field(default_factory=list)
     """When the event websocket was connected."""
 
@@ -74,6 +80,14 @@ class Complaints:
         if channel.kind == "incoming":
             self._missed(channel)
 
+    def asked(self, path: str, params: Json) -> None:
+        """The service sends a request; it calls nobody when it knows that there is no link."""
+        world, cut_us = self.world, self.link_cut_us
+        if not params.get("endpoint") or "-a" not in path or cut_us is None:
+            return
+        if world.scheduler.now_us - max(cut_us, world.node.went_on_us) > NOTICED_S * US_PER_S:
+            world.broken(f"{path} calls {params['endpoint']} while the link is down: who answers is dropped")
+
     def made(self, channel: Channel) -> None:
         """A leg was created."""
         world = self.world
@@ -95,13 +109,14 @@ class Complaints:
         lost_us = self.link_lost_us
         return lost_us is not None and self.world.scheduler.now_us - lost_us > UNHEARD_S * US_PER_S
 
-    def link(self, up: bool) -> None:
-        """The event websocket of the application is connected or disconnected."""
+    def link(self, up: bool, *, noticed: bool) -> None:
+        """The application's websocket is connected or disconnected; whether the service notices at once."""
         if up:
-            self.link_lost_us = None
+            self.link_lost_us = self.link_cut_us = None
             self.link_back_us.append(self.world.scheduler.now_us)
         elif self.link_lost_us is None and not self.world.asterisk.switch.apps.active(APP):
             self.link_lost_us = self.world.scheduler.now_us
+            self.link_cut_us = self.link_lost_us if noticed else None
 
     def _legs_a_hear(self, request_id: str, now_us: int) -> None:
         """While leg B exists, leg A hears the ringing or leg B."""
@@ -135,7 +150,18 @@ class Complaints:
         """A missed call is refused by the service within seconds."""
         world = self.world
         began_us, now_us = world.asterisk.lives[channel.id].began_true_us, world.scheduler.now_us
-        if channel.ended_by == "request" or now_us - began_us < UNNOTICED_S * US_PER_S:
+        if channel.ended_by == "request":
             return
-        if not world.mishaps.active(began_us, now_us):
+        unnoticed = now_us - began_us >= UNNOTICED_S * US_PER_S and not world.mishaps.active(began_us, now_us)
+        if unnoticed or self._not_found(began_us, now_us):
             world.broken(f"the missed call {channel.id} was left ringing")
+
+    def _not_found(self, began_us: int, now_us: int) -> bool:
+        """Whether the link came back while a call waited, nothing has gone wrong but the link, and nobody looked."""
+        mishaps, back_us = self.world.mishaps, self.link_back_us[-1] if self.link_back_us else now_us
+        return (
+            self.link_lost_us is None
+            and began_us < back_us < now_us - FOUND_S * US_PER_S
+            and not mishaps.struck_since(back_us)
+            and not mishaps.active(began_us, now_us, but=("websocket",))
+        )

@@ -22,7 +22,7 @@ SLOW_FOR_S = 8.0
 """How long all requests are slow."""
 
 
-INSIDE = ("request", "commit", "committed")
+INSIDE = ("request", "commit", "committed", "B held")
 """Moments within the service: there a fault comes at once, and not when the thread has gone on."""
 
 
@@ -55,12 +55,14 @@ class Mishaps:
         store = self._store = world.store_faults
         store.hit, store.strikes = self.happened, self.strikes
         store.on_commit = lambda: self.moment("commit")
-        store.after_it = lambda: self.moment("committed")
+        store.after_it = self._committed
         self._journal: Path | None = None
         """Where the journal is while it is hidden."""
         self._waiting: list[Fault] = []
         self._moments: Counter[Moment] = Counter()
         self._over = False
+        self._legs_b = 0
+        """As many were held for at the last look."""
         self._times: list[tuple[int, int, str]] = []
         """From when to when something is not as it should be."""
         self.journal_gone: list[tuple[int, int]] = []
@@ -90,6 +92,14 @@ class Mishaps:
                     self._world.scheduler.call_in(fault.at_s, lambda fault=fault: self._begin(fault))  # type: ignore[misc]
                 else:
                     self._begin(fault)
+
+    def _committed(self) -> None:
+        self.moment("committed")
+        if any(one.when == "B held" for one in self._waiting):
+            (row,) = self._world.rows("SELECT COUNT(*) AS n FROM leg WHERE side = 'b'")
+            before, self._legs_b = self._legs_b, row["n"]
+            if row["n"] > before:
+                self.moment("B held")
 
     def end(self) -> None:
         """Cancel all faults that have not happened yet."""
@@ -130,10 +140,15 @@ class Mishaps:
                 found.add("menu")
         return sorted(found)
 
-    def active(self, from_us: int, until_us: int, kinds: tuple[str, ...] = ("",)) -> bool:
-        """Whether a fault (of a kind with this prefix), or its aftermath, was active between these times."""
+    def active(
+        self, from_us: int, until_us: int, kinds: tuple[str, ...] = ("",), but: tuple[str, ...] = ()
+    ) -> bool:
+        """Whether a fault (of a kind with one of these prefixes, and none `but` these), or its aftermath, was active
+        between these times.
+        """
         return any(
-            begin < until_us and end > from_us and kind.startswith(kinds) for begin, end, kind in self._times
+            begin < until_us and end > from_us and kind.startswith(kinds) and not kind.startswith(but)
+            for begin, end, kind in self._times
         )
 
     def struck_since(self, since_us: int) -> bool:
@@ -204,11 +219,13 @@ class Mishaps:
         match fault.kind:
             case "websocket dropped":
                 asterisk.drop_websockets()
+            case "websocket refused":
+                asterisk.refuse_websockets(seconds)
             case "websocket half open":
                 for socket in list(asterisk.sockets):
                     socket.silence(seconds)
             case "events twice":
-                world.shape.twice = 0.5
+                world.shape.twice = fault.count / 100 if fault.count > 1 else 0.5
                 world.scheduler.call_in(seconds, world.shape.straighten)
             case "events late":
                 world.shape.late_s, world.shape.overtaking = min(seconds, 4.0), fault.count == 2

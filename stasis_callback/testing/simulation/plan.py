@@ -19,16 +19,17 @@ FaultKind = Literal[
     "events twice", "events late", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut",
     "service killed", "service stopped", "service clock", "asterisk clock", "machine clock", "database locked",
     "database full", "database away", "error before commit", "error after commit", "trunk congested",
-    "journal unreadable",
+    "journal unreadable", "websocket refused",
 ]  # fmt: skip
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 Moment = Literal[
     "incoming", "A called", "A answered", "A keyed", "B called", "B answered", "B ended", "A ended",
-    "request", "commit", "committed",
+    "request", "commit", "committed", "linked", "B held",
 ]  # fmt: skip
 """What a fault may wait for. `A keyed`: the end of a number. `request`: the service sends one to Asterisk. `commit`,
-`committed`: just before and just after one.
+`committed`: just before and just after one. `linked`: the application's websocket is connected. `B held`: just
+after the commit that holds for a leg B.
 """
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
 
@@ -44,7 +45,9 @@ class Fault:
     kind: FaultKind
     seconds: float = 0.0
     count: int = 1
-    """How often; of what is flaky, in how many of a hundred; of late events, 2 when they overtake others."""
+    """How often; of what is flaky, in how many of a hundred, and so of events twice (1: half of them); of late
+    events, 2 when they overtake others.
+    """
     path: str = ""
     """Of ARI requests: a regular expression."""
     when: Moment | Literal[""] = ""

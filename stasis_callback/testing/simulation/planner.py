@@ -31,10 +31,18 @@ from .plan import (
     Trigger,
     pin_of,
 )
+from .situations import make_situation
 
 BUSINESSES, SUBSCRIBERS = 16, 4
-WEIGHTS = {"service killed": 4, "ari 503": 2, "ari slow": 2, "ari answer lost": 2, "error after commit": 2}
-"""Faults that are drawn more often than the others."""
+WEIGHTS = {
+    "service killed": 4,
+    "ari 503": 2,
+    "ari slow": 2,
+    "ari answer lost": 2,
+    "error after commit": 2,
+    "websocket refused": 0,
+}
+"""Faults that are drawn more often than the others; or in `situations` alone."""
 PATHS = (
     "", "", "^/channels", "/variable$", "/variable$", "/play", "^/bridges", r"^/channels/[^/]+-a\d+$", "/create$",
     "/dial$", "^/asterisk/info$", "^/channels$",
@@ -209,7 +217,7 @@ class Planner:
             FAULTS, [WEIGHTS.get(kind, 1) for kind in FAULTS], k=random.choice((1, 1, 2, 3))
         )
         found = [self._fault(random.choice(kinds)) for _ in range(count)]
-        return tuple(sorted(found, key=lambda fault: fault.at_s))
+        return tuple(sorted([*found, *make_situation(self.seed)], key=lambda fault: fault.at_s))
 
     def _fault(self, kind: FaultKind) -> Fault:
         """Draw a fault, mostly at or just after a critical moment of a call."""

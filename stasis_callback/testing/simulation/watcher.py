@@ -114,6 +114,7 @@ class Watcher:
         if method == "POST":
             self.fuses.asked(path, params)
             self.strays.asked(path, params)
+            self.complaints.asked(path, params)
         if path not in ("/asterisk/ping", "/asterisk/info", "/channels"):
             self.world.mishaps.moment("request")
         if within:
@@ -150,8 +151,10 @@ class Watcher:
     def gone(self, channel: Channel) -> None:
         self.complaints.ended(channel)
 
-    def link(self, up: bool) -> None:
-        self.complaints.link(up)
+    def link(self, up: bool, *, noticed: bool) -> None:
+        self.complaints.link(up, noticed=noticed)
+        if up:
+            self.world.mishaps.moment("linked")
 
     def keyed(self, channel_id: str, digit: str) -> None:
         if digit == "#":

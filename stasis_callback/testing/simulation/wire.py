@@ -131,7 +131,7 @@ class SimSocket:
         self._last_us: defaultdict[str, int] = defaultdict(int)
         asterisk.sockets.append(self)
         asterisk.switch.apps.connect(APP, self.take)
-        asterisk.link(up=True)
+        asterisk.link(up=True, noticed=True)
 
     # --- Asterisk's end ------------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class SimSocket:
         if self in self._asterisk.sockets:
             self._asterisk.sockets.remove(self)
         self._asterisk.switch.apps.disconnect(self.take)
-        self._asterisk.link(up=False)
+        self._asterisk.link(up=False, noticed=not self.silent)
 
     def gone_with_its_process(self) -> None:
         """The process was killed: its kernel closes the connection, and Asterisk is told."""
@@ -287,6 +287,8 @@ class Wire:
         scheduler.give_way()
         if not asterisk.up:
             raise ConnectionRefusedError("connection refused")
+        if scheduler.now_us < asterisk.refuses_until_us:
+            raise ConnectionResetError("connection reset")
         me, sockets = scheduler.current, self._sockets
         found: list[SimSocket] = []
         waits = True
