@@ -468,3 +468,6 @@ class Call:
                 self._unclear.discard(leg_id)
         if not self._unclear:
             self.lost, self._blind = None, False
+            # The link that came back may be gone again. Asked afterwards, as its loss is noted by another thread.
+            if not self._watcher.connected:
+                self._blind = True
