@@ -66,12 +66,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     unwanted = ["postgres" if Databases.kind == "sqlite" else "sqlite"]
     if "nightly" not in config.getoption("markexpr"):
         unwanted.append("nightly")
-    left_out = [item for item in items if any(item.get_closest_marker(name) for name in unwanted)]
-    if Databases.kind == "postgres":
-        left_out += [item for item in items if item not in left_out and not reaches_the_database(item)]
+
+    def is_wanted(item: pytest.Item) -> bool:
+        marked = any(item.get_closest_marker(name) for name in unwanted)
+        return not marked and (Databases.kind == "sqlite" or reaches_the_database(item))
+
+    wanted: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (wanted if is_wanted(item) else left_out).append(item)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = wanted
     items.sort(key=_turn)  # the order within a folder stays random
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stasis_callback.clock import US_PER_S, iso
-from stasis_callback.store.calls.totals import KINDS, LEVELS, SUMS, TotalsTable, summed
+from stasis_callback.clock import iso
+from stasis_callback.store.calls.totals import HOUR_US, KINDS, LEVELS, SUMS, TotalsTable, summed
 from stasis_callback.store.database.snapshots import Snapshots
+from stasis_callback.store.money.ledger import DAY_US
 
-DAY_US = 86_400 * US_PER_S
-LONGEST_US = LEVELS[0] * 3600 * US_PER_S
+LONGEST_US = LEVELS[0] * HOUR_US
 TO_DO = "run `stasis-callback report recount`"
 
 _NEXT = " UNION ALL ".join(
