@@ -30,7 +30,7 @@ class Talk:
             time=time,
             channel=lambda name: SimpleNamespace(id=name, clock=clock, hang_up=lambda: None),
         )
-        watcher: Any = SimpleNamespace(watch=lambda *_: None, unwatch=lambda _: None)
+        watcher: Any = SimpleNamespace(connected=True, watch=lambda *_: None, unwatch=lambda _: None)
         self.call = Call(client, watcher, recheck=lambda _: None)
         self.leg: Leg = self.call.add("x-a1", is_a=True)
 
