@@ -48,6 +48,10 @@ def settle_leg(tools: CallTools, leg: Leg) -> None:
 
 def how_it_ended(tools: CallTools, leg: Leg) -> LegEnd:
     """The end of a leg that has ended, or was never asked for."""
+    if leg.answer_guessed:
+        found = journal_record(tools, leg.id, leg.dialed_at_us)
+        if found is not None and found.answered_at_us is not None:
+            leg.answer_known(found.answered_at_us)
     return end_of(leg) if leg.ended else never_dialed(tools.client.time.now_us())
 
 
@@ -110,6 +114,11 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
     said nothing at all, when the leg did not outlive it: nobody hears anybody through a frozen Asterisk. One that was
     answered in that time shows that it was the network that fell silent: then the journal is right.
     """
+    if leg.gone:
+        found = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
+        if found is not None and found.answered_at_us is not None:
+            leg.answer_seen(found.answered_at_us)
+        return  # its end was reported
     snapshot = tools.client.channels.get(leg.id)
     time = tools.client.time
     record = None
@@ -129,7 +138,9 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
     elif snapshot.state == "Up" and leg.answered_at_us is None:
         found = journal_record(tools, leg.id, leg.dialed_at_us)
-        leg.answer_seen((found.answered_at_us if found else None) or time.now_us())
+        answered_at_us = found.answered_at_us if found else None
+        leg.answer_seen(answered_at_us or time.now_us())
+        leg.answer_guessed = answered_at_us is None
 
 
 def journal_record(

@@ -32,11 +32,13 @@ def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]
     """
     request = session.request
     legs = tools.stores.calls.open_legs(request.id)
-    here = [leg for leg in legs if leg.id in live]
-    log.info("call.recovered", call=request.id, state=request.state, live=[leg.id for leg in here])
+    found = [leg.id for leg in legs if leg.id in live]
+    log.info("call.recovered", call=request.id, state=request.state, live=found)
     for leg in legs:
         if leg.id not in live:
-            _settle_gone(tools, leg, request)
+            late = _settle_gone(tools, leg, request)
+            live = live if late is None else live | {leg.id: late}
+    here = [leg for leg in legs if leg.id in live]
     session.recovering = False
     a = next((leg for leg in here if leg.side == "a"), None)
     b = next((leg for leg in here if leg.side == "b"), None)
@@ -50,15 +52,22 @@ def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]
         _close(tools, session)
 
 
-def _settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> XdrView:
+def _settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> ChannelSnapshot | None:
+    """Settle a leg that Asterisk does not have. One that it was late to call, and has now, is returned instead."""
     time = tools.client.time
     record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
+    if record is not None and record.ended_at_us is None:
+        late = tools.client.channels.get(leg.id)
+        if late is not None:
+            return late
     if record is None and leg.answered_at_us is None:
-        return settle(tools.stores, leg.id, never_dialed(time.now_us()))
+        settle(tools.stores, leg.id, never_dialed(time.now_us()))
+        return None
     # As it was when the request was found open, before anybody renewed it. By how much Asterisk's clock differed from
     # ours then, nobody knows: it may have been set since. The doubt goes to the subscriber.
     last_seen_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
-    return settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
+    settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
+    return None
 
 
 def _close(tools: CallTools, session: Session) -> None:

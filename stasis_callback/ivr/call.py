@@ -130,10 +130,14 @@ class Leg:
     answers: Answers = field(default_factory=lambda: USUAL)
     """What answers mean on its trunk, where that differs from the usual."""
     answered_at_us: int | None = None
+    answer_guessed: bool = False
+    """It was found answered, and nobody could say since when: the journal is asked again at its end."""
     answer_noted: bool = False
     """The database knows of its answer."""
     answer_check: str | None = None
     """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""
+    gone: bool = False
+    """Asterisk has reported its end, and not its answer, after events may have been missed: the journal knows."""
     ended: End | None = None
     hung_up_at_us: int | None = None
     """When we asked for its end."""
@@ -183,6 +187,11 @@ class Leg:
         if self.answered_at_us is None:
             self.answered_at_us = at_us
             self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
+
+    def answer_known(self, at_us: int) -> None:
+        """Its answer was guessed, and is known now."""
+        self.answered_at_us, self.answer_guessed = None, False
+        self.answer_seen(at_us)
 
     def adopt(self, answered_at_us: int, lived_s: float = 0.0) -> None:
         """It was answered before this service started: only the wall clock knows when. It has lived for `lived_s`
@@ -406,6 +415,10 @@ class Call:
         elif isinstance(event, Event) and event.channel_id in self._legs:
             leg = self._legs[event.channel_id]
             if isinstance(event, ChannelDestroyed):
+                if self.lost is not None and leg.answered_at_us is None:
+                    # Its answer may be among what was missed, and nobody could ask about it yet.
+                    leg.gone = True
+                    self._recheck(leg)
                 silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
                 if silent_since_us is not None:
                     leg.end_seen(End(silent_since_us, event.cause, event.tech_cause, "estimated"))
@@ -454,18 +467,17 @@ class Call:
 
     def _look(self) -> None:
         """Find out what became of the legs while the link was down; what cannot be found out is asked again."""
-        for leg_id in list(self._unclear):
-            leg = self._legs.get(leg_id)
-            if leg is None or leg.ended is not None:
-                self._unclear.discard(leg_id)
+        for leg in [leg for leg in self.legs if leg.id in self._unclear]:
+            if leg.ended is not None:
+                self._unclear.discard(leg.id)
                 continue
             try:
                 self._recheck(leg)
             except AriError as error:
-                log.warning("leg.unclear", leg=leg_id, error=str(error))
+                log.warning("leg.unclear", leg=leg.id, error=str(error))
                 self._look_again_s = self.clock.monotonic_s() + LOOK_AGAIN_S
             else:
-                self._unclear.discard(leg_id)
+                self._unclear.discard(leg.id)
         if not self._unclear:
             self.lost, self._blind = None, False
             # The link that came back may be gone again. Asked afterwards, as its loss is noted by another thread.

@@ -52,6 +52,8 @@ class Complaints:
     link_lost_us: int | None = None
     link_cut_us: int | None = None
     """When it was lost, if both ends noticed at once."""
+    asked_us: dict[str, int] = field(default_factory=dict)
+    """When a leg A was asked for."""
     link_back_us: list[int] = field(default_factory=list)
     """When the event websocket was connected."""
 
@@ -83,7 +85,10 @@ class Complaints:
     def asked(self, path: str, params: Json) -> None:
         """The service sends a request; it calls nobody when it knows that there is no link."""
         world, cut_us = self.world, self.link_cut_us
-        if not params.get("endpoint") or "-a" not in path or cut_us is None:
+        if not params.get("endpoint") or "-a" not in path:
+            return
+        self.asked_us[path.rpartition("/")[2]] = world.scheduler.now_us
+        if cut_us is None:
             return
         if world.scheduler.now_us - max(cut_us, world.node.went_on_us) > NOTICED_S * US_PER_S:
             world.broken(f"{path} calls {params['endpoint']} while the link is down: who answers is dropped")
@@ -96,7 +101,7 @@ class Complaints:
             self._legs_a_hear(channel.id.rpartition("-")[0], world.scheduler.now_us)
             if not self._asked_for(channel.id.rpartition("-")[0], number):
                 world.broken(f"{channel.id} calls {number}, which nobody has asked for")
-        elif self._nobody_listens():
+        elif self._nobody_listens(self.asked_us.get(channel.id, world.scheduler.now_us)):
             world.broken(f"{channel.id} calls {number} while the link is down: who answers is dropped")
 
     def _asked_for(self, request_id: str, number: str) -> bool:
@@ -105,9 +110,10 @@ class Complaints:
         ordered = self.world.rows("SELECT destination FROM request WHERE id = ?", request_id)
         return any(number in digits for digits in keyed) or number in [row["destination"] for row in ordered]
 
-    def _nobody_listens(self) -> bool:
+    def _nobody_listens(self, asked_us: int) -> bool:
+        """Whether a leg was asked for while nobody listened; a slow Asterisk may make it long after that."""
         lost_us = self.link_lost_us
-        return lost_us is not None and self.world.scheduler.now_us - lost_us > UNHEARD_S * US_PER_S
+        return lost_us is not None and asked_us - lost_us > UNHEARD_S * US_PER_S
 
     def link(self, up: bool, *, noticed: bool) -> None:
         """The application's websocket is connected or disconnected; whether the service notices at once."""

@@ -32,7 +32,7 @@ class Watcher:
 
     world: SimWorld
     knew: dict[str, bool] = field(default_factory=dict)
-    """By leg: whether it talked when the service last asked for its end."""
+    """By leg: whether it talked when the service first asked for its end."""
     within: int = 0
     """Requests sent within a transaction; one is told, all are one mistake."""
     stars_us: dict[str, int] = field(default_factory=dict)
@@ -124,7 +124,8 @@ class Watcher:
         if method == "DELETE" and path.startswith("/channels/"):
             channel = self.world.asterisk.switch.channels.get(path.removeprefix("/channels/"))
             if channel is not None:
-                self.knew[channel.id] = self._talks(channel)
+                # What is asked again was decided the first time: a leg that rings may be answered in between.
+                self.knew.setdefault(channel.id, self._talks(channel))
 
     def _talks(self, channel: Channel) -> bool:
         """Whether two parties are talking on this channel, long enough for the service to know."""
