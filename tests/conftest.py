@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = wanted
     items.sort(key=_turn)  # the order within a folder stays random
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A scenario that failed shows what its service logged: on another machine that is all there is to go by."""
+    report = yield
+    log = getattr(getattr(item, "funcargs", {}).get("world"), "log", None)
+    if report.failed and log:
+        report.sections.append(("log of the service", "\n".join(map(_line, log[-LOGGED_LINES:]))))
+    return report
+
+
+LOGGED_LINES = 60
+
+
+def _line(event: dict[str, Any]) -> str:
+    values = " ".join(
+        f"{name}={value}" for name, value in event.items() if name not in ("event", "log_level")
+    )
+    return f"{event['log_level']:7} {event['event']:28} {values}"
 
 
 def _turn(item: pytest.Item) -> int:

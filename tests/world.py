@@ -150,6 +150,10 @@ class World:
     def said(self) -> list[str]:
         return [line["words"] for line in self.events("say")]
 
+    def was_cut(self, leg: str, *, after_s: int) -> None:
+        """The leg ended when its time was over; a busy machine is a second late (`nothing_left` sees who pays)."""
+        assert after_s <= self.xdrs()[leg].charged_s <= after_s + 2
+
     def announced(self, words: str, *, timeout_s: float = 30.0) -> None:
         """Wait until the service has ordered something with these words, by its own log.
 

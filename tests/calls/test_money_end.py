@@ -66,4 +66,4 @@ def test_the_longest_talk_is_a_setting(world: World) -> None:
         subscriber.hang_up()
         world.finished()
         world.nothing_left()
-    assert world.xdrs()["b1"].charged_s == 10
+    world.was_cut("b1", after_s=10)
