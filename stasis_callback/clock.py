@@ -15,12 +15,16 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
+from uuid import uuid4
 
 T = TypeVar("T")
 
 US_PER_S = 1_000_000
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Clock:
@@ -33,6 +37,16 @@ class Clock:
     def monotonic_s(self) -> float:
         """Seconds that never jump, for measuring how long something took."""
         return time.monotonic()
+
+    def mark(self, ago_s: float = 0.0) -> str:
+        """The moment `ago_s` seconds ago, for another process of this machine: `since_s` measures from it there, by a
+        clock that never jumps (Linux: CLOCK_MONOTONIC counts from the start of the machine, for all processes alike).
+        """
+        return f"{_machine()}:{round((self.monotonic_s() - ago_s) * US_PER_S)}"
+
+    def since_s(self, mark: str) -> float | None:
+        """Seconds since a mark; None for one of another machine, or of this one before it was started anew."""
+        return seconds_between(mark, self.mark()) if mark else None
 
     def inbox(self) -> Inbox[Any]:
         """A new, empty inbox."""
@@ -72,6 +86,21 @@ class Inbox(Generic[T]):
 
     def __len__(self) -> int:
         return self._items.qsize()
+
+
+def seconds_between(earlier: str, later: str) -> float | None:
+    """Seconds between two marks (`Clock.mark`), below 0 in the other order; None where they are of two machines."""
+    (machine, _, from_us), (same, _, until_us) = earlier.partition(":"), later.partition(":")
+    return (int(until_us) - int(from_us)) / US_PER_S if machine == same else None
+
+
+@cache
+def _machine() -> str:
+    """Which machine this is, since its last start; without Linux each process is one of its own."""
+    try:
+        return BOOT_ID.read_text().strip()[:8]
+    except OSError:
+        return uuid4().hex[:8]
 
 
 def iso(at_us: int) -> str:

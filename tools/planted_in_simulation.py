@@ -165,8 +165,8 @@ PUT_BACK = (
             # A defence: when it last lived is what was known when it was found, not what is while it is recovered.
             (
                 "engine/recovery.py",
-                "    last_seen_us = min(",
-                "    request = tools.stores.requests.get(request.id)\n    last_seen_us = min(",
+                "    wall_us = min(",
+                "    request = tools.stores.requests.get(request.id)\n    wall_us = min(",
             ),
         ),
         (),

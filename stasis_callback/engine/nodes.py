@@ -22,7 +22,7 @@ from stasis_callback.core.trunk_state import TrunkState
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import LATEST_START_S
 from stasis_callback.engine.recovery import is_of_claim
-from stasis_callback.engine.settlement import end_from_journal
+from stasis_callback.engine.settlement import end_from_journal, last_seen_us
 from stasis_callback.store.calls.journals import Look
 from stasis_callback.store.calls.legs import LegEnd, LegView
 from stasis_callback.store.calls.requests import RequestView
@@ -299,7 +299,8 @@ def end_left_call(
         before = [xdr for xdr in stores.calls.xdrs(request_id=request.id) if is_of_claim(xdr, request)]
         rang = bool(legs) or any(xdr.outcome != Outcome.NOT_DIALED for xdr in before)
         for leg in legs:
-            stores.calls.settle(leg.id, end_of_left_leg(leg, records.get(leg.id), request.last_alive_us))
+            seen_us = last_seen_us(leg, request, request.last_alive_us)
+            stores.calls.settle(leg.id, end_of_left_leg(leg, records.get(leg.id), seen_us))
         if rang or request.state is RequestState.TALKING:
             stores.requests.finish(request.id, Ending.INTERRUPTED)
         else:

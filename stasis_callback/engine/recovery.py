@@ -14,7 +14,7 @@ from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending
 from stasis_callback.engine.legs import journal_record
 from stasis_callback.engine.session import Session, attempts_for
-from stasis_callback.engine.settlement import end_from_journal, never_dialed, settle
+from stasis_callback.engine.settlement import end_from_journal, last_seen_us, never_dialed, settle
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.store.calls.legs import LegView, XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
@@ -63,10 +63,11 @@ def _settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> Channe
     if record is None and leg.answered_at_us is None:
         settle(tools.stores, leg.id, never_dialed(time.now_us()))
         return None
-    # As it was when the request was found open, before anybody renewed it. By how much Asterisk's clock differed from
-    # ours then, nobody knows: it may have been set since. The doubt goes to the subscriber.
-    last_seen_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
-    settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=last_seen_us))
+    # By how much Asterisk's clock differed from ours then, nobody knows: it may have been set since. The doubt goes
+    # to the subscriber.
+    wall_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
+    seen_us = last_seen_us(leg, request, wall_us)
+    settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=seen_us))
     return None
 
 

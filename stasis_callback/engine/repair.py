@@ -14,6 +14,7 @@ from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 from stasis_callback.engine.nodes import end_left_call, end_of_left_leg, journal_of
+from stasis_callback.engine.settlement import last_seen_us
 from stasis_callback.store.calls.legs import LegEnd, XdrView
 from stasis_callback.store.calls.repairs import LeftLeg, Repairs
 from stasis_callback.store.calls.requests import RequestView
@@ -128,8 +129,8 @@ class Mending:
 def _end(left: LeftLeg, record: CelRecord | None) -> LegEnd:
     """From the journal; else until its node was last known to live, or until the callback was over before that."""
     request = left.request
-    last_seen_us = min(request.last_alive_us, request.finished_at_us or request.last_alive_us)
-    return end_of_left_leg(left.leg, record, last_seen_us)
+    wall_us = min(request.last_alive_us, request.finished_at_us or request.last_alive_us)
+    return end_of_left_leg(left.leg, record, last_seen_us(left.leg, request, wall_us))
 
 
 def _leg_trouble(left: LeftLeg) -> LeftOpen:

@@ -382,16 +382,16 @@ class Session:
         a.try_arm()
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
-                stores.database.unit(lambda: self._note_answer(leg.id, leg.answered_at_us or 0))
+                stores.database.unit(lambda: self._note_answer(leg))
             leg.answer_noted = True
         except StoreUnavailable as error:
             # Asterisk's journal has it too, and the settlement uses that: the call goes on.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
         return Conversation(self._tools, self._call, request, a).hold()
 
-    def _note_answer(self, leg_id: str, answered_at_us: int) -> None:
+    def _note_answer(self, leg: Leg) -> None:
         self._tools.stores.requests.answered(self.request)
-        self._tools.stores.calls.leg_answered(leg_id, answered_at_us)
+        self._tools.stores.calls.leg_answered(leg.id, leg.answered_at_us or 0, leg.elapsed_s())
 
     def _not_reached(self, outcome: Outcome) -> Ending:
         """Leg A was not answered: another attempt later, or the end."""
@@ -401,21 +401,24 @@ class Session:
             self._again = Again(self.request.options.retry_interval_s)
         return Ending.of_leg(outcome)
 
-    def _lived_s(self, view: LegView) -> float:
-        """How long an answered leg has lived at least, where Asterisk's clock says that it is still to be answered.
+    def _lived_s(self, view: LegView) -> tuple[float, bool]:
+        """How long an answered leg has lived, and whether exactly: as its answer was noted on this machine.
 
-        That clock was put back. By how much it was ahead of ours when the leg was noted is known: its hold was made
-        then.
+        Elsewhere, at least, where Asterisk's clock says that it is still to be answered: that clock was put back. By
+        how much it was ahead of ours when the leg was noted is known: its hold was made then.
         """
+        since_s = self._tools.clock.since_s(view.answered_mark or "")
+        if since_s is not None:
+            return since_s, True
         answered_at_us, held_since_us = view.answered_at_us, self._tools.stores.ledger.held_since_us(view.id)
         if (
             answered_at_us is None
             or held_since_us is None
             or answered_at_us <= self._tools.client.time.now_us()
         ):
-            return 0.0
+            return 0.0, False
         ahead_us = view.dialed_at_us - held_since_us
-        return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S
+        return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S, False
 
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg from before a restart. It is up, so a failure here must not end it."""
@@ -428,7 +431,7 @@ class Session:
 
         def look() -> PaidLeg:
             if view.answered_at_us is not None:
-                leg.adopt(view.answered_at_us, self._lived_s(view))
+                leg.adopt(view.answered_at_us, *self._lived_s(view))
                 leg.answer_noted = True
             recheck(self._tools, self._call, leg)
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)

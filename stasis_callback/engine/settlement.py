@@ -5,13 +5,14 @@ from __future__ import annotations
 import structlog
 
 from stasis_callback.ari.cel import CelRecord
-from stasis_callback.clock import US_PER_S
+from stasis_callback.clock import US_PER_S, seconds_between
 from stasis_callback.core.answers import MEDIA_STOPPED, Meaning, meaning
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.ivr.call import End, Leg
 from stasis_callback.store.calls.legs import LegEnd, LegView, XdrView
+from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
@@ -96,6 +97,18 @@ def end_from_journal(leg: LegView, record: CelRecord | None, *, last_seen_us: in
     ended_at_us = max(last_seen_us, answered_at_us or 0)
     outcome = Outcome.FAILED if answered_at_us is None else Outcome.ANSWERED
     return LegEnd(answered_at_us, ended_at_us, outcome, 0, "estimated")
+
+
+def last_seen_us(leg: LegView, request: RequestView, wall_us: int) -> int:
+    """When an open leg was last known to live, by Asterisk's clock; `request` as it was before anybody renewed it.
+
+    Where its node has noted the answer, that is measured from it by a clock that nobody sets. Elsewhere it is
+    `wall_us`, what the wall clock said of it: `request.last_alive_us` or less.
+    """
+    lived_s = seconds_between(leg.answered_mark, request.alive_mark) if leg.answered_mark else None
+    if lived_s is None or leg.answered_at_us is None:
+        return wall_us
+    return leg.answered_at_us + int(max(lived_s, 0.0) * US_PER_S)
 
 
 def never_dialed(at_us: int) -> LegEnd:

@@ -193,13 +193,13 @@ class Leg:
         self.answered_at_us, self.answer_guessed = None, False
         self.answer_seen(at_us)
 
-    def adopt(self, answered_at_us: int, lived_s: float = 0.0) -> None:
-        """It was answered before this service started: only the wall clock knows when. It has lived for `lived_s`
-        seconds at least.
+    def adopt(self, answered_at_us: int, lived_s: float = 0.0, exactly: bool = False) -> None:
+        """It was answered before this service started. It has lived for `lived_s` seconds: `exactly`, or at least
+        where only the wall clock knows since when.
         """
         self.answer_seen(answered_at_us)
-        if self._answered_s is not None:
-            self._answered_s = min(self._answered_s, self._clock.monotonic_s() - lived_s)
+        since_s = self._clock.monotonic_s() - lived_s
+        self._answered_s = since_s if exactly else min(self._answered_s or 0.0, since_s)
 
     def end_seen(self, end: End) -> None:
         """Note that it has ended. Only the first report counts."""

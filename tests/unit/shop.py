@@ -36,6 +36,9 @@ class SetClock(Clock):
     def now_us(self) -> int:
         return self.at_us
 
+    def mark(self, ago_s: float = 0.0) -> str:
+        return f"shop:{self.at_us - int(ago_s * US_PER_S)}"
+
     def passes(self, seconds: float) -> None:
         self.at_us += int(seconds * US_PER_S)
 

@@ -390,6 +390,8 @@ def test_what_was_there_before_the_migration_goes_on(tmp_path: Path) -> None:
             shop.stores.limits.take("web:shop:number:1", Limit(2, 60))
             live = opens(shop, other, hold="2")
             before = shop.rows()
+            for row in before["Request"]:
+                row["alive_mark"] = ""  # of later versions too
             move(shop, url)
         with opened(url, tmp_path) as shop:
             assert "0029_fraud" in shop.stores.database.migrate()

@@ -44,10 +44,11 @@ def dead_with_a_call(
     shop.missed_call(shop.account("442000"))
     (request,) = process.stores.requests.claim(1)
     assert process.dial(request.id, f"{request.id}-a1")
+    shop.clock.passes(5)
     if answered:
         process.stores.requests.answered(request)
-        process.stores.calls.leg_answered(f"{request.id}-a1", NOON_US + 5 * US_PER_S)
-    shop.clock.passes(20)
+        process.stores.calls.leg_answered(f"{request.id}-a1", shop.clock.at_us)
+    shop.clock.passes(15)
     process.stores.requests.renew_leases([request.id])
     process.lose_name()
     return request
@@ -374,3 +375,25 @@ def test_an_operator_need_not_wait_for_a_call_to_end(shop: Shop, start: Callable
     taken = take_over(start("heir", "B").stores, CelJournal("/nonexistent"), "dead", "jan", "x")
     assert taken.done == [request.id]
     assert only_xdr(shop).source == "estimated"
+
+
+@pytest.mark.parametrize("step_s", [-3600, -10, 10, 3600])
+def test_a_clock_that_was_set_in_the_call_charges_no_time_that_nobody_lived(
+    shop: Shop, start: Callable[..., Process], monkeypatch: pytest.MonkeyPatch, step_s: int
+) -> None:
+    """The node was last known to live 15 s after the answer, by a clock that nobody sets."""
+    steady = shop.clock.at_us
+    monkeypatch.setattr(shop.clock, "mark", lambda ago_s=0.0: f"shop:{steady - int(ago_s * US_PER_S)}")
+    process = start("dead")
+    shop.missed_call(shop.account("442000"))
+    (request,) = process.stores.requests.claim(1)
+    assert process.dial(request.id, f"{request.id}-a1")
+    process.stores.requests.answered(request)
+    process.stores.calls.leg_answered(f"{request.id}-a1", shop.clock.at_us)
+    steady += 15 * US_PER_S
+    shop.clock.passes(15 + step_s)
+    process.stores.requests.renew_leases([request.id])
+    process.lose_name()
+    shop.clock.passes(7200)
+    take_over(start("heir").stores, CelJournal("/nonexistent"), "dead", "jan", "x")
+    assert (only_xdr(shop).source, only_xdr(shop).duration_us) == ("estimated", 15 * US_PER_S)

@@ -40,7 +40,7 @@ def test_callbacks_of_before_the_migration_go_on_and_have_no_transcript(tmp_path
     with old_database(tmp_path, "old", "0030_~") as url:
         with open_shop(tmp_path) as shop:
             request = shop.request(shop.account())
-            before = shop.rows()["Request"]
+            before = [row | {"alive_mark": ""} for row in shop.rows()["Request"]]  # of a later version
             move(shop, url)
         with opened(url, tmp_path) as shop:
             assert "0031_messages" in shop.stores.database.migrate()

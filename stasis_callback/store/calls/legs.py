@@ -73,6 +73,8 @@ class LegView:
     terms_id: int
     dialed_at_us: int
     answered_at_us: int | None
+    answered_mark: str | None
+    """Its answer by the steady clock of the machine that noted it (`Clock.since_s`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +136,13 @@ class XdrView:
     """No sound came from this party: from the start of the talk, or so long that Asterisk ended the leg."""
 
 
-_OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_id, dialed_at_us, answered_at_us
-    FROM leg WHERE state <> 'settled'"""
+_OPEN_LEGS = """SELECT id, request_id, side, number, account_id, rate_id, terms_id, dialed_at_us, answered_at_us,
+    answered_mark FROM leg WHERE state <> 'settled'"""
 _OPEN_BY_SIDE = "SELECT side, COUNT(*) FROM leg WHERE state <> 'settled' GROUP BY side"
 _ALL_OPEN = f"{_OPEN_LEGS} ORDER BY dialed_at_us"
 _OPEN_OF = f"{_OPEN_LEGS} AND request_id = ? ORDER BY dialed_at_us"
-_ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ? WHERE id = ? AND state = 'dialing'
+_ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ?, answered_mark = ?
+    WHERE id = ? AND state = 'dialing'
     RETURNING account_id, side, request_id, (SELECT told FROM request WHERE request.id = leg.request_id)"""
 _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
     leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
@@ -354,9 +357,9 @@ class Calls:
         return True
 
     @unit
-    def leg_answered(self, leg_id: str, answered_at_us: int) -> None:
-        """Asterisk has reported the answer."""
-        leg = one(_ANSWERED, answered_at_us, leg_id)
+    def leg_answered(self, leg_id: str, answered_at_us: int, ago_s: float = 0.0) -> None:
+        """Asterisk has reported the answer, which came `ago_s` seconds ago by a clock that never jumps."""
+        leg = one(_ANSWERED, answered_at_us, self._clock.mark(ago_s), leg_id)
         if leg is None:
             return
         account_id, side, request_id, told = leg
@@ -549,21 +552,6 @@ def _carried(carrier: Carrier | None) -> dict[str, object]:
 
 def _side(text: str) -> Side:
     return "a" if text == "a" else "b"
-
-
-def leg_view(row: LegRow) -> LegView:
-    """A row of the leg table."""
-    return LegView(
-        row.id,
-        row.request_id,
-        _side(row.side),
-        row.number,
-        row.account_id,
-        row.rate_id,
-        row.terms_id,
-        row.dialed_at_us,
-        row.answered_at_us,
-    )
 
 
 def xdr_rows() -> ModelSelect[Any]:

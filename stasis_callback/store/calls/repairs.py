@@ -12,7 +12,7 @@ from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvariantBroken, require
 from stasis_callback.core.states import UNDER_WAY, LegState
 from stasis_callback.store.accounts.tables import Account
-from stasis_callback.store.calls.legs import LegView, leg_view
+from stasis_callback.store.calls.legs import LegView
 from stasis_callback.store.calls.request_view import RequestView, request_now
 from stasis_callback.store.calls.tables import LegRow, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read, unit
@@ -74,7 +74,7 @@ class Repairs:
         )
         return [
             LeftLeg(
-                leg_view(row),
+                _leg_view(row),
                 request_now(row.request_id),
                 row.state == LegState.SETTLED,
                 row.account.number,
@@ -120,3 +120,19 @@ class Repairs:
         """Past repairs, newest first."""
         rows = Repair.select().order_by(Repair.id.desc()).limit(limit)
         return [RepairView(row.subject, row.done, row.operator, row.reason, row.at_us) for row in rows]
+
+
+def _leg_view(row: LegRow) -> LegView:
+    """A row of the leg table."""
+    return LegView(
+        row.id,
+        row.request_id,
+        "a" if row.side == "a" else "b",
+        row.number,
+        row.account_id,
+        row.rate_id,
+        row.terms_id,
+        row.dialed_at_us,
+        row.answered_at_us,
+        row.answered_mark,
+    )

@@ -31,6 +31,7 @@ class RequestOwners(RequestLooks):
             "incarnation": me.incarnation,
             "asterisk": me.asterisk,
             "lease_until_us": lease_until_us,
+            "alive_mark": self._clock.mark(),
         }
 
     def left_open(self) -> list[RequestView]:

@@ -50,6 +50,8 @@ class RequestView:
     incarnation: str = ""
     """The start of that node."""
     lease_until_us: int = 0
+    alive_mark: str = ""
+    """When the lease was renewed, by the steady clock of its machine (`Clock.mark`)."""
     claims: int = 0
     """How often it was claimed: the number of the attempt that is under way."""
     cancel_wanted: bool = False
@@ -125,7 +127,7 @@ def _parsed(stored_options: str) -> CallOptions:
 REQUEST_COLUMNS = (
     "id", "key", "triggered_by", "ani", "dnis", "account_id", "subscriber_id", "leg_a_number", "options", "state",
     "outcome", "attempts", "created_at_us", "due_at_us", "finished_at_us", "destination", "instance", "claimed_by",
-    "incarnation", "lease_until_us", "claims", "cancel_wanted",
+    "incarnation", "lease_until_us", "alive_mark", "claims", "cancel_wanted",
     "reference", "told", "attestation",
 )  # fmt: skip
 """The fields of `RequestView` in their order, as the request table has them."""

@@ -46,7 +46,7 @@ _NEXT_DUE = "SELECT MIN(due_at_us) FROM request WHERE state = 'queued'"
 _DUE = f"""{SELECT_REQUEST} WHERE state = 'queued' AND due_at_us <= ? ORDER BY due_at_us LIMIT ?
     FOR UPDATE SKIP LOCKED"""
 _CLAIM = """UPDATE request SET state = 'dialing', claims = claims + 1, claimed_by = ?, incarnation = ?, asterisk = ?,
-    lease_until_us = ? WHERE id = ?"""
+    lease_until_us = ?, alive_mark = ? WHERE id = ?"""
 _ATTEMPT = "UPDATE request SET attempts = attempts + 1 WHERE id = ? AND NOT cancel_wanted RETURNING attempts"
 _ANSWERED = """UPDATE request SET state = 'talking'
     WHERE id = ? AND claims = ? AND incarnation = ? AND state = 'dialing' RETURNING 1"""
@@ -57,7 +57,7 @@ _DONE = """UPDATE request SET state = 'done', outcome = ?, finished_at_us = ?, t
     RETURNING told"""
 _UNCOUNTED = "UPDATE request SET attempts = 0 WHERE id = ?"
 _CANCEL_WANTED = "SELECT cancel_wanted FROM request WHERE id = ?"
-_RENEW = "UPDATE request SET lease_until_us = ? WHERE id = ? AND incarnation = ?"
+_RENEW = "UPDATE request SET lease_until_us = ?, alive_mark = ? WHERE id = ? AND incarnation = ?"
 _TAKEN_BACK = "SELECT id FROM request WHERE cancel_wanted AND state IN ('dialing', 'talking')"
 
 _BLANK: dict[str, object] = {
@@ -70,6 +70,7 @@ _BLANK: dict[str, object] = {
     "claimed_by": "",
     "incarnation": "",
     "lease_until_us": 0,
+    "alive_mark": "",
     "claims": 0,
     "cancel_wanted": False,
 }
@@ -266,8 +267,9 @@ class Requests(RequestOwners):
         taken = views_of(Request.select().where(ours).order_by(Request.due_at_us)) if known else []
         due = [view_of(row) for row in every(_DUE, now_us, limit - len(taken))]
         self._database.note("claimed", (lease_us, [*known, *(request.id for request in due)]))
+        mine = self._claim(lease_us)
         for request in due:
-            run(_CLAIM, *self._claim(lease_us).values(), request.id)
+            run(_CLAIM, *mine.values(), request.id)
             _note(request, Step.CALLING_FIRST, now_us)
 
         def claimed(request: RequestView) -> RequestView:
@@ -278,6 +280,7 @@ class Requests(RequestOwners):
                 claimed_by=self._me.name,
                 incarnation=self._me.incarnation,
                 lease_until_us=lease_us,
+                alive_mark=str(mine["alive_mark"]),
             )
 
         return [*taken, *map(claimed, due)]
@@ -286,7 +289,8 @@ class Requests(RequestOwners):
     def renew_leases(self, ids: Sequence[str]) -> None:
         """Keep the requests that this node is working on."""
         until_us = self._clock.now_us() + LEASE_S * US_PER_S
-        run_many(_RENEW, [(until_us, request_id, self._me.incarnation) for request_id in ids])
+        mark = self._clock.mark()
+        run_many(_RENEW, [(until_us, mark, request_id, self._me.incarnation) for request_id in ids])
 
     @unit
     def answered(self, request: RequestView) -> None:

@@ -57,6 +57,7 @@ class Request(Table):
     source = TextField(default="")
     attestation = TextField(default="")
     transcript = TextField(default="")
+    alive_mark = TextField(default="")
 
 
 class RequestEvent(Table):
@@ -93,6 +94,7 @@ class LegRow(Table):
     cost_terms = ForeignKeyField(TariffTerms, null=True)
     reserved_micros = BigIntegerField(null=True)
     reserved_s = BigIntegerField(null=True)
+    answered_mark = TextField(null=True)
 
     class Meta:
         table_name = "leg"

@@ -171,8 +171,8 @@ class Mishaps:
         span = self._lasts(kind, 0.0 if "clock" in kind else fault.seconds)
         if kind == "journal unreadable":
             self.journal_gone.append(span)
-        elif kind in ("asterisk frozen", "websocket half open"):
-            self.silences.append(span)
+        elif kind in ("asterisk frozen", "websocket half open", "events late"):
+            self.silences.append(span)  # behind events that are late, the answer to a ping is late too
         if kind.startswith("ari"):
             self._fail_requests(fault)
         elif kind.startswith(("store", "database", "error")):
