@@ -95,10 +95,9 @@ LOGGED_LINES = 60
 
 
 def _line(event: dict[str, Any]) -> str:
-    values = " ".join(
-        f"{name}={value}" for name, value in event.items() if name not in ("event", "log_level")
-    )
-    return f"{event['log_level']:7} {event['event']:28} {values}"
+    values = dict(event)
+    level, name, at = (values.pop(key, "") for key in ("log_level", "event", "timestamp"))
+    return f"{at:15} {level:7} {name:24} " + " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def _turn(item: pytest.Item) -> int:

@@ -131,7 +131,7 @@ class World:
         """The service, in this process; with housekeeping at this interval in seconds, if any."""
         service = self.service = Service(self.settings, self.stores, Clock())
         house = Worker("housekeeping", lambda worker: _keep_house(worker, service, housekeeping_s), Clock())
-        with structlog.testing.capture_logs() as self.log:
+        with structlog.testing.capture_logs([structlog.processors.TimeStamper("%T.%f")]) as self.log:
             service.start()
             if housekeeping_s:
                 house.start()

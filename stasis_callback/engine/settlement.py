@@ -132,6 +132,7 @@ def log_settled(xdr: XdrView) -> None:
         side=xdr.side,
         trunk=xdr.trunk,
         outcome=xdr.outcome,
+        cause=xdr.cause,
         duration_s=round(xdr.duration_us / US_PER_S, 3),
         charged_s=xdr.charged_s,
         amount=format_amount(xdr.amount_micros, xdr.currency),
