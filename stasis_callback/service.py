@@ -322,7 +322,10 @@ class Service:
         connection = self.link.connection
         self.client.time.measure()
         self.node.meets(self.client.info())
-        answered_at_us = self.client.time.from_wall_us(self.link.answered_at_us)
+        answered_s = self.link.answered_s
+        answered_at_us = (
+            self.client.time.now_us() if answered_s is None else self.client.time.at_us(answered_s)
+        )
         for session in self.dialer.sessions:
             session.link_is_back(answered_at_us)
         channels = self._look_at_calls()
@@ -366,7 +369,7 @@ class Service:
 
     def _on_lost(self, lost: Lost) -> None:
         log.error("asterisk.lost", reason=lost.reason)
-        told = LinkLost(self.client.time.from_wall_us(lost.heard_at_us), lost.silent)
+        told = LinkLost(self.client.time.at_us(lost.heard_s), lost.silent)
         for session in self.dialer.sessions:
             session.link_is_lost(told)
 

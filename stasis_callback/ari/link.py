@@ -29,11 +29,11 @@ Handler = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A connection that had been up is gone. Times are our own clocks'."""
+    """A connection that had been up is gone."""
 
     reason: str
-    heard_at_us: int
-    """When Asterisk was last heard of: until then everything was seen, after that nothing."""
+    heard_s: float
+    """When Asterisk was last heard of, by our steady clock: until then everything was seen, after that nothing."""
     silent: bool
     """It ended in silence: Asterisk was frozen, or what lies between."""
 
@@ -121,11 +121,11 @@ class AriLink:
         self._connect = connect or self._open_socket
         self._stopping = False
         self._silent = False
-        self.answered_at_us = 0
-        """When Asterisk first answered anything since the connection was last lost, by our clock; 0 before. It
-        was not frozen any more then, though it may have taken longer until it had a connection for us.
+        self.answered_s: float | None = None
+        """When Asterisk first answered anything since the connection was last lost, by our steady clock; None before.
+        It was not frozen any more then, though it may have taken longer until it had a connection for us.
         """
-        self._heard_at_us = 0
+        self._heard_s = 0.0
         self._pause = self._clock.inbox()
         self._greetings = self._clock.inbox()
         self.workers = [
@@ -226,7 +226,7 @@ class AriLink:
             if self._stopping:
                 return
             self._connections += 1
-            self._heard_at_us, self._silent = self._clock.now_us(), False
+            self._heard_s, self._silent = self._clock.monotonic_s(), False
             self._connection = self._connections
             log.info("ari.connected", app=self._client.app)
             self._greetings.put(self._connection)
@@ -236,7 +236,8 @@ class AriLink:
             sock.shutdown()
 
     def _note_answer(self) -> None:
-        self.answered_at_us = self.answered_at_us or self._clock.now_us()
+        if self.answered_s is None:
+            self.answered_s = self._clock.monotonic_s()
 
     def _open_socket(self) -> Any:
         # No proxy and no Origin header: Asterisk logs a notice for every origin it does not know.
@@ -265,7 +266,7 @@ class AriLink:
                 pinged = True
                 continue
             pinged = False
-            self._heard_at_us = self._clock.now_us()
+            self._heard_s = self._clock.monotonic_s()
             if opcode == ABNF.OPCODE_TEXT:
                 self._receive(frame.data)
             elif opcode == ABNF.OPCODE_CLOSE:
@@ -304,9 +305,9 @@ class AriLink:
             return
         log.warning("ari.lost" if was_connected else "ari.unreachable", reason=reason)
         if was_connected:
-            self.answered_at_us = 0
+            self.answered_s = None
             try:
-                self._on_lost(Lost(reason, self._heard_at_us, self._silent))
+                self._on_lost(Lost(reason, self._heard_s, self._silent))
             except Exception:
                 log.exception("ari.handler_failed", handler="on_lost")
 

@@ -91,6 +91,10 @@ class AsteriskTime:
             return now_s - age_s
         return min(look.steady_s + (at_us - look.asterisk_us) / US_PER_S, now_s)
 
+    def at_us(self, steady_s: float) -> int:
+        """What Asterisk's clock showed at a moment of our steady clock, as far apart as the two are now."""
+        return self.now_us() - int((self._clock.monotonic_s() - steady_s) * US_PER_S)
+
     def from_wall_us(self, wall_us: int) -> int:
         """What Asterisk's clock shows when ours shows `wall_us`, as far apart as the two are now."""
         return wall_us + int(self.ahead_s * US_PER_S)

@@ -293,7 +293,7 @@ def test_a_frozen_asterisk_is_noticed_within_the_limit_and_met_again(
     lost = link.next("lost")
     assert "ping" in lost.reason
     assert lost.silent
-    assert lost.heard_at_us < time.time_ns() // 1000 - 300_000
+    assert lost.heard_s < time.monotonic() - 0.3
     assert time.monotonic() - frozen_at < SILENCE_LIMIT_S
     assert not link.link.connected
     assert not link.link.wait_connected(0.9)
