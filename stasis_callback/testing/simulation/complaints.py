@@ -113,7 +113,8 @@ class Complaints:
     def _nobody_listens(self, asked_us: int) -> bool:
         """Whether a leg was asked for while nobody listened; a slow Asterisk may make it long after that."""
         lost_us = self.link_lost_us
-        return lost_us is not None and asked_us - lost_us > UNHEARD_S * US_PER_S
+        known_us = None if lost_us is None else max(lost_us, self.world.node.went_on_us)
+        return known_us is not None and asked_us - known_us > UNHEARD_S * US_PER_S
 
     def link(self, up: bool, *, noticed: bool) -> None:
         """The application's websocket is connected or disconnected; whether the service notices at once."""
