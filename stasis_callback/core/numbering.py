@@ -40,6 +40,11 @@ _QUOTES = "\"' "
 _MARKS = {"So", "Pi", "Pf", "Ps"}
 """Categories of what stands before pasted numbers: pictures and quotation marks."""
 _TRUNK_ZERO = "(0)"
+NANP = 1
+"""The calling code of North America."""
+_WHOLE_DIGITS = 11
+"""Hardly a country's own numbers are of this length as they are dialled there, but for mobile ones (China)."""
+_MOBILE = (phonenumbers.PhoneNumberType.MOBILE, phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE)
 _PLUS = "+＋﹢"
 _MORE_PREFIXES = {"ID": "00[17]|01017"}
 """International prefixes of carriers that phonenumbers does not know."""
@@ -52,13 +57,15 @@ def read_number(written: str, region: str = "") -> str | None:
 
     A number is read as somebody in `region` would dial it, with that country's own international and carrier
     prefixes; where that makes no number, or there is no region, as international digits, with `00` or `011` for the
-    plus. Digits that can be no number of any country are given back as they are: `kind_of` says what they are, an
-    emergency number for example.
+    plus. What may be either (`in_full`) is none: somebody else would be called. Digits that can be no number of any
+    country are given back as they are: `kind_of` says what they are, an emergency number for example.
     """
     text = _folded(written)
     if text is None:
         return None
     bare = re.sub(r"[^0-9]", "", text)
+    if region and "+" not in text and in_full(bare, region) is None:
+        return None
     behind_prefix = bare if "+" in text else _without_prefix(bare, region)
     if behind_prefix != bare and is_emergency(behind_prefix):
         return behind_prefix
@@ -148,12 +155,41 @@ def _readings(bare: str, region: str) -> Iterator[phonenumbers.PhoneNumber]:
         attempts = [("+" + bare[own_prefix.end() :], None)]
     elif region:
         attempts = [(bare, region), ("+" + bare, None)]
+        if in_full(bare, region):
+            attempts.reverse()
     else:
         attempts = [("+" + re.sub(r"^(?:00|011)", "", bare), None)]
     for text, country in attempts:
         number = _parsed(text, country)
         if number is not None:
             yield number
+
+
+def in_full(digits: str, region: str) -> bool | None:
+    """Whether digits without a plus are a whole international number, and not one as it is dialled in `region`.
+
+    `4915123456789` is whole in Germany, where 0 is dialled before a number of one's own country. None where they may
+    be either: `15123456789` is one of Texas, or of Germany without its 0.
+    """
+    metadata = phonenumbers.PhoneMetadata.metadata_for_region(region)
+    whole, national = _parsed(f"+{digits}"), _parsed(digits, region)
+    if metadata is None or whole is None or not phonenumbers.is_valid_number(whole):
+        return False
+    if national is None or not phonenumbers.is_valid_number(national):
+        return True
+    prefixes = (
+        metadata.international_prefix,
+        metadata.national_prefix if metadata.country_code != NANP else None,
+    )
+    if any(prefix and re.match(prefix, digits) for prefix in prefixes):
+        return False
+    if whole.country_code == metadata.country_code:
+        return True
+    dialled = phonenumbers.format_number(national, PhoneNumberFormat.NATIONAL)
+    if re.sub(r"[^0-9]", "", dialled) != digits:
+        return None
+    long = len(digits) >= _WHOLE_DIGITS and phonenumbers.number_type(national) not in _MOBILE
+    return None if long else False
 
 
 def _parsed(text: str, region: str | None = None) -> phonenumbers.PhoneNumber | None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.numbering import is_emergency
+from stasis_callback.core.numbering import in_full, is_emergency
 from stasis_callback.core.numbers import NUMBER_LIMIT, clean, parse_rules, translate
 from stasis_callback.core.options import option, parse_values
 
@@ -127,7 +127,9 @@ class NumberForm:
         if _CONTEXT.fullmatch(context):
             return _with_context(number, context[1:])
         if self.region is not None:
-            return _of_region(number, self.region) or number
+            # A national number has its trunk prefix, where the country has one; without it, it is whole.
+            whole = in_full(number, self.region) is not False
+            return number if whole else _of_region(number, self.region) or number
         return number.removeprefix("00")
 
     # --- what goes out -----------------------------------------------------------------------------------------

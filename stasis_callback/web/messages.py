@@ -159,7 +159,8 @@ class Messages:
 
     def _decide(self, instance: MessageInstanceView, message: Message) -> MessageAnswer:
         configuration = instance.configuration
-        sender = read_number(message.sender, configuration.region)
+        # A gateway's senders are whole numbers, with or without a plus, but for those of its own country.
+        sender = read_number(message.sender, configuration.region) or read_number(message.sender)
         account = self._stores.accounts.find(sender) if sender else None
         if sender is None or account is None:
             self._dropped(instance, Dropped.UNKNOWN_SENDER)

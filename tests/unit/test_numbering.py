@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import phonenumbers
 import pytest
 
 from stasis_callback.core.errors import InvalidInput
@@ -35,6 +36,14 @@ LONDON, SINGAPORE = "442071234567", "6563456789"
         (LONDON,                "",   LONDON),
         (LONDON,                "CZ", LONDON),
         ("656 345 6789",        "US", "16563456789"),
+        ("4915123456789",       "DE", "4915123456789"),  # 0 comes before a number of one's own country there
+        ("015123456789",        "DE", "4915123456789"),
+        (LONDON,                "DE", None),             # or one of Germany without its 0: somebody else's
+        ("15123456789",         "DE", None),
+        ("0044 20 7123 4567",   "DE", LONDON),
+        ("131 2345 6789",       "CN", "8613123456789"),  # mobiles have no prefix in China
+        ("84951234567",         "RU", "74951234567"),
+        ("393471234567",        "IT", "393471234567"),
         (SINGAPORE,             "",   SINGAPORE),
     ],
 )  # fmt: skip
@@ -209,3 +218,28 @@ def test_what_a_tariff_can_be_opened_for() -> None:
     for word in ("emergency", "ordinary", "premiums"):
         with pytest.raises(InvalidInput, match="use one or more of"):
             parse_kinds(word)
+
+
+REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
+KINDS = (phonenumbers.PhoneNumberType.FIXED_LINE, phonenumbers.PhoneNumberType.MOBILE)
+NUMBERS = [
+    (region, number)
+    for region in REGIONS
+    for kind in KINDS
+    if (number := phonenumbers.example_number_for_type(region, kind)) is not None
+]
+
+
+@pytest.mark.parametrize("region", ["DE", "AT", "GB", "FR", "SE", "RS", "ID"])
+def test_a_whole_number_without_plus_is_nobody_elses_where_numbers_have_a_prefix(region: str) -> None:
+    """Each country's example: read as itself, or refused because it may be either; never as another number."""
+    for _, number in NUMBERS:
+        whole = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164).removeprefix("+")
+        assert read_number(whole, region) in (whole, None)
+
+
+def test_a_number_as_it_is_written_in_its_country_is_read_there() -> None:
+    for region, number in NUMBERS:
+        written = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+        whole = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        assert read_number(written, region) == whole.removeprefix("+")

@@ -42,6 +42,13 @@ E164, PLUS = NumberForm(), NumberForm("+e164")
         (NumberForm(called_in="s/^99//"),  "99420800123456", "", "420800123456"),
         (NumberForm(called_in="s/^99/x/"), "99420800123456", "", None),
         (NumberForm("national:CZ", called_in="s/^9//"), "9800123456", "", "420800123456"),
+        # Whole numbers come over national trunks too; a number of the country has its trunk prefix.
+        (NumberForm("national:DE"), "4915123456789", "", "4915123456789"),
+        (NumberForm("national:DE"), "12015550123", "", "12015550123"),
+        (NumberForm("national:DE"), "442071234567", "", "442071234567"),
+        (NumberForm("national:DE"), "015123456789", "", "4915123456789"),
+        (NumberForm("national:CZ"), "442071234567", "", "442071234567"),
+        (NumberForm("national:AT"), "0012015550123", "", "12015550123"),
     ],
 )  # fmt: skip
 def test_what_comes_in_becomes_e164(form: NumberForm, written: str, context: str, read: str | None) -> None:

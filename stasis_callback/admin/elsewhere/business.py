@@ -53,7 +53,7 @@ class Business:
 
     def caller(self, text: str, region: str) -> str:
         """A caller's number in E.164; "" is left out."""
-        number = read_number(text, region) or ""
+        number = _kept(text, region) or ""
         if not number:
             self.left["caller ids that are no phone numbers (anonymous, names, too short)"] += 1
         return number
@@ -62,7 +62,7 @@ class Business:
         """Speed dials of one subscriber: numbers in E.164 by their one or two digits."""
         found: dict[str, str] = {}
         for row in rows:
-            number = read_number(row["phone"], region)
+            number = _kept(row["phone"], region)
             if number and row["speeddial"].isdigit() and len(row["speeddial"]) <= KEYS_LIMIT:
                 found[row["speeddial"]] = number
             else:
@@ -121,3 +121,8 @@ def grouped(rows: list[Row], by: str, keep: Callable[[Row], bool]) -> dict[str, 
         if keep(row):
             found.setdefault(row[by], []).append(row)
     return found
+
+
+def _kept(text: str, region: str) -> str | None:
+    """E.164 digits of a number that another system has kept: where digits may be either, they are whole."""
+    return read_number(text, region) or read_number(text)
