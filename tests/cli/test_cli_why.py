@@ -18,7 +18,8 @@ def story(shop: CommandLine, *words: str) -> list[str]:
 
 def test_a_callback_from_the_missed_call_to_the_charge(shop: CommandLine, called: str) -> None:
     told = story(shop, called)
-    # The legs of this callback ended long before it was asked for, by their own times: so in any order.
+    # The legs of this callback ended long before it was asked for, by their own times. It begins with who asked.
+    assert [said.partition(" ")[0] for said in told[:2]] == ["missed", "accepted:"]
     for said in (
         f"missed call from +{SUBSCRIBER} to {ACCESS_NUMBER}",
         f"accepted: {SUBSCRIBER} is to be called, account {SUBSCRIBER} pays for leg A",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,7 +68,7 @@ def why(
     """
     with store() as s:
         views = _found(s, subject, limit)
-        stories = [(view, sorted(_events(s, view, journal), key=lambda event: event.at_us)) for view in views]
+        stories = [(view, _story(s, view, journal)) for view in views]
     if as_json:
         print_json(
             [
@@ -109,6 +109,14 @@ def _found(s: Stores, subject: str, limit: int) -> list[RequestView]:
             f"no callback with {number} is stored: `stasis-callback access-number test` shows what a call would do"
         )
     return newest[::-1]
+
+
+def _story(s: Stores, view: RequestView, journal: bool) -> list[StoryLine]:
+    """In order of time. Nothing came before it was asked for: a leg that is noted in the same commit is as old."""
+    events = (
+        replace(event, at_us=max(event.at_us, view.created_at_us)) for event in _events(s, view, journal)
+    )
+    return sorted(events, key=lambda event: event.at_us)
 
 
 def _events(s: Stores, view: RequestView, journal: bool) -> Iterator[StoryLine]:
