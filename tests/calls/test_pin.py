@@ -170,7 +170,7 @@ def test_a_known_number_needs_no_pin_and_an_unknown_one_does(world: World) -> No
         world.rings()
         world.finished(1)
         world.rings(ani="420777000333")
-        world.announced("PIN")
+        world.announced("personal identification number")
         stranger.hang_up()
         requests = world.finished(2)
     assert sorted(r.triggered_by for r in requests) == ["ani", "pin"]
