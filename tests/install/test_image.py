@@ -58,7 +58,7 @@ def test_the_image(machine: Machine, tmp_path: Path) -> None:
     local.mkdir()
     with ExitStack() as stack:
         stack.enter_context(own_network())
-        stack.callback(lambda: print(machine.log("image")))  # shown when the test fails
+        stack.callback(lambda: print(machine.log("image")))  # noqa: T201  shown when the test fails
         carrier = Carrier(tmp_path)
         stack.callback(carrier.stop)
         carrier.start()

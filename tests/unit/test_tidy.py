@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grimp
 import pytest
+from lanes import LONGEST_FIRST
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "stasis_callback"
@@ -123,6 +124,12 @@ def remembered_money(tree: ast.AST) -> list[int]:
 @cache
 def parsed(module: Path) -> ast.Module:
     return ast.parse(module.read_text())
+
+
+def test_what_is_run_first_is_there() -> None:
+    tests = ROOT / "tests"
+    missing = [n for n in LONGEST_FIRST if not (tests / n).is_dir() and not (tests / f"{n}.py").is_file()]
+    assert missing == []
 
 
 def test_a_name_belongs_to_one_class() -> None:
