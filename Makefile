@@ -36,7 +36,7 @@ ON_POSTGRES := tests/unit tests/property/test_units_are_repeatable.py tests/prop
 	tests/property/test_lock_order.py tests/property/test_nodes_machine.py tests/crash/test_dead_nodes.py tests/crash/test_database_frozen.py tests/crash/test_upgrade.py \
 	tests/cli/test_cli_databases.py tests/cli/test_cli_ledger.py tests/cli/test_cli_nodes.py \
 	tests/calls/test_callback.py tests/calls/test_many.py tests/calls/test_statements.py
-WORKERS := -n 5 --dist loadfile --no-loadscope-reorder
+WORKERS := -n 6 --dist loadfile --no-loadscope-reorder
 quick: $(VENV) ## style and types, then what needs no Asterisk: rules, stores, documents (minutes)
 	@$(MAKE) --no-print-directory lint
 	.venv/bin/pytest -n 2 --dist worksteal tests/unit tests/docs tests/property/test_core_properties.py
@@ -50,10 +50,10 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	@tools/get-faults || [ -z "$$CI" ]
 	@tools/get-promtool || [ -z "$$CI" ]
 	@tools/get-kamailio || [ -z "$$CI" ]
-	# The scenarios mostly wait for phones, so five at a time; each worker has Asterisks of its own.
+	# The scenarios mostly wait for phones, so six at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail: apart, so that nothing that works hard stands beside.
-	.venv/bin/pytest -n 3 --dist loadfile --durations=10 tests/faults tests/soak
+	.venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=10 tests/faults tests/soak
 	# Once more on PostgreSQL, what reaches the database; Asterisk and browsers do not mind which one it is.
 	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" $(ON_POSTGRES)
 	# Known bugs about money, each of which the tests that it names must find: a minute.

@@ -50,7 +50,7 @@ def is_seldom(nodeid: str) -> bool:
 LONGEST_FIRST = (
     "fake/test_hiccups", "crash/test_dead_nodes", "calls/test_every_option", "crash/test_kill", "calls/test_slices",
     "property/test_units_are_repeatable", "property/test_ledger_machine", "unit/test_postgres", "web/test_browser",
-    "property/test_nodes_machine", "web/test_api", "faults/test_random_hiccups", "cli/test_cli_calls",
+    "property/test_nodes_machine", "web/test_api", "faults/test_restarts", "soak", "cli/test_cli_calls",
     "faults", "crash", "simulation", "mail", "calls", "property", "real", "web", "fake", "console", "contract", "cli",
 )  # fmt: skip
 """Files and folders whose tests take long: begun last, they would keep one worker busy while the others have nothing
