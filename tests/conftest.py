@@ -14,7 +14,7 @@ from argon2 import Parameters, PasswordHasher, extract_parameters
 from databases import KINDS, Databases
 from disks import MEMORY, has_room_in_memory
 from guard import sitecustomize  # nothing of an installed machine is reached from here on
-from lanes import is_seldom, reaches_the_database
+from lanes import is_seldom, reaches_the_database, turn
 from pydantic_settings import InitSettingsSource
 
 from stasis_callback.settings import ENVIRONMENT_PREFIX, PLACES, Settings
@@ -50,12 +50,6 @@ def pytest_unconfigure() -> None:
     Databases.close()
 
 
-LONGEST_FIRST = (
-    "faults", "crash", "simulation", "mail", "calls", "property", "real", "web", "fake", "console", "contract"
-)  # fmt: skip
-"""Folders whose tests wait long: begun last, they would keep one worker busy while the others have nothing to do."""
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """What is about one kind of database is left out of a run on the other, and what takes minutes of a usual one."""
@@ -78,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = wanted
-    items.sort(key=_turn)  # the order within a folder stays random
+    items.sort(key=turn)  # the order within a folder stays random
 
 
 @pytest.hookimpl(wrapper=True)
@@ -98,11 +92,6 @@ def _line(event: dict[str, Any]) -> str:
     values = dict(event)
     level, name, at = (values.pop(key, "") for key in ("log_level", "event", "timestamp"))
     return f"{at:15} {level:7} {name:24} " + " ".join(f"{key}={value}" for key, value in values.items())
-
-
-def _turn(item: pytest.Item) -> int:
-    folder = item.path.parent.name
-    return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
 
 
 NOWHERE: dict[str, Any] = {

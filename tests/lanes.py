@@ -1,4 +1,4 @@
-"""Which tests a usual run leaves to `make nightly`: of families that play one thing in many ways, most of the ways.
+"""Which tests run when. Of families that play one thing in many ways, a usual run leaves most ways to `make nightly`.
 
 What is left in each run shows every kind once: each fault on the simulated Asterisk, each trigger on the real one,
 one kill, one stop, one power cut, one language in a browser. Everything is run in the nightly lane.
@@ -43,6 +43,28 @@ _SELDOM = re.compile("|".join(f"(?:{pattern})" for pattern in SELDOM))
 def is_seldom(nodeid: str) -> bool:
     """Whether a test is left to the nightly lane."""
     return _SELDOM.search(nodeid) is not None
+
+
+# --- the order -----------------------------------------------------------------------------------------------------
+
+LONGEST_FIRST = (
+    "fake/test_hiccups", "crash/test_dead_nodes", "calls/test_every_option", "crash/test_kill", "calls/test_slices",
+    "property/test_units_are_repeatable", "property/test_ledger_machine", "unit/test_postgres", "web/test_browser",
+    "property/test_nodes_machine", "web/test_api", "faults/test_restarts", "soak", "cli/test_cli_calls",
+    "faults", "crash", "simulation", "mail", "calls", "property", "real", "web", "fake", "console", "contract", "cli",
+)  # fmt: skip
+"""Files and folders whose tests take long: begun last, they would keep one worker busy while the others have nothing
+to do.
+"""
+
+
+def turn(item: pytest.Item) -> int:
+    """The place of a test's file among those of `LONGEST_FIRST`."""
+    folder = item.path.parent.name
+    for name in (f"{folder}/{item.path.stem}", folder):
+        if name in LONGEST_FIRST:
+            return LONGEST_FIRST.index(name)
+    return len(LONGEST_FIRST)
 
 
 # --- the pass on PostgreSQL ----------------------------------------------------------------------------------------

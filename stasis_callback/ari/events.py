@@ -7,6 +7,7 @@ type's empty value, and an unknown type becomes a plain `Event`. Only text that 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ Json = dict[str, Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
+_NOT_KEPT = re.compile("[\x00\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,12 @@ def parse_time_us(text: object) -> int:
 
 def _text(raw: Json, key: str) -> str:
     value = raw.get(key)
-    return value if isinstance(value, str) else ""
+    return _whole(value) if isinstance(value, str) else ""
+
+
+def _whole(text: str) -> str:
+    """NUL and half a character, which JSON may say and no database keeps, as U+FFFD: else no call could be closed."""
+    return _NOT_KEPT.sub("\ufffd", text)
 
 
 def _int(raw: Json, key: str) -> int | None:
@@ -195,7 +202,7 @@ _Builder = Callable[[str, int, str | None, Json], Event]
 
 def _stasis_start(kind: str, at_us: int, channel_id: str | None, raw: Json) -> Event:
     args = raw.get("args")
-    words = tuple(str(arg) for arg in args) if isinstance(args, list) else ()
+    words = tuple(_whole(str(arg)) for arg in args) if isinstance(args, list) else ()
     return StasisStart(kind, at_us, channel_id, raw, words, parse_channel(_object(raw, "channel")))
 
 

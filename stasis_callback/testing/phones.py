@@ -263,6 +263,9 @@ SECOND_TRUNK = "second"
 class Network(ABC):
     """A telephone network reached over the product's trunk: phones by number, and calls to access numbers."""
 
+    key_s: float
+    """How long a phone is busy with each key that it sends."""
+
     def __init__(self) -> None:
         self.phones: dict[str, Phone] = {}
 

@@ -102,6 +102,7 @@ class RealNetwork(Network):
 
     trunk_name = TRUNK
     ari_app = "stasis-callback"
+    key_s = 0.2  # ARI's usual: a tone of 100 ms, and 100 ms between
 
     def __init__(self, work_dir: Path, pjsip: str = "") -> None:
         super().__init__()

@@ -45,7 +45,7 @@ def test_a_star_starts_the_number_over(world: World) -> None:
 def test_a_pause_ends_the_number_too(world: World) -> None:
     """What is keyed after the pause comes too late, though it would be in time with the default."""
     world.usual(inter_digit_timeout_s="1")
-    world.phone().answers().dials(FRIEND).dials("999", after_s=2.5)
+    world.phone().answers().dials(FRIEND).dials("999", after_s=len(FRIEND) * world.network.key_s + 2)
     friend = world.phone(FRIEND).answers()
     _connected(world, friend)
 

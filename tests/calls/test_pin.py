@@ -30,7 +30,7 @@ def _pins(world: World, **options: str) -> None:
 
 
 def _asked(world: World, times: int) -> bool:
-    return sum("PIN" in words for words in world.said) >= times
+    return sum("personal identification number" in words for words in world.said) >= times
 
 
 def _failed(world: World, times: int) -> bool:
@@ -44,10 +44,12 @@ def _paid_by(world: World) -> dict[str, str]:
 @pytest.mark.option("internal_account")
 def test_a_pin_opens_the_conversation_and_each_leg_has_its_payer(world: World) -> None:
     _pins(world)
-    subscriber = world.phone().answers().dials(f"{PIN}#")
+    subscriber = world.phone().answers()
     friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
     with world.running():
         assert world.rings().cause == 17
+        world.until(partial(_asked, world, 1), timeout_s=30)
+        subscriber.dial(f"{PIN}#")
         world.announced("balance is ten dollars")
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("ended", timeout_s=40)
@@ -168,7 +170,7 @@ def test_a_known_number_needs_no_pin_and_an_unknown_one_does(world: World) -> No
         world.rings()
         world.finished(1)
         world.rings(ani="420777000333")
-        world.announced("PIN")
+        world.announced("personal identification number")
         stranger.hang_up()
         requests = world.finished(2)
     assert sorted(r.triggered_by for r in requests) == ["ani", "pin"]

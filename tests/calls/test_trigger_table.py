@@ -84,7 +84,7 @@ def test_a_line_of_the_table(world: World, line: Line) -> None:
     with world.running():
         line.happens(world)
         for keys in line.keys:
-            world.announced("PIN" if keys.startswith(PIN) else "number you wish")
+            world.announced("personal identification" if keys.startswith(PIN) else "number you wish")
             subscriber.dial(keys)
         friend.wait_for("ended", timeout_s=60)
         subscriber.hang_up()

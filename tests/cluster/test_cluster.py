@@ -36,6 +36,8 @@ LATE_S = 0.02
 """How late a thread may get a processor before the next one calls later: an Asterisk that is late by more than a
 third of a second hears a digit twice.
 """
+APART_S = 1.0
+"""How far what a phone measures and what its node measures may be apart: on a busy machine one hears of it later."""
 TALK_S = 8.0
 KEYS_AGAIN_S = 12.0
 """After so many seconds without their friend people key the number again: it was not understood."""
@@ -237,9 +239,14 @@ def charged_once(cluster: Cluster, everybody: list[Person]) -> None:
             lived_s = sum(map(lived_us, calls)) / US_PER_S
             charged_s = sum(xdr.duration_us for xdr in of_number) / US_PER_S
             source = of_number[0].source if of_number else "none"
-            assert charged_s <= lived_s + 0.3, (number, source, charged_s, lived_s)
+            assert charged_s <= lived_s + APART_S, (number, source, charged_s, lived_s)
             exact = source in ("events", "cel") or not any(xdr.request_id in touched for xdr in own)
-            assert not exact or charged_s >= lived_s - 0.3 or not calls, (number, source, charged_s, lived_s)
+            assert not exact or charged_s >= lived_s - APART_S or not calls, (
+                number,
+                source,
+                charged_s,
+                lived_s,
+            )
 
 
 def say(cluster: Cluster, everybody: list[Person]) -> None:

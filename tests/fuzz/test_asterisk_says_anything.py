@@ -153,7 +153,7 @@ def test_calls_of_a_crowd_while_asterisk_babbles(babbling: tuple[Babbling, Site]
     crowd = Crowd(site, 0, 8, pace=2, funds="1000")
 
     @given(st.integers(0, 2**32))
-    @examples(3, 200, slow=True)
+    @examples(3, 100, slow=True)
     def calls(seed: int) -> None:
         crowd.again(seed)
         fake.dice, fake.babbles = random.Random(seed), True

@@ -89,7 +89,7 @@ def _caller(n: int) -> str:
 @pytest.mark.timeout(3600)
 def test_anything_is_keyed_in_any_menu(site: Site) -> None:
     @given(crowds)
-    @examples(4, 300, slow=True)
+    @examples(4, 100, slow=True)
     def call(crowd: list[tuple[str, Keys]]) -> None:
         for n, (_, keyed) in enumerate(crowd):
             phone = site.phone(_caller(n)).forget().answers(after_s=0.05)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -1092,31 +1093,47 @@ def tables(shop: Shop) -> dict[str, list[str]]:
     counted = [model for model in models.ALL if isinstance(model._meta.primary_key, peewee.AutoField)]
     ranks = {(model, row["id"]): n for model in counted for n, row in enumerate(rows[model.__name__])}
 
-    def plain(model: Any, field: Any, value: object) -> object:
-        if (
-            RANDOM & set(field.name.split("_"))
-            or field.name in ("incarnation", "code_key")
-            or (model is Request and field.name == "id" and "-" not in str(value))
-            or (
-                model is RequestEvent and field.name == "id"
-            )  # of several requests claimed at once in any order
-        ):
-            return "any"
-        kind = str(value).partition(":")[0]
-        if field.name == "key" and kind in ("reverse", "trunk"):
-            return kind  # behind it stands a counted id
-        owner = field.rel_model if isinstance(field, peewee.ForeignKeyField) else model
-        owner = Xdr if field.name == "xdr_id" else owner
-        is_id = owner is not model or field is model._meta.primary_key or field.name == "reverses"
-        return ranks.get((owner, value), value) if is_id else value
+    def plain(how: Any, value: object) -> object:
+        if how == "kind":
+            kind = str(value).partition(":")[0]
+            return kind if kind in ("reverse", "trunk") else value  # behind it stands a counted id
+        if how == "request id":  # an id of a request that has no key is random
+            return value if "-" in str(value) else "any"
+        return ranks.get((how, value), value)
+
+    def line(model: Any, row: dict[str, Any]) -> list[object]:
+        return [
+            row[name] if how is None else how if how == "any" else plain(how, row[name])
+            for name, how in compared(model)
+        ]
 
     return {
-        model.__name__: sorted(
-            str([plain(model, field, row[field.name]) for field in model._meta.sorted_fields])
-            for row in rows[model.__name__]
-        )
-        for model in models.ALL
+        model.__name__: sorted(str(line(model, row)) for row in rows[model.__name__]) for model in models.ALL
     }
+
+
+@cache
+def compared(model: Any) -> list[tuple[str, Any]]:
+    """How each column is compared: None as it is, "any" not at all, by the rank among the ids of a model, or as
+    `plain` says.
+    """
+
+    def how(field: Any) -> Any:
+        if RANDOM & set(field.name.split("_")) or field.name in ("incarnation", "code_key"):
+            return "any"
+        if model is RequestEvent and field.name == "id":
+            return "any"  # of several requests claimed at once in any order
+        if model is Request and field.name == "id":
+            return "request id"
+        if field.name == "key":
+            return "kind"
+        if isinstance(field, peewee.ForeignKeyField):
+            return field.rel_model
+        if field.name == "xdr_id":
+            return Xdr
+        return model if field is model._meta.primary_key or field.name == "reverses" else None
+
+    return [(field.name, how(field)) for field in model._meta.sorted_fields]
 
 
 def told(result: object) -> object:

@@ -140,6 +140,19 @@ def test_text_that_is_no_event_is_one_typed_error(text: str) -> None:
         parse_event(text)
 
 
+@pytest.mark.parametrize("said", [r"\u0000", r"\ud800"])
+def test_text_that_no_database_keeps_is_a_mark(said: str) -> None:
+    """Such a key stood in what is kept of a call, which for that reason could never be closed."""
+    event = parse_event(f'{{"type": "ChannelDtmfReceived", "digit": "{said}"}}')
+    assert isinstance(event, ChannelDtmfReceived)
+    assert event.digit == "\ufffd"
+    event = parse_event(
+        f'{{"type": "StasisStart", "args": ["{said}"], "channel": {{"caller": {{"number": "{said}1"}}}}}}'
+    )
+    assert isinstance(event, StasisStart)
+    assert (event.args, event.channel.caller_number) == (("\ufffd",), "\ufffd1")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (

@@ -135,6 +135,7 @@ class FakeNetwork(PhoneNetwork, Network):
 
     def __init__(self, fake: FakeAsterisk) -> None:
         self.fake = fake
+        self.key_s = fake.digit_s
         PhoneNetwork.__init__(self, fake, {})
 
     @property
