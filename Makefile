@@ -53,7 +53,7 @@ test: $(VENV) ## the whole suite, real Asterisk included
 	# The scenarios mostly wait for phones, so five at a time; each worker has Asterisks of its own.
 	.venv/bin/pytest $(WORKERS) --ignore=tests/faults --ignore=tests/soak --durations=25
 	# Where the real parts fail: apart, so that nothing that works hard stands beside.
-	.venv/bin/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=10 tests/faults tests/soak
+	.venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder --durations=10 tests/faults tests/soak
 	# Once more on PostgreSQL, what reaches the database; Asterisk and browsers do not mind which one it is.
 	.venv/bin/pytest $(WORKERS) --db=postgres -m "not real" $(ON_POSTGRES)
 	# Known bugs about money, each of which the tests that it names must find: a minute.
