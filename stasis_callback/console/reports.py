@@ -96,7 +96,10 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     shown = _report(by, first, last, given, visit, stores)
     plots: tuple[Plot, ...] = ()
     if shown.code == 0 and not problem:
-        earlier = _report(by, *before, given, visit, stores)
+        names = [str(row[by]) for row in _rows(shown)]
+        # Of many groups those that are shown, whatever they were among those of before.
+        same = {"groups": [name for name in names if name != OTHERS]} if OTHERS in names else {}
+        earlier = _report(by, *before, given | same, visit, stores)
         plots = tuple(_plots(by, _rows(shown), _rows(earlier), first, before[0], days))
     csv = {"by": by, "first": str(first), "last": str(last), "format": "--csv"}
     csv |= {name: text for name, text in filters.items() if text}

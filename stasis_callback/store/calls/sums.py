@@ -12,6 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from stasis_callback.store.calls.totals import (
     KINDS,
+    LEVELS,
     OF_XDR,
     SUMS,
     TotalsTable,
@@ -90,7 +91,7 @@ class Sums:
 
     def by_span(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, Row]]:
         """The sums of each of these times, which do not overlap; by its place in the list."""
-        kind = self._kind((), spans[0][0], spans[-1][1])
+        kind = self._kind((), spans[0][0], spans[-1][1], longest=1)
         whole = [(n, *span) for n, span in enumerate(spans)]
         tables = {"span": whole}
         if kind is None:
@@ -111,23 +112,19 @@ class Sums:
         return [(int(n), _row(rest)) for n, *rest in every_once(rows.sql, rows.values)]
 
     def by(
-        self, by: str, from_us: int, to_us: int, limit: int | None
+        self, by: str, from_us: int, to_us: int, limit: int | None, names: Sequence[str] = ()
     ) -> tuple[list[tuple[str, Row]], list[Row]]:
-        """The sums of each group in a time. Where there are many more groups than `limit`: of those with the greatest
-        revenue, and what all others have together.
+        """The sums of each group in a time. Where there may be many more than are wanted (`names`, or else those with
+        the greatest revenue, at most `limit`): of these, and what all others have together.
         """
         named = self.OF[by]
         kind = self._kind((named.of,), from_us, to_us)
         parts = list(self._parts(kind, (named.of,), from_us, to_us))
-        if limit is None or kind is None or named.of not in ("account_id", "customer_id"):
+        shown = None
+        if kind is not None and named.of in ("account_id", "customer_id"):
+            shown = self._called(named, names) if names else self._greatest(named, parts, limit)
+        if shown is None:
             return self._names(named, parts), []
-        # The database ranks them by what it needs for that alone: there may be as many as there are accounts.
-        ranked = f"""SELECT {named.of} FROM ({_union(parts)}) AS p GROUP BY {named.of}, currency
-            ORDER BY SUM(amount_micros) - SUM(overrun_micros) DESC, SUM(attempts) DESC, {named.of} LIMIT ?"""
-        found = every_once(ranked, (*_values(parts), limit + 1))
-        if len(found) <= limit:
-            return self._names(named, parts), []
-        shown = list(dict.fromkeys(key for (key,) in found[:limit]))
         rows = self._names(named, list(self._parts(kind, (named.of,), from_us, to_us, shown)))
         left: defaultdict[tuple[str, str], tuple[int, ...]] = defaultdict(lambda: (0,) * len(SUMS))
         whole = _grouped(list(self._parts(self._kind((), from_us, to_us), (), from_us, to_us)), ())
@@ -137,28 +134,67 @@ class Sums:
             left[row[:2]] = tuple(all_ - its for all_, its in zip(left[row[:2]], row.sums, strict=True))
         return rows, [Row(*money, sums) for money, sums in left.items() if sums[0]]
 
+    @staticmethod
+    def _greatest(named: _Named, parts: Sequence[_Select], limit: int | None) -> Sequence[object] | None:
+        """The ids of the `limit` groups with the greatest revenue, by that alone; None where there are no more.
+
+        An account or a customer has one currency. The database adds up numbers with a point, exactly up to 2**53
+        micros: PostgreSQL takes twice as long for sums of integers that have no end.
+        """
+        if limit is None:
+            return None
+        found = every_once(
+            f"""SELECT {named.of} FROM ({_union(parts)}) AS p GROUP BY {named.of}
+                ORDER BY SUM(CAST(amount_micros - overrun_micros AS DOUBLE PRECISION)) DESC,
+                SUM(CAST(attempts AS DOUBLE PRECISION)) DESC, {named.of} LIMIT ?""",
+            (*_values(parts), limit + 1),
+        )
+        return [key for (key,) in found[:limit]] if len(found) > limit else None
+
+    @staticmethod
+    def _called(named: _Named, names: Sequence[str]) -> Sequence[object]:
+        """The ids of the groups of these names; one that no group has, where there are none."""
+        table, column = {"account_id": ("account", "number"), "customer_id": ("customer", "name")}[named.of]
+        places = ", ".join("?" * len(names))
+        found = every_once(f"SELECT id FROM {table} WHERE {column} IN ({places})", tuple(names))
+        return [key for (key,) in found] or [-1]
+
     # --- which totals --------------------------------------------------------------------------------------------
 
-    def _kind(self, of: Sequence[str], from_us: int, to_us: int) -> TotalsTable | None:
-        """The smallest table that has these and what is filtered by; None where only call records tell."""
+    def _kind(
+        self, of: Sequence[str], from_us: int, to_us: int, longest: int = LEVELS[0]
+    ) -> TotalsTable | None:
+        """The smallest table that has these and what is filtered by, for times of at most `longest` hours; None where
+        call records tell, alone or sooner.
+        """
         wanted = {*of, *self._asked} | ({"prefix"} if self._prefix else set())
-        kind = next((kind for kind in KINDS if wanted <= set(kind.of)), None)
-        if kind is None or not self._until or (self._prefix and self._is_finer(kind, from_us, to_us)):
+        kind = next((kind for kind in KINDS if wanted <= set(kind.of) and kind.levels[-1] <= longest), None)
+        if kind is None or not self._until:
             return None
-        return kind
+        if "account_id" in self._asked and self._has_few(from_us, to_us):
+            return None
+        return None if self._prefix and self._is_finer(from_us, to_us) else kind
 
-    def _is_finer(self, kind: TotalsTable, from_us: int, to_us: int) -> bool:
+    def _has_few(self, from_us: int, to_us: int) -> bool:
+        """Whether the account that is asked for has few call records: their index is read sooner than the totals of
+        all accounts.
+        """
+        some = f"SELECT 1 AS one FROM xdr AS x WHERE x.account_id = ? AND {_within('?', '?')} LIMIT ?"
+        values = (self._asked["account_id"], from_us, to_us, FEW_XDRS + 1)
+        return int(every_once(f"SELECT COUNT(*) FROM ({some}) AS some", values)[0][0]) <= FEW_XDRS
+
+    def _is_finer(self, from_us: int, to_us: int) -> bool:
         """Whether there were calls by a rate whose prefix is only the beginning of what is asked for.
 
         Then the totals do not tell which of the numbers are meant.
         """
+        # What is true of some table with prefixes is true of all: the smallest of them is asked.
+        kind = next(kind for kind in KINDS if "prefix" in kind.of)
         shorter = [self._prefix[:n] for n in range(len(self._prefix))]
         wanted = f"t.prefix IN ({', '.join('?' * len(shorter))})"
         parts = [
-            _Select(
-                f"SELECT 1 AS one FROM {kind.table} AS t WHERE {_OF_LEVEL} AND {wanted}", (*piece, *shorter)
-            )
-            for piece in map(_level, pieces(from_us, to_us))
+            _Select(f"SELECT 1 AS one FROM {kind.source} WHERE {_OF_LEVEL} AND {wanted}", (*piece, *shorter))
+            for piece in map(_level, pieces(from_us, to_us, kind.levels))
             if piece[0]
         ]
         return bool(parts) and bool(every_once(f"{_union(parts)} LIMIT 1", _values(parts)))
@@ -177,7 +213,7 @@ class Sums:
         if kind is None:
             yield self._xdrs(of, "", "", _within("?", "?"), from_us, to_us, shown=shown)
             return
-        for piece in pieces(from_us, to_us):
+        for piece in pieces(from_us, to_us, kind.levels):
             if piece.hours:
                 yield self._totals(kind, of, _level(piece), shown)
             else:
@@ -192,7 +228,7 @@ class Sums:
     ) -> _Select:
         columns = ", ".join(f"t.{name}" for name in (*of, "currency", "cost_currency", *SUMS))
         where, values = self._filters("t", of, shown)
-        sql = f"SELECT {columns} FROM {kind.table} AS t WHERE {_OF_LEVEL}{where}"
+        sql = f"SELECT {columns} FROM {kind.source} WHERE {_OF_LEVEL}{where}"
         return _Select(sql, (*level, *values))
 
     def _of_spans(self, kind: TotalsTable, hours: Sequence[tuple[int, int, int]]) -> _Select:
@@ -200,7 +236,7 @@ class Sums:
         columns = ", ".join(f"t.{name}" for name in ("currency", "cost_currency", *SUMS))
         where, values = self._filters("t", (), ())
         return _Select(
-            f"""SELECT h.n, {columns} FROM hour AS h CROSS JOIN {kind.table} AS t
+            f"""SELECT h.n, {columns} FROM hour AS h CROSS JOIN {kind.source}
                 WHERE {_OF_LEVEL} AND t.from_us >= h.from_us AND t.from_us < h.to_us{where}""",
             (1, hours[0][1], hours[-1][2], *values),
         )
