@@ -183,13 +183,17 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
                 )  # a million rows take longer than any statement of the product
             filled = statement.format(series=SERIES.format(count=count), **words)
             run(filled if stores.database.kind == "sqlite" else filled.replace("%", "%%"))
-    if stores.database.kind == "postgresql":
-        with (
-            stores.database.patience(PATIENCE_S),
-            stores.database.reading(),
-        ):  # as the server does by itself, later
-            run("VACUUM ANALYZE")
+    settle_down(stores)
     return size
+
+
+def settle_down(stores: Stores) -> None:
+    """What PostgreSQL does by itself, later."""
+    if stores.database.kind == "postgresql":
+        with stores.database.patience(PATIENCE_S), stores.database.reading():
+            run("SET statement_timeout = 0")
+            run("VACUUM ANALYZE")
+            run("RESET statement_timeout")
 
 
 def found_size(stores: Stores, accounts: int) -> Size | None:

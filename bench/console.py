@@ -29,7 +29,7 @@ from typing import Any
 
 import requests
 
-from bench.business import ACCESS, ACCOUNT, BUSY, FRIEND, Size, fill, found_size
+from bench.business import ACCESS, ACCOUNT, BUSY, FRIEND, Size, fill, found_size, settle_down
 from bench.conversations import EXTRA, Bench, subscriber
 from bench.report import Row, machine, show_rows, write_json
 from bench.rig import Usage, open_business, service
@@ -97,7 +97,7 @@ def others(size: Size) -> Iterator[str]:
         ):  # fmt: skip
             yield f"/reports?by={by}&{only}"
         yield f"/reports?by={by}&from={size.first_day}"
-    for subject in (size.request(), ACCOUNT, BUSY, FRIEND):
+    for subject in (size.request(), ACCOUNT, FRIEND):
         yield address("why", subject=subject)
     yield address("account topup", number=ACCOUNT)
     yield address("report calls", run="1", first="today")
@@ -239,6 +239,7 @@ def pages(name: str, url: str, options: argparse.Namespace) -> list[Row]:
     print(
         f"{added:,} call records added up for reports in {time.perf_counter() - start_s:.0f} s, rests included"
     )
+    settle_down(stores)
     if not stores.operators.any():
         stores.operators.add("owner", "owner", PASSWORD)
     meter = Meter(time.thread_time if stores.database.kind == "sqlite" else _server_s)
@@ -297,8 +298,8 @@ def _open(browser: requests.Session, base: str, path: str, meter: Meter) -> tupl
         answer = browser.get(base + path, timeout=600)
         times.append(meter.read())
         html = answer.text
-        if answer.status_code != 200:
-            said = re.search(r'role="alert"[^>]*>([^<]*)', html)
+        said = re.search(r'role="alert"[^>]*>([^<]*)', html)
+        if answer.status_code != 200 or said:
             print(f"{path} is answered {answer.status_code}: {said[1] if said else html[:200]}")
             break
         if path == "/":

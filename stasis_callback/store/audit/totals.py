@@ -60,7 +60,7 @@ def _wrong_day(looks: Snapshots, kind: TotalsTable, day_us: int, until: int) -> 
         (until, day_us, end_us),
     )
     kept = looks.rows(
-        f"""SELECT {key}, {", ".join(SUMS)} FROM {kind.source}
+        f"""SELECT {key}, {", ".join(SUMS)} FROM {kind.source()}
             WHERE hours IN (1, 24) AND from_us >= ? AND from_us < ?""",
         (day_us, end_us),
     )
@@ -74,7 +74,7 @@ def _wrong_block(looks: Snapshots, kind: TotalsTable, block_us: int) -> Iterator
     """What is wrong with a block, which must be that of its days."""
     sums = ", ".join(f"SUM({name})" for name in SUMS)
     of = ", ".join(kind.key)
-    within = f"FROM {kind.source} WHERE hours = ? AND from_us >= ? AND from_us < ? GROUP BY {of}"
+    within = f"FROM {kind.source()} WHERE hours = ? AND from_us >= ? AND from_us < ? GROUP BY {of}"
     of_days, of_block = (
         looks.rows(f"SELECT {of}, {sums} {within}", (hours, block_us, block_us + LONGEST_US))
         for hours in (24, LEVELS[0])

@@ -13,7 +13,7 @@ numbers, and never removed, so a total that is right stays right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import structlog
@@ -91,16 +91,23 @@ class TotalsTable:
         """What its rows are told apart by within a time."""
         return ("account_id", "class_id") if self.has_classes else (*self.of, "currency", "cost_currency")
 
-    @property
-    def source(self) -> str:
-        """What to read as `t`: a table with all of `of`, the currencies and the sums."""
-        if not self.has_classes:
+    def source(self, names: Set[str] = frozenset(CLASS), keys: str = "") -> str:
+        """What to read as `t`: a table with its times and sums, and of its other columns those of `names`.
+
+        `keys` is a condition for its keys, which are then looked for before anything else is read.
+        """
+        if not self.has_classes or not names & set(CLASS):
             return f"{self.table} AS t"
-        columns = ", ".join(
-            [f"o.{name}" for name in ("hours", "from_us", *self.key, *SUMS)] + [f"c.{name}" for name in CLASS]
-        )
-        # The order of the two is kept by SQLite, which may otherwise look for each class in turn.
-        return f"(SELECT {columns} FROM {self.table} AS o CROSS JOIN call_class AS c WHERE c.id = o.class_id) AS t"
+        key = ("hours", "from_us", *self.key)
+        columns = ", ".join([f"o.{name}" for name in (*key, *SUMS)] + [f"c.{name}" for name in CLASS])
+        # Totals come first, and their classes are looked up. To find those of each class in turn takes longer: SQLite
+        # keeps the order of the two, and PostgreSQL has no index for the sum.
+        tables, where = f"{self.table} AS o CROSS JOIN call_class AS c", "c.id = o.class_id + 0"
+        if not keys:
+            return f"(SELECT {columns} FROM {tables} WHERE {where}) AS t"
+        same = " AND ".join(f"o.{name} = k.{name}" for name in key)
+        return f"""(WITH k AS MATERIALIZED (SELECT {", ".join(key)} FROM {self.table} AS t WHERE {keys})
+            SELECT {columns} FROM k CROSS JOIN {tables} WHERE {same} AND {where}) AS t"""
 
 
 KINDS = (
