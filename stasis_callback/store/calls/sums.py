@@ -284,13 +284,12 @@ class Sums:
         ]
         where, values = self._filters("t")
         needed = {*names, *self._asked} | ({"prefix"} if self._prefix else set())
-        if shown and kind.has_classes:
+        if shown:
             # The keys of these few are looked for in the index, and then their rows are read: not those of all.
             source = kind.source(needed, f"{_OF_LEVEL} AND {_among(f't.{of[0]}', shown)}")
             values = (*level, *shown, *level, *values)
         else:
-            source, values = kind.source(needed), (*level, *values, *shown)
-            where += f" AND {_among(f't.{of[0]}', shown)}" if shown else ""
+            source, values = kind.source(needed), (*level, *values)
         return _Select(f"SELECT {', '.join(columns)} FROM {source} WHERE {_OF_LEVEL}{where}", values)
 
     def _xdrs(

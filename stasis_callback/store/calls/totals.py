@@ -96,18 +96,21 @@ class TotalsTable:
 
         `keys` is a condition for its keys, which are then looked for before anything else is read.
         """
-        if not self.has_classes or not names & set(CLASS):
+        classes = CLASS if self.has_classes and names & set(CLASS) else ()
+        if not classes and not keys:
             return f"{self.table} AS t"
         key = ("hours", "from_us", *self.key)
-        columns = ", ".join([f"o.{name}" for name in (*key, *SUMS)] + [f"c.{name}" for name in CLASS])
-        # Totals come first, and their classes are looked up. To find those of each class in turn takes longer: SQLite
-        # keeps the order of the two, and PostgreSQL has no index for the sum.
-        tables, where = f"{self.table} AS o CROSS JOIN call_class AS c", "c.id = o.class_id + 0"
-        if not keys:
-            return f"(SELECT {columns} FROM {tables} WHERE {where}) AS t"
-        same = " AND ".join(f"o.{name} = k.{name}" for name in key)
-        return f"""(WITH k AS MATERIALIZED (SELECT {", ".join(key)} FROM {self.table} AS t WHERE {keys})
-            SELECT {columns} FROM k CROSS JOIN {tables} WHERE {same} AND {where}) AS t"""
+        columns = [f"o.{name}" for name in (*key, *SUMS)] + [f"c.{name}" for name in classes]
+        tables, where, begin = [f"{self.table} AS o"], [], ""
+        if keys:
+            begin = f"WITH k AS MATERIALIZED (SELECT {', '.join(key)} FROM {self.table} AS t WHERE {keys})"
+            tables, where = ["k", *tables], [f"o.{name} = k.{name}" for name in key]
+        if classes:
+            # Totals come first, and their classes are looked up. To find those of each class in turn takes longer:
+            # SQLite keeps the order of the two, and PostgreSQL has no index for the sum.
+            tables, where = [*tables, "call_class AS c"], [*where, "c.id = o.class_id + 0"]
+        return f"""({begin} SELECT {", ".join(columns)} FROM {" CROSS JOIN ".join(tables)}
+            WHERE {" AND ".join(where)}) AS t"""
 
 
 KINDS = (
