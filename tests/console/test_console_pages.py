@@ -247,9 +247,10 @@ def test_the_groups_of_now_are_compared_with_themselves_before(
     day = "2027-01-15"
     page = site.operator("viewer").get(f"/reports?by=account&from={day}&to={day}").text
     assert "(others)" in page
-    assert re.search(
-        r'<text class="label"[^>]*>100: 1.5</text>\s*<rect class="bar".*\s*<line class="before"', page
-    )
+    line = re.search(r"<li><span>100</span> <strong>1.5</strong>.*?</li>", page, re.DOTALL)
+    assert line
+    assert "before: 0.2</span>" in line[0]
+    assert '<line class="before"' in line[0]
 
 
 def test_the_live_panels_are_told_when_they_change(site: ConsoleSite) -> None:
