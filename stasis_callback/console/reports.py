@@ -175,9 +175,9 @@ def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[st
     """The figure of each group, and its weight where groups of several currencies are one."""
     found: dict[str, tuple[float, float]] = {}
     for row in rows:
-        if currency and row["currency"] != currency:
+        if (currency and row["currency"] != currency) or row[figure] is None:
             continue
-        value = float(row[figure] or 0)
+        value = float(row[figure])
         weight = float(row["answered" if figure == "acd_s" else "attempts"] or 0)
         old, old_weight = found.get(str(row[by]), (0.0, 0.0))
         if figure in ("asr_percent", "acd_s"):

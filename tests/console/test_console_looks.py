@@ -96,7 +96,7 @@ def test_pages_of_each_kind_can_be_used_by_everybody(site: ConsoleSite, browser:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_every_page_can_be_used_by_everybody(site: ConsoleSite, browser: Browser) -> None:
     """Each page of each noun and command, as it is opened and with something in it; a picture of each to look at."""
     owner = site.operator("owner")
