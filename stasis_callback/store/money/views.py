@@ -108,7 +108,8 @@ _MOVED_OF = """SELECT transfer.id, transfer.created_at_us, transfer.kind, transf
     AND entry.transfer_id = transfer.id AND CASE WHEN entry.book_id = transfer.book_id THEN TRUE ELSE FALSE END"""
 """Transfers (a table, or a SELECT called so) with their entries in their own books.
 
-`CROSS JOIN` has SQLite begin with the transfers. PostgreSQL takes a second pair of equal columns to be true of few rows, and would join all transfers to find these; not so of a CASE.
+`CROSS JOIN` has SQLite begin with the transfers. PostgreSQL takes a second pair of equal columns to be true of few
+rows, and would join all transfers to find these; not so of a CASE.
 """
 _MOVED = _MOVED_OF.format("transfer")
 _EDGE = "SELECT created_at_us FROM transfer WHERE {} ORDER BY created_at_us DESC LIMIT 1 OFFSET ?"
