@@ -158,9 +158,9 @@ def pictures(page: Page, name: str) -> None:
         ("light", "light", browsing.DESKTOP), ("dark", "dark", browsing.DESKTOP), ("phone", "light", browsing.PHONE),
     ):  # fmt: skip
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-        page.set_viewport_size(viewport)
+        page.set_viewport_size(viewport)  # type: ignore[arg-type]
         page.screenshot(path=folder() / f"{name}-{look}.png", full_page=True)
-    page.set_viewport_size(browsing.DESKTOP)
+    page.set_viewport_size(browsing.DESKTOP)  # type: ignore[arg-type]
 
 
 def fits(page: Page, what: str) -> None:
