@@ -10,13 +10,16 @@ from dataclasses import dataclass
 
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.rating import Rate
-from stasis_callback.store.database.database import LONG_S
 from stasis_callback.store.database.statements import one, run
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
 
 YEAR_US = 365 * 86_400 * US_PER_S
+PATIENCE_S = 3600.0
+"""How long a million rows may take to be put in, on a machine that does other things."""
 ACCESS, ACCOUNT, FRIEND = "420800123456", "420770000007", "442071000007"
+BUSY = "internal"
+"""The account that pays for leg A of every fifth callback, as that of an access number with a PIN does."""
 IDS = 1000
 """Where the ids of the rows begin: below are those that the product has made."""
 
@@ -47,7 +50,7 @@ STATEMENTS = {
         destination)
         {series} SELECT {request}, {request}, CASE WHEN n % {rare} = 1 THEN 'email' WHEN n % 10 = 4 THEN
         'web' ELSE
-        'ani' END, {caller}, '{access}', {of_caller}, {of_caller}, {caller}, '{{}}', CASE WHEN n % 10 = 3
+        'ani' END, {caller}, '{access}', {payer}, {of_caller}, {caller}, '{{}}', CASE WHEN n % 10 = 3
         THEN 'refused'
         ELSE 'done' END, CASE WHEN n % {rare} = 2 THEN 'too_late' WHEN n % 10 = 3 THEN 'no_funds' WHEN n % 10
         < 6 THEN
@@ -55,8 +58,9 @@ STATEMENTS = {
     "leg": """INSERT INTO leg (id, request_id, side, number, account_id, rate_id, state, dialed_at_us, terms_id)
         {series}, sides (side, place) AS (SELECT 'a', 0 UNION ALL SELECT 'b', 1) SELECT {request} || '-' ||
         side || '1',
-        {request}, side, CASE WHEN side = 'a' THEN {caller} ELSE {friend} END, {of_caller}, {rate}, 'settled',
-        {at} + place, {terms} FROM series, sides""",
+        {request}, side, CASE WHEN side = 'a' THEN {caller} ELSE {friend} END,
+        CASE WHEN side = 'a' THEN {payer} ELSE {of_caller} END, {rate}, 'settled', {at} + place,
+        {terms} FROM series, sides""",
     "hold": """INSERT INTO hold (leg_id, book_id, amount_micros, state, created_at_us, closed_at_us)
         SELECT id, account_id, 60000, 'voided', dialed_at_us, dialed_at_us FROM leg""",
     "xdr": """INSERT INTO xdr (leg_id, request_id, side, account_id, number, prefix, dialed_at_us,
@@ -65,7 +69,8 @@ STATEMENTS = {
         created_at_us, trunk_id, cost_micros, cost_currency)
         {series}, sides (side, place) AS (SELECT 'a', 0 UNION ALL SELECT 'b', 1) SELECT {request} || '-' ||
         side || '1',
-        {request}, side, {of_caller}, CASE WHEN side = 'a' THEN {caller} ELSE {friend} END, CASE WHEN side =
+        {request}, side, CASE WHEN side = 'a' THEN {payer} ELSE {of_caller} END,
+        CASE WHEN side = 'a' THEN {caller} ELSE {friend} END, CASE WHEN side =
         'a' THEN
         '420' ELSE '44' END, {at} + place, CASE WHEN n % 10 < 6 THEN {at} + 1000000 END, {at} + 60000000 +
         place,
@@ -80,10 +85,11 @@ STATEMENTS = {
         balance_micros)
         {series} SELECT {ids} + n, 'settle:' || {request}, '', CASE WHEN n % {rare} = 2 THEN 'adjustment'
         WHEN n % 100 = 7
-        THEN 'topup' ELSE 'settle' END, '', {at}, {of_caller}, n / {accounts} + 1, 5000000 FROM series""",
+        THEN 'topup' ELSE 'settle' END, '', {at}, {payer_book},
+        CASE WHEN n % 5 = 1 THEN n ELSE n / {accounts} + 1 END, 5000000 FROM series""",
     "entry": """INSERT INTO entry (transfer_id, book_id, amount_micros)
         {series}, sides (place) AS (SELECT 0 UNION ALL SELECT 1) SELECT {ids} + n, CASE WHEN place = 0 THEN
-        {of_caller}
+        {payer_book}
         ELSE {house} END, 60000 * (place * 2 - 1) FROM series, sides""",
     # Every hundredth comes into force next year.
     "rate": """INSERT INTO rate (tariff_id, revision, prefix, description, connect_fee_micros, first_interval_s,
@@ -155,6 +161,9 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
     with stores.database.reading():
         for word, table, name in _NAMED:
             words[word] = one(f"SELECT id FROM {table} WHERE name = ?", name)[0]  # noqa: S608
+        words["busy"], words["busy_book"] = one("SELECT id, book_id FROM account WHERE number = ?", BUSY)
+        for word, of_busy in (("payer", "busy"), ("payer_book", "busy_book")):
+            words[word] = f"(CASE WHEN n % 5 = 1 THEN {words[of_busy]} ELSE {words['of_caller']} END)"
         words["rate"], words["terms"] = (
             one(f"SELECT MIN(id) FROM {table}")[0]  # noqa: S608
             for table in ("rate", "tariff_terms")
@@ -167,20 +176,31 @@ def fill(stores: Stores, accounts: int, xdrs: int) -> Size:
             "audit_entry": max(xdrs // 10, 1),
             "rate": RATES * accounts,
         }.get(table, count)
-        with stores.database.patience(LONG_S), stores.database.transaction():
+        with stores.database.patience(PATIENCE_S), stores.database.transaction():
             if stores.database.kind == "postgresql":
                 run(
                     "SET LOCAL statement_timeout = 0"
                 )  # a million rows take longer than any statement of the product
             filled = statement.format(series=SERIES.format(count=count), **words)
             run(filled if stores.database.kind == "sqlite" else filled.replace("%", "%%"))
-    if stores.database.kind == "postgresql":
-        with (
-            stores.database.patience(LONG_S),
-            stores.database.reading(),
-        ):  # as the server does by itself, later
-            run("VACUUM ANALYZE")
+    settle_down(stores)
     return size
+
+
+def settle_down(stores: Stores) -> None:
+    """What PostgreSQL does by itself, later."""
+    if stores.database.kind == "postgresql":
+        with stores.database.patience(PATIENCE_S), stores.database.reading():
+            run("SET statement_timeout = 0")
+            run("VACUUM ANALYZE")
+            run("RESET statement_timeout")
+
+
+def found_size(stores: Stores, accounts: int) -> Size | None:
+    """What there is in a database that was filled before; None where it is empty."""
+    with stores.database.reading():
+        begin_us, xdrs = one("SELECT MIN(created_at_us) FROM request")[0], one("SELECT COUNT(*) FROM xdr")[0]
+    return Size(accounts, int(xdrs), int(begin_us)) if xdrs else None
 
 
 _NAMED = (
@@ -199,12 +219,13 @@ def _set_up(stores: Stores) -> None:
     stores.tariffs.add("wholesale", "USD")
     stores.tariffs.put_rates("wholesale", [NewRate(Rate("1", first_price_micros=30_000))])
     stores.accounts.add_product("callback", "retail")
-    for name in ("large", "small", "idle"):
+    for name in ("large", "small", "idle", BUSY):
         stores.accounts.add_customer(name, "USD")
     stores.trunks.add_vendor("carrier", "USD")
     for name in ("frequent", "seldom"):
         stores.trunks.add(name, vendor="carrier", tariff="carrier")
     account = stores.accounts.add("idle", customer="idle", product="callback")
     stores.ledger.top_up(account.book_id, 1_000_000, key="idle")  # which makes the house's books
+    stores.accounts.add(BUSY, customer=BUSY, product="callback")
     stores.access_numbers.add(ACCESS, {})
     stores.web_instances.add("shop", {"type": "extended"})

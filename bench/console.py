@@ -2,9 +2,9 @@
 
 1. Pages: a database of 100,000 accounts and 1,000,000 call records over a year, put in by the database itself, on
    SQLite and PostgreSQL. Every page that reads is opened three times, lists also in the middle
-   and at the end, with each filter for what is frequent and for what is rare. The figure is what all its
-   statements take with the reading of their rows, the least of three, as the machine may do other things: on SQLite
-   processor time, on PostgreSQL the wait for its answers. The worst page comes first. The goal is 100 ms.
+   and at the end, with each filter for what is frequent and for what is rare. The figure is the processor time that
+   all its statements take, the least of three, as the machine may do other things: on SQLite of the console, with the
+   reading of their rows, on PostgreSQL of its server. The worst page comes first. The goal is 100 ms.
 2. Beside calls: callbacks on the simulated Asterisk with ten browsers that follow the page *Now*, and with none, in
    turns: the processor time of the service for each callback, that of the console, and the time from an event to the
    next command.
@@ -29,7 +29,7 @@ from typing import Any
 
 import requests
 
-from bench.business import ACCESS, ACCOUNT, FRIEND, Size, fill
+from bench.business import ACCESS, ACCOUNT, BUSY, FRIEND, Size, fill, found_size, settle_down
 from bench.conversations import EXTRA, Bench, subscriber
 from bench.report import Row, machine, show_rows, write_json
 from bench.rig import Usage, open_business, service
@@ -63,20 +63,21 @@ def filters(size: Size) -> dict[str, Sequence[dict[str, str]]]:
             {"text": "42077"},
         ),
         "request list": (
-            {"account": ACCOUNT}, {"ani": ACCOUNT}, {"ani": "42077"}, {"ani": "1"}, {"number": "44"},
+            {"account": ACCOUNT}, {"account": BUSY}, {"ani": ACCOUNT}, {"ani": "42077"}, {"ani": "1"},
+            {"number": "44"},
             {"number": ACCOUNT}, {"number": FRIEND}, {"number": "442071"}, {"number": "681"}, {"state": "done"},
             {"state": "refused"}, {"state": "queued"}, {"outcome": "completed"}, {"outcome": "too_late"},
             {"trigger": "ani"}, {"trigger": "email"}, that_day, {"state": "done", "until": size.day},
             {"outcome": "no_answer", "number": "442071"},
         ),
         "xdr list": (
-            {"account": ACCOUNT}, {"customer": "large"}, {"customer": "small"}, {"customer": "idle"},
-            {"number": "44"}, {"number": FRIEND}, {"number": "681"}, {"trunk": "frequent"}, {"trunk": "seldom"},
-            {"outcome": "answered"}, {"outcome": "unallocated"}, that_day, {"request": size.request()},
-            {"outcome": "busy", "trunk": "seldom"},
+            {"account": ACCOUNT}, {"account": BUSY}, {"customer": "large"}, {"customer": "small"},
+            {"customer": "idle"}, {"number": "44"}, {"number": FRIEND}, {"number": "681"}, {"trunk": "frequent"},
+            {"trunk": "seldom"}, {"outcome": "answered"}, {"outcome": "unallocated"}, that_day,
+            {"request": size.request()}, {"outcome": "busy", "trunk": "seldom"},
         ),
         "ledger entries": (
-            {"account": ACCOUNT}, {"customer": "large"}, {"customer": "small"}, {"kind": "settle"},
+            {"account": ACCOUNT}, {"account": BUSY}, {"customer": "large"}, {"customer": "small"}, {"kind": "settle"},
             {"kind": "adjustment"}, that_day, {"kind": "topup", "until": size.day},
         ),
         "audit list": (
@@ -90,10 +91,12 @@ def others(size: Size) -> Iterator[str]:
     yield from ("/", "/me", "/second", f"/find?q={ACCOUNT}", f"/find?q={size.request()}")
     for by in ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome"):
         yield f"/reports?by={by}"
-        for only in ("trunk=frequent", "prefix=44", f"account={ACCOUNT}"):
+        for only in (
+            "trunk=frequent", "prefix=44", "trunk=frequent&prefix=44", "prefix=4420", f"account={ACCOUNT}",
+            f"account={BUSY}", f"account={BUSY}&trunk=frequent", f"account={BUSY}&prefix=44",
+        ):  # fmt: skip
             yield f"/reports?by={by}&{only}"
-    yield f"/reports?by=day&from={size.first_day}"
-    yield f"/reports?by=trunk&from={size.first_day}"
+        yield f"/reports?by={by}&from={size.first_day}"
     for subject in (size.request(), ACCOUNT, FRIEND):
         yield address("why", subject=subject)
     yield address("account topup", number=ACCOUNT)
@@ -118,6 +121,12 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=100_000, help="accounts (100,000)")
     parser.add_argument("--xdrs", type=int, default=1_000_000, help="call records (1,000,000)")
     parser.add_argument("--only", choices=("sqlite", "postgres", "beside"), help="a part of it")
+    parser.add_argument(
+        "--url",
+        action="append",
+        default=[],
+        help="open this database in place of a new one, and fill it if it is empty",
+    )
     parser.add_argument("--rows", type=int, default=15, help="how many pages to print of each database (15)")
     parser.add_argument("--turns", type=int, default=4, help="turns with browsers and without (4)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
@@ -126,9 +135,11 @@ def main() -> int:
     rows: list[Row] = []
     try:
         with work_folder("console") as folder:
-            if options.only in (None, "sqlite"):
+            for url in options.url:
+                rows += pages("SQLite" if url.startswith("sqlite") else "PostgreSQL", url, options)
+            if options.only in (None, "sqlite") and not options.url:
                 rows += pages("SQLite", f"sqlite:///{folder}/console.db", options)
-            if options.only in (None, "postgres"):
+            if options.only in (None, "postgres") and not options.url:
                 with postgres_server(durable=False) as server:
                     rows += pages("PostgreSQL", server.create("console"), options)
             if options.only in (None, "beside"):
@@ -178,6 +189,12 @@ class Meter:
         database.execute_sql = measured
 
 
+def _server_s() -> float:
+    """The processor time of the server's process that works for this thread."""
+    pid = bound_database.obj.connection().info.backend_pid
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 @dataclass
 class _Answer:
     """A cursor whose rows have been read."""
@@ -216,14 +233,16 @@ def pages(name: str, url: str, options: argparse.Namespace) -> list[Row]:
     stores = open_stores(url, "console", Clock())
     stores.database.migrate()
     start_s = time.perf_counter()
-    size = fill(stores, options.accounts, options.xdrs)
+    size = found_size(stores, options.accounts) or fill(stores, options.accounts, options.xdrs)
     filled_s = time.perf_counter() - start_s
     start_s, added = time.perf_counter(), stores.totals.catch_up()
     print(
         f"{added:,} call records added up for reports in {time.perf_counter() - start_s:.0f} s, rests included"
     )
-    stores.operators.add("owner", "owner", PASSWORD)
-    meter = Meter(time.thread_time if stores.database.kind == "sqlite" else time.perf_counter)
+    settle_down(stores)
+    if not stores.operators.any():
+        stores.operators.add("owner", "owner", PASSWORD)
+    meter = Meter(time.thread_time if stores.database.kind == "sqlite" else _server_s)
     meter.attach()
     try:
         with served(stores) as base, requests.Session() as browser:
@@ -232,7 +251,8 @@ def pages(name: str, url: str, options: argparse.Namespace) -> list[Row]:
     finally:
         stores.database.close()
     print(
-        f"{name}, {options.accounts:,} accounts, {options.xdrs:,} call records (put in in {filled_s:.0f} s)"
+        f"{name}, {options.accounts:,} accounts, {size.xdrs:,} call records (put in in {filled_s:.0f} s), "
+        f"load {os.getloadavg()[0]:.0f}"
     )
     for page in found[: options.rows]:
         print(f"{page.ms:>9.1f} ms {page.statements:>4} statements  {page.path[:90]}")
@@ -278,8 +298,8 @@ def _open(browser: requests.Session, base: str, path: str, meter: Meter) -> tupl
         answer = browser.get(base + path, timeout=600)
         times.append(meter.read())
         html = answer.text
-        if answer.status_code != 200:
-            said = re.search(r'role="alert"[^>]*>([^<]*)', html)
+        said = re.search(r'role="alert"[^>]*>([^<]*)', html)
+        if answer.status_code != 200 or said:
             print(f"{path} is answered {answer.status_code}: {said[1] if said else html[:200]}")
             break
         if path == "/":
@@ -300,8 +320,8 @@ def _of_nouns(size: Size) -> Iterator[str]:
     }  # fmt: skip
     for name, command in described().items():
         access = policy.access(name)
-        if access is None or name in ("doctor", "config check", "sounds check"):
-            continue  # these look at the machine
+        if access is None or name in ("doctor", "config check", "sounds check", "access-number test"):
+            continue  # these look at the machine, or want a number
         if command.noun:
             yield f"/noun/{command.noun}"
         required = [parameter for parameter in command.parameters if parameter.required]

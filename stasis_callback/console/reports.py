@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -23,7 +23,7 @@ DAYS_LIMIT = 1830
 BARS_LIMIT = 20
 LINES_LIMIT = 200
 """The most groups in the table; the others are one line together."""
-WIDTH, HEIGHT, BAR_HEIGHT = 640, 160, 22
+WIDTH, HEIGHT = 640, 160
 FIGURES = ("attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin")
 MONEY = ("revenue", "cost", "margin")
 GROUPS = ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome")
@@ -34,36 +34,44 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: `now` and `before` are its lengths in the units of the plot; from `zero` on, or ending there."""
+    """One bar: an upright one of a plot by day, or a lying one that begins at the left of a line of its own.
+
+    Lengths are in the units of the plot; `mark` is where the value before would end.
+    """
 
     label: str
     value: float
     value_before: float | None
-    x: float
-    y: float
     width: float
-    height: float
-    before_y: float | None
+    mark: float | None
+    x: float = 0.0
+    y: float = 0.0
+    height: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure by day (upright bars) or by group (lying ones)."""
+    """A figure by day (upright bars) or by group (lying ones). A total is None if it is not known for all calls."""
 
     figure: str
     currency: str
-    total: float
+    total: float | None
     total_before: float | None
-    bars: tuple[Bar, ...]
-    width: int
-    height: int
-    zero: float
     upright: bool
+    bars: tuple[Bar, ...] = ()
+    zero: float = 0.0
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    @property
+    def top(self) -> float:
+        """The greatest value."""
+        return max((bar.value for bar in self.bars), default=0.0)
 
     @property
     def change_percent(self) -> float | None:
         """How much more this is than before, in percent; None where there was nothing."""
-        if not self.total_before:
+        if not self.total_before or self.total is None:
             return None
         return round((self.total - self.total_before) / abs(self.total_before) * 100, 1)
 
@@ -96,7 +104,10 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     shown = _report(by, first, last, given, visit, stores)
     plots: tuple[Plot, ...] = ()
     if shown.code == 0 and not problem:
-        earlier = _report(by, *before, given, visit, stores)
+        names = [str(row[by]) for row in _rows(shown)]
+        # Of many groups those that are shown, whatever they were among those of before.
+        same = {"groups": [name for name in names if name != OTHERS]} if OTHERS in names else {}
+        earlier = _report(by, *before, given | same, visit, stores)
         plots = tuple(_plots(by, _rows(shown), _rows(earlier), first, before[0], days))
     csv = {"by": by, "first": str(first), "last": str(last), "format": "--csv"}
     csv |= {name: text for name, text in filters.items() if text}
@@ -144,20 +155,29 @@ def _plots(
         # Money of two currencies cannot be added up: a plot for each.
         for currency in currencies if figure in MONEY else [""]:
             now, before = (_values(by, some, figure, currency) for some in (rows, earlier))
-            if by == "day":
-                made_ones.append(_by_day(figure, currency, now, before, first, first_before, days))
+            total = _total(figure, now) if _is_known(rows, figure, currency) else None
+            known = before and _is_known(earlier, figure, currency)
+            total_before = _total(figure, before) if known else None
+            plot = Plot(figure, currency, total, total_before, upright=by == "day")
+            if plot.upright:
+                made_ones.append(_by_day(plot, now, before, first, first_before, days))
             else:
-                made_ones.append(_by_group(figure, currency, now, before))
+                made_ones.append(_by_group(plot, now, before))
     return made_ones
+
+
+def _is_known(rows: Sequence[Row], figure: str, currency: str) -> bool:
+    """Whether a figure is known for all calls: what a carrier takes may not be for some."""
+    return all(row[figure] is not None for row in rows if not currency or row["currency"] == currency)
 
 
 def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[str, tuple[float, float]]:
     """The figure of each group, and its weight where groups of several currencies are one."""
     found: dict[str, tuple[float, float]] = {}
     for row in rows:
-        if currency and row["currency"] != currency:
+        if (currency and row["currency"] != currency) or row[figure] is None:
             continue
-        value = float(row[figure] or 0)
+        value = float(row[figure])
         weight = float(row["answered" if figure == "acd_s" else "attempts"] or 0)
         old, old_weight = found.get(str(row[by]), (0.0, 0.0))
         if figure in ("asr_percent", "acd_s"):
@@ -177,7 +197,7 @@ def _total(figure: str, values: Mapping[str, tuple[float, float]]) -> float:
 
 
 def _by_day(
-    figure: str, currency: str, now: Mapping[str, tuple[float, float]], before: Mapping[str, tuple[float, float]],
+    plot: Plot, now: Mapping[str, tuple[float, float]], before: Mapping[str, tuple[float, float]],
     first: date, first_before: date, days: int,
 ) -> Plot:  # fmt: skip
     pairs = []
@@ -190,38 +210,32 @@ def _by_day(
     zero, step = top * scale if top > bottom else HEIGHT, WIDTH / days
     bars = tuple(
         Bar(
-            label, value, earlier, round(n * step + step * 0.1, 2),
-            round(min(zero, zero - value * scale), 2), round(step * 0.8, 2), round(abs(value) * scale, 2),
-            round(zero - earlier * scale, 2),
+            label, value, earlier, round(step * 0.8, 2), round(zero - earlier * scale, 2) if before else None,
+            round(n * step + step * 0.1, 2), round(min(zero, zero - value * scale), 2),
+            round(abs(value) * scale, 2),
         )
         for n, (label, value, earlier) in enumerate(pairs)
     )  # fmt: skip
-    return Plot(
-        figure, currency, _total(figure, now), _total(figure, before) if before else None, bars, WIDTH, HEIGHT,
-        round(zero, 2), upright=True,
-    )  # fmt: skip
+    return replace(plot, bars=bars, zero=round(zero, 2))
 
 
 def _by_group(
-    figure: str,
-    currency: str,
-    now: Mapping[str, tuple[float, float]],
-    before: Mapping[str, tuple[float, float]],
+    plot: Plot, now: Mapping[str, tuple[float, float]], before: Mapping[str, tuple[float, float]]
 ) -> Plot:
     single = now.keys() - {OTHERS}
     names = sorted(single, key=lambda name: (-abs(now[name][0]), name))[:BARS_LIMIT]
     top = max(
         [1e-9, *(abs(now[name][0]) for name in names), *(abs(before[n][0]) for n in names if n in before)]
     )
+
+    def length(values: Mapping[str, tuple[float, float]], name: str) -> float:
+        return round(abs(values[name][0]) / top * WIDTH, 2)
+
     bars = tuple(
         Bar(
-            name, now[name][0], before[name][0] if name in before else None, 0.0, n * BAR_HEIGHT * 2.0,
-            round(abs(now[name][0]) / top * WIDTH, 2), BAR_HEIGHT * 0.7,
-            round(abs(before[name][0]) / top * WIDTH, 2) if name in before else None,
+            name, now[name][0], before[name][0] if name in before else None, length(now, name),
+            length(before, name) if name in before else None,
         )
-        for n, name in enumerate(names)
+        for name in names
     )  # fmt: skip
-    return Plot(
-        figure, currency, _total(figure, now), _total(figure, before) if before else None, bars, WIDTH,
-        max(len(bars) * BAR_HEIGHT * 2, BAR_HEIGHT), 0.0, upright=False,
-    )  # fmt: skip
+    return replace(plot, bars=bars)

@@ -22,6 +22,7 @@ from stasis_callback.store.accounts.tables import (
     Voucher,
 )
 from stasis_callback.store.calls.tables import (
+    CallClass,
     ChannelLife,
     Forwarded,
     LegRow,
@@ -76,7 +77,7 @@ ALL = (
     EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
     ConsoleSession,
     ConsoleForm, ConsoleProposal, ChannelLife, Forwarded, Total, TotalOfTrunk, TotalOfPrefix, TotalOfCustomer,
-    TotalOfAccount, TotalsUntil,
+    CallClass, TotalOfAccount, TotalsUntil,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

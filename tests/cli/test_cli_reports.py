@@ -46,6 +46,12 @@ def test_calls_by_day_and_by_account(shop: CommandLine, called: str) -> None:
     assert csv[1] == "(settings),2,50.0,61.0,1.0,0.122,,,USD,1,1.0,0.00,"
 
 
+def test_named_groups_and_what_the_others_have(shop: CommandLine, called: str) -> None:
+    by_trunk = ("report", "calls", *THAT_DAY, "--by", "trunk", "--json")
+    assert [line["trunk"] for line in shop.ok(*by_trunk, "--group", "(settings)").json] == ["(settings)"]
+    assert [line["trunk"] for line in shop.ok(*by_trunk, "--group", "cheap").json] == ["(others)"]
+
+
 def test_a_time_without_calls_is_empty(shop: CommandLine, called: str) -> None:
     assert shop.ok("report", "calls", "--from", "2024-01-01", "--to", "2024-01-31", "--json").json == []
     assert shop.ok("report", "calls", *THAT_DAY, "--prefix", "1", "--json").json == []
@@ -62,6 +68,7 @@ def test_refusals_say_how_many_for_each_reason(shop: CommandLine, called: str) -
         (("--by", "colour"),               "one of day, account"),
         (("--account", "nobody"),          "nobody"),
         (("--trunk", "none"),              "unknown trunk 'none'"),
+        (("--by", "day", "--group", "x"),  "days are chosen with --from and --to"),
         (("--from", "1.11.2026"),          "not a date"),
         (("--time-zone", "Mars"),          "not a time zone"),
     ],

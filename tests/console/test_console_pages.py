@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from console_site import ConsoleSite, open_console
+from shop import NOON_US
 
 from stasis_callback.admin.commands import described
-from stasis_callback.console import policy
+from stasis_callback.clock import US_PER_S
+from stasis_callback.console import policy, reports
 from stasis_callback.console.rendering import texts
+from stasis_callback.core.outcomes import Outcome
+from stasis_callback.store.calls.legs import LegEnd
 from stasis_callback.web.texts import LANGUAGES
 
 
@@ -224,6 +228,29 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     assert "44" in by_prefix
     assert viewer.get("/reports?from=nonsense").status_code == 200
     assert viewer.get("/reports?account=nobody").text.count("unknown account") == 1
+
+
+def test_the_groups_of_now_are_compared_with_themselves_before(
+    site: ConsoleSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where they were not among the first of the time before."""
+    shop = site.shop
+    monkeypatch.setattr(reports, "LINES_LIMIT", 1)
+    accounts = {number: shop.account(number) for number in ("100", "200")}
+    requests = {number: shop.request(account) for number, account in accounts.items()}
+    talks = (("100", 10, 1), ("200", 60, 1), ("100", 90, 0), ("200", 30, 0))
+    for n, (number, seconds, days_ago) in enumerate(talks):
+        shop.leg(f"leg-{n}", accounts[number], requests[number], hold="3.00")
+        begin_us = NOON_US - days_ago * 86_400 * US_PER_S
+        end = LegEnd(begin_us, begin_us + seconds * US_PER_S, Outcome.ANSWERED, 16, "events")
+        shop.stores.calls.settle(f"leg-{n}", end)
+    day = "2027-01-15"
+    page = site.operator("viewer").get(f"/reports?by=account&from={day}&to={day}").text
+    assert "(others)" in page
+    line = re.search(r"<li><span>100</span> <strong>1.5</strong>.*?</li>", page, re.DOTALL)
+    assert line
+    assert "before: 0.2</span>" in line[0]
+    assert '<line class="before"' in line[0]
 
 
 def test_the_live_panels_are_told_when_they_change(site: ConsoleSite) -> None:

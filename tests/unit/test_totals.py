@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -16,13 +16,14 @@ from stasis_callback.clock import US_PER_S
 from stasis_callback.store.audit import verify
 from stasis_callback.store.calls import sums
 from stasis_callback.store.calls.reports import GROUPS, OTHERS, CallsFilter, CallsLine
-from stasis_callback.store.calls.tables import TotalOfAccount
+from stasis_callback.store.calls.tables import CallClass, TotalOfAccount
 from stasis_callback.store.calls.totals import LEVELS, XDRS_AT_ONCE, pieces
 
 ZONES = ("UTC", "Europe/Prague", "America/St_Johns", "Asia/Kathmandu", "Pacific/Chatham")
 FILTERS: tuple[dict[str, str], ...] = (
     {}, {"trunk": "first"}, {"prefix": "44"}, {"prefix": "4"}, {"prefix": "4420"}, {"account": "200"},
-    {"prefix": "44", "trunk": "second"}, {"trunk": "nothing of that name"},
+    {"prefix": "44", "trunk": "second"}, {"account": "100", "trunk": "first"}, {"account": "100", "prefix": "49"},
+    {"trunk": "nothing of that name"},
 )  # fmt: skip
 
 
@@ -78,16 +79,17 @@ def test_a_report_is_the_same_with_totals_and_without(
         spans = days("2026-10-20", "2027-01-16", zone)
         for by in GROUPS:
 
-            def ask(by: str = by, limit: int | None = None) -> list[CallsLine]:
-                return shop.stores.reports.calls(by, spans, CallsFilter(**only), limit)
+            def ask(by: str = by, limit: int | None = None, groups: Sequence[str] = ()) -> list[CallsLine]:
+                return shop.stores.reports.calls(by, spans, CallsFilter(**only), limit, groups)
 
             said = ask()
             assert said == without_totals(made, ask), by
             of_one = ask(limit=1) if by != "day" else []
             assert not of_one or of_one[:1] == said[:1]
-            assert not of_one or sum(line.amount_micros for line in of_one) == sum(
-                line.amount_micros for line in said
-            )
+            of_named = ask(groups=[said[-1].group, "no such"]) if said and by != "day" else []
+            assert not of_named or of_named[0] == said[-1]
+            for some in filter(None, (of_one, of_named)):
+                assert sum(line.amount_micros for line in some) == sum(line.amount_micros for line in said)
         assert verify(shop.stores.database, shop.stores.tariffs, whole=True) is not None
 
 
@@ -118,6 +120,35 @@ def test_those_that_a_limit_leaves_out_are_one_line(made: Calls) -> None:
     ]
 
 
+def test_named_groups_are_lines_and_all_others_are_one(made: Calls) -> None:
+    for n in range(4):
+        made.shop.account(f"30{n}")
+        made.call(f"30{n}", talked_s=10, amount=100 * (n + 1))
+    made.shop.stores.totals.catch_up()
+    made.call("100", talked_s=10, amount=5)
+    spans = days("2027-01-14", "2027-01-16", "UTC")
+
+    def said(by: str, *groups: str) -> list[tuple[str, int]]:
+        lines = made.shop.stores.reports.calls(by, spans, groups=groups)
+        return [(line.group, line.amount_micros) for line in lines]
+
+    assert said("account", "301", "100", "nobody") == [("301", 200), ("100", 5), (OTHERS, 800)]
+    assert said("account", "nobody") == [(OTHERS, 1005)]
+    assert said("trunk", "first") == [("first", 1005)]
+    assert said("trunk", "second") == [(OTHERS, 1005)]
+
+
+def test_a_class_of_calls_has_one_number_however_often_it_comes(made: Calls) -> None:
+    for _ in range(3):
+        for trunk in ("first", "second", ""):
+            made.call(trunk=trunk, talked_s=60, amount=600_000)
+        made.shop.stores.totals.catch_up()
+    with made.shop.stores.database.reading():
+        found = [(row.id, row.prefix, row.trunk_id) for row in CallClass.select().order_by(CallClass.id)]
+    assert [number for number, *_ in found] == [1, 2, 3]
+    assert len({trunk_id for *_, trunk_id in found}) == 3
+
+
 def test_many_call_records_are_added_some_at_a_time_and_each_once(made: Calls) -> None:
     for n in range(XDRS_AT_ONCE + 10):
         made.call(talked_s=1, amount=1, ended_us=NOON_US + n * US_PER_S)
@@ -128,7 +159,7 @@ def test_many_call_records_are_added_some_at_a_time_and_each_once(made: Calls) -
     made.shop.stores.totals.catch_up()
     assert made.report("account")[0].amount_micros == XDRS_AT_ONCE + 10
     with made.shop.stores.database.reading():
-        assert sum(row.attempts for row in TotalOfAccount.select()) == (XDRS_AT_ONCE + 10) * len(LEVELS)
+        assert sum(row.attempts for row in TotalOfAccount.select()) == (XDRS_AT_ONCE + 10) * len(LEVELS[:-1])
 
 
 def test_totals_are_made_anew_from_the_call_records(made: Calls) -> None:
@@ -151,6 +182,9 @@ def test_totals_are_made_anew_from_the_call_records(made: Calls) -> None:
             "SET amount_micros = amount_micros + 1 WHERE hours = 24",
             "reports of 2027-01-15",
         ),
+        ("total_of_account", "SET attempts = 7 WHERE hours = 24", "reports of 2027-01-15"),
+        ("total_of_account", "SET class_id = 7 WHERE hours = 768", "reports of the 32 days from 2027-01-14"),
+        ("total_of_account", "SET class_id = 7", "reports of 2027-01-15"),
         ("total", "SET attempts = 7 WHERE hours = 768", "reports of the 32 days from 2027-01-14"),
         ("total_of_trunk", "SET from_us = from_us + 86400000000 WHERE hours = 1", "reports of 2027-01-16"),
     ],

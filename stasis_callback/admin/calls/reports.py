@@ -31,6 +31,8 @@ USUAL_DAYS = 30
 LINES = 1000
 """The most lines of a table, if not told otherwise: there may be as many as there are accounts."""
 GROUPS = ("day", "account", "customer", "prefix", "trunk", "vendor", "side", "outcome")
+UNNAMED = ("(settings)", "(unknown)")
+"""What the trunk of the settings is called, and any other group without a name."""
 CALLS_COLUMNS = (
     "attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin", "currency",
 )  # fmt: skip
@@ -55,6 +57,14 @@ Zone = Annotated[
 Account = Annotated[str, typer.Option(help="Only this account.", metavar="ID")]
 Prefix = Annotated[str, typer.Option(help="Only numbers with this prefix.", metavar="DIGITS")]
 Trunk = Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")]
+Group = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--group",
+        help="Only this account, customer etc. of --by; repeatable. What the others have together is the last line.",
+        metavar="NAME",
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -75,6 +85,7 @@ def calls(
     account: Account = "",
     prefix: Prefix = "",
     trunk: Trunk = "",
+    groups: Group = None,
     limit: Limit = None,
     as_csv: AsCsv = False,
     as_json: AsJson = False,
@@ -84,6 +95,10 @@ def calls(
 
     if by not in GROUPS:
         raise InvalidInput(f"--by {by!r} is unknown: use one of {', '.join(GROUPS)}")
+    if by == "day" and groups:
+        raise InvalidInput(
+            "--group is for a report by account, customer etc.: days are chosen with --from and --to"
+        )
     spans = days(first, last, time_zone)
     if limit is None and not (as_csv or as_json):
         limit = LINES
@@ -93,7 +108,8 @@ def calls(
             prefix,
             s.trunks.named(trunk).name if trunk else "",
         )
-        rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only, limit)]
+        chosen = ["" if name in UNNAMED else name for name in groups or ()]
+        rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only, limit, chosen)]
     print_records(rows, (by, *CALLS_COLUMNS), MORE_COLUMNS, as_csv=as_csv, as_json=as_json)
 
 
@@ -159,7 +175,7 @@ def tables(s: Stores, spans: Sequence[Span]) -> dict[str, list[Record]]:
 
 def calls_record(by: str, line: CallsLine) -> Record:
     """The fields that commands show for a line; None if unknown. The trunk of the settings has no name."""
-    group = line.group or ("(settings)" if by == "trunk" else "(unknown)")
+    group = line.group or UNNAMED[0 if by == "trunk" else 1]
     return {
         by: group,
         "attempts": line.attempts,

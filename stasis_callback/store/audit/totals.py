@@ -18,7 +18,10 @@ TO_DO = "run `stasis-callback report recount`"
 _NEXT = " UNION ALL ".join(
     [
         "SELECT MIN(ended_at_us) FROM xdr WHERE ended_at_us >= ?",
-        *(f"SELECT MIN(from_us) FROM {kind.table} WHERE hours = 1 AND from_us >= ?" for kind in KINDS),
+        *(
+            f"SELECT MIN(from_us) FROM {kind.table} WHERE hours = {kind.levels[-1]} AND from_us >= ?"
+            for kind in KINDS
+        ),
     ]
 )
 
@@ -51,13 +54,13 @@ def _counted(looks: Snapshots) -> int:
 def _wrong_day(looks: Snapshots, kind: TotalsTable, day_us: int, until: int) -> Iterator[str]:
     """What is wrong with a day and its hours, which must be those of the call records."""
     end_us = day_us + DAY_US
-    key = ", ".join(("hours", "from_us", *kind.columns))
+    key = ", ".join(("hours", "from_us", *kind.key))
     made = looks.rows(
         summed(kind, "x.id + 0 <= ? AND x.ended_at_us >= ? AND x.ended_at_us < ? AND level.hours IN (1, 24)"),
         (until, day_us, end_us),
     )
     kept = looks.rows(
-        f"""SELECT {key}, {", ".join(SUMS)} FROM {kind.table}
+        f"""SELECT {key}, {", ".join(SUMS)} FROM {kind.source()}
             WHERE hours IN (1, 24) AND from_us >= ? AND from_us < ?""",
         (day_us, end_us),
     )
@@ -70,8 +73,8 @@ def _wrong_day(looks: Snapshots, kind: TotalsTable, day_us: int, until: int) -> 
 def _wrong_block(looks: Snapshots, kind: TotalsTable, block_us: int) -> Iterator[str]:
     """What is wrong with a block, which must be that of its days."""
     sums = ", ".join(f"SUM({name})" for name in SUMS)
-    of = ", ".join(kind.columns)
-    within = f"FROM {kind.table} WHERE hours = ? AND from_us >= ? AND from_us < ? GROUP BY {of}"
+    of = ", ".join(kind.key)
+    within = f"FROM {kind.source()} WHERE hours = ? AND from_us >= ? AND from_us < ? GROUP BY {of}"
     of_days, of_block = (
         looks.rows(f"SELECT {of}, {sums} {within}", (hours, block_us, block_us + LONGEST_US))
         for hours in (24, LEVELS[0])

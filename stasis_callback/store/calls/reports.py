@@ -96,12 +96,18 @@ class Reports:
 
     @read
     def calls(
-        self, by: str, spans: Sequence[Span], only: CallsFilter = EVERYTHING, limit: int | None = None
+        self,
+        by: str,
+        spans: Sequence[Span],
+        only: CallsFilter = EVERYTHING,
+        limit: int | None = None,
+        groups: Sequence[str] = (),
     ) -> list[CallsLine]:
         """The legs that ended in any of `spans`, which are in order and follow one another.
 
         By day: a line for each span that had calls. By anything else of `GROUPS`: the whole time, the greatest
-        revenue first; with a `limit` so many lines, and a last one of each currency for all `OTHERS`.
+        revenue first. With a `limit` so many lines, with `groups` those, and a last one of each currency for all
+        `OTHERS`.
         """
         with self._database.patience(LONG_S), self._database.moment():
             sums = Sums(only)
@@ -109,10 +115,13 @@ class Reports:
                 of_spans = sums.by_span([(span.from_us, span.to_us) for span in spans])
                 of_spans.sort(key=lambda found: found[0])
                 return _lines((spans[n].name, row) for n, row in of_spans)
-            of_groups, rest = sums.by(by, spans[0].from_us, spans[-1].to_us, limit)
+            of_groups, rest = sums.by(by, spans[0].from_us, spans[-1].to_us, limit, groups)
         lines = sorted(_lines(of_groups), key=lambda line: (-line.revenue_micros, -line.attempts, line.group))
-        shown = lines if limit is None else lines[:limit]
-        others = [*_lines((OTHERS, row) for row in rest), *lines[len(shown) :]]
+        wanted = [line for line in lines if not groups or line.group in groups]
+        shown = wanted if limit is None else wanted[:limit]
+        one_by_one = {(line.group, line.currency) for line in shown}
+        left = (line for line in lines if (line.group, line.currency) not in one_by_one)
+        others = [*_lines((OTHERS, row) for row in rest), *left]
         return [*shown, *_merged(replace(line, group=OTHERS) for line in others)]
 
     @read

@@ -5,13 +5,18 @@ All within one moment (`Database.moment`), or a record could be in neither of th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
+from operator import add, itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 from stasis_callback.store.calls.totals import (
+    HOUR_US,
     KINDS,
+    LEVELS,
     OF_XDR,
     SUMS,
     TotalsTable,
@@ -23,6 +28,8 @@ from stasis_callback.store.database.statements import every_once, one
 
 FEW_XDRS = 5000
 """So many that are not in the totals yet are read by their ids; of more, by the time they ended."""
+EDGES_AT_ONCE = 100
+"""So many ends of days that are no whole hours are looked for by one statement; SQLite allows 500."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +63,18 @@ class _Named:
     of: str
     name: str
     tables: str = ""
+    named_in: tuple[str, str] | None = None
+    """Where there may be many: the table of the groups, and its column that names one."""
 
 
 class Sums:
     """Adds up the call records of some time. To be made and used within one moment."""
 
     OF: ClassVar[Mapping[str, _Named]] = {
-        "account": _Named("account_id", "n.number", "LEFT JOIN account AS n ON n.id = g.account_id"),
-        "customer": _Named("customer_id", "n.name", "LEFT JOIN customer AS n ON n.id = g.customer_id"),
+        "account": _Named("account_id", "n.number", "LEFT JOIN account AS n ON n.id = g.account_id",
+            ("account", "number")),
+        "customer": _Named("customer_id", "n.name", "LEFT JOIN customer AS n ON n.id = g.customer_id",
+            ("customer", "name")),
         "prefix": _Named("prefix", "g.prefix"),
         "trunk": _Named("trunk_id", "n.name", "LEFT JOIN trunk AS n ON n.id = g.trunk_id"),
         "vendor": _Named(
@@ -89,46 +100,65 @@ class Sums:
         }
 
     def by_span(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, Row]]:
-        """The sums of each of these times, which do not overlap; by its place in the list."""
-        kind = self._kind((), spans[0][0], spans[-1][1])
-        whole = [(n, *span) for n, span in enumerate(spans)]
-        tables = {"span": whole}
+        """The sums of each of these times, which are in order and do not overlap; by its place in the list.
+
+        The database adds up hours, and call records by the longest step of which all these times are some; which is
+        of which time is quicker found here: no plan of a join suits a month and ten years, and both databases.
+        """
+        from_us, to_us = spans[0][0], spans[-1][1]
+        step_us = gcd(*(bound_us for span in spans for bound_us in span))
+        kind = self._kind((), from_us, to_us, longest=1)
+        merged: dict[tuple[int, str, str], tuple[int, ...]] = {}
+        for parts, length_us in self._of_steps(kind, spans, step_us):
+            rows = _grouped(parts, ("at_us",))
+            for at_us, *rest in every_once(rows.sql, rows.values):
+                n, row = bisect_right(spans, int(at_us), key=itemgetter(0)) - 1, _row(rest)
+                key = n, row.currency, row.cost_currency
+                if (
+                    at_us + length_us <= spans[n][1]
+                ):  # or it is an hour of two of the times, and read by its records
+                    merged[key] = tuple(map(add, merged[key], row.sums)) if key in merged else row.sums
+        return [
+            (n, Row(currency, cost_currency, sums)) for (n, currency, cost_currency), sums in merged.items()
+        ]
+
+    def _of_steps(
+        self, kind: TotalsTable | None, spans: Sequence[tuple[int, int]], step_us: int
+    ) -> Iterator[tuple[Sequence[_Select], int]]:
+        """What has to be added up for times that follow one another, and how long its steps are."""
+        from_us, to_us = spans[0][0], spans[-1][1]
+        step = f"x.ended_at_us / {step_us} * {step_us} AS at_us"
         if kind is None:
-            parts = [self._xdrs((), "span AS s CROSS JOIN", "s.n", _within("s.from_us", "s.to_us"))]
-        else:
-            tables |= _hours_and_edges(whole)
-            parts = [self._of_spans(kind, tables["hour"])] if "hour" in tables else []
-            if "edge" in tables:
-                old = f"x.id + 0 <= ? AND {_within('e.from_us', 'e.to_us')}"
-                parts.append(self._xdrs((), "edge AS e CROSS JOIN", "e.n", old, self._until))
-            if self._few:
-                new = f"x.id > ? AND {_within('s.from_us', 's.to_us', by_index=False)}"
-                parts.append(self._xdrs((), "CROSS JOIN span AS s", "s.n", new, self._until))
-            else:
-                new = f"x.id + 0 > ? AND {_within('s.from_us', 's.to_us')}"
-                parts.append(self._xdrs((), "span AS s CROSS JOIN", "s.n", new, self._until))
-        rows = _grouped(parts, ("n",), tables)
-        return [(int(n), _row(rest)) for n, *rest in every_once(rows.sql, rows.values)]
+            yield [self._xdrs((), _within("?", "?"), from_us, to_us, first=step)], step_us
+            return
+        found = [piece for span in spans for piece in pieces(*span, (1,))]
+        hours, edges = ([one for one in found if bool(one.hours) is whole] for whole in (True, False))
+        if hours:
+            level = (1, hours[0].from_us, hours[-1].to_us)
+            yield [self._totals(kind, (), level, (), first="t.from_us AS at_us")], HOUR_US
+        old = f"x.id + 0 <= ? AND {_within('?', '?')}"
+        for n in range(0, len(edges), EDGES_AT_ONCE):
+            some = edges[n : n + EDGES_AT_ONCE]
+            yield [self._xdrs((), old, self._until, at.from_us, at.to_us, first=step) for at in some], step_us
+        yield [self._new((), from_us, to_us, first=step)], step_us
 
     def by(
-        self, by: str, from_us: int, to_us: int, limit: int | None
+        self, by: str, from_us: int, to_us: int, limit: int | None, names: Sequence[str] = ()
     ) -> tuple[list[tuple[str, Row]], list[Row]]:
-        """The sums of each group in a time. Where there are many more groups than `limit`: of those with the greatest
-        revenue, and what all others have together.
+        """The sums of each group in a time. Where there may be many more than are wanted (`names`, or else those with
+        the greatest revenue, at most `limit`): of these, and what all others have together.
         """
         named = self.OF[by]
         kind = self._kind((named.of,), from_us, to_us)
         parts = list(self._parts(kind, (named.of,), from_us, to_us))
-        if limit is None or kind is None or named.of not in ("account_id", "customer_id"):
+        shown = None
+        if kind is not None and named.named_in:
+            shown = (
+                self._called(named, names) if names else self._greatest(named, kind, from_us, to_us, limit)
+            )
+        if shown is None:
             return self._names(named, parts), []
-        # The database ranks them by what it needs for that alone: there may be as many as there are accounts.
-        ranked = f"""SELECT {named.of} FROM ({_union(parts)}) AS p GROUP BY {named.of}, currency
-            ORDER BY SUM(amount_micros) - SUM(overrun_micros) DESC, SUM(attempts) DESC, {named.of} LIMIT ?"""
-        found = every_once(ranked, (*_values(parts), limit + 1))
-        if len(found) <= limit:
-            return self._names(named, parts), []
-        shown = list(dict.fromkeys(key for (key,) in found[:limit]))
-        rows = self._names(named, list(self._parts(kind, (named.of,), from_us, to_us, shown)))
+        rows = self._names(named, list(self._parts(kind, (named.of,), from_us, to_us, shown)), shown)
         left: defaultdict[tuple[str, str], tuple[int, ...]] = defaultdict(lambda: (0,) * len(SUMS))
         whole = _grouped(list(self._parts(self._kind((), from_us, to_us), (), from_us, to_us)), ())
         for row in map(_row, every_once(whole.sql, whole.values)):
@@ -137,28 +167,70 @@ class Sums:
             left[row[:2]] = tuple(all_ - its for all_, its in zip(left[row[:2]], row.sums, strict=True))
         return rows, [Row(*money, sums) for money, sums in left.items() if sums[0]]
 
+    def _greatest(
+        self, named: _Named, kind: TotalsTable, from_us: int, to_us: int, limit: int | None
+    ) -> Sequence[object] | None:
+        """The ids of the `limit` groups with the greatest revenue, by that alone; None where there are no more.
+
+        An account or a customer has one currency. The database adds up numbers with a point, exactly up to 2**53
+        micros: PostgreSQL takes twice as long for sums of integers that have no end.
+        """
+        if limit is None:
+            return None
+        parts = list(self._parts(kind, (named.of,), from_us, to_us, ranked=True))
+        found = every_once(
+            f"""SELECT {named.of} FROM ({_union(parts)}) AS p GROUP BY {named.of}
+                ORDER BY SUM(revenue) DESC, SUM(attempts) DESC, {named.of} LIMIT ?""",
+            (*_values(parts), limit + 1),
+        )
+        return [key for (key,) in found[:limit]] if len(found) > limit else None
+
+    @staticmethod
+    def _called(named: _Named, names: Sequence[str]) -> Sequence[object]:
+        """The ids of the groups of these names; one that no group has, where there are none."""
+        assert named.named_in
+        table, column = named.named_in
+        found = every_once(f"SELECT id FROM {table} WHERE {column} IN ({_places(names)})", tuple(names))
+        return [key for (key,) in found] or [-1]
+
     # --- which totals --------------------------------------------------------------------------------------------
 
-    def _kind(self, of: Sequence[str], from_us: int, to_us: int) -> TotalsTable | None:
-        """The smallest table that has these and what is filtered by; None where only call records tell."""
+    def _kind(
+        self, of: Sequence[str], from_us: int, to_us: int, longest: int = LEVELS[0]
+    ) -> TotalsTable | None:
+        """The smallest table that has these and what is filtered by, for times of at most `longest` hours; None where
+        call records tell, alone or sooner.
+        """
         wanted = {*of, *self._asked} | ({"prefix"} if self._prefix else set())
-        kind = next((kind for kind in KINDS if wanted <= set(kind.of)), None)
-        if kind is None or not self._until or (self._prefix and self._is_finer(kind, from_us, to_us)):
+        kind = next((kind for kind in KINDS if wanted <= set(kind.of) and kind.levels[-1] <= longest), None)
+        if kind is None or not self._until:
             return None
-        return kind
+        if "account_id" in self._asked and self._has_few(from_us, to_us):
+            return None
+        return None if self._prefix and self._is_finer(from_us, to_us) else kind
 
-    def _is_finer(self, kind: TotalsTable, from_us: int, to_us: int) -> bool:
+    def _has_few(self, from_us: int, to_us: int) -> bool:
+        """Whether the account that is asked for has few call records: their index is read sooner than the totals of
+        all accounts.
+        """
+        seen = f"SELECT 1 AS one FROM xdr AS x WHERE x.account_id = ? AND {_within('?', '?')} LIMIT ?"
+        values = (self._asked["account_id"], from_us, to_us, FEW_XDRS + 1)
+        return int(every_once(f"SELECT COUNT(*) FROM ({seen}) AS seen", values)[0][0]) <= FEW_XDRS
+
+    def _is_finer(self, from_us: int, to_us: int) -> bool:
         """Whether there were calls by a rate whose prefix is only the beginning of what is asked for.
 
         Then the totals do not tell which of the numbers are meant.
         """
+        # What is true of some table with prefixes is true of all: the smallest of them is asked.
+        kind = next(kind for kind in KINDS if "prefix" in kind.of)
         shorter = [self._prefix[:n] for n in range(len(self._prefix))]
         wanted = f"t.prefix IN ({', '.join('?' * len(shorter))})"
         parts = [
             _Select(
-                f"SELECT 1 AS one FROM {kind.table} AS t WHERE {_OF_LEVEL} AND {wanted}", (*piece, *shorter)
+                f"SELECT 1 AS one FROM {kind.source()} WHERE {_OF_LEVEL} AND {wanted}", (*piece, *shorter)
             )
-            for piece in map(_level, pieces(from_us, to_us))
+            for piece in map(_level, pieces(from_us, to_us, kind.levels))
             if piece[0]
         ]
         return bool(parts) and bool(every_once(f"{_union(parts)} LIMIT 1", _values(parts)))
@@ -172,55 +244,68 @@ class Sums:
         from_us: int,
         to_us: int,
         shown: Sequence[object] = (),
+        *,
+        ranked: bool = False,
     ) -> Iterator[_Select]:
-        """What has to be added up for a time; with `shown`, of these groups only."""
+        """What has to be added up for a time; with `shown`, of these groups only; or what they are ranked by."""
         if kind is None:
-            yield self._xdrs(of, "", "", _within("?", "?"), from_us, to_us, shown=shown)
+            yield self._xdrs(of, _within("?", "?"), from_us, to_us, shown=shown)
             return
-        for piece in pieces(from_us, to_us):
+        for piece in pieces(from_us, to_us, kind.levels):
             if piece.hours:
-                yield self._totals(kind, of, _level(piece), shown)
+                yield self._totals(kind, of, _level(piece), shown, ranked=ranked)
             else:
                 old, values = f"x.id + 0 <= ? AND {_within('?', '?')}", (piece.from_us, piece.to_us)
-                yield self._xdrs(of, "", "", old, self._until, *values, shown=shown)
+                yield self._xdrs(of, old, self._until, *values, shown=shown, ranked=ranked)
+        yield self._new(of, from_us, to_us, shown=shown, ranked=ranked)
+
+    def _new(self, of: Sequence[str], from_us: int, to_us: int, **more: Any) -> _Select:
+        """The call records of a time that are not in the totals."""
         new = "x.id > ?" if self._few else "x.id + 0 > ?"
         new += f" AND {_within('?', '?', by_index=not self._few)}"
-        yield self._xdrs(of, "", "", new, self._until, from_us, to_us, shown=shown)
+        return self._xdrs(of, new, self._until, from_us, to_us, **more)
 
     def _totals(
-        self, kind: TotalsTable, of: Sequence[str], level: tuple[int, int, int], shown: Sequence[object]
+        self,
+        kind: TotalsTable,
+        of: Sequence[str],
+        level: tuple[int, int, int],
+        shown: Sequence[object],
+        *,
+        first: str = "",
+        ranked: bool = False,
     ) -> _Select:
-        columns = ", ".join(f"t.{name}" for name in (*of, "currency", "cost_currency", *SUMS))
-        where, values = self._filters("t", of, shown)
-        sql = f"SELECT {columns} FROM {kind.table} AS t WHERE {_OF_LEVEL}{where}"
-        return _Select(sql, (*level, *values))
-
-    def _of_spans(self, kind: TotalsTable, hours: Sequence[tuple[int, int, int]]) -> _Select:
-        """The totals of the whole hours of each span; PostgreSQL needs their beginning and end, or reads them all."""
-        columns = ", ".join(f"t.{name}" for name in ("currency", "cost_currency", *SUMS))
-        where, values = self._filters("t", (), ())
-        return _Select(
-            f"""SELECT h.n, {columns} FROM hour AS h CROSS JOIN {kind.table} AS t
-                WHERE {_OF_LEVEL} AND t.from_us >= h.from_us AND t.from_us < h.to_us{where}""",
-            (1, hours[0][1], hours[-1][2], *values),
-        )
+        """Totals; `first` is a column before the others."""
+        names = of if ranked else (*of, "currency", "cost_currency", *SUMS)
+        columns = [
+            *([first] if first else []),
+            *(f"t.{name}" for name in names),
+            *(_ranks("t", "t.attempts") if ranked else ()),
+        ]
+        where, values = self._filters("t")
+        needed = {*names, *self._asked} | ({"prefix"} if self._prefix else set())
+        if shown:
+            # The keys of these few are looked for in the index, and then their rows are read: not those of all.
+            source = kind.source(needed, f"{_OF_LEVEL} AND {_among(f't.{of[0]}', shown)}")
+            values = (*level, *shown, *level, *values)
+        else:
+            source, values = kind.source(needed), (*level, *values)
+        return _Select(f"SELECT {', '.join(columns)} FROM {source} WHERE {_OF_LEVEL}{where}", values)
 
     def _xdrs(
-        self, of: Sequence[str], join: str, first: str, where: str, *values: object, shown: Sequence[object] = ()
+        self, of: Sequence[str], where: str, *values: object, shown: Sequence[object] = (), first: str = "",
+        ranked: bool = False,
     ) -> _Select:  # fmt: skip
-        """Call records; `join` are tables before or behind them, and `first` a column of these."""
-        columns = [f"{OF_XDR[name]} AS {name}" for name in of]
-        columns += ["x.currency", "x.cost_currency", *(f"{sql} AS {name}" for name, sql in SUMS.items())]
-        columns = [first, *columns] if first else columns
-        source = xdr_source(of)
-        source = f"{join} {source}" if join.endswith("JOIN") else f"{source} {join}"
-        filters, asked = self._filters("x", of, shown)
-        sql = f"SELECT {', '.join(columns)} FROM {source} WHERE {where}{filters}"
-        return _Select(sql, (*values, *asked))
+        """Call records; `first` is a column before the others."""
+        columns = [*([first] if first else []), *(f"{OF_XDR[name]} AS {name}" for name in of)]
+        sums = [f"{sql} AS {name}" for name, sql in SUMS.items()]
+        columns += _ranks("x", "1") if ranked else ["x.currency", "x.cost_currency", *sums]
+        filters, asked = self._filters("x")
+        filters += f" AND {_among(OF_XDR[of[0]], shown)}" if shown else ""
+        sql = f"SELECT {', '.join(columns)} FROM {xdr_source(of)} WHERE {where}{filters}"
+        return _Select(sql, (*values, *asked, *shown))
 
-    def _filters(
-        self, table: str, of: Sequence[str], shown: Sequence[object]
-    ) -> tuple[str, tuple[object, ...]]:
+    def _filters(self, table: str) -> tuple[str, tuple[object, ...]]:
         """What is added to a WHERE about `t`, the totals, or `x`, the call records."""
         where, values = "", list[object](self._asked.values())
         for name in self._asked:
@@ -231,17 +316,21 @@ class Sums:
             begins += ["substr(x.number, 1, ?) = ?"] if table == "x" else []
             where += f" AND ({' OR '.join(begins)})"
             values += [len(self._prefix), self._prefix] * len(begins)
-        if shown:
-            # Not to be found by: those of one may be most of all.
-            column = OF_XDR[of[0]] if table == "x" else f"t.{of[0]}"
-            where += f" AND {column} + 0 IN ({', '.join('?' * len(shown))})"
-            values += shown
         return where, tuple(values)
 
     @staticmethod
-    def _names(named: _Named, parts: Sequence[_Select]) -> list[tuple[str, Row]]:
+    def _names(
+        named: _Named, parts: Sequence[_Select], shown: Sequence[object] = ()
+    ) -> list[tuple[str, Row]]:
         """The sums of each group, by its name."""
         rows = _grouped(parts, (named.of,))
+        if named.named_in and shown:
+            # Not by a join: PostgreSQL expects more of them, and reads the names of all.
+            table, column = named.named_in
+            called = dict(
+                every_once(f"SELECT id, {column} FROM {table} WHERE id IN ({_places(shown)})", shown)
+            )
+            return [(called.get(key, ""), _row(rest)) for key, *rest in every_once(rows.sql, rows.values)]
         found = every_once(f"SELECT {named.name}, g.* FROM ({rows.sql}) AS g {named.tables}", rows.values)
         return [(name or "", _row(rest)) for name, _, *rest in found]
 
@@ -253,36 +342,35 @@ def _level(piece: Any) -> tuple[int, int, int]:
     return piece.hours, piece.from_us, piece.to_us
 
 
+def _among(column: str, shown: Sequence[object]) -> str:
+    """The condition that a group is one of some; not to be found by that: those of one may be most of all."""
+    return f"{column} + 0 IN ({_places(shown)})"
+
+
+def _ranks(table: str, attempts: str) -> list[str]:
+    """What groups are ranked by, of totals or call records."""
+    revenue = f"{table}.amount_micros - {table}.overrun_micros"
+    return [
+        f"CAST({sql} AS DOUBLE PRECISION) AS {name}"
+        for sql, name in ((revenue, "revenue"), (attempts, "attempts"))
+    ]
+
+
 def _within(from_: str, to: str, *, by_index: bool = True) -> str:
     """The condition that a call record ended in a time; otherwise it is found by its id, and not by its end."""
     ended = "x.ended_at_us" if by_index else "x.ended_at_us + 0"
     return f"{ended} >= {from_} AND {ended} < {to}"
 
 
-def _hours_and_edges(spans: Sequence[tuple[int, int, int]]) -> dict[str, list[tuple[int, int, int]]]:
-    """The whole hours of each span, and what is left of it at its ends; by the name that statements have for them."""
-    found: dict[str, list[tuple[int, int, int]]] = {}
-    for n, from_us, to_us in spans:
-        for piece in pieces(from_us, to_us, (1,)):
-            name = "hour" if piece.hours else "edge"
-            found.setdefault(name, []).append((n, piece.from_us, piece.to_us))
-    return found
-
-
-def _grouped(
-    parts: Sequence[_Select], of: Sequence[str], tables: dict[str, list[tuple[int, int, int]]] | None = None
-) -> _Select:
-    """All parts added up by these; `tables` are times that they name."""
+def _grouped(parts: Sequence[_Select], of: Sequence[str]) -> _Select:
+    """All parts added up by these."""
     groups = ", ".join((*of, "currency", "cost_currency"))
     sums = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
-    times = [
-        f"{name} (n, from_us, to_us) AS (VALUES {', '.join(['(?, ?, ?)'] * len(rows))})"
-        for name, rows in (tables or {}).items()
-    ]
-    given = [value for rows in (tables or {}).values() for row in rows for value in row]
-    begin = f"WITH {', '.join(times)} " if times else ""
-    sql = f"{begin}SELECT {groups}, {sums} FROM ({_union(parts)}) AS p GROUP BY {groups}"
-    return _Select(sql, (*given, *_values(parts)))
+    return _Select(f"SELECT {groups}, {sums} FROM ({_union(parts)}) AS p GROUP BY {groups}", _values(parts))
+
+
+def _places(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _union(parts: Sequence[_Select]) -> str:

@@ -176,7 +176,7 @@ class Forwarded(Table):
     looked_at_us = BigIntegerField()
 
 
-class _Sums(Table):
+class _Times(Table):
     """What the call records add up to that ended in one time: `hours` hours from `from_us` on.
 
     `store/calls/totals.py` says which times there are. A trunk of 0 is the one of the settings.
@@ -184,15 +184,20 @@ class _Sums(Table):
 
     hours = IntegerField()
     from_us = BigIntegerField()
-    currency = TextField()
-    cost_currency = TextField()
-    attempts = BigIntegerField()
-    answered = BigIntegerField()
     duration_us = BigIntegerField()
     charged_s = BigIntegerField()
     amount_micros = BigIntegerField()
     overrun_micros = BigIntegerField()
     cost_micros = BigIntegerField()
+
+
+class _Sums(_Times):
+    """Of any number of accounts."""
+
+    currency = TextField()
+    cost_currency = TextField()
+    attempts = BigIntegerField()
+    answered = BigIntegerField()
 
 
 class Total(_Sums):
@@ -242,13 +247,31 @@ class TotalOfCustomer(_Sums):
         )
 
 
-class TotalOfAccount(_Sums):
-    """By account."""
+class CallClass(Table):
+    """What calls of an account are told apart by in its totals. Never changed, and not removed."""
 
-    account = ForeignKeyField(Account)
+    id = IntegerField(primary_key=True)
+    prefix = TextField()
+    trunk_id = BigIntegerField()
+    side = TextField()
+    outcome = TextField()
+    currency = TextField()
+    cost_currency = TextField()
 
     class Meta:
-        primary_key = CompositeKey("hours", "from_us", "account", "currency", "cost_currency")
+        indexes = ((("prefix", "trunk_id", "side", "outcome", "currency", "cost_currency"), True),)
+
+
+class TotalOfAccount(_Times):
+    """By account and class of calls: the most rows of all, so they are short."""
+
+    account = ForeignKeyField(Account)
+    class_id = IntegerField()
+    attempts = IntegerField()
+    answered = IntegerField()
+
+    class Meta:
+        primary_key = CompositeKey("hours", "from_us", "account", "class_id")
 
 
 class TotalsUntil(Table):

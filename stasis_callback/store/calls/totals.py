@@ -13,13 +13,14 @@ numbers, and never removed, so a total that is right stays right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import structlog
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.store.calls.tables import (
+    CallClass,
     Total,
     TotalOfAccount,
     TotalOfCustomer,
@@ -39,7 +40,7 @@ LEVELS = (768, 24, 1)
 """How many hours the times have that are added up, the longest first; each is some of the next."""
 EVERY_S = 30.0
 XDRS_AT_ONCE = 200
-"""So many are added in one transaction: each changes up to fifteen rows, which takes some milliseconds together."""
+"""So many are added in one transaction: each changes up to fourteen rows, which takes some milliseconds together."""
 EMPTIED = -1
 """In place of an id: the totals are being removed."""
 
@@ -60,16 +61,25 @@ OF_XDR = {
     "prefix": "x.prefix",
     "account_id": "x.account_id",
     "customer_id": "a.customer_id",
+    "class_id": "COALESCE(c.id, 0)",
 }
-"""By what it is added up, and what a call record `x` of the account `a` has for that."""
+"""By what it is added up, and what a call record `x` of the account `a` and the class `c` has for that."""
+
+
+CLASS = ("prefix", "trunk_id", "side", "outcome", "currency", "cost_currency")
+"""What a class of calls is."""
+_OF_CLASS = {name: OF_XDR.get(name, f"x.{name}") for name in CLASS}
+_CLASSES = CallClass._meta.table_name
 
 
 @dataclass(frozen=True, slots=True)
 class TotalsTable:
-    """A table of totals: by what it adds up."""
+    """A table of totals: by what it adds up, for times of which lengths, and by which columns it tells that apart."""
 
     model: type[Table]
     of: tuple[str, ...]
+    levels: tuple[int, ...] = LEVELS
+    has_classes: bool = False
 
     @property
     def table(self) -> str:
@@ -77,9 +87,30 @@ class TotalsTable:
         return str(self.model._meta.table_name)
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def key(self) -> tuple[str, ...]:
         """What its rows are told apart by within a time."""
-        return (*self.of, "currency", "cost_currency")
+        return ("account_id", "class_id") if self.has_classes else (*self.of, "currency", "cost_currency")
+
+    def source(self, names: Set[str] = frozenset(CLASS), keys: str = "") -> str:
+        """What to read as `t`: a table with its times and sums, and of its other columns those of `names`.
+
+        `keys` is a condition for its keys, which are then looked for before anything else is read.
+        """
+        classes = CLASS if self.has_classes and names & set(CLASS) else ()
+        if not classes and not keys:
+            return f"{self.table} AS t"
+        key = ("hours", "from_us", *self.key)
+        columns = [f"o.{name}" for name in (*key, *SUMS)] + [f"c.{name}" for name in classes]
+        tables, where, begin = [f"{self.table} AS o"], [], ""
+        if keys:
+            begin = f"WITH k AS MATERIALIZED (SELECT {', '.join(key)} FROM {self.table} AS t WHERE {keys})"
+            tables, where = ["k", *tables], [f"o.{name} = k.{name}" for name in key]
+        if classes:
+            # Totals come first, and their classes are looked up. To find those of each class in turn takes longer:
+            # SQLite keeps the order of the two, and PostgreSQL has no index for the sum.
+            tables, where = [*tables, "call_class AS c"], [*where, "c.id = o.class_id + 0"]
+        return f"""({begin} SELECT {", ".join(columns)} FROM {" CROSS JOIN ".join(tables)}
+            WHERE {" AND ".join(where)}) AS t"""
 
 
 KINDS = (
@@ -87,7 +118,10 @@ KINDS = (
     TotalsTable(TotalOfTrunk, ("trunk_id", "side", "outcome")),
     TotalsTable(TotalOfPrefix, ("prefix", "trunk_id", "side", "outcome")),
     TotalsTable(TotalOfCustomer, ("customer_id", "prefix", "trunk_id")),
-    TotalsTable(TotalOfAccount, ("account_id",)),
+    # Hours of accounts would be as many as call records; the hours of a day are these themselves.
+    TotalsTable(
+        TotalOfAccount, ("account_id", "prefix", "trunk_id", "side", "outcome"), LEVELS[:-1], has_classes=True
+    ),
 )
 """The smallest first."""
 
@@ -120,32 +154,46 @@ def pieces(from_us: int, to_us: int, levels: Sequence[int] = LEVELS) -> Iterator
 
 def xdr_source(of: Sequence[str]) -> str:
     """The FROM of a SELECT of call records by these."""
-    return "xdr AS x JOIN account AS a ON a.id = x.account_id" if "customer_id" in of else "xdr AS x"
+    source = "xdr AS x"
+    if "customer_id" in of:
+        source += " JOIN account AS a ON a.id = x.account_id"
+    if "class_id" in of:
+        source += " LEFT JOIN call_class AS c ON " + " AND ".join(f"c.{n} = {_OF_CLASS[n]}" for n in CLASS)
+    return source
 
 
 def summed(kind: TotalsTable, where: str) -> str:
-    """A SELECT of the rows that the call records `x` make in a table of totals. Its first values are the levels."""
-    of = "".join(f"{OF_XDR[name]}, " for name in kind.of)
+    """A SELECT of the rows that the call records `x` make in a table of totals: the time, its key, and `SUMS`."""
+    of = ", ".join(OF_XDR.get(name, f"x.{name}") for name in kind.key)
     sums = ", ".join(f"SUM({sql})" for sql in SUMS.values())
     begin = f"x.ended_at_us / (level.hours * {HOUR_US}) * (level.hours * {HOUR_US})"
-    levels = ", ".join(f"({hours})" for hours in LEVELS)
-    groups = ", ".join(str(n + 1) for n in range(2 + len(kind.columns)))
+    levels = ", ".join(f"({hours})" for hours in kind.levels)
+    groups = ", ".join(str(n + 1) for n in range(2 + len(kind.key)))
     return f"""WITH level (hours) AS (VALUES {levels})
-        SELECT level.hours, {begin}, {of}x.currency, x.cost_currency, {sums}
-        FROM {xdr_source(kind.of)} CROSS JOIN level WHERE {where} GROUP BY {groups}"""
+        SELECT level.hours, {begin}, {of}, {sums}
+        FROM {xdr_source(kind.key)} CROSS JOIN level WHERE {where} GROUP BY {groups}"""
 
 
 def _adding(kind: TotalsTable) -> str:
     """The statement that adds the call records behind one id and up to another to a table."""
-    key = ", ".join(("hours", "from_us", *kind.columns))
+    key = ", ".join(("hours", "from_us", *kind.key))
     more = ", ".join(f"{name} = {kind.table}.{name} + excluded.{name}" for name in SUMS)
     return f"""INSERT INTO {kind.table} ({key}, {", ".join(SUMS)})
         {summed(kind, "x.id > ? AND x.id <= ?")} ON CONFLICT ({key}) DO UPDATE SET {more}"""
 
 
+def _classing() -> str:
+    """The statement that adds the classes of these call records which are new. One transaction at a time does."""
+    columns = ", ".join(f"{_OF_CLASS[name]} AS {name}" for name in CLASS)
+    return f"""INSERT INTO {_CLASSES} (id, {", ".join(CLASS)})
+        SELECT (SELECT COALESCE(MAX(id), 0) FROM {_CLASSES}) + ROW_NUMBER() OVER (), new.* FROM (
+            SELECT DISTINCT {columns} FROM {xdr_source(("class_id",))} WHERE x.id > ? AND x.id <= ? AND c.id IS NULL
+        ) AS new"""
+
+
 def _removing(kind: TotalsTable) -> str:
     """The statement that removes some rows of a table."""
-    key = ", ".join(("hours", "from_us", *kind.columns))
+    key = ", ".join(("hours", "from_us", *kind.key))
     return f"""DELETE FROM {kind.table} WHERE ({key}) IN (SELECT {key} FROM {kind.table} LIMIT {XDRS_AT_ONCE})
         RETURNING hours"""
 
@@ -155,6 +203,7 @@ _HIGHEST = "SELECT MAX(id) FROM xdr"
 _LAST = f"SELECT MAX(id) FROM (SELECT id FROM xdr WHERE id > ? AND id <= ? ORDER BY id LIMIT {XDRS_AT_ONCE}) AS found"
 _BEGIN = "INSERT INTO totals_until (id, xdr_id) VALUES (1, 0) ON CONFLICT (id) DO NOTHING"
 _MOVE = "UPDATE totals_until SET xdr_id = ? WHERE id = 1 AND xdr_id = ? RETURNING id"
+_CLASSING = _classing()
 _ADDING = tuple(_adding(kind) for kind in KINDS)
 _REMOVING = tuple(_removing(kind) for kind in KINDS)
 
@@ -245,7 +294,7 @@ class Totals:
         if not changed(_MOVE, last, until):  # which also has other nodes wait
             return int(self._database.noted(f"totals:{last}") or 0)
         self._database.note(f"totals:{last}", last - until)
-        for adding in _ADDING:
+        for adding in (_CLASSING, *_ADDING):
             run(adding, until, last)
         return last - until
 

@@ -39,6 +39,9 @@ _SERVER_SETTINGS = {
     "statement_timeout": "60s",
     "lock_timeout": LOCK_TIMEOUT,
     "idle_in_transaction_session_timeout": "60s",
+    # No statement is worth compiling, and a report is not to take the processors that calls need.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
 }
 _MIGRATION_LOCK = 7_239_401
 _CHANNEL = "stasis_callback_queue"

@@ -102,13 +102,16 @@ class EntryLine:
     line: StatementLine
 
 
-_MOVED = """SELECT transfer.id, transfer.created_at_us, transfer.kind, transfer.key, transfer.note, transfer.operator,
-    entry.amount_micros, transfer.balance_micros, transfer.book_id, book.currency
-    FROM transfer CROSS JOIN book CROSS JOIN entry WHERE book.id = transfer.book_id
+_MOVED_OF = """SELECT transfer.id, transfer.created_at_us, transfer.kind, transfer.key, transfer.note,
+    transfer.operator, entry.amount_micros, transfer.balance_micros, transfer.book_id, book.currency
+    FROM {} CROSS JOIN book CROSS JOIN entry WHERE book.id = transfer.book_id
     AND entry.transfer_id = transfer.id AND CASE WHEN entry.book_id = transfer.book_id THEN TRUE ELSE FALSE END"""
-"""Transfers with their entries in their own books. `CROSS JOIN` has SQLite begin with the transfers. PostgreSQL takes
-a second pair of equal columns to be true of few rows, and would join all transfers to find these; not so of a CASE.
+"""Transfers (a table, or a SELECT called so) with their entries in their own books.
+
+`CROSS JOIN` has SQLite begin with the transfers. PostgreSQL takes a second pair of equal columns to be true of few
+rows, and would join all transfers to find these; not so of a CASE.
 """
+_MOVED = _MOVED_OF.format("transfer")
 _EDGE = "SELECT created_at_us FROM transfer WHERE {} ORDER BY created_at_us DESC LIMIT 1 OFFSET ?"
 _NEWEST_FIRST = " ORDER BY transfer.created_at_us DESC, transfer.id DESC LIMIT ?"
 
@@ -146,8 +149,10 @@ def entries(
     # As `periods.sought` does it: a customer's books may have nearly all entries or hardly any.
     edge = one(_EDGE.format(where), *values, NEAR) if limit >= 0 else None
     if edge:
-        near = f"{rows} AND transfer.created_at_us >= ? AND +transfer.book_id IN ({statement})"
-        found = every(near + _NEWEST_FIRST, *values, edge[0], *ids, most)
+        near = f"{where} AND created_at_us >= ? AND +book_id IN ({statement})"
+        # Each has one entry in its book, so those to show are known before books and entries are read.
+        some = _MOVED_OF.format(f"(SELECT * FROM transfer WHERE {near}{_NEWEST_FIRST}) AS transfer")
+        found = every(some + _NEWEST_FIRST, *values, edge[0], *ids, most, most)
         if len(found) == limit:
             return _lines(found)
     return _lines(every(f"{rows} AND transfer.book_id IN ({statement}){_NEWEST_FIRST}", *values, *ids, most))
