@@ -132,7 +132,7 @@ def test_a_dry_run_changes_nothing(cli: CommandLine, dump: Path) -> None:
     assert cli.dump() == before
 
 
-def left_out(cli: CommandLine, *words: object) -> list[str]:
+def left_out(cli: CommandLine, *words: str | Path) -> list[str]:
     """What one dry run says that it would leave out, which has to be what the move leaves out."""
     runs = [cli("move-in", *words, *last) for last in (["--dry-run"], [])]
     assert [run.code for run in runs] == [0, 0], runs

@@ -12,8 +12,7 @@ from stasis_callback.core.money import parse_currency
 from stasis_callback.ivr.prompts import languages
 from stasis_callback.resources import sounds_dir
 from stasis_callback.store.accounts.accounts import AccountView
-from stasis_callback.store.accounts.checks import account_id
-from stasis_callback.store.database.names import checked_name
+from stasis_callback.store.accounts.checks import account_id, checked_name
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
 

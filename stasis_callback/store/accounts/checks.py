@@ -6,6 +6,7 @@ import re
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbering import is_emergency, read_number
+from stasis_callback.store.database.names import checked_name as checked_name
 
 STATUSES = ("active", "blocked", "closed")
 DAYS_LIMIT = 36_500
