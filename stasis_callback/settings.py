@@ -359,7 +359,8 @@ class FraudSettings(Section):
     total: str = _budget("total")
     prefixes: str = Field(
         "",
-        description="Budgets of prefixes, in place of those of their kind, for example 252=20/60/50, 8835=0.",
+        description="Budgets of prefixes, beside those of the kinds of their numbers, and in place of these where no "
+        "ordinary number begins so, for example 252=20/60/50, 8835=0.",
     )
     set_aside_hours: int = Field(
         _USUAL.set_aside_hours,
@@ -399,7 +400,9 @@ class FraudSettings(Section):
         hours = self.set_aside_hours
         if not self.enabled:
             off = dict.fromkeys(BUDGET_NAMES, Budget())
-            return Budgets(**off, prefixes=(), number_hour=0, set_aside_hours=hours)
+            # The prefixes stay: what is set aside, a range too, stays so.
+            prefixes = tuple((prefix, Budget()) for prefix, _ in parse_prefixes(self.prefixes))
+            return Budgets(**off, prefixes=prefixes, number_hour=0, set_aside_hours=hours)
         return Budgets(
             **{name: Budget.parse(getattr(self, name)) for name in BUDGET_NAMES},
             prefixes=parse_prefixes(self.prefixes),

@@ -9,7 +9,7 @@ that not even calls at the same time go beyond.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
@@ -17,7 +17,14 @@ from typing import Any, Literal
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.kinds import Kind
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_amount
-from stasis_callback.core.numbering import country_of, kind_of
+from stasis_callback.core.numbering import (
+    country_of,
+    kind_of,
+    known_region,
+    names,
+    read_beginning,
+    read_number,
+)
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.requests import MISSED_CALL
 from stasis_callback.core.words import FraudTrouble, Refusal
@@ -25,7 +32,7 @@ from stasis_callback.core.words import FraudTrouble, Refusal
 DAY_S, HOUR_S = 86_400, 3600
 _CALLS_LIMIT, _MINUTES_LIMIT = 10**8, 10**8
 _BUDGET = re.compile(r"([0-9]{1,9})/([0-9]{1,9})/([0-9.]{1,17})", re.ASCII)
-_PREFIX = re.compile(r"([0-9]{1,15})=(\S+)", re.ASCII)
+_PREFIX = re.compile(r"([1-9][0-9]{0,14})=(\S+)", re.ASCII)
 
 _DIVISORS = {
     10: "CNY CZK DKK EGP HKD MAD MDL MXN MYR NOK PLN SEK TJS TRY TTD UAH ZAR",
@@ -244,6 +251,29 @@ def parse_subject(text: str) -> str:
     return f"{what}:{who}" if who else what
 
 
+def subject_that_matches(subject: str, prefixes: Collection[str]) -> str:
+    """A subject as legs have it: its number in E.164 digits, its country in capitals. Accounts stay as they are.
+
+    `prefixes` are those with a budget. Raises InvalidInput for what would match no leg.
+    """
+    what, _, who = subject.partition(":")
+    match what:
+        case "number" | "caller":
+            found, write = read_number(who), "a phone number with its country code: 420212345678"
+        case "country":
+            found, write = who.upper(), "the two letters of a country: CZ"
+            found = found if known_region(found) else None
+        case "range":
+            found = who.lower() if who.lower() in RANGES else read_beginning(who)
+            write = f"one of {', '.join(RANGES)}, or a prefix that has a budget in `fraud.prefixes`"
+            found = found if found in RANGES or found in prefixes else None
+        case _:
+            return subject
+    if not found:
+        raise InvalidInput(f"{subject[:60]!r} would hold nothing back: write {what}: and {write}")
+    return subject_of(what, found)
+
+
 @dataclass(frozen=True, slots=True)
 class Alarms:
     """Who is told of what is set aside."""
@@ -327,9 +357,7 @@ class Budgets:
             yield Counter(Scope.TOTAL, "", self.total)
         if self.number_hour and cause.side == "a":
             yield Counter(Scope.NUMBER, cause.number, Budget(self.number_hour), HOUR_S)
-        within = self.range_of(cause.number)
-        if within is not None:
-            yield within
+        yield from self.ranges_of(cause.number)
 
     def ahead(self, number: str, side: Literal["a", "b"]) -> list[Counter]:
         """The budgets that count what is held for a leg while it is live: of its range, and of the number of a leg B.
@@ -338,31 +366,36 @@ class Budgets:
         """
         to_number = Counter(Scope.DESTINATION, number, self.destination)
         found = [to_number] if side == "b" and self.destination.is_on else []
-        within = self.range_of(number)
-        return [*found, within] if within else found
+        return [*found, *self.ranges_of(number)]
 
-    def range_of(self, number: str) -> Counter | None:
-        """The budget of the range of a number: of a prefix, or of its kind; None where there is none."""
-        for prefix, budget in self.prefixes:
-            if number.startswith(prefix):
-                return Counter(Scope.RANGE, prefix, budget) if budget.is_on else None
-        kind = kind_of(number)
-        if kind not in RANGES:
-            return None
-        budget = getattr(self, kind.value)
-        return Counter(Scope.RANGE, kind.value, budget) if budget.is_on else None
+    def ranges_of(self, number: str) -> list[Counter]:
+        """The budgets of the ranges of a number: of the longest prefix that has one, and of its kind.
+
+        A prefix that is for this kind, since nothing ordinary begins with it, has its budget in place of the kind's.
+        """
+        kind, found = kind_of(number), []
+        prefix, budget = self._prefix_of(number)
+        if prefix and budget.is_on:
+            found.append(Counter(Scope.RANGE, prefix, budget))
+        if kind in RANGES and not (prefix and names(prefix, number, kind)):
+            of_kind: Budget = getattr(self, kind.value)
+            found += [Counter(Scope.RANGE, kind.value, of_kind)] if of_kind.is_on else []
+        return found
+
+    def _prefix_of(self, number: str) -> tuple[str, Budget]:
+        """The longest prefix of a number among those that the settings name; "" where there is none."""
+        return next((one for one in self.prefixes if number.startswith(one[0])), ("", Budget()))
 
     def subjects(self, cause: Cause) -> list[str]:
         """Everything that may be set aside and then holds this leg back, whether it has a budget or not."""
         kind, country = kind_of(cause.number), country_of(cause.number)
-        prefix = next((prefix for prefix, _ in self.prefixes if cause.number.startswith(prefix)), "")
         found = [
             ("account", cause.account),
             ("number", cause.number),
             ("caller", cause.caller),
             ("link", cause.link),
             ("source", cause.source),
-            ("range", prefix),
+            ("range", self._prefix_of(cause.number)[0]),
             ("range", kind.value if kind in RANGES else ""),
             ("country", country),
         ]

@@ -145,19 +145,6 @@ class Invite:
         )
 
     @property
-    def attestation(self) -> str:
-        """How sure the carriers are of the caller's number, of a trunk whose word counts: A, B, C, `failed`; "" where
-        they say nothing.
-
-        3GPP TS 24.229 has `verstat`; carriers add the level of the attestation to it, or to a header beside it, or
-        mean A without one. That header alone is not theirs: callers write it to ask for an attestation.
-        """
-        if not self.trusted:
-            return ""
-        said = (one.verstat for one in [*addresses(self.asserted), address(self.from_)])
-        return next(filter(None, (of_verstat(one, self.indicator) for one in said)), "")
-
-    @property
     def private(self) -> bool:
         """Whether the caller's number must not be shown to others."""
         asked = {word.strip().casefold() for word in re.split(r"[;,]", self.privacy)}
@@ -192,12 +179,31 @@ def read(invite: Invite, form: NumberForm) -> Incoming:
 def _attestation(invite: Invite, form: NumberForm, caller: str, notes: list[str]) -> str:
     """By the header that the trunk names, else by the standards'."""
     own = of_header(form.attestation, invite.attested, caller) if form.attestation else ""
-    found, place = (own, form.attestation) if own else (invite.attestation, "verstat")
     if form.attestation and not own:
         notes.append(f"{form.attestation} says nothing of the caller's number")
+    found, place = (own, form.attestation) if own else (_by_verstat(invite, form, caller, notes), "verstat")
     if found:
         notes.append(f"the attestation of the caller's number is {found}, by {place}")
     return found
+
+
+def _by_verstat(invite: Invite, form: NumberForm, caller: str, notes: list[str]) -> str:
+    """What is said of the number that was taken for the caller's, by a trunk whose word counts.
+
+    3GPP TS 24.229 has `verstat`, a parameter of the number that it is about: beside another number it says nothing of
+    this one, which the caller may have written. Carriers add the level of the attestation to it, or to a header
+    beside it, or mean A without one. That header alone is not theirs: callers write it to ask for an attestation.
+    """
+    if not invite.trusted:
+        return ""
+    places = [("P-Asserted-Identity", one) for one in addresses(invite.asserted)]
+    for name, one in [*places, ("From", address(invite.from_))]:
+        said = of_verstat(one.verstat, invite.indicator)
+        if said and not one.is_anonymous and form.caller(one.user, one.context) == caller:
+            return said
+        if said:
+            notes.append(f"verstat in {name} is about another number: it does not count")
+    return ""
 
 
 def _called(invite: Invite, form: NumberForm, notes: list[str]) -> str:

@@ -86,6 +86,13 @@ def read_number(written: str, region: str = "") -> str | None:
     return None if "+" in text and kind_of(bare) is Kind.IMPOSSIBLE else bare
 
 
+def read_beginning(written: str) -> str | None:
+    """The digits with which numbers in E.164 begin: `+44 20`, `004420`, `4420`; None if no number begins so."""
+    bare = re.sub(r"[ +]", "", written) if re.fullmatch(r"\+?[0-9 ]+", written, re.ASCII) else ""
+    found = bare if written.startswith("+") else _without_prefix(bare, "")
+    return found if found and found[0] != "0" else None
+
+
 def _without_prefix(bare: str, region: str) -> str:
     """The digits without what one dials in this country before a number abroad."""
     metadata = phonenumbers.PhoneMetadata.metadata_for_region(region or "ZZ", None)
@@ -385,6 +392,13 @@ def sells(prefix: str, number: str, opened: str = "") -> bool:
     if kind is Kind.EMERGENCY:
         return False
     return kind in parse_kinds(opened) or _names(prefix, len(number), kind)
+
+
+def names(prefix: str, number: str, kind: Kind) -> bool:
+    """Whether a prefix is meant for numbers like this one, of a kind that is not ordinary: nothing ordinary begins
+    with it.
+    """
+    return _names(prefix, len(number), kind)
 
 
 _TRIED_DIGITS = 3

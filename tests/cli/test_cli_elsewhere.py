@@ -132,6 +132,97 @@ def test_a_dry_run_changes_nothing(cli: CommandLine, dump: Path) -> None:
     assert cli.dump() == before
 
 
+def left_out(cli: CommandLine, *words: str | Path) -> list[str]:
+    """What one dry run says that it would leave out, which has to be what the move leaves out."""
+    runs = [cli("move-in", *words, *last) for last in (["--dry-run"], [])]
+    assert [run.code for run in runs] == [0, 0], runs
+    dry, moved = ([line for line in one.out.splitlines() if line.startswith("left out")] for one in runs)
+    assert dry == moved
+    return dry
+
+
+BAD_RATES = (
+    "(8,1,'00420',0.01,0.06,60,6,0,0,'',0,10079,0,0),(9,1,'4930',0.01,-1,60,6,0,0,'',0,10079,0,0),"
+    "(10,1,'4931',0.01,1e-2,60,6,0,0,'',0,10079,0,0),(11,1,'4932',0.01,1,7200,6,0,0,'',0,10079,0,0),"
+    "(12,1,'4933',0.01,1,'x',6,0,0,'',0,10079,0,0),(13,1,'4934','y',1,1,6,0,0,'',0,10079,0,0),"
+    "(7,9,'49'"
+)
+
+
+def test_rows_that_cannot_be_used_are_named_and_the_rest_is_moved(cli: CommandLine, dump: Path) -> None:
+    cli.ok("init")
+    text = A2BILLING.replace("(7,9,'49'", BAD_RATES).replace("1111111111',12.34567", "1111111111','1e3'")
+    dump.write_text(text)
+    said = "\n".join(left_out(cli, "a2billing", dump, "--region", "CZ"))
+    for what in (
+        "cc_ratecard row 8: '00420' is not a prefix",
+        "cc_ratecard row 9: first price must be 0 to",
+        "cc_ratecard row 10: '1e-2' is not an amount",
+        "cc_ratecard row 11: first interval of 7200 s is invalid",
+        "cc_ratecard row 12: 'x' is not a whole number",
+        "cc_ratecard row 13: 'y' is not an amount",
+        "cc_card row 1: '1e3' is not an amount",
+    ):
+        assert what in said, (what, said)
+    with cli.stores() as stores:
+        assert {rate.rate.prefix for rate in stores.tariffs.rates("Retail")} == {"420", "44"}
+        assert stores.accounts.find("1111111111") is None
+        assert stores.accounts.named("3333333333").product == "Retail"
+
+
+def test_bad_rows_of_magnusbilling_are_named_too(cli: CommandLine, tmp_path: Path) -> None:
+    cli.ok("init")
+    file = tmp_path / "magnus.sql"
+    bad = MAGNUS.replace("(2,'44','UK')", "(2,'44','UK'),(3,'0044','UK')").replace(
+        "(3,1,2,9.000000,1,1,0,0,0,0);", "(3,1,3,9.000000,1,1,0,0,0,1),(4,1,1,-1,1,1,0,0,0,1);"
+    )
+    file.write_text(bad.replace("534123,-1)", "534123,-1),\n(4,7,1,'eve',1e2,1,'',0,'','',0,0,'en','',1)"))
+    said = "\n".join(left_out(cli, "magnusbilling", file, "--currency", "EUR"))
+    for what in ("pkg_rate row 3: '0044'", "pkg_rate row 4: first price", "pkg_user row 4: '1e2'"):
+        assert what in said, (what, said)
+    assert {one["number"] for one in cli.ok("account", "list", "--json").json} == {"ann", "bob"}
+
+
+def test_who_has_no_place_here_is_said_by_the_dry_run_too(cli: CommandLine, dump: Path) -> None:
+    cli.ok("init")
+    for words in (
+        ("tariff", "add", "Business", "--currency", "EUR"),
+        ("tariff", "add", "ours", "--currency", "USD"),
+        ("product", "add", "ours", "--tariff", "ours"),
+        ("customer", "add", "Ours", "--currency", "USD"),
+        ("account", "add", "420777123456", "--customer", "Ours", "--product", "ours"),
+        ("account", "add", "3333333333", "--customer", "Ours", "--product", "ours"),
+    ):
+        cli.ok(*words)
+    # The first card has itself as a caller id, and a speed dial that is never called.
+    text = A2BILLING.replace("'601234567',1,", "'1111111111',1,").replace("'nobody'", "'112'")
+    dump.write_text(text.replace("9.00000,99,1", "9.00000,1,1").replace("4444444444", "no id"))
+    said = "\n".join(left_out(cli, "a2billing", dump))
+    for what in (
+        "tariff 'Business': there is one of this name already, in EUR",
+        "2222222222: its tariff 'Business' has no rates that can be moved",
+        "3333333333: there is an account of this name already",
+        "no id: 'no id' is not a valid account id",
+        "another account has, or this one twice",
+        "speed dials that are not",
+    ):
+        assert what in said, (what, said)
+    with cli.stores() as stores:
+        moved = stores.accounts.named("1111111111")
+        assert (moved.balance_micros, stores.accounts.aliases(moved.id)) == (12_345_670, [])
+        assert stores.tariffs.rates("Business") == []
+    assert cli.ok("ledger", "verify").code == 0
+
+
+def test_thousands_of_bad_rows_are_counted(cli: CommandLine, dump: Path) -> None:
+    cli.ok("init")
+    rates = ",".join(f"({n},1,'00{n}',0,0,1,1,0,0,'',0,10079,0,0)" for n in range(100, 1100))
+    dump.write_text(A2BILLING.replace("(7,9,'49'", f"{rates},(7,9,'49'"))
+    said = left_out(cli, "a2billing", dump)
+    assert "left out: 900 x further rows of cc_ratecard with values that cannot be used" in said
+    assert len(said) < 120
+
+
 def test_a_business_comes_from_magnusbilling(cli: CommandLine, tmp_path: Path) -> None:
     cli.ok("init")
     file = tmp_path / "magnus.sql"

@@ -10,7 +10,9 @@ from command_line import CommandLine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stasis_callback.admin.rates.unsold import never_called, prefix_note
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS
+from stasis_callback.core.numbering import CALLING_CODES
 from stasis_callback.core.rate_cells import neat
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.rates.tariffs import NewRate
@@ -151,6 +153,20 @@ def test_a_rate_under_which_nothing_is_ever_called_is_noted(shop: CommandLine) -
     assert (
         "the rate for 112 never matches: it is an emergency number" in shop.ok("rate", "check", "retail").out
     )
+
+
+def test_a_country_whose_code_is_an_emergency_number_elsewhere_has_rates_that_match(
+    shop: CommandLine,
+) -> None:
+    for code in ("91", "355", "977"):
+        assert shop.ok("rate", "add", "retail", code, "1").out == f"rate {code} added to retail\n"
+    assert shop.ok("rate", "check", "retail", "--json").json["never_match"] == []
+    assert "never matches" not in shop.ok("rate", "check", "retail").out
+
+
+def test_no_country_code_is_called_an_emergency_number() -> None:
+    codes = [str(code) for code in CALLING_CODES]
+    assert [code for code in codes if never_called(code) or "emergency" in prefix_note(code, ())] == []
 
 
 def test_other_input_that_cannot_be_used_is_refused(shop: CommandLine) -> None:

@@ -185,8 +185,9 @@ def test_trunk_test_tells_what_goes_out(carried: CommandLine) -> None:
         "--number-rules",
         "s/^/77/",
     )
-    out = carried.ok("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", SUBSCRIBER).out
-    assert out.splitlines() == [
+    result = carried("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", SUBSCRIBER)
+    assert result.code == 1
+    assert result.out.splitlines() == [
         "442071234567 is called",
         "+e164 makes +442071234567 of it",
         "called_out makes 77+442071234567 of it",
@@ -199,6 +200,22 @@ def test_trunk_test_tells_what_goes_out(carried: CommandLine) -> None:
     carried.ok("trunk", "set", "first", "--number-rules", "")
     withheld = ("trunk", "test", "first", "--outgoing", "442071234567", "--caller-id", "withheld", "--json")
     assert carried.ok(*withheld).json["dialled"] == "+442071234567"
+
+
+def test_a_number_that_is_never_called_is_not_dialled_in_a_test_either(carried: CommandLine) -> None:
+    for number, reason in (
+        ("112", "emergency_number"),
+        ("44999", "emergency_number"),
+        ("420800123456", "own_number"),
+    ):
+        result = carried("trunk", "test", "first", "--outgoing", number)
+        assert result.code == 1
+        assert result.out.startswith(f"{number} would be refused: {reason}, it is an ")
+        assert "dialled as" not in result.out
+        told = carried("trunk", "test", "first", "--outgoing", number, "--json").json
+        assert (told["reason"], told["dialled"]) == (reason, "")
+    told = carried.ok("trunk", "test", "first", "--outgoing", "442071234567", "--json").json
+    assert told["reason"] == ""
 
 
 def test_the_trunk_of_the_settings_can_be_tested_too(shop: CommandLine) -> None:

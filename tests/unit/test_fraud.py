@@ -422,7 +422,7 @@ def test_budgets_as_they_are_written() -> None:
         with pytest.raises(InvalidInput, match="calls/minutes/amount"):
             Budget.parse(text)
     assert parse_prefixes("25=0, 252=1/2/3") == (("252", Budget(1, 2, 3_000_000)), ("25", Budget()))
-    for text in ("252", "x=1/2/3", "252=1"):
+    for text in ("252", "x=1/2/3", "252=1", "00252=1/2/3"):
         with pytest.raises(InvalidInput):
             parse_prefixes(text)
     assert [parse_subject(text) for text in ("total", "number:44", "source:2001:db8::1")] == [
@@ -438,13 +438,44 @@ def test_budgets_as_they_are_written() -> None:
 def test_the_ranges_of_numbers() -> None:
     budgets = Budgets(prefixes=parse_prefixes("44901=7/7/7, 8816=0"))
 
-    def range_of(number: str) -> str:
-        counter = budgets.range_of(number)
-        return counter.subject if counter else ""
+    def ranges_of(number: str) -> str:
+        return " ".join(counter.subject for counter in budgets.ranges_of(number))
 
-    assert [range_of(number) for number in (FRIEND, "420811234567", "881612345678", "881712345678", PREMIUM)] == [
+    assert [ranges_of(number) for number in (FRIEND, "420811234567", "881612345678", "881712345678", PREMIUM)] == [
         "", "range:shared_cost", "", "range:satellite", "range:44901",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "number", "counted"),
+    [
+        ("44=2000/10000/1000", PREMIUM, ["range:44", "range:premium"]),
+        ("44=2000/10000/1000", FRIEND, ["range:44"]),
+        ("44=0", PREMIUM, ["range:premium"]),
+        # Nothing ordinary begins with 449: who names it means its premium numbers, but not what is unassigned.
+        ("449=1/1/1", PREMIUM, ["range:449"]),
+        ("449=0", "449212345678", ["range:unassigned"]),
+        ("420=1/1/1, 4=0", PREMIUM, ["range:premium"]),
+    ],
+)
+def test_a_budget_for_a_country_leaves_those_of_its_dear_numbers(
+    prefixes: str, number: str, counted: list[str]
+) -> None:
+    budgets = Budgets(prefixes=parse_prefixes(prefixes), destination=_NONE)
+    assert [counter.subject for counter in budgets.ahead(number, "b")] == counted
+    found = [counter.subject for counter in budgets.counters(Cause("100", number, "b"))]
+    assert [subject for subject in found if subject.startswith("range:")] == counted
+
+
+def test_premium_calls_stop_at_their_own_budget_below_a_prefix_with_a_larger_one(tmp_path: Path) -> None:
+    budgets = replace(OFF, premium=Budget(2), prefixes=parse_prefixes("44=2000/10000/1000"))
+    with business(tmp_path, budgets) as shop:
+        account = shop.account("100", funds="1000")
+        for to in (PREMIUM, PREMIUM, FRIEND):
+            calls(shop, account, 1, to)
+        assert held_back(shop) == {"range:premium": "2 of 2 calls in a day (range)"}
+        with pytest.raises(NotAllowed):
+            opens(shop, account, PREMIUM)
 
 
 @pytest.mark.parametrize(

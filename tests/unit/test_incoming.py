@@ -191,5 +191,33 @@ def test_a_number_that_was_read_is_read_again_as_itself(text: str, form: NumberF
     ],
 )
 def test_how_sure_the_carriers_are_of_the_callers_number(asserted: str, from_: str, expected: str) -> None:
-    assert Invite("sip:1@x", from_=from_, asserted=asserted).attestation == expected
-    assert Invite("sip:1@x", from_=from_, asserted=asserted, trusted=False).attestation == ""
+    assert read(Invite("sip:1@x", from_=from_, asserted=asserted), NumberForm()).attestation == expected
+    untrusted = Invite("sip:1@x", from_=from_, asserted=asserted, trusted=False)
+    assert read(untrusted, NumberForm()).attestation == ""
+
+
+@pytest.mark.parametrize(
+    ("identity", "asserted", "from_", "expected"),
+    [
+        ("from", "<sip:+33123456789@x;verstat=TN-Validation-Passed>", "<sip:420212345678@x>", ""),
+        ("pai", "<sip:+420212345678@x>", "<sip:+33123456789@x>;verstat=TN-Validation-Passed", ""),
+        ("from", "<sip:+33123456789@x;verstat=TN-Validation-Failed>", "<sip:420212345678@x>", ""),
+        ("pai", "<sip:420212345678@x>, <sip:+33123456789@x;verstat=TN-Validation-Passed>", "", ""),
+        ("pai", "<sip:anonymous@x;verstat=TN-Validation-Passed>", "<sip:420212345678@x>", ""),
+        # The same number in two places, in two forms, or twice in one header: one word for it is enough.
+        ("from", "<tel:+420212345678;verstat=TN-Validation-Passed-B>", "<sip:212345678@x>", "B"),
+        (
+            "pai",
+            "<sip:212345678@x>, <tel:+420212345678>",
+            "<tel:+420212345678;verstat=TN-Validation-Passed>",
+            "A",
+        ),
+    ],
+)
+def test_a_carriers_word_for_one_number_does_not_vouch_for_another(
+    identity: Any, asserted: str, from_: str, expected: str
+) -> None:
+    form = NumberForm(numbers="national:CZ", identity=identity)
+    found = read(Invite("sip:1@x", from_=from_, asserted=asserted), form)
+    assert found.attestation == expected
+    assert any("about another number" in note for note in found.notes) is (not expected)

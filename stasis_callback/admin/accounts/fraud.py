@@ -62,26 +62,51 @@ def set_aside(
     ] = 0,
 ) -> None:
     """Let nothing more begin for a caller, an account, a number. Calls that are under way get no more time."""
-    from stasis_callback.core.fraud import parse_subject
-
-    subject, note = parse_subject(printable(subject, "subject")), printable(note, "note")
+    note = printable(note, "note")
     if not note.strip():
         raise InvalidInput("--note is empty: write why it is set aside")
     until = Clock().now_us() + hours * 3600 * US_PER_S if hours else None
-    with store() as s, recorded(s, "fraud", subject):
-        s.fraud.set_aside(subject, note, operator(), until)
+    with store() as s:
+        subject = _subject(s, subject)
+        with recorded(s, "fraud", subject):
+            s.fraud.set_aside(subject, note, operator(), until)
     typer.echo(f"{subject} is set aside" + (f" for {hours} hours" if hours else " until it is released"))
 
 
 @app.command()
 def release(subject: Subject) -> None:
     """Let something go on. What it has used up today is forgotten: its budgets are whole again."""
-    from stasis_callback.core.fraud import parse_subject
-
-    subject = parse_subject(printable(subject, "subject"))
-    with store() as s, recorded(s, "fraud", subject):
-        s.fraud.release(subject, operator())
+    with store() as s:
+        # As it is listed: it may have been set aside under other settings, or of an account that is gone.
+        subject = subject if s.fraud.active([printable(subject, "subject")]) else _subject(s, subject)
+        with recorded(s, "fraud", subject):
+            s.fraud.release(subject, operator())
     typer.echo(f"{subject} is released")
+
+
+def _subject(s: Stores, text: str) -> str:
+    """A subject as an operator writes it, in the form in which it matches. Raises InvalidInput."""
+    from stasis_callback.core.fraud import parse_subject, subject_of, subject_that_matches
+
+    subject = parse_subject(printable(text, "subject"))
+    what, _, who = subject.partition(":")
+    if what == "account":
+        return subject_of(what, s.accounts.named(who).number)
+    if what == "source":
+        return subject_of(what, _counted_as(who))
+    return subject_that_matches(subject, [prefix for prefix, _ in s.fraud.budgets.prefixes])
+
+
+def _counted_as(source: str) -> str:
+    """An address as requests have it: of IPv6 the network that a customer has. Others stay as they are."""
+    from ipaddress import ip_address
+
+    from stasis_callback.web.visitors import counted_as
+
+    try:
+        return counted_as(ip_address(source))
+    except ValueError:
+        return source
 
 
 @listed(app, ("leg", "subject", "budget", "used", "decision"), ("period", "scope"), name="simulate")

@@ -57,23 +57,30 @@ def _people(found: Business, tables: dict[str, list[Row]], plans: dict[str, str]
         if card["tariff"] not in plans:
             found.left["cards without a call plan"] += 1
             continue
-        postpaid = card["typepaid"] == "1"
-        person = Person(
-            key=f"a2billing:{card['id']}",
-            number=card["username"],
-            name=named(card, card["username"], card.get("company_name", "")),
-            tariff=plans[card["tariff"]],
-            balance_micros=found.amount(card["credit"]),
-            credit_limit_micros=found.amount(card["creditlimit"]) if postpaid else 0,
-            callers=[n for row in callers.get(card["id"], ()) if (n := found.caller(row["cid"], region))],
-            speed_dials=found.dials(dials.get(card["id"], ()), region),
-            language=card["language"][:2],
-            blocked=card["status"] != ACTIVE,
-            expires_at_us=end_of_day_us(card["expirationdate"]) if card["enableexpire"] == "1" else None,
-            simultaneous_calls=10 if card["simultaccess"] == "1" else 1,
-        )
-        found.debt(person)
-        found.people.append(person)
+        with found.leaving_out("cc_card", card):
+            person = _person(found, card, plans[card["tariff"]])
+            person.callers = [
+                n for row in callers.get(card["id"], ()) if (n := found.caller(row["cid"], region))
+            ]
+            person.speed_dials = found.dials(dials.get(card["id"], ()), region)
+            found.debt(person)
+            found.people.append(person)
+
+
+def _person(found: Business, card: Row, tariff: str) -> Person:
+    postpaid = card["typepaid"] == "1"
+    return Person(
+        key=f"a2billing:{card['id']}",
+        number=card["username"],
+        name=named(card, card["username"], card.get("company_name", "")),
+        tariff=tariff,
+        balance_micros=found.amount(card["credit"]),
+        credit_limit_micros=found.amount(card["creditlimit"]) if postpaid else 0,
+        language=card["language"][:2],
+        blocked=card["status"] != ACTIVE,
+        expires_at_us=end_of_day_us(card["expirationdate"]) if card["enableexpire"] == "1" else None,
+        simultaneous_calls=10 if card["simultaccess"] == "1" else 1,
+    )
 
 
 def _rates(
@@ -85,20 +92,27 @@ def _rates(
         plan = plans.get(row["idtariffgroup"])
         if plan and plan["tariffgroupname"] in sold:
             groups[row["idtariffplan"]].append(plan)
-    best: dict[tuple[str, str], float] = {}
+    best: dict[tuple[str, str], int] = {}
     now = datetime.fromtimestamp(now_us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     for _, row in rows(source, (RATES,)):
         in_plans = groups.get(row["idtariffplan"], ())
-        rate = _rate(found, row, now) if in_plans else None
-        if rate is None:
+        if not in_plans:
             continue
-        for plan in in_plans:
-            name = plan["tariffgroupname"]
-            price = float(row["rateinitial" if plan["lcrtype"] == "1" else "buyrate"])
-            place = (name, row["dialprefix"])
-            if place not in best or price < best[place]:
-                best[place] = price
-                found.tariffs.setdefault(name, {})[row["dialprefix"]] = rate
+        with found.leaving_out(RATES, row):
+            prices = {plan["id"]: _compared(found, row, plan) for plan in in_plans}
+            rate = _rate(found, row, now)
+            if rate is None:
+                continue
+            for plan in in_plans:
+                place = (plan["tariffgroupname"], row["dialprefix"])
+                if place not in best or prices[plan["id"]] < best[place]:
+                    best[place] = prices[plan["id"]]
+                    found.tariffs.setdefault(place[0], {})[place[1]] = rate
+
+
+def _compared(found: Business, row: Row, plan: Row) -> int:
+    """The price, in micros, by which a plan chooses among its ratecards."""
+    return found.amount(row["rateinitial" if plan["lcrtype"] == "1" else "buyrate"])
 
 
 def _rate(found: Business, row: Row, now: str) -> Rate | None:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
 from stasis_callback.admin.elsewhere.dumps import Row
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
-from stasis_callback.core.numbering import read_number
+from stasis_callback.core.numbering import is_emergency, read_number
+from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
 
 KEYS_LIMIT = 2
+NAMED_ROWS = 100
+"""So many bad rows of a table are named one by one, the others counted."""
 
 
 @dataclass
@@ -45,11 +50,13 @@ class Business:
     """The rates of each tariff, by prefix."""
     people: list[Person] = field(default_factory=list)
     left: Counter[str] = field(default_factory=Counter)
+    bad_rows: Counter[str] = field(default_factory=Counter)
+    """How many rows of each table have a value that cannot be used."""
 
     def amount(self, text: str) -> int:
         """An amount of the old system in micros; a seventh decimal is rounded down."""
-        whole, _, decimals = (text or "0").strip().partition(".")
-        return parse_amount(f"{whole or '0'}.{decimals[:6] or '0'}")
+        whole, point, decimals = (text or "0").strip().partition(".")
+        return parse_amount(f"{whole or '0'}.{decimals[:6] or '0'}" if point else whole)
 
     def caller(self, text: str, region: str) -> str:
         """A caller's number in E.164; "" is left out."""
@@ -62,33 +69,46 @@ class Business:
         """Speed dials of one subscriber: numbers in E.164 by their one or two digits."""
         found: dict[str, str] = {}
         for row in rows:
-            number = _kept(row["phone"], region)
-            if number and row["speeddial"].isdigit() and len(row["speeddial"]) <= KEYS_LIMIT:
-                found[row["speeddial"]] = number
+            number, key = _kept(row["phone"], region), row["speeddial"]
+            is_key = key.isascii() and key.isdigit() and len(key) <= KEYS_LIMIT
+            if number and is_key and not is_emergency(number):
+                found[key] = number
             else:
                 self.left["speed dials that are not one or two digits for a phone number"] += 1
         return found
+
+    @contextmanager
+    def leaving_out(self, table: str, row: Row) -> Iterator[None]:
+        """What the block does with a row is left out, and said, when a value of it cannot be used."""
+        try:
+            yield
+        except InvalidInput as error:
+            self.bad_rows[table] += 1
+            named = f"{table} row {row.get('id') or '?'}: {error}"
+            further = f"further rows of {table} with values that cannot be used"
+            self.left[named if self.bad_rows[table] <= NAMED_ROWS else further] += 1
 
     def rate(self, prefix: str, row: Row, unsaid: Mapping[str, str]) -> Rate | None:
         """The rate of a row of A2Billing's ratecards, or of MagnusBilling's rates, which have its columns.
 
         None for a prefix that is none. `unsaid` are columns that our rates do not have, and what to say of them.
+        Raises InvalidInput when a value cannot be used.
         """
         if not (prefix.isascii() and prefix.isdigit()):
             self.left[f"rates whose prefix is no digits ({prefix or 'empty'})"] += 1
             return None
-        for column, what in unsaid.items():
-            if float(row.get(column) or 0):
-                self.left[what] += 1
         price = self.amount(row["rateinitial"])
-        return Rate(
-            prefix,
+        rate = Rate(
+            checked_prefix(prefix),
             connect_fee_micros=self.amount(row["connectcharge"]),
-            first_interval_s=int(row["initblock"]) or 1,
+            first_interval_s=whole(row["initblock"]) or 1,
             first_price_micros=price,
-            next_interval_s=int(row["billingblock"]) or 1,
+            next_interval_s=whole(row["billingblock"]) or 1,
             next_price_micros=price,
         )
+        said = [what for column, what in unsaid.items() if self.amount(row.get(column, ""))]
+        self.left.update(said)
+        return rate
 
     def debt(self, person: Person) -> None:
         """A prepaid account below zero begins with nothing: we have no such accounts."""
@@ -96,6 +116,14 @@ class Business:
             owed = format_amount(-person.balance_micros, self.currency)
             self.left[f"debt of {owed} of the prepaid account {person.number}, which opens with 0"] += 1
             person.balance_micros = 0
+
+
+def whole(text: str) -> int:
+    """A whole number of the old system. Raises InvalidInput."""
+    try:
+        return int(text or "0")
+    except ValueError:
+        raise InvalidInput(f"{text[:40]!r} is not a whole number") from None
 
 
 def end_of_day_us(text: str) -> int | None:

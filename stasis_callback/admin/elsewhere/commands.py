@@ -68,7 +68,7 @@ def from_magnusbilling(
 
 
 def _move(read: Read, dump: Path, currency: str, region: str, dry_run: bool) -> None:
-    from stasis_callback.admin.elsewhere.arrival import move_in
+    from stasis_callback.admin.elsewhere.arrival import move_in, rehearse
     from stasis_callback.core.numbering import known_region
 
     if region and not known_region(region):
@@ -78,6 +78,8 @@ def _move(read: Read, dump: Path, currency: str, region: str, dry_run: bool) -> 
     typer.echo(f"in the dump: {len(found.people)} accounts with {format_amount(in_dump, found.currency)}")
     typer.echo(f"             {sum(map(len, found.tariffs.values()))} rates in {len(found.tariffs)} tariffs")
     if dry_run:
+        with store() as stores, progress_bar("accounts") as progress:
+            rehearse(stores, found, progress)
         _say_what_is_left(found)
         typer.echo("nothing was changed (--dry-run)")
         return

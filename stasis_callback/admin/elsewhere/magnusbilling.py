@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped, named
+from stasis_callback.admin.elsewhere.business import Business, Person, end_of_day_us, grouped, named, whole
 from stasis_callback.admin.elsewhere.dumps import Row, rows, small_tables
 from stasis_callback.core.errors import InvalidInput
 
@@ -40,25 +40,31 @@ def _people(found: Business, tables: dict[str, list[Row]], plans: dict[str, str]
         if user["id_plan"] not in plans:
             found.left["users without a plan"] += 1
             continue
-        limit = int(user["calllimit"] or 1)
-        numbers = [n for row in callers.get(user["id"], ()) if (n := found.caller(row["cid"], region))]
-        pin = user.get("callingcard_pin", "")
-        person = Person(
-            key=f"magnusbilling:{user['id']}",
-            number=user["username"],
-            name=named(user, user["username"]),
-            tariff=plans[user["id_plan"]],
-            balance_micros=found.amount(user["credit"]),
-            credit_limit_micros=found.amount(user["creditlimit"]) if user["typepaid"] == "1" else 0,
-            callers=[*numbers, *([pin] if pin not in ("", "0", user["username"]) else [])],
-            speed_dials=found.dials(dials.get(user["id"], ()), region),
-            language=user["language"][:2],
-            blocked=user["active"] != "1",
-            expires_at_us=end_of_day_us(user["expirationdate"]) if user["enableexpire"] == "1" else None,
-            simultaneous_calls=min(limit, 1000) if limit > 0 else 10,
-        )
-        found.debt(person)
-        found.people.append(person)
+        with found.leaving_out("pkg_user", user):
+            person = _person(found, user, plans[user["id_plan"]])
+            person.callers[:0] = [
+                n for row in callers.get(user["id"], ()) if (n := found.caller(row["cid"], region))
+            ]
+            person.speed_dials = found.dials(dials.get(user["id"], ()), region)
+            found.debt(person)
+            found.people.append(person)
+
+
+def _person(found: Business, user: Row, tariff: str) -> Person:
+    limit, pin = whole(user["calllimit"] or "1"), user.get("callingcard_pin", "")
+    return Person(
+        key=f"magnusbilling:{user['id']}",
+        number=user["username"],
+        name=named(user, user["username"]),
+        tariff=tariff,
+        balance_micros=found.amount(user["credit"]),
+        credit_limit_micros=found.amount(user["creditlimit"]) if user["typepaid"] == "1" else 0,
+        callers=[pin] if pin not in ("", "0", user["username"]) else [],
+        language=user["language"][:2],
+        blocked=user["active"] != "1",
+        expires_at_us=end_of_day_us(user["expirationdate"]) if user["enableexpire"] == "1" else None,
+        simultaneous_calls=min(limit, 1000) if limit > 0 else 10,
+    )
 
 
 def _rates(found: Business, source: Path, prefixes: dict[str, str], plans: dict[str, str]) -> None:
@@ -66,6 +72,9 @@ def _rates(found: Business, source: Path, prefixes: dict[str, str], plans: dict[
     for _, row in rows(source, (RATES,)):
         plan = plans.get(row["id_plan"], "")
         prefix = prefixes.get(row["id_prefix"]) or row.get("dialprefix", "")
-        rate = found.rate(prefix, row, UNSAID) if plan in sold and row["status"] == "1" else None
-        if rate is not None:
-            found.tariffs.setdefault(plan, {})[prefix] = rate
+        if plan not in sold or row["status"] != "1":
+            continue
+        with found.leaving_out(RATES, row):
+            rate = found.rate(prefix, row, UNSAID)
+            if rate is not None:
+                found.tariffs.setdefault(plan, {})[prefix] = rate

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import digits, printable, store
+from stasis_callback.admin.context import printable, store
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record
 from stasis_callback.core.errors import InvalidInput
@@ -41,9 +41,10 @@ def add(
 @app.command()
 def remove(number: Number) -> None:
     """Take a number off the list."""
-    number = _digits(number)
-    with store() as s, recorded(s, "never-call", number):
-        s.never_call.remove(number)
+    with store() as s:
+        number = number if s.never_call.all(only=printable(number, "number")) else _digits(number)
+        with recorded(s, "never-call", number):
+            s.never_call.remove(number)
     typer.echo(f"{number} is off the list: it is called where a tariff sells it")
 
 
@@ -55,7 +56,13 @@ def list_all(page: Page) -> list[Record]:
 
 
 def _digits(text: str) -> str:
-    number = digits(text)
+    from stasis_callback.core.numbering import read_beginning
+
+    number = read_beginning(text)
+    if number is None:
+        raise InvalidInput(
+            f"{text[:40]!r} begins no phone number: write digits, country code first, for example 4420"
+        )
     if not LEAST_DIGITS <= len(number) <= MOST_DIGITS:
         raise InvalidInput(
             f"{text[:40]!r} has too few or too many digits: write {LEAST_DIGITS} to {MOST_DIGITS}, country code first"

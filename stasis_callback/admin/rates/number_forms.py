@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -15,6 +15,7 @@ from stasis_callback.core.options import WITHHELD
 if TYPE_CHECKING:
     from stasis_callback.core.incoming import Invite
     from stasis_callback.core.trunk_numbers import NumberForm
+    from stasis_callback.core.words import Refusal
     from stasis_callback.engine.admission.missed_calls import Examination
     from stasis_callback.store.stores import Stores
 
@@ -111,7 +112,7 @@ def try_out(
 ) -> None:
     """Test what a trunk makes of the numbers of a call, stage by stage. Nothing is changed or dialled.
 
-    With --incoming the exit code is 0 if the missed call would be called back and 1 if it would be refused.
+    The exit code is 0 if the missed call would be called back, or the number dialled, and 1 if it would be refused.
     """
     for what, text in {
         "URI": incoming or "",
@@ -128,8 +129,7 @@ def try_out(
     with store() as s:
         form = _form_of(name, s)
         if outgoing is not None:
-            _outgoing(name, form, outgoing, caller_id, as_json=as_json)
-            return
+            raise typer.Exit(0 if _outgoing(name, form, outgoing, caller_id, s, as_json=as_json) else 1)
         from stasis_callback.core.incoming import Invite
 
         headers = incoming or "", to, caller, ",".join(pai or ()), rpid, privacy
@@ -171,14 +171,22 @@ def _incoming(form: NumberForm, invite: Invite, stores: Stores, *, as_json: bool
     return found
 
 
-def _outgoing(name: str, form: NumberForm, number: str, caller_id: str, *, as_json: bool) -> None:
+def _outgoing(
+    name: str, form: NumberForm, number: str, caller_id: str, stores: Stores, *, as_json: bool
+) -> str:
+    """What is dialled for a number; "" when it is not called at all."""
     number = phone_number(number)
     caller_id = caller_id if caller_id in ("", WITHHELD) else phone_number(caller_id)
+    reason, why = _never_called(number, stores)
     notes = [f"{number} is called"]
-    dialled = form.dialled(number, notes)
-    notes.append(
-        f"dialled as PJSIP/{dialled}@{name}" if dialled else "this leaves nothing that can be dialled"
-    )
+    dialled = ""
+    if reason:
+        notes = [f"{number} would be refused: {reason}, {why}"]
+    else:
+        dialled = form.dialled(number, notes)
+        notes.append(
+            f"dialled as PJSIP/{dialled}@{name}" if dialled else "this leaves nothing that can be dialled"
+        )
     shown = ""
     if caller_id == WITHHELD:
         notes.append("no caller id is shown")
@@ -187,9 +195,22 @@ def _outgoing(name: str, form: NumberForm, number: str, caller_id: str, *, as_js
         shown = form.shown(caller_id, notes) or caller_id
         notes.append(f"shown as {shown}")
     if as_json:
-        print_json({"dialled": dialled, "shown": shown, "notes": notes})
+        print_json({"dialled": dialled, "shown": shown, "reason": str(reason), "notes": notes})
     else:
         _say(*notes)
+    return dialled
+
+
+def _never_called(number: str, stores: Stores) -> tuple[Refusal | Literal[""], str]:
+    """Why requests for a number are refused whatever a tariff sells, as `number_trouble` finds it; and in words."""
+    from stasis_callback.core.numbering import is_emergency
+    from stasis_callback.core.words import Refusal
+
+    if is_emergency(number):
+        return Refusal.EMERGENCY_NUMBER, "it is an emergency number, which is never called"
+    if stores.access_numbers.owns(number):
+        return Refusal.OWN_NUMBER, "it is an access number of this service, which is never called"
+    return "", ""
 
 
 def _say(*sentences: str) -> None:

@@ -74,12 +74,17 @@ def note(rows: list[Unsold]) -> str:
 
 def never_called(prefix: str) -> bool:
     """Whether a rate for this prefix can never be used: no number begins with 0, emergency numbers are not called."""
-    return prefix.startswith("0") or (len(prefix) <= EMERGENCY_DIGITS and is_emergency(prefix))
+    return prefix.startswith("0") or (len(prefix) <= EMERGENCY_DIGITS and _only_emergency(prefix))
+
+
+def _only_emergency(prefix: str) -> bool:
+    """Whether a prefix is an emergency number somewhere and begins no other: 91 does, it is India's country code."""
+    return is_emergency(prefix) and nobody_has(prefix)
 
 
 def prefix_note(prefix: str, own: Collection[str]) -> str:
     """A sentence for who adds a rate under which no call is ever made, else "". `own` are access numbers."""
-    if is_emergency(prefix):
+    if _only_emergency(prefix):
         return f"note: {prefix} is an emergency number, and those are never called"
     if prefix in own:
         return f"note: {prefix} is an access number of this service, and those are never called"

@@ -22,7 +22,6 @@ from stasis_callback.store.money.ledger import Ledger
 from stasis_callback.store.money.reading import amounts, with_books
 from stasis_callback.store.rates.tables import Tariff
 
-_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _SPEED_KEY = re.compile(r"[0-9]{1,2}", re.ASCII)
 KINDS = ("debit", "credit", "subordinate")
 
@@ -427,10 +426,7 @@ class Accounts:
 
     @staticmethod
     def _free_number(number: str) -> None:
-        if not _ACCOUNT_ID.fullmatch(number):
-            raise InvalidInput(
-                f"{number!r} is not a valid account id: use 1 to 64 letters, digits, dots, dashes, underscores or @"
-            )
+        checks.account_id(number)
         taken = Account.get_or_none(Account.number == number) or Alias.get_or_none(Alias.number == number)
         if taken:
             raise InvalidInput(f"{number!r} is already an account or an alias")

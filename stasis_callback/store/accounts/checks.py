@@ -6,11 +6,22 @@ import re
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbering import is_emergency, read_number
+from stasis_callback.store.database.names import checked_name as checked_name
 
 STATUSES = ("active", "blocked", "closed")
 DAYS_LIMIT = 36_500
 SIMULTANEOUS_LIMIT = 1000
+_ACCOUNT_ID = re.compile(r"[A-Za-z0-9._@-]{1,64}", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2}", re.ASCII)
+
+
+def account_id(text: str) -> str:
+    """Check an account id or alias. Raises InvalidInput."""
+    if not _ACCOUNT_ID.fullmatch(text):
+        raise InvalidInput(
+            f"{text!r} is not a valid account id: use 1 to 64 letters, digits, dots, dashes, underscores or @"
+        )
+    return text
 
 
 def days(count: int) -> int | None:
