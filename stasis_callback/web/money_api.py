@@ -12,6 +12,8 @@ from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBr
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 from stasis_callback.core.words import Refusal
 from stasis_callback.engine.redeeming import redeem
+from stasis_callback.ivr.prompts import require_language
+from stasis_callback.resources import sounds_dir
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.pages import AccountPages
 from stasis_callback.store.calls.asked import XdrPages
@@ -298,6 +300,8 @@ class MoneyApi:
     def _change_account(self, account_id: AccountId, body: AccountChangeBody, key: ManageKey) -> AccountBody:
         account = self._usable(account_id)
         try:
+            if body.language:
+                require_language(sounds_dir(), body.language)
             return _account(self._stores.accounts.change(account.number, **body.model_dump()))
         except InvalidInput as error:
             raise ApiError(422, "invalid_input", str(error)) from None

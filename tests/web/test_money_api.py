@@ -98,6 +98,19 @@ def test_accounts_are_opened_listed_and_changed(site: Site) -> None:
     assert site.api("PATCH", "/accounts/a1", key, json={"callback_number": "12"}).status_code == 422
 
 
+def test_a_language_without_prompts_is_refused_as_by_the_command(site: Site) -> None:
+    site.account()
+    key = site.key("manage-accounts")
+    refused = site.api("PATCH", f"/accounts/{ACCOUNT}", key, json={"language": "xx", "status": "blocked"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+    assert "no prompts in language 'xx'" in refused.json()["detail"]
+    account = site.stores.accounts.named(ACCOUNT)
+    assert (account.language, account.status) == ("", "active")
+    for language in ("es", ""):
+        changed = site.api("PATCH", f"/accounts/{ACCOUNT}", key, json={"language": language}).json()
+        assert changed["language"] == language
+
+
 def test_vouchers_are_redeemed_once_for_an_account(site: Site) -> None:
     site.account()
     site.account("other")
