@@ -137,7 +137,7 @@ def languages(sounds_dir: Path) -> list[str]:
 
 
 def require_language(sounds_dir: Path, language: str) -> None:
-    """Raises InvalidInput if there are no prompts in `language`: by whichever door it comes, no call depends on it."""
+    """Raises InvalidInput if there are no prompts in `language`, by whichever door it comes."""
     known = languages(sounds_dir)
     if language not in known:
         raise InvalidInput(f"there are no prompts in language {language!r}: use one of {', '.join(known)}")
