@@ -209,6 +209,8 @@ def test_vouchers(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the balance is 15.00 USD" in shop.ok("voucher", "redeem", SUBSCRIBER, "--code", codes[0]).out
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(codes[1].encode() + b"\n")))
     assert "the balance is 20.00 USD" in shop.ok("voucher", "redeem", SUBSCRIBER).out
+    paid_in = shop.ok("ledger", "entries", "--account", SUBSCRIBER, "--json").json[:2]
+    assert all(line["kind"] == "voucher" and line["operator"] for line in paid_in)
     assert "unknown, used, blocked or expired" in shop.refused(
         "voucher", "redeem", SUBSCRIBER, "--code", codes[0]
     )

@@ -128,6 +128,34 @@ def test_vouchers_are_redeemed_once_for_an_account(site: Site) -> None:
     assert redeem(codes[1], "nobody").status_code == 404
     (batch,) = site.api("GET", "/vouchers", key).json()["batches"]
     assert (batch["batch"], batch["amount"], batch["new"], batch["redeemed"]) == ("spring", "5.00", 1, 1)
+    line = site.stores.ledger.statement(site.stores.accounts.named(ACCOUNT).book_id, 1)[0]
+    assert (line.kind, line.operator) == ("voucher", "api:program")
+    assert verify(site.stores.database, site.stores.tariffs) == []
+
+
+def test_what_a_key_changes_of_accounts_is_in_the_audit_log(site: Site) -> None:
+    key = site.key("manage-accounts")
+    site.api("POST", "/accounts", key, json={"id": "new", "customer": "people", "product": "callback"})
+    for body in (
+        {"status": "blocked", "language": "es"},
+        {"status": "blocked"},  # which it is
+        {"language": "it", "callback_number": "420212345678"},
+        {"password": "2580"},
+        {"language": "xx", "status": "active"},  # refused
+    ):
+        site.api("PATCH", "/accounts/new", key, json=body)
+    found = site.stores.trail.newest(name="new")
+    assert {(one.operator, one.noun) for one in found} == {("api:program", "account")}
+    opened = {
+        "number": "new", "customer": "people", "product": "callback", "kind": "debit", "status": "active",
+        "currency": "USD",
+    }  # fmt: skip
+    assert [(one.before, one.after) for one in reversed(found)] == [
+        ({}, opened),
+        ({"status": "active"}, {"status": "blocked", "language": "es"}),
+        ({"language": "es"}, {"language": "it", "callback_number": "420212345678"}),
+        ({}, {"service password": "changed"}),
+    ]
 
 
 def test_guessed_vouchers_lock_the_key(site: Site) -> None:
