@@ -11,6 +11,7 @@ from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 from stasis_callback.core.words import Refusal
+from stasis_callback.engine.admission.checks import selling_rate
 from stasis_callback.engine.redeeming import redeem
 from stasis_callback.ivr.prompts import require_language
 from stasis_callback.resources import sounds_dir
@@ -435,7 +436,8 @@ class MoneyApi:
         number: Annotated[
             str | None,
             Query(
-                pattern=DIGITS_PATTERN, description="Only the rate for calls to this number, E.164 digits."
+                pattern=DIGITS_PATTERN,
+                description="Only the rate for calls to this number, E.164 digits; none if it is not called.",
             ),
         ] = None,
         limit: PageLimit = 50,
@@ -450,8 +452,8 @@ class MoneyApi:
             last = place[1] if place else ""
             rates = self._rates.page(which.name, prefix=prefix or "", after=last, limit=limit + 1)
         else:
-            fits = self._stores.tariffs.match(which.id, number)
-            rates = [fits] if fits else []
+            sold = selling_rate(self._stores, which.id, number)
+            rates = [sold] if sold else []
         more = cursor(0, rates[limit - 1].rate.prefix) if len(rates) > limit else None
         shown = [_rate(view) for view in rates[:limit]]
         return RateListBody(tariff=which.name, currency=which.currency, rates=shown, next=more)

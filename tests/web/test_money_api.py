@@ -215,6 +215,21 @@ def test_rates_are_read_page_by_page_or_for_a_number(site: Site) -> None:
     assert site.api("GET", "/tariffs/none/rates", key).json()["code"] == "unknown_tariff"
 
 
+def test_a_number_that_the_tariff_does_not_sell_has_no_rate(site: Site) -> None:
+    key = site.key("rates")
+
+    def prefixes(number: str) -> list[str]:
+        rates = site.api("GET", f"/tariffs/standard/rates?number={number}", key).json()["rates"]
+        return [rate["prefix"] for rate in rates]
+
+    assert prefixes("442071234567") == ["44"]
+    for not_sold in ("441481256789", "449098790000", "44999"):  # Guernsey, premium, an emergency number
+        assert prefixes(not_sold) == []
+    guernsey = NewRate(Rate("441481", first_price_micros=90_000))
+    site.stores.tariffs.put_rates("standard", [guernsey, NewRate(Rate("447", forbidden=True))])
+    assert (prefixes("441481256789"), prefixes("447700900123")) == (["441481"], [])
+
+
 def test_scopes_keep_apart_who_may_do_what(site: Site) -> None:
     site.account()
     paths = {
