@@ -267,12 +267,10 @@ def own_number(text: str) -> str:
 
 def require_language(language: str) -> None:
     """Raises InvalidInput if there are no prompts in `language`."""
-    from stasis_callback.ivr.prompts import languages
+    from stasis_callback.ivr import prompts
     from stasis_callback.resources import sounds_dir
 
-    known = languages(sounds_dir())
-    if language not in known:
-        raise InvalidInput(f"there are no prompts in language {language!r}: use one of {', '.join(known)}")
+    prompts.require_language(sounds_dir(), language)
 
 
 def require_change(*values: object) -> None:

@@ -6,6 +6,8 @@ import re
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import typer
+
 from stasis_callback.admin.context import settings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
@@ -59,6 +61,23 @@ def until_us(text: str, zone: ZoneInfo) -> int:
     """The end of a day (exclusive), or a time, in microseconds. Raises InvalidInput."""
     at_us = _instant_us(text, zone)
     return day_start_us(parse_day(text, zone) + timedelta(days=1), zone) if at_us is None else at_us
+
+
+def has_passed(until_us: int | None) -> bool:
+    """Whether an end that somebody gives is over already; None is no end."""
+    return until_us is not None and until_us <= Clock().now_us()
+
+
+def require_to_come(until_us: int | None, text: str | None) -> None:
+    """Raises InvalidInput if the end of what is made, written as `text`, is over: it could never be used."""
+    if has_passed(until_us):
+        raise InvalidInput(f"--expires {text} has passed: write a day or time that is still to come")
+
+
+def warn_if_passed(until_us: int | None, what: str) -> None:
+    """Warn that what was changed cannot be used any more, which may be on purpose."""
+    if has_passed(until_us):
+        typer.echo(f"warning: {what} has expired with that: the time has passed", err=True)
 
 
 def month_us(text: str, zone: ZoneInfo) -> tuple[int, int]:

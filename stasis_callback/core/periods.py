@@ -134,6 +134,15 @@ def parse_off_peak(text: str, zone: str) -> OffPeak | None:
     return OffPeak(tuple(_period(part) for part in parts), zone) if parts else None
 
 
+def dates_over(off_peak: OffPeak, today: date) -> list[str]:
+    """The dates of a year that had passed before `today`, which never come again."""
+    dates = [
+        some for period in off_peak.periods for some in period.dates if len(some.first) == len("2028-02-29")
+    ]
+    over = [some for some in dates if some.last < today.isoformat()]
+    return [some.first if some.first == some.last else f"{some.first}..{some.last}" for some in over]
+
+
 def _period(text: str) -> Period:
     match = _PERIOD.fullmatch(text)
     if match is None:

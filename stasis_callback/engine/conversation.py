@@ -32,7 +32,7 @@ from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import NOTHING, Prompt, Utterance
-from stasis_callback.ivr.voice import voice
+from stasis_callback.ivr.voice import voices
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import RequestView
@@ -77,7 +77,7 @@ _NUMBER_TROUBLE: dict[NumberTrouble, Prompt] = {
 
 def apologise(tools: CallTools, call: Call, request: RequestView, leg: Leg) -> None:
     """Play an apology for an internal failure on a leg. Raises HungUp, AriError."""
-    said_by = voice(tools.sounds, request.options.language_list[0], request.options.brand)
+    said_by = voices(tools.sounds, request.options.language_list, request.options.brand)[0]
     Dialog(call, leg, "sorry").tell(said_by.say(Prompt.APOLOGY))
 
 
@@ -103,7 +103,7 @@ class Conversation:
         """How many legs B were noted."""
         self._connected = 0
         self._dialog = Dialog(call, a.leg)
-        self._voice = voice(tools.sounds, self._options.language_list[0], self._options.brand)
+        self._voice = voices(tools.sounds, self._options.language_list, self._options.brand)[0]
 
     def hold(self) -> Ending:
         """Run the whole conversation. Returns its ending."""
@@ -112,7 +112,7 @@ class Conversation:
         if not login.accepted(self._call, self._a.leg, self._dialog, self._voice, self._options):
             return Ending.NOT_ACCEPTED
         account = None if self._asks_for_pin else self._account()
-        self._voice = login.chosen_voice(self._dialog, self._tools, self._options, account)
+        self._voice = login.chosen_voice(self._dialog, self._tools, self._request, account)
         if self._options.welcome:
             self._dialog.say(self._voice.say(Prompt.WELCOME))
         if account is None:

@@ -13,7 +13,7 @@ from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.dialog import Dialog
 from stasis_callback.ivr.prompts import Prompt, Utterance
-from stasis_callback.ivr.voice import Voice, voice
+from stasis_callback.ivr.voice import Voice, silent, voices
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.passwords import password_matches
 from stasis_callback.store.calls.requests import RequestView
@@ -52,20 +52,26 @@ def _listened(call: Call, leg: Leg) -> str:
 
 
 def chosen_voice(
-    dialog: Dialog, tools: CallTools, options: CallOptions, account: AccountView | None
+    dialog: Dialog, tools: CallTools, request: RequestView, account: AccountView | None
 ) -> Voice:
-    """The account's language, or the one language there is, or the one the subscriber chooses (else the first)."""
-    offered = options.language_list
-    if account is not None and account.language:
-        return voice(tools.sounds, account.language, options.brand)
-    chosen = offered[0]
-    if len(offered) > 1:
-        menu = [voice(tools.sounds, language, options.brand) for language in offered]
+    """The account's language, or the one language there is, or the one the subscriber chooses (else the first).
+
+    A language without prompts is as if it were not set.
+    """
+    options = request.options
+    own = [account.language] if account is not None and account.language else []
+    if gone := silent(tools.sounds, (*own, *options.language_list), options.brand):
+        log.warning("language.no_prompts", call=request.id, languages=gone)
+    if own and own[0] not in gone:
+        return voices(tools.sounds, own, options.brand)[0]
+    menu = voices(tools.sounds, options.language_list, options.brand)
+    chosen = menu[0]
+    if len(menu) > 1:
         words = [v.say(Prompt.LANGUAGE_MENU) + v.digits(str(n)) for n, v in enumerate(menu, start=1)]
         key = _key(dialog, sum(words[1:], words[0]), options)
-        if key.isdigit() and 1 <= int(key) <= len(offered):
-            chosen = offered[int(key) - 1]
-    return voice(tools.sounds, chosen, options.brand)
+        if key.isdigit() and 1 <= int(key) <= len(menu):
+            chosen = menu[int(key) - 1]
+    return chosen
 
 
 @dataclass

@@ -47,11 +47,13 @@ def redeem(
     limit: Limit,
     *,
     counter: str = "",
+    operator: str = "",
     within: Callable[[], bool] = lambda: True,
 ) -> Redemption:
     """Credit a voucher to an account, once. The same answer for a code that is unknown, used, blocked or expired.
 
-    `counter` counts wrong codes; it is the account's by default. `within` is done in the same transaction; when it
+    `counter` counts wrong codes; it is the account's by default. `operator` is who did it in the ledger, if not the
+    subscriber. `within` is done in the same transaction; when it
     gives False, nothing is credited.
     """
     counter = counter or failures_key("voucher", "account", account.number)
@@ -59,14 +61,19 @@ def redeem(
         if full:
             log.info("voucher.refused", account=mask(account.number), reason=Refusal.LOCKED_OUT)
             return Redemption(account, reason=Refusal.LOCKED_OUT, retry_after_s=stores.limits.wait_s(counter))
-        return _tried(stores, account, code.strip()[:CODE_LIMIT], counter, within)
+        return _tried(stores, account, code.strip()[:CODE_LIMIT], counter, operator, within)
 
 
 def _tried(
-    stores: Stores, account: AccountView, code: str, counter: str, within: Callable[[], bool]
+    stores: Stores,
+    account: AccountView,
+    code: str,
+    counter: str,
+    operator: str,
+    within: Callable[[], bool],
 ) -> Redemption:
     before = stores.vouchers.redeemed(code, account.number)
-    voucher = before or _credited(stores, account, code, within)
+    voucher = before or _credited(stores, account, code, operator, within)
     now = stores.accounts.get(account.id)
     if voucher is None:
         log.info("voucher.refused", account=mask(account.number), reason=Dropped.BAD_VOUCHER)
@@ -79,12 +86,12 @@ def _tried(
 
 
 def _credited(
-    stores: Stores, account: AccountView, code: str, within: Callable[[], bool]
+    stores: Stores, account: AccountView, code: str, operator: str, within: Callable[[], bool]
 ) -> VoucherView | None:
     def once() -> VoucherView:
         if not within():
             raise InvalidInput("what was shown for it is used up")
-        return stores.vouchers.redeem(code, account.number)
+        return stores.vouchers.redeem(code, account.number, operator)
 
     try:
         return stores.database.unit(once)

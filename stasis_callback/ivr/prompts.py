@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from stasis_callback.core.errors import CallbackError
+from stasis_callback.core.errors import CallbackError, InvalidInput
 
 MANIFEST, RENDERED, BRANDS = "manifest.toml", "rendered.json", "brands"
 FORMATS = ("ulaw", "g722")
@@ -134,6 +134,13 @@ class Prompts:
 def languages(sounds_dir: Path) -> list[str]:
     """The languages that have a manifest."""
     return sorted(path.parent.name for path in sounds_dir.glob(f"*/{MANIFEST}"))
+
+
+def require_language(sounds_dir: Path, language: str) -> None:
+    """Raises InvalidInput if there are no prompts in `language`, by whichever door it comes."""
+    known = languages(sounds_dir)
+    if language not in known:
+        raise InvalidInput(f"there are no prompts in language {language!r}: use one of {', '.join(known)}")
 
 
 def check_sounds(sounds_dir: Path) -> list[str]:

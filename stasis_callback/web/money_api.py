@@ -11,11 +11,15 @@ from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 from stasis_callback.core.words import Refusal
+from stasis_callback.engine.admission.checks import selling_rate
 from stasis_callback.engine.redeeming import redeem
+from stasis_callback.ivr.prompts import require_language
+from stasis_callback.resources import sounds_dir
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.pages import AccountPages
 from stasis_callback.store.calls.asked import XdrPages
 from stasis_callback.store.calls.legs import XdrView
+from stasis_callback.store.intake.api_keys import ApiKeyView
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.pages import RatePages
 from stasis_callback.store.stores import Stores
@@ -282,13 +286,14 @@ class MoneyApi:
 
     def _open_account(self, body: NewAccountBody, key: ManageKey) -> AccountBody:
         def once() -> AccountView:
-            if not self._stores.database.repeated(f"opened:{body.id}") and self._stores.accounts.find(
-                body.id
-            ):
+            known = self._stores.accounts.find(body.id)
+            if not self._stores.database.repeated(f"opened:{body.id}") and known is not None:
                 raise ApiError(409, "account_exists")
-            return self._stores.accounts.add(
+            opened = self._stores.accounts.add(
                 body.id, customer=body.customer, product=body.product, callback_number=body.callback_number
             )
+            self._noted(key, opened, {} if known is None else _audited(known), _audited(opened))
+            return opened
 
         try:
             return _account(self._stores.database.unit(once))
@@ -298,9 +303,24 @@ class MoneyApi:
     def _change_account(self, account_id: AccountId, body: AccountChangeBody, key: ManageKey) -> AccountBody:
         account = self._usable(account_id)
         try:
-            return _account(self._stores.accounts.change(account.number, **body.model_dump()))
+            if body.language:
+                require_language(sounds_dir(), body.language)
+            return _account(self._stores.database.unit(lambda: self._changed(account, body, key)))
         except InvalidInput as error:
             raise ApiError(422, "invalid_input", str(error)) from None
+
+    def _changed(self, account: AccountView, body: AccountChangeBody, key: ApiKeyView) -> AccountView:
+        before = self._stores.accounts.get(account.id)
+        after = self._stores.accounts.change(account.number, **body.model_dump())
+        password = {} if body.password is None else {"service password": "changed"}
+        self._noted(key, after, _audited(before), _audited(after) | password)
+        return after
+
+    def _noted(
+        self, key: ApiKeyView, account: AccountView, before: dict[str, object], after: dict[str, object]
+    ) -> None:
+        """Write a change into the audit log, within its transaction."""
+        self._stores.trail.note(f"api:{key.name}", "account", account.number, before, after)
 
     def _found(self, account_id: str) -> AccountView:
         account = self._stores.accounts.find(account_id)
@@ -346,7 +366,14 @@ class MoneyApi:
     def _redeem(self, body: RedeemBody, key: VouchersKey) -> RedeemedBody:
         account = self._usable(body.account)
         counter = f"voucher:{key.name}"
-        done = redeem(self._stores, account, body.code, key.settings.limit_logins, counter=counter)
+        done = redeem(
+            self._stores,
+            account,
+            body.code,
+            key.settings.limit_logins,
+            counter=counter,
+            operator=f"api:{key.name}",
+        )
         if done.reason is Refusal.LOCKED_OUT:
             raise ApiError(429, "locked_out", headers={"Retry-After": str(done.retry_after_s)})
         if done.voucher is None:
@@ -409,7 +436,8 @@ class MoneyApi:
         number: Annotated[
             str | None,
             Query(
-                pattern=DIGITS_PATTERN, description="Only the rate for calls to this number, E.164 digits."
+                pattern=DIGITS_PATTERN,
+                description="Only the rate for calls to this number, E.164 digits; none if it is not called.",
             ),
         ] = None,
         limit: PageLimit = 50,
@@ -424,8 +452,8 @@ class MoneyApi:
             last = place[1] if place else ""
             rates = self._rates.page(which.name, prefix=prefix or "", after=last, limit=limit + 1)
         else:
-            fits = self._stores.tariffs.match(which.id, number)
-            rates = [fits] if fits else []
+            sold = selling_rate(self._stores, which.id, number)
+            rates = [sold] if sold else []
         more = cursor(0, rates[limit - 1].rate.prefix) if len(rates) > limit else None
         shown = [_rate(view) for view in rates[:limit]]
         return RateListBody(tariff=which.name, currency=which.currency, rates=shown, next=more)
@@ -447,6 +475,20 @@ def _account(view: AccountView) -> AccountBody:
         credit_limit=format_amount(view.credit_limit_micros),
         available=format_amount(view.available_micros),
     )
+
+
+def _audited(view: AccountView) -> dict[str, object]:
+    """What the audit log says of an account: the fields that the API can set, by the names that commands use."""
+    return {
+        "number": view.number,
+        "customer": view.customer,
+        "product": view.product,
+        "kind": view.kind,
+        "status": view.status,
+        "callback_number": view.callback_number,
+        "language": view.language,
+        "currency": view.currency,
+    }
 
 
 def _xdr(view: XdrView) -> XdrBody:

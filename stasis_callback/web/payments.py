@@ -26,6 +26,8 @@ from stasis_callback.web.signing import Signer, is_signed
 log = structlog.get_logger()
 
 PAID = "payment.succeeded"
+LOGGED_ID_LIMIT = 100
+"""The most characters of a payment's id in the log: as many as one may have."""
 
 
 class Payment(BaseModel):
@@ -121,7 +123,7 @@ class Payments:
                 return PaidBody(result="ignored", balance=None)
             payment = PaymentEvent.model_validate_json(body).data
         except ValidationError as error:
-            return invalid(error)
+            return _unreadable(known, body, error)
         paid = self._credit(known, payment)
         response.status_code = 201 if paid.result == "credited" else 200
         return paid
@@ -152,6 +154,34 @@ class Payments:
         log.info("payment.received", hook=hook.name, payment=payment.id, result=result)
         now = self._stores.accounts.get(account.id)
         return PaidBody(result=result, balance=format_amount(now.balance_micros), currency=now.currency)
+
+
+class _Named(BaseModel):
+    """The id of a payment, as far as it can be read."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
+    id: str = ""
+
+
+class _NamedEvent(BaseModel):
+    """An event of which only the id of the payment matters."""
+
+    model_config = ConfigDict(extra="ignore")
+    data: _Named
+
+
+def _unreadable(hook: PaymentHookView, body: bytes, error: ValidationError) -> Response:
+    """The answer to a genuine body that is not as described; somebody may have paid, so an operator looks at it."""
+    try:
+        payment = _NamedEvent.model_validate_json(body).data.id[:LOGGED_ID_LIMIT]
+    except ValidationError:
+        payment = ""
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    reason = "bad_json" if any(one["type"] == "json_invalid" for one in wrong) else "invalid_fields"
+    fields = [str(one["loc"][-1]) for one in wrong if one["loc"]]
+    shown = "".join(char if char.isprintable() else "?" for char in payment)
+    log.error("payment.not_credited", hook=hook.name, payment=shown, reason=reason, fields=fields)
+    return invalid(error)
 
 
 def _refused(hook: PaymentHookView, payment: Payment, status: int, code: str, detail: str = "") -> ApiError:

@@ -214,6 +214,20 @@ def test_the_accounts_language_wins(world: World) -> None:
     assert not any("English" in words for words in world.said)
 
 
+@shows("languages")
+@pytest.mark.parametrize(("languages", "said"), [("es", "dólares"), ("xx,es", "dólares"), ("xx", "dollars")])
+def test_a_language_whose_prompts_are_gone_is_as_if_it_were_not_set(
+    world: World, languages: str, said: str
+) -> None:
+    world.usual(languages=languages)
+    world.stores.accounts.change(ANI, language="zz")
+    _called_back(world, until=said)
+    (line,) = world.events("language.no_prompts")
+    gone = ["zz", *(["xx"] if "xx" in languages else [])]
+    assert (line["languages"], line["log_level"]) == (gone, "warning")
+    assert not any("English" in words for words in world.said)  # no menu of one
+
+
 @shows("lockout_s")
 def test_a_lock_out_ends(world: World) -> None:
     world.usual(

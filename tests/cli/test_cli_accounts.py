@@ -23,7 +23,7 @@ ADD = ("--customer", "Acme", "--product", "callback")
 def test_an_account_with_all_its_rules(shop: CommandLine) -> None:
     shop.ok(
         "account", "add", "1000", *ADD, "--opening-balance", "5", "--simultaneous-calls", "3", "--daily-cap", "2.50",
-        "--days-after-first-use", "30", "--days-after-last-use", "7", "--expires", "2030-12-31",
+        "--days-after-first-use", "30", "--days-after-last-use", "7", "--expires", "2998-12-31",
     )  # fmt: skip
     shown = shop.ok("account", "show", "1000", "--json").json
     assert (shown["kind"], shown["balance"], shown["available"]) == ("debit", "5.00", "5.00")
@@ -32,6 +32,24 @@ def test_an_account_with_all_its_rules(shop: CommandLine) -> None:
     shop.ok("account", "set", "1000", "--daily-cap", "none", "--days-after-last-use", "0")
     shown = shop.ok("account", "show", "1000", "--json").json
     assert (shown["daily_cap_micros"], shown["days_after_last_use"]) == (None, None)
+
+
+def test_what_is_made_does_not_expire_before(shop: CommandLine) -> None:
+    vouchers = ("voucher", "generate", "old", "--count", "1", "--amount", "5", "--currency", "USD")
+    for words in (
+        ("account", "add", "1000", *ADD),
+        (*vouchers, "--out", shop.folder / "old.csv"),
+        ("api-key", "add", "crm", "--scope", "create"),
+    ):
+        assert "--expires 2020-01-31 has passed" in shop.refused(*words, "--expires", "2020-01-31")
+    assert not (shop.folder / "old.csv").exists()
+    shop.ok(*vouchers, "--out", shop.folder / "today.csv", "--expires", "today")
+    shop.ok("api-key", "add", "crm", "--scope", "create")
+    for noun, name in (("account", SUBSCRIBER), ("api-key", "crm")):  # maybe on purpose
+        done = shop(noun, "set", name, "--expires", "2020-01-31")
+        assert (done.code, "changed" in done.out) == (0, True)
+        assert done.err.startswith("warning: ")
+        assert "has expired with that" in done.err
 
 
 def test_subordinate_accounts_of_a_customer(shop: CommandLine) -> None:
@@ -209,6 +227,8 @@ def test_vouchers(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "the balance is 15.00 USD" in shop.ok("voucher", "redeem", SUBSCRIBER, "--code", codes[0]).out
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(codes[1].encode() + b"\n")))
     assert "the balance is 20.00 USD" in shop.ok("voucher", "redeem", SUBSCRIBER).out
+    paid_in = shop.ok("ledger", "entries", "--account", SUBSCRIBER, "--json").json[:2]
+    assert all(line["kind"] == "voucher" and line["operator"] for line in paid_in)
     assert "unknown, used, blocked or expired" in shop.refused(
         "voucher", "redeem", SUBSCRIBER, "--code", codes[0]
     )

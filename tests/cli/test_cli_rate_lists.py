@@ -78,6 +78,9 @@ def test_what_one_list_needed_is_kept_for_the_next(shop: CommandLine) -> None:
         (("--delimiter", "space"), "use comma or semicolon or tab or pipe"),
         (("--per", "hour"), "use minute or second"),
         (("--intervals", "60"), "write the first and the next one, like 60/6"),
+        (("--intervals", "0/0"), "each from 1 to 3600 seconds"),
+        (("--intervals", "60/0"), "each from 1 to 3600 seconds"),
+        (("--intervals", "1/3601"), "each from 1 to 3600 seconds"),
         (("--time-zone", "Prague"), "is not a time zone"),
         (("--encoding", "klingon"), "encoding 'klingon' is not known"),
         (("--sheet", "Prices"), "is not an .xlsx file"),
@@ -89,6 +92,24 @@ def test_options_that_say_nothing_are_refused(shop: CommandLine, options: tuple[
     if options[0] not in ("--encoding", "--sheet"):
         assert why in shop.refused("rate", "profile", "set", "tele", *options)
     assert "nothing to change" in shop.refused("rate", "profile", "set", "tele")
+
+
+@pytest.mark.parametrize(
+    ("columns", "cells", "which"),
+    [
+        ("First interval,Next interval", "0,6", "first"),
+        ("First interval,Next interval", "6,0", "next"),
+        ("Increment", "0/6", "first"),
+        ("Increment", "6/0", "next"),
+        ("Increment", "0", "first"),
+    ],
+)
+def test_an_interval_of_nothing_is_refused(shop: CommandLine, columns: str, cells: str, which: str) -> None:
+    path = file(shop, f"Code,Destination,Rate,{columns}\n39,Italy,0.05,{cells}\n")
+    before = shop.dump()
+    refused = shop("rate", "import", "retail", path)
+    assert (refused.code, shop.dump()) == (2, before)
+    assert f"line 2: {which} interval of 0 s is invalid" in refused.err
 
 
 # --- complete lists, and the way back -----------------------------------------------------------------------------

@@ -148,6 +148,22 @@ def test_the_costs_of_a_trunk_have_terms_too(shop: CommandLine) -> None:
     assert (shown["trunks"], shown["products"], shown["rounding_unit"]) == (["first"], [], "0.0001")
 
 
+def test_off_peak_periods_that_never_come_are_refused_or_warned_of(shop: CommandLine) -> None:
+    for empty in (";", " ; ; "):
+        assert "has no period" in shop.refused("tariff", "set", "retail", "--off-peak", empty)
+    words = (
+        "tariff",
+        "set",
+        "retail",
+        "--off-peak",
+        "sun; 2001-12-24..2001-12-26,2002-01-01,01-01,2998-01-01",
+    )
+    warned = shop(*words)
+    assert (warned.code, warned.err.count("\n")) == (0, 1)
+    assert warned.err.endswith("never come again: 2001-12-24..2001-12-26, 2002-01-01\n")
+    shop.ok("tariff", "set", "retail", "--free", "5")
+
+
 def test_off_peak_prices_need_off_peak_hours(shop: CommandLine) -> None:
     add = ("rate", "add", "retail", "44", "0.2", "--off-peak-first-price", "0.1")
     path = shop.folder / "rates.csv"

@@ -100,6 +100,18 @@ def test_a_tariff_is_copied_with_what_comes_later(shop: CommandLine) -> None:
     assert "already exists" in shop.refused("tariff", "copy", "retail", "euros")
 
 
+def test_a_tariff_is_copied_with_prices_that_it_does_not_charge_now(shop: CommandLine) -> None:
+    shop.ok("tariff", "set", "retail", "--off-peak", "01:30-02:30")
+    off_peak = ("--off-peak-first-price", "0.06", "--off-peak-next-price", "0.06")
+    shop.ok("rate", "add", "retail", "4202", "0.6", *off_peak)
+    shop.ok("tariff", "set", "retail", "--off-peak", "none")
+    shop.ok("tariff", "copy", "retail", "second")
+    for name in ("retail", "second"):
+        rates = shop.ok("rate", "list", name, "--json").json
+        prices = [(rate["prefix"], rate["first_price"], rate["off_peak_first_price"]) for rate in rates]
+        assert prices == [("420", "0.12", None), ("4202", "0.60", "0.06")]
+
+
 def test_a_vendor_is_shown_with_its_trunks(shop: CommandLine) -> None:
     shop.ok("vendor", "add", "carrier", "--currency", "USD")
     shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "retail")

@@ -1046,6 +1046,7 @@ NOT_REPEATED = {
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",
     # Commands, whose user can ask again: what they answer tells what was done.
     "Tariffs.put_rates", "Tariffs.remove_rate", "Tariffs.roll_back", "Tariffs.put_list", "Tariffs.restore",
+    "Tariffs.copy",
     # A step that is delivered twice is delivered at least once, as is promised.
     "Events.claim", "Events.close", "Events.retry", "Events.undelivered",
     # An entry of the audit log that stands there twice says the same change twice.

@@ -11,6 +11,7 @@ from shop import UK_RATE, Shop
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Rate, Terms
+from stasis_callback.store.database.drafts import drafting
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tariffs import ImportDiff, NewRate, Tariffs
 
@@ -321,3 +322,16 @@ def test_bad_tariffs_are_refused(shop: Shop) -> None:
             ask("none")
     assert shop.stores.tariffs.named("standard").currency == "USD"
     assert shop.rows() == before
+
+
+def test_a_copy_that_fails_leaves_nothing(shop: Shop) -> None:
+    tariffs, before = shop.stores.tariffs, shop.rows()
+    following = f"tariff:{tariffs.named('standard').id + 1}"
+    with (
+        drafting(shop.stores.database, shop.clock, following, busy="", remove_some=lambda: 0),
+        pytest.raises(InvalidInput, match="is being changed by another command"),
+    ):
+        tariffs.copy("standard", "second")
+    assert shop.rows() == before
+    assert tariffs.copy("standard", "second") == 1
+    assert tariffs.all()[0] | {"name": "standard"} == tariffs.all()[1]

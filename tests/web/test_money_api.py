@@ -98,6 +98,19 @@ def test_accounts_are_opened_listed_and_changed(site: Site) -> None:
     assert site.api("PATCH", "/accounts/a1", key, json={"callback_number": "12"}).status_code == 422
 
 
+def test_a_language_without_prompts_is_refused_as_by_the_command(site: Site) -> None:
+    site.account()
+    key = site.key("manage-accounts")
+    refused = site.api("PATCH", f"/accounts/{ACCOUNT}", key, json={"language": "xx", "status": "blocked"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_input")
+    assert "no prompts in language 'xx'" in refused.json()["detail"]
+    account = site.stores.accounts.named(ACCOUNT)
+    assert (account.language, account.status) == ("", "active")
+    for language in ("es", ""):
+        changed = site.api("PATCH", f"/accounts/{ACCOUNT}", key, json={"language": language}).json()
+        assert changed["language"] == language
+
+
 def test_vouchers_are_redeemed_once_for_an_account(site: Site) -> None:
     site.account()
     site.account("other")
@@ -115,6 +128,34 @@ def test_vouchers_are_redeemed_once_for_an_account(site: Site) -> None:
     assert redeem(codes[1], "nobody").status_code == 404
     (batch,) = site.api("GET", "/vouchers", key).json()["batches"]
     assert (batch["batch"], batch["amount"], batch["new"], batch["redeemed"]) == ("spring", "5.00", 1, 1)
+    line = site.stores.ledger.statement(site.stores.accounts.named(ACCOUNT).book_id, 1)[0]
+    assert (line.kind, line.operator) == ("voucher", "api:program")
+    assert verify(site.stores.database, site.stores.tariffs) == []
+
+
+def test_what_a_key_changes_of_accounts_is_in_the_audit_log(site: Site) -> None:
+    key = site.key("manage-accounts")
+    site.api("POST", "/accounts", key, json={"id": "new", "customer": "people", "product": "callback"})
+    for body in (
+        {"status": "blocked", "language": "es"},
+        {"status": "blocked"},  # which it is
+        {"language": "it", "callback_number": "420212345678"},
+        {"password": "2580"},
+        {"language": "xx", "status": "active"},  # refused
+    ):
+        site.api("PATCH", "/accounts/new", key, json=body)
+    found = site.stores.trail.newest(name="new")
+    assert {(one.operator, one.noun) for one in found} == {("api:program", "account")}
+    opened = {
+        "number": "new", "customer": "people", "product": "callback", "kind": "debit", "status": "active",
+        "currency": "USD",
+    }  # fmt: skip
+    assert [(one.before, one.after) for one in reversed(found)] == [
+        ({}, opened),
+        ({"status": "active"}, {"status": "blocked", "language": "es"}),
+        ({"language": "es"}, {"language": "it", "callback_number": "420212345678"}),
+        ({}, {"service password": "changed"}),
+    ]
 
 
 def test_guessed_vouchers_lock_the_key(site: Site) -> None:
@@ -172,6 +213,21 @@ def test_rates_are_read_page_by_page_or_for_a_number(site: Site) -> None:
     assert (fits["prefix"], fits["first_price"], fits["first_interval_s"]) == ("4420", "0.09", 1)
     assert site.api("GET", "/tariffs/standard/rates?number=33123456789", key).json()["rates"] == []
     assert site.api("GET", "/tariffs/none/rates", key).json()["code"] == "unknown_tariff"
+
+
+def test_a_number_that_the_tariff_does_not_sell_has_no_rate(site: Site) -> None:
+    key = site.key("rates")
+
+    def prefixes(number: str) -> list[str]:
+        rates = site.api("GET", f"/tariffs/standard/rates?number={number}", key).json()["rates"]
+        return [rate["prefix"] for rate in rates]
+
+    assert prefixes("442071234567") == ["44"]
+    for not_sold in ("441481256789", "449098790000", "44999"):  # Guernsey, premium, an emergency number
+        assert prefixes(not_sold) == []
+    guernsey = NewRate(Rate("441481", first_price_micros=90_000))
+    site.stores.tariffs.put_rates("standard", [guernsey, NewRate(Rate("447", forbidden=True))])
+    assert (prefixes("441481256789"), prefixes("447700900123")) == (["441481"], [])
 
 
 def test_scopes_keep_apart_who_may_do_what(site: Site) -> None:

@@ -16,6 +16,9 @@ from stasis_callback.web.signing import Signer, is_signed, webhook_headers
 
 PAYMENT = {"id": "pay_1", "account": ACCOUNT, "amount": "12.50", "currency": "USD"}
 
+HUGE = json.dumps({"type": "payment.succeeded", "data": PAYMENT}).replace('"pay_1"', "1" * 4300).encode()
+"""A payment whose id is a long number."""
+
 
 def told(
     site: Site, hook: str = "mpesa", *, secret: str = "", message: str = "msg_1", age_s: int = 0,
@@ -93,9 +96,34 @@ def test_what_cannot_be_credited_is_a_problem_and_changes_nothing(
     assert (refused.status_code, refused.json()["code"]) == (status, code)
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert site.shop.rows() == before
-    if code not in ("invalid_fields", "bad_json", "too_large"):
+    if code != "too_large":  # whose signature is not looked at
         (line,) = [line for line in log if line["event"] == "payment.not_credited"]
-        assert (line["hook"], line["reason"]) == ("mpesa", code)
+        assert (line["hook"], line["reason"], line["log_level"]) == ("mpesa", code, "error")
+
+
+@pytest.mark.parametrize(
+    ("changed",                        "payment",   "field"),
+    [
+        ({"amount": 2.5},              "pay_1",     "amount"),
+        ({"account": "+420212345678"}, "pay_1",     "account"),
+        ({"currency": "usd"},          "pay_1",     "currency"),
+        ({"id": 4711},                 "4711",      "id"),
+        ({"id": "pay_1 "},             "pay_1 ",    "id"),
+        ({"id": "p\n\x1b[31m" + "9" * 999}, "p??[31m" + "9" * 93, "id"),
+        ({"raw": HUGE},                "1" * 100,   "id"),
+        ({"id": ["pay_1"]},            "",          "id"),
+        ({"id": None},                 "",          "id"),
+    ],
+)  # fmt: skip
+def test_a_genuine_payment_that_is_not_as_described_is_logged_with_its_id(
+    site: Site, changed: dict[str, Any], payment: str, field: str
+) -> None:
+    with capture_logs() as log:
+        refused = told(site, **changed)
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_fields")
+    (line,) = [line for line in log if line["event"] == "payment.not_credited"]
+    assert (line["hook"], line["reason"], line["fields"]) == ("mpesa", "invalid_fields", [field])
+    assert line["payment"] == payment
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from stasis_callback.admin.context import (
     store,
     whole,
 )
-from stasis_callback.admin.days import operators_zone, parse_day, until_us
+from stasis_callback.admin.days import operators_zone, parse_day, require_to_come, until_us, warn_if_passed
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record, print_one
 from stasis_callback.core.errors import InvalidInput
@@ -115,6 +115,7 @@ def add(
     limit_micros, expires_at_us = _credit_limit(credit_limit), expiry_us(expires)
     opening_micros = parse_amount(opening_balance) if opening_balance is not None else 0
     cap_micros, _ = _daily_cap(daily_cap)
+    require_to_come(expires_at_us, expires)
     with store() as s, recorded(s, "account", number):
         account = s.accounts.add(
             number,
@@ -236,6 +237,7 @@ def change(
             speed_dials=speed_dials,
         )
     typer.echo(f"account {account.number} changed")
+    warn_if_passed(expires_at_us, f"account {account.number}")
 
 
 @app.command()

@@ -10,7 +10,8 @@ import typer
 from stasis_callback.admin.accounts.accounts import expiry_us
 from stasis_callback.admin.accounts.cards import OutFile, write_codes
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import AsJson, secret_input, store, whole
+from stasis_callback.admin.context import AsJson, operator, secret_input, store, whole
+from stasis_callback.admin.days import require_to_come
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.money.account_money import Length
 from stasis_callback.admin.output import Record, print_list, progress_bar
@@ -48,6 +49,7 @@ def generate(
     if out.exists():
         raise InvalidInput(f"{out} already exists: choose a new file name")
     expires_at_us, amount_micros = expiry_us(expires), parse_amount(amount)
+    require_to_come(expires_at_us, expires)
     require_payable(parse_currency(currency), amount_micros)
     says = batch, format_amount(amount_micros, currency.upper()), f"until {expires}" if expires else ""
     with store() as s, progress_bar("vouchers") as progress:
@@ -81,7 +83,7 @@ def redeem(
     typed = code if code is not None else _code()
     with store() as s:
         number = s.accounts.named(account).number
-        voucher = s.vouchers.redeem(typed, number)
+        voucher = s.vouchers.redeem(typed, number, operator())
         now = s.accounts.named(number)
     paid = format_amount(voucher.amount_micros, voucher.currency)
     balance = format_amount(now.balance_micros, now.currency)

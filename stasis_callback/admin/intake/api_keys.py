@@ -8,6 +8,7 @@ import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, instant_us, require_change, store
+from stasis_callback.admin.days import require_to_come, warn_if_passed
 from stasis_callback.admin.output import print_list
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def add(
     from stasis_callback.store.intake.api_keys import KeySettings
 
     settings = _changed(KeySettings(), expires, addresses, limit_requests, limit_logins)
+    require_to_come(settings.expires_at_us, expires)
     with store() as s, recorded(s, "api-key", name):
         key = s.api_keys.add(name, scopes, instance, settings)
     typer.echo(key)
@@ -79,8 +81,11 @@ def change(
     require_change(expires, addresses, limit_requests, limit_logins)
     with store() as s, recorded(s, "api-key", name):
         before = s.api_keys.named(name).settings
-        s.api_keys.change(name, _changed(before, expires, addresses, limit_requests, limit_logins))
+        after = _changed(before, expires, addresses, limit_requests, limit_logins)
+        s.api_keys.change(name, after)
     typer.echo(f"API key {name} is changed")
+    if expires is not None:
+        warn_if_passed(after.expires_at_us, f"API key {name}")
 
 
 def _changed(

@@ -275,26 +275,27 @@ class RateList:
         first = column(texts, "first_interval", read_intervals, None)
         following = column(texts, "next_interval", read_intervals, None)
         if both:
-            first = (both[0], both[1] or both[0])
+            first = (both[0], both[0] if both[1] is None else both[1])
         if following and (following[1] or (first and first[1] and first[1] != following[0])):
             raise InvalidInput(
                 "the intervals contradict each other: write the first and the next one, each once"
             )
         usual = self._intervals or (None, None)
-        first_s = first[0] if first else usual[0] or 1
+        first_s = first[0] if first else usual[0] if usual[0] is not None else 1
         if following:
             next_s: int | None = following[0]
         elif first:
-            next_s = first[1] or usual[1] or (first_s if self._columns.one_interval else None)
+            next_s = _given(first[1], usual[1], first_s if self._columns.one_interval else None)
         else:
-            next_s = usual[1] or usual[0]
+            next_s = _given(usual[1], usual[0])
         if next_s is None and first and not self._columns.own:
             raise InvalidInput(
                 f"the first interval is {first_s} s, but there is no next one: add --intervals, for example "
                 f"--intervals {first_s}/{first_s}"
             )
-        self._require_same_off_peak(texts, first_s, next_s or 1)
-        return first_s, next_s or 1
+        next_s = 1 if next_s is None else next_s
+        self._require_same_off_peak(texts, first_s, next_s)
+        return first_s, next_s
 
     @staticmethod
     def _require_same_off_peak(texts: Mapping[str, str], first_s: int, next_s: int) -> None:
@@ -318,6 +319,11 @@ def _name(texts: Mapping[str, str]) -> str:
     """The name of a destination: the country in front of it, unless it begins with that."""
     name, country = texts.get("description", ""), texts.get("country", "")
     return name if name.lower().startswith(country.lower()) else f"{country} {name}".strip()
+
+
+def _given(*seconds: int | None) -> int | None:
+    """The first that is given; 0 is, though it will be refused."""
+    return next((one for one in seconds if one is not None), None)
 
 
 def _is_remark(row: Sequence[str]) -> bool:

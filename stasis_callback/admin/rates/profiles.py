@@ -21,6 +21,7 @@ from stasis_callback.core.rate_columns import (
     Profile,
     parse_columns,
 )
+from stasis_callback.core.rating import INTERVAL_LIMIT_S
 
 if TYPE_CHECKING:
     from stasis_callback.store.stores import Stores
@@ -142,9 +143,10 @@ def given_profile(
 
     if time_zone:
         known_zone(time_zone)
-    if intervals and not re.fullmatch(r"[0-9]{1,4}/[0-9]{1,4}", intervals, re.ASCII):
+    if intervals and not _are_intervals(intervals):
         raise InvalidInput(
-            f"--intervals {intervals!r} is invalid: write the first and the next one, like 60/6"
+            f"--intervals {intervals!r} is invalid: write the first and the next one, like 60/6, each from 1 to "
+            f"{INTERVAL_LIMIT_S} seconds"
         )
     return Profile(
         columns=parse_columns(printable(columns or "", "--columns", 2000)),
@@ -161,6 +163,11 @@ def given_profile(
         intervals=intervals or "",
         cost=cost,
     )
+
+
+def _are_intervals(text: str) -> bool:
+    both = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text, re.ASCII)
+    return both is not None and all(1 <= int(seconds) <= INTERVAL_LIMIT_S for seconds in both.groups())
 
 
 def _one_of(option: str, value: str | None, known: dict[str, T]) -> T | Literal[""]:

@@ -72,6 +72,10 @@ def change(
         off_peak_rates = s.tariffs.off_peak_rates(name) if new.off_peak != old.off_peak else None
     changed = terms.differences(old, new)
     typer.echo(f"tariff {name}: {'; '.join(changed) or 'nothing changed'}")
+    if off_peak is not None and (over := terms.dates_over(new)):
+        typer.echo(
+            f"warning: off-peak dates that have passed and never come again: {', '.join(over)}", err=True
+        )
     if new.off_peak and off_peak_rates == 0:
         typer.echo(
             f"note: no rate of {name} has an off-peak price yet: see `rate set --off-peak-first-price`"

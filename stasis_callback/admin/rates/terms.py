@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.context import whole
+from stasis_callback.admin.days import today
 from stasis_callback.admin.output import published
+from stasis_callback.core import periods
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.kinds import OPENABLE, parse_kinds
 from stasis_callback.core.money import parse_amount
+from stasis_callback.core.periods import parse_off_peak
 from stasis_callback.core.rating import INTERVAL_LIMIT_S, Terms
 
 BP_MICROS = 10_000
@@ -126,6 +129,12 @@ def differences(old: Terms, new: Terms) -> list[str]:
     ]
 
 
+def dates_over(terms: Terms) -> list[str]:
+    """The off-peak dates of terms that never come again."""
+    off_peak = parse_off_peak(terms.off_peak, terms.time_zone)
+    return periods.dates_over(off_peak, today(periods.time_zone(terms.time_zone))) if off_peak else []
+
+
 def _word(value: object) -> str:
     if isinstance(value, list):
         value = ", ".join(map(str, value))
@@ -146,7 +155,15 @@ def _value(name: str, text: str | int) -> object:
     if name == "opened":
         return ",".join(parse_kinds("" if text == "none" else text))
     if name == "off_peak":
-        return "" if text == "none" else text.strip()
+        return "" if text == "none" else _off_peak(text)
+    return text.strip()
+
+
+def _off_peak(text: str) -> str:
+    if text.strip() and not text.replace(";", "").strip():
+        raise InvalidInput(
+            f"off peak: {text!r} has no period: write, for example, 'mon-fri 19:00-07:00; sat', or none"
+        )
     return text.strip()
 
 

@@ -40,12 +40,18 @@ def rate_trouble(
     kind = kind_of(number)
     if kind is Kind.EMERGENCY:
         return Refusal.EMERGENCY_NUMBER, None
-    rate = stores.tariffs.match(stores.accounts.tariff_for(payer, access_code), number)
-    if rate is not None and sells(rate.rate.prefix, number, rate.terms.opened):
+    rate = selling_rate(stores, stores.accounts.tariff_for(payer, access_code), number)
+    if rate is not None:
         return "", rate
     if kind is Kind.IMPOSSIBLE:
         return Refusal.BAD_CALLBACK_NUMBER, None
     return Refusal.DESTINATION_NOT_IN_TARIFF, None
+
+
+def selling_rate(stores: Stores, tariff_id: int, number: str) -> RateView | None:
+    """The rate by which a tariff sells calls to `number`; None when it does not, also where a prefix fits."""
+    rate = stores.tariffs.match(tariff_id, number)
+    return rate if rate is not None and sells(rate.rate.prefix, number, rate.terms.opened) else None
 
 
 def funds_trouble(stores: Stores, book_id: int) -> FundsTrouble:

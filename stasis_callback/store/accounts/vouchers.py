@@ -117,15 +117,16 @@ class Vouchers:
 
         return self._database.read(find)
 
-    def redeem(self, code: str, account_number: str) -> VoucherView:
+    def redeem(self, code: str, account_number: str, operator: str = "") -> VoucherView:
         """Redeem a voucher: credit its value to an account, once, even with concurrent attempts.
 
-        Raises InvalidInput: the same words for a code that is unknown, used, blocked or expired.
+        `operator` is who did it for the subscriber, if somebody did. Raises InvalidInput: the same words for a code
+        that is unknown, used, blocked or expired.
         """
         hashed = _hash(code)  # before the transaction: it takes its time
-        return self._database.unit(lambda: self._redeem(hashed, account_number))
+        return self._database.unit(lambda: self._redeem(hashed, account_number, operator))
 
-    def _redeem(self, hashed: str, account_number: str) -> VoucherView:
+    def _redeem(self, hashed: str, account_number: str, operator: str) -> VoucherView:
         now_us = self._database.noted("redeemed") or self._clock.now_us()
         account = Account.get_or_none(Account.number == account_number)
         if account is None or account.status == "closed":
@@ -143,7 +144,7 @@ class Vouchers:
             first_used_at_us=fn.COALESCE(Account.first_used_at_us, now_us), last_used_at_us=now_us
         ).where(Account.id == account.id).execute()
         about = voucher.seal, account.id, now_us
-        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id, about)
+        self._ledger.voucher(account.book_id, voucher.amount_micros, voucher.id, about, operator)
         return _view(_select().where(Voucher.id == voucher.id).get())
 
     @staticmethod

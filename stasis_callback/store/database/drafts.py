@@ -62,7 +62,7 @@ class Writing:
         """
         pace, rest = Pace(self._clock), iter(rows)
         while some := list(islice(rest, ROWS_AT_ONCE)):
-            if self._written:
+            if self._written and not self._database.in_transaction:  # within one, nobody would get a turn
                 pace.rest()
             self._write_some(self._written, some, insert)
             self._written += len(some)

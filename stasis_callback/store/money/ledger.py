@@ -265,10 +265,12 @@ class Ledger:
         """Whether a top-up was made with this key."""
         return _tables.Transfer.get_or_none(_tables.Transfer.key == f"topup:{key}") is not None
 
-    def voucher(self, book_id: int, amount_micros: int, voucher_id: int, about: Sequence[object]) -> None:
+    def voucher(
+        self, book_id: int, amount_micros: int, voucher_id: int, about: Sequence[object], operator: str
+    ) -> None:
         """Add a voucher's money to a book: once for each voucher. `about` says which it was, and who had it."""
         key = f"voucher:{voucher_id}"
-        done = self._pay_in("vouchers", book_id, amount_micros, key, "voucher", "", "", about)
+        done = self._pay_in("vouchers", book_id, amount_micros, key, "voucher", "", operator, about)
         require(done, f"voucher {voucher_id} was already paid in")
 
     def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:
