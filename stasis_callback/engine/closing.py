@@ -18,11 +18,11 @@ from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.core.words import Ending
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.legs import await_end, how_it_ended, settle_leg, without_bridge
+from stasis_callback.engine.legs import await_end, how_it_ended, journal_record, settle_leg, without_bridge
 from stasis_callback.engine.settlement import log_settled
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
-from stasis_callback.store.calls.legs import XdrView
+from stasis_callback.store.calls.legs import LegView, XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
 
 log = structlog.get_logger()
@@ -150,9 +150,20 @@ def _compare(tools: CallTools, call: Call, request_id: str) -> None:
         if view.id not in known:
             leg = call.add(view.id, is_a=view.side == "a")
             leg.dialed_at_us = view.dialed_at_us
-            leg.requested = tools.client.channels.get(view.id) is not None
+            leg.requested = _was_called(tools, view)
+            if view.answered_at_us is not None:
+                leg.answer_seen(view.answered_at_us)
             if leg.requested:
                 await_end(tools, call, leg)
+
+
+def _was_called(tools: CallTools, leg: LegView) -> bool:
+    """Whether Asterisk has called a leg that this thread knows nothing of, as far as it or its journal knows."""
+    return (
+        leg.answered_at_us is not None
+        or tools.client.channels.get(leg.id) is not None
+        or journal_record(tools, leg.id, leg.dialed_at_us) is not None
+    )
 
 
 def _settled(tools: CallTools, call: Call, leg: Leg) -> bool:

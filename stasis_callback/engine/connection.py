@@ -137,15 +137,28 @@ class Connection:
                 break
             if now_s >= life_by_s and is_silent(self.tools, self.call, leg, began_s):
                 return
-            # To ask Asterisk takes seconds at times: an answer that was reported meanwhile sets the timer otherwise.
-            if not self.call.wait(lambda: leg.up or leg.ended is not None, 0):
+            if self._still_rings():
                 self.b.wind_up()
-                renewed_s = now_s
+            renewed_s = now_s
         if leg.up:
             log.info("leg.answered", leg=leg.id)
             if leg.elapsed_s() < self.b.funded_s:
                 self.b.wind_up()
             # Else it was answered unheard and has outlived its hold: `talk` holds more for it at once, or ends it.
+
+    def _still_rings(self) -> bool:
+        """Whether leg B is known to be neither answered nor over. While the link is down its answer is not heard, so
+        Asterisk is asked: its timer must not be moved out for a talk that nobody holds for.
+        """
+        leg = self.b.leg
+        if self.call.lost is not None:
+            try:
+                recheck(self.tools, self.call, leg)
+            except AriError as error:
+                log.warning("leg.unclear", leg=leg.id, error=str(error))
+                return False
+        # To ask Asterisk takes seconds at times: an answer that was reported meanwhile sets the timer otherwise.
+        return not self.call.wait(lambda: leg.up or leg.ended is not None, 0)
 
     def talk(self, funds: TalkFunds, warnings: Warnings | None = None) -> None:
         """Let the two talk, and pay for it slice by slice, until leg B ends or leg A keys `**`. Raises HungUp.
