@@ -156,7 +156,7 @@ class Payments:
         return PaidBody(result=result, balance=format_amount(now.balance_micros), currency=now.currency)
 
 
-class _Named(BaseModel):
+class _WithId(BaseModel):
     """The id of a payment, as far as it can be read."""
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=True)
@@ -167,7 +167,7 @@ class _NamedEvent(BaseModel):
     """An event of which only the id of the payment matters."""
 
     model_config = ConfigDict(extra="ignore")
-    data: _Named
+    data: _WithId
 
 
 def _unreadable(hook: PaymentHookView, body: bytes, error: ValidationError) -> Response:
