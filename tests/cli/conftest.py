@@ -103,7 +103,7 @@ def dialing(shop: CommandLine, queued: str) -> str:
         stores.nodes.enter()
         stores.requests.claim(10)
         _open_leg(stores, queued, "a")
-        stores.calls.leg_answered(f"{queued}-a1", Clock().now_us() - 90 * US_PER_S)
+        stores.calls.leg_answered(f"{queued}-a1", Clock().now_us() - 90 * US_PER_S, 90.0)
     return queued
 
 

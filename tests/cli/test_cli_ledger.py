@@ -171,7 +171,9 @@ def test_an_answered_leg_is_charged_until_its_node_was_last_known_to_live(
     shop: CommandLine, over: str
 ) -> None:
     """The doubt is the subscriber's: nobody knows of the time after that."""
-    shop.sql(f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered'")
+    shop.sql(
+        f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered', answered_mark = NULL"
+    )
     shop.sql(f"UPDATE request SET finished_at_us = {1_700_000_900 * US_PER_S}")
     assert "it was answered" in str(listed(shop)[0]["what"])
     assert repair(shop, "all") == f"leg {over}-a1 is settled with 0.12 USD: 60.000 s, source estimated\n"
@@ -182,7 +184,9 @@ def test_an_answered_leg_is_charged_until_its_node_was_last_known_to_live(
 def test_an_answered_leg_is_not_charged_for_the_time_after_its_callback_was_over(
     shop: CommandLine, over: str
 ) -> None:
-    shop.sql(f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered'")
+    shop.sql(
+        f"UPDATE leg SET answered_at_us = {1_700_000_040 * US_PER_S}, state = 'answered', answered_mark = NULL"
+    )
     shop.sql(f"UPDATE request SET finished_at_us = {1_700_000_050 * US_PER_S}")
     assert "10.000 s, source estimated" in repair(shop, "all")
 
