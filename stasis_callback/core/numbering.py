@@ -86,6 +86,11 @@ def read_number(written: str, region: str = "") -> str | None:
     return None if "+" in text and kind_of(bare) is Kind.IMPOSSIBLE else bare
 
 
+def read_stated(written: str, region: str = "") -> str | None:
+    """The same of a number that a gateway or another system states: where digits may be either, they are whole."""
+    return read_number(written, region) or read_number(written)
+
+
 def read_beginning(written: str) -> str | None:
     """The digits with which numbers in E.164 begin: `+44 20`, `004420`, `4420`; None if no number begins so."""
     bare = re.sub(r"[ +]", "", written) if re.fullmatch(r"\+?[0-9 ]+", written, re.ASCII) else ""
@@ -172,6 +177,7 @@ def _readings(bare: str, region: str) -> Iterator[phonenumbers.PhoneNumber]:
             yield number
 
 
+@lru_cache(maxsize=2_000)
 def in_full(digits: str, region: str) -> bool | None:
     """Whether digits without a plus are a whole international number, and not one as it is dialled in `region`.
 
@@ -391,7 +397,7 @@ def sells(prefix: str, number: str, opened: str = "") -> bool:
         return True
     if kind is Kind.EMERGENCY:
         return False
-    return kind in parse_kinds(opened) or _names(prefix, len(number), kind)
+    return kind in parse_kinds(opened) or names(prefix, number, kind)
 
 
 def names(prefix: str, number: str, kind: Kind) -> bool:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.mail_command import Unreadable, VoucherCommand, find_command
-from stasis_callback.core.numbering import read_number
+from stasis_callback.core.numbering import read_stated
 from stasis_callback.core.words import Dropped
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.orders import Orders
@@ -159,8 +159,7 @@ class Messages:
 
     def _decide(self, instance: MessageInstanceView, message: Message) -> MessageAnswer:
         configuration = instance.configuration
-        # A gateway's senders are whole numbers, with or without a plus, but for those of its own country.
-        sender = read_number(message.sender, configuration.region) or read_number(message.sender)
+        sender = read_stated(message.sender, configuration.region)
         account = self._stores.accounts.find(sender) if sender else None
         if sender is None or account is None:
             self._dropped(instance, Dropped.UNKNOWN_SENDER)

@@ -12,7 +12,7 @@ from stasis_callback.admin.elsewhere.dumps import Row
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
-from stasis_callback.core.numbering import is_emergency, read_number
+from stasis_callback.core.numbering import is_emergency, read_stated
 from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
 
@@ -60,7 +60,7 @@ class Business:
 
     def caller(self, text: str, region: str) -> str:
         """A caller's number in E.164; "" is left out."""
-        number = _kept(text, region) or ""
+        number = read_stated(text, region) or ""
         if not number:
             self.left["caller ids that are no phone numbers (anonymous, names, too short)"] += 1
         return number
@@ -69,7 +69,7 @@ class Business:
         """Speed dials of one subscriber: numbers in E.164 by their one or two digits."""
         found: dict[str, str] = {}
         for row in rows:
-            number, key = _kept(row["phone"], region), row["speeddial"]
+            number, key = read_stated(row["phone"], region), row["speeddial"]
             is_key = key.isascii() and key.isdigit() and len(key) <= KEYS_LIMIT
             if number and is_key and not is_emergency(number):
                 found[key] = number
@@ -149,8 +149,3 @@ def grouped(rows: list[Row], by: str, keep: Callable[[Row], bool]) -> dict[str, 
         if keep(row):
             found.setdefault(row[by], []).append(row)
     return found
-
-
-def _kept(text: str, region: str) -> str | None:
-    """E.164 digits of a number that another system has kept: where digits may be either, they are whole."""
-    return read_number(text, region) or read_number(text)
