@@ -54,7 +54,7 @@ PUT_BACK = (
                 " WHERE leg.request_id = request.id AND leg.state <> 'settled')\n",
                 "",
             ),
-            ("engine/closing.py", "            _compare(tools, call, request.id)\n", ""),
+            ("engine/closing.py", "            _compare(tools, call, request)\n", ""),
             (
                 "store/calls/requests.py",
                 'require(not open_legs.exists(), f"request {request_id} has a leg that is not settled")',
@@ -164,7 +164,7 @@ PUT_BACK = (
             ),
             # A defence: when it last lived is what was known when it was found, not what is while it is recovered.
             (
-                "engine/recovery.py",
+                "engine/legs.py",
                 "    wall_us = min(",
                 "    request = tools.stores.requests.get(request.id)\n    wall_us = min(",
             ),

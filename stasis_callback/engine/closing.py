@@ -18,11 +18,11 @@ from stasis_callback.core.errors import NotOurs, StoreUnavailable
 from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.core.words import Ending
 from stasis_callback.crashpoint import crashpoint
-from stasis_callback.engine.legs import await_end, how_it_ended, journal_record, settle_leg, without_bridge
+from stasis_callback.engine.legs import await_end, how_it_ended, settle_gone, settle_leg, without_bridge
 from stasis_callback.engine.settlement import log_settled
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, Leg
-from stasis_callback.store.calls.legs import LegView, XdrView
+from stasis_callback.store.calls.legs import XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ def _finished(
             return True
         without_bridge(tools, call, request.id)
         if not _ended_at_once(tools, call, request, outcome, again):
-            _compare(tools, call, request.id)
+            _compare(tools, call, request)
             if not all([_settled(tools, call, leg) for leg in reversed(call.legs)]):
                 return False
             _finish(tools, call, request, outcome, again)
@@ -139,31 +139,22 @@ def _hang_up_all(call: Call) -> None:
                 log.warning("leg.end_unknown", leg=leg.id, error=str(error))
 
 
-def _compare(tools: CallTools, call: Call, request_id: str) -> None:
+def _compare(tools: CallTools, call: Call, request: RequestView) -> None:
     """Bring the legs of this thread's memory and those of the database together; the database is right."""
-    open_legs = {view.id: view for view in tools.stores.calls.open_legs(request_id)}
+    open_legs = {view.id: view for view in tools.stores.calls.open_legs(request.id)}
     for leg in call.legs:
         if leg.id not in open_legs:
             call.drop(leg)  # settled before, or never noted
     known = {leg.id for leg in call.legs}
     for view in open_legs.values():
-        if view.id not in known:
+        if view.id in known:
+            continue
+        if tools.client.channels.get(view.id) or settle_gone(tools, view, request):
             leg = call.add(view.id, is_a=view.side == "a")
-            leg.dialed_at_us = view.dialed_at_us
-            leg.requested = _was_called(tools, view)
+            leg.dialed_at_us, leg.requested = view.dialed_at_us, True
             if view.answered_at_us is not None:
                 leg.answer_seen(view.answered_at_us)
-            if leg.requested:
-                await_end(tools, call, leg)
-
-
-def _was_called(tools: CallTools, leg: LegView) -> bool:
-    """Whether Asterisk has called a leg that this thread knows nothing of, as far as it or its journal knows."""
-    return (
-        leg.answered_at_us is not None
-        or tools.client.channels.get(leg.id) is not None
-        or journal_record(tools, leg.id, leg.dialed_at_us) is not None
-    )
+            await_end(tools, call, leg)
 
 
 def _settled(tools: CallTools, call: Call, leg: Leg) -> bool:

@@ -6,16 +6,20 @@ import structlog
 
 from stasis_callback.ari.cel import CelRecord, JournalUnreadable
 from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.engine.settlement import end_of, never_dialed, settle
+from stasis_callback.engine.settlement import end_from_journal, end_of, last_seen_us, never_dialed, settle
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, Leg
-from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.calls.legs import LegEnd, LegView
+from stasis_callback.store.calls.requests import RequestView
 
 log = structlog.get_logger()
 
 END_REPORT_S = 2.0
+JOURNAL_DELAY_S = 2.0
+"""Asterisk writes the journal a moment after a channel has gone."""
 END_TRIES = 3
 NOTE_PATIENCE_S = 1.0
 """What is written beside a conversation: somebody listens to silence meanwhile, and it can be written later."""
@@ -48,10 +52,8 @@ def settle_leg(tools: CallTools, leg: Leg) -> None:
 
 def how_it_ended(tools: CallTools, leg: Leg) -> LegEnd:
     """The end of a leg that has ended, or was never asked for."""
-    if leg.answer_guessed:
-        found = journal_record(tools, leg.id, leg.dialed_at_us)
-        if found is not None and found.answered_at_us is not None:
-            leg.answer_known(found.answered_at_us)
+    if leg.answer_guessed and (answered_at_us := _journal_answer_us(tools, leg)):
+        leg.answer_known(answered_at_us)
     return end_of(leg) if leg.ended else never_dialed(tools.client.time.now_us())
 
 
@@ -115,9 +117,8 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
     answered in that time shows that it was the network that fell silent: then the journal is right.
     """
     if leg.gone:
-        found = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
-        if found is not None and found.answered_at_us is not None:
-            leg.answer_seen(found.answered_at_us)
+        if answered_at_us := _journal_answer_us(tools, leg, wait_s=END_REPORT_S):
+            leg.answer_seen(answered_at_us)
         return  # its end was reported
     snapshot = tools.client.channels.get(leg.id)
     time = tools.client.time
@@ -137,10 +138,34 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
         else:
             leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
     elif snapshot.state == "Up" and leg.answered_at_us is None:
-        found = journal_record(tools, leg.id, leg.dialed_at_us)
-        answered_at_us = found.answered_at_us if found else None
+        answered_at_us = _journal_answer_us(tools, leg)
         leg.answer_seen(answered_at_us or time.now_us())
         leg.answer_guessed = answered_at_us is None
+
+
+def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> ChannelSnapshot | None:
+    """Settle a leg that Asterisk does not have. One that it was late to call, and has now, is returned instead."""
+    time = tools.client.time
+    record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
+    if record is not None and record.ended_at_us is None:
+        late = tools.client.channels.get(leg.id)
+        if late is not None:
+            return late
+    if record is None and leg.answered_at_us is None:
+        settle(tools.stores, leg.id, never_dialed(time.now_us()))
+        return None
+    # By how much Asterisk's clock differed from ours then, nobody knows: it may have been set since. The doubt goes
+    # to the subscriber.
+    wall_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
+    seen_us = last_seen_us(leg, request, wall_us)
+    settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=seen_us))
+    return None
+
+
+def _journal_answer_us(tools: CallTools, leg: Leg, *, wait_s: float = 0.0) -> int | None:
+    """When a leg was answered, as far as Asterisk's journal knows."""
+    record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=wait_s)
+    return record.answered_at_us if record else None
 
 
 def journal_record(

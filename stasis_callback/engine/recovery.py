@@ -12,17 +12,13 @@ from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.core.states import RequestState
 from stasis_callback.core.words import Ending
-from stasis_callback.engine.legs import journal_record
+from stasis_callback.engine.legs import settle_gone
 from stasis_callback.engine.session import Session, attempts_for
-from stasis_callback.engine.settlement import end_from_journal, last_seen_us, never_dialed, settle
 from stasis_callback.engine.tools import CallTools
-from stasis_callback.store.calls.legs import LegView, XdrView
+from stasis_callback.store.calls.legs import XdrView
 from stasis_callback.store.calls.requests import Again, RequestView
 
 log = structlog.get_logger()
-
-JOURNAL_DELAY_S = 2.0
-"""Asterisk writes the journal a moment after a channel has gone."""
 
 
 def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]) -> None:
@@ -36,7 +32,7 @@ def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]
     log.info("call.recovered", call=request.id, state=request.state, live=found)
     for leg in legs:
         if leg.id not in live:
-            late = _settle_gone(tools, leg, request)
+            late = settle_gone(tools, leg, request)
             live = live if late is None else live | {leg.id: late}
     here = [leg for leg in legs if leg.id in live]
     session.recovering = False
@@ -50,25 +46,6 @@ def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]
         session.apologise(here)
     else:
         _close(tools, session)
-
-
-def _settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> ChannelSnapshot | None:
-    """Settle a leg that Asterisk does not have. One that it was late to call, and has now, is returned instead."""
-    time = tools.client.time
-    record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
-    if record is not None and record.ended_at_us is None:
-        late = tools.client.channels.get(leg.id)
-        if late is not None:
-            return late
-    if record is None and leg.answered_at_us is None:
-        settle(tools.stores, leg.id, never_dialed(time.now_us()))
-        return None
-    # By how much Asterisk's clock differed from ours then, nobody knows: it may have been set since. The doubt goes
-    # to the subscriber.
-    wall_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
-    seen_us = last_seen_us(leg, request, wall_us)
-    settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=seen_us))
-    return None
 
 
 def _close(tools: CallTools, session: Session) -> None:
