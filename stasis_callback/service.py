@@ -271,12 +271,15 @@ class Service:
         """The periodic tasks."""
         duties: list[Callable[[], object]] = [
             self.workers.revive,
-            self.dialer.renew_leases,
+            self._renew_leases,
             self.dialer.end_taken_back,
         ]
         if self.link.connected:
             duties += [self.client.time.measure, self._look_at_calls if self.reconciled else self._reconcile]
         return duties
+
+    def _renew_leases(self) -> None:
+        self.dialer.renew_leases(self.link.heard_ago_s)
 
     # --- called by the link ------------------------------------------------------------------------------------
 
@@ -341,19 +344,21 @@ class Service:
         """Recover calls that nobody works on, end legs and bridges of ours that belong to none; the channels."""
         channels = self.client.channels.list()
         self.dialer.recover_orphans({channel.id: channel for channel in channels})
-        legs = [
-            channel
-            for channel in channels
-            if channel.app == self.client.app and channel.app_args[:1] in (("leg-a",), ("leg-b",))
-        ]
-        settled = self.stores.calls.settled([leg.id for leg in legs]) if legs else ()
-        for leg in legs:
-            request_id = leg.app_args[-1]
-            is_ours = self.dialer.works_on(request_id) or self._is_open(request_id)
-            if leg.id in settled or not is_ours:
-                self._hang_up_stray(leg.id)
+        # A leg A that rings is in no application yet: it is known by its name alone.
+        named = [channel.id for channel in channels if "-" in channel.id]
+        settled = self.stores.calls.settled(named) if named else ()
+        for channel in channels:
+            if channel.id in settled or self._is_abandoned(channel):
+                self._hang_up_stray(channel.id)
         self._destroy_stray_bridges()
         return channels
+
+    def _is_abandoned(self, channel: ChannelSnapshot) -> bool:
+        """Whether it is a leg of ours whose callback is over."""
+        if channel.app != self.client.app or channel.app_args[:1] not in (("leg-a",), ("leg-b",)):
+            return False
+        request_id = channel.app_args[-1]
+        return not (self.dialer.works_on(request_id) or self._is_open(request_id))
 
     def _destroy_stray_bridges(self) -> None:
         """Destroy bridges whose call is over: Asterisk may have made one when nobody waited for it any more."""

@@ -166,6 +166,11 @@ class AriLink:
         """The number of the connection that is up; 0 for none. Another number: something may have been missed."""
         return self._connection
 
+    @property
+    def heard_ago_s(self) -> float:
+        """Seconds since Asterisk was last heard of."""
+        return self._clock.monotonic_s() - self._heard_s
+
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait for the connection; False when there was none within `timeout_s`."""
         return wait_until(lambda: self.connected, timeout_s=timeout_s)
@@ -220,13 +225,14 @@ class AriLink:
             raise
         self._note_answer()
         self._client.fuse_proof.forget()
+        asked_s = self._clock.monotonic_s()
         sock = self._connect()
         self._socket = sock
         try:
             if self._stopping:
                 return
             self._connections += 1
-            self._heard_s, self._silent = self._clock.monotonic_s(), False
+            self._heard_s, self._silent = asked_s, False
             self._connection = self._connections
             log.info("ari.connected", app=self._client.app)
             self._greetings.put(self._connection)
@@ -256,6 +262,7 @@ class AriLink:
         sock.settimeout(self._silence_limit_s * 0.4)
         pinged = False
         while not self._stopping:
+            began_s = self._clock.monotonic_s()
             try:
                 opcode, frame = sock.recv_data_frame(control_frame=True)
             except websocket.WebSocketTimeoutException:
@@ -266,10 +273,12 @@ class AriLink:
                 pinged = True
                 continue
             pinged = False
-            self._heard_s = self._clock.monotonic_s()
             if opcode == ABNF.OPCODE_TEXT:
                 self._receive(frame.data)
-            elif opcode == ABNF.OPCODE_CLOSE:
+                continue
+            # An answer to what we sent before we began to wait. A close says nothing of when it came.
+            self._heard_s = max(self._heard_s, began_s)
+            if opcode == ABNF.OPCODE_CLOSE:
                 raise ConnectionError(f"closed by Asterisk ({int.from_bytes(frame.data[:2], 'big')})")
 
     def _receive(self, message: bytes) -> None:
@@ -282,6 +291,8 @@ class AriLink:
         if isinstance(event, ApplicationReplaced):
             self._replaced()
             return
+        # By its own time: while this machine stood still it may have lain here for long.
+        self._heard_s = max(self._heard_s, self._client.time.seen_s(event.at_us))
         for handler in self._by_type.get(event.type, ()):
             self._hand_over(handler, event)
         self._hand_over(self._watched.get(event.channel_id or "", self._on_unwatched), event)

@@ -86,9 +86,14 @@ class AsteriskTime:
 
         By what was measured and not by an age: on a busy machine seconds pass between two lines of this thread.
         """
-        age_s, look, now_s = self.ago_s(at_us), self._look, self._clock.monotonic_s()
+        age_s = self.ago_s(at_us)
+        return self._clock.monotonic_s() - age_s if self._look is None else self.seen_s(at_us)
+
+    def seen_s(self, at_us: int) -> float:
+        """The same by what was last measured, without asking: for the reader thread."""
+        look, now_s = self._look, self._clock.monotonic_s()
         if look is None:
-            return now_s - age_s
+            return now_s
         return min(look.steady_s + (at_us - look.asterisk_us) / US_PER_S, now_s)
 
     def at_us(self, steady_s: float) -> int:

@@ -120,14 +120,14 @@ class Dialer:
     def _places_taken(self) -> int:
         return len(self._sessions.keys() | self._reserved)
 
-    def renew_leases(self) -> None:
-        """Tell the database that the calls of this node live, those that it sees.
+    def renew_leases(self, heard_ago_s: float) -> None:
+        """Tell the database that the calls of this node live, those that it sees: when Asterisk was last heard of.
 
         Where this node dies too, what it did not see is not charged: an Asterisk that is away may be dead.
         """
         ids = [session.request.id for session in self.sessions if session.sees_its_legs]
         if ids:
-            self._tools.stores.requests.renew_leases(ids)
+            self._tools.stores.requests.renew_leases(ids, heard_ago_s)
 
     def end_taken_back(self) -> None:
         """Hang up the calls that somebody has taken back, at whichever node or in a shell that sees no channel."""

@@ -286,10 +286,10 @@ class Requests(RequestOwners):
         return [*taken, *map(claimed, due)]
 
     @unit
-    def renew_leases(self, ids: Sequence[str]) -> None:
-        """Keep the requests that this node is working on."""
-        until_us = self._clock.now_us() + LEASE_S * US_PER_S
-        mark = self._clock.mark()
+    def renew_leases(self, ids: Sequence[str], seen_ago_s: float = 0.0) -> None:
+        """Keep the requests that this node is working on, whose calls were last seen to live `seen_ago_s` ago."""
+        until_us = self._clock.now_us() + int((LEASE_S - seen_ago_s) * US_PER_S)
+        mark = self._clock.mark(seen_ago_s)
         run_many(_RENEW, [(until_us, mark, request_id, self._me.incarnation) for request_id in ids])
 
     @unit
