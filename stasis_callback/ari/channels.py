@@ -211,8 +211,8 @@ class Channel:
             late_s = ends_s - due_s
             if late_s <= _FUSE_SLACK_S:
                 return True
-            # It counts from when Asterisk came round to it: the next one is shorter by as much.
-            aim_s = max(due_s - late_s, now_s)
+            # It counts from when Asterisk came round to it: the next one is shorter by what this one took.
+            aim_s = max(due_s - (ends_s - aim_s), now_s)
         log.warning("fuse.late", channel=self.id, seconds=round(late_s, 1))
         return True
 

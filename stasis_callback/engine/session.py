@@ -339,8 +339,10 @@ class Session:
         )
 
     def _is_known(self, leg: Leg) -> bool:
-        """Whether a channel is there, or was: its events, the list of channels, the journal."""
-        if self._call.wait(lambda: leg.seen, START_REPORT_S, despite_hangup=True):
+        """Whether a channel is there, or was: its events, the list of channels, the journal. One that was looked for
+        when the link was back, and given up, is not asked for again under its name.
+        """
+        if self._call.wait(lambda: leg.seen or leg.ended is not None, START_REPORT_S, despite_hangup=True):
             return True
         if self._tools.client.channels.get(leg.id) is not None:
             return True

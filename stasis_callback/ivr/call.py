@@ -29,6 +29,7 @@ from stasis_callback.ari.events import (
     Dial,
     Event,
     PlaybackFinished,
+    StasisEnd,
     StasisStart,
 )
 from stasis_callback.ari.time import AsteriskTime
@@ -41,6 +42,10 @@ log = structlog.get_logger()
 OVERTIME_S = 1.0
 """Asterisk's own timer ends a leg first, unless its clock was put back or it does not get round to it."""
 LOOK_AGAIN_S = 2.0
+PUT_BACK_US = 2_000_000
+"""By so much at least a clock was put back that has not come to the time of what happened."""
+END_FOLLOWS_S = 1.0
+"""The end of a leg is reported within so long after it has left our application; else it is asked about."""
 THAW_US = 2_000_000
 """Asterisk works off what came while it was frozen within so long after it is heard of again."""
 KEYS_REMEMBERED = 64
@@ -148,6 +153,7 @@ class Leg:
     digits: deque[str] = field(default_factory=deque)
     finished_playbacks: set[str] = field(default_factory=set)
     _answered_s: float | None = None
+    _funds_since_s: float | None = None
     _ended_s: float | None = None
     _noted_s: float = -math.inf
     """When it was noted, by the steady clock; unknown for a leg from before a restart."""
@@ -187,6 +193,11 @@ class Leg:
         if self.answered_at_us is None:
             self.answered_at_us = at_us
             self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
+            # Still to come: Asterisk's clock was put back since, and how long ago it was nobody knows. The charge counts
+            # from now, the funds last from when the leg was noted: the doubt goes to the subscriber.
+            to_come = at_us > self.time.now_us() + PUT_BACK_US
+            known = not (to_come and math.isfinite(self._noted_s))
+            self._funds_since_s = self._answered_s if known else self._noted_s
 
     def answer_known(self, at_us: int) -> None:
         """Its answer was guessed, and is known now."""
@@ -200,6 +211,7 @@ class Leg:
         self.answer_seen(answered_at_us)
         since_s = self._clock.monotonic_s() - lived_s
         self._answered_s = since_s if exactly else min(self._answered_s or 0.0, since_s)
+        self._funds_since_s = self._answered_s
 
     def end_seen(self, end: End) -> None:
         """Note that it has ended. Only the first report counts."""
@@ -208,8 +220,8 @@ class Leg:
             self._ended_s = self.time.steady_s(end.at_us)
 
     def elapsed_s(self) -> float:
-        """Seconds since the answer, by a clock that never jumps; 0 before."""
-        return 0.0 if self._answered_s is None else self._clock.monotonic_s() - self._answered_s
+        """Seconds since the answer, by a clock that never jumps; 0 before. The most that they may be."""
+        return 0.0 if self._funds_since_s is None else self._clock.monotonic_s() - self._funds_since_s
 
     @property
     def steady_s(self) -> float | None:
@@ -313,6 +325,8 @@ class Call:
         self._silence = (0, 0)
         self._unclear: set[str] = set()
         self._look_again_s = 0.0
+        self._left_us_s: dict[str, float] = {}
+        """By leg that has left our application, which is its end: when to look what became of it (steady clock)."""
 
     @property
     def talked(self) -> bool:
@@ -349,6 +363,7 @@ class Call:
         self._watcher.unwatch(leg.id)
         self._legs.pop(leg.id, None)
         self._unclear.discard(leg.id)
+        self._left_us_s.pop(leg.id, None)
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """Called by another thread: nothing after this moment was seen."""
@@ -381,13 +396,13 @@ class Call:
         while True:
             while (event := self._inbox.get(0)) is not None:
                 self._observe(event)
+            self._watch_over()
             if self.abandoned:
                 raise Abandoned
             if done():
                 return True
             if self._a and self._a.ended and not despite_hangup:
                 raise HungUp
-            self._watch_over()
             left_s = None if deadline_s is None else deadline_s - self.clock.monotonic_s()
             if left_s is not None and left_s <= 0:
                 return False
@@ -422,6 +437,9 @@ class Call:
                 silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
                 if silent_since_us is not None:
                     leg.end_seen(End(silent_since_us, event.cause, event.tech_cause, "estimated"))
+            elif isinstance(event, StasisEnd):
+                # One that was called in a moment without a link may not report its end: nobody subscribed to it.
+                self._left_us_s[leg.id] = self.clock.monotonic_s() + END_FOLLOWS_S
             leg.observe(event)
 
     def ended_in_silence_at_us(self, leg: Leg, ended_at_us: int) -> int | None:
@@ -447,6 +465,7 @@ class Call:
         times = [
             leg.paid_until_s + OVERTIME_S for leg in self.legs if leg.up and leg.paid_until_s is not None
         ]
+        times += [due_s for leg_id, due_s in self._left_us_s.items() if self._legs[leg_id].ended is None]
         if self._unclear:
             times.append(self._look_again_s)
         return max(min(times) - now_s, 0.0) if times else None
@@ -462,6 +481,12 @@ class Call:
                     leg.hang_up()
                 except AriError as error:
                     log.warning("leg.end_unknown", leg=leg.id, error=str(error))
+            if leg.ended is None and now_s >= self._left_us_s.get(leg.id, math.inf):
+                self._left_us_s[leg.id] = now_s + LOOK_AGAIN_S
+                try:
+                    self._recheck(leg)
+                except AriError as error:
+                    log.warning("leg.unclear", leg=leg.id, error=str(error))
         if self._unclear and now_s >= self._look_again_s:
             self._look()
 
@@ -479,7 +504,7 @@ class Call:
             else:
                 self._unclear.discard(leg.id)
         if not self._unclear:
-            self.lost, self._blind = None, False
+            lost, self.lost, self._blind = self.lost, None, False
             # The link that came back may be gone again. Asked afterwards, as its loss is noted by another thread.
             if not self._watcher.connected:
-                self._blind = True
+                self.lost, self._blind = lost, True
