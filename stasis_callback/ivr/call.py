@@ -193,7 +193,7 @@ class Leg:
         if self.answered_at_us is None:
             self.answered_at_us = at_us
             self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
-            # Still to come: Asterisk's clock was put back since, and how long ago it was nobody knows. The charge counts
+            # Still to come: Asterisk's clock was put back since, and nobody knows how long ago it was. Charged is
             # from now, the funds last from when the leg was noted: the doubt goes to the subscriber.
             to_come = at_us > self.time.now_us() + PUT_BACK_US
             known = not (to_come and math.isfinite(self._noted_s))
