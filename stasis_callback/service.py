@@ -316,21 +316,25 @@ class Service:
     def _on_connected(self) -> None:
         log.info("asterisk.connected")
         try:
+            self._tell_sessions()
             self._reconcile()
         except Exception:
             log.exception("reconcile.failed")  # housekeeping tries again
 
-    def _reconcile(self) -> None:
-        """Compare what we believe with what Asterisk has; only then are new calls made."""
-        connection = self.link.connection
+    def _tell_sessions(self) -> None:
+        """The calls under way go on at once: whatever else is to be done needs the database, and that may be away."""
         self.client.time.measure()
-        self.node.meets(self.client.info())
         answered_s = self.link.answered_s
         answered_at_us = (
             self.client.time.now_us() if answered_s is None else self.client.time.at_us(answered_s)
         )
         for session in self.dialer.sessions:
             session.link_is_back(answered_at_us)
+
+    def _reconcile(self) -> None:
+        """Compare what we believe with what Asterisk has; only then are new calls made."""
+        connection = self.link.connection
+        self.node.meets(self.client.info())
         channels = self._look_at_calls()
         for channel in channels:
             # Missed calls that came while nobody was there to hear of them still hang in Asterisk.

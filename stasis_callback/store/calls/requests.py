@@ -285,11 +285,14 @@ class Requests(RequestOwners):
 
         return [*taken, *map(claimed, due)]
 
-    @unit
     def renew_leases(self, ids: Sequence[str], seen_ago_s: float = 0.0) -> None:
         """Keep the requests that this node is working on, whose calls were last seen to live `seen_ago_s` ago."""
+        # Before the database is asked: it may be away for seconds, in which nobody saw them.
         until_us = self._clock.now_us() + int((LEASE_S - seen_ago_s) * US_PER_S)
-        mark = self._clock.mark(seen_ago_s)
+        self._renew(ids, until_us, self._clock.mark(seen_ago_s))
+
+    @unit
+    def _renew(self, ids: Sequence[str], until_us: int, mark: str) -> None:
         run_many(_RENEW, [(until_us, mark, request_id, self._me.incarnation) for request_id in ids])
 
     @unit
