@@ -39,6 +39,14 @@ class _Look:
     unsure_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Asterisk's clock was stepped, at a time between two looks at it."""
+
+    before: _Look
+    found_s: float
+
+
 class AsteriskTime:
     """Asterisk's clock as seen from here. Until Asterisk was asked, ours is taken for it."""
 
@@ -46,6 +54,7 @@ class AsteriskTime:
         self._rest = rest
         self._clock = clock
         self._look: _Look | None = None
+        self._step: _Step | None = None
 
     def measure(self) -> bool:
         """Ask Asterisk for its time; False when it did not say. Logs a step of its clock or of ours."""
@@ -62,6 +71,7 @@ class AsteriskTime:
         middle_s = began_s + unsure_s / 2
         look = _Look(asterisk_us, wall_us - int(unsure_s / 2 * US_PER_S), middle_s, unsure_s)
         if before is not None and self._was_stepped(before, look):
+            self._step = _Step(before, look.steady_s)
             log.warning("asterisk.clock_stepped", seconds=round(self._jumped_s(before, look), 1))
         if before is None or not self._says_less(look, before):
             self._look = look
@@ -88,6 +98,18 @@ class AsteriskTime:
         """
         age_s = self.ago_s(at_us)
         return self._clock.monotonic_s() - age_s if self._look is None else self.seen_s(at_us)
+
+    def between_s(self, at_us: int) -> tuple[float, float]:
+        """The same, at the earliest and at the latest. The two differ for what is learnt late and may have been
+        before a step of Asterisk's clock was found: it is known to be after the last look before that.
+        """
+        latest_s, step, age_s = self.steady_s(at_us), self._step, self._age_s(at_us)
+        if step is None or abs(age_s) <= PLAUSIBLE_AGE_S or (age_s > 0 and latest_s > step.found_s):
+            return latest_s, latest_s
+        unstepped_s = step.before.steady_s + (at_us - step.before.asterisk_us) / US_PER_S
+        if step.before.steady_s <= unstepped_s <= step.found_s:
+            latest_s = max(latest_s, unstepped_s)
+        return min(step.before.steady_s, latest_s), latest_s
 
     def seen_s(self, at_us: int) -> float:
         """The same by what was last measured, without asking: for the reader thread."""

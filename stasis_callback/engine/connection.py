@@ -131,9 +131,7 @@ class Connection:
                     return
                 continue
             now_s = clock.monotonic_s()
-            if now_s > deadline_s:
-                # Where this service stood still, the answer may have come and be on its way to this thread.
-                self._quietly("leg.unclear", lambda: recheck(self.tools, self.call, leg))
+            if now_s > deadline_s and self._is_clear():
                 break
             if now_s >= life_by_s and is_silent(self.tools, self.call, leg, began_s):
                 return
@@ -145,6 +143,18 @@ class Connection:
             if leg.elapsed_s() < self.b.funded_s:
                 self.b.wind_up()
             # Else it was answered unheard and has outlived its hold: `talk` holds more for it at once, or ends it.
+
+    def _is_clear(self) -> bool:
+        """Ask Asterisk what became of leg B, after its ringing time: where this service stood still, the answer may
+        be on its way to this thread. False when the two may be talking: events were missed, and Asterisk cannot be
+        asked. It ends the ringing by itself.
+        """
+        try:
+            recheck(self.tools, self.call, self.b.leg)
+        except AriError as error:
+            log.warning("leg.unclear", leg=self.b.leg.id, error=str(error))
+            return self.call.lost is None
+        return True
 
     def _still_rings(self) -> bool:
         """Whether leg B is known to be neither answered nor over. While the link is down its answer is not heard, so

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import structlog
 
-from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.fraud import OverBudget
 from stasis_callback.core.options import CallOptions
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 FUSE_MARGIN_S = 0.1
 """Asterisk ends a channel some milliseconds after its timer (measured: 2.505 s for 2.5 s)."""
+FUSE_UNSURE_S = 15.0
+"""A timer that was asked for and not answered is carried out within so long, or not at all."""
 
 PLANS = 3
 """How often the funds are looked at anew when other calls take them meanwhile."""
@@ -64,6 +66,10 @@ class PaidLeg:
     slack_s: int
     armed_s: int | None = None
     """As far as the timer reaches, in the same seconds; None when it is not known to stand anywhere."""
+    unsure_until_s: float = 0.0
+    """By the steady clock: until then Asterisk may still carry out a timer that it did not answer, over the one that
+    was set since. 0: there is none.
+    """
     number: str = ""
     currency: str = ""
     side: Side = "a"
@@ -97,12 +103,28 @@ class PaidLeg:
         left_s = max(left_s, FUSE_MARGIN_S)
         self.leg.pay_until(left_s)
         self.armed_s = None
-        self.leg.channel.set_fuse(left_s)
+        now_s = self.leg.channel.clock.monotonic_s()
+        try:
+            self.leg.channel.set_fuse(left_s)
+        except AriUnavailable as error:
+            if not error.untouched:
+                self.unsure_until_s = now_s + FUSE_UNSURE_S
+            raise
         self.armed_s = self.funded_s
+        if now_s >= self.unsure_until_s:
+            self.unsure_until_s = 0.0
 
     def try_arm(self) -> bool:
         """Move a timer outwards, where it does not stand right: a failure is logged, and the timer moved later."""
-        return self.armed_s == self.funded_s or self.wind_up()
+        return self.is_armed or self.wind_up()
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether the timer stands where the hold ends, as far as is known now."""
+        return (
+            self.armed_s == self.funded_s
+            and not 0 < self.unsure_until_s <= self.leg.channel.clock.monotonic_s()
+        )
 
     def wind_up(self) -> bool:
         """Set the timer anew, wherever it stands; False, and a line in the log, when Asterisk does not do it now."""

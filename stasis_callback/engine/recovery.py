@@ -37,13 +37,15 @@ def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]
     here = [leg for leg in legs if leg.id in live]
     session.recovering = False
     a = next((leg for leg in here if leg.side == "a"), None)
-    b = next((leg for leg in here if leg.side == "b"), None)
-    if a is not None and b is None and live[a.id].state != "Up" and request.state is RequestState.DIALING:
+    if (
+        a is not None
+        and len(here) == 1
+        and live[a.id].state != "Up"
+        and request.state is RequestState.DIALING
+    ):
         session.resume_ringing(a)
-    elif a is not None and b is not None and live[a.id].state == live[b.id].state == "Up":
-        session.resume_talk(a, b)
     elif here:
-        session.apologise(here)
+        session.take_over(here)
     else:
         _close(tools, session)
 

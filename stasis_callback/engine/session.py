@@ -6,7 +6,7 @@ the database respond again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -38,7 +38,7 @@ from stasis_callback.engine.legs import (
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End, HungUp, Leg, LinkLost
-from stasis_callback.store.calls.legs import Fare, LegView
+from stasis_callback.store.calls.legs import Fare, LegView, Side
 from stasis_callback.store.calls.requests import LONGEST_PAUSE_S, Again, RequestView
 
 log = structlog.get_logger()
@@ -108,32 +108,30 @@ class Session:
 
         self._guarded(resume)
 
-    def resume_talk(self, leg_a: LegView, leg_b: LegView) -> None:
-        """Both legs talk since before a restart: watch over them, then go on with the conversation."""
+    def take_over(self, legs: Sequence[LegView]) -> None:
+        """Legs live since before a restart. Where the two talk, if only by now, watch over them and go on with the
+        conversation; else it is cut off: say sorry to the subscriber if there, and end every leg.
+        """
 
-        def resume() -> Ending:
-            a, b = self._adopt(leg_a), self._adopt(leg_b)
-            return Conversation(self._tools, self._call, self.request, a).resume_talk(b)
-
-        self._guarded(resume)
-
-    def apologise(self, legs: Sequence[LegView]) -> None:
-        """A restart cut the conversation off: say sorry to the subscriber if there, and end every leg."""
-
-        def sorry() -> Ending:
+        def go_on() -> Ending:
             paid = {leg.side: self._adopt(leg) for leg in legs}
-            bridge = self._tools.client.bridge(self.request.id)
-            if "b" in paid:
-                paid["b"].leg.hang_up()
-                self._tools.client.playback(words_id(paid["b"].leg.id)).stop()
-            if "a" in paid:
-                bridge.remove(paid["a"].leg.id)  # waits until it has left; nothing can be said to it before
-            bridge.destroy()
-            if "a" in paid and paid["a"].leg.up:
-                apologise(self._tools, self._call, self.request, paid["a"].leg)
-            return Ending.INTERRUPTED
+            if paid.keys() == {"a", "b"} and paid["a"].leg.up and paid["b"].leg.up:
+                return Conversation(self._tools, self._call, self.request, paid["a"]).resume_talk(paid["b"])
+            return self._apologise(paid)
 
-        self._guarded(sorry)
+        self._guarded(go_on)
+
+    def _apologise(self, paid: Mapping[Side, PaidLeg]) -> Ending:
+        bridge = self._tools.client.bridge(self.request.id)
+        if "b" in paid:
+            paid["b"].leg.hang_up()
+            self._tools.client.playback(words_id(paid["b"].leg.id)).stop()
+        if "a" in paid:
+            bridge.remove(paid["a"].leg.id)  # waits until it has left; nothing can be said to it before
+        bridge.destroy()
+        if "a" in paid and paid["a"].leg.up:
+            apologise(self._tools, self._call, self.request, paid["a"].leg)
+        return Ending.INTERRUPTED
 
     def close(self, outcome: Ending, again: Again | None = None) -> None:
         """End and settle what is left of it, then finish the request or queue it again."""

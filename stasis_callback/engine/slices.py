@@ -59,15 +59,17 @@ class TalkFunds:
         retry_in_s = max(self._retry_at_s - self.clock.monotonic_s(), 0.0)
         if not self._armed:
             return retry_in_s
-        if self.trouble or self.b.funded_s >= self.options.talk_limit_s:
-            return None
-        before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
-        return max(self.b.funded_s - self.b.leg.elapsed_s() - before_s, retry_in_s)
+        unsure_s = [paid.unsure_until_s for paid in (self.a, self.b) if paid.unsure_until_s]
+        due = [max(until_s - self.clock.monotonic_s(), retry_in_s) for until_s in unsure_s]
+        if not self.trouble and self.b.funded_s < self.options.talk_limit_s:
+            before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
+            due.append(max(self.b.funded_s - self.b.leg.elapsed_s() - before_s, retry_in_s))
+        return min(due, default=None)
 
     @property
     def _armed(self) -> bool:
         """Whether both timers stand where the holds end."""
-        return all(paid.armed_s == paid.funded_s for paid in (self.a, self.b))
+        return self.a.is_armed and self.b.is_armed
 
     def refresh(self) -> None:
         """Look again how long the talk can last: other calls spend, somebody tops up."""

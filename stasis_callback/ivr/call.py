@@ -42,8 +42,6 @@ log = structlog.get_logger()
 OVERTIME_S = 1.0
 """Asterisk's own timer ends a leg first, unless its clock was put back or it does not get round to it."""
 LOOK_AGAIN_S = 2.0
-PUT_BACK_US = 2_000_000
-"""By so much at least a clock was put back that has not come to the time of what happened."""
 END_FOLLOWS_S = 1.0
 """The end of a leg is reported within so long after it has left our application; else it is asked about."""
 THAW_US = 2_000_000
@@ -192,12 +190,11 @@ class Leg:
         """
         if self.answered_at_us is None:
             self.answered_at_us = at_us
-            self._answered_s = max(self.time.steady_s(at_us), self._noted_s)
-            # Still to come: Asterisk's clock was put back since, and nobody knows how long ago it was. Charged is
-            # from now, the funds last from when the leg was noted: the doubt goes to the subscriber.
-            to_come = at_us > self.time.now_us() + PUT_BACK_US
-            known = not (to_come and math.isfinite(self._noted_s))
-            self._funds_since_s = self._answered_s if known else self._noted_s
+            # Charged is from the latest it may have been, the funds last from the earliest: the doubt goes to the
+            # subscriber, and nobody talks past the funds.
+            earliest_s, latest_s = self.time.between_s(at_us)
+            self._answered_s = max(latest_s, self._noted_s)
+            self._funds_since_s = max(earliest_s, self._noted_s)
 
     def answer_known(self, at_us: int) -> None:
         """Its answer was guessed, and is known now."""
