@@ -128,6 +128,11 @@ def format_amount(micros: int, currency: str = "") -> str:
     return f"{amount} {currency}" if currency else amount
 
 
+def format_percent(bp: int) -> str:
+    """Basis points in percent: 1250 is `12.5`."""
+    return f"{bp / 100:g}"
+
+
 def parse_currency(text: str) -> str:
     """An ISO 4217 code in capitals. Raises InvalidInput if it is none."""
     code = text.strip().upper()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,12 +31,11 @@ from stasis_callback.admin.rates.profiles import (
     keep,
     profile_for,
 )
-from stasis_callback.clock import Clock, iso
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from stasis_callback.core.rating import Rate
-    from stasis_callback.store.rates.book import RateView
     from stasis_callback.store.rates.tariffs import Change, NewRate, Spool
     from stasis_callback.store.stores import Stores
 
@@ -315,17 +313,6 @@ def roll_back(
 # --- output ------------------------------------------------------------------------------------------------
 
 
-def record(view: RateView | NewRate) -> dict[str, object]:
-    """The fields that commands show for a rate, prices per minute. `from` is its start; None means the next call."""
-    fields = {"description": view.description} | asdict(view.rate)
-    minutes = view.rate.price_minutes
-    del fields["price_minutes"]
-    if minutes != 1:
-        prices = {name: fields[name] for name in fields if name.endswith("_price_micros")}
-        fields |= {name: micros and Fraction(micros, minutes) for name, micros in prices.items()}
-    return fields | {"from": None if view.from_us is None else iso(view.from_us)}
-
-
 def maybe_instant(text: str | None) -> int | None:
     """The time given in an option in microseconds, None if it was not given. Raises InvalidInput."""
     return None if text is None else instant_us(text)
@@ -340,7 +327,9 @@ def coming(text: str | None) -> int | None:
 
 
 def _fields(rate: NewRate) -> dict[str, object]:
-    return published(record(rate))
+    from stasis_callback.store.rates.records import rate_record
+
+    return published(rate_record(rate))
 
 
 def _parts(spool: Spool) -> dict[str, object]:

@@ -11,7 +11,7 @@ from stasis_callback.admin.listing import MORE, ROWS_LIMIT, USUAL_ROWS, After
 from stasis_callback.admin.output import Record, one_line, print_json, print_json_array, print_list, published
 from stasis_callback.admin.rates import changes as rate_changes
 from stasis_callback.admin.rates import profiles
-from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, coming, maybe_instant, record
+from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, coming, maybe_instant
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
@@ -187,6 +187,8 @@ def list_all(
         raise InvalidInput(
             "--at and --scheduled cannot be used together: scheduled rates have their own start times"
         )
+    from stasis_callback.store.rates.records import rate_record as record
+
     with store() as s:
         if as_json and limit is None and not scheduled and not after:
             with s.tariffs.each_rate(tariff, maybe_instant(at)) as views:

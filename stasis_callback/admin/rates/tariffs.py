@@ -97,13 +97,15 @@ def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show a tariff, its terms, and the products and trunks that use it. For its rates see `rate list`."""
+    from stasis_callback.store.rates.records import terms_record
+
     with store() as s:
         tariff = s.tariffs.summary(name)
         used = {
             "products": [p["name"] for p in s.accounts.products() if name in _tariffs_of(p)],
             "trunks": [trunk.name for trunk in s.trunks.all() if trunk.tariff == name],
         }
-        print_one(tariff | used | terms.record(s.tariffs.terms(name)), as_json=as_json)
+        print_one(tariff | used | terms_record(s.tariffs.terms(name)), as_json=as_json)
 
 
 def _tariffs_of(product: dict[str, Any]) -> set[str]:

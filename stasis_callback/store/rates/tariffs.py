@@ -29,6 +29,7 @@ from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
 from stasis_callback.store.rates.changes import differences, restoring
+from stasis_callback.store.rates.records import noted_changes, noted_terms
 from stasis_callback.store.rates.rows import (
     RATE_FIELDS,
     in_force,
@@ -105,9 +106,11 @@ class TariffChange:
         rates: Iterable[NewRate],
         also: Callable[[], None] = lambda: None,
         progress: Callable[[int], None] = lambda _done: None,
+        *,
+        noted: tuple[Mapping[str, object], Mapping[str, object]] = ({}, {}),
     ) -> None:
         """Write the rates, then let them count; `also` runs in the transaction that does. `progress` is called with
-        the number written so far.
+        the number written so far. `noted` is what the audit log says of it beside the revision: before, after.
         """
         count = self._writing.write(rates, self._insert, progress)
         revision = {
@@ -123,8 +126,13 @@ class TariffChange:
             Tariff.update(revision=self._number).where(Tariff.id == self.tariff.id).execute()
             TariffRevision.create(**revision)
             also()
-            after = {"revision": self._number, "change": self._kind, "rates": count, "note": self._note}
-            self._noted(self.tariff.name, {"revision": self.tariff.revision}, after)
+            after = {
+                "revision": self._number,
+                "change": self._kind,
+                "rates": count or None,
+                "note": self._note,
+            }
+            self._noted(self.tariff.name, {"revision": self.tariff.revision} | noted[0], after | noted[1])
 
         self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
@@ -225,7 +233,8 @@ class Tariffs:
             old = self._database.read(lambda: terms_of(newest_terms(tariff_id)))
             new = replace(old, **changes)
             if new != old:
-                change.publish([], lambda: self._insert_terms(tariff_id, new))
+                differing = noted_terms(old), noted_terms(new)
+                change.publish([], lambda: self._insert_terms(tariff_id, new), noted=differing)
         return old, new
 
     @read
@@ -289,7 +298,8 @@ class Tariffs:
                 spool.put(differences(change.tariff, spool, change.began_us, complete_us, compared))
                 _require_off_peak_hours(change.tariff, spool.changes())
             if spool.count():
-                change.publish((one.new for one in spool.changes()), progress=written)
+                rates = (one.new for one in spool.changes())
+                change.publish(rates, progress=written, noted=noted_changes(spool))
 
     def copy(self, name: str, new: str) -> int:
         """Copy a tariff under a new name, as it is: its terms, and its rates in force and scheduled; how many rates.
@@ -348,7 +358,7 @@ class Tariffs:
             with self._comparing():
                 spool.put(restoring(change.tariff, number, change.began_us))
             if spool.count():
-                change.publish(one.new for one in spool.changes())
+                change.publish((one.new for one in spool.changes()), noted=noted_changes(spool))
 
     @contextmanager
     def _changing(self, name: str, kind: str, note: str) -> Iterator[TariffChange]:
