@@ -326,3 +326,14 @@ def test_a_mistake_is_seen_in_the_history_and_taken_back(shop: CommandLine) -> N
     # And the way forward again.
     assert "1 were added, 2 were changed" in shop.ok("rate", "rollback", "retail", "3").out
     assert prices(shop)["420"] == "12.00"
+
+
+def test_a_list_that_was_rolled_back_leaves_nothing_scheduled(shop: CommandLine) -> None:
+    Path("list.csv").write_text("prefix,first_price,from\n420,0.2,2999-01-01\n44,0.3,2999-01-01\n")
+    shop.ok("rate", "import", "retail", "list.csv")
+    assert len(shop.ok("rate", "list", "retail", "--scheduled", "--json").json) == 2
+    shop.ok("rate", "rollback", "retail", "1")
+    assert shop.ok("rate", "list", "retail", "--scheduled", "--json").json == []
+    shop.ok("rate", "set", "retail", "420", "--first-price", "0.15")
+    later = shop.ok("rate", "list", "retail", "--at", "2999-06-01", "--json").json
+    assert [(rate["prefix"], rate["first_price"]) for rate in later] == [("420", "0.15")]

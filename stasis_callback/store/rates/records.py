@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
+from itertools import islice
 
 from stasis_callback.clock import iso
 from stasis_callback.core.kinds import parse_kinds
@@ -12,6 +13,8 @@ from stasis_callback.core.money import format_amount, format_percent, format_pri
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.spool import NewRate, Spool
+
+_VERSIONS_LIMIT = 100
 
 
 def rate_record(view: RateView | NewRate) -> dict[str, object]:
@@ -50,13 +53,13 @@ def noted_terms(terms: Terms) -> dict[str, object]:
 
 
 def noted_changes(spool: Spool) -> tuple[dict[str, object], dict[str, object]]:
-    """What the audit log notes of changed rates, before and after: one rate with its fields, of more how many were
+    """What the audit log notes of changed rates, before and after: one prefix with its fields, of more how many were
     added, changed and removed. Which these were is in the revisions of the tariff.
     """
-    if spool.count() != 1:
+    change = next(spool.changes())
+    if any(other.prefix != change.prefix for other in islice(spool.changes(), _VERSIONS_LIMIT)):
         counts = {kind: spool.count(kind) for kind in ("added", "changed", "removed")}
         return {}, {kind: count for kind, count in counts.items() if count}
-    [change] = spool.changes()
     old = _noted_rate(change.old) if change.old else {}
     new = {} if change.new.rate.discontinued else _noted_rate(change.new)
     starts = {} if change.new.from_us is None else {"from": iso(change.new.from_us)}

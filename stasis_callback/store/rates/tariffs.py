@@ -28,10 +28,12 @@ from stasis_callback.store.rates.book import CHECK_EVERY_S, TERMS_FIELDS, RateBo
 from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
-from stasis_callback.store.rates.changes import differences, restoring
+from stasis_callback.store.rates.changes import differences, restoring, without_repeats
 from stasis_callback.store.rates.records import noted_changes, noted_terms
 from stasis_callback.store.rates.rows import (
+    PAGE,
     RATE_FIELDS,
+    coming,
     in_force,
     newest_terms,
     values_of,
@@ -66,6 +68,7 @@ class _Count:
 
 
 _NEVER_US = 1 << 62
+_NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,23 +437,27 @@ class Tariffs:
     def scheduled(
         self, tariff: str, *, digits: str = "", after: str = "", limit: int | None = None
     ) -> list[RateView]:
-        """The rates that come into force later, by their time; discontinued ones too.
+        """The rates that come into force later, by their time; discontinued ones too. What was replaced or taken back
+        is none of them.
 
         `limit` of them, of the prefixes that begin with `digits`, behind the one with the id `after`. Raises
         InvalidInput if there is none.
         """
-        row = by_name(Tariff, tariff, "tariff")
-        rows = RateRow.select().where(
-            RateRow.tariff == row,
-            RateRow.from_us > self._clock.now_us(),
-            RateRow.revision <= row.revision,
-            RateRow.prefix.startswith(digits),
+        row, now_us = by_name(Tariff, tariff, "tariff"), self._clock.now_us()
+        columns = RateRow.from_us, RateRow.prefix, RateRow.id
+        rows = (
+            coming(row.id, now_us, row.revision).where(RateRow.prefix.startswith(digits)).order_by(*columns)
         )
-        if after:
-            last = row_after(RateRow, RateRow.id, after)
-            place = Tuple(last.from_us, last.prefix, last.id)
-            rows = rows.where(Tuple(RateRow.from_us, RateRow.prefix, RateRow.id) > place)
-        return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id).limit(limit), row.id)
+        last = row_after(RateRow, RateRow.id, after) if after else None
+        place = (last.from_us, last.prefix, last.id) if last is not None else (0, "", 0)
+        found: list[RateView] = []
+        while len(found) < (limit or _NO_LIMIT):
+            page = views(rows.where(Tuple(*columns) > Tuple(*place)).limit(PAGE), row.id)
+            found += without_repeats(row, page, now_us)
+            if len(page) < PAGE:
+                break
+            place = (page[-1].from_us, page[-1].rate.prefix, page[-1].id)
+        return found[:limit]
 
     @read
     def off_peak_rates(self, tariff: str) -> int:
