@@ -358,7 +358,7 @@ def test_a_copy_that_fails_leaves_nothing(shop: Shop) -> None:
     following = f"tariff:{tariffs.named('standard').id + 1}"
     with (
         drafting(shop.stores.database, shop.clock, following, busy="", remove_some=lambda: 0),
-        pytest.raises(InvalidInput, match="is being changed by another command"),
+        pytest.raises(InvalidInput, match="is being copied by another command"),
     ):
         tariffs.copy("standard", "second")
     assert shop.rows() == before

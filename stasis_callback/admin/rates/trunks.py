@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import NewName, renamed
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, asterisk, settings, store, whole
 from stasis_callback.admin.output import print_list, print_one
@@ -223,6 +224,26 @@ def remove(name: Name) -> None:
         left = s.trunks.all()
     typer.echo(f"trunk {name} removed")
     _tell_of_no_trunk(left)
+
+
+@app.command()
+def rename(
+    name: Name,
+    new: NewName,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Do not ask Asterisk whether it has the endpoint.")
+    ] = False,
+) -> None:
+    """Rename a trunk whose PJSIP endpoint has another name in Asterisk now. Calls and reports use the new name.
+
+    If it is enabled, Asterisk must have the endpoint NEW.
+    """
+    with store() as s:
+        trunk = s.trunks.named(name)
+        if trunk.enabled and not unchecked:
+            _require_endpoint(new)
+        renamed(s, "trunk", name, new)
+    typer.echo(f"trunk {name} is now called {new}: its calls go to PJSIP endpoint {new}")
 
 
 def _tell_of_no_trunk(trunks: list[TrunkView]) -> None:

@@ -7,14 +7,14 @@ revision of the tariff. So a call is always rated by what it was authorised with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import Tuple, fn
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
@@ -41,7 +41,7 @@ from stasis_callback.store.rates.rows import (
     views_in_pages,
 )
 from stasis_callback.store.rates.spool import Spool as Spool
-from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms
+from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms, hidden_name
 from stasis_callback.workers import Worker
 
 PREFIX_LIMIT = 15
@@ -135,7 +135,9 @@ class TariffChange:
                 "rates": count or None,
                 "note": self._note,
             }
-            self._noted(self.tariff.name, {"revision": self.tariff.revision} | noted[0], after | noted[1])
+            self._noted(
+                self.tariff.name, {"revision": self.tariff.revision, **noted[0]}, {**after, **noted[1]}
+            )
 
         self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
@@ -182,7 +184,8 @@ class Tariffs:
     @read
     def all(self) -> list[dict[str, object]]:
         """Every tariff by name, with the number of its rates in force."""
-        return [self._summary(row) for row in Tariff.select().order_by(Tariff.name)]
+        there = Tariff.removed_at_us.is_null()
+        return [self._summary(row) for row in Tariff.select().where(there).order_by(Tariff.name)]
 
     @read
     def summary(self, name: str) -> dict[str, object]:
@@ -308,19 +311,65 @@ class Tariffs:
         """Copy a tariff under a new name, as it is: its terms, and its rates in force and scheduled; how many rates.
 
         Nothing of it is checked again: what older releases took, and prices that are not charged now, are a part of
-        it. Written in one transaction, for nothing may be left of a copy that fails and terms cannot be removed; it
-        keeps other writers waiting a second or two for 100,000 rates. Raises InvalidInput.
+        it. Written some hundred rates at a time, and there under its name with the last of them. Raises InvalidInput.
         """
-        old, terms = self.named(name), self.terms(name)
-        rates = [NewRate(one.rate, one.description) for one in self.rates(name)]
-        later = (one for one in self.scheduled(name) if not one.rate.discontinued)
-        rates += [NewRate(one.rate, one.description, one.from_us) for one in later]
-        with self._database.transaction():
-            self.add(new, old.currency, terms)
-            if rates:
-                with self._changing(new, "copy", f"of {name}") as change:
-                    change.publish(rates)
-        return len(rates)
+        with Spool() as spool:
+            with self._comparing():
+                old, terms = self.named(name), self.terms(name)
+                with self.each_rate(name) as rates:
+                    for one in rates:
+                        spool.add(NewRate(one.rate, one.description))
+                for one in self.scheduled(name):
+                    spool.add(NewRate(one.rate, one.description, one.from_us))
+            hidden = self._hidden_copy(checked_name(new), old.currency)
+            try:
+                self._write_copy(hidden, new, f"of {name}", spool, terms)
+            except BaseException:
+                with suppress(StoreUnavailable):  # then the next copy of this name does it
+                    self._forget_copy(hidden.id)
+                raise
+            return spool.prefixes
+
+    @unit
+    def _hidden_copy(self, new: str, currency: str) -> Tariff:
+        """A tariff that nobody finds, for a copy of this name; the one that was left behind, if there is one."""
+        self._database.lock("tariffs")
+        if Tariff.get_or_none(Tariff.name == new) is not None:
+            raise InvalidInput(f"tariff {new!r} already exists")
+        now_us, name = self._clock.now_us(), hidden_name(f"copy: {new}")
+        left = Tariff.get_or_none(Tariff.name == name)
+        if left is not None:
+            Tariff.update(currency=currency).where(Tariff.id == left.id).execute()
+            return left
+        values = {"name": name, "currency": currency, "created_at_us": now_us, "removed_at_us": now_us}
+        return Tariff.create(revision=0, **values)
+
+    def _write_copy(self, hidden: Tariff, new: str, note: str, spool: Spool, terms: Terms) -> None:
+        def appears() -> None:
+            self._database.lock("tariffs")
+            if Tariff.get_or_none(Tariff.name == new) is not None:
+                raise InvalidInput(f"tariff {new!r} already exists: it was added meanwhile")
+            Tariff.update(name=new, removed_at_us=None).where(Tariff.id == hidden.id).execute()
+            self._insert_terms(hidden.id, terms)
+            self._noted(new, {}, {"currency": hidden.currency})
+
+        with drafting(
+            self._database,
+            self._clock,
+            f"tariff:{hidden.id}",
+            busy=f"tariff {new!r} is being copied by another command: wait until that is over",
+            remove_some=lambda: remove_drafted_rates(hidden.id),
+        ) as writing:
+            hidden.name = new
+            change = TariffChange(hidden, "copy", note, writing, self._clock.now_us(), self._noted)
+            change.publish((entry.new for entry in spool.entries()), appears)
+        self._book.expire(hidden.id)
+
+    @unit
+    def _forget_copy(self, tariff_id: int) -> None:
+        """Remove what is left of a copy that failed."""
+        if not RateRow.select().where(RateRow.tariff == tariff_id).exists():
+            Tariff.delete().where(Tariff.id == tariff_id, Tariff.removed_at_us.is_null(False)).execute()
 
     def remove_rate(self, tariff: str, prefix: str, from_us: int | None = None) -> None:
         """Take a rate out of force, from the next call or from a later time on. Raises InvalidInput when
