@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from stasis_callback.settings import Settings
     from stasis_callback.store.calls.requests import RequestView
     from stasis_callback.store.stores import Stores
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -211,21 +208,6 @@ def whole(least: int, most: int) -> Callable[[str | int], int]:
         return int(text)
 
     return number
-
-
-def instant_us(text: str) -> int:
-    """An ISO 8601 time in microseconds since the epoch; UTC if it has no zone. Raises InvalidInput."""
-    try:
-        moment = datetime.fromisoformat(text if text.isascii() else "")
-    except ValueError:
-        moment = datetime.min
-    if not 2000 <= moment.year <= 2999:
-        raise InvalidInput(
-            f"{text[:40]!r} is not an ISO 8601 time: write, for example, 2027-01-31T18:00, 2027-01-31T18:00+01:00 or "
-            "2027-01-31 (UTC if no zone is given)"
-        )
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def printable(text: str, what: str, limit: int = 200) -> str:

@@ -248,4 +248,4 @@ def test_a_key_with_spaces_is_no_other_key(shop: CommandLine) -> None:
 def test_columns_give_way_where_they_are_widest() -> None:
     assert column_widths([("a", "b c"), ("aa", "bb cc dd")], 80) == [2, 8]
     assert column_widths([("a", "b c"), ("aaaa", "bb cc dd ee")], 12) == [4, 6]
-    assert column_widths([("x" * 50, "y" * 50)], 22) == [10, 10]
+    assert column_widths([("x" * 50, "y" * 50)], 22) == []

@@ -8,7 +8,8 @@ import typer
 
 from stasis_callback.admin.accounts.upkeep import Retired, chosen
 from stasis_callback.admin.context import AsJson, printable, require_change, store
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import print_one
 from stasis_callback.admin.rates import terms
 from stasis_callback.admin.rates.changes import Note
 
@@ -87,11 +88,11 @@ def change(
 
 
 @app.command("list")
-def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+def list_all(retired: Retired = False, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all tariffs with the number of their rates, or those that are retired."""
     with store() as s:
         found = chosen(s, "tariff", s.tariffs.all(), retired=retired)
-        print_list(found, ("name", "currency", "rates"), as_json=as_json)
+        print_records(found, ("name", "currency", "rates"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
