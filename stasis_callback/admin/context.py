@@ -230,8 +230,10 @@ def phone_number(text: str) -> str:
 
 
 def digits(text: str) -> str:
-    """The beginning of a phone number: digits, a plus and spaces are left out. Raises InvalidInput."""
-    found = text.removeprefix("+").replace(" ", "")
+    """The digits with which numbers begin, as people write it: `+44 20`, `004420`, `4420`. Raises InvalidInput."""
+    from stasis_callback.core.numbering import read_beginning
+
+    found = (read_beginning(text) if text else "") or text.removeprefix("+").replace(" ", "")
     if not re.fullmatch("[0-9]{0,20}", found, re.ASCII) or bool(found) != bool(text):
         raise InvalidInput(
             f"{text[:40]!r} is not the beginning of a phone number: write digits, for example 4420"

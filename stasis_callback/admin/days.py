@@ -113,4 +113,5 @@ def _instant_us(text: str, zone: ZoneInfo) -> int | None:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    return int(moment.timestamp()) * US_PER_S + moment.microsecond
+    # A float has no room for the microseconds of far years.
+    return int(moment.replace(microsecond=0).timestamp()) * US_PER_S + moment.microsecond

@@ -70,8 +70,9 @@ def change(
     require_change(*changes.values())
     with store() as s:
         old, new = s.tariffs.change_terms(name, changes, printable(note, "note"))
+        currency = s.tariffs.named(name).currency
         off_peak_rates = s.tariffs.off_peak_rates(name) if new.off_peak != old.off_peak else None
-    changed = terms.differences(old, new)
+    changed = terms.differences(old, new, currency)
     typer.echo(f"tariff {name}: {'; '.join(changed) or 'nothing changed'}")
     if off_peak is not None and (over := terms.dates_over(new)):
         typer.echo(

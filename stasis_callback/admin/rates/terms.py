@@ -100,11 +100,11 @@ def given(**options: str | int | None) -> dict[str, object]:
     return {name: _value(name, text) for name, text in options.items() if text is not None}
 
 
-def differences(old: Terms, new: Terms) -> list[str]:
+def differences(old: Terms, new: Terms, currency: str) -> list[str]:
     """What changed, in words: `grace s 0 -> 5`."""
     from stasis_callback.store.rates.records import terms_record
 
-    before, after = published(terms_record(old)), published(terms_record(new))
+    before, after = (published(terms_record(terms) | {"currency": currency}) for terms in (old, new))
     return [
         f"{name.replace('_', ' ')} {_word(before[name])} -> {_word(after[name])}"
         for name in before

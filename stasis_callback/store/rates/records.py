@@ -9,7 +9,7 @@ from itertools import islice
 
 from stasis_callback.clock import iso
 from stasis_callback.core.kinds import parse_kinds
-from stasis_callback.core.money import format_amount, format_percent, format_price
+from stasis_callback.core.money import format_number, format_percent, format_price
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.spool import NewRate, Spool
@@ -47,9 +47,9 @@ def terms_record(terms: Terms) -> dict[str, object]:
     }
 
 
-def noted_terms(terms: Terms) -> dict[str, object]:
+def noted_terms(terms: Terms, currency: str) -> dict[str, object]:
     """What the audit log notes of terms: amounts as text."""
-    return _texts(terms_record(terms))
+    return _texts(terms_record(terms), currency)
 
 
 def noted_changes(spool: Spool) -> tuple[dict[str, object], dict[str, object]]:
@@ -71,11 +71,11 @@ def _noted_rate(rate: NewRate) -> dict[str, object]:
     return {name: value for name, value in _texts(rate_record(rate)).items() if name not in hidden}
 
 
-def _texts(record: Mapping[str, object]) -> dict[str, object]:
-    return {name.removesuffix("_micros"): _text(name, value) for name, value in record.items()}
+def _texts(record: Mapping[str, object], currency: str = "") -> dict[str, object]:
+    return {name.removesuffix("_micros"): _text(name, value, currency) for name, value in record.items()}
 
 
-def _text(name: str, value: object) -> object:
+def _text(name: str, value: object, currency: str) -> object:
     if isinstance(value, Fraction):
         return format_price(value.numerator, value.denominator)
-    return format_amount(value) if name.endswith("_micros") and isinstance(value, int) else value
+    return format_number(value, currency) if name.endswith("_micros") and isinstance(value, int) else value

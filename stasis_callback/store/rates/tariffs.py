@@ -239,7 +239,8 @@ class Tariffs:
             old = self._database.read(lambda: terms_of(newest_terms(tariff_id)))
             new = replace(old, **changes)
             if new != old:
-                differing = noted_terms(old), noted_terms(new)
+                currency = change.tariff.currency
+                differing = noted_terms(old, currency), noted_terms(new, currency)
                 change.publish([], lambda: self._insert_terms(tariff_id, new), noted=differing)
         return old, new
 
