@@ -496,7 +496,7 @@ def test_invalid_fields_are_told_in_our_own_words(
 @pytest.mark.parametrize(
     ("query",                      "fields",                       "words"),
     [
-        ("acount=1",               {"acount": "unknown"},          "acount is not known here"),
+        ("from=2027",              {"from": "unknown"},            "from is not known here"),
         ("state=dreaming",         {"state": "bad_choice"},        "state must be one of "),
         ("limit=many",             {"limit": "wrong_type"},        "limit must be a whole number"),
         ("limit=1000",             {"limit": "out_of_range"},      "limit must be at most 100"),
