@@ -67,7 +67,7 @@ def _in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return f"{'added' if after else 'removed'}: {cell(after or before)}"
     return "; ".join(
         f"{field}: {cell(before.get(field)) or 'nothing'} -> {cell(after.get(field)) or 'nothing'}"
-        for field in {**before, **after}
+        for field in {**after, **before}
     )
 
 
