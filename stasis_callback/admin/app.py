@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -166,7 +167,7 @@ def _executed(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        complain(error.format_message() + _help_hint(error))
+        complain((_of_negative(error) or error.format_message()) + _help_hint(error))
     except CallbackError as error:
         complain(str(error))
         return 1 if isinstance(error, StoreUnavailable) else 2
@@ -199,6 +200,19 @@ def _of_system(error: OSError) -> str:
 def _is_text(argument: str) -> bool:
     """False if `argument` came from bytes that are not UTF-8; such text can be neither stored nor printed."""
     return not any("\ud800" <= character <= "\udfff" for character in argument)
+
+
+def _of_negative(error: typer.TyperException) -> str:
+    """What to type in place of a negative number that was read as an option; "" for other errors."""
+    option = str(getattr(error, "option_name", ""))
+    context = getattr(error, "ctx", None)
+    if context is None or not re.fullmatch(r"-[0-9.]", option[:2]):
+        return ""
+    amounts = [p for p in context.command.params if p.metavar == "AMOUNT" and p.param_type_name == "option"]
+    required = next((p.opts[0] for p in amounts if p.required), "")
+    if required:
+        return f"a negative amount is written with its option, for example {required}=-5"
+    return f"{option} is read as an option: write arguments that begin with - at the end, behind --"
 
 
 def _help_hint(error: typer.TyperException) -> str:

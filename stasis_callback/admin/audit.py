@@ -67,7 +67,7 @@ def _in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         return f"{'added' if after else 'removed'}: {cell(after or before)}"
     return "; ".join(
         f"{field}: {cell(before.get(field)) or 'nothing'} -> {cell(after.get(field)) or 'nothing'}"
-        for field in {**before, **after}
+        for field in {**after, **before}
     )
 
 
@@ -143,6 +143,7 @@ _DESCRIBE: Mapping[str, Callable[[Stores, str], Record | None]] = {
     "opt-out": lambda s, name: _row([asdict(one) for one in s.opt_outs.all(only=name)], "number", name),
     "payment-hook": lambda s, name: _row([asdict(hook) for hook in s.payment_hooks.all()], "name", name),
     "product": lambda s, name: _row(s.accounts.products(), "name", name),
+    "tariff": lambda s, name: _row(s.tariffs.all(), "name", name),
     "trunk": _trunk,
     "vendor": lambda s, name: _row([asdict(vendor) for vendor in s.trunks.vendors()], "name", name),
     "voucher": lambda s, name: _row(s.vouchers.batches(), "batch", name),

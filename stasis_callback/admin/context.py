@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from stasis_callback.settings import Settings
     from stasis_callback.store.calls.requests import RequestView
     from stasis_callback.store.stores import Stores
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -213,21 +210,6 @@ def whole(least: int, most: int) -> Callable[[str | int], int]:
     return number
 
 
-def instant_us(text: str) -> int:
-    """An ISO 8601 time in microseconds since the epoch; UTC if it has no zone. Raises InvalidInput."""
-    try:
-        moment = datetime.fromisoformat(text if text.isascii() else "")
-    except ValueError:
-        moment = datetime.min
-    if not 2000 <= moment.year <= 2999:
-        raise InvalidInput(
-            f"{text[:40]!r} is not an ISO 8601 time: write, for example, 2027-01-31T18:00, 2027-01-31T18:00+01:00 or "
-            "2027-01-31 (UTC if no zone is given)"
-        )
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1)
-
-
 def printable(text: str, what: str, limit: int = 200) -> str:
     """Returns `text`. Raises InvalidInput if it is too long or has unprintable characters."""
     if len(text) > limit or not text.isprintable():
@@ -248,8 +230,10 @@ def phone_number(text: str) -> str:
 
 
 def digits(text: str) -> str:
-    """The beginning of a phone number: digits, a plus and spaces are left out. Raises InvalidInput."""
-    found = text.removeprefix("+").replace(" ", "")
+    """The digits with which numbers begin, as people write it: `+44 20`, `004420`, `4420`. Raises InvalidInput."""
+    from stasis_callback.core.numbering import read_beginning
+
+    found = (read_beginning(text) if text else "") or text.removeprefix("+").replace(" ", "")
     if not re.fullmatch("[0-9]{0,20}", found, re.ASCII) or bool(found) != bool(text):
         raise InvalidInput(
             f"{text[:40]!r} is not the beginning of a phone number: write digits, for example 4420"

@@ -51,16 +51,29 @@ def parse_day(text: str, zone: ZoneInfo) -> date:
     return day
 
 
-def since_us(text: str, zone: ZoneInfo) -> int:
-    """The beginning of a day, or a time, in microseconds. Raises InvalidInput."""
-    at_us = _instant_us(text, zone)
-    return day_start_us(parse_day(text, zone), zone) if at_us is None else at_us
+def _parse_day_of(text: str, zone: ZoneInfo) -> date:
+    """The same where a time may be given too."""
+    try:
+        return parse_day(text, zone)
+    except InvalidInput:
+        raise InvalidInput(
+            f"{text[:40]!r} is not a day or time: write, for example, 2027-01-31, 2027-01-31T18:00 or "
+            "2027-01-31T18:00+01:00"
+        ) from None
 
 
-def until_us(text: str, zone: ZoneInfo) -> int:
-    """The end of a day (exclusive), or a time, in microseconds. Raises InvalidInput."""
+def since_us(text: str, zone: ZoneInfo | None = None) -> int:
+    """The beginning of a day, or a time, in microseconds; without a zone the operator's. Raises InvalidInput."""
+    zone = zone or operators_zone()
     at_us = _instant_us(text, zone)
-    return day_start_us(parse_day(text, zone) + timedelta(days=1), zone) if at_us is None else at_us
+    return day_start_us(_parse_day_of(text, zone), zone) if at_us is None else at_us
+
+
+def until_us(text: str, zone: ZoneInfo | None = None) -> int:
+    """The end of a day (exclusive), or a time, in microseconds, likewise. Raises InvalidInput."""
+    zone = zone or operators_zone()
+    at_us = _instant_us(text, zone)
+    return day_start_us(_parse_day_of(text, zone) + timedelta(days=1), zone) if at_us is None else at_us
 
 
 def has_passed(until_us: int | None) -> bool:
@@ -100,4 +113,5 @@ def _instant_us(text: str, zone: ZoneInfo) -> int | None:
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-    return int(moment.timestamp()) * US_PER_S + moment.microsecond
+    # A float has no room for the microseconds of far years.
+    return int(moment.replace(microsecond=0).timestamp()) * US_PER_S + moment.microsecond

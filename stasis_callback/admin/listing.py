@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import islice
 from typing import Annotated, Any
 
 import typer
@@ -157,11 +158,19 @@ def print_records(
         return
     if as_json:
         raise InvalidInput("--csv and --json cannot be used together")
-    zone, names = operators_zone(), (*columns, *also)
-    text = io.StringIO()
+    print_csv(records, (*columns, *also))
+
+
+def print_csv(records: Iterable[Record], names: Sequence[str]) -> None:
+    """Print these fields of records as CSV, without holding them in memory."""
+    zone, text, rest = operators_zone(), io.StringIO(), iter(records)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([spreadsheet_cell(shown(record, name, zone)) for name in names] for record in records)
+    while some := list(islice(rest, 1000)):
+        writer.writerows([spreadsheet_cell(shown(record, name, zone)) for name in names] for record in some)
+        typer.echo(text.getvalue(), nl=False)
+        text.seek(0)
+        text.truncate()
     typer.echo(text.getvalue(), nl=False)
 
 

@@ -23,12 +23,13 @@ from stasis_callback.admin.tables import UNBROKEN, cell, fits, print_fields, pri
 from stasis_callback.admin.tables import one_line as one_line
 from stasis_callback.clock import iso
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount, format_price
+from stasis_callback.core.money import format_number, format_price
 
 Record = Mapping[str, object]
 
 
 FEW = 20
+_CURRENCIES = ("currency", "cost_currency")
 _TO_THE_MINUTE = len("2026-11-23 22:04")
 
 
@@ -40,7 +41,11 @@ def published(record: Record) -> dict[str, object]:
             result[name.removesuffix("_micros")] = format_price(value.numerator, value.denominator)
             result[name] = float(value)
         elif name.endswith("_micros"):
-            result[name.removesuffix("_micros")] = format_amount(value) if isinstance(value, int) else None
+            currency = record.get("currency")
+            if name == "cost_micros":
+                currency = record.get("cost_currency", currency)
+            text = format_number(value, str(currency or "")) if isinstance(value, int) else None
+            result[name.removesuffix("_micros")] = text
             result[name] = value
         elif name == "at_us" or name.endswith("_at_us"):
             result[name.removesuffix("_us")] = iso(value) if isinstance(value, int) else None
@@ -148,9 +153,8 @@ def shown(record: Record, name: str, zone: ZoneInfo) -> object:
         return record[name]
     if isinstance(at_us := record.get(f"{name}_us"), int):
         return local_time(at_us, zone)
-    return published(
-        {field: record[field] for field in (f"{name}_us", f"{name}_micros") if field in record}
-    ).get(name)
+    needed = (f"{name}_us", f"{name}_micros", *_CURRENCIES)
+    return published({field: record[field] for field in needed if field in record}).get(name)
 
 
 @contextmanager

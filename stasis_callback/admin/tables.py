@@ -1,6 +1,7 @@
 """Tables for people: plain columns that fit the width of the terminal, or 80 characters in a pipe.
 
-Nothing is left out: what does not fit goes on in the next line of its cell.
+Nothing is left out: what does not fit goes on in the next line of its cell. Where not even the words would fit, each
+row is printed as fields, one below the other.
 """
 
 from __future__ import annotations
@@ -53,10 +54,23 @@ def print_table(
         return
     bold = sys.stdout.isatty()
     widths = column_widths([headers, *rows], width())
+    if not widths:
+        _print_stacked(headers, rows)
+        return
     for number, row in enumerate((headers, *rows)):
         for line in _lines(row, widths):
             said = line.replace(UNBROKEN, " ")
             typer.echo(typer.style(said, bold=True) if bold and number == 0 else said)
+
+
+def _print_stacked(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Each row as fields, with an empty line between two."""
+    for number, row in enumerate(rows):
+        if number:
+            typer.echo()
+        print_fields(
+            [(name, text.replace(UNBROKEN, " ")) for name, text in zip(headers, row, strict=True) if text]
+        )
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
@@ -79,7 +93,7 @@ def fits(rows: Sequence[Sequence[str]]) -> bool:
 def column_widths(rows: Sequence[Sequence[str]], limit: int) -> list[int]:
     """How wide each column is, so that a line has at most `limit` characters: the widest ones give way.
 
-    Words are only broken where the columns would not fit otherwise.
+    No word is broken: where that cannot be, there are no columns.
     """
     columns = list(zip(*rows, strict=True))
     whole = [max(map(len, column)) for column in columns]
@@ -92,8 +106,7 @@ def column_widths(rows: Sequence[Sequence[str]], limit: int) -> list[int]:
         if sum(words) <= room:
             level = _level(words, whole, room)
             return [max(word, min(size, level)) for word, size in zip(words, whole, strict=True)]
-    level = _level([0] * len(words), words, room)
-    return [max(min(word, level), 1) for word in words]
+    return []
 
 
 def _longest_word(text: str, spaces: str) -> int:

@@ -121,11 +121,21 @@ def format_amount(micros: int, currency: str = "") -> str:
 
     At least as many decimals as the currency has (two without one), and no trailing zeros after them.
     """
+    amount = format_number(micros, currency)
+    return f"{amount} {currency}" if currency else amount
+
+
+def format_number(micros: int, currency: str) -> str:
+    """The same without the code of the currency, which stands elsewhere: `1.50` in USD, `1500` in JPY."""
     sign, size = ("-" if micros < 0 else ""), abs(micros)
     least, fraction = decimals_of(currency), f"{size % MICROS:06d}"
     fraction = fraction[:least] + fraction[least:].rstrip("0")
-    amount = f"{sign}{size // MICROS}.{fraction}".rstrip(".")
-    return f"{amount} {currency}" if currency else amount
+    return f"{sign}{size // MICROS}.{fraction}".rstrip(".")
+
+
+def format_percent(bp: int) -> str:
+    """Basis points in percent: 1250 is `12.5`."""
+    return f"{bp / 100:g}"
 
 
 def parse_currency(text: str) -> str:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from stasis_callback.clock import iso
-from stasis_callback.core.money import format_amount
+from stasis_callback.core.money import format_number
 from stasis_callback.core.progress import Step
 from stasis_callback.core.states import RequestState
 from stasis_callback.settings import WebSettings
@@ -297,7 +297,9 @@ def callback_state(progress: Progress, *, show_cost: bool) -> CallbackState:
         call_at=iso(view.call_at_us) if view.call_at_us else None,
         steps=[StepBody(step=step, at=iso(at_us)) for step, at_us in progress.steps],
         talk_s=seconds(progress.talk_us),
-        cost=CostBody(amount=format_amount(progress.cost_micros), currency=progress.currency)
+        cost=CostBody(
+            amount=format_number(progress.cost_micros, progress.currency), currency=progress.currency
+        )
         if shown
         else None,
     )

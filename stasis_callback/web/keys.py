@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.limits import Limit
 from stasis_callback.store.intake.api_keys import ApiKeys, ApiKeyView
-from stasis_callback.web.problems import ApiError
+from stasis_callback.web.problems import ApiError, invalid_fields
 from stasis_callback.web.security import add_header
 from stasis_callback.web.visitors import KEY_LIMIT, may_come_from
 
@@ -26,6 +31,18 @@ class _Window:
 
     until_us: int
     count: int = 0
+
+
+class UnknownParameters(ApiError):
+    """A filter that does not exist must not be left out: the answer would be about more than was asked."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(422, "invalid_fields")
+        self.names = sorted(names)
+
+    def response(self) -> JSONResponse:
+        """The HTTP response for this error."""
+        return invalid_fields({name[:64]: "unknown" for name in self.names[:20]})
 
 
 class KeyRates:
@@ -68,7 +85,16 @@ def key_in_force(
         raise ApiError(429, "rate_limited", headers={"Retry-After": str(end_s)})
     if not set(scopes.scopes) <= set(key.scopes):
         raise ApiError(403, "out_of_scope", f"This key does not have the scope {scopes.scope_str}.")
+    given = set(request.query_params)
+    if given and (unknown := given - _parameters_of(request.scope["route"])):
+        raise UnknownParameters(unknown)
     return key
+
+
+def _parameters_of(route: APIRoute) -> frozenset[str]:
+    """The query parameters that an operation knows."""
+    fields = get_flat_params(route.dependant)
+    return frozenset(field.alias for field in fields if isinstance(field.field_info, Query))
 
 
 CreateKey = Annotated[ApiKeyView, Security(key_in_force, scopes=["create"])]

@@ -9,7 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
-from stasis_callback.core.money import format_amount, parse_amount, require_payable
+from stasis_callback.core.money import (
+    format_amount,
+    format_number,
+    format_price,
+    parse_amount,
+    require_payable,
+)
 from stasis_callback.core.words import Refusal
 from stasis_callback.engine.admission.checks import selling_rate
 from stasis_callback.engine.redeeming import redeem
@@ -357,9 +363,9 @@ class MoneyApi:
         return ToppedUpBody(
             id=body.id,
             account=now.number,
-            amount=format_amount(micros),
+            amount=format_number(micros, now.currency),
             currency=now.currency,
-            balance=format_amount(now.balance_micros),
+            balance=format_number(now.balance_micros, now.currency),
             repeated=not done,
         )
 
@@ -382,9 +388,9 @@ class MoneyApi:
         return RedeemedBody(
             account=now.number,
             batch=voucher.batch,
-            amount=format_amount(voucher.amount_micros),
+            amount=format_number(voucher.amount_micros, voucher.currency),
             currency=voucher.currency,
-            balance=format_amount(now.balance_micros),
+            balance=format_number(now.balance_micros, now.currency),
             repeated=done.repeated,
         )
 
@@ -392,7 +398,9 @@ class MoneyApi:
         rows = self._stores.vouchers.batches()
         return BatchListBody(
             batches=[
-                BatchBody.model_validate(row | {"amount": format_amount(int(str(row["amount_micros"])))})
+                BatchBody.model_validate(
+                    row | {"amount": format_number(int(str(row["amount_micros"])), str(row["currency"]))}
+                )
                 for row in rows
             ]
         )
@@ -470,10 +478,10 @@ def _account(view: AccountView) -> AccountBody:
         language=view.language,
         expires_at=iso(view.expires_at_us) if view.expires_at_us is not None else None,
         currency=view.currency,
-        balance=format_amount(view.balance_micros),
-        held=format_amount(view.held_micros),
-        credit_limit=format_amount(view.credit_limit_micros),
-        available=format_amount(view.available_micros),
+        balance=format_number(view.balance_micros, view.currency),
+        held=format_number(view.held_micros, view.currency),
+        credit_limit=format_number(view.credit_limit_micros, view.currency),
+        available=format_number(view.available_micros, view.currency),
     )
 
 
@@ -506,7 +514,7 @@ def _xdr(view: XdrView) -> XdrBody:
         ended_at=iso(view.ended_at_us),
         duration_s=view.duration_us / US_PER_S,
         charged_s=view.charged_s,
-        amount=format_amount(view.amount_micros - view.overrun_micros),
+        amount=format_number(view.amount_micros - view.overrun_micros, view.currency),
         currency=view.currency,
     )
 
@@ -518,8 +526,8 @@ def _rate(view: RateView) -> RateBody:
         description=view.description,
         connect_fee=format_amount(rate.connect_fee_micros),
         first_interval_s=rate.first_interval_s,
-        first_price=format_amount(rate.first_price_micros),
+        first_price=format_price(rate.first_price_micros, rate.price_minutes),
         next_interval_s=rate.next_interval_s,
-        next_price=format_amount(rate.next_price_micros),
+        next_price=format_price(rate.next_price_micros, rate.price_minutes),
         forbidden=rate.forbidden,
     )

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
-from stasis_callback.core.money import format_amount, parse_amount, require_payable
+from stasis_callback.core.money import format_number, parse_amount, require_payable
 from stasis_callback.store.intake.payment_hooks import PaymentHookView
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.api import NAME_PATTERN, PREFIX
@@ -153,7 +153,9 @@ class Payments:
         result: Literal["credited", "repeated"] = "credited" if done else "repeated"
         log.info("payment.received", hook=hook.name, payment=payment.id, result=result)
         now = self._stores.accounts.get(account.id)
-        return PaidBody(result=result, balance=format_amount(now.balance_micros), currency=now.currency)
+        return PaidBody(
+            result=result, balance=format_number(now.balance_micros, now.currency), currency=now.currency
+        )
 
 
 class _WithId(BaseModel):

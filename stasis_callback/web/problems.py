@@ -59,6 +59,39 @@ TITLES: Mapping[str, str] = {
 }
 """All codes with their meaning. Codes are a public interface: they never change."""
 
+FIELDS: Mapping[str, str] = {
+    "required": "is missing",
+    "unknown": "is not known here",
+    "wrong_type": "must be {expected}",
+    "too_long": "is too long",
+    "too_short": "is too short",
+    "out_of_range": "is too small or too large",
+    "bad_form": "is not written as it must be",
+    "bad_choice": "must be one of {expected}",
+    "not_a_time": "must be a date and time with its zone, for example 2027-01-31T18:00:00+01:00",
+    "invalid": "is invalid",
+}
+"""The codes of what is wrong with a field or query parameter, of a request that is `invalid_fields`, in words."""
+
+_TYPES = {
+    "string": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
+    "dict": "an object", "model": "an object",
+}  # fmt: skip
+_EXACT = {
+    "missing": "required", "extra_forbidden": "unknown", "string_pattern_mismatch": "bad_form",
+    "enum": "bad_choice", "literal_error": "bad_choice",
+}  # fmt: skip
+_BY_END = {
+    "_too_long": "too_long",
+    "_too_short": "too_short",
+    "_type": "wrong_type",
+    "_parsing": "wrong_type",
+}
+_BY_BEGINNING = {
+    "datetime": "not_a_time", "date_": "not_a_time", "timezone": "not_a_time", "greater_than": "out_of_range",
+    "less_than": "out_of_range",
+}  # fmt: skip
+
 
 class Problem(BaseModel):
     """What went wrong (RFC 9457). `code` never changes between releases; texts may."""
@@ -68,7 +101,7 @@ class Problem(BaseModel):
     status: Annotated[int, Field(description="HTTP status.")]
     detail: Annotated[str, Field(description="A sentence that can be shown to a person; may be empty.")]
     code: Annotated[str, Field(description="Error code.", json_schema_extra={"enum": sorted(TITLES)})]
-    fields: Annotated[dict[str, str], Field(description="Code of what is wrong, by field.")]
+    fields: Annotated[dict[str, str], Field(description=f"What is wrong, by name: {', '.join(FIELDS)}.")]
 
 
 def problem(
@@ -117,9 +150,36 @@ def describe_validation(errors: list[Any]) -> JSONResponse:
     if any(error["type"] == "json_invalid" for error in errors):
         return answer(400, problem(400, "bad_json"))
     wrong = {str(error["loc"][-1]): error for error in errors if len(error["loc"]) > 1}
-    detail = "; ".join(f"{name}: {error['msg']}" for name, error in wrong.items())[:500]
-    fields = {name: str(error["type"]) for name, error in wrong.items()}
-    return answer(422, problem(422, "invalid_fields", detail, fields))
+    return invalid_fields({name: _field_code(error["type"]) for name, error in wrong.items()}, wrong)
+
+
+def invalid_fields(codes: Mapping[str, str], errors: Mapping[str, Any] | None = None) -> JSONResponse:
+    """Fields that are wrong, by name, with their codes of `FIELDS`; `errors` are those of the validation."""
+    said = (f"{name} {_in_words(code, (errors or {}).get(name))}" for name, code in codes.items())
+    return answer(422, problem(422, "invalid_fields", "; ".join(said)[:500], codes))
+
+
+def _field_code(found: str) -> str:
+    """The code of what the validation has found: its own words change with its releases."""
+    if found in _EXACT:
+        return _EXACT[found]
+    beginnings = (code for text, code in _BY_BEGINNING.items() if found.startswith(text))
+    ends = (code for text, code in _BY_END.items() if found.endswith(text))
+    return next(beginnings, None) or next(ends, "invalid")
+
+
+def _in_words(code: str, error: Any) -> str:
+    error = error or {"type": "", "ctx": {}}
+    kind, limits = error["type"].rpartition("_")[0], error.get("ctx", {})
+    if code in ("too_long", "too_short") and (limit := limits.get("max_length") or limits.get("min_length")):
+        return f"must have at {'most' if code == 'too_long' else 'least'} {limit} {_counted(kind)}"
+    if code == "out_of_range" and (limit := limits.get("ge", limits.get("le"))) is not None:
+        return f"must be at {'least' if 'ge' in limits else 'most'} {limit}"
+    return FIELDS[code].format(expected=limits.get("expected") or _TYPES.get(kind, "of another type"))
+
+
+def _counted(kind: str) -> str:
+    return "characters" if kind.startswith("string") else "entries"
 
 
 Words = Literal[400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 503]

@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.backoff import BackOff, doubling_s
-from stasis_callback.core.money import format_amount
+from stasis_callback.core.money import format_number
 from stasis_callback.core.web import WebOptions
 from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.store.accounts.notices import NoticeView
@@ -260,9 +260,9 @@ class Webhooks:
         content = {"id": f"ntc_{notice.id}", "type": "account.low_balance", "at": iso(notice.at_us)}
         state = LowBalance(
             id=account.number,
-            balance=format_amount(account.balance_micros),
-            credit_limit=format_amount(account.credit_limit_micros),
-            threshold=format_amount(notice.threshold_micros),
+            balance=format_number(account.balance_micros, account.currency),
+            credit_limit=format_number(account.credit_limit_micros, account.currency),
+            threshold=format_number(notice.threshold_micros, account.currency),
             currency=account.currency,
         )
         return content | {"account": state.model_dump()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -339,3 +340,41 @@ def test_numbers_that_are_called_are_read_and_emergency_numbers_are_refused(shop
         assert "is an emergency number, which is never called" in shop.refused(
             "account", "set", SUBSCRIBER, *option
         )
+
+
+def test_a_currency_without_decimals_is_shown_without_them_everywhere(shop: CommandLine) -> None:
+    shop.ok("customer", "add", "Nippon", "--currency", "JPY")
+    shop.ok("tariff", "add", "yen", "--currency", "JPY")
+    shop.ok("product", "add", "yen", "--tariff", "yen")
+    shop.ok("account", "add", "8100", "--customer", "Nippon", "--product", "yen", "--opening-balance", "1500")
+    shop.ok(
+        "voucher", "generate", "y", "--count", "1", "--amount", "500", "--currency", "JPY", "--out", "y.csv"
+    )
+    shop.ok("account", "set", "8100", "--credit-limit", "300")
+    told = (
+        shop.ok("account", "topup", "8100", "250").out,
+        shop.ok("customer", "topup", "Nippon", "250").out,
+        shop.ok("customer", "adjust", "Nippon", "--by", "-50", "--reason", "x").out,
+        *(
+            shop.ok(*words, *form).out
+            for words in YEN
+            for form in FORMS
+            if words[1] != "show" or "--csv" not in form
+        ),
+    )
+    for text in told:
+        assert not re.search(r"[0-9][.]0", text), text
+    assert shop.ok("account", "show", "8100", "--json").json["available"] == "2050"
+    assert shop.ok("tariff", "set", "yen", "--minimum", "5").out == "tariff yen: minimum 0 -> 5\n"
+
+
+YEN = (
+    ("account", "show", "8100"),
+    ("account", "list", "--customer", "Nippon"),
+    ("account", "statement", "8100"),
+    ("customer", "show", "Nippon"),
+    ("voucher", "list"),
+    ("voucher", "show", "y"),
+    ("ledger", "entries", "--account", "8100"),
+)
+FORMS = ((), ("--json",), ("--csv",))

@@ -163,3 +163,47 @@ def test_the_operator_is_who_called_sudo_or_logged_in(
     login.write_text("4294967295")  # nobody logged in: a service, a container
     assert context._logged_in(login) == ""
     assert context._logged_in(tmp_path / "missing") == ""
+
+
+def test_the_prices_of_a_rate_are_noted_before_and_after(shop: CommandLine) -> None:
+    def noted(*words: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        shop.ok(*words)
+        newest = log(shop, "--noun", "tariff", "--name", "retail")[0]
+        return newest["before"], newest["after"]
+
+    before, after = noted("rate", "set", "retail", "420", "--first-price", "0.15", "--from", "2999-01-01")
+    assert before == {"revision": 1, "first_price": "0.12"}
+    assert after == {
+        "revision": 2, "change": "set", "rates": 1, "prefix": "420", "first_price": "0.15",
+        "from": "2999-01-01T00:00:00.000Z",
+    }  # fmt: skip
+    assert "first_price: 0.12 -> 0.15" in " ".join(shop.ok("audit", "list").out.split())
+    before, after = noted("rate", "add", "retail", "44", "0.03111356")
+    assert "first_price" not in before
+    assert (after["prefix"], after["first_price"], after["next_interval_s"]) == ("44", "0.03111356", 1)
+    before, after = noted("rate", "remove", "retail", "44")
+    assert (before["first_price"], after["prefix"], "first_price" in after) == ("0.03111356", "44", False)
+
+
+def test_of_a_list_of_rates_the_audit_log_has_the_counts(shop: CommandLine) -> None:
+    Path("list.csv").write_text("prefix,first_price\n420,0.2\n44,0.3\n49,0.4\n")
+    shop.ok("rate", "import", "retail", "list.csv", "--note", "of May")
+    newest = log(shop)[0]
+    assert (newest["name"], newest["before"]) == ("retail", {"revision": 1})
+    assert newest["after"] == {
+        "revision": 2, "change": "import", "rates": 3, "note": "of May", "added": 2, "changed": 1,
+    }  # fmt: skip
+    shop.ok("rate", "rollback", "retail", "1")
+    assert log(shop)[0]["after"]["removed"] == 2
+
+
+def test_the_terms_of_a_tariff_are_noted_as_they_are_shown(shop: CommandLine) -> None:
+    """Under the names of `tariff show`, and only those that differ."""
+    shown = shop.ok("tariff", "show", "retail", "--json").json
+    shop.ok("tariff", "set", "retail", "--surcharge", "12.5", "--minimum", "0.05", "--open", "premium")
+    newest = log(shop)[0]
+    assert newest["before"] == {"revision": 1, "surcharge_percent": "0", "minimum": "0.00"}
+    assert newest["after"] == {
+        "revision": 2, "change": "terms", "surcharge_percent": "12.5", "minimum": "0.05", "opened": ["premium"],
+    }  # fmt: skip
+    assert (newest["before"].keys() | newest["after"].keys()) - {"revision", "change"} <= shown.keys()

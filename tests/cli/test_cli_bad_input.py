@@ -213,3 +213,14 @@ def test_a_change_that_fails_half_way_leaves_nothing_behind(shop: CommandLine) -
 def test_a_credit_limit_below_what_was_used_is_refused(shop: CommandLine) -> None:
     shop.ok("account", "add", "1000", "--customer", "Acme", "--product", "callback")
     assert shop.ok("account", "set", "1000", "--credit-limit", "0").code == 0
+
+
+def test_a_negative_number_says_where_it_belongs(shop: CommandLine) -> None:
+    for noun, name in (("account", SUBSCRIBER), ("customer", "Acme")):
+        told = shop.refused(noun, "adjust", name, "-5", "--reason", "x")
+        assert "a negative amount is written with its option, for example --by=-5" in told
+        assert "behind --" in shop.refused(noun, "topup", name, "-5.50")
+        assert "option" not in shop.refused(noun, "topup", "--", name, "-5.50")
+        for by in (("--by", "-0.5"), ("--by=-0.5",)):
+            shop.ok(noun, "adjust", name, *by, "--reason", "x") if noun == "account" else None
+    assert shop.ok("account", "show", SUBSCRIBER, "--json").json["balance"] == "9.00"

@@ -248,4 +248,14 @@ def test_a_key_with_spaces_is_no_other_key(shop: CommandLine) -> None:
 def test_columns_give_way_where_they_are_widest() -> None:
     assert column_widths([("a", "b c"), ("aa", "bb cc dd")], 80) == [2, 8]
     assert column_widths([("a", "b c"), ("aaaa", "bb cc dd ee")], 12) == [4, 6]
-    assert column_widths([("x" * 50, "y" * 50)], 22) == [10, 10]
+    assert column_widths([("x" * 50, "y" * 50)], 22) == []
+
+
+@pytest.mark.parametrize("written", ["4202", "+420 2", "004202", "011 420 2"])
+def test_the_beginning_of_a_number_is_read_as_people_write_it(
+    shop: CommandLine, called: str, written: str
+) -> None:
+    assert shop.ok("xdr", "list", "--number", written, "--json").json
+    assert shop.ok("request", "list", "--number", written, "--json").json
+    assert shop.ok("request", "list", "--ani", written, "--json").json
+    assert not shop.ok("xdr", "list", "--number", "0049", "--json").json

@@ -80,7 +80,10 @@ def test_off_peak_prices_are_given_changed_and_taken_away(shop: CommandLine) -> 
 
 def test_a_price_of_a_later_time_is_scheduled(shop: CommandLine) -> None:
     told = shop.ok("rate", "set", "retail", "420", "--first-price", "0.2", "--from", LATER).out
-    assert told == "rate 420 of retail changed from 2999-01-31T18:00:00.000Z on\n"
+    assert told == (
+        "rate 420 of retail changed from 2999-01-31 18:00:00 on: first_price 0.12 -> 0.20, "
+        "next_price stays 0.12 (see --next-price)\n"
+    )
     shop.ok("rate", "add", "retail", "44", "0.3", "--from", LATER)
     shop.ok("rate", "remove", "retail", "44", "--from", MUCH_LATER)
     assert prices(shop) == {"420": "0.12"}
@@ -118,7 +121,7 @@ def test_what_is_no_time_is_refused(shop: CommandLine, text: str) -> None:
         ["diff", "retail", "now", text],
         ["import", "retail", str(file(shop, "prefix,first_price\n1,2\n")), "--from", text],
     ):
-        assert "is not an ISO 8601 time" in shop.refused("rate", *words)
+        assert "is not a day or time" in shop.refused("rate", *words)
 
 
 def test_a_time_in_the_past_is_refused_for_one_rate_and_means_at_once_in_a_list(shop: CommandLine) -> None:
@@ -326,3 +329,34 @@ def test_a_mistake_is_seen_in_the_history_and_taken_back(shop: CommandLine) -> N
     # And the way forward again.
     assert "1 were added, 2 were changed" in shop.ok("rate", "rollback", "retail", "3").out
     assert prices(shop)["420"] == "12.00"
+
+
+def test_a_list_that_was_rolled_back_leaves_nothing_scheduled(shop: CommandLine) -> None:
+    Path("list.csv").write_text("prefix,first_price,from\n420,0.2,2999-01-01\n44,0.3,2999-01-01\n")
+    shop.ok("rate", "import", "retail", "list.csv")
+    assert len(shop.ok("rate", "list", "retail", "--scheduled", "--json").json) == 2
+    shop.ok("rate", "rollback", "retail", "1")
+    assert shop.ok("rate", "list", "retail", "--scheduled", "--json").json == []
+    shop.ok("rate", "set", "retail", "420", "--first-price", "0.15")
+    later = shop.ok("rate", "list", "retail", "--at", "2999-06-01", "--json").json
+    assert [(rate["prefix"], rate["first_price"]) for rate in later] == [("420", "0.15")]
+
+
+def test_dates_without_a_zone_are_the_operators(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STASIS_CALLBACK_TIME_ZONE", "Asia/Tokyo")
+    told = shop.ok("rate", "add", "retail", "44", "0.3", "--from", "2998-12-01").out
+    assert "from 2998-12-01 00:00:00 on" in told
+    [rate] = shop.ok("rate", "list", "retail", "--scheduled", "--json").json
+    assert rate["from"] == "2998-11-30T15:00:00.000Z"
+    assert "2998-12-01 00:00" in shop.ok("rate", "list", "retail", "--scheduled").out
+    assert ",44," in shop.ok("rate", "list", "retail", "--scheduled", "--csv").out
+    assert set(prices(shop, "--at", "2998-11-30T23:59:59")) == {"420"}
+    assert set(prices(shop, "--at", "2998-12-01T00:00")) == {"420", "44"}
+    Path("list.csv").write_text("prefix,first_price,from\n49,0.2,2998-12-20\n")
+    shop.ok("rate", "import", "retail", "list.csv")
+    assert "49" not in prices(shop, "--at", "2998-12-19T23:59:59")
+    assert "49" in prices(shop, "--at", "2998-12-20")
+    shop.ok("api-key", "add", "crm", "--scope", "status", "--expires", "2998-12-01")
+    [key] = shop.ok("api-key", "list", "--json").json
+    assert key["expires_at"] == "2998-12-01T15:00:00.000Z"  # the end of the day
+    assert "is not a day or time" in shop.refused("rate", "list", "retail", "--at", "soon")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 from typer.main import get_command
 
 from stasis_callback.admin.app import app
+from stasis_callback.admin.commands import described, run
 from stasis_callback.admin.node.reference import commands
 
 NAME = "A customer with a long name of sixty-four characters, which is a"
@@ -78,6 +81,9 @@ def wide(shop: CommandLine, called: str) -> CommandLine:
         "--columns",
         "prefix=Dial code of the destination,first_price=Rate per minute in USD",
     )
+    shop.ok(
+        "rate", "add", "retail", "44", "0.03111356", "--connect-fee", "12345.678901", "--from", "2998-12-31"
+    )
     shop.ok("web", "add", "site", "--type", "simple", "--set", "second_number=442071234567")
     shop.ok("email", "add", "callback@example.com")
     shop.ok("message", "add", "sms")
@@ -88,17 +94,56 @@ def wide(shop: CommandLine, called: str) -> CommandLine:
 def test_every_listing_fits_80_columns(wide: CommandLine, called: str) -> None:
     seen = 0
     for path in paths():
-        words = (
-            *path,
-            *({"request": (called,), "call": (called,)}.get(path[0], ()) if path[-1] == "show" else ()),
-        )
-        words = (*words, *ARGUMENTS.get(" ".join(path), ()))
+        words = words_of(wide, path, called)
         result = wide(*words)
         assert result.code == 0, (words, result.err)
         widest = max(map(len, result.out.splitlines()), default=0)
         assert widest <= 80 or path == ("config", "show"), (words, widest)
         seen += bool(result.out)
     assert seen > 25
+
+
+def words_of(wide: CommandLine, path: tuple[str, ...], called: str) -> tuple[str, ...]:
+    """The words that run a listing in the wide shop."""
+    of_call = (called,) if path[0] in ("request", "call") and path[-1] == "show" else ()
+    return (*path, *of_call, *ARGUMENTS.get(" ".join(path), ()))
+
+
+def test_no_listing_breaks_a_word(wide: CommandLine, called: str) -> None:
+    """A number, a price or a name is in one piece, in columns or as fields below each other."""
+    seen = 0
+    for path in paths():
+        words = words_of(wide, path, called)
+        with wide.stores() as stores:
+            tables = run(words, "jana", stores).tables
+        printed = wide(*words).out.split()
+        for text in (text for table in tables for row in table.rows for text in row):
+            for word in re.findall(r"[^\s_]+_?", text):
+                assert any(word in one for one in printed) or len(word) > 60, (words, word)
+                seen += 1
+    assert seen > 100
+
+
+NO_CSV = {
+    "rate check": "two lists of findings",
+    "ledger repair": "with --fix it ends what it lists",
+}
+
+
+def test_every_list_is_to_be_had_as_csv(wide: CommandLine, called: str) -> None:
+    lists = [command for command in described().values() if command.help.startswith("List")]
+    assert {command.name for command in lists if "--csv" not in command.formats} == set(NO_CSV)
+    assert len(lists) > 30
+    for command in lists:
+        if command.name in NO_CSV:
+            continue
+        words = (*words_of(wide, command.path, called), "--csv")
+        done = wide(*words)
+        assert done.code == 0, (words, done)
+        header, *rows = csv.reader(done.out.splitlines())
+        assert len(header) > 1, words
+        assert all(len(row) == len(header) for row in rows), words
+        assert wide(*words, "--json").code == 2, words
 
 
 def test_what_is_folded_is_still_there(wide: CommandLine) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 
+from stasis_callback.store.rates.tariffs import Tariffs
+
 
 def test_what_nothing_depends_on_is_removed(shop: CommandLine) -> None:
     shop.ok("customer", "add", "Typo", "--currency", "USD")
@@ -161,3 +163,70 @@ def test_a_batch_is_closed_as_one(shop: CommandLine) -> None:
     shop.ok("account", "block", one)
     shop.ok("account", "close-batch", "may")
     assert len(shop.ok("account", "list", "--status", "closed", "--json").json) == 3
+
+
+def test_a_tariff_is_removed_and_its_name_is_free(shop: CommandLine, called: str) -> None:
+    shop.ok("tariff", "add", "typo", "--currency", "EUR")
+    shop.ok("rate", "add", "typo", "44", "1")
+    assert shop.ok("--as", "jana", "tariff", "remove", "typo").out == "tariff typo removed\n"
+    assert "unknown tariff" in shop.refused("tariff", "show", "typo")
+    assert "unknown tariff" in shop.refused("tariff", "remove", "typo")
+    assert "typo" not in shop.ok("tariff", "list").out + shop("tariff", "list", "--retired").out
+    [removed] = shop.ok("audit", "list", "--operator", "jana", "--json").json
+    assert (removed["noun"], removed["before"]["currency"], removed["after"]) == ("tariff", "EUR", {})
+    shop.ok("tariff", "add", "typo", "--currency", "USD")
+    assert shop.ok("rate", "list", "typo", "--json").json == []
+
+
+def test_a_tariff_that_something_depends_on_stays(shop: CommandLine, called: str) -> None:
+    shop.ok("tariff", "copy", "retail", "codes")
+    shop.ok("product", "set", "callback", "--tariff", "codes", "--access-code", "7")
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("tariff", "copy", "retail", "cost")
+    shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "cost")
+    assert "products have it, see `tariff show retail`" in shop.refused("tariff", "remove", "retail")
+    assert "products have it" in shop.refused("tariff", "remove", "codes")
+    assert "trunks have it" in shop.refused("tariff", "remove", "cost")
+    shop.ok("product", "set", "callback", "--tariff", "codes")
+    assert "calls were charged by it; `tariff retire`" in shop.refused("tariff", "remove", "retail")
+    shop.ok("trunk", "remove", "t")
+    shop.ok("tariff", "remove", "cost")
+    assert "is consistent" in shop.ok("ledger", "verify").out
+
+
+def test_a_trunk_is_renamed_with_its_endpoint(shop: CommandLine) -> None:
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    for name in ("old", "other", "gone"):
+        shop.ok("trunk", "add", name, "--vendor", "carrier", "--tariff", "retail", "--preference", "7")
+    shop.ok("trunk", "remove", "gone")
+    shop.ok("route", "add", "44", "old")
+    shop.ok("trunk", "enable", "old", "--unchecked")
+    assert "does not say whether it has PJSIP endpoint new" in shop.refused("trunk", "rename", "old", "new")
+    assert "already exists" in shop.refused("trunk", "rename", "old", "other", "--unchecked")
+    assert "call records keep the name" in shop.refused("trunk", "rename", "other", "gone")
+    assert "not a valid name of a PJSIP endpoint" in shop.refused("trunk", "rename", "other", "a b")
+    assert "unknown trunk 'gone'" in shop.refused("trunk", "rename", "gone", "back")
+    shop.ok("--as", "jana", "trunk", "rename", "old", "new", "--unchecked")
+    shown = shop.ok("trunk", "show", "new", "--json").json
+    assert (shown["preference"], shown["routes"], shown["enabled"]) == (7, {"44": 7}, True)
+    [noted] = shop.ok("audit", "list", "--operator", "jana", "--json").json
+    assert (noted["noun"], noted["before"], noted["after"]) == ("trunk", {"name": "old"}, {"name": "new"})
+
+
+def test_a_copied_tariff_ends_what_ends_and_is_not_there_before_it_is_complete(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.ok("rate", "remove", "retail", "420", "--from", "2999-01-01")
+    with monkeypatch.context() as patch, shop.stores() as stores:
+        patch.setattr(Tariffs, "_insert_terms", fail)
+        with pytest.raises(RuntimeError):
+            stores.tariffs.copy("retail", "second")
+    assert "second" not in shop.ok("tariff", "list").out
+    assert "unknown tariff" in shop.refused("rate", "list", "second")
+    shop.ok("tariff", "copy", "retail", "second")
+    assert shop.ok("rate", "list", "second", "--at", "2999-06-01", "--json").json == []
+    assert [rate["prefix"] for rate in shop.ok("rate", "list", "second", "--json").json] == ["420"]
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("the power was cut")

@@ -20,6 +20,8 @@ from stasis_callback.store.rates.tariffs import NewRate, Tariffs
 PREFIXES = st.text("12", min_size=1, max_size=4)
 DELAYS_S = st.sampled_from([0, 0, 0, 60, 3600])
 
+Stored = list[list[tuple[Rate, str]]]
+
 
 class Hasty(Clock):
     """Another process's clock, on which a second passes between any two looks: it asks at every match what is new.
@@ -49,7 +51,7 @@ class RateBookMachine(RuleBasedStateMachine):
         self._kept = Tariffs(
             self._shop.stores.database, Hasty(self._shop.clock), self._shop.stores.accounts.tariffs_sold
         )
-        self._after: dict[int, list[tuple[Rate, str]]] = {}
+        self._after: dict[int, Stored] = {}
 
     def teardown(self) -> None:
         if hasattr(self, "_shop"):
@@ -64,8 +66,11 @@ class RateBookMachine(RuleBasedStateMachine):
         revision = self._tariffs.history("standard", 1)[0].number
         self._after[revision] = self._contents()
 
-    def _contents(self) -> list[tuple[Rate, str]]:
-        return [(view.rate, view.description) for view in self._tariffs.rates("standard")]
+    def _contents(self) -> Stored:
+        """The rates in force now, and when everything that is scheduled has come."""
+        now_us = self._shop.clock.now_us()
+        at = [self._tariffs.rates("standard", now_us + later_s * 1_000_000) for later_s in (0, 60, 3600)]
+        return [[(view.rate, view.description) for view in views] for views in at]
 
     @rule(
         rates=st.dictionaries(PREFIXES, st.integers(0, 5), min_size=1, max_size=4),
@@ -114,7 +119,7 @@ class RateBookMachine(RuleBasedStateMachine):
             for tariffs in (self._tariffs, self._kept):
                 found = tariffs.match(1, number)
                 assert (found.id if found else None) == expected, number
-        assert UK_RATE in [rate for rate, _ in self._contents()]
+        assert UK_RATE in [view.rate for view in self._tariffs.rates("standard")]
 
 
 TestRateBook = RateBookMachine.TestCase

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from openpyxl import Workbook
 
-from stasis_callback.admin.context import instant_us
+from stasis_callback.admin.days import since_us
 from stasis_callback.admin.rates.file import texts_of
 from stasis_callback.admin.rates.lists import BadLines, rate_list
 from stasis_callback.core.errors import InvalidInput
@@ -47,7 +48,7 @@ def told(new: NewRate) -> str:
 
 
 def at(text: str) -> str:
-    return f"from {instant_us(text)}"
+    return f"from {since_us(text, ZoneInfo('UTC'))}"
 
 
 def of(columns: str = "", ignore: Sequence[str] = (), **more: str | bool) -> Profile:

@@ -260,6 +260,35 @@ def test_a_change_can_be_taken_back_with_what_it_scheduled(shop: Shop) -> None:
             tariffs.roll_back("standard", number)
 
 
+def test_what_was_scheduled_and_taken_back_never_comes(shop: Shop) -> None:
+    """Not the scheduled price, and not the one in force at the time of the rollback either."""
+    tariffs, tomorrow_us = shop.stores.tariffs, shop.clock.now_us() + DAY_US
+    tariffs.put_rates("standard", [priced("1", 1), priced("2", 2)])
+    listed = [priced("1", 11), priced("2", 22), priced("3", 33)]
+    tariffs.put_rates("standard", [replace(one, from_us=tomorrow_us) for one in listed])
+    tariffs.put_rates("standard", [replace(priced("1", 111), from_us=tomorrow_us + DAY_US)])
+    tariffs.roll_back("standard", 2)
+    assert tariffs.scheduled("standard") == []
+    tariffs.put_rates("standard", [priced("1", 7), priced("3", 9)])
+    tariffs.remove_rate("standard", "2")
+    assert tariffs.scheduled("standard") == []
+    for days in (0, 1, 2):
+        found = contents(tariffs.rates("standard", shop.clock.now_us() + days * DAY_US))
+        priced_now = {rate.prefix: rate.next_price_micros for rate, _ in found}
+        assert (priced_now["1"], priced_now["3"], "2" in priced_now) == (7, 9, False)
+
+
+def test_what_was_scheduled_on_purpose_stays_although_it_changes_nothing_meanwhile(shop: Shop) -> None:
+    tariffs, tomorrow_us = shop.stores.tariffs, shop.clock.now_us() + DAY_US
+    tariffs.put_rates("standard", [priced("1", 1)])
+    tariffs.put_rates("standard", [replace(priced("1", 2), from_us=tomorrow_us)])
+    for price in (2, 1):
+        tariffs.put_rates("standard", [priced("1", price)])
+        assert [view.rate.next_price_micros for view in tariffs.scheduled("standard")] == [2]
+    shop.clock.passes(86_400)
+    assert price_of(shop, "1123") == 2
+
+
 def contents(views: list[RateView]) -> list[tuple[Rate, str]]:
     return [(view.rate, view.description) for view in views]
 
@@ -329,7 +358,7 @@ def test_a_copy_that_fails_leaves_nothing(shop: Shop) -> None:
     following = f"tariff:{tariffs.named('standard').id + 1}"
     with (
         drafting(shop.stores.database, shop.clock, following, busy="", remove_some=lambda: 0),
-        pytest.raises(InvalidInput, match="is being changed by another command"),
+        pytest.raises(InvalidInput, match="is being copied by another command"),
     ):
         tariffs.copy("standard", "second")
     assert shop.rows() == before

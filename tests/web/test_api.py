@@ -160,9 +160,7 @@ def test_the_list_is_filtered(site: Site) -> None:
     assert sorted(found("until=2027-01-15T09:01:00%2B01:00")) == ["0", "1", "2"]
     assert len(found("account=house")) == 5
     assert found("account=nobody") == []
-    assert site.api("GET", "/callbacks?since=yesterday", key).json()["fields"] == {
-        "since": "datetime_from_date_parsing"
-    }
+    assert site.api("GET", "/callbacks?since=yesterday", key).json()["fields"] == {"since": "not_a_time"}
     pages: list[list[str]] = []
     after: str | None = ""
     while after is not None:  # five, of which three and two have the same time
@@ -475,3 +473,44 @@ def test_every_answer_is_as_described(site: Site, name: str) -> None:
     assert sum(tried.values()) > 10
     assert 403 not in tried or name == "createCallback"
     assert not [status for status in tried if status >= 500]
+
+
+@pytest.mark.parametrize(
+    ("values",                     "fields",                       "words"),
+    [
+        ({"account": 7},           {"account": "wrong_type"},      "account must be a text"),
+        ({"account": "x" * 65},    {"account": "too_long"},        "account must have at most 64 characters"),
+        ({"more": "fields"},       {"more": "unknown"},            "more is not known here"),
+        ({"instance": "../etc"},   {"instance": "bad_form"},       "instance is not written as it must be"),
+    ],
+)  # fmt: skip
+def test_invalid_fields_are_told_in_our_own_words(
+    site: Site, values: dict[str, Any], fields: dict[str, str], words: str
+) -> None:
+    site.usual()
+    said = create(site, site.key(), **values).json()
+    assert (said["code"], said["fields"]) == ("invalid_fields", fields)
+    assert said["detail"].startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("query",                      "fields",                       "words"),
+    [
+        ("from=2027",              {"from": "unknown"},            "from is not known here"),
+        ("state=dreaming",         {"state": "bad_choice"},        "state must be one of "),
+        ("limit=many",             {"limit": "wrong_type"},        "limit must be a whole number"),
+        ("limit=1000",             {"limit": "out_of_range"},      "limit must be at most 100"),
+        ("since=2027-01-31",       {"since": "not_a_time"},        "since must be a date and time with its zone"),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_is_wrong_or_unknown_is_refused(
+    site: Site, query: str, fields: dict[str, str], words: str
+) -> None:
+    """A misspelt filter that is left out answers with everything."""
+    site.usual()
+    answer = site.api("GET", f"/callbacks?{query}", site.key("list"))
+    assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
+    said = answer.json()
+    assert (said["code"], said["fields"]) == ("invalid_fields", fields)
+    assert said["detail"].startswith(words)
+    assert site.api("GET", "/callbacks?limit=5", site.key("list", name="second")).status_code == 200

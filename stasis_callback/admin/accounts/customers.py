@@ -77,9 +77,10 @@ def adjust(name: Name, amount: By, reason: Reason, key: AdjustKey = None) -> Non
     """Correct the funds shared by a customer's subordinate accounts. A deduction cannot exceed what is available."""
     amount_micros = parse_amount(amount)
     with store() as s:
-        require_payable(s.accounts.customer_currency(name), amount_micros)
+        currency = s.accounts.customer_currency(name)
+        require_payable(currency, amount_micros)
         done = adjust_book(s, lambda: s.accounts.customer_book(name), amount_micros, key, reason)
-    typer.echo(f"customer {name} {adjusted(done, key)} {format_amount(amount_micros)}")
+    typer.echo(f"customer {name} {adjusted(done, key)} {format_amount(amount_micros, currency)}")
 
 
 @app.command()

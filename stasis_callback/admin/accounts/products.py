@@ -9,7 +9,8 @@ import typer
 from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, store
-from stasis_callback.admin.output import FEW, Record, few, print_list, print_one
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import FEW, Record, few, print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 from stasis_callback.core.options import CallOptions
@@ -117,11 +118,11 @@ add_upkeep(app, "product")
 
 
 @app.command("list")
-def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+def list_all(retired: Retired = False, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all products, or those that are retired."""
     with store() as s:
         found = chosen(s, "product", s.accounts.products(), retired=retired)
-        print_list(found, ("name", "tariff", "currency", "access_codes"), as_json=as_json)
+        print_records(found, ("name", "tariff", "currency", "access_codes"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()

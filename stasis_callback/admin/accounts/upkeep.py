@@ -1,4 +1,4 @@
-"""`rename` and `retire` of customers, products, tariffs and vendors; `remove` of all but tariffs."""
+"""`rename`, `retire` and `remove` of customers, products, tariffs and vendors."""
 
 from __future__ import annotations
 
@@ -27,15 +27,13 @@ def chosen(
     return [record for record in records if (record["name"] in names) == retired]
 
 
-def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
-    """Add `rename` and `retire` to a noun and, where it is `removable`, `remove`."""
+def add_upkeep(app: typer.Typer, noun: str) -> None:
+    """Add `rename`, `retire` and `remove` to a noun."""
     name = Annotated[str, typer.Argument(metavar="NAME", help=f"{noun.capitalize()} name.")]
 
     def rename(name: str, new: NewName) -> None:
         with store() as s:
-            then = s.trail.change(noun, new, lambda: {"name": name if s.upkeep.exists(noun, name) else new})
-            with then:
-                s.upkeep.rename(noun, name, new)
+            renamed(s, noun, name, new)
         typer.echo(f"{noun} {name} is now called {new}")
 
     def retire(
@@ -51,7 +49,7 @@ def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
 
     def remove(name: str) -> None:
         with store() as s, recorded(s, noun, name):
-            s.upkeep.remove(noun, name)
+            s.upkeep.remove(noun, name, Clock().now_us())
         typer.echo(f"{noun} {name} removed")
 
     for command in (rename, retire, remove):
@@ -63,5 +61,10 @@ def add_upkeep(app: typer.Typer, noun: str, *, removable: bool = True) -> None:
     )
     app.command("rename")(rename)
     app.command("retire")(retire)
-    if removable:
-        app.command("remove")(remove)
+    app.command("remove")(remove)
+
+
+def renamed(s: Stores, noun: str, name: str, new: str) -> None:
+    """Rename a thing, noted in the audit log. Raises InvalidInput."""
+    with s.trail.change(noun, new, lambda: {"name": name if s.upkeep.exists(noun, name) else new}):
+        s.upkeep.rename(noun, name, new)

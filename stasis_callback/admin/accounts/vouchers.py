@@ -12,9 +12,9 @@ from stasis_callback.admin.accounts.cards import OutFile, write_codes
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, secret_input, store, whole
 from stasis_callback.admin.days import require_to_come
-from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
+from stasis_callback.admin.listing import USUAL_ROWS, AsCsv, Page, listed, print_records
 from stasis_callback.admin.money.account_money import Length
-from stasis_callback.admin.output import Record, print_list, progress_bar
+from stasis_callback.admin.output import Record, progress_bar
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount, parse_currency, require_payable
 
@@ -103,11 +103,11 @@ def unblock(batch: Batch) -> None:
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all batches with the number of new, redeemed and blocked vouchers."""
     with store() as s:
         columns = ("batch", "amount", "currency", "new", "redeemed", "blocked")
-        print_list(s.vouchers.batches(), columns, as_json=as_json)
+        print_records(s.vouchers.batches(), columns, as_csv=as_csv, as_json=as_json)
 
 
 VOUCHER_COLUMNS = ("id", "state", "amount", "currency", "expires_at", "redeemed_by", "redeemed_at")

@@ -8,7 +8,8 @@ import typer
 
 from stasis_callback.admin.calls import requests
 from stasis_callback.admin.context import AsJson, asterisk, find_request, settings, store
-from stasis_callback.admin.output import print_json, print_list, published
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import print_json, published
 from stasis_callback.clock import wait_until
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.states import UNDER_WAY, RequestState
@@ -27,7 +28,7 @@ ENDED_S = 20.0
 
 
 @app.command()
-def live(as_json: AsJson = False) -> None:
+def live(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List live callbacks, leg by leg, newest first.
 
     `seconds` is the time since the leg was answered; `funded s` is the time that the held funds cover.
@@ -39,7 +40,7 @@ def live(as_json: AsJson = False) -> None:
             (requests.request_record(view, number_of), requests.open_legs(s, view.id))
             for view in _under_way(s)
         ]
-    if as_json:
+    if as_json and not as_csv:
         print_json([published(call) | {"legs": [published(leg) for leg in legs]} for call, legs in calls])
         return
     between = dict.fromkeys(columns)  # a call with no leg: it is about to start or to end
@@ -48,7 +49,7 @@ def live(as_json: AsJson = False) -> None:
         for call, legs in calls
         for leg in legs or [{}]
     ]
-    print_list(rows, columns, as_json=False)
+    print_records(rows, columns, as_csv=as_csv, as_json=as_json)
 
 
 @app.command()

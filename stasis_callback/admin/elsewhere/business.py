@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
 
+from stasis_callback.admin.days import until_us
 from stasis_callback.admin.elsewhere.dumps import Row
-from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount, parse_amount
 from stasis_callback.core.numbering import is_emergency, read_stated
@@ -127,13 +126,11 @@ def whole(text: str) -> int:
 
 
 def end_of_day_us(text: str) -> int | None:
-    """The end of a day written as `2027-12-31` or `2027-12-31 00:00:00` (UTC); None for 0000-00-00."""
+    """The end of a day written as `2027-12-31` or `2027-12-31 00:00:00`, the operator's; None for 0000-00-00."""
     try:
-        day = date.fromisoformat(text[:10])
-    except ValueError:
+        return until_us(text[:10])
+    except InvalidInput:
         return None
-    after = datetime.combine(day + timedelta(days=1), datetime.min.time(), UTC)
-    return int(after.timestamp()) * US_PER_S
 
 
 def named(row: Row, number: str, otherwise: str = "") -> str:

@@ -10,6 +10,7 @@ import typer
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, own_number, printable, require_change, store
 from stasis_callback.admin.intake.call_options import SetOption, parse_options, require_what_is_named
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.admin.output import one_line, print_json, print_list
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
@@ -67,12 +68,12 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all access numbers with their non-default options."""
     with store() as s:
         found = s.access_numbers.all()
     rows = [{"number": view.number, "enabled": view.enabled, "options": dict(view.stored)} for view in found]
-    print_list(rows, ("number", "enabled", "options"), as_json=as_json)
+    print_records(rows, ("number", "enabled", "options"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
@@ -96,10 +97,10 @@ def remove(number: Number) -> None:
 
 
 @app.command("options")
-def list_options(as_json: AsJson = False) -> None:
+def list_options(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
     rows = [asdict(info) for info in describe_options()]
-    print_list(rows, ("name", "default", "values", "meaning"), as_json=as_json)
+    print_records(rows, ("name", "default", "values", "meaning"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command("test")

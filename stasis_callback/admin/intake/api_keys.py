@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import AsJson, instant_us, require_change, store
-from stasis_callback.admin.days import require_to_come, warn_if_passed
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.context import AsJson, require_change, store
+from stasis_callback.admin.days import require_to_come, until_us, warn_if_passed
+from stasis_callback.admin.listing import AsCsv, print_records
 
 if TYPE_CHECKING:
     from stasis_callback.store.intake.api_keys import KeySettings
@@ -21,7 +21,10 @@ Name = Annotated[
 ]
 Expires = Annotated[
     str | None,
-    typer.Option(help="Time when the key expires, ISO 8601; `never` removes it.", metavar="TIME|never"),
+    typer.Option(
+        help="Last day, or time, when the key can be used, for example 2027-12-31; never: no end.",
+        metavar="WHEN",
+    ),
 ]
 Addresses = Annotated[
     str | None,
@@ -102,7 +105,7 @@ def _changed(
 
     values: dict[str, object] = {}
     if expires is not None:
-        values["expires_at_us"] = None if expires == "never" else instant_us(expires)
+        values["expires_at_us"] = None if expires == "never" else until_us(expires)
     if addresses is not None:
         values["addresses"] = "" if addresses == "any" else addresses
     if limit_requests is not None:
@@ -113,7 +116,7 @@ def _changed(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all keys with their permissions and settings. The keys themselves are not stored."""
     with store() as s:
         rows = [
@@ -131,7 +134,7 @@ def list_all(as_json: AsJson = False) -> None:
             for key in s.api_keys.all()
         ]
     columns = ("name", "scopes", "instance", "addresses", "expires_at", "revoked_at")
-    print_list(rows, columns, as_json=as_json)
+    print_records(rows, columns, as_csv=as_csv, as_json=as_json)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import typer
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, settings, store, whole
 from stasis_callback.admin.intake.instances import InstanceCommands
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.core.email import EmailOptions
 from stasis_callback.core.errors import CallbackError, InvalidInput
 
@@ -75,9 +75,9 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all e-mail instances with their non-default options."""
-    COMMANDS.list_all(as_json)
+    COMMANDS.list_all(as_csv, as_json)
 
 
 @app.command()
@@ -93,9 +93,9 @@ def remove(address: Address) -> None:
 
 
 @app.command("options")
-def list_options(as_json: AsJson = False) -> None:
+def list_options(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    COMMANDS.options(as_json)
+    COMMANDS.options(as_csv, as_json)
 
 
 @app.command("add-sender")
@@ -116,11 +116,11 @@ def remove_sender(account: Account, sender: Sender) -> None:
 
 
 @app.command("senders")
-def list_senders(as_json: AsJson = False) -> None:
+def list_senders(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all registered sender addresses with their accounts."""
     with store() as s:
         rows = s.email_senders.all()
-    print_list(rows, ("account", "address", "created_at"), as_json=as_json)
+    print_records(rows, ("account", "address", "created_at"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command("token")

@@ -12,6 +12,7 @@ import typer
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import require_change, store
 from stasis_callback.admin.intake.call_options import parse_options, require_what_is_named
+from stasis_callback.admin.listing import print_records
 from stasis_callback.admin.output import print_json, print_list
 from stasis_callback.core.instances import NOT_FOR_INSTANCES, names_of
 from stasis_callback.core.limits import describe_limits
@@ -68,14 +69,14 @@ class InstanceCommands:
         typer.echo(f"{self.noun} instance {name} changed")
         self.warn(view)
 
-    def list_all(self, as_json: bool) -> None:
+    def list_all(self, as_csv: bool, as_json: bool) -> None:
         """All instances with their non-default options."""
         with store() as s:
             found = self.instances(s).all()
         rows = [
             {self.key: view.name, "enabled": view.enabled, "options": dict(view.stored)} for view in found
         ]
-        print_list(rows, (self.key, "enabled", "options"), as_json=as_json)
+        print_records(rows, (self.key, "enabled", "options"), as_csv=as_csv, as_json=as_json)
 
     def show(self, name: str, as_json: bool) -> None:
         """All options of an instance."""
@@ -101,9 +102,11 @@ class InstanceCommands:
             self.instances(s).remove(name)
         typer.echo(f"{self.noun} instance {name} removed")
 
-    def options(self, as_json: bool) -> None:
+    def options(self, as_csv: bool, as_json: bool) -> None:
         """All options with default, allowed values and meaning."""
-        print_list(described(self.settings), ("name", "default", "values", "meaning"), as_json=as_json)
+        print_records(
+            described(self.settings), ("name", "default", "values", "meaning"), as_csv=as_csv, as_json=as_json
+        )
 
     def _recorded(self, s: Stores, name: str) -> AbstractContextManager[None]:
         return recorded(s, self.noun.replace("-", ""), name)

@@ -8,6 +8,7 @@ import typer
 
 from stasis_callback.admin.context import AsJson, settings, store
 from stasis_callback.admin.intake.instances import InstanceCommands
+from stasis_callback.admin.listing import AsCsv
 from stasis_callback.core.messages import MessageOptions
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all message instances with their non-default options."""
-    COMMANDS.list_all(as_json)
+    COMMANDS.list_all(as_csv, as_json)
 
 
 @app.command()
@@ -89,9 +90,9 @@ def remove(name: Name) -> None:
 
 
 @app.command("options")
-def list_options(as_json: AsJson = False) -> None:
+def list_options(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    COMMANDS.options(as_json)
+    COMMANDS.options(as_csv, as_json)
 
 
 @app.command("secret")

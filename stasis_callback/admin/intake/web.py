@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.audit import recorded
-from stasis_callback.admin.context import AsJson, find_request, instant_us, settings, store, whole
+from stasis_callback.admin.context import AsJson, find_request, settings, store, whole
+from stasis_callback.admin.days import since_us
 from stasis_callback.admin.intake.call_options import require_what_is_named
 from stasis_callback.admin.intake.instances import InstanceCommands
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
 from stasis_callback.core.web import WebOptions
@@ -81,9 +82,9 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all web instances with their non-default options."""
-    COMMANDS.list_all(as_json)
+    COMMANDS.list_all(as_csv, as_json)
 
 
 @app.command()
@@ -99,9 +100,9 @@ def remove(name: Name) -> None:
 
 
 @app.command("options")
-def list_options(as_json: AsJson = False) -> None:
+def list_options(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all options with default, allowed values and meaning."""
-    COMMANDS.options(as_json)
+    COMMANDS.options(as_csv, as_json)
 
 
 @app.command()
@@ -174,7 +175,7 @@ _COUNTED = (
 
 
 @app.command()
-def lockouts(as_json: AsJson = False) -> None:
+def lockouts(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List failed logins and wrong voucher codes that still count; see `web unlock`."""
     from stasis_callback.engine.admission.logins import failures_key
 
@@ -191,7 +192,7 @@ def lockouts(as_json: AsJson = False) -> None:
                 }
                 for key, count, until_us in s.limits.counted(prefix)
             ]
-    print_list(rows, ("kind", "who", "failures", "forgotten_at"), as_json=as_json)
+    print_records(rows, ("kind", "who", "failures", "forgotten_at"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
@@ -231,7 +232,8 @@ def resend(
     ] = "",
     callback: Annotated[str, typer.Option(help="Only those of this callback.", metavar="ID")] = "",
     since: Annotated[
-        str | None, typer.Option(help="Only steps since this time, ISO 8601.", metavar="TIME")
+        str | None,
+        typer.Option(help="Only steps since this day or time, for example 2026-11-30.", metavar="WHEN"),
     ] = None,
     delivered: Annotated[
         bool, typer.Option("--delivered", help="Also those that the receiver has accepted.")
@@ -245,9 +247,9 @@ def resend(
             s.web_instances.named(name)
         if callback:
             find_request(s, callback)
-        since_us = instant_us(since) if since else 0
+        begin_us = since_us(since) if since else 0
         again = s.events.send_again(
-            instance=name, request_id=callback, since_us=since_us, delivered=delivered
+            instance=name, request_id=callback, since_us=begin_us, delivered=delivered
         )
     typer.echo(f"{again} webhooks are sent again" if again else "there are none to send again")
 

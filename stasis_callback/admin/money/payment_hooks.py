@@ -9,7 +9,7 @@ import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, settings, store
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.listing import AsCsv, print_records
 
 app = typer.Typer(
     name="payment-hook",
@@ -44,11 +44,11 @@ def renew(name: Name) -> None:
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all hooks. `turn` counts the secrets that a hook has had."""
     with store() as s:
         rows = [asdict(hook) for hook in s.payment_hooks.all()]
-    print_list(rows, ("name", "turn", "created_at"), as_json=as_json)
+    print_records(rows, ("name", "turn", "created_at"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()

@@ -95,7 +95,9 @@ def _statement(
     opening = s.search.balance_before(book_id, since_us)
     if entries:
         opening = entries[0].balance_micros - entries[0].amount_micros
-    lines = [_line(line, calls.get(line.key.removeprefix(_CHARGE))) for line in entries]
+    lines = [
+        {"currency": currency} | _line(line, calls.get(line.key.removeprefix(_CHARGE))) for line in entries
+    ]
     return BookStatement(owner, currency, opening, lines, entries[-1].balance_micros if entries else opening)
 
 
@@ -177,7 +179,11 @@ def _page(title: str, found: Sequence[BookStatement], zone: ZoneInfo) -> str:
     ]
     for one in found:
         parts.append(f"<h2>{escape(one.owner)}</h2>\n<table><thead>{_row(_HEADS, 'th')}</thead>\n<tbody>")
-        parts.append(_row(("", "Balance at the beginning", "", "", "", format_amount(one.opening_micros))))
+        parts.append(
+            _row(
+                ("", "Balance at the beginning", "", "", "", format_amount(one.opening_micros, one.currency))
+            )
+        )
         parts += [_row(_cells(line, zone)) for line in one.lines]
         closing = format_amount(one.closing_micros, one.currency)
         parts.append(_row(("", "Balance at the end", "", "", "", closing)) + "</tbody></table>")

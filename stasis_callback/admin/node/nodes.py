@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.context import AsJson, operator, printable, settings, store, whole
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.states import RequestState
@@ -25,14 +25,14 @@ Reason = Annotated[str, typer.Option(help="Reason, shown in `node history`.", me
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all nodes with their state and live calls.
 
     A `draining` node starts no new callbacks. A `stopped` node was shut down; a `dead` node disappeared without being
     shut down. Their calls may continue in their Asterisk.
     """
     with store() as s:
-        print_list([_record(node) for node in s.nodes.all()], COLUMNS, as_json=as_json)
+        print_records([_record(node) for node in s.nodes.all()], COLUMNS, as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
@@ -114,12 +114,13 @@ def history(
     limit: Annotated[
         int, typer.Option(help="Maximum number of rows.", metavar="N", parser=whole(1, 100_000))
     ] = 100,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """List administrative events of nodes with operator and reason, newest first, including removed nodes."""
     with store() as s:
         events = [asdict(event) for event in s.nodes.history(name, limit)]
-    print_list(events, ("at", "node", "event", "operator", "reason"), as_json=as_json)
+    print_records(events, ("at", "node", "event", "operator", "reason"), as_csv=as_csv, as_json=as_json)
 
 
 def _record(node: NodeView) -> dict[str, object]:

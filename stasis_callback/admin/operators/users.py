@@ -9,7 +9,7 @@ import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, require_change, secret_input, store
-from stasis_callback.admin.output import print_list
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.admin.pictures import print_qr
 from stasis_callback.core.errors import InvalidInput
 
@@ -81,11 +81,11 @@ def change(
 
 
 @users.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all operators with role and open sessions."""
     with store() as s:
         rows = [asdict(view) for view in s.operators.all()]
-    print_list(rows, ("name", "role", "sessions", "created_at"), as_json=as_json)
+    print_records(rows, ("name", "role", "sessions", "created_at"), as_csv=as_csv, as_json=as_json)
 
 
 @users.command()

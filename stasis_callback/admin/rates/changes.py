@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, instant_us, printable, store, whole
+from stasis_callback.admin.context import AsJson, printable, store, whole
+from stasis_callback.admin.days import since_us
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.admin.output import one_line, print_json, print_json_parts, print_list, published
 from stasis_callback.admin.rates.profiles import (
     ByName,
@@ -32,7 +33,8 @@ from stasis_callback.admin.rates.profiles import (
     keep,
     profile_for,
 )
-from stasis_callback.clock import Clock, iso
+from stasis_callback.admin.tables import cell
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -51,26 +53,26 @@ From = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="Effective from this ISO 8601 time (UTC if no zone is given), for example 2027-01-31T18:00+01:00 "
-        "[default: the next call].",
-        metavar="TIME",
+        help="Effective from this day or time on, for example 2027-02-01, 2027-01-31T18:00 or "
+        "2027-01-31T18:00+01:00; in your time zone if it has none [default: the next call].",
+        metavar="WHEN",
     ),
 ]
 At = Annotated[
     str | None,
     typer.Option(
         "--at",
-        help="As of this ISO 8601 time, UTC if no zone is given [default: now].",
-        metavar="TIME",
+        help="As of this time or the beginning of this day, for example 2027-01-31T18:00 [default: now].",
+        metavar="WHEN",
     ),
 ]
 ListFrom = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="Rates without a date are effective from this ISO 8601 time (UTC if no zone is given) [default: now, "
+        help="Rates without a date are effective from this day or time on, for example 2027-02-01 [default: now, "
         "which is the next call].",
-        metavar="TIME",
+        metavar="WHEN",
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change without changing anything.")]
@@ -276,12 +278,13 @@ def history(
     limit: Annotated[
         int, typer.Option(help="Maximum number of rows.", metavar="N", parser=whole(1, 10_000))
     ] = 100,
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
     """List the revisions of a tariff, newest first."""
     with store() as s:
         rows = [asdict(revision) for revision in s.tariffs.history(tariff, limit)]
-    print_list(rows, ("number", "created_at", "kind", "rates", "note"), as_json=as_json)
+    print_records(rows, ("number", "created_at", "kind", "rates", "note"), as_csv=as_csv, as_json=as_json)
 
 
 def roll_back(
@@ -315,20 +318,9 @@ def roll_back(
 # --- output ------------------------------------------------------------------------------------------------
 
 
-def record(view: RateView | NewRate) -> dict[str, object]:
-    """The fields that commands show for a rate, prices per minute. `from` is its start; None means the next call."""
-    fields = {"description": view.description} | asdict(view.rate)
-    minutes = view.rate.price_minutes
-    del fields["price_minutes"]
-    if minutes != 1:
-        prices = {name: fields[name] for name in fields if name.endswith("_price_micros")}
-        fields |= {name: micros and Fraction(micros, minutes) for name, micros in prices.items()}
-    return fields | {"from": None if view.from_us is None else iso(view.from_us)}
-
-
 def maybe_instant(text: str | None) -> int | None:
-    """The time given in an option in microseconds, None if it was not given. Raises InvalidInput."""
-    return None if text is None else instant_us(text)
+    """The day or time given in an option, in microseconds; None if it was not given. Raises InvalidInput."""
+    return None if text is None else since_us(text)
 
 
 def coming(text: str | None) -> int | None:
@@ -339,8 +331,10 @@ def coming(text: str | None) -> int | None:
     return from_us
 
 
-def _fields(rate: NewRate) -> dict[str, object]:
-    return published(record(rate))
+def _fields(rate: RateView | NewRate) -> dict[str, object]:
+    from stasis_callback.store.rates.records import rate_record
+
+    return published(rate_record(rate))
 
 
 def _parts(spool: Spool) -> dict[str, object]:
@@ -368,16 +362,26 @@ def _counts(of: Mapping[str, int], verb: str) -> str:
 
 def _print_changes(changes: Iterable[Change]) -> None:
     for change in changes:
-        old, new = _fields(change.old) if change.old else {}, _fields(change.new)
+        new = _fields(change.new)
         begins = f" from {new['from']}" if new["from"] else ""
         if new["discontinued"]:
             typer.echo(one_line(f"- {change.prefix}{begins}"))
             continue
-        if old:
-            steps = [f"{name} {old[name]} -> {new[name]}" for name in COLUMNS if old[name] != new[name]]
+        if change.old:
+            said = steps(change.old, change.new)
         else:
-            steps = [f"{name} {new[name]}" for name in COLUMNS[1:] if new[name]]
-        typer.echo(one_line(f"{'~' if old else '+'} {change.prefix} {', '.join(steps)}{begins}"))
+            said = [f"{name} {new[name]}" for name in COLUMNS[1:] if new[name]]
+        typer.echo(one_line(f"{'~' if change.old else '+'} {change.prefix} {', '.join(said)}{begins}"))
+
+
+def steps(old: RateView | NewRate, new: NewRate) -> list[str]:
+    """What differs, in words: `first_price 0.12 -> 0.15`."""
+    before, after = _fields(old), _fields(new)
+    return [
+        f"{name} {cell(old_value) or 'none'} -> {cell(new_value) or 'none'}"
+        for name in COLUMNS
+        if (old_value := before[name]) != (new_value := after[name])
+    ]
 
 
 def _rates_of(s: Stores, tariff: str, when: str) -> dict[str, NewRate]:
@@ -386,7 +390,7 @@ def _rates_of(s: Stores, tariff: str, when: str) -> dict[str, NewRate]:
     if re.fullmatch(r"[0-9]{1,9}", when, re.ASCII):
         views = s.tariffs.rates(tariff, revision=int(when))
     else:
-        views = s.tariffs.rates(tariff, None if when == "now" else instant_us(when))
+        views = s.tariffs.rates(tariff, None if when == "now" else since_us(when))
     return {view.rate.prefix: NewRate(view.rate, view.description) for view in views}
 
 

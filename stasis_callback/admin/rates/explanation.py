@@ -8,12 +8,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, TypedDict
 
 from stasis_callback.admin.context import phone_number
-from stasis_callback.admin.rates.terms import percent
 from stasis_callback.clock import US_PER_S, iso
 from stasis_callback.core.cost_parts import CostPart, cost_parts, has_off_peak
 from stasis_callback.core.errors import InvalidInput, require
 from stasis_callback.core.kinds import Kind
-from stasis_callback.core.money import MICROS, divide_up, format_amount, format_price
+from stasis_callback.core.money import MICROS, divide_up, format_amount, format_percent, format_price
 from stasis_callback.core.numbering import kind_of, sells
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.rating import Price, cost_micros
@@ -129,7 +128,7 @@ def _in_words(price: Price, part: CostPart) -> str:
     if part.name == "disconnect_fee":
         return f"disconnect fee, after {terms.disconnect_fee_after_s} s: {micros}"
     if part.name == "surcharge":
-        return f"surcharge: {percent(terms.surcharge_bp)} % of {_exact(part.before)} = {micros}"
+        return f"surcharge: {format_percent(terms.surcharge_bp)} % of {_exact(part.before)} = {micros}"
     if part.name == "minimum":
         return f"minimum charge: {format_amount(terms.minimum_micros)}, adds {micros}"
     if part.name == "maximum":

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from stasis_callback.admin.context import printable
+from stasis_callback.admin.days import operators_zone
 from stasis_callback.admin.rates.file import column, rate_of
 from stasis_callback.admin.rates.sheets import Row, Sheet, opened, sheets
 from stasis_callback.core.errors import InvalidInput
@@ -119,7 +120,7 @@ class RateList:
             currency,
             decimal=self._decimal(profile),
             dates=profile.dates,
-            zone=time_zone(profile.time_zone or "UTC"),
+            zone=time_zone(profile.time_zone) if profile.time_zone else operators_zone(),
             per_second=(profile.per or columns.per) == "second",
             cents=columns.cents,
         )

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 import typer
 
 from stasis_callback.admin.context import AsJson, printable, require_change, store
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import print_one
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rate_columns import (
     DATES,
@@ -109,7 +110,8 @@ Dates = Annotated[
     typer.Option(help="Order of dates like 01/12/2026: dmy (day first) or mdy.", metavar="ORDER"),
 ]
 TimeZone = Annotated[
-    str | None, typer.Option(help="Time zone of dates without one [default: UTC].", metavar="NAME")
+    str | None,
+    typer.Option(help="Time zone of dates without one [default: yours].", metavar="NAME"),
 ]
 Per = Annotated[
     str | None, typer.Option(help="Prices are per minute or second [default: minute].", metavar="UNIT")
@@ -226,11 +228,11 @@ def change(
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List the saved profiles."""
     with store() as s:
         rows = [{"name": name} | _shown(profile) for name, profile in s.rate_profiles.all().items()]
-    print_list(rows, ("name", "columns", "dates", "decimal", "per"), as_json=as_json)
+    print_records(rows, ("name", "columns", "dates", "decimal", "per"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stasis_callback.admin.context import AsJson, printable, require_change, store, whole
-from stasis_callback.admin.listing import MORE, ROWS_LIMIT, USUAL_ROWS, After
+from stasis_callback.admin.days import local_time, operators_zone
+from stasis_callback.admin.listing import MORE, ROWS_LIMIT, USUAL_ROWS, After, AsCsv, print_csv
 from stasis_callback.admin.output import Record, one_line, print_json, print_json_array, print_list, published
 from stasis_callback.admin.rates import changes as rate_changes
 from stasis_callback.admin.rates import profiles
-from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, coming, maybe_instant, record
-from stasis_callback.clock import Clock, iso
+from stasis_callback.admin.rates.changes import COLUMNS, At, From, Tariff, coming, maybe_instant
+from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import parse_amount, require_payable
 
 if TYPE_CHECKING:
+    from stasis_callback.store.rates.book import RateView
     from stasis_callback.store.rates.tariffs import NewRate
 
 Account = Annotated[str | None, typer.Option(help="Use the tariff of this account.", metavar="ID")]
@@ -28,7 +32,9 @@ OtherTariff = Annotated[
 ]
 Start = Annotated[
     str | None,
-    typer.Option("--at", help="Start of the call, in ISO 8601 [default: now].", metavar="TIME"),
+    typer.Option(
+        "--at", help="Start of the call, for example 2027-01-31T18:00 [default: now].", metavar="WHEN"
+    ),
 ]
 
 app = typer.Typer(name="rate", help="Rates: prices of calls by prefix; the longest matching prefix applies.")
@@ -148,7 +154,14 @@ def change(
         text = old.description if description is None else description
         new = _new_rate(texts_of(old.rate) | fields, text, from_us)
         s.tariffs.put_rates(tariff, [new], kind="set")
-    typer.echo(f"rate {prefix} of {tariff} changed{_from(from_us)}")
+    said = rate_changes.steps(old, new) or ["nothing"]
+    if (
+        first_price is not None
+        and next_price is None
+        and new.rate.next_price_micros != new.rate.first_price_micros
+    ):
+        said.append(f"next_price stays {texts_of(new.rate)['next_price']} (see --next-price)")
+    typer.echo(one_line(f"rate {prefix} of {tariff} changed{_from(from_us)}: {', '.join(said)}"))
 
 
 @app.command()
@@ -174,46 +187,69 @@ def list_all(
     limit: Annotated[
         int | None,
         typer.Option(
-            help="Maximum number of rates of a page [default: 100; none for JSON].",
+            help="Maximum number of rates of a page [default: 100; none for CSV and JSON].",
             metavar="N",
             parser=whole(1, ROWS_LIMIT),
         ),
     ] = None,
     after: After = "",
+    as_csv: AsCsv = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the effective rates of a tariff, by prefix. All of them, as CSV: see `rate export`."""
+    """List the effective rates of a tariff, by prefix. As CSV for `rate import`: see `rate export`."""
+    if as_csv and as_json:
+        raise InvalidInput("--csv and --json cannot be used together")
     if scheduled and at is not None:
         raise InvalidInput(
             "--at and --scheduled cannot be used together: scheduled rates have their own start times"
         )
+    whole_list = as_json or as_csv
+    most = limit or (ROWS_LIMIT if whole_list else USUAL_ROWS)
+    show = partial(_show_rates, scheduled=scheduled, as_csv=as_csv, as_json=as_json)
     with store() as s:
-        if as_json and limit is None and not scheduled and not after:
+        if whole_list and limit is None and not scheduled and not after:
             with s.tariffs.each_rate(tariff, maybe_instant(at)) as views:
-                print_json_array(record(view) for view in views if view.rate.prefix.startswith(prefix))
+                show(view for view in views if view.rate.prefix.startswith(prefix))
             return
-        most = limit or (ROWS_LIMIT if as_json else USUAL_ROWS)
         if scheduled:
             found = s.tariffs.scheduled(tariff, digits=prefix, after=after, limit=most + 1)
         else:
             at_us = maybe_instant(at)
             found = s.tariffs.some_rates(tariff, at_us, digits=prefix, after=after, limit=most + 1)
     page = found[:most]
-    if as_json:
-        print_json_array(map(record, page))
-    else:
-        _print_rates([record(view) for view in page], scheduled)
+    show(page)
     if len(found) > most:
         typer.echo(f"{MORE}{page[-1].id if scheduled else page[-1].rate.prefix}", err=True)
 
 
+def _show_rates(views: Iterable[RateView], *, scheduled: bool, as_csv: bool, as_json: bool) -> None:
+    from stasis_callback.store.rates.records import rate_record
+
+    if as_json:
+        print_json_array(map(rate_record, views))
+        return
+    local = (_by_the_operators_clock(rate_record(view), view.from_us) for view in views)
+    if as_csv:
+        print_csv(local, ["from", *COLUMNS, "discontinued"] if scheduled else COLUMNS)
+    else:
+        _print_rates([*local], scheduled)
+
+
+def _by_the_operators_clock(record: dict[str, object], from_us: int) -> dict[str, object]:
+    del record["from"]
+    return record | {"from_us": from_us}
+
+
 def _print_rates(rows: list[dict[str, object]], scheduled: bool) -> None:
-    # Most tariffs have no off-peak prices, so these columns are shown only if used: rows are long without them.
+    # Columns that none of them uses are left out: rows are long without them.
     unused = {
         n for n in COLUMNS if n.startswith("off_peak") and all(row[f"{n}_micros"] is None for row in rows)
     }
-    columns = [name for name in COLUMNS if name not in unused]
-    print_list(rows, ["from", *columns, "discontinued"] if scheduled else columns, as_json=False)
+    if scheduled:
+        unused |= {n for n in ("forbidden", "discontinued") if not any(row[n] for row in rows)}
+        unused |= {n for n in ("connect_fee",) if not any(row[f"{n}_micros"] for row in rows)}
+    columns = ["from", *COLUMNS, "discontinued"] if scheduled else COLUMNS
+    print_list(rows, [name for name in columns if name not in unused], as_json=False)
 
 
 app.command("import")(rate_changes.import_file)
@@ -319,4 +355,4 @@ def _new_rate(fields: dict[str, str], description: str, from_us: int | None) -> 
 
 
 def _from(from_us: int | None) -> str:
-    return "" if from_us is None else f" from {iso(from_us)} on"
+    return "" if from_us is None else f" from {local_time(from_us, operators_zone())} on"

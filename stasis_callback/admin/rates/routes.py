@@ -8,6 +8,7 @@ import typer
 
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, own_number, phone_number, settings, store, whole
+from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.admin.output import print_list
 from stasis_callback.clock import Clock
 from stasis_callback.core.options import CallOptions
@@ -62,7 +63,7 @@ def remove(prefix: Prefix, trunk: TrunkName) -> None:
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all routes."""
     with store() as s:
         rows = [
@@ -71,7 +72,7 @@ def list_all(as_json: AsJson = False) -> None:
             for prefix, preference in trunk.routes.items()
         ]
     rows.sort(key=lambda row: (str(row["prefix"]), str(row["trunk"])))
-    print_list(rows, ("prefix", "trunk", "preference"), as_json=as_json)
+    print_records(rows, ("prefix", "trunk", "preference"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`tariff copy` and `tariff rename`."""
+"""`tariff copy`, `rename`, `retire` and `remove`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stasis_callback.admin.context import store
 from stasis_callback.admin.rates import tariffs
 
 app = tariffs.app
-add_upkeep(app, "tariff", removable=False)
+add_upkeep(app, "tariff")
 
 
 @app.command()

@@ -8,7 +8,8 @@ import typer
 
 from stasis_callback.admin.accounts.upkeep import Retired, chosen
 from stasis_callback.admin.context import AsJson, printable, require_change, store
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import print_one
 from stasis_callback.admin.rates import terms
 from stasis_callback.admin.rates.changes import Note
 
@@ -69,8 +70,9 @@ def change(
     require_change(*changes.values())
     with store() as s:
         old, new = s.tariffs.change_terms(name, changes, printable(note, "note"))
+        currency = s.tariffs.named(name).currency
         off_peak_rates = s.tariffs.off_peak_rates(name) if new.off_peak != old.off_peak else None
-    changed = terms.differences(old, new)
+    changed = terms.differences(old, new, currency)
     typer.echo(f"tariff {name}: {'; '.join(changed) or 'nothing changed'}")
     if off_peak is not None and (over := terms.dates_over(new)):
         typer.echo(
@@ -87,23 +89,25 @@ def change(
 
 
 @app.command("list")
-def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+def list_all(retired: Retired = False, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all tariffs with the number of their rates, or those that are retired."""
     with store() as s:
         found = chosen(s, "tariff", s.tariffs.all(), retired=retired)
-        print_list(found, ("name", "currency", "rates"), as_json=as_json)
+        print_records(found, ("name", "currency", "rates"), as_csv=as_csv, as_json=as_json)
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show a tariff, its terms, and the products and trunks that use it. For its rates see `rate list`."""
+    from stasis_callback.store.rates.records import terms_record
+
     with store() as s:
         tariff = s.tariffs.summary(name)
         used = {
             "products": [p["name"] for p in s.accounts.products() if name in _tariffs_of(p)],
             "trunks": [trunk.name for trunk in s.trunks.all() if trunk.tariff == name],
         }
-        print_one(tariff | used | terms.record(s.tariffs.terms(name)), as_json=as_json)
+        print_one(tariff | used | terms_record(s.tariffs.terms(name)), as_json=as_json)
 
 
 def _tariffs_of(product: dict[str, Any]) -> set[str]:

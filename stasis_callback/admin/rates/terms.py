@@ -100,28 +100,11 @@ def given(**options: str | int | None) -> dict[str, object]:
     return {name: _value(name, text) for name, text in options.items() if text is not None}
 
 
-def record(terms: Terms) -> dict[str, object]:
-    """The fields that commands show for terms."""
-    return {
-        "grace_s": terms.grace_s,
-        "free_s": terms.free_s,
-        "disconnect_fee_micros": terms.disconnect_fee_micros,
-        "disconnect_fee_after_s": terms.disconnect_fee_after_s,
-        "surcharge_percent": percent(terms.surcharge_bp),
-        "minimum_micros": terms.minimum_micros,
-        "maximum_micros": terms.maximum_micros or None,  # no maximum is not one of nothing
-        "rounding_unit_micros": terms.rounding_micros,
-        "rounding": terms.rounding,
-        "off_peak": terms.off_peak,
-        "off_peak_by": terms.off_peak_by,
-        "time_zone": terms.time_zone,
-        "opened": [str(kind) for kind in parse_kinds(terms.opened)],
-    }
-
-
-def differences(old: Terms, new: Terms) -> list[str]:
+def differences(old: Terms, new: Terms, currency: str) -> list[str]:
     """What changed, in words: `grace s 0 -> 5`."""
-    before, after = published(record(old)), published(record(new))
+    from stasis_callback.store.rates.records import terms_record
+
+    before, after = (published(terms_record(terms) | {"currency": currency}) for terms in (old, new))
     return [
         f"{name.replace('_', ' ')} {_word(before[name])} -> {_word(after[name])}"
         for name in before
@@ -172,8 +155,3 @@ def _bp(text: str) -> int:
     if micros % BP_MICROS:
         raise InvalidInput(f"{text!r} has more than two decimals")
     return micros // BP_MICROS
-
-
-def percent(bp: int) -> str:
-    """Basis points in percent: 1250 is `12.5`."""
-    return f"{bp / 100:g}"

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from stasis_callback.admin.accounts.upkeep import NewName, renamed
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, asterisk, settings, store, whole
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import print_one
 from stasis_callback.admin.rates import number_forms
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput
@@ -225,6 +227,26 @@ def remove(name: Name) -> None:
     _tell_of_no_trunk(left)
 
 
+@app.command()
+def rename(
+    name: Name,
+    new: NewName,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Do not ask Asterisk whether it has the endpoint.")
+    ] = False,
+) -> None:
+    """Rename a trunk whose PJSIP endpoint has another name in Asterisk now. Calls and reports use the new name.
+
+    If it is enabled, Asterisk must have the endpoint NEW.
+    """
+    with store() as s:
+        trunk = s.trunks.named(name)
+        if trunk.enabled and not unchecked:
+            _require_endpoint(new)
+        renamed(s, "trunk", name, new)
+    typer.echo(f"trunk {name} is now called {new}: its calls go to PJSIP endpoint {new}")
+
+
 def _tell_of_no_trunk(trunks: list[TrunkView]) -> None:
     """Say what happens to calls when no trunk is enabled."""
     if any(trunk.enabled for trunk in trunks):
@@ -236,11 +258,13 @@ def _tell_of_no_trunk(trunks: list[TrunkView]) -> None:
 
 
 @app.command("list")
-def list_all(as_json: AsJson = False) -> None:
+def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all trunks with their state (`state`, as last reported by each node)."""
     with store() as s:
         nodes = s.nodes.trunk_states()
-        print_list([_record(trunk, nodes) for trunk in s.trunks.all()], COLUMNS, as_json=as_json)
+        print_records(
+            [_record(trunk, nodes) for trunk in s.trunks.all()], COLUMNS, as_csv=as_csv, as_json=as_json
+        )
 
 
 @app.command()

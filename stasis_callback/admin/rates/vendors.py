@@ -10,7 +10,8 @@ import typer
 from stasis_callback.admin.accounts.upkeep import Retired, add_upkeep, chosen
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, store
-from stasis_callback.admin.output import print_list, print_one
+from stasis_callback.admin.listing import AsCsv, print_records
+from stasis_callback.admin.output import print_one
 from stasis_callback.core.errors import InvalidInput
 
 app = typer.Typer(name="vendor", help="Vendors: carriers from whom we buy termination.")
@@ -46,8 +47,8 @@ def show(
 
 
 @app.command("list")
-def list_all(retired: Retired = False, as_json: AsJson = False) -> None:
+def list_all(retired: Retired = False, as_csv: AsCsv = False, as_json: AsJson = False) -> None:
     """List all vendors, or those that are retired."""
     with store() as s:
         found = chosen(s, "vendor", [asdict(vendor) for vendor in s.trunks.vendors()], retired=retired)
-        print_list(found, ("name", "currency", "trunks"), as_json=as_json)
+        print_records(found, ("name", "currency", "trunks"), as_csv=as_csv, as_json=as_json)

@@ -5,15 +5,26 @@ For commands: every method is called within their transaction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.tables import Account, Customer, Product, ProductCode
 from stasis_callback.store.database.database import Database, read
-from stasis_callback.store.database.names import by_name, checked_name
-from stasis_callback.store.rates.tables import Tariff, Trunk, Vendor
+from stasis_callback.store.database.names import by_name, checked_name, checked_word
+from stasis_callback.store.database.statements import run
+from stasis_callback.store.rates.tables import Tariff, Trunk, Vendor, hidden_name
 
-_MODELS: dict[str, Any] = {"customer": Customer, "product": Product, "tariff": Tariff, "vendor": Vendor}
+_MODELS: dict[str, Any] = {
+    "customer": Customer,
+    "product": Product,
+    "tariff": Tariff,
+    "trunk": Trunk,
+    "vendor": Vendor,
+}
+_CALLED = """SELECT 1 FROM rate WHERE tariff_id = ? AND (EXISTS (SELECT 1 FROM leg WHERE rate_id = rate.id)
+    OR EXISTS (SELECT 1 FROM leg WHERE cost_rate_id = rate.id)) LIMIT 1"""
+"""Whether a call was ever charged by a rate of a tariff."""
 
 
 class Upkeep:
@@ -23,18 +34,23 @@ class Upkeep:
         self._database = database
 
     def rename(self, noun: str, name: str, new: str) -> None:
-        """Rename a customer, product, tariff or vendor. Raises InvalidInput."""
+        """Rename a customer, product, tariff, trunk or vendor. Raises InvalidInput."""
         self._database.lock("accounts", "tariffs")
         model = _MODELS[noun]
-        row = by_name(model, name, noun)
-        if model.get_or_none(model.name == checked_name(new)) is not None:
-            raise InvalidInput(f"{noun} {new!r} already exists")
+        row = _there(noun, name)
+        if noun == "trunk":
+            checked_word(new, "a PJSIP endpoint")
+        taken = model.get_or_none(model.name == checked_name(new))
+        if taken is not None:
+            gone = getattr(taken, "removed_at_us", None) is not None
+            why = "was removed, and its call records keep the name" if gone else "already exists"
+            raise InvalidInput(f"{noun} {new!r} {why}")
         model.update(name=new).where(model.id == row.id).execute()
 
     def retire(self, noun: str, name: str, at_us: int | None) -> None:
         """Let a customer, product, tariff or vendor be used for nothing new; None: again. Raises InvalidInput."""
         model = _MODELS[noun]
-        row = by_name(model, name, noun)
+        row = _there(noun, name)
         model.update(retired_at_us=at_us).where(model.id == row.id).execute()
 
     @read
@@ -45,26 +61,26 @@ class Upkeep:
 
     @read
     def exists(self, noun: str, name: str) -> bool:
-        """Whether there is a customer, product, tariff or vendor with this name."""
+        """Whether there is a customer, product, tariff, trunk or vendor with this name."""
         model = _MODELS[noun]
         return model.get_or_none(model.name == name) is not None
 
-    def remove(self, noun: str, name: str) -> None:
-        """Remove a customer, product or vendor. Raises InvalidInput with what depends on it: then it can be retired.
+    def remove(self, noun: str, name: str, at_us: int) -> None:
+        """Remove a customer, product, tariff or vendor. Raises InvalidInput with what depends on it: then it can be
+        retired.
 
-        A tariff stays: its terms are append-only, calls are verified by them.
+        The terms of a tariff are append-only, so its row stays, without its name.
         """
         self._database.lock("accounts", "tariffs")
-        row = by_name(_MODELS[noun], name, noun)
-        in_the_way = {
-            "customer": _of_customer,
-            "product": _of_product,
-            "vendor": _of_vendor,
-        }[noun](row)
-        if in_the_way:
+        row = _there(noun, name)
+        if in_the_way := _IN_THE_WAY[noun](row):
             raise InvalidInput(
                 f"{noun} {name!r} cannot be removed: {in_the_way}; `{noun} retire` keeps it from new use"
             )
+        if noun == "tariff":
+            gone = {"name": hidden_name(f"removed: {row.id}"), "removed_at_us": at_us}
+            Tariff.update(**gone).where(Tariff.id == row.id).execute()
+            return
         if noun == "product":
             ProductCode.delete().where(ProductCode.product == row.id).execute()
         row.delete_instance()
@@ -76,6 +92,14 @@ class Upkeep:
             raise InvalidInput(f"there is no batch {batch!r} of accounts: see `stasis-callback account list`")
         rows = Account.update(status=new).where(Account.batch == batch, Account.status == old)
         return int(rows.execute())
+
+
+def _there(noun: str, name: str) -> Any:
+    """The row with this name. Raises InvalidInput, also if it was removed."""
+    row = by_name(_MODELS[noun], name, noun)
+    if getattr(row, "removed_at_us", None) is not None:
+        raise InvalidInput(f"unknown {noun} {name!r}: see `stasis-callback {noun} list`")
+    return row
 
 
 def _count(model: Any, *conditions: Any) -> int:
@@ -95,3 +119,20 @@ def _of_product(row: Any) -> str:
 
 def _of_vendor(row: Any) -> str:
     return "it has or had trunks, see `trunk list`" if _count(Trunk, Trunk.vendor == row.id) else ""
+
+
+def _of_tariff(row: Any) -> str:
+    if _count(Product, Product.tariff == row.id) or _count(ProductCode, ProductCode.tariff == row.id):
+        return f"products have it, see `tariff show {row.name}`"
+    if _count(Trunk, Trunk.tariff == row.id, Trunk.removed_at_us.is_null()):
+        return f"trunks have it, see `tariff show {row.name}`"
+    return "calls were charged by it" if run(_CALLED, row.id).fetchone() else ""
+
+
+_IN_THE_WAY: dict[str, Callable[[Any], str]] = {
+    "customer": _of_customer,
+    "product": _of_product,
+    "tariff": _of_tariff,
+    "vendor": _of_vendor,
+}
+"""What depends on a thing, in words; "" if nothing does."""

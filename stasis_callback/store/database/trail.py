@@ -106,7 +106,7 @@ def note_change(
     is noted for a service.
     """
     operator = operator or database.operator
-    differing = [field for field in {**before, **after} if before.get(field) != after.get(field)]
+    differing = [field for field in {**after, **before} if before.get(field) != after.get(field)]
     if not differing or not operator:
         return
     old, new = (

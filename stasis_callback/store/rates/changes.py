@@ -5,7 +5,7 @@ What is in force, and what is scheduled, is read by prefix beside the rates of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
@@ -16,6 +16,7 @@ from peewee import ModelSelect, fn
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
+from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force_or_later, in_pages
 from stasis_callback.store.rates.spool import Change as Change
 from stasis_callback.store.rates.spool import ListedRate, Spool
@@ -77,7 +78,8 @@ def differences(
                 checked_prefix(entry.new.rate.prefix)
         begins = _begins(entries, now_us)
         changes = [*_changes(history, begins, now_us, complete_us)]
-        spool.same += max(len(entries) - len(changes), 0)
+        listed = [c for c in changes if _is_listed(c.new.from_us or now_us, begins, complete_us)]
+        spool.same += max(len(entries) - len(listed), 0)
         yield from changes
 
 
@@ -97,6 +99,14 @@ def restoring(tariff: Tariff, number: int, now_us: int) -> Iterator[Change]:
         yield from _restored(list(of_prefix), number, now_us)
 
 
+def without_repeats(tariff: Tariff, rows: Sequence[RateView], now_us: int) -> list[RateView]:
+    """Of scheduled rates those that change something: without what takes another one back."""
+    rows_of = in_force_or_later(tariff.id, now_us, tariff.revision)
+    rows_of = rows_of.where(RateRow.prefix.in_({view.rate.prefix for view in rows}))
+    histories = {prefix: _History([*some]) for prefix, some in groupby(_read(rows_of), key=_prefix_of)}
+    return [view for view in rows if not histories[view.rate.prefix].repeats(view.from_us)]
+
+
 class _Version(NamedTuple):
     """One version of the rate of a prefix."""
 
@@ -106,6 +116,8 @@ class _Version(NamedTuple):
     new: NewRate
 
 
+_PLANNED = 1 << 62
+"""The revision of what is planned: later than all there are."""
 _prefix_of = attrgetter("new.rate.prefix")
 _COLUMNS = (RateRow.revision, RateRow.from_us, RateRow.id, RateRow.description, *RATE_COLUMNS)
 
@@ -147,20 +159,36 @@ class _History:
     def __init__(self, versions: Sequence[_Version]) -> None:
         self._versions = [*versions]
 
-    def at(self, time_us: int) -> NewRate | None:
-        """What is in force at a time; None if nothing is."""
-        begun = [version for version in self._versions if version.from_us <= time_us]
-        best = max(begun, key=lambda version: (version.from_us, version.id), default=None)
-        return best.new if best is not None and not best.new.rate.discontinued else None
+    def at(self, time_us: int, revision: int = _PLANNED) -> NewRate | None:
+        """What is in force at a time, as if nothing had changed after `revision`; None if nothing is."""
+        newest = self._newest(time_us, revision)
+        return newest.new if newest is not None and not newest.new.rate.discontinued else None
 
     def later_than(self, time_us: int) -> set[int]:
         """When other versions begin."""
         return {version.from_us for version in self._versions if version.from_us > time_us}
 
+    def repeats(self, time_us: int) -> bool:
+        """Whether the version that begins at this time was written to change nothing.
+
+        So is what takes a scheduled change back: nothing that is stored is changed, so a version of the same time
+        replaces it, and repeats what is in force before. It is no change of its own, whatever comes before it later.
+        """
+        newest = self._newest(time_us, _PLANNED)
+        if newest is None or newest.from_us != time_us:
+            return False
+        found = None if newest.new.rate.discontinued else newest.new
+        return self.at(time_us - 1, newest.revision) == found
+
     def plan(self, new: NewRate, from_us: int) -> None:
         """A version that replaces all others of its time."""
         newest = max((version.id for version in self._versions), default=0) + 1
-        self._versions.append(_Version(0, from_us, newest, replace(new, from_us=None)))
+        self._versions.append(_Version(_PLANNED, from_us, newest, replace(new, from_us=None)))
+
+    def _newest(self, time_us: int, revision: int) -> _Version | None:
+        """The version that counts at a time."""
+        begun = (v for v in self._versions if v.from_us <= time_us and v.revision <= revision)
+        return max(begun, key=lambda version: (version.from_us, version.id), default=None)
 
 
 def _begins(entries: Sequence[ListedRate], now_us: int) -> dict[int, NewRate]:
@@ -175,18 +203,30 @@ def _begins(entries: Sequence[ListedRate], now_us: int) -> dict[int, NewRate]:
     return ({now_us: replace(past[-1].new, from_us=None)} if past else {}) | coming
 
 
+def _is_listed(time_us: int, begins: Mapping[int, NewRate], complete_us: int | None) -> bool:
+    """Whether a list itself says something of a time."""
+    return time_us in begins or (complete_us is not None and time_us >= complete_us)
+
+
 def _changes(
-    history: _History, begins: dict[int, NewRate], now_us: int, complete_us: int | None
+    history: _History, begins: Mapping[int, NewRate], now_us: int, complete_us: int | None
 ) -> Iterator[Change]:
-    """What has to be added to the versions of one prefix, so that from its times on it is what a list says."""
-    times = set(begins)
-    if complete_us is not None:
-        times |= {complete_us} | history.later_than(complete_us)
-    wanted: NewRate | None = None
-    for time_us in sorted(times):
-        wanted = begins.get(time_us, wanted)
-        if wanted is None and begins:
-            continue  # it stays as it is until the first date of the list
+    """What has to be added to the versions of one prefix, so that from its times on it is what a list says.
+
+    A version that only repeats what is before it follows what comes before it now: else the price that was taken
+    back would return.
+    """
+    times = {*begins} if complete_us is None else {*begins, complete_us}
+    listed: NewRate | None = None
+    for time_us in sorted(times | history.later_than(min(times))) if times else ():
+        if _is_listed(time_us, begins, complete_us):
+            listed = wanted = begins.get(time_us, listed)
+            if wanted is None and begins:
+                continue  # it stays as it is until the first date of the list
+        elif history.repeats(time_us):
+            wanted = history.at(time_us - 1)
+        else:
+            continue
         present = history.at(time_us)
         begins_us = None if time_us == now_us else time_us
         if wanted is not None and not wanted.rate.discontinued:

@@ -51,6 +51,20 @@ def in_force_or_later(tariff_id: int, at_us: int, revision: int) -> ModelSelect[
     return rows.where(RateRow.revision + 0 <= revision, ~fn.EXISTS(replaced))
 
 
+def coming(tariff_id: int, now_us: int, revision: int) -> ModelSelect[RateRow]:
+    """The rows that begin later, of those of one prefix that begin at once the newest."""
+    newer = RateRow.alias()
+    replaced = newer.select(1).where(
+        newer.tariff == tariff_id,
+        newer.prefix == RateRow.prefix,
+        newer.from_us == RateRow.from_us,
+        newer.id > RateRow.id,
+        newer.revision + 0 <= revision,
+    )
+    rows = RateRow.select().where(RateRow.tariff == tariff_id, RateRow.from_us > now_us)
+    return rows.where(RateRow.revision + 0 <= revision, ~fn.EXISTS(replaced))
+
+
 def in_pages(rows: ModelSelect[RateRow], *columns: Any) -> Iterator[tuple[Any, ...]]:
     """The prefix and these columns of each row, by prefix, and by time where it has several rows.
 

@@ -11,13 +11,23 @@ from stasis_callback.store.database.tables import Table, TextField
 
 
 class Tariff(Table):
-    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them."""
+    """A set of rates in one currency. `revision` counts its changes, so that a process knows when to read them.
+
+    One that was removed stays, as its terms are append-only; and a copy counts as removed until it is complete. Both
+    have names that nobody can give (`hidden_name`).
+    """
 
     name = TextField(unique=True)
     currency = TextField()
     revision = IntegerField()
     created_at_us = BigIntegerField()
     retired_at_us = BigIntegerField(null=True)
+    removed_at_us = BigIntegerField(null=True)
+
+
+def hidden_name(of: object) -> str:
+    """A name of a tariff that nobody is to find: no name that is given begins with a space."""
+    return f" {of}"
 
 
 class TariffRevision(Table):

@@ -7,14 +7,14 @@ revision of the tariff. So a call is always rated by what it was authorised with
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from peewee import Tuple, fn
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
@@ -28,9 +28,12 @@ from stasis_callback.store.rates.book import CHECK_EVERY_S, TERMS_FIELDS, RateBo
 from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
-from stasis_callback.store.rates.changes import differences, restoring
+from stasis_callback.store.rates.changes import differences, restoring, without_repeats
+from stasis_callback.store.rates.records import noted_changes, noted_terms
 from stasis_callback.store.rates.rows import (
+    PAGE,
     RATE_FIELDS,
+    coming,
     in_force,
     newest_terms,
     values_of,
@@ -38,7 +41,7 @@ from stasis_callback.store.rates.rows import (
     views_in_pages,
 )
 from stasis_callback.store.rates.spool import Spool as Spool
-from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms
+from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms, hidden_name
 from stasis_callback.workers import Worker
 
 PREFIX_LIMIT = 15
@@ -65,6 +68,7 @@ class _Count:
 
 
 _NEVER_US = 1 << 62
+_NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +109,11 @@ class TariffChange:
         rates: Iterable[NewRate],
         also: Callable[[], None] = lambda: None,
         progress: Callable[[int], None] = lambda _done: None,
+        *,
+        noted: tuple[Mapping[str, object], Mapping[str, object]] = ({}, {}),
     ) -> None:
         """Write the rates, then let them count; `also` runs in the transaction that does. `progress` is called with
-        the number written so far.
+        the number written so far. `noted` is what the audit log says of it beside the revision: before, after.
         """
         count = self._writing.write(rates, self._insert, progress)
         revision = {
@@ -123,8 +129,15 @@ class TariffChange:
             Tariff.update(revision=self._number).where(Tariff.id == self.tariff.id).execute()
             TariffRevision.create(**revision)
             also()
-            after = {"revision": self._number, "change": self._kind, "rates": count, "note": self._note}
-            self._noted(self.tariff.name, {"revision": self.tariff.revision}, after)
+            after = {
+                "revision": self._number,
+                "change": self._kind,
+                "rates": count or None,
+                "note": self._note,
+            }
+            self._noted(
+                self.tariff.name, {"revision": self.tariff.revision, **noted[0]}, {**after, **noted[1]}
+            )
 
         self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
@@ -171,7 +184,8 @@ class Tariffs:
     @read
     def all(self) -> list[dict[str, object]]:
         """Every tariff by name, with the number of its rates in force."""
-        return [self._summary(row) for row in Tariff.select().order_by(Tariff.name)]
+        there = Tariff.removed_at_us.is_null()
+        return [self._summary(row) for row in Tariff.select().where(there).order_by(Tariff.name)]
 
     @read
     def summary(self, name: str) -> dict[str, object]:
@@ -225,7 +239,9 @@ class Tariffs:
             old = self._database.read(lambda: terms_of(newest_terms(tariff_id)))
             new = replace(old, **changes)
             if new != old:
-                change.publish([], lambda: self._insert_terms(tariff_id, new))
+                currency = change.tariff.currency
+                differing = noted_terms(old, currency), noted_terms(new, currency)
+                change.publish([], lambda: self._insert_terms(tariff_id, new), noted=differing)
         return old, new
 
     @read
@@ -289,25 +305,72 @@ class Tariffs:
                 spool.put(differences(change.tariff, spool, change.began_us, complete_us, compared))
                 _require_off_peak_hours(change.tariff, spool.changes())
             if spool.count():
-                change.publish((one.new for one in spool.changes()), progress=written)
+                rates = (one.new for one in spool.changes())
+                change.publish(rates, progress=written, noted=noted_changes(spool))
 
     def copy(self, name: str, new: str) -> int:
         """Copy a tariff under a new name, as it is: its terms, and its rates in force and scheduled; how many rates.
 
         Nothing of it is checked again: what older releases took, and prices that are not charged now, are a part of
-        it. Written in one transaction, for nothing may be left of a copy that fails and terms cannot be removed; it
-        keeps other writers waiting a second or two for 100,000 rates. Raises InvalidInput.
+        it. Written some hundred rates at a time, and there under its name with the last of them. Raises InvalidInput.
         """
-        old, terms = self.named(name), self.terms(name)
-        rates = [NewRate(one.rate, one.description) for one in self.rates(name)]
-        later = (one for one in self.scheduled(name) if not one.rate.discontinued)
-        rates += [NewRate(one.rate, one.description, one.from_us) for one in later]
-        with self._database.transaction():
-            self.add(new, old.currency, terms)
-            if rates:
-                with self._changing(new, "copy", f"of {name}") as change:
-                    change.publish(rates)
-        return len(rates)
+        with Spool() as spool:
+            with self._comparing():
+                old, terms = self.named(name), self.terms(name)
+                with self.each_rate(name) as rates:
+                    for one in rates:
+                        spool.add(NewRate(one.rate, one.description))
+                for one in self.scheduled(name):
+                    spool.add(NewRate(one.rate, one.description, one.from_us))
+            hidden = self._hidden_copy(checked_name(new), old.currency)
+            try:
+                self._write_copy(hidden, new, f"of {name}", spool, terms)
+            except BaseException:
+                with suppress(StoreUnavailable):  # then the next copy of this name does it
+                    self._forget_copy(hidden.id)
+                raise
+            return spool.prefixes
+
+    @unit
+    def _hidden_copy(self, new: str, currency: str) -> Tariff:
+        """A tariff that nobody finds, for a copy of this name; the one that was left behind, if there is one."""
+        self._database.lock("tariffs")
+        if Tariff.get_or_none(Tariff.name == new) is not None:
+            raise InvalidInput(f"tariff {new!r} already exists")
+        now_us, name = self._clock.now_us(), hidden_name(f"copy: {new}")
+        left = Tariff.get_or_none(Tariff.name == name)
+        if left is not None:
+            Tariff.update(currency=currency).where(Tariff.id == left.id).execute()
+            return left
+        values = {"name": name, "currency": currency, "created_at_us": now_us, "removed_at_us": now_us}
+        return Tariff.create(revision=0, **values)
+
+    def _write_copy(self, hidden: Tariff, new: str, note: str, spool: Spool, terms: Terms) -> None:
+        def appears() -> None:
+            self._database.lock("tariffs")
+            if Tariff.get_or_none(Tariff.name == new) is not None:
+                raise InvalidInput(f"tariff {new!r} already exists: it was added meanwhile")
+            Tariff.update(name=new, removed_at_us=None).where(Tariff.id == hidden.id).execute()
+            self._insert_terms(hidden.id, terms)
+            self._noted(new, {}, {"currency": hidden.currency})
+
+        with drafting(
+            self._database,
+            self._clock,
+            f"tariff:{hidden.id}",
+            busy=f"tariff {new!r} is being copied by another command: wait until that is over",
+            remove_some=lambda: remove_drafted_rates(hidden.id),
+        ) as writing:
+            hidden.name = new
+            change = TariffChange(hidden, "copy", note, writing, self._clock.now_us(), self._noted)
+            change.publish((entry.new for entry in spool.entries()), appears)
+        self._book.expire(hidden.id)
+
+    @unit
+    def _forget_copy(self, tariff_id: int) -> None:
+        """Remove what is left of a copy that failed."""
+        if not RateRow.select().where(RateRow.tariff == tariff_id).exists():
+            Tariff.delete().where(Tariff.id == tariff_id, Tariff.removed_at_us.is_null(False)).execute()
 
     def remove_rate(self, tariff: str, prefix: str, from_us: int | None = None) -> None:
         """Take a rate out of force, from the next call or from a later time on. Raises InvalidInput when
@@ -348,7 +411,7 @@ class Tariffs:
             with self._comparing():
                 spool.put(restoring(change.tariff, number, change.began_us))
             if spool.count():
-                change.publish(one.new for one in spool.changes())
+                change.publish((one.new for one in spool.changes()), noted=noted_changes(spool))
 
     @contextmanager
     def _changing(self, name: str, kind: str, note: str) -> Iterator[TariffChange]:
@@ -424,23 +487,27 @@ class Tariffs:
     def scheduled(
         self, tariff: str, *, digits: str = "", after: str = "", limit: int | None = None
     ) -> list[RateView]:
-        """The rates that come into force later, by their time; discontinued ones too.
+        """The rates that come into force later, by their time; discontinued ones too. What was replaced or taken back
+        is none of them.
 
         `limit` of them, of the prefixes that begin with `digits`, behind the one with the id `after`. Raises
         InvalidInput if there is none.
         """
-        row = by_name(Tariff, tariff, "tariff")
-        rows = RateRow.select().where(
-            RateRow.tariff == row,
-            RateRow.from_us > self._clock.now_us(),
-            RateRow.revision <= row.revision,
-            RateRow.prefix.startswith(digits),
+        row, now_us = by_name(Tariff, tariff, "tariff"), self._clock.now_us()
+        columns = RateRow.from_us, RateRow.prefix, RateRow.id
+        rows = (
+            coming(row.id, now_us, row.revision).where(RateRow.prefix.startswith(digits)).order_by(*columns)
         )
-        if after:
-            last = row_after(RateRow, RateRow.id, after)
-            place = Tuple(last.from_us, last.prefix, last.id)
-            rows = rows.where(Tuple(RateRow.from_us, RateRow.prefix, RateRow.id) > place)
-        return views(rows.order_by(RateRow.from_us, RateRow.prefix, RateRow.id).limit(limit), row.id)
+        last = row_after(RateRow, RateRow.id, after) if after else None
+        place = (last.from_us, last.prefix, last.id) if last is not None else (0, "", 0)
+        found: list[RateView] = []
+        while len(found) < (limit or _NO_LIMIT):
+            page = views(rows.where(Tuple(*columns) > Tuple(*place)).limit(PAGE), row.id)
+            found += without_repeats(row, page, now_us)
+            if len(page) < PAGE:
+                break
+            place = (page[-1].from_us, page[-1].rate.prefix, page[-1].id)
+        return found[:limit]
 
     @read
     def off_peak_rates(self, tariff: str) -> int:
