@@ -162,7 +162,7 @@ class Sums:
         kind = self._kind((named.of,), from_us, to_us)
         parts = list(self._parts(kind, (named.of,), from_us, to_us))
         shown = None
-        if kind is not None and named.named_in:
+        if kind is not None and named.named_in and "account_id" not in self._asked:
             shown = (
                 self._called(named, names) if names else self._greatest(named, kind, from_us, to_us, limit)
             )
@@ -294,12 +294,15 @@ class Sums:
     def _alone(self, from_us: int, to_us: int) -> tuple[str, tuple[object, ...]]:
         """Where those call records are that alone tell: by their numbers where these are few, or by time."""
         if self._told_by is None and (between := self._numbers()):
-            numbered = " OR ".join(["x.number >= ? AND x.number < ?"] * len(between))
+            # Each by itself: of all together PostgreSQL may read the index from end to end.
+            numbered = " UNION ALL ".join(
+                ["SELECT x.id FROM xdr AS x WHERE x.number >= ? AND x.number < ?"] * len(between)
+            )
             values = [value for pair in between for value in pair]
-            seen = f"SELECT 1 AS one FROM xdr AS x WHERE {numbered} LIMIT ?"
-            count = every_once(f"SELECT COUNT(*) FROM ({seen}) AS seen", (*values, FEW_NUMBERS + 1))[0][0]
-            if int(count) <= FEW_NUMBERS:
-                return f"({numbered}) AND {_within('?', '?', by_index=False)}", (*values, from_us, to_us)
+            seen = f"SELECT COUNT(*) FROM (SELECT id FROM ({numbered}) AS n LIMIT ?) AS seen"
+            if int(every_once(seen, (*values, FEW_NUMBERS + 1))[0][0]) <= FEW_NUMBERS:
+                where = f"x.id IN ({numbered}) AND {_within('?', '?', by_index=False)}"
+                return where, (*values, from_us, to_us)
         return _within("?", "?"), (from_us, to_us)
 
     def _numbers(self) -> list[tuple[str, str]]:
@@ -373,10 +376,14 @@ class Sums:
             length_us = piece.hours * HOUR_US
             starts = range(piece.from_us, piece.to_us, length_us)
             times, at = f"t.hours = ? AND t.from_us IN ({_places(starts)})", (piece.hours, *starts)
+        if "account_id" in self._asked:
+            times, at = f"{times} AND t.account_id = ?", (*at, self._asked["account_id"])
         if shown:
             times, at = f"{times} AND t.{of[0]} IN ({_places(shown)})", (*at, *shown)
-        source = kind.source({*names, *self._asked} | ({"prefix", "first_digits"} if self._prefix else set()))
-        sql = f"SELECT {', '.join(columns)} FROM {source} WHERE {times}{where}"
+        needed = {*names, *self._asked} | ({"prefix"} if self._prefix else set())
+        # Before they are joined to their classes, as PostgreSQL may read them anew for each class that is meant.
+        few = times if times != _OF_LEVEL else ""
+        sql = f"SELECT {', '.join(columns)} FROM {kind.source(needed, few)} WHERE {'TRUE' if few else times}{where}"
         return _Select(sql, (*at, *values))
 
     def _xdrs(

@@ -93,16 +93,22 @@ class TotalsTable:
         """What its rows are told apart by within a time."""
         return ("account_id", "class_id") if self.has_classes else (*self.of, "currency", "cost_currency")
 
-    def source(self, names: Set[str] = frozenset(CLASS)) -> str:
-        """What to read as `t`: a table with its times and sums, and of its other columns those of `names`."""
+    def source(self, names: Set[str] = frozenset(CLASS), few: str = "") -> str:
+        """What to read as `t`: a table with its times and sums, and of its other columns those of `names`.
+
+        `few` is a condition for `t` that is true of few rows, which are read before anything else.
+        """
+        columns = ", ".join(("hours", "from_us", *self.key, *SUMS))
+        of_few = f"(SELECT {columns} FROM {self.table} AS t WHERE {few})"
         if not self.has_classes or not names & set(CLASS):
-            return f"{self.table} AS t"
-        columns = [f"o.{name}" for name in ("hours", "from_us", *self.key, *SUMS)] + [
-            f"c.{name}" for name in CLASS
-        ]
+            return f"{of_few} AS t" if few else f"{self.table} AS t"
+        columns = ", ".join(
+            [f"o.{name}" for name in ("hours", "from_us", *self.key, *SUMS)] + [f"c.{name}" for name in CLASS]
+        )
+        begin, table = (f"WITH few AS MATERIALIZED {of_few}", "few") if few else ("", self.table)
         # Totals come first, and their classes are looked up. To find those of each class in turn takes longer:
         # SQLite keeps the order of the two, and PostgreSQL has no index for the sum.
-        return f"""(SELECT {", ".join(columns)} FROM {self.table} AS o CROSS JOIN call_class AS c
+        return f"""({begin} SELECT {columns} FROM {table} AS o CROSS JOIN call_class AS c
             WHERE c.id = o.class_id + 0) AS t"""
 
 
