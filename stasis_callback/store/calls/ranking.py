@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from stasis_callback.store.calls.tables import AccountRevenue
 from stasis_callback.store.calls.times import BLOCK_US
+from stasis_callback.store.database.statements import every, run
 
 BLOCKS = AccountRevenue.BLOCKS
 """How many blocks a row has."""
@@ -86,23 +87,21 @@ def _sum(columns: tuple[str, ...]) -> str:
     return " + ".join(f"COALESCE({name}, 0)" for name in columns) or "0"
 
 
-def _adding() -> str:
-    """The statement that adds the call records behind one id and up to another."""
-    sums = ", ".join(f"SUM(CASE WHEN n = {n} THEN revenue END)" for n in range(BLOCKS))
-    more = ", ".join(
-        f"{name} = COALESCE({TABLE}.{name} + excluded.{name}, excluded.{name}, {TABLE}.{name})"
-        for name in COLUMNS
-    )
-    step_us = STEP * BLOCK_US
-    return f"""INSERT INTO {TABLE} ({", ".join((*KEY, *COLUMNS))})
-        WITH half (back) AS (VALUES (0), (1)), new AS (
-            SELECT (x.ended_at_us / {step_us} - half.back) * {step_us} AS from_us, x.account_id,
-                x.ended_at_us / {BLOCK_US} - (x.ended_at_us / {step_us} - half.back) * {STEP} AS n,
-                x.amount_micros - x.overrun_micros AS revenue
-            FROM xdr AS x CROSS JOIN half WHERE x.id > ? AND x.id <= ?
-        )
-        SELECT from_us, account_id, {sums} FROM new WHERE TRUE GROUP BY 1, 2
-        ON CONFLICT ({", ".join(KEY)}) DO UPDATE SET {more}"""
+def _adding(column: str) -> str:
+    """The statement that adds the call records behind one id and up to another that ended in the block of a column."""
+    return f"""INSERT INTO {TABLE} ({", ".join(KEY)}, {column})
+        SELECT CAST(? AS BIGINT), x.account_id, SUM(x.amount_micros - x.overrun_micros) FROM xdr AS x
+        WHERE x.id > ? AND x.id <= ? AND x.ended_at_us + 0 >= ? AND x.ended_at_us + 0 < ? GROUP BY x.account_id
+        ON CONFLICT ({", ".join(KEY)}) DO UPDATE SET {column} = COALESCE({TABLE}.{column}, 0) + excluded.{column}"""
 
 
-ADDING = _adding()
+_ADDING = {column: _adding(column) for column in COLUMNS}
+_ENDED_IN = f"SELECT DISTINCT x.ended_at_us / {BLOCK_US} FROM xdr AS x WHERE x.id > ? AND x.id <= ?"
+
+
+def add(until: int, last: int) -> None:
+    """Within a transaction: add the call records behind one id and up to another, most of them of one block."""
+    for (block,) in every(_ENDED_IN, until, last):
+        block_us = int(block) * BLOCK_US
+        for row_us, column in places(block_us):
+            run(_ADDING[column], row_us, until, last, block_us, block_us + BLOCK_US)

@@ -181,7 +181,7 @@ _LAST = f"SELECT MAX(id) FROM (SELECT id FROM xdr WHERE id > ? AND id <= ? ORDER
 _BEGIN = "INSERT INTO totals_until (id, xdr_id) VALUES (1, 0) ON CONFLICT (id) DO NOTHING"
 _MOVE = "UPDATE totals_until SET xdr_id = ? WHERE id = 1 AND xdr_id = ? RETURNING id"
 _CLASSING = _classing()
-_ADDING = (*(_adding(kind) for kind in KINDS), ranking.ADDING)
+_ADDING = tuple(_adding(kind) for kind in KINDS)
 _REMOVING = (
     *(_removing(kind.table, ("hours", "from_us", *kind.key)) for kind in KINDS),
     _removing(ranking.TABLE, ranking.KEY),
@@ -276,6 +276,7 @@ class Totals:
         self._database.note(f"totals:{last}", last - until)
         for adding in (_CLASSING, *_ADDING):
             run(adding, until, last)
+        ranking.add(until, last)
         return last - until
 
     @unit
