@@ -88,7 +88,7 @@ def _sum(columns: tuple[str, ...]) -> str:
 
 
 def _adding(column: str) -> str:
-    """The statement that adds the call records behind one id and up to another that ended in the block of a column."""
+    """The statement that adds those call records behind one id and up to another which ended in a column's block."""
     return f"""INSERT INTO {TABLE} ({", ".join(KEY)}, {column})
         SELECT CAST(? AS BIGINT), x.account_id, SUM(x.amount_micros - x.overrun_micros) FROM xdr AS x
         WHERE x.id > ? AND x.id <= ? AND x.ended_at_us + 0 >= ? AND x.ended_at_us + 0 < ? GROUP BY x.account_id
