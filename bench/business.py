@@ -126,10 +126,9 @@ class Size:
         """A day in the middle of the year."""
         return iso(self.begin_us + YEAR_US // 2)[:10]
 
-    @property
-    def first_day(self) -> str:
-        """The day after the first: what began at its beginning is all there."""
-        return iso(self.begin_us + YEAR_US // 365)[:10]
+    def day_of(self, after: int) -> str:
+        """The day so many days after the first, which began before everything else."""
+        return iso(self.begin_us + after * YEAR_US // 365)[:10]
 
     def request(self, share: float = 0.0) -> str:
         """The callback after this share of the year."""

@@ -89,14 +89,7 @@ def filters(size: Size) -> dict[str, Sequence[dict[str, str]]]:
 def others(size: Size) -> Iterator[str]:
     """Pages that are no list."""
     yield from ("/", "/me", "/second", f"/find?q={ACCOUNT}", f"/find?q={size.request()}")
-    for by in ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome"):
-        yield f"/reports?by={by}"
-        for only in (
-            "trunk=frequent", "prefix=44", "trunk=frequent&prefix=44", "prefix=4420", f"account={ACCOUNT}",
-            f"account={BUSY}", f"account={BUSY}&trunk=frequent", f"account={BUSY}&prefix=44",
-        ):  # fmt: skip
-            yield f"/reports?by={by}&{only}"
-        yield f"/reports?by={by}&from={size.first_day}"
+    yield from reports(size)
     for subject in (size.request(), ACCOUNT, FRIEND):
         yield address("why", subject=subject)
     yield address("account topup", number=ACCOUNT)
@@ -113,6 +106,20 @@ def others(size: Size) -> Iterator[str]:
     ):  # fmt: skip
         for share in (0.01, 0.5, 1.0):
             yield address(name, run="1", after=key(share))
+
+
+def reports(size: Size) -> Iterator[str]:
+    """Reports of thirty days, a quarter and a year, which begin anywhere in a block of totals; with each filter."""
+    times = ("", *(f"from={size.day_of(day)}" for day in (273, 18, 9, 1)))
+    only = (
+        "", "trunk=frequent", "prefix=44", "trunk=frequent&prefix=44", "prefix=4420", "prefix=442071", "prefix=6811",
+        f"account={ACCOUNT}", f"account={BUSY}", f"account={BUSY}&trunk=frequent", f"account={BUSY}&prefix=44",
+        f"account={BUSY}&prefix=4420",
+    )  # fmt: skip
+    for by in ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome"):
+        for time_ in times:
+            for filter_ in only if time_ in (times[0], times[1], times[-1]) else only[:1]:
+                yield f"/reports?{'&'.join(part for part in (f'by={by}', time_, filter_) if part)}"
 
 
 def main() -> int:

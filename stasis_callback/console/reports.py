@@ -158,6 +158,7 @@ def _plots(
             total = _total(figure, now) if _is_known(rows, figure, currency) else None
             known = before and _is_known(earlier, figure, currency)
             total_before = _total(figure, before) if known else None
+            now, before = (_shown(figure, values) for values in (now, before))
             plot = Plot(figure, currency, total, total_before, upright=by == "day")
             if plot.upright:
                 made_ones.append(_by_day(plot, now, before, first, first_before, days))
@@ -177,7 +178,8 @@ def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[st
     for row in rows:
         if (currency and row["currency"] != currency) or row[figure] is None:
             continue
-        value = float(row[figure])
+        # Not what is rounded for each line: the same calls would add up to other minutes by day than by trunk.
+        value = row["charged_s"] / 60 if figure == "charged_minutes" else float(row[figure])
         weight = float(row["answered" if figure == "acd_s" else "attempts"] or 0)
         old, old_weight = found.get(str(row[by]), (0.0, 0.0))
         if figure in ("asr_percent", "acd_s"):
@@ -188,10 +190,17 @@ def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[st
     return found
 
 
+def _shown(figure: str, values: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """The figures as each line shows them, once they are added up."""
+    if figure != "charged_minutes":
+        return values
+    return {group: (round(value, 1), weight) for group, (value, weight) in values.items()}
+
+
 def _total(figure: str, values: Mapping[str, tuple[float, float]]) -> float:
     """All groups together: a sum, or for rates and durations the mean by weight."""
     if figure not in ("asr_percent", "acd_s"):
-        return round(sum(value for value, _ in values.values()), 4)
+        return round(sum(value for value, _ in values.values()), 1 if figure == "charged_minutes" else 4)
     weights = sum(weight for _, weight in values.values())
     return round(sum(value * weight for value, weight in values.values()) / weights, 1) if weights else 0.0
 

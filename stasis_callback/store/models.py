@@ -22,6 +22,7 @@ from stasis_callback.store.accounts.tables import (
     Voucher,
 )
 from stasis_callback.store.calls.tables import (
+    AccountRevenue,
     CallClass,
     ChannelLife,
     Forwarded,
@@ -32,6 +33,7 @@ from stasis_callback.store.calls.tables import (
     Total,
     TotalOfAccount,
     TotalOfCustomer,
+    TotalOfDigits,
     TotalOfPrefix,
     TotalOfTrunk,
     TotalsUntil,
@@ -77,7 +79,7 @@ ALL = (
     EmailReply, Node, NodeEvent, Repair, AuditEntry, OptOut, NeverCall, SetAside, MessageInstance, ConsoleUser,
     ConsoleSession,
     ConsoleForm, ConsoleProposal, ChannelLife, Forwarded, Total, TotalOfTrunk, TotalOfPrefix, TotalOfCustomer,
-    CallClass, TotalOfAccount, TotalsUntil,
+    TotalOfDigits, CallClass, TotalOfAccount, AccountRevenue, TotalsUntil,
 )  # fmt: skip
 
 # Keys that name a table of a room that they may not see are tied to it here.

@@ -31,7 +31,7 @@ GROWING = {
     "account", "alias", "allowance", "book", "email_reply", "email_token", "entry", "hold", "idempotency", "leg",
     "node_event", "rate", "request", "request_event", "speed_dial", "tariff_revision", "throttle", "transfer",
     "voucher", "xdr", "total", "total_of_trunk", "total_of_prefix", "total_of_customer", "total_of_account",
-    "call_class",
+    "total_of_digits", "call_class", "account_revenue",
 }  # fmt: skip
 
 ALLOWED: dict[str, str] = {

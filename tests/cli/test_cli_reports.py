@@ -27,6 +27,7 @@ def test_calls_by_day_and_by_account(shop: CommandLine, called: str) -> None:
         "acd_s": 61.0,
         "minutes": 1.0,
         "charged_minutes": 1.0,
+        "charged_s": 61,
         "revenue": "0.122",
         "revenue_micros": 122_000,
         "overrun": "0.00",

@@ -230,6 +230,24 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     assert viewer.get("/reports?account=nobody").text.count("unknown account") == 1
 
 
+def test_minutes_add_up_to_the_same_by_day_as_by_account(site: ConsoleSite) -> None:
+    """Each line shows them rounded, and no total is a sum of these."""
+    shop = site.shop
+    account = shop.account("100")
+    request = shop.request(account)
+    for n in range(7):
+        shop.leg(f"leg-{n}", account, request, hold="0.50")
+        begin_us = NOON_US - n * 86_400 * US_PER_S
+        end = LegEnd(begin_us, begin_us + 11 * US_PER_S, Outcome.ANSWERED, 16, "events")
+        shop.stores.calls.settle(f"leg-{n}", end)
+    charged_s = sum(row["charged_s"] for row in shop.rows()["Xdr"])
+    for by in ("day", "account"):
+        page = site.operator("viewer").get(f"/reports?by={by}&from=2027-01-01&to=2027-01-15").text
+        total = re.search(r'Charged minutes</strong>\s*<span class="total">([\d.]+)<', page)
+        assert total
+        assert float(total[1]) == round(charged_s / 60, 1), by
+
+
 def test_the_groups_of_now_are_compared_with_themselves_before(
     site: ConsoleSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ class Calls:
         overrun: int = 0,
         ended_us: int = NOON_US,
         number: str = "442071234567",
+        prefix: str = "",
     ) -> None:
         """A call record of a leg; `talked_s` 0 is an attempt that nobody answered."""
         self.count += 1
@@ -65,12 +66,12 @@ class Calls:
                 terms=rate.terms_id, state="settled", dialed_at_us=ended_us, trunk=of_trunk,
             )  # fmt: skip
             Xdr.create(
-                leg=leg, request=self.request.id, side="b", account=who, number=number, prefix=number[:2],
+                leg=leg, request=self.request.id, side="b", account=who, number=number, prefix=prefix or number[:2],
                 dialed_at_us=ended_us, answered_at_us=ended_us - talked_s * US_PER_S if talked_s else None,
                 ended_at_us=ended_us, duration_us=talked_s * US_PER_S, charged_s=talked_s, amount_micros=amount,
                 overrun_micros=overrun, currency="USD", outcome="answered" if talked_s else "busy", cause=16,
                 source="events", created_at_us=ended_us, trunk=of_trunk, cost_micros=cost,
-                cost_currency={"first": "USD", "second": "EUR"}.get(trunk, ""),
+                cost_currency={"first": "USD", "second": "EUR"}.get(trunk, ""), number_salt=f"salt {self.count}",
             )  # fmt: skip
 
     def report(self, by: str, spans: list[Span] | None = None, **only: str) -> list[CallsLine]:

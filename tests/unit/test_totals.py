@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -12,19 +15,29 @@ from shop import NOON_US, Shop, open_shop
 from test_reports import CALLS, HOUR_US, Calls
 
 from stasis_callback.admin.calls.reports import days
+from stasis_callback.admin.days import day_start_us
 from stasis_callback.clock import US_PER_S
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls import sums
+from stasis_callback.store.calls import ranking, sums
+from stasis_callback.store.calls.pseudonyms import pseudonymise
 from stasis_callback.store.calls.reports import GROUPS, OTHERS, CallsFilter, CallsLine
 from stasis_callback.store.calls.tables import CallClass, TotalOfAccount
-from stasis_callback.store.calls.totals import LEVELS, XDRS_AT_ONCE, pieces
+from stasis_callback.store.calls.times import BLOCK_US, LEVELS, pieces
+from stasis_callback.store.calls.totals import XDRS_AT_ONCE
 
 ZONES = ("UTC", "Europe/Prague", "America/St_Johns", "Asia/Kathmandu", "Pacific/Chatham")
 FILTERS: tuple[dict[str, str], ...] = (
-    {}, {"trunk": "first"}, {"prefix": "44"}, {"prefix": "4"}, {"prefix": "4420"}, {"account": "200"},
-    {"prefix": "44", "trunk": "second"}, {"account": "100", "trunk": "first"}, {"account": "100", "prefix": "49"},
+    {}, {"trunk": "first"}, {"prefix": "44"}, {"prefix": "4"}, {"prefix": "4420"}, {"prefix": "442071"},
+    {"prefix": "49151"}, {"account": "200"}, {"prefix": "44", "trunk": "second"},
+    {"prefix": "4420", "trunk": "first"},
+    {"prefix": "4420", "account": "100"}, {"account": "100", "trunk": "first"}, {"account": "100", "prefix": "49"},
     {"trunk": "nothing of that name"},
 )  # fmt: skip
+
+_, COLUMN = ranking.places(NOON_US // BLOCK_US * BLOCK_US)[0]
+"""That of the block in which it is noon."""
+NUMBERS = ("442071234567", "4915112345", "44207123", "442080000000", "44")
+"""Of two rates; in full, and shorter, so that fewer digits stay when they are forgotten."""
 
 
 @pytest.fixture
@@ -72,7 +85,7 @@ def test_a_report_is_the_same_with_totals_and_without(
         made = Calls(shop)
         for n, call in enumerate(calls):
             ended_us = call["ended_us"] - n % 3 * days_before * 24 * HOUR_US
-            made.call(**call | {"ended_us": ended_us, "number": ("442071234567", "4915112345")[n % 2]})
+            made.call(**call | {"ended_us": ended_us, "number": NUMBERS[n % len(NUMBERS)]})
         shop.stores.totals.catch_up()
         for call in later:
             made.call(**call)
@@ -91,6 +104,151 @@ def test_a_report_is_the_same_with_totals_and_without(
             for some in filter(None, (of_one, of_named)):
                 assert sum(line.amount_micros for line in some) == sum(line.amount_micros for line in said)
         assert verify(shop.stores.database, shop.stores.tariffs, whole=True) is not None
+
+
+@given(st.integers(0, 10**16), st.integers(0, 3000 * 24 * HOUR_US))
+def test_a_long_time_is_whole_blocks_and_what_it_has_more_or_less(from_us: int, length_us: int) -> None:
+    to_us = from_us + length_us
+    time = ranking.ranked_time(from_us, to_us)
+    if time is None:
+        assert length_us < (ranking.LEAST_BLOCKS + 1) * BLOCK_US
+        return
+    blocks = [
+        row_us + ranking.COLUMNS.index(name) * BLOCK_US for row_us, columns in time.rows for name in columns
+    ]
+    assert blocks == list(range(blocks[0], blocks[-1] + 1, BLOCK_US))
+    whole_us = len(blocks) * BLOCK_US
+    assert whole_us + length(time.more) - length(time.less) == length_us
+    assert length(time.more) + length(time.less) <= BLOCK_US
+    for begin_us, end_us in (*time.more, *time.less):
+        assert any(row_us <= begin_us and end_us <= row_us + 24 * BLOCK_US for row_us, _ in time.rows)
+    for block_us in blocks:
+        assert any(
+            (row_us, name) in ranking.places(block_us) for row_us, names in time.rows for name in names
+        )
+    assert length_us > 385 * 24 * HOUR_US or len(time.rows) == 1
+
+
+def length(times: Sequence[tuple[int, int]]) -> int:
+    return sum(end_us - begin_us for begin_us, end_us in times)
+
+
+PAID = st.lists(
+    st.tuples(st.integers(0, 8), st.integers(0, 1200 * 24), st.integers(0, 3)), min_size=1, max_size=60
+)
+"""Calls: of which account, how many hours ago, and what it paid."""
+
+
+@settings(max_examples=25)
+@given(
+    paid=PAID, later=PAID, zone=st.sampled_from(ZONES), first=st.integers(0, 900), length_days=st.integers(64, 1300),
+    limit=st.integers(1, 4),
+)  # fmt: skip
+def test_those_with_the_greatest_revenue_of_a_long_time_are_the_same_with_totals_and_without(
+    paid: list[tuple[int, int, int]], later: list[tuple[int, int, int]], zone: str, first: int, length_days: int,
+    limit: int, tmp_path_factory: pytest.TempPathFactory,
+) -> None:  # fmt: skip
+    with open_shop(tmp_path_factory.mktemp("shop")) as shop:
+        made = Calls(shop)
+        for n in range(9):
+            shop.account(f"30{n}")
+
+        def call(some: list[tuple[int, int, int]]) -> None:
+            for account, hours, amount in some:
+                made.call(f"30{account}", talked_s=1, amount=amount, ended_us=NOON_US - hours * HOUR_US)
+
+        call(paid)
+        shop.stores.totals.catch_up()
+        call(later)  # some of them in days long ago
+        end = datetime.fromtimestamp(NOON_US / US_PER_S, UTC).date() - timedelta(days=max(first - 300, 0))
+        spans = days(str(end - timedelta(days=length_days)), str(end), zone)
+
+        def ask(limit: int | None = None) -> list[CallsLine]:
+            return shop.stores.reports.calls("account", spans, limit=limit)
+
+        for added in (False, True):
+            if added:
+                shop.stores.totals.catch_up()
+            said, of_all = ask(limit), without_totals(made, ask)
+            shown = [line for line in said if line.group != OTHERS]
+            # Of those that paid the same, whichever.
+            assert [line.revenue_micros for line in shown] == [line.revenue_micros for line in of_all[:limit]]
+            assert all(line in of_all for line in shown)
+            assert sum(line.amount_micros for line in said) == sum(line.amount_micros for line in of_all)
+            assert sum(line.attempts for line in said) == sum(line.attempts for line in of_all)
+        assert [sentence for sentence in wrong(made) if sentence.startswith("reports")] == []
+
+
+@pytest.mark.parametrize("days_later", range(0, 33, 4))
+@pytest.mark.parametrize("counted", [True, False])
+def test_what_was_paid_just_beside_a_long_time_ranks_nobody(
+    made: Calls, days_later: int, counted: bool
+) -> None:
+    """Wherever in a block of totals the time begins and ends."""
+    first, last = (
+        date(2026, 1, 1) + timedelta(days=days_later),
+        date(2026, 11, 1) + timedelta(days=2 * days_later),
+    )
+    zone = ZoneInfo("Europe/Prague")
+    begin_us, end_us = day_start_us(first, zone), day_start_us(last + timedelta(days=1), zone)
+    paid = {
+        "300": begin_us - 1,
+        "301": begin_us,
+        "302": end_us - 1,
+        "303": end_us,
+        "304": (begin_us + end_us) // 2,
+    }
+    for n, (account, at_us) in enumerate(paid.items()):
+        made.shop.account(account)
+        made.call(account, talked_s=1, amount=1000 - n, ended_us=at_us)
+    if counted:
+        made.shop.stores.totals.catch_up()
+    spans = days(str(first), str(last), str(zone))
+    for limit, shown in enumerate((["301"], ["301", "302"], ["301", "302", "304"]), start=1):
+        said = made.shop.stores.reports.calls("account", spans, limit=limit)
+        assert [line.group for line in said if line.group != OTHERS] == shown
+        assert sum(line.amount_micros for line in said) == 999 + 998 + 996
+
+
+def wrong(made: Calls) -> list[str]:
+    return list(verify(made.shop.stores.database, made.shop.stores.tariffs, whole=True))
+
+
+@pytest.mark.parametrize("prefix", ["4", "44", "442", "4420", "44207", "442071", "49", "491", "1"])
+@pytest.mark.parametrize("before", [True, False])
+def test_of_a_number_that_is_forgotten_the_same_digits_count(made: Calls, prefix: str, before: bool) -> None:
+    """Whether it is forgotten before its call record is in the totals, or after that."""
+    for n, number in enumerate(NUMBERS * 3):
+        made.call(number=number, talked_s=60, amount=10**n, ended_us=NOON_US - n * 24 * HOUR_US)
+    made.call(number="442071999999", prefix="442071", talked_s=60, amount=5)
+    spans = days("2026-12-01", "2027-01-16", "UTC")
+    known = {by: made.report(by, spans, prefix=prefix) for by in GROUPS}
+    if not before:
+        made.shop.stores.totals.catch_up()
+        assert {by: made.report(by, spans, prefix=prefix) for by in GROUPS} == known
+    list(pseudonymise(made.shop.stores.database, NOON_US + 1))
+    made.shop.stores.totals.catch_up()
+    assert [sentence for sentence in wrong(made) if sentence.startswith("reports")] == []
+    kept = {by: made.report(by, spans, prefix=prefix) for by in GROUPS}
+    assert kept == {by: without_totals(made, partial(made.report, by, spans, prefix=prefix)) for by in GROUPS}
+    if len(prefix) <= 2:
+        assert kept == known
+
+
+@pytest.mark.parametrize("few", [True, False])
+def test_numbers_that_begin_with_more_digits_than_the_totals_have_are_read_themselves(
+    made: Calls, few: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sums, "FEW_NUMBERS", 5000 if few else 0)
+    for n, number in enumerate(NUMBERS * 2):
+        made.call(number=number, talked_s=60, amount=10**n)
+    made.shop.stores.totals.catch_up()
+    made.call(number="442071234567", talked_s=60, amount=1)
+    for by in GROUPS:
+        spans = days("2027-01-14", "2027-01-16", "UTC")
+        (line,) = made.report(by, spans, prefix="4420712345")
+        assert (line.attempts, line.amount_micros) == (3, 100_002), by
+        assert made.report(by, spans, prefix="4420799") == []
 
 
 def test_a_call_that_ended_long_ago_is_counted_in_the_hour_it_ended_in(made: Calls) -> None:
@@ -186,6 +344,9 @@ def test_totals_are_made_anew_from_the_call_records(made: Calls) -> None:
         ("total_of_account", "SET class_id = 7 WHERE hours = 768", "reports of the 32 days from 2027-01-14"),
         ("total_of_account", "SET class_id = 7", "reports of 2027-01-15"),
         ("total", "SET attempts = 7 WHERE hours = 768", "reports of the 32 days from 2027-01-14"),
+        ("total_of_digits", "SET first_digits = '44' WHERE hours = 1", "reports of 2027-01-15"),
+        ("account_revenue", f"SET {COLUMN} = {COLUMN} + 1", "reports of the 32 days from 2027-01-14"),
+        ("account_revenue", f"SET {COLUMN} = NULL", "reports of the 32 days from 2027-01-14"),
         ("total_of_trunk", "SET from_us = from_us + 86400000000 WHERE hours = 1", "reports of 2027-01-16"),
     ],
 )

@@ -184,6 +184,7 @@ def calls_record(by: str, line: CallsLine) -> Record:
         "acd_s": round(line.acd_s, 1),
         "minutes": round(line.duration_us / US_PER_S / 60, 1),
         "charged_minutes": round(line.charged_s / 60, 1),
+        "charged_s": line.charged_s,
         "revenue_micros": line.revenue_micros,
         "overrun_micros": line.overrun_micros,
         "cost_micros": line.cost_micros,

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stasis_callback.clock import iso
-from stasis_callback.store.calls.totals import HOUR_US, KINDS, LEVELS, SUMS, TotalsTable, summed
+from stasis_callback.store.calls import ranking
+from stasis_callback.store.calls.tables import TotalOfAccount
+from stasis_callback.store.calls.times import BLOCK_US, LEVELS
+from stasis_callback.store.calls.totals import KINDS, SUMS, TotalsTable, summed
 from stasis_callback.store.database.snapshots import Snapshots
 from stasis_callback.store.money.ledger import DAY_US
 
-LONGEST_US = LEVELS[0] * HOUR_US
 TO_DO = "run `stasis-callback report recount`"
 
 _NEXT = " UNION ALL ".join(
@@ -38,9 +40,10 @@ def days(looks: Snapshots, from_us: int) -> Iterator[tuple[int, list[str]]]:
                 return
             day_us = min(starts) // DAY_US * DAY_US
             wrong = [said for kind in KINDS for said in _wrong_day(looks, kind, day_us, until)]
-            if day_us // LONGEST_US * LONGEST_US != block_us:
-                block_us = day_us // LONGEST_US * LONGEST_US
+            if day_us // BLOCK_US * BLOCK_US != block_us:
+                block_us = day_us // BLOCK_US * BLOCK_US
                 wrong += [said for kind in KINDS for said in _wrong_block(looks, kind, block_us)]
+                wrong += _wrong_revenue(looks, block_us)
         from_us = day_us + DAY_US
         yield from_us, wrong
 
@@ -76,7 +79,7 @@ def _wrong_block(looks: Snapshots, kind: TotalsTable, block_us: int) -> Iterator
     of = ", ".join(kind.key)
     within = f"FROM {kind.source()} WHERE hours = ? AND from_us >= ? AND from_us < ? GROUP BY {of}"
     of_days, of_block = (
-        looks.rows(f"SELECT {of}, {sums} {within}", (hours, block_us, block_us + LONGEST_US))
+        looks.rows(f"SELECT {of}, {sums} {within}", (hours, block_us, block_us + BLOCK_US))
         for hours in (24, LEVELS[0])
     )
     if _rows(of_days) != _rows(of_block):
@@ -84,6 +87,25 @@ def _wrong_block(looks: Snapshots, kind: TotalsTable, block_us: int) -> Iterator
             f"reports of the 32 days from {iso(block_us)[:10]}: the totals in {kind.table} differ from those of the "
             f"days: {TO_DO}"
         )
+
+
+def _wrong_revenue(looks: Snapshots, block_us: int) -> Iterator[str]:
+    """What is wrong with what accounts paid in a block, which must be in both rows that have it."""
+    of_block = looks.rows(
+        f"""SELECT account_id, SUM(amount_micros - overrun_micros) FROM {TotalOfAccount._meta.table_name}
+            WHERE hours = ? AND from_us = ? GROUP BY account_id""",
+        (LEVELS[0], block_us),
+    )
+    for row_us, column in ranking.places(block_us):
+        kept = looks.rows(
+            f"SELECT account_id, {column} FROM {ranking.TABLE} WHERE from_us = ? AND {column} IS NOT NULL",
+            (row_us,),
+        )
+        if _rows(kept) != _rows(of_block):
+            yield (
+                f"reports of the 32 days from {iso(block_us)[:10]}: {column} in {ranking.TABLE} differs from the "
+                f"totals: {TO_DO}"
+            )
 
 
 def _rows(rows: list[tuple[object, ...]]) -> set[tuple[object, ...]]:

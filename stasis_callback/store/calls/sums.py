@@ -13,21 +13,18 @@ from math import gcd
 from operator import add, itemgetter
 from typing import Any, ClassVar, NamedTuple
 
-from stasis_callback.store.calls.totals import (
-    HOUR_US,
-    KINDS,
-    LEVELS,
-    OF_XDR,
-    SUMS,
-    TotalsTable,
-    counted_until,
-    pieces,
-    xdr_source,
-)
+from stasis_callback.store.calls.ranking import RankedTime, ranked_time
+from stasis_callback.store.calls.times import HOUR_US, LEVELS, TimePiece, pieces
+from stasis_callback.store.calls.totals import KINDS, OF_XDR, SUMS, TotalsTable, counted_until, xdr_source
+from stasis_callback.store.database.periods import behind
 from stasis_callback.store.database.statements import every_once, one
 
 FEW_XDRS = 5000
 """So many that are not in the totals yet are read by their ids; of more, by the time they ended."""
+FEW_NUMBERS = 20_000
+"""So many call records, of any time, are found by how their numbers begin; of more, by the time they ended."""
+FORGOTTEN_DIGITS = (2, 5)
+"""How many digits may be left of a number that was forgotten."""
 EDGES_AT_ONCE = 100
 """So many ends of days that are no whole hours are looked for by one statement; SQLite allows 500."""
 
@@ -85,11 +82,21 @@ class Sums:
         "outcome": _Named("outcome", "g.outcome"),
     }  # fmt: skip
     """What calls can be added up by."""
+    _OF_ACCOUNT: ClassVar[Mapping[str, _Named]] = {
+        "customer": _Named(
+            "account_id", "n.name",
+            "LEFT JOIN account AS o ON o.id = g.account_id LEFT JOIN customer AS n ON n.id = o.customer_id",
+        ),
+    }  # fmt: skip
+    """The same for calls of one account, whose totals tell it."""
 
     def __init__(self, only: Filter) -> None:
         self._until = counted_until()
         self._few = int(one("SELECT MAX(id) FROM xdr")[0] or 0) - self._until <= FEW_XDRS
         self._prefix = only.prefix
+        self._told_by: str | None = "prefix"
+        """What tells which calls have the prefix that is asked for: that of the rate, or the first digits too; or the
+        numbers of the call records alone."""
         self._asked = {
             name: int((one(statement, text) or (-1,))[0])
             for name, statement, text in (
@@ -102,14 +109,16 @@ class Sums:
     def by_span(self, spans: Sequence[tuple[int, int]]) -> list[tuple[int, Row]]:
         """The sums of each of these times, which are in order and do not overlap; by its place in the list.
 
-        The database adds up hours, and call records by the longest step of which all these times are some; which is
-        of which time is quicker found here: no plan of a join suits a month and ten years, and both databases.
+        The database adds up days of UTC or hours, and call records by the longest step of which all these times are
+        some; which is of which time is quicker found here: no plan of a join suits a month and ten years, and both
+        databases.
         """
         from_us, to_us = spans[0][0], spans[-1][1]
         step_us = gcd(*(bound_us for span in spans for bound_us in span))
-        kind = self._kind((), from_us, to_us, longest=1)
+        hours = 24 if step_us % (24 * HOUR_US) == 0 else 1
+        kind = self._kind((), from_us, to_us, longest=hours)
         merged: dict[tuple[int, str, str], tuple[int, ...]] = {}
-        for parts, length_us in self._of_steps(kind, spans, step_us):
+        for parts, length_us in self._of_steps(kind, spans, step_us, hours):
             rows = _grouped(parts, ("at_us",))
             for at_us, *rest in every_once(rows.sql, rows.values):
                 n, row = bisect_right(spans, int(at_us), key=itemgetter(0)) - 1, _row(rest)
@@ -123,19 +132,20 @@ class Sums:
         ]
 
     def _of_steps(
-        self, kind: TotalsTable | None, spans: Sequence[tuple[int, int]], step_us: int
+        self, kind: TotalsTable | None, spans: Sequence[tuple[int, int]], step_us: int, hours: int
     ) -> Iterator[tuple[Sequence[_Select], int]]:
         """What has to be added up for times that follow one another, and how long its steps are."""
         from_us, to_us = spans[0][0], spans[-1][1]
         step = f"x.ended_at_us / {step_us} * {step_us} AS at_us"
         if kind is None:
-            yield [self._xdrs((), _within("?", "?"), from_us, to_us, first=step)], step_us
+            where, values = self._alone(from_us, to_us)
+            yield [self._xdrs((), where, *values, first=step)], step_us
             return
-        found = [piece for span in spans for piece in pieces(*span, (1,))]
-        hours, edges = ([one for one in found if bool(one.hours) is whole] for whole in (True, False))
-        if hours:
-            level = (1, hours[0].from_us, hours[-1].to_us)
-            yield [self._totals(kind, (), level, (), first="t.from_us AS at_us")], HOUR_US
+        found = [piece for span in spans for piece in pieces(*span, (hours,))]
+        whole, edges = ([one for one in found if bool(one.hours) is is_whole] for is_whole in (True, False))
+        if whole:
+            all_of_them = TimePiece(hours, whole[0].from_us, whole[-1].to_us)
+            yield [self._totals(kind, (), all_of_them, first="t.from_us AS at_us")], hours * HOUR_US
         old = f"x.id + 0 <= ? AND {_within('?', '?')}"
         for n in range(0, len(edges), EDGES_AT_ONCE):
             some = edges[n : n + EDGES_AT_ONCE]
@@ -148,11 +158,11 @@ class Sums:
         """The sums of each group in a time. Where there may be many more than are wanted (`names`, or else those with
         the greatest revenue, at most `limit`): of these, and what all others have together.
         """
-        named = self.OF[by]
+        named = self._OF_ACCOUNT.get(by, self.OF[by]) if "account_id" in self._asked else self.OF[by]
         kind = self._kind((named.of,), from_us, to_us)
         parts = list(self._parts(kind, (named.of,), from_us, to_us))
         shown = None
-        if kind is not None and named.named_in:
+        if kind is not None and named.named_in and "account_id" not in self._asked:
             shown = (
                 self._called(named, names) if names else self._greatest(named, kind, from_us, to_us, limit)
             )
@@ -177,6 +187,11 @@ class Sums:
         """
         if limit is None:
             return None
+        time = ranked_time(from_us, to_us) if named.of == "account_id" and self._few else None
+        if time and not self._asked and not self._prefix:
+            found = self._greatest_of_long(kind, time, from_us, to_us, limit)
+            if found:
+                return found
         parts = list(self._parts(kind, (named.of,), from_us, to_us, ranked=True))
         found = every_once(
             f"""SELECT {named.of} FROM ({_union(parts)}) AS p GROUP BY {named.of}
@@ -184,6 +199,38 @@ class Sums:
             (*_values(parts), limit + 1),
         )
         return [key for (key,) in found[:limit]] if len(found) > limit else None
+
+    def _greatest_of_long(
+        self, kind: TotalsTable, time: RankedTime, from_us: int, to_us: int, limit: int
+    ) -> Sequence[object]:
+        """The ids of the `limit` accounts with the greatest revenue, by whole blocks of time and what is more or less
+        than these; and of accounts that have no call in the totals yet. None where fewer had any revenue: then it is
+        attempts that count.
+        """
+        ends, values = [], list[object]()
+        for spans, sign in ((time.more, ""), (time.less, "-")):
+            for span in spans:
+                for part in self._counted(kind, ("account_id",), *span, ranked=True):
+                    ends.append(f"SELECT account_id, {sign}revenue AS revenue FROM ({part.sql}) AS q")
+                    values += part.values
+        new = self._new(("account_id",), from_us, to_us, ranked=True)
+        ends.append(f"SELECT account_id, revenue FROM ({new.sql}) AS q")
+        whole, rows = time.revenue()
+        found = every_once(
+            f"""SELECT r.account_id, r.revenue + COALESCE(e.revenue, 0) AS revenue FROM ({whole}) AS r LEFT JOIN (
+                SELECT account_id, SUM(revenue) AS revenue FROM ({" UNION ALL ".join(ends)}) AS p GROUP BY account_id
+            ) AS e ON e.account_id = r.account_id ORDER BY 2 DESC, 1 LIMIT ?""",
+            (*rows, *values, *new.values, limit + 1),
+        )
+        if len(found) <= limit or found[limit][1] <= 0:
+            return ()
+        unlisted = every_once(
+            f"""SELECT new.account_id FROM ({new.sql}) AS new WHERE NOT EXISTS (
+                SELECT 1 FROM account_revenue AS r
+                WHERE r.account_id = new.account_id AND r.from_us IN ({_places(rows)}))""",
+            (*new.values, *rows),
+        )
+        return list(dict.fromkeys(key for key, *_ in (*found[:limit], *unlisted)))
 
     @staticmethod
     def _called(named: _Named, names: Sequence[str]) -> Sequence[object]:
@@ -201,13 +248,18 @@ class Sums:
         """The smallest table that has these and what is filtered by, for times of at most `longest` hours; None where
         call records tell, alone or sooner.
         """
-        wanted = {*of, *self._asked} | ({"prefix"} if self._prefix else set())
+        if not self._until:
+            return None
+        wanted = {*of, *self._asked}
+        if self._prefix:
+            self._told_by = self._teller(from_us, to_us)
+            if self._told_by is None:
+                return None
+            wanted |= {"prefix", self._told_by}
         kind = next((kind for kind in KINDS if wanted <= set(kind.of) and kind.levels[-1] <= longest), None)
-        if kind is None or not self._until:
+        if kind and "account_id" in self._asked and self._has_few(from_us, to_us):
             return None
-        if "account_id" in self._asked and self._has_few(from_us, to_us):
-            return None
-        return None if self._prefix and self._is_finer(from_us, to_us) else kind
+        return kind
 
     def _has_few(self, from_us: int, to_us: int) -> bool:
         """Whether the account that is asked for has few call records: their index is read sooner than the totals of
@@ -217,23 +269,49 @@ class Sums:
         values = (self._asked["account_id"], from_us, to_us, FEW_XDRS + 1)
         return int(every_once(f"SELECT COUNT(*) FROM ({seen}) AS seen", values)[0][0]) <= FEW_XDRS
 
-    def _is_finer(self, from_us: int, to_us: int) -> bool:
-        """Whether there were calls by a rate whose prefix is only the beginning of what is asked for.
-
-        Then the totals do not tell which of the numbers are meant.
+    def _teller(self, from_us: int, to_us: int) -> str | None:
+        """What tells which calls of a time begin with the prefix: that of the rate; where it is shorter, the first
+        digits of the number; where they are shorter too, None.
         """
-        # What is true of some table with prefixes is true of all: the smallest of them is asked.
-        kind = next(kind for kind in KINDS if "prefix" in kind.of)
-        shorter = [self._prefix[:n] for n in range(len(self._prefix))]
-        wanted = f"t.prefix IN ({', '.join('?' * len(shorter))})"
-        parts = [
-            _Select(
-                f"SELECT 1 AS one FROM {kind.source()} WHERE {_OF_LEVEL} AND {wanted}", (*piece, *shorter)
+        for told_by, sure in (("prefix", ""), ("first_digits", " AND substr(t.prefix, 1, ?) <> ?")):
+            kind = next(kind for kind in KINDS if told_by in kind.of)
+            shorter = [self._prefix[:n] for n in range(len(self._prefix))]
+            where = f"t.{told_by} IN ({_places(shorter)}){sure}"
+            more = (len(self._prefix), self._prefix) if sure else ()
+            parts = [
+                _Select(
+                    f"SELECT 1 AS one FROM {kind.source()} WHERE {_OF_LEVEL} AND {where}",
+                    (*_level(piece), *shorter, *more),
+                )
+                for piece in pieces(from_us, to_us, kind.levels)
+                if piece.hours
+            ]
+            # What is true of some table with these is true of all: the smallest of them was asked.
+            if not parts or not every_once(f"{_union(parts)} LIMIT 1", _values(parts)):
+                return told_by
+        return None
+
+    def _alone(self, from_us: int, to_us: int) -> tuple[str, tuple[object, ...]]:
+        """Where those call records are that alone tell: by their numbers where these are few, or by time."""
+        if self._told_by is None and (between := self._numbers()):
+            # Each by itself: of all together PostgreSQL may read the index from end to end.
+            numbered = " UNION ALL ".join(
+                ["SELECT x.id FROM xdr AS x WHERE x.number >= ? AND x.number < ?"] * len(between)
             )
-            for piece in map(_level, pieces(from_us, to_us, kind.levels))
-            if piece[0]
-        ]
-        return bool(parts) and bool(every_once(f"{_union(parts)} LIMIT 1", _values(parts)))
+            values = [value for pair in between for value in pair]
+            seen = f"SELECT COUNT(*) FROM (SELECT id FROM ({numbered}) AS n LIMIT ?) AS seen"
+            if int(every_once(seen, (*values, FEW_NUMBERS + 1))[0][0]) <= FEW_NUMBERS:
+                where = f"x.id IN ({numbered}) AND {_within('?', '?', by_index=False)}"
+                return where, (*values, from_us, to_us)
+        return _within("?", "?"), (from_us, to_us)
+
+    def _numbers(self) -> list[tuple[str, str]]:
+        """Between which numbers those are that may have the prefix; forgotten ones have an x behind what was left."""
+        end = behind(self._prefix) if self._prefix.isdecimal() else ""
+        if not end:
+            return []
+        left = [self._prefix[:n] for n in FORGOTTEN_DIGITS if n < len(self._prefix)]
+        return [(self._prefix, end), *((f"{digits}x", f"{digits}y") for digits in left)]
 
     # --- parts of a statement ---------------------------------------------------------------------------------------
 
@@ -249,15 +327,23 @@ class Sums:
     ) -> Iterator[_Select]:
         """What has to be added up for a time; with `shown`, of these groups only; or what they are ranked by."""
         if kind is None:
-            yield self._xdrs(of, _within("?", "?"), from_us, to_us, shown=shown)
+            where, values = self._alone(from_us, to_us)
+            yield self._xdrs(of, where, *values, shown=shown)
             return
+        yield from self._counted(kind, of, from_us, to_us, shown, ranked=ranked)
+        yield self._new(of, from_us, to_us, shown=shown, ranked=ranked)
+
+    def _counted(
+        self, kind: TotalsTable, of: Sequence[str], from_us: int, to_us: int, shown: Sequence[object] = (),
+        *, ranked: bool = False,
+    ) -> Iterator[_Select]:  # fmt: skip
+        """The totals of a time, and those call records of its ends that are in the totals."""
         for piece in pieces(from_us, to_us, kind.levels):
             if piece.hours:
-                yield self._totals(kind, of, _level(piece), shown, ranked=ranked)
+                yield self._totals(kind, of, piece, shown, ranked=ranked)
             else:
                 old, values = f"x.id + 0 <= ? AND {_within('?', '?')}", (piece.from_us, piece.to_us)
                 yield self._xdrs(of, old, self._until, *values, shown=shown, ranked=ranked)
-        yield self._new(of, from_us, to_us, shown=shown, ranked=ranked)
 
     def _new(self, of: Sequence[str], from_us: int, to_us: int, **more: Any) -> _Select:
         """The call records of a time that are not in the totals."""
@@ -269,8 +355,8 @@ class Sums:
         self,
         kind: TotalsTable,
         of: Sequence[str],
-        level: tuple[int, int, int],
-        shown: Sequence[object],
+        piece: TimePiece,
+        shown: Sequence[object] = (),
         *,
         first: str = "",
         ranked: bool = False,
@@ -283,14 +369,22 @@ class Sums:
             *(_ranks("t", "t.attempts") if ranked else ()),
         ]
         where, values = self._filters("t")
-        needed = {*names, *self._asked} | ({"prefix"} if self._prefix else set())
+        times = _OF_LEVEL
+        at: tuple[object, ...] = _level(piece)
+        if shown or "account_id" in self._asked:
+            # The rows of these few are looked for in the index, in each time: those of all are many more.
+            length_us = piece.hours * HOUR_US
+            starts = range(piece.from_us, piece.to_us, length_us)
+            times, at = f"t.hours = ? AND t.from_us IN ({_places(starts)})", (piece.hours, *starts)
+        if "account_id" in self._asked:
+            times, at = f"{times} AND t.account_id = ?", (*at, self._asked["account_id"])
         if shown:
-            # The keys of these few are looked for in the index, and then their rows are read: not those of all.
-            source = kind.source(needed, f"{_OF_LEVEL} AND {_among(f't.{of[0]}', shown)}")
-            values = (*level, *shown, *level, *values)
-        else:
-            source, values = kind.source(needed), (*level, *values)
-        return _Select(f"SELECT {', '.join(columns)} FROM {source} WHERE {_OF_LEVEL}{where}", values)
+            times, at = f"{times} AND t.{of[0]} IN ({_places(shown)})", (*at, *shown)
+        needed = {*names, *self._asked} | ({"prefix"} if self._prefix else set())
+        # Before they are joined to their classes, as PostgreSQL may read them anew for each class that is meant.
+        few = times if times != _OF_LEVEL else ""
+        sql = f"SELECT {', '.join(columns)} FROM {kind.source(needed, few)} WHERE {'TRUE' if few else times}{where}"
+        return _Select(sql, (*at, *values))
 
     def _xdrs(
         self, of: Sequence[str], where: str, *values: object, shown: Sequence[object] = (), first: str = "",
@@ -311,9 +405,12 @@ class Sums:
         for name in self._asked:
             where += f" AND {table}.{name} = ?"
         if self._prefix:
-            begins = [f"substr({table}.prefix, 1, ?) = ?"]
             # Numbers that were forgotten still have the prefix they were charged by.
-            begins += ["substr(x.number, 1, ?) = ?"] if table == "x" else []
+            begins = [f"substr({table}.prefix, 1, ?) = ?"]
+            if table == "x":
+                begins += ["substr(x.number, 1, ?) = ?"]
+            elif self._told_by == "first_digits":
+                begins += ["substr(t.first_digits, 1, ?) = ?"]
             where += f" AND ({' OR '.join(begins)})"
             values += [len(self._prefix), self._prefix] * len(begins)
         return where, tuple(values)
@@ -338,7 +435,7 @@ class Sums:
 _OF_LEVEL = "t.hours = ? AND t.from_us >= ? AND t.from_us < ?"
 
 
-def _level(piece: Any) -> tuple[int, int, int]:
+def _level(piece: TimePiece) -> tuple[int, int, int]:
     return piece.hours, piece.from_us, piece.to_us
 
 

@@ -234,16 +234,43 @@ class TotalOfPrefix(_Sums):
         )
 
 
+class TotalOfDigits(_Sums):
+    """By the first digits of the number, and by the prefix of the rate, trunk, side and outcome.
+
+    `first_digits` are what stays of a number that is forgotten: five, or two of a number of less than nine digits.
+    """
+
+    first_digits = TextField()
+    prefix = TextField()
+    trunk_id = BigIntegerField()
+    side = TextField()
+    outcome = TextField()
+
+    class Meta:
+        primary_key = CompositeKey(
+            "hours",
+            "from_us",
+            "first_digits",
+            "prefix",
+            "trunk_id",
+            "side",
+            "outcome",
+            "currency",
+            "cost_currency",
+        )
+
+
 class TotalOfCustomer(_Sums):
-    """By customer, prefix of the rate, and trunk."""
+    """By customer, prefix of the rate, first digits of the number, and trunk."""
 
     customer = ForeignKeyField(Customer)
     prefix = TextField()
+    first_digits = TextField()
     trunk_id = BigIntegerField()
 
     class Meta:
         primary_key = CompositeKey(
-            "hours", "from_us", "customer", "prefix", "trunk_id", "currency", "cost_currency"
+            "hours", "from_us", "customer", "prefix", "first_digits", "trunk_id", "currency", "cost_currency"
         )
 
 
@@ -252,6 +279,7 @@ class CallClass(Table):
 
     id = IntegerField(primary_key=True)
     prefix = TextField()
+    first_digits = TextField()
     trunk_id = BigIntegerField()
     side = TextField()
     outcome = TextField()
@@ -259,7 +287,9 @@ class CallClass(Table):
     cost_currency = TextField()
 
     class Meta:
-        indexes = ((("prefix", "trunk_id", "side", "outcome", "currency", "cost_currency"), True),)
+        indexes = (
+            (("prefix", "first_digits", "trunk_id", "side", "outcome", "currency", "cost_currency"), True),
+        )
 
 
 class TotalOfAccount(_Times):
@@ -272,6 +302,23 @@ class TotalOfAccount(_Times):
 
     class Meta:
         primary_key = CompositeKey("hours", "from_us", "account", "class_id")
+
+
+class AccountRevenue(Table):
+    """What an account paid in each of 24 blocks of 32 days from `from_us` on, in micros; NULL without calls.
+
+    `store/calls/ranking.py` says what for.
+    """
+
+    BLOCKS = 24
+
+    from_us = BigIntegerField()
+    account = ForeignKeyField(Account)
+    for _n in range(BLOCKS):
+        locals()[f"block_{_n}"] = BigIntegerField(null=True)
+
+    class Meta:
+        primary_key = CompositeKey("from_us", "account")
 
 
 class TotalsUntil(Table):

@@ -13,20 +13,23 @@ numbers, and never removed, so a total that is right stays right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 import structlog
 
-from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.clock import Clock
+from stasis_callback.store.calls import ranking
 from stasis_callback.store.calls.tables import (
     CallClass,
     Total,
     TotalOfAccount,
     TotalOfCustomer,
+    TotalOfDigits,
     TotalOfPrefix,
     TotalOfTrunk,
 )
+from stasis_callback.store.calls.times import HOUR_US, LEVELS
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.pace import Pace
 from stasis_callback.store.database.statements import changed, every, one, run
@@ -35,12 +38,9 @@ from stasis_callback.workers import Worker
 
 log = structlog.get_logger()
 
-HOUR_US = 3600 * US_PER_S
-LEVELS = (768, 24, 1)
-"""How many hours the times have that are added up, the longest first; each is some of the next."""
 EVERY_S = 30.0
 XDRS_AT_ONCE = 200
-"""So many are added in one transaction: each changes up to fourteen rows, which takes some milliseconds together."""
+"""So many are added in one transaction: each changes up to nineteen rows, which takes some milliseconds together."""
 EMPTIED = -1
 """In place of an id: the totals are being removed."""
 
@@ -59,6 +59,8 @@ OF_XDR = {
     "side": "x.side",
     "outcome": "x.outcome",
     "prefix": "x.prefix",
+    # What is left of a number that is forgotten (`money.chain.forgotten`): so these totals stay those of the records.
+    "first_digits": "replace(substr(x.number, 1, CASE WHEN length(x.number) >= 9 THEN 5 ELSE 2 END), 'x', '')",
     "account_id": "x.account_id",
     "customer_id": "a.customer_id",
     "class_id": "COALESCE(c.id, 0)",
@@ -66,7 +68,7 @@ OF_XDR = {
 """By what it is added up, and what a call record `x` of the account `a` and the class `c` has for that."""
 
 
-CLASS = ("prefix", "trunk_id", "side", "outcome", "currency", "cost_currency")
+CLASS = ("prefix", "first_digits", "trunk_id", "side", "outcome", "currency", "cost_currency")
 """What a class of calls is."""
 _OF_CLASS = {name: OF_XDR.get(name, f"x.{name}") for name in CLASS}
 _CLASSES = CallClass._meta.table_name
@@ -91,65 +93,40 @@ class TotalsTable:
         """What its rows are told apart by within a time."""
         return ("account_id", "class_id") if self.has_classes else (*self.of, "currency", "cost_currency")
 
-    def source(self, names: Set[str] = frozenset(CLASS), keys: str = "") -> str:
+    def source(self, names: Set[str] = frozenset(CLASS), few: str = "") -> str:
         """What to read as `t`: a table with its times and sums, and of its other columns those of `names`.
 
-        `keys` is a condition for its keys, which are then looked for before anything else is read.
+        `few` is a condition for `t` that is true of few rows, which are read before anything else.
         """
-        classes = CLASS if self.has_classes and names & set(CLASS) else ()
-        if not classes and not keys:
-            return f"{self.table} AS t"
-        key = ("hours", "from_us", *self.key)
-        columns = [f"o.{name}" for name in (*key, *SUMS)] + [f"c.{name}" for name in classes]
-        tables, where, begin = [f"{self.table} AS o"], [], ""
-        if keys:
-            begin = f"WITH k AS MATERIALIZED (SELECT {', '.join(key)} FROM {self.table} AS t WHERE {keys})"
-            tables, where = ["k", *tables], [f"o.{name} = k.{name}" for name in key]
-        if classes:
-            # Totals come first, and their classes are looked up. To find those of each class in turn takes longer:
-            # SQLite keeps the order of the two, and PostgreSQL has no index for the sum.
-            tables, where = [*tables, "call_class AS c"], [*where, "c.id = o.class_id + 0"]
-        return f"""({begin} SELECT {", ".join(columns)} FROM {" CROSS JOIN ".join(tables)}
-            WHERE {" AND ".join(where)}) AS t"""
+        columns = ", ".join(("hours", "from_us", *self.key, *SUMS))
+        of_few = f"(SELECT {columns} FROM {self.table} AS t WHERE {few})"
+        if not self.has_classes or not names & set(CLASS):
+            return f"{of_few} AS t" if few else f"{self.table} AS t"
+        columns = ", ".join(
+            [f"o.{name}" for name in ("hours", "from_us", *self.key, *SUMS)] + [f"c.{name}" for name in CLASS]
+        )
+        begin, table = (f"WITH few AS MATERIALIZED {of_few}", "few") if few else ("", self.table)
+        # Totals come first, and their classes are looked up. To find those of each class in turn takes longer:
+        # SQLite keeps the order of the two, and PostgreSQL has no index for the sum.
+        return f"""({begin} SELECT {columns} FROM {table} AS o CROSS JOIN call_class AS c
+            WHERE c.id = o.class_id + 0) AS t"""
 
 
 KINDS = (
     TotalsTable(Total, ()),
     TotalsTable(TotalOfTrunk, ("trunk_id", "side", "outcome")),
     TotalsTable(TotalOfPrefix, ("prefix", "trunk_id", "side", "outcome")),
-    TotalsTable(TotalOfCustomer, ("customer_id", "prefix", "trunk_id")),
+    TotalsTable(TotalOfDigits, ("first_digits", "prefix", "trunk_id", "side", "outcome")),
+    TotalsTable(TotalOfCustomer, ("customer_id", "prefix", "first_digits", "trunk_id")),
     # Hours of accounts would be as many as call records; the hours of a day are these themselves.
     TotalsTable(
-        TotalOfAccount, ("account_id", "prefix", "trunk_id", "side", "outcome"), LEVELS[:-1], has_classes=True
+        TotalOfAccount,
+        ("account_id", "prefix", "first_digits", "trunk_id", "side", "outcome"),
+        LEVELS[:-1],
+        has_classes=True,
     ),
 )
 """The smallest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimePiece:
-    """A time that is some whole ones of `hours` hours; of 0 where it is none, and its call records are to be read."""
-
-    hours: int
-    from_us: int
-    to_us: int
-
-
-def pieces(from_us: int, to_us: int, levels: Sequence[int] = LEVELS) -> Iterator[TimePiece]:
-    """A time from `from_us` on and before `to_us`, in pieces as long as possible, in order."""
-    if from_us >= to_us:
-        return
-    if not levels:
-        yield TimePiece(0, from_us, to_us)
-        return
-    long_us = levels[0] * HOUR_US
-    first_us, last_us = -(-from_us // long_us) * long_us, to_us // long_us * long_us
-    if first_us >= last_us:
-        yield from pieces(from_us, to_us, levels[1:])
-        return
-    yield from pieces(from_us, first_us, levels[1:])
-    yield TimePiece(levels[0], first_us, last_us)
-    yield from pieces(last_us, to_us, levels[1:])
 
 
 def xdr_source(of: Sequence[str]) -> str:
@@ -191,11 +168,11 @@ def _classing() -> str:
         ) AS new"""
 
 
-def _removing(kind: TotalsTable) -> str:
+def _removing(table: str, key: Sequence[str]) -> str:
     """The statement that removes some rows of a table."""
-    key = ", ".join(("hours", "from_us", *kind.key))
-    return f"""DELETE FROM {kind.table} WHERE ({key}) IN (SELECT {key} FROM {kind.table} LIMIT {XDRS_AT_ONCE})
-        RETURNING hours"""
+    of = ", ".join(key)
+    return f"""DELETE FROM {table} WHERE ({of}) IN (SELECT {of} FROM {table} LIMIT {XDRS_AT_ONCE})
+        RETURNING from_us"""
 
 
 _UNTIL = "SELECT xdr_id FROM totals_until WHERE id = 1"
@@ -205,7 +182,10 @@ _BEGIN = "INSERT INTO totals_until (id, xdr_id) VALUES (1, 0) ON CONFLICT (id) D
 _MOVE = "UPDATE totals_until SET xdr_id = ? WHERE id = 1 AND xdr_id = ? RETURNING id"
 _CLASSING = _classing()
 _ADDING = tuple(_adding(kind) for kind in KINDS)
-_REMOVING = tuple(_removing(kind) for kind in KINDS)
+_REMOVING = (
+    *(_removing(kind.table, ("hours", "from_us", *kind.key)) for kind in KINDS),
+    _removing(ranking.TABLE, ranking.KEY),
+)
 
 
 def counted_until() -> int:
@@ -296,6 +276,7 @@ class Totals:
         self._database.note(f"totals:{last}", last - until)
         for adding in (_CLASSING, *_ADDING):
             run(adding, until, last)
+        ranking.add(until, last)
         return last - until
 
     @unit

@@ -52,8 +52,14 @@ def sought(rows: ModelSelect[Any], at_us: Any, limit: int, *, often: Any, seldom
 def begins(column: Any, digits: str) -> Any:
     """Whether digits are the beginning of a column, as an index finds it."""
     found = column.startswith(digits) & (column >= digits)
-    behind = digits.rstrip("9")
-    return found & (column < behind[:-1] + str(int(behind[-1]) + 1)) if behind[-1:].isdecimal() else found
+    end = behind(digits)
+    return found & (column < end) if end else found
+
+
+def behind(digits: str) -> str:
+    """What is behind all that begins with these digits; "" where nothing is."""
+    shorter = digits.rstrip("9")
+    return shorter[:-1] + str(int(shorter[-1]) + 1) if shorter[-1:].isdecimal() else ""
 
 
 def row_after(model: Any, key: Any, after: str) -> Any:
