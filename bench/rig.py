@@ -22,6 +22,7 @@ from stasis_callback.store.stores import Stores, open_stores
 from stasis_callback.testing.fake import FakeNetwork
 from stasis_callback.testing.pstn import RealNetwork
 
+ROOT = Path(__file__).resolve().parents[1]
 # The access number says who serves the call: the service, or the plain dialplan.
 ACCESS = {"service": "420800123456", "floor": "420800999999"}
 FUNDS = "100.00"  # pays for more than the longest talk, so that every subscriber hears the same prompts
@@ -140,6 +141,13 @@ def open_bench_stores(url: str) -> Stores:
     return open_stores(url, "bench", Clock(), _BUDGETS.budgets)
 
 
+def _of_the_unit() -> dict[str, str]:
+    """The environment that the systemd unit gives the service."""
+    lines = (ROOT / "deploy" / "stasis-callback.service").read_text().splitlines()
+    given = (line.removeprefix("Environment=") for line in lines if line.startswith("Environment="))
+    return {name: value for name, _, value in (one.partition("=") for one in given)}
+
+
 @contextmanager
 def service(
     network: RealNetwork | FakeNetwork, url: str, folder: Path, **more: str
@@ -156,6 +164,7 @@ def service(
         "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
         "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
         **NEVER_USED_UP,
+        **_of_the_unit(),
         **more,
     }
     with log_path.open("wb") as log:

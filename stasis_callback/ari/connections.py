@@ -22,7 +22,11 @@ from stasis_callback.clock import Clock
 
 IDLE_LIMIT_S = 10.0
 """Asterisk closes a connection after 15 s without a request (`session_keep_alive`), without a word."""
-READ_SIZE = 65_536
+READ_SIZE = 4096
+"""Nearly every answer is shorter. Room for so much is taken before there is something to read, by each that waits:
+of large pieces little could be given back, for all the small ones that were taken behind them meanwhile."""
+READ_LIMIT = 1 << 20
+"""What is missing of a longer one is read in pieces of up to so much."""
 HEAD_LIMIT = 65_536
 """The head of an answer is not longer, of whatever server."""
 _AT_ONCE = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -147,14 +151,14 @@ def _answer(sock: socket.socket, method: str) -> tuple[int, bytes, bool]:
         return _read_by_http_client(sock, read, method)
     body = read[end + 4 :]
     while len(body) < int(length):
-        body += _received(sock)
+        body += _received(sock, min(int(length) - len(body), READ_LIMIT))
     stays_open = fields.get(b"connection") != b"close" and len(body) == int(length)
     return int(status), body[: int(length)], stays_open
 
 
-def _received(sock: socket.socket) -> bytes:
+def _received(sock: socket.socket, size: int = READ_SIZE) -> bytes:
     """What there is to read, at least something."""
-    data = sock.recv(READ_SIZE)
+    data = sock.recv(size)
     if not data:
         raise http.client.RemoteDisconnected("the connection was closed before the end of the answer")
     return data

@@ -11,7 +11,7 @@ from stasis_callback.ari.channels import PRESENTATION, Heard, Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
-from stasis_callback.engine.legs import finish_leg, is_silent, recheck, without_bridge
+from stasis_callback.engine.legs import await_end, finish_leg, is_silent, recheck, without_bridge
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
@@ -253,13 +253,16 @@ class Connection:
             return True
         return False
 
-    def end(self) -> None:
-        """End and settle leg B, and take the bridge down. Where leg A is over too, that is for the end of the call,
-        which settles both in one commit.
+    def end(self, *, settle: bool = True) -> None:
+        """End leg B, settle it unless that is for later, and take the bridge down. Where leg A is over too, that is
+        for the end of the call, which settles both in one commit.
         """
         if self.call.abandoned or self.a.leg.ended is not None:
             return
-        finish_leg(self.tools, self.call, self.b.leg)
+        if settle:
+            finish_leg(self.tools, self.call, self.b.leg)
+        else:
+            await_end(self.tools, self.call, self.b.leg)
         if not self.call.may_have_bridge:
             return
         bridge = self.tools.client.bridge(self.request_id)

@@ -24,7 +24,7 @@ from stasis_callback.engine.admission.checks import account_trouble, number_trou
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import NOTE_PATIENCE_S
+from stasis_callback.engine.legs import NOTE_PATIENCE_S, finish_leg
 from stasis_callback.engine.redeeming import redeem
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.slices import TalkFunds
@@ -43,6 +43,8 @@ DESTINATION_DIGITS_LIMIT = 20
 SPEED_DIAL_DIGITS = 2
 VOUCHER_DIGITS_LIMIT = 32
 """The longest code that is generated."""
+HANGS_UP_WITHIN_S = 0.5
+"""After the question that follows a talk: who means to answer it has begun to, or takes longer than this anyway."""
 BEEP = Utterance(("sound:beep",), "(a beep)")
 
 _NOT_REACHED = {
@@ -102,6 +104,8 @@ class Conversation:
         self._tried = 0
         """How many legs B were noted."""
         self._connected = 0
+        self._talked: Leg | None = None
+        """Leg B of a talk that is over, while it is not settled."""
         self._dialog = Dialog(call, a.leg)
         self._voice = voices(tools.sounds, self._options.language_list, self._options.brand)[0]
 
@@ -218,6 +222,7 @@ class Conversation:
                 first_digit_timeout_s=options.first_digit_timeout_s,
                 inter_digit_timeout_s=options.inter_digit_timeout_s,
                 terminator=options.terminator,
+                after_words=self._settle_soon,
             )
             if keyed and keyed == self._options.voucher_key:
                 credited = self._redeem()
@@ -261,6 +266,9 @@ class Conversation:
 
     def _extend_menu(self) -> None:
         """Pay for the menus that follow; without a database there is what was held before."""
+        if self._tools.funding.pays_for_menu(self._a, self._options.menu_limit_s):
+            return
+        self._settle_talk()  # what it did not use may be needed
         try:
             with self._tools.stores.database.patience(NOTE_PATIENCE_S):
                 self._tools.funding.extend_menu(self._a, self._options.menu_limit_s)
@@ -421,11 +429,28 @@ class Conversation:
         try:
             connection.talk(funds, self._warnings(connection.longest_s))
         finally:
-            connection.end()
+            connection.end(settle=False)
+            self._talked = connection.b.leg
         if connection.ran_out:
             by_funds = connection.b.funded_s < self._options.talk_limit_s
             ended_by = Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED
             self._dialog.tell(self._voice.say(_TROUBLE_IN_TALK[funds.trouble] if funds.trouble else ended_by))
+
+    def _settle_soon(self) -> None:
+        """Charge leg B of the talk that is over, now that the next question was said.
+
+        Not as soon as it ends: who hangs up when that is said, as most do, has both legs settled by the commit that
+        ends the callback. Of a leg A that has hung up meanwhile, Asterisk reports the end of the words first.
+        """
+        if self._talked is not None:
+            self._call.wait(lambda: bool(self._a.leg.digits), HANGS_UP_WITHIN_S)
+            self._settle_talk()
+
+    def _settle_talk(self) -> None:
+        """Charge leg B of the talk that is over, if that is not done."""
+        leg, self._talked = self._talked, None
+        if leg is not None:
+            finish_leg(self._tools, self._call, leg)
 
     def _note_answer(self, connection: Connection) -> None:
         """Store that the two talk. They do so also while the database is away."""

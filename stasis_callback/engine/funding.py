@@ -233,14 +233,19 @@ class Funding:
         paid.funded_s = max(longest_s(paid.cost_micros, self._stores.ledger.held_micros(leg.id), limit_s), 0)
         return paid
 
+    @staticmethod
+    def pays_for_menu(a: PaidLeg, wanted_s: int) -> bool:
+        """Whether leg A is paid for `wanted_s` more seconds of menus already."""
+        return math.ceil(a.leg.elapsed_s()) + wanted_s <= a.funded_s
+
     def extend_menu(self, a: PaidLeg, wanted_s: int) -> None:
         """Fund leg A for `wanted_s` more seconds of menus, or for as many as there are, and move its timer.
 
         Raises OverBudget.
         """
-        target_s = math.ceil(a.leg.elapsed_s()) + wanted_s
-        if target_s <= a.funded_s:
+        if self.pays_for_menu(a, wanted_s):
             return
+        target_s = math.ceil(a.leg.elapsed_s()) + wanted_s
 
         def hold() -> int:
             funded_s = longest_s(a.cost_micros, self._funds_micros(a), target_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import structlog
 
@@ -78,8 +79,11 @@ class Dialog:
         inter_digit_timeout_s: float,
         terminator: str = "#",
         secret: bool = False,
+        after_words: Callable[[], None] = lambda: None,
     ) -> str:
         """Say `words` and collect digits: up to the terminator, to a pause, or to `digits_limit`; `*` starts over.
+
+        `after_words` is called when they are said or cut short by a key, not for somebody who hangs up meanwhile.
 
         Of a `secret` the transcript has only how many keys were pressed. "" when nothing was keyed in time. Where the
         link was down meanwhile, digits may be missing, and what is left is another number: then it is asked once
@@ -88,6 +92,7 @@ class Dialog:
         while True:
             began_s = self._call.clock.monotonic_s() - inter_digit_timeout_s
             self.say(words)
+            after_words()
             keys: list[str] = []
             try:
                 entry = self._entry(

@@ -110,6 +110,20 @@ def test_two_stars_during_the_talk_return_to_the_prompt(world: World) -> None:
     )
 
 
+def test_a_talk_is_charged_while_its_subscriber_thinks_about_the_next_number(world: World) -> None:
+    world.usual(first_digit_timeout_s="30")
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        friend.wait_for("ended", timeout_s=30)
+        world.until(lambda: list(world.xdrs()) == ["b1"])
+        assert [leg.side for leg in world.stores.calls.open_legs()] == ["a"]
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+
+
 def test_two_stars_while_it_rings_return_to_the_prompt(world: World) -> None:
     world.usual(destination_attempts="2")
     subscriber = world.phone().answers().dials(f"{FRIEND}#")

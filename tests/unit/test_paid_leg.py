@@ -32,7 +32,11 @@ class Asterisk:
             set_fuse=lambda after_s: self.asked.append(f"timer {after_s:.2f}"),
             hang_up=lambda: self.asked.append("hang up"),
         )
-        time: Any = SimpleNamespace(now_us=lambda: int(self.now_s * 1e6), steady_s=lambda at_us: at_us / 1e6)
+        time: Any = SimpleNamespace(
+            now_us=lambda: int(self.now_s * 1e6),
+            steady_s=lambda at_us: at_us / 1e6,
+            between_s=lambda at_us: (at_us / 1e6, at_us / 1e6),
+        )
         leg = Leg(channel, time)
         leg.answer_seen(0)
         return leg

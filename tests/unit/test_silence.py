@@ -23,7 +23,9 @@ class Talk:
         self.now_s = 0.0
         clock = Clock()
         time = SimpleNamespace(
-            now_us=lambda: int(self.now_s * US_PER_S), steady_s=lambda at_us: at_us / US_PER_S
+            now_us=lambda: int(self.now_s * US_PER_S),
+            steady_s=lambda at_us: at_us / US_PER_S,
+            between_s=lambda at_us: (at_us / US_PER_S, at_us / US_PER_S),
         )
         client: Any = SimpleNamespace(
             clock=clock,

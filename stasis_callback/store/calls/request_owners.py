@@ -11,11 +11,11 @@ from stasis_callback.core.states import UNDER_WAY
 from stasis_callback.store.calls.request_looks import RequestLooks
 from stasis_callback.store.calls.request_view import SELECT_REQUEST, RequestView, view_of, views_of
 from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.calls.wishes import NODE_STATE
 from stasis_callback.store.database.database import read, unit
 from stasis_callback.store.database.statements import every, run
 
 UNDER_WAY_NOW = Request.state.in_(UNDER_WAY)
-_MY_NODE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 _CLAIMED_HERE = f"""{SELECT_REQUEST} WHERE state IN ('dialing', 'talking')
     AND (claimed_by = ? OR incarnation = ?)"""
 
@@ -81,11 +81,8 @@ class RequestOwners(RequestLooks):
         return int(count)
 
     def _node_state(self) -> str | None:
-        """Within a transaction: `active` or `draining`; None for a process that is not the node of its name.
-
-        The node's row stays locked until the commit, so that a process that takes the name over sees the result.
-        """
-        row = run(_MY_NODE, self._me.name, self._me.incarnation).fetchone()
+        """Within a transaction: `active` or `draining`; None for a process that is not the node of its name."""
+        row = run(NODE_STATE, self._me.name, self._me.incarnation).fetchone()
         return str(row[0]) if row else None
 
     def make_ours(self, request: RequestView) -> bool:

@@ -115,7 +115,7 @@ class Requests(RequestOwners):
         stored_options, leg_a_number = wish["stored_options"], wish["leg_a_number"]
         subscriber_id, queue_limit = wish["subscriber_id"], wish["queue_limit"]
         options = CallOptions.parse(stored_options)
-        now_us = self._clock.now_us()
+        now_us, me = self._clock.now_us(), self._me
         values = {
             "id": wish.get("request_id") or new_request_id(),
             "account_id": wish["account_id"],
@@ -131,12 +131,13 @@ class Requests(RequestOwners):
             link = [f"link:{request.link.id}"] if request.link else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose, *link)
             subjects = asked_subjects(wish.get("subjects", ()), now_us)
-            reason = too_much(request, leg_a_number, subscriber_id, window_start_us, queue_limit, subjects)
+            asked = request, leg_a_number, subscriber_id, window_start_us, queue_limit, subjects
+            reason, node_state = too_much(*asked, (me.name, me.incarnation) if begin else ("", ""))
             if reason:
                 known = one(BY_KEY, request.key) if reason is Refusal.REPEATED else None
                 again = known and self._accepted_before(view_of(known), str(values["id"]), begin=begin)
                 return again or Accepted(reason)
-            if begin and values["due_at_us"] == now_us and self._node_state() == ACTIVE:
+            if begin and values["due_at_us"] == now_us and node_state == ACTIVE:
                 claim = self._claim(now_us + LEASE_S * US_PER_S)
                 attempts = 0 if note_leg is None else 1
                 view = self._insert(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest, Link, Trigger
 from stasis_callback.core.states import LIVE, RequestState
@@ -41,6 +41,8 @@ _REPEATED = (
     f"""destination = ? AND created_at_us > ? AND state <> 'refused' AND state <> ? AND NOT {_FAILED}"""
 )
 """What makes another callback of a number, or of a subscriber who may have one at a time, a repetition."""
+NODE_STATE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
+"""Of one start of a node; locked until the commit, so that a process that takes its name over sees the result."""
 _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
     (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),
@@ -48,7 +50,7 @@ _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {_REPEATED}),
     EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND {_REPEATED}),
     (SELECT COUNT(*) FROM request WHERE state = 'queued'),
-    EXISTS (SELECT 1 FROM opt_out WHERE number = ?), {NEVER_CALLED}, {NEVER_CALLED}, {SET_ASIDE}"""
+    EXISTS (SELECT 1 FROM opt_out WHERE number = ?), {NEVER_CALLED}, {NEVER_CALLED}, {SET_ASIDE}, ({NODE_STATE})"""
 _NEWEST = f"""SELECT (SELECT MAX(created_at_us) FROM request WHERE leg_a_number = ? AND {_REPEATED}),
     (SELECT MAX(created_at_us) FROM request WHERE subscriber_id = ? AND {_REPEATED}
             AND (SELECT simultaneous_calls FROM account WHERE id = ?) = 1)"""
@@ -102,13 +104,15 @@ def too_much(
     window_start_us: int,
     queue_limit: int,
     subjects: tuple[object, ...],
-) -> Objection:
+    node: tuple[str, str],
+) -> tuple[Objection, str | None]:
     """Why there are enough callbacks already; "" when one more is welcome. One with the same key is `repeated`.
 
-    `subjects` are the values of `SET_ASIDE`.
+    `subjects` are the values of `SET_ASIDE`. The state of a `node` (its name and incarnation) is read with it; None
+    for one that is none.
     """
     again = request.destination, window_start_us, _free(request.trigger)
-    known, at_once, number_live, live, number_repeated, subscriber_repeated, queued, opted_out, *fraud = one(
+    *found, node_state = one(
         _ENOUGH,
         request.key,
         *(subscriber_id, leg_a_number, subscriber_id),
@@ -118,7 +122,25 @@ def too_much(
         *asked_prefixes(leg_a_number),
         *asked_prefixes(request.destination),
         *subjects,
+        *node,
     )
+    return _objection(request, queue_limit, *found), node_state
+
+
+def _objection(
+    request: CallbackRequest,
+    queue_limit: int,
+    known: bool,
+    at_once: int | None,
+    number_live: bool,
+    live: int,
+    number_repeated: bool,
+    subscriber_repeated: bool,
+    queued: int,
+    opted_out: bool,
+    *fraud: Any,
+) -> Objection:
+    """The same, of a row of `_ENOUGH`."""
     if known:
         return Refusal.REPEATED
     never_a, never_b, set_aside = fraud

@@ -1,8 +1,8 @@
 """Statements written by hand: all that a call needs, what is done again and again, and many rows at once.
 
 Building a statement takes peewee ten times as long as SQLite needs to run it, and it builds it anew each time. What
-is written by hand runs on both databases: values are marked by `?`, and `FOR NO KEY UPDATE` at the end keeps others
-off these rows until the commit.
+is written by hand runs on both databases: values are marked by `?`, and `FOR NO KEY UPDATE` at the end (of a part in
+brackets too) keeps others off these rows until the commit.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from stasis_callback.store.database.tables import Table, bound_database
 
-_LOCKING = re.compile(r" FOR (NO KEY UPDATE|UPDATE|SHARE).*", re.DOTALL)
+_LOCKING = re.compile(r" FOR (NO KEY UPDATE|UPDATE|SHARE)[^)]*")
 
 
 def run(statement: str, *values: object) -> Any:
