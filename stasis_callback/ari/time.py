@@ -99,6 +99,11 @@ class AsteriskTime:
         age_s = self.ago_s(at_us)
         return self._clock.monotonic_s() - age_s if self._look is None else self.seen_s(at_us)
 
+    def is_to_come(self, at_us: int) -> bool:
+        """Whether a time is still to come at Asterisk: if it has happened, its clock was put back since. May ask."""
+        self.ago_s(at_us)
+        return self._age_s(at_us) < -STEP_S
+
     def between_s(self, at_us: int) -> tuple[float, float]:
         """The same, at the earliest and at the latest. The two differ for what is learnt late and may have been
         before a step of Asterisk's clock was found: it is known to be after the last look before that.

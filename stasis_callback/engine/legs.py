@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import structlog
 
 from stasis_callback.ari.cel import CelRecord, JournalUnreadable
@@ -177,7 +179,15 @@ def journal_record(
     journal, since_us = tools.journal, dialed_at_us - LATEST_START_S * US_PER_S
     try:
         ended = journal.wait_for_end(leg_id, wait_s, not_before_us=since_us) if wait_s else None
-        return ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)
+        record = ended or journal.records([leg_id], not_before_us=since_us).get(leg_id)
+        if (
+            record is not None
+            and record.ended_at_us is not None
+            and tools.client.time.is_to_come(record.ended_at_us)
+        ):
+            # Asterisk's clock was put back since: when it ended the journal does not say.
+            return replace(record, ended_at_us=None)
+        return record
     except JournalUnreadable as error:
         log.error("leg.journal_not_read", leg=leg_id, error=str(error))
         return None
