@@ -109,13 +109,13 @@ class Session:
         self._guarded(resume)
 
     def take_over(self, legs: Sequence[LegView]) -> None:
-        """Legs live since before a restart. Where the two talk, if only by now, watch over them and go on with the
+        """Legs live since before a restart. Where the two talk, or did until now, watch over them and go on with the
         conversation; else it is cut off: say sorry to the subscriber if there, and end every leg.
         """
 
         def go_on() -> Ending:
             paid = {leg.side: self._adopt(leg) for leg in legs}
-            if paid.keys() == {"a", "b"} and paid["a"].leg.up and paid["b"].leg.up:
+            if all(side in paid and paid[side].leg.answered_at_us is not None for side in ("a", "b")):
                 return Conversation(self._tools, self._call, self.request, paid["a"]).resume_talk(paid["b"])
             return self._apologise(paid)
 

@@ -18,6 +18,7 @@ from .business import EarlierClock, dnis_of
 from .money import PriceList, price_of, started_seconds
 from .plan import INTERNAL, PIN_ACCESS
 from .scheduler import START_US, US_PER_S
+from .watcher import HEARD_S
 
 if TYPE_CHECKING:
     from .world import SimWorld
@@ -157,9 +158,10 @@ class Auditor:
         return ""
 
     def _silence(self, life: Life) -> int | None:
-        """When the fault began or ended that hid the end of a leg."""
+        """When the fault began that hid the end of a leg, or lost it on its way."""
         ended_us, spans = life.ended_true_us or 0, self._world.mishaps.silences
-        return min((a for a, b in spans if a <= ended_us <= self._over_us(b)), default=None)
+        lost_us = round(HEARD_S * US_PER_S)
+        return min((a for a, b in spans if a - lost_us <= ended_us <= self._over_us(b)), default=None)
 
     def _over_us(self, ended_us: int) -> int:
         """Until when the ends of legs may be taken for some of a silence that ended then."""
