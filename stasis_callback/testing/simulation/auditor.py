@@ -31,8 +31,10 @@ THAWED_S = 3.0
 """An end within this after the link is back may be one that came in the silence (`ivr/call.py`)."""
 LOST_US = 10_000
 """The end of a connection is read within this: what was up when Asterisk died may be charged until then."""
-GIVEN_AWAY_US = 6 * US_PER_S
-"""The most that is given away of what Asterisk was last heard of."""
+GIVEN_AWAY_US = 13 * US_PER_S
+"""The most that is given away: a lease is renewed every five seconds, but not while a talk that is over waits to be
+settled, and says when Asterisk was last heard of, which is asked for a sign of life every two.
+"""
 OUR_REASONS = ("failed", "interrupted", "not_dialed", "")
 """Outcomes that no party caused: a callback that never rang must not end with one."""
 
