@@ -216,6 +216,7 @@ class Conversation:
         while failures < options.destination_attempts and self._connected < options.calls_per_callback:
             if clock.monotonic_s() > deadline_s:
                 return
+            self._a.try_arm()  # only where Asterisk has not said that the timer stands right
             keyed = self._dialog.ask(
                 self._voice.say(Prompt.ENTER_ANOTHER if self._connected else Prompt.ENTER_DESTINATION),
                 digits_limit=DESTINATION_DIGITS_LIMIT,

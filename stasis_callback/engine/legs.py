@@ -141,8 +141,7 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
     elif snapshot.state == "Up" and leg.answered_at_us is None:
         answered_at_us = _journal_answer_us(tools, leg)
-        leg.answer_seen(answered_at_us or time.now_us())
-        leg.answer_guessed = answered_at_us is None
+        leg.answer_seen(answered_at_us or time.now_us(), guessed=answered_at_us is None)
 
 
 def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> ChannelSnapshot | None:

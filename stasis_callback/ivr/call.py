@@ -182,8 +182,9 @@ class Leg:
         self.dialed_at_us = at_us
         self._noted_s = self._clock.monotonic_s()
 
-    def answer_seen(self, at_us: int) -> None:
-        """It was answered at `at_us`, also when that is only learnt later. The first report counts.
+    def answer_seen(self, at_us: int, *, guessed: bool = False) -> None:
+        """It was answered at `at_us`, also when that is only learnt later, or `guessed`: nobody says since when. The
+        first report counts.
 
         Never before it was noted: where Asterisk's clock was stepped in between, the time of an answer that is learnt
         from the journal may be off by the step.
@@ -194,11 +195,14 @@ class Leg:
             # subscriber, and nobody talks past the funds.
             earliest_s, latest_s = self.time.between_s(at_us)
             self._answered_s = max(latest_s, self._noted_s)
+            if guessed and math.isfinite(self._noted_s):
+                earliest_s = self._noted_s
             self._funds_since_s = max(earliest_s, self._noted_s)
+            self.answer_guessed = guessed
 
     def answer_known(self, at_us: int) -> None:
         """Its answer was guessed, and is known now."""
-        self.answered_at_us, self.answer_guessed = None, False
+        self.answered_at_us = None
         self.answer_seen(at_us)
 
     def adopt(self, answered_at_us: int, lived_s: float = 0.0, exactly: bool = False) -> None:

@@ -73,6 +73,7 @@ class Watcher:
                 if other.dial_string.partition("@")[0] == number.partition("@")[0]
                 and other is not channel
                 and "-a" in other.id
+                and not self._came_this_moment(other)
             ]
             if others:
                 world.broken(f"{channel.id} calls a number that {others[0]} is calling already")
@@ -80,6 +81,11 @@ class Watcher:
         self.complaints.made(channel)
         if channel.fuse is None:
             world.broken(f"{channel.id} is made without a timer")
+
+    def _came_this_moment(self, channel: Channel) -> bool:
+        """Whether a channel is called long after it was given up, and so lately that nobody has heard of it."""
+        life = self.world.asterisk.lives[channel.id]
+        return life.stray and self.world.scheduler.now_us - life.began_true_us < HEARD_S * US_PER_S
 
     def _trunk_carries(self, channel: Channel) -> None:
         """No trunk exceeds its limit of calls."""
@@ -101,8 +107,12 @@ class Watcher:
             return
         if request_id in self.stars_us:
             # A service that was stopped meanwhile takes the keys when it goes on.
-            taken_us = max(self.stars_us[request_id], world.node.went_on_us)
-            if world.scheduler.now_us - taken_us < STARS_S * US_PER_S:
+            keyed_us = self.stars_us[request_id]
+            taken_us, now_us = max(keyed_us, world.node.went_on_us), world.scheduler.now_us
+            # One that waits for a slow Asterisk takes them after that.
+            if now_us - taken_us < STARS_S * US_PER_S or world.mishaps.active(
+                keyed_us, now_us, ("ari slow",)
+            ):
                 return
         if self.fuses.over(channel):
             return  # Asterisk's own timer is late: its clock was put back
