@@ -179,6 +179,12 @@ PUT_BACK = (
                 "return not self.recovering and self._call.sees_its_legs",
                 "return not self.recovering",
             ),
+            # Another defence: a lease says when Asterisk was last heard of, not when it is renewed.
+            (
+                "service.py",
+                "self.dialer.renew_leases(self.link.heard_ago_s)",
+                "self.dialer.renew_leases(0.0)",
+            ),
         ),
         (),
     ),

@@ -424,7 +424,7 @@ class Session:
         """Take over a leg from before a restart. It is up, so a failure here must not end it."""
         leg = self._call.add(view.id, is_a=view.side == "a")
         leg.dialed_at_us = view.dialed_at_us
-        leg.requested = True
+        leg.requested = leg.not_looked_at = True
         options = self.request.options
         slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
@@ -434,6 +434,7 @@ class Session:
                 leg.adopt(view.answered_at_us, *self._lived_s(view))
                 leg.answer_noted = True
             recheck(self._tools, self._call, leg)
+            leg.not_looked_at = False
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
             return self._tools.funding.adopt(leg, view, rate, slack_s, lasts_s)
 

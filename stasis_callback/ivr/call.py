@@ -139,6 +139,8 @@ class Leg:
     """The database knows of its answer."""
     answer_check: str | None = None
     """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""
+    not_looked_at: bool = False
+    """It is from before this service started, and nobody has asked about it yet: its answer may have been missed."""
     gone: bool = False
     """Asterisk has reported its end, and not its answer, after events may have been missed: the journal knows."""
     ended: End | None = None
@@ -431,7 +433,7 @@ class Call:
         elif isinstance(event, Event) and event.channel_id in self._legs:
             leg = self._legs[event.channel_id]
             if isinstance(event, ChannelDestroyed):
-                if self.lost is not None and leg.answered_at_us is None:
+                if (self.lost is not None or leg.not_looked_at) and leg.answered_at_us is None:
                     # Its answer may be among what was missed, and nobody could ask about it yet.
                     leg.gone = True
                     self._recheck(leg)
