@@ -150,8 +150,7 @@ def _compare(tools: CallTools, call: Call, request: RequestView) -> None:
         if view.id in known:
             continue
         if tools.client.channels.get(view.id) or settle_gone(tools, view, request):
-            leg = call.add(view.id, is_a=view.side == "a")
-            leg.dialed_at_us, leg.requested = view.dialed_at_us, True
+            leg = call.add_found(view.id, is_a=view.side == "a", dialed_at_us=view.dialed_at_us)
             if view.answered_at_us is not None:
                 leg.answer_seen(view.answered_at_us)
             await_end(tools, call, leg)

@@ -422,9 +422,7 @@ class Session:
 
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg from before a restart. It is up, so a failure here must not end it."""
-        leg = self._call.add(view.id, is_a=view.side == "a")
-        leg.dialed_at_us = view.dialed_at_us
-        leg.requested = leg.not_looked_at = True
+        leg = self._call.add_found(view.id, is_a=view.side == "a", dialed_at_us=view.dialed_at_us)
         options = self.request.options
         slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)

@@ -140,7 +140,7 @@ class Leg:
     answer_check: str | None = None
     """What Asterisk's AMD says of who has answered: `HUMAN`, `MACHINE`, `NOTSURE`; None before."""
     not_looked_at: bool = False
-    """It is from before this service started, and nobody has asked about it yet: its answer may have been missed."""
+    """It was called before this thread knew of it, and was not asked about yet: its answer may have been missed."""
     gone: bool = False
     """Asterisk has reported its end, and not its answer, after events may have been missed: the journal knows."""
     ended: End | None = None
@@ -358,6 +358,13 @@ class Call:
         leg = self._legs[leg_id] = Leg(self._client.channel(leg_id), self._client.time)
         self._a = leg if is_a else self._a
         self._watcher.watch(leg_id, self._inbox.put)
+        return leg
+
+    def add_found(self, leg_id: str, *, is_a: bool, dialed_at_us: int) -> Leg:
+        """Take in a channel that was called before this thread knew of it: its answer may have been missed."""
+        leg = self.add(leg_id, is_a=is_a)
+        leg.dialed_at_us = dialed_at_us
+        leg.requested = leg.not_looked_at = True
         return leg
 
     def drop(self, leg: Leg) -> None:
