@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
-from console_site import ConsoleSite, open_console
+import requests
+from console_site import ConsoleSite, Operator, open_console
 from shop import NOON_US
 
 from stasis_callback.admin.commands import described
@@ -69,6 +71,24 @@ def test_pages_of_a_list_lead_to_each_other_and_give_csv(site: ConsoleSite) -> N
     assert answer.headers["content-type"].startswith("text/csv")
     assert "attachment" in answer.headers["content-disposition"]
     assert len(answer.text.splitlines()) == 6
+
+
+def test_a_file_has_the_whole_list_and_not_a_page_of_it(site: ConsoleSite) -> None:
+    for n in range(102):
+        site.shop.account(f"{1000 + n}")
+    viewer = site.operator("viewer")
+    page = viewer.get("/do/account/list?run=1").text
+    (second,) = re.findall(r'href="([^"]*after=[^"]+)"', page)
+    for where in ("/do/account/list?run=1", unescape(second)):
+        csv, json = (_file_of(viewer, where, kind) for kind in ("csv", "json"))
+        assert (len(csv.text.splitlines()), len(json.json())) == (103, 102)
+    assert len(_file_of(viewer, "/do/account/list?run=1&limit=2", "csv").text.splitlines()) == 3
+
+
+def _file_of(viewer: Operator, where: str, kind: str) -> requests.Response:
+    """What the link to CSV or JSON of a page gives."""
+    (found,) = re.findall(rf'href="([^"]*format=--{kind}[^"]*)"', viewer.get(where).text)
+    return viewer.get(unescape(found))
 
 
 def test_a_rate_list_is_uploaded_shown_and_imported(site: ConsoleSite) -> None:
