@@ -250,6 +250,33 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     assert viewer.get("/reports?account=nobody").text.count("unknown account") == 1
 
 
+@pytest.mark.parametrize(
+    ("days",                           "why"),
+    [
+        ("from=2026-11-30&to=2026-11-01",  "--from must not be after --to"),
+        ("from=2001-01-01&to=2026-11-30",  "limited to 3660 days"),
+        ("from=bogus",                     "&#39;bogus&#39; is not a date"),
+        ("to=bogus",                       "&#39;bogus&#39; is not a date"),
+    ],
+)  # fmt: skip
+def test_days_that_cannot_be_reported_are_refused_and_not_replaced(
+    site: ConsoleSite, days: str, why: str
+) -> None:
+    page = site.operator("viewer").get(f"/reports?{days}").text
+    assert why in page
+    assert "<svg" not in page
+    for name, text in (part.split("=") for part in days.split("&")):
+        assert f'id="{name}" name="{name}" type="date" value="{text}"' in page
+
+
+def test_a_report_of_years_is_of_these_years(site: ConsoleSite) -> None:
+    page = site.operator("viewer").get("/reports?by=account&from=2020-01-01&to=2026-11-30").text
+    assert 'value="2020-01-01"' in page
+    assert "2013-01-31 – 2019-12-31" in page
+    far = site.operator("viewer").get("/reports?by=account&from=2000-01-01&to=2009-12-31")
+    assert far.status_code == 200
+
+
 def test_minutes_add_up_to_the_same_by_day_as_by_account(site: ConsoleSite) -> None:
     """Each line shows them rounded, and no total is a sum of these."""
     shop = site.shop
