@@ -133,9 +133,8 @@ def _report(
     by: str, first: str, last: str, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
 ) -> Done:
     command = described()["report calls"]
-    values = {
-        "by": [by], "first": [first], "last": [last], "limit": [str(LINES_LIMIT)], **given
-    }  # fmt: skip
+    limit = {} if by == "day" else {"limit": [str(LINES_LIMIT)]}
+    values = {"by": [by], "first": [first], "last": [last], **limit, **given}
     return run(command.words(values), visit.name, stores)
 
 

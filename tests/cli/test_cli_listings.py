@@ -163,6 +163,11 @@ def test_call_records_are_found_by_account_trunk_and_outcome(shop: CommandLine, 
     assert found("--trunk", "first") == found("--outcome", "answered") == [("b1", "first")]
     assert found("--outcome", "busy") == [("a1", "")]
     assert sorted(found("--account", SUBSCRIBER)) == [("a1", ""), ("b1", "first")]
+    shop.ok("trunk", "disable", "first")
+    shop.ok("trunk", "remove", "first")
+    assert found("--trunk", "first") == [("b1", "first")]
+    (line,) = shop.ok("report", "calls", "--by", "trunk", "--trunk", "first", "--json").json
+    assert (line["trunk"], line["attempts"]) == ("first", 1)
 
 
 def test_entries_of_one_account_and_of_all(shop: CommandLine, called: str) -> None:
