@@ -19,6 +19,7 @@ from stasis_callback.admin.output import Record
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import periods
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.unnamed import SETTINGS, UNKNOWN
 
 if TYPE_CHECKING:
     from stasis_callback.store.calls.reports import CallsLine, Span
@@ -31,7 +32,7 @@ USUAL_DAYS = 30
 LINES = 1000
 """The most lines of a table, if not told otherwise: there may be as many as there are accounts."""
 GROUPS = ("day", "account", "customer", "prefix", "trunk", "vendor", "side", "outcome")
-UNNAMED = ("(settings)", "(unknown)")
+UNNAMED = (SETTINGS, UNKNOWN)
 """What the trunk of the settings is called, and any other group without a name."""
 CALLS_COLUMNS = (
     "attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin", "currency",
