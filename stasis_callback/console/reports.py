@@ -188,8 +188,8 @@ def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[st
 
 
 def _shown(figure: str, values: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """The figures as each line shows them, once they are added up."""
-    if figure != "charged_minutes":
+    """The figures as each line shows them, once they are added up or of several currencies."""
+    if figure in MONEY:
         return values
     return {group: (round(value, 1), weight) for group, (value, weight) in values.items()}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from console_site import ConsoleSite, Operator, open_console
-from shop import NOON_US
+from shop import NOON_US, UK_RATE, talked
 
 from stasis_callback.admin.commands import described
 from stasis_callback.clock import US_PER_S
@@ -18,6 +18,7 @@ from stasis_callback.console import policy, reports
 from stasis_callback.console.rendering import texts
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.web.texts import LANGUAGES
 
 
@@ -232,8 +233,6 @@ def test_a_large_adjustment_needs_a_second_operator(tmp_path: Path, monkeypatch:
 def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     shop = site.shop
     account = shop.account("100")
-    from shop import talked
-
     shop.leg("leg-1", account, shop.request(account), hold="1.00")
     shop.stores.calls.settle("leg-1", talked(30))
     viewer = site.operator("viewer")
@@ -293,6 +292,24 @@ def test_minutes_add_up_to_the_same_by_day_as_by_account(site: ConsoleSite) -> N
         total = re.search(r'Charged minutes</strong>\s*<span class="total">([\d.]+)<', page)
         assert total
         assert float(total[1]) == round(charged_s / 60, 1), by
+
+
+def test_means_of_two_currencies_are_rounded_like_those_of_one(site: ConsoleSite) -> None:
+    stores = site.shop.stores
+    stores.tariffs.add("euros", "EUR")
+    stores.tariffs.put_rates("euros", [NewRate(UK_RATE)])
+    stores.accounts.add_product("eurocall", "euros")
+    stores.accounts.add_customer("Europeans", "EUR")
+    poor = stores.accounts.add("200", customer="Europeans", product="eurocall")
+    stores.ledger.top_up(poor.book_id, 10_000_000, key="first-200")
+    dollars, euros = site.shop.account("100"), stores.accounts.get(poor.id)
+    requests = {account.number: site.shop.request(account) for account in (dollars, euros)}
+    for n, (account, seconds) in enumerate(((dollars, 10), (euros, 11), (euros, 11))):
+        site.shop.leg(f"leg-{n}", account, requests[account.number], hold="1.00")
+        stores.calls.settle(f"leg-{n}", talked(seconds))
+    page = site.operator("viewer").get("/reports?by=outcome&from=2027-01-15&to=2027-01-15").text
+    assert "<span>answered</span> <strong>10.7</strong>" in page
+    assert "10.66" not in page
 
 
 def test_the_groups_of_now_are_compared_with_themselves_before(
