@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import typer
@@ -18,6 +19,10 @@ from stasis_callback.admin.taking import taken
 
 PIPED_WIDTH = 80
 _GAP = 2
+_HALF = "\0"
+"""Stands behind a character that takes two columns (UAX 11), so that a text is as long as it is wide; `one_line`
+lets none through.
+"""
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """A space at which no line ends, for `print_table`; `one_line` lets none through."""
 
@@ -45,6 +50,13 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ("?", " ")[c.isspace()] for c in text)
 
 
+def _spread(text: str) -> str:
+    """A text that is as long as it is wide on a terminal."""
+    if text.isascii():
+        return text
+    return "".join(c + _HALF if unicodedata.east_asian_width(c) in "WF" else c for c in text)
+
+
 def print_table(
     headers: Sequence[str], rows: Sequence[Sequence[str]], records: Sequence[Mapping[str, object]] = ()
 ) -> None:
@@ -53,13 +65,14 @@ def print_table(
         caller.table(headers, [[text.replace(UNBROKEN, " ") for text in row] for row in rows], records)
         return
     bold = sys.stdout.isatty()
-    widths = column_widths([headers, *rows], width())
+    table = [[_spread(text) for text in row] for row in (headers, *rows)]
+    widths = column_widths(table, width())
     if not widths:
         _print_stacked(headers, rows)
         return
-    for number, row in enumerate((headers, *rows)):
+    for number, row in enumerate(table):
         for line in _lines(row, widths):
-            said = line.replace(UNBROKEN, " ")
+            said = line.replace(UNBROKEN, " ").replace(_HALF, "")
             typer.echo(typer.style(said, bold=True) if bold and number == 0 else said)
 
 
@@ -78,15 +91,16 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
     if caller := taken():
         caller.fields(fields)
         return
-    widest = max(len(name) for name, _ in fields)
-    for name, text in fields:
-        for line in _lines((name, text), (widest, max(width() - widest - _GAP, 20))):
-            typer.echo(line)
+    spread = [(_spread(name), _spread(text)) for name, text in fields]
+    widest = max(len(name) for name, _ in spread)
+    for row in spread:
+        for line in _lines(row, (widest, max(width() - widest - _GAP, 20))):
+            typer.echo(line.replace(_HALF, ""))
 
 
 def fits(rows: Sequence[Sequence[str]]) -> bool:
     """Whether a table needs no cell of several lines; one that is taken by another program has all the room."""
-    widest = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widest = [max(len(_spread(text)) for text in column) for column in zip(*rows, strict=True)]
     return bool(taken()) or sum(widest) + _GAP * (len(widest) - 1) <= width()
 
 
@@ -137,11 +151,23 @@ def _folded(text: str, size: int) -> list[str]:
         return [text]
     if _longest_word(text, " ") > size:
         text = text.replace(UNBROKEN, " ")
-    wrapper = _OfCodes if _longest_word(text, " ") > size else textwrap.TextWrapper
+    wrapper = _OfCodes if _longest_word(text, " ") > size else _Wrapper
     return wrapper(size, break_on_hyphens=False).wrap(text)
 
 
-class _OfCodes(textwrap.TextWrapper):
+class _Wrapper(textwrap.TextWrapper):
+    """Does not break a line within a character that takes two columns."""
+
+    def _handle_long_word(
+        self, reversed_chunks: list[str], cur_line: list[str], cur_len: int, width: int
+    ) -> None:
+        left = width - cur_len
+        if reversed_chunks[-1][left : left + 1] == _HALF:
+            width -= 1
+        super()._handle_long_word(reversed_chunks, cur_line, cur_len, width)
+
+
+class _OfCodes(_Wrapper):
     """Breaks lines in `destination_not_in_tariff` too, behind a `_`."""
 
     wordsep_simple_re = re.compile(r"( +|(?<=_)(?=[^ ]))")

@@ -52,6 +52,7 @@ class Console:
             stores, self._renderer, self.visits, Overview(stores, clock), self._commands
         )
         app = Starlette(routes=self._routes(), lifespan=self._lifespan)
+        app.router.redirect_slashes = False  # to whatever host a request names
         app.add_exception_handler(HTTPException, self._http_error)
         app.add_exception_handler(StoreUnavailable, self._away)
         app.add_exception_handler(Exception, self._fault)

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stasis_callback.admin.commands import Command, Done, Parameter, Takes, described, groups, run
-from stasis_callback.admin.listing import MORE
+from stasis_callback.admin.listing import MORE, ROWS_LIMIT
 from stasis_callback.admin.taking import TakenText
 from stasis_callback.console import forms, policy
 from stasis_callback.console.policy import Access
@@ -295,7 +295,13 @@ def _next_page(work: Work, done: Done | None) -> str:
 def _format_links(work: Work, done: Done | None) -> list[tuple[str, str]]:
     if done is None or done.code == 2:
         return []
-    return [(name.removeprefix("--").upper(), _again(work, format=name)) for name in work.command.formats]
+    # A file has no next page: it is of the whole list, unless somebody asked for so many rows.
+    pages = work.command.parameter("limit")
+    whole = pages and pages.default and not any(work.given.get("limit", ()))
+    more = {"limit": str(ROWS_LIMIT), "after": ""} if whole else {}
+    return [
+        (name.removeprefix("--").upper(), _again(work, format=name, **more)) for name in work.command.formats
+    ]
 
 
 def _again(work: Work, **changed: str) -> str:

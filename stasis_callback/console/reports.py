@@ -19,7 +19,6 @@ from stasis_callback.store.calls.reports import OTHERS
 from stasis_callback.store.stores import Stores
 
 USUAL_DAYS = 30
-DAYS_LIMIT = 1830
 BARS_LIMIT = 20
 LINES_LIMIT = 200
 """The most groups in the table; the others are one line together."""
@@ -78,7 +77,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page shows."""
+    """What the page shows. Of what the command refuses: its words, the days as they were written, and no figures."""
 
     by: str
     first: str
@@ -98,46 +97,44 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     by = by if by in GROUPS else "day"
     filters = {name: query.get(name, "").strip()[:64] for name in FILTERS}
     given = {name: [text] for name, text in filters.items() if text}
-    first, last, problem = _range(query)
-    days = (last - first).days + 1
-    before = first - timedelta(days=days), first - timedelta(days=1)
+    first, last = _range(query)
     shown = _report(by, first, last, given, visit, stores)
-    plots: tuple[Plot, ...] = ()
-    if shown.code == 0 and not problem:
-        names = [str(row[by]) for row in _rows(shown)]
-        # Of many groups those that are shown, whatever they were among those of before.
-        same = {"groups": [name for name in names if name != OTHERS]} if OTHERS in names else {}
-        earlier = _report(by, *before, given | same, visit, stores)
-        plots = tuple(_plots(by, _rows(shown), _rows(earlier), first, before[0], days))
-    csv = {"by": by, "first": str(first), "last": str(last), "format": "--csv"}
+    if shown.code:
+        # What was asked for stays in the form, beside what the command says about it.
+        return Report(by, first, last, "", "", filters, (), described()["report calls"], shown, "")
+    begin, end = (parse_day(text, operators_zone()) for text in (first, last))
+    days = (end - begin).days + 1
+    before = begin - timedelta(days=days), begin - timedelta(days=1)
+    names = [str(row[by]) for row in _rows(shown)]
+    # Of many groups those that are shown, whatever they were among those of before.
+    same = {"groups": [name for name in names if name != OTHERS]} if OTHERS in names else {}
+    earlier = _report(by, str(before[0]), str(before[1]), given | same, visit, stores)
+    plots = tuple(_plots(by, _rows(shown), _rows(earlier), begin, before[0], days))
+    csv = {"by": by, "first": first, "last": last, "format": "--csv"}
     csv |= {name: text for name, text in filters.items() if text}
     return Report(
-        by, first.isoformat(), last.isoformat(), before[0].isoformat(), before[1].isoformat(), filters, plots,
-        described()["report calls"],
+        by, str(begin), str(end), str(before[0]), str(before[1]), filters, plots, described()["report calls"],
         shown, address("report calls", **csv),
     )  # fmt: skip
 
 
-def _range(query: QueryParams) -> tuple[date, date, str]:
+def _range(query: QueryParams) -> tuple[str, str]:
+    """The days that are asked for, as they are written: the command says what is wrong with them."""
     zone = operators_zone()
+    first, last = (query.get(name, "").strip()[:64] for name in ("from", "to"))
+    last = last or str(today(zone))
     try:
-        last = parse_day(query["to"], zone) if query.get("to") else today(zone)
-        first = parse_day(query["from"], zone) if query.get("from") else last - timedelta(days=USUAL_DAYS - 1)
-    except InvalidInput as error:
-        last = today(zone)
-        return last - timedelta(days=USUAL_DAYS - 1), last, str(error)
-    if not 0 <= (last - first).days < DAYS_LIMIT:
-        first = last - timedelta(days=USUAL_DAYS - 1)
-    return first, last, ""
+        return first or str(parse_day(last, zone) - timedelta(days=USUAL_DAYS - 1)), last
+    except InvalidInput:
+        return first, last
 
 
 def _report(
-    by: str, first: date, last: date, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
+    by: str, first: str, last: str, given: Mapping[str, Sequence[str]], visit: Caller, stores: Stores
 ) -> Done:
     command = described()["report calls"]
-    values = {
-        "by": [by], "first": [str(first)], "last": [str(last)], "limit": [str(LINES_LIMIT)], **given
-    }  # fmt: skip
+    limit = {} if by == "day" else {"limit": [str(LINES_LIMIT)]}
+    values = {"by": [by], "first": [first], "last": [last], **limit, **given}
     return run(command.words(values), visit.name, stores)
 
 
@@ -191,8 +188,8 @@ def _values(by: str, rows: Sequence[Row], figure: str, currency: str) -> dict[st
 
 
 def _shown(figure: str, values: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """The figures as each line shows them, once they are added up."""
-    if figure != "charged_minutes":
+    """The figures as each line shows them, once they are added up or of several currencies."""
+    if figure in MONEY:
         return values
     return {group: (round(value, 1), weight) for group, (value, weight) in values.items()}
 

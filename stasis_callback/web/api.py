@@ -25,6 +25,7 @@ from stasis_callback.web.pages import problem_body
 from stasis_callback.web.paging import After, PageLimit, Since, Until, cursor, micros_of, read_cursor
 from stasis_callback.web.problems import ANY, BODY, ApiError, answer, errors
 from stasis_callback.web.status import Progress, progress_of, seconds
+from stasis_callback.web.strict_json import StrictRoute
 from stasis_callback.web.visitors import program
 
 PREFIX = "/api/v1"
@@ -161,7 +162,7 @@ class Api:
 
     def router(self) -> APIRouter:
         """The router with all endpoints."""
-        router = APIRouter(prefix=PREFIX, tags=["callbacks"])
+        router = APIRouter(prefix=PREFIX, tags=["callbacks"], route_class=StrictRoute)
         add = router.add_api_route
         add("/callbacks", self._create, methods=["POST"], status_code=201,
             response_model=CallbackBody, operation_id="createCallback", summary="Request a callback",

@@ -36,6 +36,7 @@ from stasis_callback.web.payments import Payments
 from stasis_callback.web.problems import ApiError, answer, describe_validation, problem
 from stasis_callback.web.security import Guard, HalfRequest, TooLarge, TooSlow
 from stasis_callback.web.signing import Signer
+from stasis_callback.web.strict_json import NamedTwice
 from stasis_callback.web.visitors import is_in
 from stasis_callback.web.watching import Watching
 
@@ -71,6 +72,7 @@ class WebApp:
         app = FastAPI(
             title="stasis-callback", version="1",
             openapi_url=f"{PREFIX}/openapi.json", docs_url=None, redoc_url=None, lifespan=self._lifespan,
+            redirect_slashes=False,  # to whatever host a request names
         )  # fmt: skip
         app.state.api_keys = stores.api_keys
         app.state.key_rates = KeyRates(clock)
@@ -177,5 +179,7 @@ def _api_error(_request: Request, error: Exception) -> Response:
 
 def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
+    if isinstance(twice := error.__cause__, NamedTwice):
+        return answer(400, problem(400, "bad_json", twice.msg))
     errors: list[Any] = list(error.errors())
     return describe_validation(errors)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -33,16 +34,18 @@ class _Window:
     count: int = 0
 
 
-class UnknownParameters(ApiError):
-    """A filter that does not exist must not be left out: the answer would be about more than was asked."""
+class WrongParameters(ApiError):
+    """A filter that does not exist, or is there twice, must not be left out: the answer would be about more than was
+    asked, or about something else.
+    """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, codes: Mapping[str, str]) -> None:
         super().__init__(422, "invalid_fields")
-        self.names = sorted(names)
+        self.codes = codes
 
     def response(self) -> JSONResponse:
         """The HTTP response for this error."""
-        return invalid_fields({name[:64]: "unknown" for name in self.names[:20]})
+        return invalid_fields({name[:64]: self.codes[name] for name in sorted(self.codes)[:20]})
 
 
 class KeyRates:
@@ -85,10 +88,20 @@ def key_in_force(
         raise ApiError(429, "rate_limited", headers={"Retry-After": str(end_s)})
     if not set(scopes.scopes) <= set(key.scopes):
         raise ApiError(403, "out_of_scope", f"This key does not have the scope {scopes.scope_str}.")
-    given = set(request.query_params)
-    if given and (unknown := given - _parameters_of(request.scope["route"])):
-        raise UnknownParameters(unknown)
+    if wrong := _wrong_parameters(request):
+        raise WrongParameters(wrong)
     return key
+
+
+def _wrong_parameters(request: Request) -> dict[str, str]:
+    """What is wrong with the names of query parameters."""
+    given = Counter(name for name, _ in request.query_params.multi_items())
+    known = _parameters_of(request.scope["route"]) if given else ()
+    return {
+        name: "repeated" if name in known else "unknown"
+        for name, count in given.items()
+        if name not in known or count > 1
+    }
 
 
 def _parameters_of(route: APIRoute) -> frozenset[str]:

@@ -26,8 +26,9 @@ from stasis_callback.store.stores import Stores
 from stasis_callback.web import twilio
 from stasis_callback.web.api import NAME_PATTERN, PREFIX
 from stasis_callback.web.bodies import AnyEvent, Body, described, invalid, not_genuine
-from stasis_callback.web.problems import BODY, errors
+from stasis_callback.web.problems import BODY, ApiError, errors
 from stasis_callback.web.signing import Signer, is_signed
+from stasis_callback.web.strict_json import NamedTwice, require_names_once
 from stasis_callback.written.desk import Verdict, Written, WrittenDesk
 from stasis_callback.written.words import reply_text
 
@@ -145,6 +146,8 @@ class Messages:
             raise not_genuine()
         try:
             message = Message.model_validate(twilio.message_of(fields)) if of_twilio else _message(body)
+        except NamedTwice as error:
+            raise ApiError(400, "bad_json", error.msg) from None
         except ValidationError as error:
             return invalid(error)
         answer = MessageAnswer(result="ignored") if message is None else self._decide(known, message)
@@ -207,7 +210,8 @@ class Messages:
 
 
 def _message(body: bytes) -> Message | None:
-    """A message in our own format; None for an event of another type. Raises ValidationError."""
+    """A message in our own format; None for an event of another type. Raises NamedTwice, ValidationError."""
+    require_names_once(body)
     event = AnyEvent.model_validate_json(body)
     return MessageEvent.model_validate_json(body).data if event.type == RECEIVED else None
 

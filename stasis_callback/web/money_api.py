@@ -33,6 +33,7 @@ from stasis_callback.web.api import DIGITS_PATTERN, PREFIX, QueryText, Text
 from stasis_callback.web.keys import AccountsKey, ManageKey, RatesKey, TopUpKey, VouchersKey, XdrsKey
 from stasis_callback.web.paging import After, PageLimit, Since, Until, cursor, micros_of, read_cursor
 from stasis_callback.web.problems import ANY, BODY, ApiError, errors
+from stasis_callback.web.strict_json import StrictRoute
 
 AMOUNT_PATTERN = r"^[0-9]{1,10}(\.[0-9]{1,6})?$"
 ACCOUNT_PATTERN = r"^[A-Za-z0-9._@-]{1,64}$"
@@ -230,7 +231,7 @@ class MoneyApi:
 
     def router(self) -> APIRouter:
         """The router with all endpoints."""
-        router = APIRouter(prefix=PREFIX)
+        router = APIRouter(prefix=PREFIX, route_class=StrictRoute)
         add = router.add_api_route
         add("/accounts", self._list_accounts, methods=["GET"], tags=["accounts"],
             response_model=AccountListBody, operation_id="listAccounts", summary="List accounts",

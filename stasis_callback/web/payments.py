@@ -22,6 +22,7 @@ from stasis_callback.web.bodies import AnyEvent, Body, described, invalid, not_g
 from stasis_callback.web.money_api import ACCOUNT_PATTERN, AMOUNT_PATTERN, TOP_UP_PATTERN
 from stasis_callback.web.problems import BODY, ApiError, errors
 from stasis_callback.web.signing import Signer, is_signed
+from stasis_callback.web.strict_json import NamedTwice, require_names_once
 
 log = structlog.get_logger()
 
@@ -117,11 +118,15 @@ class Payments:
             log.warning("payment.not_genuine", hook=hook)
             raise not_genuine()
         try:
+            require_names_once(body)
             event = AnyEvent.model_validate_json(body)
             if event.type != PAID:
                 response.status_code = 200
                 return PaidBody(result="ignored", balance=None)
             payment = PaymentEvent.model_validate_json(body).data
+        except NamedTwice as error:
+            log.error("payment.not_credited", hook=hook, payment="", reason="bad_json", fields=[])
+            raise ApiError(400, "bad_json", error.msg) from None
         except ValidationError as error:
             return _unreadable(known, body, error)
         paid = self._credit(known, payment)

@@ -62,6 +62,7 @@ TITLES: Mapping[str, str] = {
 FIELDS: Mapping[str, str] = {
     "required": "is missing",
     "unknown": "is not known here",
+    "repeated": "is given more than once",
     "wrong_type": "must be {expected}",
     "too_long": "is too long",
     "too_short": "is too short",
@@ -76,6 +77,7 @@ FIELDS: Mapping[str, str] = {
 _TYPES = {
     "string": "a text", "int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list",
     "dict": "an object", "model": "an object",
+    "model_attributes": "a JSON object, sent as application/json",
 }  # fmt: skip
 _EXACT = {
     "missing": "required", "extra_forbidden": "unknown", "string_pattern_mismatch": "bad_form",
@@ -149,7 +151,7 @@ def describe_validation(errors: list[Any]) -> JSONResponse:
     """Validation errors of FastAPI in the format of all errors."""
     if any(error["type"] == "json_invalid" for error in errors):
         return answer(400, problem(400, "bad_json"))
-    wrong = {str(error["loc"][-1]): error for error in errors if len(error["loc"]) > 1}
+    wrong = {str(error["loc"][-1]): error for error in errors}
     return invalid_fields({name: _field_code(error["type"]) for name, error in wrong.items()}, wrong)
 
 

@@ -64,6 +64,27 @@ def test_accounts_are_found_by_what_they_have(shop: CommandLine) -> None:
     assert "active, blocked, closed" in shop.refused("account", "list", "--status", "asleep")
 
 
+@pytest.mark.parametrize(
+    "written", ["+420212345678", "00420212345678", "+420 212 345 678", "420 212 345 678"]
+)
+def test_an_account_is_found_by_its_number_as_people_write_it(
+    shop: CommandLine, called: str, written: str
+) -> None:
+    assert [row["number"] for row in shop.ok("account", "list", "--text", written, "--json").json] == [
+        SUBSCRIBER
+    ]
+    assert shop.ok("account", "show", written, "--json").json["number"] == SUBSCRIBER
+    words = ("report", "calls", "--by", "account", "--from", "2023-11-14", "--to", "2023-11-14")
+    (line,) = shop.ok(*words, "--account", written, "--json").json
+    assert line["account"] == SUBSCRIBER
+
+
+def test_a_part_of_a_number_with_spaces_is_found_and_other_ids_are_not(shop: CommandLine) -> None:
+    shop.ok("account", "add", "42", "--customer", "Acme", "--product", "callback")
+    assert len(shop.ok("account", "list", "--text", "420 212", "--json").json) == 1
+    assert "unknown account '0042'" in shop.refused("account", "show", "0042")
+
+
 def test_pages_say_that_there_is_more(shop: CommandLine) -> None:
     for number in ("1000", "1001", "1002"):
         shop.ok("account", "add", number, "--customer", "Acme", "--product", "callback")
@@ -163,6 +184,11 @@ def test_call_records_are_found_by_account_trunk_and_outcome(shop: CommandLine, 
     assert found("--trunk", "first") == found("--outcome", "answered") == [("b1", "first")]
     assert found("--outcome", "busy") == [("a1", "")]
     assert sorted(found("--account", SUBSCRIBER)) == [("a1", ""), ("b1", "first")]
+    shop.ok("trunk", "disable", "first")
+    shop.ok("trunk", "remove", "first")
+    assert found("--trunk", "first") == [("b1", "first")]
+    (line,) = shop.ok("report", "calls", "--by", "trunk", "--trunk", "first", "--json").json
+    assert (line["trunk"], line["attempts"]) == ("first", 1)
 
 
 def test_entries_of_one_account_and_of_all(shop: CommandLine, called: str) -> None:

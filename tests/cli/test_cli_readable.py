@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,38 @@ def test_what_is_folded_is_still_there(wide: CommandLine) -> None:
     shown = wide.ok("account", "show", "447700900123456@example.com").out
     assert all(f"44770090{number:04d}" in shown for number in range(20))
     assert f"{SUBSCRIBER}" in wide.ok("account", "list").out
+
+
+def test_characters_of_two_columns_take_two(shop: CommandLine) -> None:
+    name, note = "東京テレコム株式会社", "現金で支払いました。領収書は郵送します。"
+    shop.ok("customer", "add", name, "--currency", "USD")
+    shop.ok("account", "add", "1000", "--customer", name, "--product", "callback")
+    for n in range(2):
+        shop.ok("account", "topup", "1000", "5", "--key", f"cash-{n}", "--note", note * 2)
+    for words in (
+        ("account", "statement", "1000"), ("ledger", "entries", "--account", "1000"), ("account", "show", "1000"),
+        ("customer", "list"), ("account", "list"), ("audit", "list"),
+    ):  # fmt: skip
+        lines = shop.ok(*words).out.splitlines()
+        assert max(map(_columns, lines)) <= 80, words
+        assert all(line.isprintable() for line in lines), words
+    acme, header = (
+        next(line for line in shop.ok("customer", "list").out.splitlines() if word in line)
+        for word in (name, "currency")
+    )
+    assert _columns(acme.partition("USD")[0]) == header.index("currency")
+
+
+def test_a_line_does_not_end_within_a_character(shop: CommandLine) -> None:
+    """Nor is one lost where a text without spaces goes on in the next line."""
+    shop.ok("account", "topup", SUBSCRIBER, "5", "--key", "long", "--note", "x" + "漢字" * 40)
+    lines = shop.ok("account", "statement", SUBSCRIBER).out
+    assert lines.count("漢") == lines.count("字") == 40
+    assert max(map(_columns, lines.splitlines())) <= 80
+
+
+def _columns(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
 
 
 def test_no_help_text_is_cut_off() -> None:

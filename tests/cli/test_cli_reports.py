@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -42,9 +44,9 @@ def test_calls_by_day_and_by_account(shop: CommandLine, called: str) -> None:
     table = shop.ok("report", "calls", "--by", "account", *THAT_DAY).out
     assert table.startswith("account")
     assert table.splitlines()[-1].startswith(SUBSCRIBER)
-    csv = shop.ok("report", "calls", "--by", "trunk", *THAT_DAY, "--csv").out.splitlines()
-    assert csv[0].startswith("trunk,attempts,asr_percent,acd_s")
-    assert csv[1] == "(settings),2,50.0,61.0,1.0,0.122,,,USD,1,1.0,0.00,"
+    lines = shop.ok("report", "calls", "--by", "trunk", *THAT_DAY, "--csv").out.splitlines()
+    assert lines[0].startswith("trunk,attempts,asr_percent,acd_s")
+    assert lines[1] == "(settings),2,50.0,61.0,1.0,0.122,,,USD,1,1.0,61,0.00,"
 
 
 def test_named_groups_and_what_the_others_have(shop: CommandLine, called: str) -> None:
@@ -58,6 +60,18 @@ def test_a_time_without_calls_is_empty(shop: CommandLine, called: str) -> None:
     assert shop.ok("report", "calls", *THAT_DAY, "--prefix", "1", "--json").json == []
 
 
+@pytest.mark.parametrize("prefix", ["420", "+420", "00420 212"])
+def test_a_prefix_is_read_as_people_write_it(shop: CommandLine, called: str, prefix: str) -> None:
+    (day,) = shop.ok("report", "calls", *THAT_DAY, "--prefix", prefix, "--json").json
+    assert day["attempts"] == 2
+
+
+def test_minutes_of_a_spreadsheet_can_be_added_up(shop: CommandLine, called: str) -> None:
+    """Minutes are rounded for each line; seconds are whole."""
+    (line,) = csv.DictReader(io.StringIO(shop.ok("report", "calls", *THAT_DAY, "--csv").out))
+    assert (line["charged_minutes"], line["charged_s"]) == ("1.0", "61")
+
+
 def test_refusals_say_how_many_for_each_reason(shop: CommandLine, called: str) -> None:
     assert shop.ok("report", "refusals", "--json").json == []
     assert shop.ok("report", "refusals", "--csv").out == "reason,trigger,count\n"
@@ -69,7 +83,9 @@ def test_refusals_say_how_many_for_each_reason(shop: CommandLine, called: str) -
         (("--by", "colour"),               "one of day, account"),
         (("--account", "nobody"),          "nobody"),
         (("--trunk", "none"),              "unknown trunk 'none'"),
-        (("--by", "day", "--group", "x"),  "days are chosen with --from and --to"),
+        (("--by", "day", "--group", "x"),  "--group is for a report by account"),
+        (("--limit", "1"),                 "--limit is for a report by account"),
+        (("--prefix", "abc"),              "not the beginning of a phone number"),
         (("--from", "1.11.2026"),          "not a date"),
         (("--time-zone", "Mars"),          "not a time zone"),
     ],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
-from console_site import ConsoleSite, open_console
-from shop import NOON_US
+import requests
+from console_site import ConsoleSite, Operator, open_console
+from shop import NOON_US, UK_RATE, talked
 
 from stasis_callback.admin.commands import described
 from stasis_callback.clock import US_PER_S
@@ -16,6 +18,7 @@ from stasis_callback.console import policy, reports
 from stasis_callback.console.rendering import texts
 from stasis_callback.core.outcomes import Outcome
 from stasis_callback.store.calls.legs import LegEnd
+from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.web.texts import LANGUAGES
 
 
@@ -69,6 +72,24 @@ def test_pages_of_a_list_lead_to_each_other_and_give_csv(site: ConsoleSite) -> N
     assert answer.headers["content-type"].startswith("text/csv")
     assert "attachment" in answer.headers["content-disposition"]
     assert len(answer.text.splitlines()) == 6
+
+
+def test_a_file_has_the_whole_list_and_not_a_page_of_it(site: ConsoleSite) -> None:
+    for n in range(102):
+        site.shop.account(f"{1000 + n}")
+    viewer = site.operator("viewer")
+    page = viewer.get("/do/account/list?run=1").text
+    (second,) = re.findall(r'href="([^"]*after=[^"]+)"', page)
+    for where in ("/do/account/list?run=1", unescape(second)):
+        csv, json = (_file_of(viewer, where, kind) for kind in ("csv", "json"))
+        assert (len(csv.text.splitlines()), len(json.json())) == (103, 102)
+    assert len(_file_of(viewer, "/do/account/list?run=1&limit=2", "csv").text.splitlines()) == 3
+
+
+def _file_of(viewer: Operator, where: str, kind: str) -> requests.Response:
+    """What the link to CSV or JSON of a page gives."""
+    (found,) = re.findall(rf'href="([^"]*format=--{kind}[^"]*)"', viewer.get(where).text)
+    return viewer.get(unescape(found))
 
 
 def test_a_rate_list_is_uploaded_shown_and_imported(site: ConsoleSite) -> None:
@@ -212,8 +233,6 @@ def test_a_large_adjustment_needs_a_second_operator(tmp_path: Path, monkeypatch:
 def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     shop = site.shop
     account = shop.account("100")
-    from shop import talked
-
     shop.leg("leg-1", account, shop.request(account), hold="1.00")
     shop.stores.calls.settle("leg-1", talked(30))
     viewer = site.operator("viewer")
@@ -228,6 +247,33 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     assert "44" in by_prefix
     assert viewer.get("/reports?from=nonsense").status_code == 200
     assert viewer.get("/reports?account=nobody").text.count("unknown account") == 1
+
+
+@pytest.mark.parametrize(
+    ("days",                           "why"),
+    [
+        ("from=2026-11-30&to=2026-11-01",  "--from must not be after --to"),
+        ("from=2001-01-01&to=2026-11-30",  "limited to 3660 days"),
+        ("from=bogus",                     "&#39;bogus&#39; is not a date"),
+        ("to=bogus",                       "&#39;bogus&#39; is not a date"),
+    ],
+)  # fmt: skip
+def test_days_that_cannot_be_reported_are_refused_and_not_replaced(
+    site: ConsoleSite, days: str, why: str
+) -> None:
+    page = site.operator("viewer").get(f"/reports?{days}").text
+    assert why in page
+    assert "<svg" not in page
+    for name, text in (part.split("=") for part in days.split("&")):
+        assert f'id="{name}" name="{name}" type="date" value="{text}"' in page
+
+
+def test_a_report_of_years_is_of_these_years(site: ConsoleSite) -> None:
+    page = site.operator("viewer").get("/reports?by=account&from=2020-01-01&to=2026-11-30").text
+    assert 'value="2020-01-01"' in page
+    assert "2013-01-31 – 2019-12-31" in page
+    far = site.operator("viewer").get("/reports?by=account&from=2000-01-01&to=2009-12-31")
+    assert far.status_code == 200
 
 
 def test_minutes_add_up_to_the_same_by_day_as_by_account(site: ConsoleSite) -> None:
@@ -246,6 +292,24 @@ def test_minutes_add_up_to_the_same_by_day_as_by_account(site: ConsoleSite) -> N
         total = re.search(r'Charged minutes</strong>\s*<span class="total">([\d.]+)<', page)
         assert total
         assert float(total[1]) == round(charged_s / 60, 1), by
+
+
+def test_means_of_two_currencies_are_rounded_like_those_of_one(site: ConsoleSite) -> None:
+    stores = site.shop.stores
+    stores.tariffs.add("euros", "EUR")
+    stores.tariffs.put_rates("euros", [NewRate(UK_RATE)])
+    stores.accounts.add_product("eurocall", "euros")
+    stores.accounts.add_customer("Europeans", "EUR")
+    poor = stores.accounts.add("200", customer="Europeans", product="eurocall")
+    stores.ledger.top_up(poor.book_id, 10_000_000, key="first-200")
+    dollars, euros = site.shop.account("100"), stores.accounts.get(poor.id)
+    requests = {account.number: site.shop.request(account) for account in (dollars, euros)}
+    for n, (account, seconds) in enumerate(((dollars, 10), (euros, 11), (euros, 11))):
+        site.shop.leg(f"leg-{n}", account, requests[account.number], hold="1.00")
+        stores.calls.settle(f"leg-{n}", talked(seconds))
+    page = site.operator("viewer").get("/reports?by=outcome&from=2027-01-15&to=2027-01-15").text
+    assert "<span>answered</span> <strong>10.7</strong>" in page
+    assert "10.66" not in page
 
 
 def test_the_groups_of_now_are_compared_with_themselves_before(

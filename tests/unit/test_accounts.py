@@ -100,6 +100,7 @@ REFUSED: list[tuple[str, str, Callable[[Accounts], object]]] = [
     ("customer currency", "is not a currency",       lambda a: a.add_customer("new", "dollar")),
     ("product taken",     "already exists",          lambda a: a.add_product("callback", "standard")),
     ("product tariff",    "unknown tariff",      lambda a: a.add_product("new", "none")),
+    ("customer line",     "is a line of reports",          lambda a: a.add_customer("(others)", "USD")),
     ("product nameless",  "is not a valid name",           lambda a: a.add_product("", "standard")),
     ("product unknown",   "unknown product",     lambda a: a.set_product("none", "standard")),
     ("product currency",  "the product's accounts",  lambda a: a.set_product("callback", "euros")),

@@ -501,6 +501,7 @@ def test_invalid_fields_are_told_in_our_own_words(
         ("limit=many",             {"limit": "wrong_type"},        "limit must be a whole number"),
         ("limit=1000",             {"limit": "out_of_range"},      "limit must be at most 100"),
         ("since=2027-01-31",       {"since": "not_a_time"},        "since must be a date and time with its zone"),
+        ("limit=5&limit=6",        {"limit": "repeated"},          "limit is given more than once"),
     ],
 )  # fmt: skip
 def test_a_parameter_that_is_wrong_or_unknown_is_refused(
@@ -514,3 +515,26 @@ def test_a_parameter_that_is_wrong_or_unknown_is_refused(
     assert (said["code"], said["fields"]) == ("invalid_fields", fields)
     assert said["detail"].startswith(words)
     assert site.api("GET", "/callbacks?limit=5", site.key("list", name="second")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body",        "kind",                 "words"),
+    [
+        ("",        "application/json",     "body is missing"),
+        ("[]",      "application/json",     "body must be a JSON object"),
+        ("7",       "application/json",     "body must be a JSON object"),
+        ("{}",      "text/plain",           "body must be a JSON object, sent as application/json"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_object_is_named(site: Site, body: str, kind: str, words: str) -> None:
+    site.usual()
+    answer = site.api("POST", "/callbacks", site.key(), data=body, headers={"Content-Type": kind})
+    said = answer.json()
+    assert (answer.status_code, said["code"], list(said["fields"])) == (422, "invalid_fields", ["body"])
+    assert said["detail"].startswith(words)
+
+
+def test_an_address_with_a_slash_too_many_leads_nowhere(site: Site) -> None:
+    """Least of all to the host that a request names."""
+    answer = site.api("GET", "/callbacks/", site.key("list"), headers={"Host": "evil.example"})
+    assert (answer.status_code, answer.headers.get("Location")) == (404, None)

@@ -20,6 +20,16 @@ def top_up(site: Site, key: str, **values: Any) -> Any:
     return site.api("POST", "/top-ups", key, json=body)
 
 
+def test_a_top_up_of_two_amounts_is_none(site: Site) -> None:
+    before = site.shop.rows()["Transfer"]
+    body = '{"account": "' + ACCOUNT + '", "id": "pay-1", "amount": "50", "amount": "5"}'
+    headers = {"Content-Type": "application/json"}
+    refused = site.api("POST", "/top-ups", site.key("top-up"), data=body, headers=headers)
+    assert (refused.status_code, refused.json()["code"]) == (400, "bad_json")
+    assert refused.json()["detail"] == "'amount' is there more than once"
+    assert site.shop.rows()["Transfer"] == before
+
+
 def test_a_payment_tops_up_once_however_often_it_is_told(site: Site) -> None:
     site.account()
     site.stores.accounts.change(ACCOUNT, aliases=["447000000000"])

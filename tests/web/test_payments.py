@@ -18,6 +18,10 @@ PAYMENT = {"id": "pay_1", "account": ACCOUNT, "amount": "12.50", "currency": "US
 
 HUGE = json.dumps({"type": "payment.succeeded", "data": PAYMENT}).replace('"pay_1"', "1" * 4300).encode()
 """A payment whose id is a long number."""
+TWO_AMOUNTS = (
+    json.dumps({"type": "payment.succeeded", "data": PAYMENT}).replace("{", '{"amount": "5", ').encode()
+)
+"""A payment of which parsers take one amount or the other."""
 
 
 def told(
@@ -82,6 +86,7 @@ def test_a_payment_of_before_the_account_was_closed_is_still_known(site: Site) -
         ({"id": "p 2"},                    422, "invalid_fields"),
         ({"raw": b"{}"},                   422, "invalid_fields"),
         ({"raw": b"{"},                    400, "bad_json"),
+        ({"raw": TWO_AMOUNTS},             400, "bad_json"),
         ({"raw": b"\xff"},                 400, "bad_json"),
         ({"raw": b"x" * 20_000},           413, "too_large"),
     ],

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, operator, store
+from stasis_callback.admin.context import AsJson, digits, operator, store
 from stasis_callback.admin.context import whole as whole_number
 from stasis_callback.admin.days import day_start_us, operators_zone, parse_day, today
 from stasis_callback.admin.listing import ROWS_LIMIT, AsCsv, print_records
@@ -19,6 +19,7 @@ from stasis_callback.admin.output import Record
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import periods
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.unnamed import SETTINGS, UNKNOWN
 
 if TYPE_CHECKING:
     from stasis_callback.store.calls.reports import CallsLine, Span
@@ -31,12 +32,12 @@ USUAL_DAYS = 30
 LINES = 1000
 """The most lines of a table, if not told otherwise: there may be as many as there are accounts."""
 GROUPS = ("day", "account", "customer", "prefix", "trunk", "vendor", "side", "outcome")
-UNNAMED = ("(settings)", "(unknown)")
+UNNAMED = (SETTINGS, UNKNOWN)
 """What the trunk of the settings is called, and any other group without a name."""
 CALLS_COLUMNS = (
     "attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin", "currency",
 )  # fmt: skip
-MORE_COLUMNS = ("answered", "minutes", "overrun", "margin_percent")
+MORE_COLUMNS = ("answered", "minutes", "charged_s", "overrun", "margin_percent")
 REFUSALS_COLUMNS = ("reason", "trigger", "count")
 
 From = Annotated[
@@ -55,7 +56,7 @@ Zone = Annotated[
     ),
 ]
 Account = Annotated[str, typer.Option(help="Only this account.", metavar="ID")]
-Prefix = Annotated[str, typer.Option(help="Only numbers with this prefix.", metavar="DIGITS")]
+Prefix = Annotated[str, typer.Option(help="Only numbers with this prefix.", metavar="DIGITS", parser=digits)]
 Trunk = Annotated[str, typer.Option(help="Only this trunk.", metavar="NAME")]
 Group = Annotated[
     list[str] | None,
@@ -68,8 +69,8 @@ Group = Annotated[
 Limit = Annotated[
     int | None,
     typer.Option(
-        help="Maximum number of lines; what the others have together is the last line [default: 1000; none for CSV "
-        "and JSON].",
+        help="Maximum number of lines, not by day; what the others have together is the last line [default: 1000; "
+        "none for CSV and JSON].",
         metavar="N",
         parser=whole_number(1, ROWS_LIMIT),
     ),
@@ -95,9 +96,10 @@ def calls(
 
     if by not in GROUPS:
         raise InvalidInput(f"--by {by!r} is unknown: use one of {', '.join(GROUPS)}")
-    if by == "day" and groups:
+    if by == "day" and (groups or limit):
         raise InvalidInput(
-            "--group is for a report by account, customer etc.: days are chosen with --from and --to"
+            f"--{'group' if groups else 'limit'} is for a report by account, customer etc.: days are chosen with "
+            "--from and --to"
         )
     spans = days(first, last, time_zone)
     if limit is None and not (as_csv or as_json):
@@ -106,7 +108,7 @@ def calls(
         only = CallsFilter(
             s.accounts.named(account).number if account else "",
             prefix,
-            s.trunks.named(trunk).name if trunk else "",
+            s.trunks.recorded(trunk) if trunk else "",
         )
         chosen = ["" if name in UNNAMED else name for name in groups or ()]
         rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only, limit, chosen)]

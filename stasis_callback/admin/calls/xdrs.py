@@ -52,7 +52,7 @@ def list_newest(
         payer = s.accounts.named(account).number if account else ""
         if request:
             find_request(s, request)
-        via = s.trunks.named(trunk).name if trunk else ""
+        via = s.trunks.recorded(trunk) if trunk else ""
         only = XdrFilter(payer, customer, request, number, via, outcome, page.since_us, page.until_us)
         return [xdr_record(xdr) for xdr in s.finding.xdrs(only, page.fetched, page.after)]
 

@@ -9,6 +9,7 @@ from functools import partial
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import AccountClosed, InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
+from stasis_callback.core.numbering import read_beginning
 from stasis_callback.store.accounts import checks
 from stasis_callback.store.accounts.notices import note_deduction
 from stasis_callback.store.accounts.passwords import hash_password
@@ -23,6 +24,7 @@ from stasis_callback.store.money.reading import amounts, with_books
 from stasis_callback.store.rates.tables import Tariff
 
 _SPEED_KEY = re.compile(r"[0-9]{1,2}", re.ASCII)
+_SHORTEST_NUMBER = 7
 KINDS = ("debit", "credit", "subordinate")
 
 _BY_ROW = f"{SELECT_ACCOUNT} WHERE account.id = ?"
@@ -384,8 +386,13 @@ class Accounts:
         return int(row[0]) if row else account.tariff_id
 
     def named(self, number: str) -> AccountView:
-        """The account with this id or alias. Raises InvalidInput if it does not exist."""
+        """The account with this id or alias; one that is a phone number may be written as people write it. Raises
+        InvalidInput if it does not exist.
+        """
         account = self.find(number)
+        # Not the digits of something shorter: 0042 is not the account 42.
+        if account is None and len(digits := read_beginning(number) or "") >= _SHORTEST_NUMBER:
+            account = self.find(digits)
         if account is None:
             raise InvalidInput(f"unknown account {number!r}: see `stasis-callback account list`")
         return account

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.numbering import read_beginning
 from stasis_callback.store.accounts.checks import STATUSES
 from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product
 from stasis_callback.store.accounts.view import SELECT_ACCOUNT, AccountView
@@ -31,7 +32,9 @@ _SHARED_BOOKS = "SELECT book_id, name FROM customer WHERE book_id IN (...)"
 
 @dataclass(frozen=True, slots=True)
 class AccountFilter:
-    """Which accounts are wanted; "" is for any. `text` is a part of an id, an alias or a callback number."""
+    """Which accounts are wanted; "" is for any. `text` is a part of an id, an alias or a callback number, which
+    may be written as people write numbers.
+    """
 
     customer: str = ""
     product: str = ""
@@ -65,11 +68,13 @@ class AccountSearch:
             wanted.append(("account.id < ?", row_after(Account, Account.number, after).id))
         conditions, values = [sql for sql, _ in wanted], [value for _, value in wanted]
         if only.text:
-            part = f"%{_literally(only.text)}%"
+            # A number as people write it is looked for as it is stored, too.
+            parts = [f"%{_literally(text)}%" for text in {only.text, read_beginning(only.text) or only.text}]
             of_alias = "SELECT account_id FROM alias WHERE LOWER(alias.number) LIKE ? ESCAPE '!'"
             own = "LOWER(account.number) LIKE ? ESCAPE '!' OR account.callback_number LIKE ? ESCAPE '!'"
-            conditions.append(f"({own} OR account.id IN ({of_alias}))")
-            values += [part] * 3
+            either = " OR ".join([f"{own} OR account.id IN ({of_alias})"] * len(parts))
+            conditions.append(f"({either})")
+            values += [part for part in parts for _ in range(3)]
         where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         statement = f"{SELECT_ACCOUNT} {where} ORDER BY account.id DESC LIMIT ?"
         return [AccountView(*row) for row in every(statement, *values, limit)]

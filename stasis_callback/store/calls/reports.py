@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from peewee import fn
 
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.unnamed import OTHERS as OTHERS
 from stasis_callback.store.calls.sums import Filter, Row, Sums
 from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.database import LONG_S, Database, read
 
 GROUPS = ("day", *Sums.OF)
 """What calls can be added up by."""
-OTHERS = "(others)"
-"""The group of all that a limited report does not show one by one."""
 CallsFilter = Filter
 EVERYTHING = CallsFilter()
 

@@ -6,6 +6,7 @@ import re
 from typing import Any, TypeVar
 
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.unnamed import UNNAMED
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.tables import Table
 
@@ -36,6 +37,8 @@ def checked_name(name: str) -> str:
         raise InvalidInput(
             f"{name!r} is not a valid name: use 1 to 64 printable characters without surrounding spaces"
         )
+    if name in UNNAMED:
+        raise InvalidInput(f"{name!r} is a line of reports: take another name")
     return name
 
 

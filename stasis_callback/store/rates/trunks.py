@@ -213,6 +213,11 @@ class Trunks:
         return next(trunk for trunk in self.all() if trunk.name == name)
 
     @read
+    def recorded(self, name: str) -> str:
+        """The name of a trunk that calls may have gone over, also of one that was removed. Raises InvalidInput."""
+        return str(by_name(Trunk, name, "trunk").name)
+
+    @read
     def number_form(self, endpoint: str) -> NumberForm | None:
         """How the trunk of an endpoint writes numbers; None where the endpoint is no trunk's."""
         return form_of(endpoint, self.all())
