@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from shop import UK_RATE, Shop
+from shop import UK_RATE, SetClock, Shop
 
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.store.database.drafts import drafting
+from stasis_callback.store.database.drafts import Draft, drafting
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.rates.book import RateView
 from stasis_callback.store.rates.tariffs import ImportDiff, NewRate, Tariffs
 
@@ -353,14 +355,69 @@ def test_bad_tariffs_are_refused(shop: Shop) -> None:
     assert shop.rows() == before
 
 
+class MeanwhileClock(SetClock):
+    """Does something once, as soon as a copy has written so many rates of its draft, and is between transactions."""
+
+    def __init__(self, written: int, act: Callable[[], None], shop: Shop) -> None:
+        super().__init__(shop.clock.now_us())
+        self._written, self._act, self._database = written, act, shop.stores.database
+        self._looks = True
+
+    def monotonic_s(self) -> float:
+        if self._looks and not self._database.in_transaction:
+            self._looks = False
+            drafts = self._database.read(lambda: [draft.written for draft in Draft.select()])
+            self._looks = drafts != [self._written]
+            if not self._looks:
+                self._act()
+        return super().monotonic_s()
+
+
 def test_a_copy_that_fails_leaves_nothing(shop: Shop) -> None:
     tariffs, before = shop.stores.tariffs, shop.rows()
-    following = f"tariff:{tariffs.named('standard').id + 1}"
+    clock = MeanwhileClock(0, lambda: tariffs.add("second", "JPY"), shop)
+    theirs = Tariffs(shop.stores.database, clock, shop.stores.accounts.tariffs_sold)
+    with pytest.raises(InvalidInput, match="already exists: it was added meanwhile"):
+        theirs.copy("standard", "second")
+    after = shop.rows()
+    assert [row["name"] for row in after["Tariff"]] == ["standard", "second"]
+    assert after["RateRow"] == before["RateRow"]
+    assert after["Draft"] == []
+    assert tariffs.copy("standard", "third") == 1
+    named = {tariff["name"]: tariff for tariff in tariffs.all()}
+    assert named["third"] | {"name": "standard"} == named["standard"]
+
+
+@pytest.mark.parametrize("written", [0, ROWS_AT_ONCE])
+def test_a_copy_that_is_refused_leaves_the_one_that_is_being_written(shop: Shop, written: int) -> None:
+    tariffs = shop.stores.tariffs
+    tariffs.add("yen", "JPY")
+    tariffs.put_rates("yen", [priced("81", 7)])
+    tariffs.put_rates("standard", [priced(str(prefix)) for prefix in range(500, 500 + ROWS_AT_ONCE)])
+    refused: list[str] = []
+
+    def another_copies() -> None:
+        with pytest.raises(InvalidInput) as error:
+            tariffs.copy("yen", "second")
+        refused.append(str(error.value))
+
+    clock = MeanwhileClock(written, another_copies, shop)
+    theirs = Tariffs(shop.stores.database, clock, shop.stores.accounts.tariffs_sold)
+    assert theirs.copy("standard", "second") == 1 + ROWS_AT_ONCE
+    assert refused == ["tariff 'second' is being copied by another command: wait until that is over"]
+    assert tariffs.named("second").currency == "USD"
+    assert len(tariffs.rates("second")) == 1 + ROWS_AT_ONCE
+
+
+def test_a_copy_that_was_left_behind_gets_the_currency_of_the_next(shop: Shop) -> None:
+    tariffs = shop.stores.tariffs
+    tariffs.add("yen", "JPY")
+    tariffs.put_rates("yen", [priced("81", 7)])
     with (
-        drafting(shop.stores.database, shop.clock, following, busy="", remove_some=lambda: 0),
+        drafting(shop.stores.database, shop.clock, "tariff:3", busy="", remove_some=lambda: 0),
         pytest.raises(InvalidInput, match="is being copied by another command"),
     ):
-        tariffs.copy("standard", "second")
-    assert shop.rows() == before
+        tariffs.copy("yen", "second")
     assert tariffs.copy("standard", "second") == 1
-    assert tariffs.all()[0] | {"name": "standard"} == tariffs.all()[1]
+    assert tariffs.named("second").currency == "USD"
+    assert [view.rate.prefix for view in tariffs.rates("second")] == ["44"]
