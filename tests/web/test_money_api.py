@@ -213,6 +213,11 @@ def test_rates_are_read_page_by_page_or_for_a_number(site: Site) -> None:
     assert (fits["prefix"], fits["first_price"], fits["first_interval_s"]) == ("4420", "0.09", 1)
     assert site.api("GET", "/tariffs/standard/rates?number=33123456789", key).json()["rates"] == []
     assert site.api("GET", "/tariffs/none/rates", key).json()["code"] == "unknown_tariff"
+    site.stores.tariffs.add("gone", "USD")
+    with site.stores.database.transaction():
+        site.stores.upkeep.remove("tariff", "gone", at_us=1)
+    hidden = f"%20removed:%20{site.stores.tariffs.named('standard').id + 1}"
+    assert site.api("GET", f"/tariffs/{hidden}/rates", key).json()["code"] == "unknown_tariff"
 
 
 def test_a_number_that_the_tariff_does_not_sell_has_no_rate(site: Site) -> None:

@@ -25,11 +25,6 @@ class Tariff(Table):
     removed_at_us = BigIntegerField(null=True)
 
 
-def hidden_name(of: object) -> str:
-    """A name of a tariff that nobody is to find: no name that is given begins with a space."""
-    return f" {of}"
-
-
 class TariffRevision(Table):
     """One change of a tariff: who reads its history, or takes it back, starts here."""
 

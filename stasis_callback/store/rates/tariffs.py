@@ -19,7 +19,7 @@ from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
 from stasis_callback.store.database.drafts import Draft, Writing, drafting
-from stasis_callback.store.database.names import by_name, checked_name, is_new
+from stasis_callback.store.database.names import by_name, checked_name, hidden_name, is_new
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.periods import begins, row_after
 from stasis_callback.store.database.statements import insert_rows
@@ -41,7 +41,7 @@ from stasis_callback.store.rates.rows import (
     views_in_pages,
 )
 from stasis_callback.store.rates.spool import Spool as Spool
-from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms, hidden_name
+from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.workers import Worker
 
 PREFIX_LIMIT = 15
