@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from stasis_callback.core.rating import Rate, Terms
 from stasis_callback.store.database.drafts import Draft, drafting
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.tables import RateRow, Tariff
 from stasis_callback.store.rates.tariffs import ImportDiff, NewRate, Tariffs
 
 
@@ -289,6 +290,70 @@ def test_what_was_scheduled_on_purpose_stays_although_it_changes_nothing_meanwhi
         assert [view.rate.next_price_micros for view in tariffs.scheduled("standard")] == [2]
     shop.clock.passes(86_400)
     assert price_of(shop, "1123") == 2
+
+
+def twice_the_same(shop: Shop) -> list[tuple[int, int]]:
+    """A price that is scheduled, then the same one for an earlier day: the days and prices of both."""
+    tariffs, days_us = shop.stores.tariffs, [shop.clock.now_us() + days * DAY_US for days in (14, 1)]
+    tariffs.put_rates("standard", [priced("1", 1)])
+    for from_us in days_us:
+        tariffs.put_rates("standard", [replace(priced("1", 2), from_us=from_us)])
+    assert coming(shop, "standard") == [(1, 2), (14, 2)]
+    return [(1, 2), (14, 2)]
+
+
+def coming(shop: Shop, tariff: str) -> list[tuple[int, int]]:
+    """In how many days scheduled prices begin, and which they are."""
+    found = shop.stores.tariffs.scheduled(tariff)
+    return [
+        ((view.from_us - shop.clock.now_us()) // DAY_US, view.rate.next_price_micros)
+        for view in found
+        if not view.rate.discontinued
+    ]
+
+
+@pytest.mark.parametrize("how", ["untouched", "copied", "rolled back", "rolled back to the copied"])
+def test_a_price_scheduled_on_purpose_stays_in_a_copy_and_after_a_rollback(shop: Shop, how: str) -> None:
+    """Although it equals the one that comes before it by now: if that is changed, it is a change again."""
+    tariffs, name = shop.stores.tariffs, "standard"
+    both = twice_the_same(shop)
+    if how == "rolled back":
+        tariffs.roll_back(name, 2)
+        assert coming(shop, name) == []
+        tariffs.roll_back(name, 4)
+    elif how != "untouched":
+        tariffs.copy(name, "second")
+        name = "second"
+    if how == "rolled back to the copied":
+        tariffs.put_rates(name, [replace(priced("1", 3), from_us=shop.clock.now_us() + 14 * DAY_US)])
+        tariffs.put_rates(name, [replace(priced("1", 2), from_us=shop.clock.now_us() + 14 * DAY_US)])
+        assert coming(shop, name) == both[:1]  # that took it back
+        tariffs.roll_back(name, 1)
+        assert tariffs.roll_back(name, 1, dry_run=True) == ()
+    assert coming(shop, name) == both
+    tariffs.put_rates(name, [replace(priced("1", 9), from_us=shop.clock.now_us() + DAY_US)])
+    assert coming(shop, name) == [(1, 9), (14, 2)]
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        ([(14, 2), (1, 2)], [(1, 2), (14, 2)]),
+        ([(14, 2), (14, 1)], []),  # that took it back
+    ],
+)
+def test_what_takes_back_is_known_of_rows_that_do_not_say_it(
+    shop: Shop, later: list[tuple[int, int]], expected: list[tuple[int, int]]
+) -> None:
+    """As older releases wrote them: by whether they changed anything when they were written."""
+    with shop.stores.database.transaction():
+        for revision, (days, price) in enumerate([(0, 1), *later], start=2):
+            values = asdict(priced("1", price).rate) | {"from_us": shop.clock.now_us() + days * DAY_US}
+            RateRow.create(tariff=1, revision=revision, description="", **values)
+            Tariff.update(revision=revision).execute()
+    assert coming(shop, "standard") == expected
+    shop.stores.tariffs.copy("standard", "second")
+    assert coming(shop, "second") == expected
 
 
 def contents(views: list[RateView]) -> list[tuple[Rate, str]]:

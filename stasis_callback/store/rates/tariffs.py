@@ -142,12 +142,21 @@ class TariffChange:
         self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
     def _insert(self, rates: Sequence[NewRate]) -> None:
-        columns = ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us")
+        columns = ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us", "takes_back")
         which = self.tariff.id, self._number
         insert_rows(
             RateRow,
             columns,
-            ((*which, r.description, *values_of(r.rate), max(r.from_us or 0, self.began_us)) for r in rates),
+            (
+                (
+                    *which,
+                    r.description,
+                    *values_of(r.rate),
+                    max(r.from_us or 0, self.began_us),
+                    r.takes_back,
+                )
+                for r in rates
+            ),
         )
 
 
