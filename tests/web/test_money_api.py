@@ -141,6 +141,7 @@ def test_what_a_key_changes_of_accounts_is_in_the_audit_log(site: Site) -> None:
         {"status": "blocked"},  # which it is
         {"language": "it", "callback_number": "420212345678"},
         {"password": "2580"},
+        {"language": ""},
         {"language": "xx", "status": "active"},  # refused
     ):
         site.api("PATCH", "/accounts/new", key, json=body)
@@ -154,7 +155,8 @@ def test_what_a_key_changes_of_accounts_is_in_the_audit_log(site: Site) -> None:
         ({}, opened),
         ({"status": "active"}, {"status": "blocked", "language": "es"}),
         ({"language": "es"}, {"language": "it", "callback_number": "420212345678"}),
-        ({}, {"service password": "changed"}),
+        ({"service password": None}, {"service password": "changed"}),
+        ({"language": "it"}, {"language": None}),
     ]
 
 
