@@ -215,6 +215,10 @@ def test_rates_are_read_page_by_page_or_for_a_number(site: Site) -> None:
     assert (fits["prefix"], fits["first_price"], fits["first_interval_s"]) == ("4420", "0.09", 1)
     assert site.api("GET", "/tariffs/standard/rates?number=33123456789", key).json()["rates"] == []
     assert site.api("GET", "/tariffs/none/rates", key).json()["code"] == "unknown_tariff"
+    site.stores.tariffs.add("yen", "JPY")
+    site.stores.tariffs.put_rates("yen", [NewRate(Rate("81", connect_fee_micros=3_000_000))])
+    [yen] = site.api("GET", "/tariffs/yen/rates", key).json()["rates"]
+    assert yen["connect_fee"] == "3"
     site.stores.tariffs.add("gone", "USD")
     with site.stores.database.transaction():
         site.stores.upkeep.remove("tariff", "gone", at_us=1)
