@@ -55,6 +55,17 @@ def test_a_field_that_is_filled_or_emptied_is_changed_and_not_added(
     assert emptied["change"].endswith(" -> nothing")
 
 
+def test_of_a_copied_tariff_the_terms_are_noted(shop: CommandLine) -> None:
+    shop.ok(
+        "tariff", "set", "retail", "--minimum", "0.5", "--open", "premium", "--time-zone", "Europe/Prague"
+    )
+    shop.ok("--as", "jana", "tariff", "copy", "retail", "second")
+    change, added = log(shop, "--name", "second")
+    terms = {"currency": "USD", "minimum": "0.50", "opened": ["premium"], "time_zone": "Europe/Prague"}
+    assert (added["before"], added["after"]) == ({}, terms)
+    assert (change["after"]["change"], change["after"]["note"]) == ("copy", "of retail")
+
+
 def test_what_is_added_and_removed_says_so(shop: CommandLine) -> None:
     shop.ok("customer", "add", "Bolt", "--currency", "USD")
     added = log(shop)[0]

@@ -369,7 +369,9 @@ class Tariffs:
             given = {"name": new, "currency": old.currency, "removed_at_us": None}
             Tariff.update(**given).where(Tariff.id == hidden.id).execute()
             self._insert_terms(hidden.id, terms)
-            self._noted(new, {}, {"currency": old.currency})
+            usual, own = (noted_terms(one, old.currency) for one in (Terms(), terms))
+            unusual = {name: value for name, value in own.items() if value != usual[name]}
+            self._noted(new, {}, {"currency": old.currency, **unusual})
 
         with drafting(
             self._database,
