@@ -210,10 +210,10 @@ def test_a_file_schedules_and_discontinues(shop: CommandLine) -> None:
     told = shop.ok("rate", "import", "retail", path, "--from", LATER, "--dry-run").out.splitlines()
     assert told == [
         "+ 1 connect_fee 0.00, first_interval_s 1, first_price 0.50, next_interval_s 1, next_price 0.50, "
-        "off_peak_next_price 0.40 from 2999-01-31T18:00:00.000Z",
-        "- 420 from 2999-05-31T22:00:00.000Z",
+        "off_peak_next_price 0.40 from 2999-01-31 18:00:00",
+        "- 420 from 2999-05-31 22:00:00",
         "+ 44 connect_fee 0.00, first_interval_s 1, first_price 0.20, next_interval_s 1, next_price 0.20, "
-        "off_peak_first_price 0.10 from 2999-01-31T18:00:00.000Z",
+        "off_peak_first_price 0.10 from 2999-01-31 18:00:00",
         "2 would be added, 0 would be changed, 1 would be removed, 0 unchanged",
         "note: 2 of the prefixes do not sell all numbers that begin with them; for example, the rate for 1 does not "
         "sell 12684601234 in AG: see `rate check`",
@@ -353,7 +353,13 @@ def test_dates_without_a_zone_are_the_operators(shop: CommandLine, monkeypatch: 
     assert set(prices(shop, "--at", "2998-11-30T23:59:59")) == {"420"}
     assert set(prices(shop, "--at", "2998-12-01T00:00")) == {"420", "44"}
     Path("list.csv").write_text("prefix,first_price,from\n49,0.2,2998-12-20\n")
+    planned = shop.ok("rate", "import", "retail", "list.csv", "--dry-run").out
+    assert " from 2998-12-20 00:00:00\n" in planned
     shop.ok("rate", "import", "retail", "list.csv")
+    assert "- 49 from 2998-12-20 00:00:00\n" in shop.ok("rate", "rollback", "retail", "1", "--dry-run").out
+    assert "from: nothing -> 2998-12-20 00:00:00" in shop.ok("audit", "list", "--noun", "tariff", "--csv").out
+    entry = shop.ok("audit", "list", "--noun", "tariff", "--json").json[0]
+    assert entry["after"]["from"] == "2998-12-19T15:00:00.000Z"
     assert "49" not in prices(shop, "--at", "2998-12-19T23:59:59")
     assert "49" in prices(shop, "--at", "2998-12-20")
     shop.ok("api-key", "add", "crm", "--scope", "status", "--expires", "2998-12-01")
