@@ -331,6 +331,33 @@ def test_a_mistake_is_seen_in_the_history_and_taken_back(shop: CommandLine) -> N
     assert prices(shop)["420"] == "12.00"
 
 
+def test_what_is_set_says_until_when_if_something_is_scheduled(shop: CommandLine) -> None:
+    shop.ok("rate", "set", "retail", "420", "--first-price", "0.3", "--from", "2999-01-01")
+    said = shop.ok("rate", "set", "retail", "420", "--connect-fee", "1").out
+    assert "changed until 2999-01-01 00:00:00, when a scheduled rate begins: connect_fee 0.00 -> 1.00" in said
+    said = shop.ok("rate", "set", "retail", "420", "--connect-fee", "2", "--from", "2999-02-01").out
+    assert "changed from 2999-02-01 00:00:00 on: " in said
+    shop.ok("rate", "remove", "retail", "420", "--from", "2999-06-01")
+    said = shop.ok("rate", "set", "retail", "420", "--connect-fee", "3", "--from", "2999-02-01").out
+    assert "on until 2999-06-01 00:00:00, when it is removed: " in said
+    shop.ok("rate", "add", "retail", "44", "1", "--from", "2999-01-01")
+    assert (
+        "44 added to retail until 2999-01-01 00:00:00, when"
+        in shop.ok("rate", "add", "retail", "44", "2").out
+    )
+
+
+def test_from_today_is_at_once_for_one_rate_as_in_a_list(shop: CommandLine) -> None:
+    assert shop.ok("rate", "add", "retail", "44", "1", "--from", "today").out.startswith(
+        "rate 44 added to retail\n"
+    )
+    shop.ok("rate", "set", "retail", "44", "--first-price", "2", "--from", "today")
+    assert prices(shop)["44"] == "2.00"
+    shop.ok("rate", "remove", "retail", "44", "--from", "today")
+    assert "44" not in prices(shop)
+    assert "starts in the past" in shop.refused("rate", "add", "retail", "44", "1", "--from", "yesterday")
+
+
 def test_a_list_that_was_rolled_back_leaves_nothing_scheduled(shop: CommandLine) -> None:
     Path("list.csv").write_text("prefix,first_price,from\n420,0.2,2999-01-01\n44,0.3,2999-01-01\n")
     shop.ok("rate", "import", "retail", "list.csv")

@@ -324,9 +324,13 @@ def maybe_instant(text: str | None) -> int | None:
 
 
 def coming(text: str | None) -> int | None:
-    """The same for a time that must not have passed: calls were rated without what would begin then."""
+    """The same for a time that must not have passed: calls were rated without what would begin then. For one
+    of today None, which is at once, as in a list.
+    """
     from_us = maybe_instant(text)
     if from_us is not None and from_us < Clock().now_us():
+        if from_us >= since_us("today"):
+            return None
         raise InvalidInput("the rate starts in the past: omit its time to start it with the next call")
     return from_us
 

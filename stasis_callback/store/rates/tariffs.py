@@ -535,6 +535,14 @@ class Tariffs:
         return found[:limit]
 
     @read
+    def next_change(self, tariff: str, prefix: str, after_us: int | None = None) -> RateView | None:
+        """What ends the rate that exactly this prefix has at a time, by default now: the next scheduled one."""
+        row, now_us = by_name(Tariff, tariff, "tariff"), self._clock.now_us()
+        rows = coming(row.id, now_us, row.revision).where(RateRow.prefix == prefix)
+        rows = rows.where(RateRow.from_us > (after_us or now_us)).order_by(RateRow.from_us)
+        return next(iter(without_repeats(row, views(rows, row.id), now_us)), None)
+
+    @read
     def off_peak_rates(self, tariff: str) -> int:
         """How many rates in force cost something else off-peak."""
         row = by_name(Tariff, tariff, "tariff")
