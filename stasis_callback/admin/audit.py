@@ -6,15 +6,19 @@ import hashlib
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 
 from stasis_callback.admin.accounts.records import account_record
 from stasis_callback.admin.context import store
+from stasis_callback.admin.days import local_time, operators_zone
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import Record, published
 from stasis_callback.admin.tables import cell
+from stasis_callback.clock import US_PER_S
 
 if TYPE_CHECKING:
     from stasis_callback.store.intake.instances import InstanceView
@@ -58,17 +62,33 @@ def list_newest(
             limit=page.fetched,
             after=page.after,
         )
-    return [asdict(entry) | {"change": _in_words(entry.before, entry.after)} for entry in found]
+    zone = operators_zone()
+    return [asdict(entry) | {"change": _in_words(entry.before, entry.after, zone)} for entry in found]
 
 
-def _in_words(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """`status: active -> blocked`, field by field."""
+def _in_words(before: Mapping[str, Any], after: Mapping[str, Any], zone: ZoneInfo) -> str:
+    """`status: active -> blocked`, field by field; times by the operator's clock."""
+    before, after = (
+        {field: _by_the_clock(field, value, zone) for field, value in fields.items()}
+        for fields in (before, after)
+    )
     if not before or not after:
         return f"{'added' if after else 'removed'}: {cell(after or before)}"
     return "; ".join(
         f"{field}: {cell(before.get(field)) or 'nothing'} -> {cell(after.get(field)) or 'nothing'}"
         for field in {**after, **before}
     )
+
+
+def _by_the_clock(field: str, value: object, zone: ZoneInfo) -> object:
+    """A field as people read it: times are stored as in JSON, in UTC."""
+    if not isinstance(value, str) or not (field == "from" or field.endswith("_at")):
+        return value
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    return local_time(int(at.timestamp()) * US_PER_S, zone) if at.tzinfo else value
 
 
 def recorded(s: Stores, noun: str, name: str) -> AbstractContextManager[None]:

@@ -11,6 +11,8 @@ from stasis_callback.core.errors import InvalidInput
 MICROS = 1_000_000
 AMOUNT_LIMIT_MICROS = 10**9 * MICROS
 """Maximum of a single amount: a thousand million units. Larger ones are most likely typing errors."""
+AMOUNT_LIMIT_TEXT = str(AMOUNT_LIMIT_MICROS // MICROS)
+"""The same for a message that may be of any currency."""
 
 _AMOUNT = re.compile(r"[+-]?[0-9]{1,10}(\.[0-9]{1,6})?", re.ASCII)
 _PRICE = re.compile(r"(?:[0-9]{1,10}(?:\.[0-9]+)?|\.[0-9]+)", re.ASCII)
@@ -50,7 +52,7 @@ def parse_amount(text: str) -> int:
         )
     micros = int(Decimal(text) * MICROS)
     if abs(micros) > AMOUNT_LIMIT_MICROS:
-        raise InvalidInput(f"{text} is too large: the limit is {format_amount(AMOUNT_LIMIT_MICROS)}")
+        raise InvalidInput(f"{text} is too large: the limit is {AMOUNT_LIMIT_TEXT}")
     return micros
 
 
@@ -71,7 +73,7 @@ def parse_price(text: str) -> Decimal:
         )
     price = Decimal(text)
     if price * MICROS > AMOUNT_LIMIT_MICROS:
-        raise InvalidInput(f"{text} is too large: the limit is {format_amount(AMOUNT_LIMIT_MICROS)}")
+        raise InvalidInput(f"{text} is too large: the limit is {AMOUNT_LIMIT_TEXT}")
     return price
 
 
@@ -111,7 +113,7 @@ def require_payable(currency: str, *amounts_micros: int | None) -> None:
         if micros is not None and micros % 10 ** (6 - decimals):
             has = f"{decimals} decimals" if decimals else "no decimals"
             raise InvalidInput(
-                f"{format_amount(micros)} cannot be an amount of {currency}, which has {has}: "
+                f"{format_number(micros, currency)} cannot be an amount of {currency}, which has {has}: "
                 "write a whole number of its smallest units"
             )
 

@@ -25,7 +25,14 @@ from typing import Literal
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.kinds import parse_kinds
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, MICROS, divide_up, format_amount, format_price
+from stasis_callback.core.money import (
+    AMOUNT_LIMIT_MICROS,
+    AMOUNT_LIMIT_TEXT,
+    MICROS,
+    divide_up,
+    format_amount,
+    format_price,
+)
 from stasis_callback.core.periods import OffPeak, parse_off_peak
 
 US_PER_S = 1_000_000
@@ -80,7 +87,7 @@ class Rate:
             ("off-peak next price", self.off_peak_next_price_micros, self.price_minutes),
         ):
             if micros is not None and not 0 <= micros <= AMOUNT_LIMIT_MICROS:
-                limit = format_price(AMOUNT_LIMIT_MICROS, minutes)
+                limit = AMOUNT_LIMIT_TEXT if minutes == 1 else format_price(AMOUNT_LIMIT_MICROS, minutes)
                 raise InvalidInput(f"{name} must be 0 to {limit}{' at this precision' * (minutes > 1)}")
 
     @property
@@ -128,7 +135,7 @@ class Terms:
             ("disconnect fee", self.disconnect_fee_micros),
         ):
             if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
-                raise InvalidInput(f"the {name} must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}")
+                raise InvalidInput(f"the {name} must be 0 to {AMOUNT_LIMIT_TEXT}")
         if self.maximum_micros and self.maximum_micros < self.minimum_micros:
             raise InvalidInput(
                 f"the maximum charge of {format_amount(self.maximum_micros)} is less than the minimum of "

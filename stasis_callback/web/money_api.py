@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from stasis_callback.clock import US_PER_S, Clock, iso
 from stasis_callback.core.errors import AccountClosed, InvalidInput, InvariantBroken
 from stasis_callback.core.money import (
-    format_amount,
     format_number,
     format_price,
     parse_amount,
@@ -464,7 +463,7 @@ class MoneyApi:
             sold = selling_rate(self._stores, which.id, number)
             rates = [sold] if sold else []
         more = cursor(0, rates[limit - 1].rate.prefix) if len(rates) > limit else None
-        shown = [_rate(view) for view in rates[:limit]]
+        shown = [_rate(view, which.currency) for view in rates[:limit]]
         return RateListBody(tariff=which.name, currency=which.currency, rates=shown, next=more)
 
 
@@ -520,12 +519,12 @@ def _xdr(view: XdrView) -> XdrBody:
     )
 
 
-def _rate(view: RateView) -> RateBody:
+def _rate(view: RateView, currency: str) -> RateBody:
     rate = view.rate
     return RateBody(
         prefix=rate.prefix,
         description=view.description,
-        connect_fee=format_amount(rate.connect_fee_micros),
+        connect_fee=format_number(rate.connect_fee_micros, currency),
         first_interval_s=rate.first_interval_s,
         first_price=format_price(rate.first_price_micros, rate.price_minutes),
         next_interval_s=rate.next_interval_s,

@@ -301,7 +301,7 @@ def test_amounts_that_a_currency_cannot_have(shop: CommandLine) -> None:
     wrong = "cannot be an amount of JPY, which has no decimals"
     new = ("account", "add", "81312345678", "--customer", "tokyo", "--product", "yen")
     for option in ("--opening-balance", "--credit-limit", "--daily-cap"):
-        assert wrong in shop.refused(*new, option, "1000.50")
+        assert f"1000.5 {wrong}" in shop.refused(*new, option, "1000.50")
     shop.ok(*new, "--opening-balance", "1000")
     for words in (
         ("account", "topup", "81312345678", "1000.50"),

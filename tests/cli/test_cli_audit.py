@@ -32,6 +32,49 @@ def test_a_change_has_its_operator_and_what_was_before(shop: CommandLine) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "none", "field", "said"),
+    [
+        (("account", "set", SUBSCRIBER, "--daily-cap", "50"), "none", "daily_cap", "50.00"),
+        (("trunk", "set", "t", "--calls-limit", "7"), "0", "calls_limit", "7"),
+    ],
+)
+def test_a_field_that_is_filled_or_emptied_is_changed_and_not_added(
+    shop: CommandLine, given: tuple[str, ...], none: str, field: str, said: str
+) -> None:
+    shop.ok("vendor", "add", "carrier", "--currency", "USD")
+    shop.ok("trunk", "add", "t", "--vendor", "carrier", "--tariff", "retail")
+    shop.ok(*given)
+    filled = log(shop)[0]
+    assert (filled["before"], filled["after"].keys()) == ({field: None}, {field})
+    assert filled["change"].startswith(f"{field}: nothing -> {said}")
+    shop.ok(*given[:-1], none)
+    emptied = log(shop)[0]
+    assert (emptied["before"], emptied["after"]) == (filled["after"], {field: None})
+    assert emptied["change"].startswith(f"{field}: {said}")
+    assert emptied["change"].endswith(" -> nothing")
+
+
+def test_of_a_copied_tariff_the_terms_are_noted(shop: CommandLine) -> None:
+    shop.ok(
+        "tariff", "set", "retail", "--minimum", "0.5", "--open", "premium", "--time-zone", "Europe/Prague"
+    )
+    shop.ok("--as", "jana", "tariff", "copy", "retail", "second")
+    change, added = log(shop, "--name", "second")
+    terms = {"currency": "USD", "minimum": "0.50", "opened": ["premium"], "time_zone": "Europe/Prague"}
+    assert (added["before"], added["after"]) == ({}, terms)
+    assert (change["after"]["change"], change["after"]["note"]) == ("copy", "of retail")
+
+
+def test_what_is_added_and_removed_says_so(shop: CommandLine) -> None:
+    shop.ok("customer", "add", "Bolt", "--currency", "USD")
+    added = log(shop)[0]
+    assert (added["before"], added["change"][:7]) == ({}, "added: ")
+    assert None not in added["after"].values()
+    shop.ok("customer", "remove", "Bolt")
+    assert (log(shop)[0]["after"], log(shop)[0]["change"][:9]) == ({}, "removed: ")
+
+
 CHANGES: list[tuple[str, ...]] = [
     ("customer", "add", "Bolt", "--currency", "USD"),
     ("customer", "set", "Acme", "--credit-limit", "5"),
@@ -135,7 +178,7 @@ def test_a_lockout_that_is_ended_is_noted(shop: CommandLine) -> None:
     shop.ok("--as", "Jana", "access-number", "unlock", SUBSCRIBER)
     newest = log(shop, "--noun", "lockout")[0]
     assert (newest["operator"], newest["name"]) == ("Jana", SUBSCRIBER)
-    assert (newest["before"], newest["after"]) == ({"wrong PINs": "locked out"}, {})
+    assert (newest["before"], newest["after"]) == ({"wrong PINs": "locked out"}, {"wrong PINs": None})
     shop.ok("--as", "Jana", "web", "unlock", "--account", SUBSCRIBER)
     newest = log(shop, "--noun", "lockout")[0]
     assert sorted(newest["before"]) == [f"{door}:account:{SUBSCRIBER}" for door in ("voucher", "web")]

@@ -210,10 +210,10 @@ def test_a_file_schedules_and_discontinues(shop: CommandLine) -> None:
     told = shop.ok("rate", "import", "retail", path, "--from", LATER, "--dry-run").out.splitlines()
     assert told == [
         "+ 1 connect_fee 0.00, first_interval_s 1, first_price 0.50, next_interval_s 1, next_price 0.50, "
-        "off_peak_next_price 0.40 from 2999-01-31T18:00:00.000Z",
-        "- 420 from 2999-05-31T22:00:00.000Z",
+        "off_peak_next_price 0.40 from 2999-01-31 18:00:00",
+        "- 420 from 2999-05-31 22:00:00",
         "+ 44 connect_fee 0.00, first_interval_s 1, first_price 0.20, next_interval_s 1, next_price 0.20, "
-        "off_peak_first_price 0.10 from 2999-01-31T18:00:00.000Z",
+        "off_peak_first_price 0.10 from 2999-01-31 18:00:00",
         "2 would be added, 0 would be changed, 1 would be removed, 0 unchanged",
         "note: 2 of the prefixes do not sell all numbers that begin with them; for example, the rate for 1 does not "
         "sell 12684601234 in AG: see `rate check`",
@@ -331,6 +331,33 @@ def test_a_mistake_is_seen_in_the_history_and_taken_back(shop: CommandLine) -> N
     assert prices(shop)["420"] == "12.00"
 
 
+def test_what_is_set_says_until_when_if_something_is_scheduled(shop: CommandLine) -> None:
+    shop.ok("rate", "set", "retail", "420", "--first-price", "0.3", "--from", "2999-01-01")
+    said = shop.ok("rate", "set", "retail", "420", "--connect-fee", "1").out
+    assert "changed until 2999-01-01 00:00:00, when a scheduled rate begins: connect_fee 0.00 -> 1.00" in said
+    said = shop.ok("rate", "set", "retail", "420", "--connect-fee", "2", "--from", "2999-02-01").out
+    assert "changed from 2999-02-01 00:00:00 on: " in said
+    shop.ok("rate", "remove", "retail", "420", "--from", "2999-06-01")
+    said = shop.ok("rate", "set", "retail", "420", "--connect-fee", "3", "--from", "2999-02-01").out
+    assert "on until 2999-06-01 00:00:00, when it is removed: " in said
+    shop.ok("rate", "add", "retail", "44", "1", "--from", "2999-01-01")
+    assert (
+        "44 added to retail until 2999-01-01 00:00:00, when"
+        in shop.ok("rate", "add", "retail", "44", "2").out
+    )
+
+
+def test_from_today_is_at_once_for_one_rate_as_in_a_list(shop: CommandLine) -> None:
+    assert shop.ok("rate", "add", "retail", "44", "1", "--from", "today").out.startswith(
+        "rate 44 added to retail\n"
+    )
+    shop.ok("rate", "set", "retail", "44", "--first-price", "2", "--from", "today")
+    assert prices(shop)["44"] == "2.00"
+    shop.ok("rate", "remove", "retail", "44", "--from", "today")
+    assert "44" not in prices(shop)
+    assert "starts in the past" in shop.refused("rate", "add", "retail", "44", "1", "--from", "yesterday")
+
+
 def test_a_list_that_was_rolled_back_leaves_nothing_scheduled(shop: CommandLine) -> None:
     Path("list.csv").write_text("prefix,first_price,from\n420,0.2,2999-01-01\n44,0.3,2999-01-01\n")
     shop.ok("rate", "import", "retail", "list.csv")
@@ -353,7 +380,13 @@ def test_dates_without_a_zone_are_the_operators(shop: CommandLine, monkeypatch: 
     assert set(prices(shop, "--at", "2998-11-30T23:59:59")) == {"420"}
     assert set(prices(shop, "--at", "2998-12-01T00:00")) == {"420", "44"}
     Path("list.csv").write_text("prefix,first_price,from\n49,0.2,2998-12-20\n")
+    planned = shop.ok("rate", "import", "retail", "list.csv", "--dry-run").out
+    assert " from 2998-12-20 00:00:00\n" in planned
     shop.ok("rate", "import", "retail", "list.csv")
+    assert "- 49 from 2998-12-20 00:00:00\n" in shop.ok("rate", "rollback", "retail", "1", "--dry-run").out
+    assert "from: nothing -> 2998-12-20 00:00:00" in shop.ok("audit", "list", "--noun", "tariff", "--csv").out
+    entry = shop.ok("audit", "list", "--noun", "tariff", "--json").json[0]
+    assert entry["after"]["from"] == "2998-12-19T15:00:00.000Z"
     assert "49" not in prices(shop, "--at", "2998-12-19T23:59:59")
     assert "49" in prices(shop, "--at", "2998-12-20")
     shop.ok("api-key", "add", "crm", "--scope", "status", "--expires", "2998-12-01")

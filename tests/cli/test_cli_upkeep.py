@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine
 
+from stasis_callback.store.rates.tables import Tariff
 from stasis_callback.store.rates.tariffs import Tariffs
 
 
@@ -226,6 +227,35 @@ def test_a_copied_tariff_ends_what_ends_and_is_not_there_before_it_is_complete(
     shop.ok("tariff", "copy", "retail", "second")
     assert shop.ok("rate", "list", "second", "--at", "2999-06-01", "--json").json == []
     assert [rate["prefix"] for rate in shop.ok("rate", "list", "second", "--json").json] == ["420"]
+
+
+@pytest.mark.parametrize("hidden", [" copy: second", " removed: 3"])
+def test_nobody_finds_a_tariff_that_was_removed_or_is_being_copied(
+    shop: CommandLine, monkeypatch: pytest.MonkeyPatch, hidden: str
+) -> None:
+    shop.ok("tariff", "add", "gone", "--currency", "USD")
+    shop.ok("tariff", "remove", "gone")
+    with monkeypatch.context() as patch, shop.stores() as stores:
+        patch.setattr(Tariffs, "_insert_terms", fail)
+        patch.setattr(Tariffs, "_forget_copy", fail)
+        with pytest.raises(RuntimeError):
+            stores.tariffs.copy("retail", "second")
+        stored = stores.database.read(lambda: [row.name for row in Tariff.select()])
+    assert hidden in stored
+    for words in (
+        ("tariff", "show", hidden),
+        ("tariff", "set", hidden, "--grace", "5"),
+        ("tariff", "retire", hidden),
+        ("tariff", "rename", hidden, "found"),
+        ("tariff", "remove", hidden),
+        ("tariff", "copy", hidden, "found"),
+        ("rate", "list", hidden),
+        ("rate", "history", hidden),
+        ("rate", "add", hidden, "44", "0.5"),
+        ("product", "add", "evil", "--tariff", hidden),
+        ("product", "set", "callback", "--tariff", hidden),
+    ):
+        assert f"unknown tariff {hidden!r}" in shop.refused(*words), words
 
 
 def fail(*_: object) -> None:

@@ -167,7 +167,7 @@ def test_a_top_up_happens_once_per_key(shop: Shop) -> None:
 def test_a_top_up_of_nothing_or_too_much_is_refused(shop: Shop, amount: int) -> None:
     account = shop.account("100")
     before = shop.rows()
-    with pytest.raises(InvalidInput, match=r"more than 0 and at most 1000000000\.00"):
+    with pytest.raises(InvalidInput, match=r"more than 0 and at most 1000000000$"):
         shop.stores.ledger.top_up(account.book_id, amount, key="k")
     assert shop.rows() == before
 

@@ -43,7 +43,7 @@ def test_anything_else_is_refused_in_words(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1000000000.000001", "-1000000001", "9999999999"])
 def test_an_amount_that_must_be_a_typing_error_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"too large: the limit is 1000000000\.00"):
+    with pytest.raises(InvalidInput, match=r"too large: the limit is 1000000000$"):
         parse_amount(text)
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
-from shop import UK_RATE, Shop
+from shop import UK_RATE, SetClock, Shop
 
 from stasis_callback.clock import US_PER_S, wait_until
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Rate, Terms
-from stasis_callback.store.database.drafts import drafting
+from stasis_callback.store.database.drafts import Draft, drafting
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.rates.book import RateView
+from stasis_callback.store.rates.tables import RateRow, Tariff
 from stasis_callback.store.rates.tariffs import ImportDiff, NewRate, Tariffs
 
 
@@ -289,6 +292,70 @@ def test_what_was_scheduled_on_purpose_stays_although_it_changes_nothing_meanwhi
     assert price_of(shop, "1123") == 2
 
 
+def twice_the_same(shop: Shop) -> list[tuple[int, int]]:
+    """A price that is scheduled, then the same one for an earlier day: the days and prices of both."""
+    tariffs, days_us = shop.stores.tariffs, [shop.clock.now_us() + days * DAY_US for days in (14, 1)]
+    tariffs.put_rates("standard", [priced("1", 1)])
+    for from_us in days_us:
+        tariffs.put_rates("standard", [replace(priced("1", 2), from_us=from_us)])
+    assert coming(shop, "standard") == [(1, 2), (14, 2)]
+    return [(1, 2), (14, 2)]
+
+
+def coming(shop: Shop, tariff: str) -> list[tuple[int, int]]:
+    """In how many days scheduled prices begin, and which they are."""
+    found = shop.stores.tariffs.scheduled(tariff)
+    return [
+        ((view.from_us - shop.clock.now_us()) // DAY_US, view.rate.next_price_micros)
+        for view in found
+        if not view.rate.discontinued
+    ]
+
+
+@pytest.mark.parametrize("how", ["untouched", "copied", "rolled back", "rolled back to the copied"])
+def test_a_price_scheduled_on_purpose_stays_in_a_copy_and_after_a_rollback(shop: Shop, how: str) -> None:
+    """Although it equals the one that comes before it by now: if that is changed, it is a change again."""
+    tariffs, name = shop.stores.tariffs, "standard"
+    both = twice_the_same(shop)
+    if how == "rolled back":
+        tariffs.roll_back(name, 2)
+        assert coming(shop, name) == []
+        tariffs.roll_back(name, 4)
+    elif how != "untouched":
+        tariffs.copy(name, "second")
+        name = "second"
+    if how == "rolled back to the copied":
+        tariffs.put_rates(name, [replace(priced("1", 3), from_us=shop.clock.now_us() + 14 * DAY_US)])
+        tariffs.put_rates(name, [replace(priced("1", 2), from_us=shop.clock.now_us() + 14 * DAY_US)])
+        assert coming(shop, name) == both[:1]  # that took it back
+        tariffs.roll_back(name, 1)
+        assert tariffs.roll_back(name, 1, dry_run=True) == ()
+    assert coming(shop, name) == both
+    tariffs.put_rates(name, [replace(priced("1", 9), from_us=shop.clock.now_us() + DAY_US)])
+    assert coming(shop, name) == [(1, 9), (14, 2)]
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        ([(14, 2), (1, 2)], [(1, 2), (14, 2)]),
+        ([(14, 2), (14, 1)], []),  # that took it back
+    ],
+)
+def test_what_takes_back_is_known_of_rows_that_do_not_say_it(
+    shop: Shop, later: list[tuple[int, int]], expected: list[tuple[int, int]]
+) -> None:
+    """As older releases wrote them: by whether they changed anything when they were written."""
+    with shop.stores.database.transaction():
+        for revision, (days, price) in enumerate([(0, 1), *later], start=2):
+            values = asdict(priced("1", price).rate) | {"from_us": shop.clock.now_us() + days * DAY_US}
+            RateRow.create(tariff=1, revision=revision, description="", **values)
+            Tariff.update(revision=revision).execute()
+    assert coming(shop, "standard") == expected
+    shop.stores.tariffs.copy("standard", "second")
+    assert coming(shop, "second") == expected
+
+
 def contents(views: list[RateView]) -> list[tuple[Rate, str]]:
     return [(view.rate, view.description) for view in views]
 
@@ -353,14 +420,69 @@ def test_bad_tariffs_are_refused(shop: Shop) -> None:
     assert shop.rows() == before
 
 
+class MeanwhileClock(SetClock):
+    """Does something once, as soon as a copy has written so many rates of its draft, and is between transactions."""
+
+    def __init__(self, written: int, act: Callable[[], None], shop: Shop) -> None:
+        super().__init__(shop.clock.now_us())
+        self._written, self._act, self._database = written, act, shop.stores.database
+        self._looks = True
+
+    def monotonic_s(self) -> float:
+        if self._looks and not self._database.in_transaction:
+            self._looks = False
+            drafts = self._database.read(lambda: [draft.written for draft in Draft.select()])
+            self._looks = drafts != [self._written]
+            if not self._looks:
+                self._act()
+        return super().monotonic_s()
+
+
 def test_a_copy_that_fails_leaves_nothing(shop: Shop) -> None:
     tariffs, before = shop.stores.tariffs, shop.rows()
-    following = f"tariff:{tariffs.named('standard').id + 1}"
+    clock = MeanwhileClock(0, lambda: tariffs.add("second", "JPY"), shop)
+    theirs = Tariffs(shop.stores.database, clock, shop.stores.accounts.tariffs_sold)
+    with pytest.raises(InvalidInput, match="already exists: it was added meanwhile"):
+        theirs.copy("standard", "second")
+    after = shop.rows()
+    assert [row["name"] for row in after["Tariff"]] == ["standard", "second"]
+    assert after["RateRow"] == before["RateRow"]
+    assert after["Draft"] == []
+    assert tariffs.copy("standard", "third") == 1
+    named = {tariff["name"]: tariff for tariff in tariffs.all()}
+    assert named["third"] | {"name": "standard"} == named["standard"]
+
+
+@pytest.mark.parametrize("written", [0, ROWS_AT_ONCE])
+def test_a_copy_that_is_refused_leaves_the_one_that_is_being_written(shop: Shop, written: int) -> None:
+    tariffs = shop.stores.tariffs
+    tariffs.add("yen", "JPY")
+    tariffs.put_rates("yen", [priced("81", 7)])
+    tariffs.put_rates("standard", [priced(str(prefix)) for prefix in range(500, 500 + ROWS_AT_ONCE)])
+    refused: list[str] = []
+
+    def another_copies() -> None:
+        with pytest.raises(InvalidInput) as error:
+            tariffs.copy("yen", "second")
+        refused.append(str(error.value))
+
+    clock = MeanwhileClock(written, another_copies, shop)
+    theirs = Tariffs(shop.stores.database, clock, shop.stores.accounts.tariffs_sold)
+    assert theirs.copy("standard", "second") == 1 + ROWS_AT_ONCE
+    assert refused == ["tariff 'second' is being copied by another command: wait until that is over"]
+    assert tariffs.named("second").currency == "USD"
+    assert len(tariffs.rates("second")) == 1 + ROWS_AT_ONCE
+
+
+def test_a_copy_that_was_left_behind_gets_the_currency_of_the_next(shop: Shop) -> None:
+    tariffs = shop.stores.tariffs
+    tariffs.add("yen", "JPY")
+    tariffs.put_rates("yen", [priced("81", 7)])
     with (
-        drafting(shop.stores.database, shop.clock, following, busy="", remove_some=lambda: 0),
+        drafting(shop.stores.database, shop.clock, "tariff:3", busy="", remove_some=lambda: 0),
         pytest.raises(InvalidInput, match="is being copied by another command"),
     ):
-        tariffs.copy("standard", "second")
-    assert shop.rows() == before
+        tariffs.copy("yen", "second")
     assert tariffs.copy("standard", "second") == 1
-    assert tariffs.all()[0] | {"name": "standard"} == tariffs.all()[1]
+    assert tariffs.named("second").currency == "USD"
+    assert [view.rate.prefix for view in tariffs.rates("second")] == ["44"]

@@ -151,6 +151,7 @@ def test_what_a_key_changes_of_accounts_is_in_the_audit_log(site: Site) -> None:
         {"status": "blocked"},  # which it is
         {"language": "it", "callback_number": "420212345678"},
         {"password": "2580"},
+        {"language": ""},
         {"language": "xx", "status": "active"},  # refused
     ):
         site.api("PATCH", "/accounts/new", key, json=body)
@@ -164,7 +165,8 @@ def test_what_a_key_changes_of_accounts_is_in_the_audit_log(site: Site) -> None:
         ({}, opened),
         ({"status": "active"}, {"status": "blocked", "language": "es"}),
         ({"language": "es"}, {"language": "it", "callback_number": "420212345678"}),
-        ({}, {"service password": "changed"}),
+        ({"service password": None}, {"service password": "changed"}),
+        ({"language": "it"}, {"language": None}),
     ]
 
 
@@ -223,6 +225,15 @@ def test_rates_are_read_page_by_page_or_for_a_number(site: Site) -> None:
     assert (fits["prefix"], fits["first_price"], fits["first_interval_s"]) == ("4420", "0.09", 1)
     assert site.api("GET", "/tariffs/standard/rates?number=33123456789", key).json()["rates"] == []
     assert site.api("GET", "/tariffs/none/rates", key).json()["code"] == "unknown_tariff"
+    site.stores.tariffs.add("yen", "JPY")
+    site.stores.tariffs.put_rates("yen", [NewRate(Rate("81", connect_fee_micros=3_000_000))])
+    [yen] = site.api("GET", "/tariffs/yen/rates", key).json()["rates"]
+    assert yen["connect_fee"] == "3"
+    site.stores.tariffs.add("gone", "USD")
+    with site.stores.database.transaction():
+        site.stores.upkeep.remove("tariff", "gone", at_us=1)
+    hidden = f"%20removed:%20{site.stores.tariffs.named('standard').id + 1}"
+    assert site.api("GET", f"/tariffs/{hidden}/rates", key).json()["code"] == "unknown_tariff"
 
 
 def test_a_number_that_the_tariff_does_not_sell_has_no_rate(site: Site) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stasis_callback.admin.context import AsJson, printable, store, whole
-from stasis_callback.admin.days import since_us
+from stasis_callback.admin.days import local_time, operators_zone, since_us
 from stasis_callback.admin.listing import AsCsv, print_records
 from stasis_callback.admin.output import one_line, print_json, print_json_parts, print_list, published
 from stasis_callback.admin.rates.profiles import (
@@ -324,9 +324,13 @@ def maybe_instant(text: str | None) -> int | None:
 
 
 def coming(text: str | None) -> int | None:
-    """The same for a time that must not have passed: calls were rated without what would begin then."""
+    """The same for a time that must not have passed: calls were rated without what would begin then. For one
+    of today None, which is at once, as in a list.
+    """
     from_us = maybe_instant(text)
     if from_us is not None and from_us < Clock().now_us():
+        if from_us >= since_us("today"):
+            return None
         raise InvalidInput("the rate starts in the past: omit its time to start it with the next call")
     return from_us
 
@@ -361,9 +365,10 @@ def _counts(of: Mapping[str, int], verb: str) -> str:
 
 
 def _print_changes(changes: Iterable[Change]) -> None:
+    zone = operators_zone()
     for change in changes:
-        new = _fields(change.new)
-        begins = f" from {new['from']}" if new["from"] else ""
+        new, from_us = _fields(change.new), change.new.from_us
+        begins = "" if from_us is None else f" from {local_time(from_us, zone)}"
         if new["discontinued"]:
             typer.echo(one_line(f"- {change.prefix}{begins}"))
             continue

@@ -115,7 +115,8 @@ def add(
             )
         s.tariffs.put_rates(tariff, [new], kind="add")
         own = {number.number for number in s.access_numbers.all()}
-    typer.echo(f"rate {prefix} added to {tariff}{_from(new.from_us)}")
+        until = _until(s.tariffs.next_change(tariff, prefix, new.from_us))
+    typer.echo(f"rate {prefix} added to {tariff}{_from(new.from_us)}{until}")
     if note := prefix_note(prefix, own):
         typer.echo(note)
 
@@ -154,6 +155,7 @@ def change(
         text = old.description if description is None else description
         new = _new_rate(texts_of(old.rate) | fields, text, from_us)
         s.tariffs.put_rates(tariff, [new], kind="set")
+        until = _until(s.tariffs.next_change(tariff, prefix, from_us))
     said = rate_changes.steps(old, new) or ["nothing"]
     if (
         first_price is not None
@@ -161,7 +163,7 @@ def change(
         and new.rate.next_price_micros != new.rate.first_price_micros
     ):
         said.append(f"next_price stays {texts_of(new.rate)['next_price']} (see --next-price)")
-    typer.echo(one_line(f"rate {prefix} of {tariff} changed{_from(from_us)}: {', '.join(said)}"))
+    typer.echo(one_line(f"rate {prefix} of {tariff} changed{_from(from_us)}{until}: {', '.join(said)}"))
 
 
 @app.command()
@@ -356,3 +358,10 @@ def _new_rate(fields: dict[str, str], description: str, from_us: int | None) -> 
 
 def _from(from_us: int | None) -> str:
     return "" if from_us is None else f" from {local_time(from_us, operators_zone())} on"
+
+
+def _until(following: RateView | None) -> str:
+    if following is None:
+        return ""
+    what = "it is removed" if following.rate.discontinued else "a scheduled rate begins"
+    return f" until {local_time(following.from_us, operators_zone())}, when {what}"

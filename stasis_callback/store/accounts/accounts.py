@@ -8,7 +8,7 @@ from functools import partial
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import AccountClosed, InvalidInput
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_TEXT, format_amount, parse_currency
 from stasis_callback.core.numbering import read_beginning
 from stasis_callback.store.accounts import checks
 from stasis_callback.store.accounts.notices import note_deduction
@@ -152,9 +152,7 @@ class Accounts:
         self._one_by_one()
         product = by_name(Product, name, "product")
         if micros is not None and not 0 < micros <= AMOUNT_LIMIT_MICROS:
-            raise InvalidInput(
-                f"invalid threshold: it must be more than 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
-            )
+            raise InvalidInput(f"invalid threshold: it must be more than 0 and at most {AMOUNT_LIMIT_TEXT}")
         given = {"low_balance_micros": micros, "low_balance_webhook": webhook, "low_balance_mail": mail}
         values: dict[str, object] = {field: value for field, value in given.items() if value is not None}
         values |= {"low_balance_micros": None} if off else {}

@@ -11,9 +11,9 @@ from typing import Any
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.tables import Account, Customer, Product, ProductCode
 from stasis_callback.store.database.database import Database, read
-from stasis_callback.store.database.names import by_name, checked_name, checked_word
+from stasis_callback.store.database.names import by_name, checked_name, checked_word, hidden_name
 from stasis_callback.store.database.statements import run
-from stasis_callback.store.rates.tables import Tariff, Trunk, Vendor, hidden_name
+from stasis_callback.store.rates.tables import Tariff, Trunk, Vendor
 
 _MODELS: dict[str, Any] = {
     "customer": Customer,

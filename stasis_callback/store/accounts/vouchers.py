@@ -15,7 +15,7 @@ from peewee import JOIN, ModelSelect, fn
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount, parse_currency
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_TEXT, format_amount, parse_currency
 from stasis_callback.store.accounts.codes import code_hash, random_codes
 from stasis_callback.store.accounts.tables import Account, Voucher
 from stasis_callback.store.database.database import Database, read, unit
@@ -78,7 +78,7 @@ class Vouchers:
             raise InvalidInput(f"invalid number of vouchers ({count}): generate 1 to {BATCH_LIMIT} at a time")
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
-                f"invalid voucher value: it must be more than 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+                f"invalid voucher value: it must be more than 0 and at most {AMOUNT_LIMIT_TEXT}"
             )
         codes = random_codes(count, length, alphabet)
         hashes = []

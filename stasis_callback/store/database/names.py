@@ -16,9 +16,9 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{1,40}", re.ASCII)
 
 
 def by_name(model: type[Named], name: str, noun: str) -> Named:
-    """The row of a table with a column `name`. Raises InvalidInput that says where to look."""
+    """The row of a table with a column `name`. Raises InvalidInput that says where to look, also for hidden names."""
     row = model.get_or_none(model.name == name)  # type: ignore[attr-defined]
-    if row is None:
+    if row is None or is_hidden(name):
         raise InvalidInput(f"unknown {noun} {name!r}: see `stasis-callback {noun} list`")
     return row
 
@@ -29,6 +29,16 @@ def in_use(model: type[Named], name: str, noun: str) -> Named:
     if row.retired_at_us is not None:
         raise InvalidInput(f"{noun} {name!r} is retired: take another, or run `{noun} retire {name} --undo`")
     return row
+
+
+def hidden_name(of: object) -> str:
+    """A name of a row that nobody is to find: no name that is given begins with a space."""
+    return f" {of}"
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a name is one that nobody gave."""
+    return name.startswith(" ")
 
 
 def checked_name(name: str) -> str:

@@ -19,7 +19,9 @@ Fields = Mapping[str, object]
 
 
 class AuditEntry(Table):
-    """One change. `before` and `after` are JSON objects with the fields that differ."""
+    """One change. `before` and `after` are JSON objects with the fields that differ, as far as they say something;
+    nulls where all of them were empty. `{}` is of what was added or removed.
+    """
 
     at_us = BigIntegerField()
     operator = TextField()
@@ -106,13 +108,9 @@ def note_change(
     is noted for a service.
     """
     operator = operator or database.operator
-    differing = [field for field in {**after, **before} if before.get(field) != after.get(field)]
-    if not differing or not operator:
+    old, new = _differing(before, after)
+    if not (old or new) or not operator:
         return
-    old, new = (
-        {field: fields[field] for field in differing if fields.get(field) not in (None, "", [], {})}
-        for fields in (before, after)
-    )
     AuditEntry.create(
         at_us=clock.now_us(),
         operator=operator,
@@ -121,3 +119,20 @@ def note_change(
         before=json.dumps(old, ensure_ascii=False, default=str),
         after=json.dumps(new, ensure_ascii=False, default=str),
     )
+
+
+def _differing(before: Fields, after: Fields) -> tuple[Fields, Fields]:
+    """The fields that differ and say something. Nothing is left of a thing that was not there; of one that was, null
+    where all such fields were empty.
+    """
+    said = [
+        {field: value for field, value in fields.items() if value not in (None, "", [], {})}
+        for fields in (before, after)
+    ]
+    old, new = (
+        {field: value for field, value in one.items() if other.get(field) != value}
+        for one, other in (said, said[::-1])
+    )
+    if before and after:
+        old, new = old or dict.fromkeys(new), new or dict.fromkeys(old)
+    return old, new

@@ -16,7 +16,7 @@ from itertools import chain as chained
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, format_amount
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_TEXT
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import changed, every, insert, one, run
@@ -256,7 +256,7 @@ class Ledger:
         """Add money to a book; False when this key has done so already. Raises InvalidInput for nothing or less."""
         if not 0 < amount_micros <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
-                f"invalid top-up: the amount must be more than 0 and at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+                f"invalid top-up: the amount must be more than 0 and at most {AMOUNT_LIMIT_TEXT}"
             )
         return self._pay_in("cash", book_id, amount_micros, f"topup:{key}", "topup", note, operator)
 
@@ -280,7 +280,7 @@ class Ledger:
         """
         if not 0 < abs(amount_micros) <= AMOUNT_LIMIT_MICROS:
             raise InvalidInput(
-                f"invalid adjustment: the amount must not be 0, and be at most {format_amount(AMOUNT_LIMIT_MICROS)}"
+                f"invalid adjustment: the amount must not be 0, and be at most {AMOUNT_LIMIT_TEXT}"
             )
         if not reason.strip():
             raise InvalidInput("the reason is empty: write why this adjustment is made")
@@ -381,9 +381,7 @@ class Ledger:
     def set_daily_cap(self, book_id: int, cap_micros: int | None) -> None:
         """Let no more be spent in a day (UTC) from the next hold on; None for no cap."""
         if cap_micros is not None and not 0 <= cap_micros <= AMOUNT_LIMIT_MICROS:
-            raise InvalidInput(
-                f"invalid daily cap: the amount must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}"
-            )
+            raise InvalidInput(f"invalid daily cap: the amount must be 0 to {AMOUNT_LIMIT_TEXT}")
         _tables.Book.update(daily_cap_micros=cap_micros).where(_tables.Book.id == book_id).execute()
 
     def _house(self, purpose: str, currency: str) -> int:
@@ -491,9 +489,7 @@ def _insertion(entries: int) -> str:
 
 def _check_credit_limit(micros: int) -> None:
     if not 0 <= micros <= AMOUNT_LIMIT_MICROS:
-        raise InvalidInput(
-            f"invalid credit limit: the amount must be 0 to {format_amount(AMOUNT_LIMIT_MICROS)}"
-        )
+        raise InvalidInput(f"invalid credit limit: the amount must be 0 to {AMOUNT_LIMIT_TEXT}")
 
 
 def _book(name: str, currency: str, *, house: bool, credit_limit_micros: int = 0) -> _tables.Book:

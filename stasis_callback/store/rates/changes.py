@@ -114,17 +114,26 @@ class _Version(NamedTuple):
     from_us: int
     id: int
     new: NewRate
+    takes_back: bool | None
+    """Whether it was written to take a scheduled one back; None if that was not stored."""
 
 
 _PLANNED = 1 << 62
 """The revision of what is planned: later than all there are."""
 _prefix_of = attrgetter("new.rate.prefix")
-_COLUMNS = (RateRow.revision, RateRow.from_us, RateRow.id, RateRow.description, *RATE_COLUMNS)
+_COLUMNS = (
+    RateRow.revision,
+    RateRow.from_us,
+    RateRow.id,
+    RateRow.description,
+    RateRow.takes_back,
+    *RATE_COLUMNS,
+)
 
 
 def _read(rows: ModelSelect[RateRow]) -> Iterator[_Version]:
-    for _, revision, from_us, rate_id, description, *values in in_pages(rows, *_COLUMNS):
-        yield _Version(revision, from_us, rate_id, NewRate(Rate(*values), description))
+    for _, revision, from_us, rate_id, description, takes_back, *values in in_pages(rows, *_COLUMNS):
+        yield _Version(revision, from_us, rate_id, NewRate(Rate(*values), description), takes_back)
 
 
 def _versions(tariff: Tariff, spool: Spool, now_us: int, *, complete: bool) -> Iterator[_Version]:
@@ -169,21 +178,29 @@ class _History:
         return {version.from_us for version in self._versions if version.from_us > time_us}
 
     def repeats(self, time_us: int) -> bool:
-        """Whether the version that begins at this time was written to change nothing.
+        """Whether the version that begins at this time takes a scheduled one back.
 
-        So is what takes a scheduled change back: nothing that is stored is changed, so a version of the same time
-        replaces it, and repeats what is in force before. It is no change of its own, whatever comes before it later.
+        Nothing that is stored is changed, so a version of the same time replaces it, and repeats what is in force
+        before. It is no change of its own, whatever comes before it later. Where it was not stored, it is so if the
+        version changed nothing when it was written.
         """
         newest = self._newest(time_us, _PLANNED)
         if newest is None or newest.from_us != time_us:
             return False
+        if newest.takes_back is not None:
+            return newest.takes_back
         found = None if newest.new.rate.discontinued else newest.new
         return self.at(time_us - 1, newest.revision) == found
 
     def plan(self, new: NewRate, from_us: int) -> None:
         """A version that replaces all others of its time."""
         newest = max((version.id for version in self._versions), default=0) + 1
-        self._versions.append(_Version(_PLANNED, from_us, newest, replace(new, from_us=None)))
+        version = _Version(_PLANNED, from_us, newest, replace(new, from_us=None), new.takes_back)
+        self._versions.append(version)
+
+    def begins_at(self, time_us: int) -> bool:
+        """Whether a version begins at this time."""
+        return any(version.from_us == time_us for version in self._versions)
 
     def _newest(self, time_us: int, revision: int) -> _Version | None:
         """The version that counts at a time."""
@@ -239,8 +256,15 @@ def _changes(
             new = NewRate(replace(gone.rate, discontinued=True), gone.description, begins_us)
             same = present is None
         if not same:
+            new = replace(new, takes_back=_only_repeats(history, new, time_us, now_us))
             history.plan(new, time_us)
             yield Change(present, new)
+
+
+def _only_repeats(history: _History, new: NewRate, time_us: int, now_us: int) -> bool:
+    """Whether what is to be written for a later time is what is in force before it: it takes a scheduled one back."""
+    wanted = None if new.rate.discontinued else replace(new, from_us=None)
+    return time_us > now_us and history.at(time_us - 1) == wanted
 
 
 def _restored(versions: list[_Version], number: int, now_us: int) -> Iterator[Change]:
@@ -248,10 +272,11 @@ def _restored(versions: list[_Version], number: int, now_us: int) -> Iterator[Ch
     before, after = _History([v for v in versions if v.revision <= number]), _History(versions)
     for time_us in sorted({now_us} | after.later_than(now_us)):
         wanted, present = before.at(time_us), after.at(time_us)
-        if wanted == present:
+        takes_back = time_us > now_us and (before.repeats(time_us) or not before.begins_at(time_us))
+        if wanted == present and (time_us == now_us or takes_back == after.repeats(time_us)):
             continue
         if wanted is not None:
-            yield Change(present, replace(wanted, from_us=time_us))
+            yield Change(present, replace(wanted, from_us=time_us, takes_back=takes_back))
         elif present is not None:
             gone = replace(present.rate, discontinued=True)
-            yield Change(present, NewRate(gone, present.description, time_us))
+            yield Change(present, NewRate(gone, present.description, time_us, takes_back))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from stasis_callback.core.errors import InvalidInput
@@ -29,11 +29,15 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class NewRate:
-    """A rate to put into a tariff, in force from `from_us` on; at once when that is None or has passed."""
+    """A rate to put into a tariff, in force from `from_us` on; at once when that is None or has passed.
+
+    `takes_back`: it only takes a scheduled one back. So it is no other rate, but another row.
+    """
 
     rate: Rate
     description: str = ""
     from_us: int | None = None
+    takes_back: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +132,9 @@ class Spool:
 
 
 def _written(new: NewRate) -> str:
-    return json.dumps([new.description, new.from_us, *values_of(new.rate)])
+    return json.dumps([new.description, new.from_us, new.takes_back, *values_of(new.rate)])
 
 
 def _read(content: str) -> NewRate:
-    description, from_us, *values = json.loads(content)
-    return NewRate(Rate(*values), description, from_us)
+    description, from_us, takes_back, *values = json.loads(content)
+    return NewRate(Rate(*values), description, from_us, takes_back)

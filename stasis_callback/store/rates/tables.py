@@ -25,11 +25,6 @@ class Tariff(Table):
     removed_at_us = BigIntegerField(null=True)
 
 
-def hidden_name(of: object) -> str:
-    """A name of a tariff that nobody is to find: no name that is given begins with a space."""
-    return f" {of}"
-
-
 class TariffRevision(Table):
     """One change of a tariff: who reads its history, or takes it back, starts here."""
 
@@ -68,6 +63,8 @@ class RateRow(Table):
     """One version of the price of a prefix. Never changed: of those whose `from_us` has come the newest counts.
 
     The prices are for `price_minutes` minutes: 1, or a power of ten for prices of more than six decimals.
+    `takes_back`: it takes a scheduled one of its time back, and so follows what is in force before it. Null in rows
+    from before there was the column.
     """
 
     tariff = ForeignKeyField(Tariff)
@@ -85,6 +82,7 @@ class RateRow(Table):
     discontinued = BooleanField()
     from_us = BigIntegerField()
     price_minutes = IntegerField(default=1)
+    takes_back = BooleanField(null=True)
 
     class Meta:
         table_name = "rate"

@@ -18,8 +18,8 @@ from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.rating import Terms
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
-from stasis_callback.store.database.drafts import Writing, drafting
-from stasis_callback.store.database.names import by_name, checked_name, is_new
+from stasis_callback.store.database.drafts import Draft, Writing, drafting
+from stasis_callback.store.database.names import by_name, checked_name, hidden_name, is_new
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.periods import begins, row_after
 from stasis_callback.store.database.statements import insert_rows
@@ -41,7 +41,7 @@ from stasis_callback.store.rates.rows import (
     views_in_pages,
 )
 from stasis_callback.store.rates.spool import Spool as Spool
-from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms, hidden_name
+from stasis_callback.store.rates.tables import RateRow, Tariff, TariffRevision, TariffTerms
 from stasis_callback.workers import Worker
 
 PREFIX_LIMIT = 15
@@ -142,12 +142,21 @@ class TariffChange:
         self._writing.publish(counts, lambda: TariffRevision.get_or_none(**revision) is not None)
 
     def _insert(self, rates: Sequence[NewRate]) -> None:
-        columns = ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us")
+        columns = ("tariff_id", "revision", "description", *RATE_FIELDS, "from_us", "takes_back")
         which = self.tariff.id, self._number
         insert_rows(
             RateRow,
             columns,
-            ((*which, r.description, *values_of(r.rate), max(r.from_us or 0, self.began_us)) for r in rates),
+            (
+                (
+                    *which,
+                    r.description,
+                    *values_of(r.rate),
+                    max(r.from_us or 0, self.began_us),
+                    r.takes_back,
+                )
+                for r in rates
+            ),
         )
 
 
@@ -324,7 +333,7 @@ class Tariffs:
                     spool.add(NewRate(one.rate, one.description, one.from_us))
             hidden = self._hidden_copy(checked_name(new), old.currency)
             try:
-                self._write_copy(hidden, new, f"of {name}", spool, terms)
+                self._write_copy(hidden, new, old, spool, terms)
             except BaseException:
                 with suppress(StoreUnavailable):  # then the next copy of this name does it
                     self._forget_copy(hidden.id)
@@ -339,36 +348,52 @@ class Tariffs:
             raise InvalidInput(f"tariff {new!r} already exists")
         now_us, name = self._clock.now_us(), hidden_name(f"copy: {new}")
         left = Tariff.get_or_none(Tariff.name == name)
-        if left is not None:
-            Tariff.update(currency=currency).where(Tariff.id == left.id).execute()
+        if (
+            left is not None
+        ):  # perhaps of another tariff, or just being written: nothing of it is changed here
             return left
         values = {"name": name, "currency": currency, "created_at_us": now_us, "removed_at_us": now_us}
         return Tariff.create(revision=0, **values)
 
-    def _write_copy(self, hidden: Tariff, new: str, note: str, spool: Spool, terms: Terms) -> None:
+    def _write_copy(self, hidden: Tariff, new: str, old: TariffView, spool: Spool, terms: Terms) -> None:
+        busy = f"tariff {new!r} is being copied by another command: wait until that is over"
+
+        def may_begin() -> None:
+            if Tariff.get_or_none(Tariff.id == hidden.id, Tariff.removed_at_us.is_null(False)) is None:
+                raise InvalidInput(busy)  # it was, since this one looked for it
+
         def appears() -> None:
             self._database.lock("tariffs")
             if Tariff.get_or_none(Tariff.name == new) is not None:
                 raise InvalidInput(f"tariff {new!r} already exists: it was added meanwhile")
-            Tariff.update(name=new, removed_at_us=None).where(Tariff.id == hidden.id).execute()
+            given = {"name": new, "currency": old.currency, "removed_at_us": None}
+            Tariff.update(**given).where(Tariff.id == hidden.id).execute()
             self._insert_terms(hidden.id, terms)
-            self._noted(new, {}, {"currency": hidden.currency})
+            usual, own = (noted_terms(one, old.currency) for one in (Terms(), terms))
+            unusual = {name: value for name, value in own.items() if value != usual[name]}
+            self._noted(new, {}, {"currency": old.currency, **unusual})
 
         with drafting(
             self._database,
             self._clock,
-            f"tariff:{hidden.id}",
-            busy=f"tariff {new!r} is being copied by another command: wait until that is over",
+            draft_of(hidden.id),
+            busy=busy,
             remove_some=lambda: remove_drafted_rates(hidden.id),
+            may_begin=may_begin,
         ) as writing:
             hidden.name = new
-            change = TariffChange(hidden, "copy", note, writing, self._clock.now_us(), self._noted)
+            change = TariffChange(
+                hidden, "copy", f"of {old.name}", writing, self._clock.now_us(), self._noted
+            )
             change.publish((entry.new for entry in spool.entries()), appears)
         self._book.expire(hidden.id)
 
     @unit
     def _forget_copy(self, tariff_id: int) -> None:
-        """Remove what is left of a copy that failed."""
+        """Remove what is left of a copy that failed, unless another command goes on with it."""
+        self._database.lock(f"draft:{draft_of(tariff_id)}")
+        if Draft.get_or_none(Draft.key == draft_of(tariff_id)) is not None:
+            return
         if not RateRow.select().where(RateRow.tariff == tariff_id).exists():
             Tariff.delete().where(Tariff.id == tariff_id, Tariff.removed_at_us.is_null(False)).execute()
 
@@ -422,7 +447,7 @@ class Tariffs:
         with drafting(
             self._database,
             self._clock,
-            f"tariff:{tariff_id}",
+            draft_of(tariff_id),
             busy=f"tariff {name!r} is being changed by another command: wait until that is over",
             remove_some=lambda: remove_drafted_rates(tariff_id),
         ) as writing:
@@ -510,6 +535,14 @@ class Tariffs:
         return found[:limit]
 
     @read
+    def next_change(self, tariff: str, prefix: str, after_us: int | None = None) -> RateView | None:
+        """What ends the rate that exactly this prefix has at a time, by default now: the next scheduled one."""
+        row, now_us = by_name(Tariff, tariff, "tariff"), self._clock.now_us()
+        rows = coming(row.id, now_us, row.revision).where(RateRow.prefix == prefix)
+        rows = rows.where(RateRow.from_us > (after_us or now_us)).order_by(RateRow.from_us)
+        return next(iter(without_repeats(row, views(rows, row.id), now_us)), None)
+
+    @read
     def off_peak_rates(self, tariff: str) -> int:
         """How many rates in force cost something else off-peak."""
         row = by_name(Tariff, tariff, "tariff")
@@ -574,6 +607,11 @@ def _check_older(tariff: Tariff, number: int) -> None:
         raise InvalidInput(
             f"tariff {tariff.name!r} has no revision {number} to go back to: see `stasis-callback rate history`"
         )
+
+
+def draft_of(tariff_id: int) -> str:
+    """The key of the draft that a change of this tariff is: one at a time."""
+    return f"tariff:{tariff_id}"
 
 
 def remove_drafted_rates(tariff_id: int | str) -> int:
