@@ -33,8 +33,8 @@ from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
 from stasis_callback.store.database.tables import Table
 from stasis_callback.store.intake.tables import EmailReply, EmailToken, Idempotency, Throttle
 from stasis_callback.store.money.chain import forgotten
+from stasis_callback.store.rates.rows import remove_drafted_rates
 from stasis_callback.store.rates.tables import RateRow, Tariff
-from stasis_callback.store.rates.tariffs import remove_drafted_rates
 from stasis_callback.workers import Worker
 
 log = structlog.get_logger()

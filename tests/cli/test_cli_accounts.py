@@ -363,7 +363,8 @@ def test_a_currency_without_decimals_is_shown_without_them_everywhere(shop: Comm
         ),
     )
     for text in told:
-        assert not re.search(r"[0-9][.]0", text), text
+        amounts = re.sub(r"T[0-9:.]+Z", "", text)  # times have thousandths of seconds
+        assert not re.search(r"[0-9][.]0", amounts), text
     assert shop.ok("account", "show", "8100", "--json").json["available"] == "2050"
     assert shop.ok("tariff", "set", "yen", "--minimum", "5").out == "tariff yen: minimum 0 -> 5\n"
 

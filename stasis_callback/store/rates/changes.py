@@ -17,7 +17,7 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import checked_prefix
 from stasis_callback.core.rating import Rate
 from stasis_callback.store.rates.book import RateView
-from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force_or_later, in_pages
+from stasis_callback.store.rates.rows import RATE_COLUMNS, in_force_or_later, in_pages, newest_terms
 from stasis_callback.store.rates.spool import Change as Change
 from stasis_callback.store.rates.spool import ListedRate, Spool
 from stasis_callback.store.rates.spool import NewRate as NewRate
@@ -280,3 +280,22 @@ def _restored(versions: list[_Version], number: int, now_us: int) -> Iterator[Ch
         elif present is not None:
             gone = replace(present.rate, discontinued=True)
             yield Change(present, NewRate(gone, present.description, time_us, takes_back))
+
+
+def require_off_peak_hours(tariff: Tariff, changes: Iterable[Change]) -> None:
+    """An off-peak price without hours would never be charged. Raises InvalidInput."""
+    rates = (change.new.rate for change in changes)
+    priced = (rate.prefix for rate in rates if rate.differs_off_peak and not rate.discontinued)
+    if (prefix := next(priced, None)) is not None and not newest_terms(tariff.id).off_peak:
+        raise InvalidInput(
+            f"the rate for prefix {prefix} has an off-peak price, but tariff {tariff.name!r} has no off-peak hours: "
+            f"set them first with `tariff set {tariff.name} --off-peak PERIODS`, or leave off-peak prices empty"
+        )
+
+
+def check_older(tariff: Tariff, number: int) -> None:
+    """Raises InvalidInput where a tariff has no such revision before its newest."""
+    if not 0 <= number < tariff.revision:
+        raise InvalidInput(
+            f"tariff {tariff.name!r} has no revision {number} to go back to: see `stasis-callback rate history`"
+        )

@@ -11,8 +11,9 @@ from peewee import ModelSelect, fn
 
 from stasis_callback.core.errors import require
 from stasis_callback.core.rating import Rate
+from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.rates.book import RateView, terms_of
-from stasis_callback.store.rates.tables import RateRow, TariffTerms
+from stasis_callback.store.rates.tables import RateRow, Tariff, TariffTerms
 
 RATE_FIELDS = tuple(field.name for field in fields(Rate))
 """The columns of a rate, in the order in which `Rate` takes them; the prefix is the first."""
@@ -119,3 +120,15 @@ def newest_terms(tariff_id: int, at_us: int | None = None) -> TariffTerms:
         rows = rows.where(TariffTerms.created_at_us <= at_us)
     # Before the first terms there were no calls; for earlier times the first terms are returned.
     return rows.first() or TariffTerms.select().where(TariffTerms.tariff == tariff_id).get()
+
+
+def draft_of(tariff_id: int) -> str:
+    """The key of the draft that a change of this tariff is: one at a time."""
+    return f"tariff:{tariff_id}"
+
+
+def remove_drafted_rates(tariff_id: int | str) -> int:
+    """Within a transaction: remove some rates that were written for a revision that was never published."""
+    published = Tariff.select(Tariff.revision).where(Tariff.id == tariff_id)
+    some = RateRow.select(RateRow.id).where(RateRow.tariff == tariff_id, RateRow.revision > published)
+    return int(RateRow.delete().where(RateRow.id.in_(some.limit(ROWS_AT_ONCE))).execute())

@@ -20,7 +20,6 @@ from stasis_callback.core.rating import Terms
 from stasis_callback.store.database.database import LONG_S, Database, read, unit
 from stasis_callback.store.database.drafts import Draft, Writing, drafting
 from stasis_callback.store.database.names import by_name, checked_name, hidden_name, is_new
-from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.database.periods import begins, row_after
 from stasis_callback.store.database.statements import insert_rows
 from stasis_callback.store.database.trail import note_change
@@ -28,14 +27,22 @@ from stasis_callback.store.rates.book import CHECK_EVERY_S, TERMS_FIELDS, RateBo
 from stasis_callback.store.rates.changes import Change as Change
 from stasis_callback.store.rates.changes import ImportDiff as ImportDiff
 from stasis_callback.store.rates.changes import NewRate as NewRate
-from stasis_callback.store.rates.changes import differences, restoring, without_repeats
+from stasis_callback.store.rates.changes import (
+    check_older,
+    differences,
+    require_off_peak_hours,
+    restoring,
+    without_repeats,
+)
 from stasis_callback.store.rates.records import noted_changes, noted_terms
 from stasis_callback.store.rates.rows import (
     PAGE,
     RATE_FIELDS,
     coming,
+    draft_of,
     in_force,
     newest_terms,
+    remove_drafted_rates,
     values_of,
     views,
     views_in_pages,
@@ -307,12 +314,12 @@ class Tariffs:
             with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
                 spool.put(differences(row, spool, self._clock.now_us(), complete_us, compared))
-                _require_off_peak_hours(row, spool.changes())
+                require_off_peak_hours(row, spool.changes())
             return
         with self._changing(tariff, kind, note) as change:
             with self._comparing():
                 spool.put(differences(change.tariff, spool, change.began_us, complete_us, compared))
-                _require_off_peak_hours(change.tariff, spool.changes())
+                require_off_peak_hours(change.tariff, spool.changes())
             if spool.count():
                 rates = (one.new for one in spool.changes())
                 change.publish(rates, progress=written, noted=noted_changes(spool))
@@ -428,11 +435,11 @@ class Tariffs:
         if dry_run:
             with self._comparing():
                 row = by_name(Tariff, tariff, "tariff")
-                _check_older(row, number)
+                check_older(row, number)
                 spool.put(restoring(row, number, self._clock.now_us()))
             return
         with self._changing(tariff, "roll back", note or f"to revision {number}") as change:
-            _check_older(change.tariff, number)
+            check_older(change.tariff, number)
             with self._comparing():
                 spool.put(restoring(change.tariff, number, change.began_us))
             if spool.count():
@@ -589,33 +596,3 @@ class Tariffs:
     def stored(self, rate_id: int, terms_id: int) -> RateView:
         """The same, read from the database and not from what this process remembers: for auditing."""
         return view(RateRow.get_by_id(rate_id), TariffTerms.get_by_id(terms_id))
-
-
-def _require_off_peak_hours(tariff: Tariff, changes: Iterable[Change]) -> None:
-    """An off-peak price without hours would never be charged."""
-    rates = (change.new.rate for change in changes)
-    priced = (rate.prefix for rate in rates if rate.differs_off_peak and not rate.discontinued)
-    if (prefix := next(priced, None)) is not None and not newest_terms(tariff.id).off_peak:
-        raise InvalidInput(
-            f"the rate for prefix {prefix} has an off-peak price, but tariff {tariff.name!r} has no off-peak hours: "
-            f"set them first with `tariff set {tariff.name} --off-peak PERIODS`, or leave off-peak prices empty"
-        )
-
-
-def _check_older(tariff: Tariff, number: int) -> None:
-    if not 0 <= number < tariff.revision:
-        raise InvalidInput(
-            f"tariff {tariff.name!r} has no revision {number} to go back to: see `stasis-callback rate history`"
-        )
-
-
-def draft_of(tariff_id: int) -> str:
-    """The key of the draft that a change of this tariff is: one at a time."""
-    return f"tariff:{tariff_id}"
-
-
-def remove_drafted_rates(tariff_id: int | str) -> int:
-    """Within a transaction: remove some rates that were written for a revision that was never published."""
-    published = Tariff.select(Tariff.revision).where(Tariff.id == tariff_id)
-    some = RateRow.select(RateRow.id).where(RateRow.tariff == tariff_id, RateRow.revision > published)
-    return int(RateRow.delete().where(RateRow.id.in_(some.limit(ROWS_AT_ONCE))).execute())
