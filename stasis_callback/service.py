@@ -83,7 +83,7 @@ class Service:
         )
         self.trunk_health = TrunkHealth(clock, settings.limits.trunk_failures, settings.limits.trunk_rest_s)
         tools = self._call_tools(settings)
-        self._reconciled_connection = 0
+        self._reconciled_connection = self._told_connection = 0
         self.dialer = Dialer(
             tools, settings.limits.live_calls, lambda: self.reconciled and self.node.may_dial()
         )
@@ -316,14 +316,16 @@ class Service:
     def _on_connected(self) -> None:
         log.info("asterisk.connected")
         try:
-            self._tell_sessions()
+            self.client.time.measure()
             self._reconcile()
         except Exception:
             log.exception("reconcile.failed")  # housekeeping tries again
 
-    def _tell_sessions(self) -> None:
-        """The calls under way go on at once: whatever else is to be done needs the database, and that may be away."""
-        self.client.time.measure()
+    def _tell_sessions(self, connection: int) -> None:
+        """Tell the calls under way, once, that the link is back."""
+        if connection == self._told_connection:
+            return
+        self._told_connection = connection
         answered_s = self.link.answered_s
         answered_at_us = (
             self.client.time.now_us() if answered_s is None else self.client.time.at_us(answered_s)
@@ -334,7 +336,11 @@ class Service:
     def _reconcile(self) -> None:
         """Compare what we believe with what Asterisk has; only then are new calls made."""
         connection = self.link.connection
-        self.node.meets(self.client.info())
+        try:
+            self.node.meets(self.client.info())
+        finally:
+            # They go on also while the database is away.
+            self._tell_sessions(connection)
         channels = self._look_at_calls()
         for channel in channels:
             # Missed calls that came while nobody was there to hear of them still hang in Asterisk.
