@@ -107,8 +107,8 @@ PUT_BACK = (
             ),
             (
                 "ivr/call.py",
-                '            except AriError as error:\n                log.warning("leg.unclear"',
-                '            except ZeroDivisionError as error:\n                log.warning("leg.unclear"',
+                '        except AriError as error:\n            log.warning("leg.unclear"',
+                '        except ZeroDivisionError as error:\n            log.warning("leg.unclear"',
             ),
         ),
         (),

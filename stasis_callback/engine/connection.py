@@ -149,11 +149,15 @@ class Connection:
         be on its way to this thread. False when the two may be talking: events were missed, and Asterisk cannot be
         asked. It ends the ringing by itself.
         """
+        return self._asked() or self.call.lost is None
+
+    def _asked(self) -> bool:
+        """Ask Asterisk about leg B; False when it cannot be asked now."""
         try:
             recheck(self.tools, self.call, self.b.leg)
         except AriError as error:
             log.warning("leg.unclear", leg=self.b.leg.id, error=str(error))
-            return self.call.lost is None
+            return False
         return True
 
     def _still_rings(self) -> bool:
@@ -161,12 +165,8 @@ class Connection:
         Asterisk is asked: its timer must not be moved out for a talk that nobody holds for.
         """
         leg = self.b.leg
-        if self.call.lost is not None:
-            try:
-                recheck(self.tools, self.call, leg)
-            except AriError as error:
-                log.warning("leg.unclear", leg=leg.id, error=str(error))
-                return False
+        if self.call.lost is not None and not self._asked():
+            return False
         # To ask Asterisk takes seconds at times: an answer that was reported meanwhile sets the timer otherwise.
         return not self.call.wait(lambda: leg.up or leg.ended is not None, 0)
 

@@ -328,7 +328,7 @@ class Call:
         self._silence = (0, 0)
         self._unclear: set[str] = set()
         self._look_again_s = 0.0
-        self._left_us_s: dict[str, float] = {}
+        self._left_look_s: dict[str, float] = {}
         """By leg that has left our application, which is its end: when to look what became of it (steady clock)."""
 
     @property
@@ -373,7 +373,7 @@ class Call:
         self._watcher.unwatch(leg.id)
         self._legs.pop(leg.id, None)
         self._unclear.discard(leg.id)
-        self._left_us_s.pop(leg.id, None)
+        self._left_look_s.pop(leg.id, None)
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """Called by another thread: nothing after this moment was seen."""
@@ -449,7 +449,7 @@ class Call:
                     leg.end_seen(End(silent_since_us, event.cause, event.tech_cause, "estimated"))
             elif isinstance(event, StasisEnd):
                 # One that was called in a moment without a link may not report its end: nobody subscribed to it.
-                self._left_us_s[leg.id] = self.clock.monotonic_s() + END_FOLLOWS_S
+                self._left_look_s[leg.id] = self.clock.monotonic_s() + END_FOLLOWS_S
             leg.observe(event)
 
     def ended_in_silence_at_us(self, leg: Leg, ended_at_us: int) -> int | None:
@@ -475,7 +475,7 @@ class Call:
         times = [
             leg.paid_until_s + OVERTIME_S for leg in self.legs if leg.up and leg.paid_until_s is not None
         ]
-        times += [due_s for leg_id, due_s in self._left_us_s.items() if self._legs[leg_id].ended is None]
+        times += [due_s for leg_id, due_s in self._left_look_s.items() if self._legs[leg_id].ended is None]
         if self._unclear:
             times.append(self._look_again_s)
         return max(min(times) - now_s, 0.0) if times else None
@@ -491,28 +491,28 @@ class Call:
                     leg.hang_up()
                 except AriError as error:
                     log.warning("leg.end_unknown", leg=leg.id, error=str(error))
-            if leg.ended is None and now_s >= self._left_us_s.get(leg.id, math.inf):
-                self._left_us_s[leg.id] = now_s + LOOK_AGAIN_S
-                try:
-                    self._recheck(leg)
-                except AriError as error:
-                    log.warning("leg.unclear", leg=leg.id, error=str(error))
+            if leg.ended is None and now_s >= self._left_look_s.get(leg.id, math.inf):
+                self._left_look_s[leg.id] = now_s + LOOK_AGAIN_S
+                self._asked_about(leg)
         if self._unclear and now_s >= self._look_again_s:
             self._look()
+
+    def _asked_about(self, leg: Leg) -> bool:
+        """Find out what became of a leg; False when Asterisk cannot be asked now."""
+        try:
+            self._recheck(leg)
+        except AriError as error:
+            log.warning("leg.unclear", leg=leg.id, error=str(error))
+            return False
+        return True
 
     def _look(self) -> None:
         """Find out what became of the legs while the link was down; what cannot be found out is asked again."""
         for leg in [leg for leg in self.legs if leg.id in self._unclear]:
-            if leg.ended is not None:
+            if leg.ended is not None or self._asked_about(leg):
                 self._unclear.discard(leg.id)
-                continue
-            try:
-                self._recheck(leg)
-            except AriError as error:
-                log.warning("leg.unclear", leg=leg.id, error=str(error))
-                self._look_again_s = self.clock.monotonic_s() + LOOK_AGAIN_S
             else:
-                self._unclear.discard(leg.id)
+                self._look_again_s = self.clock.monotonic_s() + LOOK_AGAIN_S
         if not self._unclear:
             lost, self.lost, self._blind = self.lost, None, False
             # The link that came back may be gone again. Asked afterwards, as its loss is noted by another thread.
