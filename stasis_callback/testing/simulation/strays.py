@@ -80,6 +80,7 @@ class Strays:
         return (
             world.node.running
             and world.watcher.complaints.link_lost_us is None
+            and not any(socket.silent for socket in world.asterisk.sockets)
             and not world.asterisk.loop.frozen
             and not world.shape.late_s
             and not any(world.store_faults.active(kind, now_us) for kind in ("locked", "full", "away"))
