@@ -74,7 +74,7 @@ class Strays:
         world.scheduler.call_in(within_s, look)
 
     def _is_well(self) -> bool:
-        """Whether the service is running, receives events and can use its database."""
+        """Whether the service is running, receives events and can use its database, and could for some seconds."""
         world = self.world
         now_us = world.scheduler.now_us
         return (
@@ -83,5 +83,5 @@ class Strays:
             and not any(socket.silent for socket in world.asterisk.sockets)
             and not world.asterisk.loop.frozen
             and not world.shape.late_s
-            and not any(world.store_faults.active(kind, now_us) for kind in ("locked", "full", "away"))
+            and not world.mishaps.active(now_us, now_us + 1, ("database", "store", "error"))
         )
