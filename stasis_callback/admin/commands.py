@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stasis_callback.admin.app import execute, tree
-from stasis_callback.admin.context import invocation
+from stasis_callback.admin.context import WholeNumber, invocation
 from stasis_callback.admin.node.reference import commands
 from stasis_callback.admin.taking import Block, Taken, TakenTable, TakenText, taking
 
@@ -49,7 +49,9 @@ class Takes(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a command. `option` is how it is written, "" for an argument; `off` the opposite of a switch."""
+    """A parameter of a command. `option` is how it is written, "" for an argument; `off` the opposite of a switch;
+    `most` the largest number that it takes, None where there is none.
+    """
 
     name: str
     kind: Takes
@@ -60,6 +62,7 @@ class Parameter:
     required: bool
     default: str
     choices: tuple[str, ...]
+    most: int | None = None
 
     @property
     def label(self) -> str:
@@ -128,12 +131,14 @@ class Command:
 class Done:
     """A command that was run: its exit code (0 done, 1 findings or a failure, 2 refused), and what it printed.
 
-    `wanted` is the secret that it asks for, when it was not given.
+    `wanted` is the secret that it asks for, when it was not given; `is_long`: it was refused as it takes too long for
+    a page, and can be had as a file.
     """
 
     code: int
     blocks: tuple[Block, ...]
     wanted: str
+    is_long: bool
 
     @property
     def text(self) -> str:
@@ -175,7 +180,7 @@ def run(words: Sequence[str], operator: str, stores: Stores, secret: str | None 
             return execute([*config, "--as", operator, *words])
 
     code = copy_context().run(once)
-    return Done(code, tuple(caller.blocks), caller.wanted)
+    return Done(code, tuple(caller.blocks), caller.wanted, caller.is_long)
 
 
 def _described() -> Iterator[Command]:
@@ -193,7 +198,7 @@ def _parameter(found: Any) -> Parameter:
     is_option = found.param_type_name == "option"
     metavar = str(found.metavar or "")
     choices = tuple(metavar.split("|")) if _CHOICES.fullmatch(metavar) else ()
-    default = found.default
+    default, parser = found.default, found.type_descriptor.parameter_info.parser
     return Parameter(
         name=str(found.name),
         kind=_kind(found, choices),
@@ -204,6 +209,7 @@ def _parameter(found: Any) -> Parameter:
         required=bool(found.required),
         default=str(default) if isinstance(default, str | int) and not isinstance(default, bool) else "",
         choices=choices,
+        most=parser.most if isinstance(parser, WholeNumber) else None,
     )
 
 

@@ -7,12 +7,12 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
@@ -199,15 +199,24 @@ def _logged_in(path: Path = Path("/proc/self/loginuid")) -> str:
 # --- argument parsers ------------------------------------------------------------------------------------------
 
 
-def whole(least: int, most: int) -> Callable[[str | int], int]:
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
     """A parser of whole numbers from `least` to `most`. ASCII digits only; `int` would accept those of any script."""
 
-    def number(text: str | int) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", str(text), re.ASCII) or not least <= int(text) <= most:
-            raise typer.BadParameter(f"{text!r} is not a whole number between {least} and {most}")
+    least: int
+    most: int
+    __name__: ClassVar[str] = "whole number"  # typer asks parsers for it
+
+    def __call__(self, text: str | int) -> int:
+        """The number. Raises typer.BadParameter."""
+        if not re.fullmatch(r"[0-9]{1,12}", str(text), re.ASCII) or not self.least <= int(text) <= self.most:
+            raise typer.BadParameter(f"{text!r} is not a whole number between {self.least} and {self.most}")
         return int(text)
 
-    return number
+
+def whole(least: int, most: int) -> WholeNumber:
+    """A parser of whole numbers from `least` to `most`."""
+    return WholeNumber(least, most)
 
 
 def printable(text: str, what: str, limit: int = 200) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from stasis_callback.core.errors import InvalidInput
 
@@ -63,6 +63,8 @@ class Taken:
     """What a person would type without being seen."""
     wanted: str = ""
     """What the command asked for and was not given."""
+    is_long: bool = False
+    """Whether the command refused what takes too long for a page."""
     blocks: list[Block] = field(default_factory=list)
 
     def write(self, text: str, *, is_error: bool) -> None:
@@ -96,6 +98,11 @@ class Taken:
             self.wanted = what
             raise InvalidInput(f"the {what} is missing: type it into its field")
         return self.secret
+
+    def refuse_long(self) -> NoReturn:
+        """Nobody waits so long for a page. Raises InvalidInput."""
+        self.is_long = True
+        raise InvalidInput("this takes too long for a page: choose fewer days, or take it as a file")
 
 
 _TAKEN: ContextVar[Taken | None] = ContextVar("taken", default=None)

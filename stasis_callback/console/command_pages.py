@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stasis_callback.admin.commands import Command, Done, Parameter, Takes, described, groups, run
-from stasis_callback.admin.listing import MORE, ROWS_LIMIT
+from stasis_callback.admin.listing import MORE
 from stasis_callback.admin.taking import TakenText
 from stasis_callback.console import forms, policy
 from stasis_callback.console.policy import Access
@@ -293,15 +293,14 @@ def _next_page(work: Work, done: Done | None) -> str:
 
 
 def _format_links(work: Work, done: Done | None) -> list[tuple[str, str]]:
-    if done is None or done.code == 2:
+    if done is None or (done.code == 2 and not done.is_long):
         return []
-    # A file has no next page: it is of the whole list, unless somebody asked for so many rows.
-    pages = work.command.parameter("limit")
-    whole = pages and pages.default and not any(work.given.get("limit", ()))
-    more = {"limit": str(ROWS_LIMIT), "after": ""} if whole else {}
-    return [
-        (name.removeprefix("--").upper(), _again(work, format=name, **more)) for name in work.command.formats
-    ]
+    formats, pages = work.command.formats, work.command.parameter("limit")
+    more = {}
+    if pages and pages.default and "--csv" in formats and not any(work.given.get("limit", ())):
+        # A file has no next page: it is of the whole list, unless somebody asked for so many rows.
+        more = {"limit": str(pages.most), "after": ""}
+    return [(name.removeprefix("--").upper(), _again(work, format=name, **more)) for name in formats]
 
 
 def _again(work: Work, **changed: str) -> str:
@@ -318,7 +317,7 @@ def _without_folder(done: Done, folder: Path) -> Done:
         else block
         for block in done.blocks
     )
-    return Done(done.code, blocks, done.wanted)
+    return replace(done, blocks=blocks)
 
 
 def _download(name: str, content: bytes, media_type: str = "application/octet-stream") -> Response:

@@ -96,12 +96,15 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     by = query.get("by", "day")
     by = by if by in GROUPS else "day"
     filters = {name: query.get(name, "").strip()[:64] for name in FILTERS}
-    given = {name: [text] for name, text in filters.items() if text}
+    only = {name: text for name, text in filters.items() if text}
+    given = {name: [text] for name, text in only.items()}
     first, last = _range(query)
     shown = _report(by, first, last, given, visit, stores)
+    csv = address("report calls", by=by, first=first, last=last, format="--csv", **only)
     if shown.code:
         # What was asked for stays in the form, beside what the command says about it.
-        return Report(by, first, last, "", "", filters, (), described()["report calls"], shown, "")
+        as_file = csv if shown.is_long else ""
+        return Report(by, first, last, "", "", filters, (), described()["report calls"], shown, as_file)
     begin, end = (parse_day(text, operators_zone()) for text in (first, last))
     days = (end - begin).days + 1
     before = begin - timedelta(days=days), begin - timedelta(days=1)
@@ -110,11 +113,9 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     same = {"groups": [name for name in names if name != OTHERS]} if OTHERS in names else {}
     earlier = _report(by, str(before[0]), str(before[1]), given | same, visit, stores)
     plots = tuple(_plots(by, _rows(shown), _rows(earlier), begin, before[0], days))
-    csv = {"by": by, "first": first, "last": last, "format": "--csv"}
-    csv |= {name: text for name, text in filters.items() if text}
+    compared = ("", "") if earlier.is_long else (str(before[0]), str(before[1]))
     return Report(
-        by, str(begin), str(end), str(before[0]), str(before[1]), filters, plots, described()["report calls"],
-        shown, address("report calls", **csv),
+        by, str(begin), str(end), *compared, filters, plots, described()["report calls"], shown, csv
     )  # fmt: skip
 
 

@@ -15,8 +15,9 @@ from shop import NOON_US, UK_RATE, talked
 from stasis_callback.admin.commands import described
 from stasis_callback.clock import US_PER_S
 from stasis_callback.console import policy, reports
-from stasis_callback.console.rendering import texts
+from stasis_callback.console.rendering import address, texts
 from stasis_callback.core.outcomes import Outcome
+from stasis_callback.store.calls import sums
 from stasis_callback.store.calls.legs import LegEnd
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.web.texts import LANGUAGES
@@ -84,6 +85,21 @@ def test_a_file_has_the_whole_list_and_not_a_page_of_it(site: ConsoleSite) -> No
         csv, json = (_file_of(viewer, where, kind) for kind in ("csv", "json"))
         assert (len(csv.text.splitlines()), len(json.json())) == (103, 102)
     assert len(_file_of(viewer, "/do/account/list?run=1&limit=2", "csv").text.splitlines()) == 3
+
+
+def test_every_link_to_a_file_gives_one(site: ConsoleSite) -> None:
+    site.shop.account("100")
+    owner = site.operator("owner")
+    links = []
+    for command in described().values():
+        access = policy.access(command.name)
+        if access and access.reads and not any(p.required for p in command.parameters):
+            page = owner.get(address(command.name, run="1")).text
+            links += [unescape(link) for link in re.findall(r'href="([^"]*format=--[^"]*)"', page)]
+    assert len(links) > 40
+    for link in links:
+        answer = owner.get(link)
+        assert "attachment" in answer.headers.get("content-disposition", ""), (link, answer.text)
 
 
 def _file_of(viewer: Operator, where: str, kind: str) -> requests.Response:
@@ -274,6 +290,35 @@ def test_a_report_of_years_is_of_these_years(site: ConsoleSite) -> None:
     assert "2013-01-31 – 2019-12-31" in page
     far = site.operator("viewer").get("/reports?by=account&from=2000-01-01&to=2009-12-31")
     assert far.status_code == 200
+
+
+def test_a_report_that_takes_too_long_for_a_page_is_had_as_a_file(
+    site: ConsoleSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = site.shop
+    account = shop.account("100")
+    request = shop.request(account)
+    for n in range(3):
+        shop.leg(f"leg-{n}", account, request, hold="0.50")
+        shop.stores.calls.settle(f"leg-{n}", talked(30))
+    viewer = site.operator("viewer")
+    of_a_day = "by=account&from=2027-01-15&to=2027-01-15&prefix=44"
+    assert "<svg" in viewer.get(f"/reports?{of_a_day}").text
+    monkeypatch.setattr(sums, "MANY_XDRS", 2)
+    page = viewer.get(f"/reports?{of_a_day}").text
+    assert "takes too long for a page: choose fewer days, or take it as a file" in page
+    assert "<svg" not in page
+    assert 'value="2027-01-15"' in page
+    (link,) = re.findall(r'<a href="([^"]*format=--csv[^"]*)">CSV</a>', page)
+    file = viewer.get(unescape(link))
+    assert file.status_code == 200
+    assert file.text.splitlines()[1].startswith("100,3,100.0,")
+
+    of_command = viewer.get("/do/report/calls?run=1&by=account&first=2027-01-15&last=2027-01-15")
+    assert of_command.status_code == 400
+    assert "format=--csv" in of_command.text
+    day_after = viewer.get("/reports?by=account&from=2027-01-16&to=2027-01-16").text
+    assert "Compared with" not in day_after  # that takes too long
 
 
 def test_minutes_add_up_to_the_same_by_day_as_by_account(site: ConsoleSite) -> None:

@@ -296,6 +296,43 @@ def test_named_groups_are_lines_and_all_others_are_one(made: Calls) -> None:
     assert said("trunk", "second") == [(OTHERS, 1005)]
 
 
+@pytest.mark.parametrize(
+    ("of",                                                         "totals", "xdrs"),
+    [
+        ({"by": "account"},                                        4,        0),  # one row of each for the whole year
+        ({"by": "account", "only": {"trunk": "first"}},            8,        0),  # by class
+        ({"by": "account", "only": {"trunk": "first"}, "names": ("300",)}, 0, 0),
+        ({"by": "trunk"},                                          0,        0),  # they are few
+        ({"by": "day"},                                            0,        0),
+        ({"by": "day", "only": {"prefix": "4420712345"}},          0,        8),  # only they have so many digits
+        ({"by": "account", "only": {"prefix": "4420712345"}},      0,        8),
+        ({"by": "prefix", "only": {"account": "300"}},             0,        2),  # by their index
+    ],
+)  # fmt: skip
+def test_a_report_is_long_where_more_totals_or_call_records_are_read(
+    made: Calls, of: dict[str, Any], totals: int, xdrs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four accounts with two calls each, to two prefixes, in one day of a year."""
+    for n in range(8):
+        if n < 4:
+            made.shop.account(f"30{n}")
+        made.call(f"30{n % 4}", talked_s=10, amount=5, number=NUMBERS[n // 4])
+    monkeypatch.setattr(sums, "FEW_NUMBERS", 0)
+    year = days("2026-02-01", "2027-01-31", "UTC")
+
+    def is_long(totals: int, xdrs: int) -> bool:
+        monkeypatch.setattr(sums, "MANY_TOTALS", totals)
+        monkeypatch.setattr(sums, "MANY_XDRS", xdrs)
+        only = CallsFilter(**of.get("only", {}))
+        return made.shop.stores.reports.is_long(of["by"], year, only, of.get("names", ()))
+
+    assert is_long(8, 1 if "account" in of.get("only", {}) else 7)  # nothing is counted yet
+    made.shop.stores.totals.catch_up()
+    assert not is_long(totals, xdrs)
+    assert not totals or is_long(totals - 1, xdrs)
+    assert not xdrs or is_long(totals, xdrs - 1)
+
+
 def test_a_class_of_calls_has_one_number_however_often_it_comes(made: Calls) -> None:
     for _ in range(3):
         for trunk in ("first", "second", ""):

@@ -16,6 +16,7 @@ from stasis_callback.admin.context import whole as whole_number
 from stasis_callback.admin.days import day_start_us, operators_zone, parse_day, today
 from stasis_callback.admin.listing import ROWS_LIMIT, AsCsv, print_records
 from stasis_callback.admin.output import Record
+from stasis_callback.admin.taking import taken
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core import periods
 from stasis_callback.core.errors import InvalidInput
@@ -111,6 +112,9 @@ def calls(
             s.trunks.recorded(trunk) if trunk else "",
         )
         chosen = ["" if name in UNNAMED else name for name in groups or ()]
+        page = None if as_csv or as_json else taken()
+        if page and s.reports.is_long(by, spans, only, chosen):
+            page.refuse_long()
         rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only, limit, chosen)]
     print_records(rows, (by, *CALLS_COLUMNS), MORE_COLUMNS, as_csv=as_csv, as_json=as_json)
 

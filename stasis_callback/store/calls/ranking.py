@@ -49,6 +49,11 @@ class RankedTime:
         union = " UNION ALL ".join(parts)
         return f"SELECT account_id, SUM(revenue) AS revenue FROM ({union}) AS b GROUP BY account_id", values
 
+    def accounts(self) -> tuple[str, tuple[int, ...]]:
+        """A SELECT of something for each row that is read; and its values."""
+        begins = tuple(from_us for from_us, _ in self.rows)
+        return f"SELECT 1 AS one FROM {TABLE} WHERE from_us IN ({', '.join('?' * len(begins))})", begins
+
 
 def ranked_time(from_us: int, to_us: int) -> RankedTime | None:
     """A time from `from_us` on and before `to_us`; None where it is too short for this."""

@@ -124,6 +124,14 @@ class Reports:
         return [*shown, *_merged(replace(line, group=OTHERS) for line in others)]
 
     @read
+    def is_long(
+        self, by: str, spans: Sequence[Span], only: CallsFilter = EVERYTHING, groups: Sequence[str] = ()
+    ) -> bool:
+        """Whether `calls` reads so much for this that nobody should wait for it before a page; with any limit."""
+        with self._database.moment():
+            return Sums(only).is_long(by, [(span.from_us, span.to_us) for span in spans], groups)
+
+    @read
     def refusals(self, span: Span) -> list[RefusalsLine]:
         """The requests refused in a time by reason, the most frequent first. Throttled ones are not kept."""
         count = fn.COUNT(Request.id)

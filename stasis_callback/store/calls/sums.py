@@ -23,6 +23,10 @@ FEW_XDRS = 5000
 """So many that are not in the totals yet are read by their ids; of more, by the time they ended."""
 FEW_NUMBERS = 20_000
 """So many call records, of any time, are found by how their numbers begin; of more, by the time they ended."""
+MANY_XDRS = 20_000
+"""More call records than these are not read while a page is waited for: they take the database 100 ms."""
+MANY_TOTALS = 120_000
+"""Nor are more totals than these, to see which accounts paid the most."""
 FORGOTTEN_DIGITS = (2, 5)
 """How many digits may be left of a number that was forgotten."""
 EDGES_AT_ONCE = 100
@@ -113,10 +117,8 @@ class Sums:
         some; which is of which time is quicker found here: no plan of a join suits a month and ten years, and both
         databases.
         """
-        from_us, to_us = spans[0][0], spans[-1][1]
-        step_us = gcd(*(bound_us for span in spans for bound_us in span))
-        hours = 24 if step_us % (24 * HOUR_US) == 0 else 1
-        kind = self._kind((), from_us, to_us, longest=hours)
+        step_us, hours = _steps(spans)
+        kind = self._kind((), spans[0][0], spans[-1][1], longest=hours)
         merged: dict[tuple[int, str, str], tuple[int, ...]] = {}
         for parts, length_us in self._of_steps(kind, spans, step_us, hours):
             rows = _grouped(parts, ("at_us",))
@@ -158,7 +160,7 @@ class Sums:
         """The sums of each group in a time. Where there may be many more than are wanted (`names`, or else those with
         the greatest revenue, at most `limit`): of these, and what all others have together.
         """
-        named = self._OF_ACCOUNT.get(by, self.OF[by]) if "account_id" in self._asked else self.OF[by]
+        named = self._named(by)
         kind = self._kind((named.of,), from_us, to_us)
         parts = list(self._parts(kind, (named.of,), from_us, to_us))
         shown = None
@@ -177,6 +179,41 @@ class Sums:
             left[row[:2]] = tuple(all_ - its for all_, its in zip(left[row[:2]], row.sums, strict=True))
         return rows, [Row(*money, sums) for money, sums in left.items() if sums[0]]
 
+    def is_long(self, by: str, spans: Sequence[tuple[int, int]], names: Sequence[str] = ()) -> bool:
+        """Whether a page should not wait for a report of these times: more than `MANY_XDRS` would be read, or to rank
+        accounts or customers more than `MANY_TOTALS`. It takes some milliseconds to see that.
+        """
+        from_us, to_us = spans[0][0], spans[-1][1]
+        named = None if by == "day" else self._named(by)
+        of = (named.of,) if named else ()
+        kind = self._kind(of, from_us, to_us, LEVELS[0] if named else _steps(spans)[1])
+        if kind is None:
+            where, values = self._alone(from_us, to_us)
+            account = self._asked.get("account_id")
+            if account is not None:
+                where, values = f"{where} AND x.account_id = ?", (*values, account)
+            return _is_more(MANY_XDRS, _Select(f"SELECT 1 AS one FROM xdr AS x WHERE {where}", values))
+        if named is None or not named.named_in or names or "account_id" in self._asked:
+            return False  # the groups are few, or are looked for by their keys
+        time = self._ranked_time(named.of, from_us, to_us)
+        if time:
+            at_most = int(one("SELECT MAX(id) FROM account")[0] or 0) * len(time.rows)
+            return at_most > MANY_TOTALS and _is_more(MANY_TOTALS, _Select(*time.accounts()))
+        totals = f"SELECT 1 AS one FROM {kind.table} AS t WHERE {_OF_LEVEL}"
+        parts = [
+            _Select(totals, _level(piece)) for piece in pieces(from_us, to_us, kind.levels) if piece.hours
+        ]
+        return bool(parts) and _is_more(MANY_TOTALS, _Select(_union(parts), _values(parts)))
+
+    def _named(self, by: str) -> _Named:
+        return self._OF_ACCOUNT.get(by, self.OF[by]) if "account_id" in self._asked else self.OF[by]
+
+    def _ranked_time(self, of: str, from_us: int, to_us: int) -> RankedTime | None:
+        """The blocks of a time by which accounts are ranked; None where other things have to be read."""
+        if of != "account_id" or not self._few or self._asked or self._prefix:
+            return None
+        return ranked_time(from_us, to_us)
+
     def _greatest(
         self, named: _Named, kind: TotalsTable, from_us: int, to_us: int, limit: int | None
     ) -> Sequence[object] | None:
@@ -187,8 +224,8 @@ class Sums:
         """
         if limit is None:
             return None
-        time = ranked_time(from_us, to_us) if named.of == "account_id" and self._few else None
-        if time and not self._asked and not self._prefix:
+        time = self._ranked_time(named.of, from_us, to_us)
+        if time:
             found = self._greatest_of_long(kind, time, from_us, to_us, limit)
             if found:
                 return found
@@ -265,9 +302,8 @@ class Sums:
         """Whether the account that is asked for has few call records: their index is read sooner than the totals of
         all accounts.
         """
-        seen = f"SELECT 1 AS one FROM xdr AS x WHERE x.account_id = ? AND {_within('?', '?')} LIMIT ?"
-        values = (self._asked["account_id"], from_us, to_us, FEW_XDRS + 1)
-        return int(every_once(f"SELECT COUNT(*) FROM ({seen}) AS seen", values)[0][0]) <= FEW_XDRS
+        its = f"SELECT 1 AS one FROM xdr AS x WHERE x.account_id = ? AND {_within('?', '?')}"
+        return not _is_more(FEW_XDRS, _Select(its, (self._asked["account_id"], from_us, to_us)))
 
     def _teller(self, from_us: int, to_us: int) -> str | None:
         """What tells which calls of a time begin with the prefix: that of the rate; where it is shorter, the first
@@ -298,9 +334,8 @@ class Sums:
             numbered = " UNION ALL ".join(
                 ["SELECT x.id FROM xdr AS x WHERE x.number >= ? AND x.number < ?"] * len(between)
             )
-            values = [value for pair in between for value in pair]
-            seen = f"SELECT COUNT(*) FROM (SELECT id FROM ({numbered}) AS n LIMIT ?) AS seen"
-            if int(every_once(seen, (*values, FEW_NUMBERS + 1))[0][0]) <= FEW_NUMBERS:
+            values = tuple(value for pair in between for value in pair)
+            if not _is_more(FEW_NUMBERS, _Select(numbered, values)):
                 where = f"x.id IN ({numbered}) AND {_within('?', '?', by_index=False)}"
                 return where, (*values, from_us, to_us)
         return _within("?", "?"), (from_us, to_us)
@@ -430,6 +465,18 @@ class Sums:
             return [(called.get(key, ""), _row(rest)) for key, *rest in every_once(rows.sql, rows.values)]
         found = every_once(f"SELECT {named.name}, g.* FROM ({rows.sql}) AS g {named.tables}", rows.values)
         return [(name or "", _row(rest)) for name, _, *rest in found]
+
+
+def _steps(spans: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The longest step of which all these times are some, in microseconds; and of how many hours totals suit them."""
+    step_us = gcd(*(bound_us for span in spans for bound_us in span))
+    return step_us, 24 if step_us % (24 * HOUR_US) == 0 else 1
+
+
+def _is_more(limit: int, rows: _Select) -> bool:
+    """Whether there are more rows than these; no more are counted."""
+    seen = f"SELECT COUNT(*) FROM (SELECT 1 AS one FROM ({rows.sql}) AS r LIMIT ?) AS seen"
+    return int(every_once(seen, (*rows.values, limit + 1))[0][0]) > limit
 
 
 _OF_LEVEL = "t.hours = ? AND t.from_us >= ? AND t.from_us < ?"

@@ -533,10 +533,11 @@ class Tariffs:
         last = row_after(RateRow, RateRow.id, after) if after else None
         place = (last.from_us, last.prefix, last.id) if last is not None else (0, "", 0)
         found: list[RateView] = []
+        at_once = min(limit or PAGE, PAGE)
         while len(found) < (limit or _NO_LIMIT):
-            page = views(rows.where(Tuple(*columns) > Tuple(*place)).limit(PAGE), row.id)
+            page = views(rows.where(Tuple(*columns) > Tuple(*place)).limit(at_once), row.id)
             found += without_repeats(row, page, now_us)
-            if len(page) < PAGE:
+            if len(page) < at_once:
                 break
             place = (page[-1].from_us, page[-1].rate.prefix, page[-1].id)
         return found[:limit]
