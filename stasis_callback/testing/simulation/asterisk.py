@@ -187,6 +187,8 @@ class SimAsterisk(Core):
         """Until then no websocket is accepted, as above `sessionlimit`; requests are."""
         self.told_up_us: dict[str, int] = {}
         """By channel: when the service first received an event that says that it was answered."""
+        self.unanswered: dict[int, tuple[str, int]] = {}
+        """Requests whose answers are waited for, by their identity: the path, and when each was sent."""
         self.switch.cel = SimCel(folder / "cel.csv", self._note_life)
         self.network = SimNetwork(self, phones)
         self._crashing = False

@@ -61,24 +61,32 @@ class Strays:
     def _look_again(self, channel: Channel, within_s: float) -> None:
         """Check that the leg ended as soon as the service could end it."""
         world = self.world
-        since_us, was_well = world.scheduler.now_us, self._is_well()
+        since_us, was_well = world.scheduler.now_us, self._is_well(channel)
 
         def look() -> None:
             if channel.gone:
                 return
-            if was_well and self._is_well() and not world.mishaps.struck_since(since_us):
+            if was_well and self._is_well(channel) and not world.mishaps.struck_since(since_us):
                 world.broken(f"{channel.id} is called after its end, and is left to it")
                 return
             self._look_again(channel, FOUND_WITHIN_S)
 
         world.scheduler.call_in(within_s, look)
 
-    def _is_well(self) -> bool:
-        """Whether the service is running, receives events and can use its database, and could for some seconds."""
+    def _is_well(self, channel: Channel) -> bool:
+        """Whether the service is running, receives events and can use its database, and could for some seconds, and
+        does not wait for an answer of Asterisk about the same call.
+        """
         world = self.world
         now_us = world.scheduler.now_us
+        call = channel.id.rpartition("-")[0]
+        waits = any(
+            call in path and now_us - sent_us >= ENDED_WITHIN_S * US_PER_S
+            for path, sent_us in world.asterisk.unanswered.values()
+        )
         return (
-            world.node.running
+            not waits
+            and world.node.running
             and world.watcher.complaints.link_lost_us is None
             and not any(socket.silent for socket in world.asterisk.sockets)
             and not world.asterisk.loop.frozen

@@ -97,8 +97,12 @@ class SimRest(Rest):
             lambda: asterisk.soon(lambda: asterisk.switch.task(answer())),
         )
         end_us = scheduler.now_us + round(self.request_timeout_s * US_PER_S)
-        while exchange.answer is None and not exchange.broken and scheduler.now_us < end_us:
-            scheduler.sleep(end_us)
+        asterisk.unanswered[id(exchange)] = path, scheduler.now_us
+        try:
+            while exchange.answer is None and not exchange.broken and scheduler.now_us < end_us:
+                scheduler.sleep(end_us)
+        finally:
+            del asterisk.unanswered[id(exchange)]
         return exchange
 
 
