@@ -181,7 +181,7 @@ class Sums:
 
     def is_long(self, by: str, spans: Sequence[tuple[int, int]], names: Sequence[str] = ()) -> bool:
         """Whether a page should not wait for a report of these times: more than `MANY_XDRS` would be read, or to rank
-        accounts or customers more than `MANY_TOTALS`. It takes some milliseconds to see that.
+        accounts more than `MANY_TOTALS`. It takes some milliseconds to see that.
         """
         from_us, to_us = spans[0][0], spans[-1][1]
         named = None if by == "day" else self._named(by)
@@ -193,17 +193,31 @@ class Sums:
             if account is not None:
                 where, values = f"{where} AND x.account_id = ?", (*values, account)
             return _is_more(MANY_XDRS, _Select(f"SELECT 1 AS one FROM xdr AS x WHERE {where}", values))
-        if named is None or not named.named_in or names or "account_id" in self._asked:
-            return False  # the groups are few, or are looked for by their keys
-        time = self._ranked_time(named.of, from_us, to_us)
+        if of != ("account_id",) or names or "account_id" in self._asked:
+            return False  # other groups are few, and these are looked for by their keys
+        time = self._ranked_time("account_id", from_us, to_us)
         if time:
             at_most = int(one("SELECT MAX(id) FROM account")[0] or 0) * len(time.rows)
             return at_most > MANY_TOTALS and _is_more(MANY_TOTALS, _Select(*time.accounts()))
+        if self._counted_calls(from_us, to_us) <= MANY_TOTALS:
+            return False
         totals = f"SELECT 1 AS one FROM {kind.table} AS t WHERE {_OF_LEVEL}"
         parts = [
             _Select(totals, _level(piece)) for piece in pieces(from_us, to_us, kind.levels) if piece.hours
         ]
         return bool(parts) and _is_more(MANY_TOTALS, _Select(_union(parts), _values(parts)))
+
+    @staticmethod
+    def _counted_calls(from_us: int, to_us: int) -> int:
+        """How many calls of a time are in the totals: no table has more rows for it, and few of the smallest."""
+        kind = KINDS[0]
+        parts = [
+            _Select(f"SELECT t.attempts FROM {kind.table} AS t WHERE {_OF_LEVEL}", _level(piece))
+            for piece in pieces(from_us, to_us, kind.levels)
+            if piece.hours
+        ]
+        counted = f"SELECT SUM(attempts) FROM ({_union(parts)}) AS p"
+        return int(every_once(counted, _values(parts))[0][0] or 0) if parts else 0
 
     def _named(self, by: str) -> _Named:
         return self._OF_ACCOUNT.get(by, self.OF[by]) if "account_id" in self._asked else self.OF[by]
