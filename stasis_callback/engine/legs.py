@@ -92,18 +92,22 @@ def is_silent(tools: CallTools, call: Call, leg: Leg, since_s: float) -> bool:
 
     Where what it said may have been missed it counts as alive: nobody gives up a phone that rings.
     """
-    if leg.ringing or leg.up or leg.ended is not None or call.deaf_until_s >= since_s:
+
+    def lives() -> bool:
+        return leg.ringing or leg.up or leg.ended is not None or call.deaf_until_s >= since_s
+
+    if lives():
         return False
     try:
-        snapshot = tools.client.channels.get(leg.id)
         # Of a call that is forwarded (181) or queued (182) Asterisk tells nothing else.
-        goes_on = snapshot is not None and bool(leg.channel.get_variable(REMOTE_TAG))
+        goes_on = bool(leg.channel.get_variable(REMOTE_TAG))
+        snapshot = tools.client.channels.get(leg.id)
     except AriError:
-        return False
-    if snapshot is None or snapshot.state in ("Ringing", "Up"):
         return False
     if goes_on:
         leg.ringing = True
+    # What the carrier said while Asterisk was asked waits to be heard.
+    if snapshot is None or snapshot.state in ("Ringing", "Up") or call.wait(lives, 0, despite_hangup=True):
         return False
     leg.silent = True
     log.warning("leg.silent", leg=leg.id, seconds=round(tools.clock.monotonic_s() - since_s, 1))
