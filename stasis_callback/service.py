@@ -326,12 +326,14 @@ class Service:
         if connection == self._told_connection:
             return
         self._told_connection = connection
-        answered_s = self.link.answered_s
-        answered_at_us = (
-            self.client.time.now_us() if answered_s is None else self.client.time.at_us(answered_s)
-        )
+        answered_at_us = self._answered_at_us()
         for session in self.dialer.sessions:
             session.link_is_back(answered_at_us)
+
+    def _answered_at_us(self) -> int:
+        """When Asterisk answered first since the link was lost, by its clock."""
+        answered_s = self.link.answered_s
+        return self.client.time.now_us() if answered_s is None else self.client.time.at_us(answered_s)
 
     def _reconcile(self) -> None:
         """Compare what we believe with what Asterisk has; only then are new calls made."""
@@ -352,8 +354,15 @@ class Service:
 
     def _look_at_calls(self) -> list[ChannelSnapshot]:
         """Recover calls that nobody works on, end legs and bridges of ours that belong to none; the channels."""
+        seen_at_us, connection = self.client.time.now_us(), self.link.connection
         channels = self.client.channels.list()
-        self.dialer.recover_orphans({channel.id: channel for channel in channels})
+        found = self.dialer.recover_orphans({channel.id: channel for channel in channels})
+        if self.link.connection != connection:
+            # These were not known yet when its loss was told: that they live is known of this moment.
+            for session in found:
+                session.link_is_lost(LinkLost(seen_at_us, silent=False))
+                if self.link.connected:
+                    session.link_is_back(self._answered_at_us())
         # A leg A that rings is in no application yet: it is known by its name alone.
         named = [channel.id for channel in channels if "-" in channel.id]
         settled = self.stores.calls.settled(named) if named else ()

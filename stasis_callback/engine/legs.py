@@ -7,7 +7,7 @@ from dataclasses import replace
 import structlog
 
 from stasis_callback.ari.cel import CelRecord, JournalUnreadable
-from stasis_callback.ari.errors import AriError
+from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.errors import StoreUnavailable
@@ -54,7 +54,7 @@ def settle_leg(tools: CallTools, leg: Leg) -> None:
 
 def how_it_ended(tools: CallTools, leg: Leg) -> LegEnd:
     """The end of a leg that has ended, or was never asked for."""
-    if leg.answer_guessed and (answered_at_us := _journal_answer_us(tools, leg)):
+    if leg.answer_guessed and (answered_at_us := _certain_answer_us(tools, leg)):
         leg.answer_known(answered_at_us)
     return end_of(leg) if leg.ended else never_dialed(tools.client.time.now_us())
 
@@ -127,7 +127,6 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             leg.answer_seen(answered_at_us)
         return  # its end was reported
     snapshot = tools.client.channels.get(leg.id)
-    time = tools.client.time
     record = None
     if snapshot is None:
         record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
@@ -135,17 +134,25 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             # Asterisk may have been late to call it, and has done so since it was asked.
             snapshot = tools.client.channels.get(leg.id)
     if snapshot is None:
-        if record is not None and record.answered_at_us is not None:
-            leg.answer_seen(record.answered_at_us)
-        if record is None or record.ended_at_us is None:
-            leg.end_seen(End(_last_known_us(tools, call, leg), 0, None, "estimated"))
-        elif (silent_since_us := call.ended_in_silence_at_us(leg, record.ended_at_us)) is not None:
-            leg.end_seen(End(silent_since_us, record.cause or 0, None, "estimated"))
-        else:
-            leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
+        _end_of_gone(tools, call, leg, record)
     elif snapshot.state == "Up" and leg.answered_at_us is None:
-        answered_at_us = _journal_answer_us(tools, leg)
-        leg.answer_seen(answered_at_us or time.now_us(), guessed=answered_at_us is None)
+        answered_at_us = _certain_answer_us(tools, leg)
+        leg.answer_seen(answered_at_us or tools.client.time.now_us(), guessed=answered_at_us is None)
+
+
+def _end_of_gone(tools: CallTools, call: Call, leg: Leg, record: CelRecord | None) -> None:
+    """Note how a leg has ended that is gone, with what the journal says of it."""
+    if call.loss_unread:
+        # To ask takes seconds at times, and when it ended is told by when the link was lost.
+        raise AriUnavailable(0, f"the link was lost before {leg.id} could be asked about")
+    if record is not None and record.answered_at_us is not None:
+        leg.answer_seen(record.answered_at_us)
+    if record is None or record.ended_at_us is None:
+        leg.end_seen(End(_last_known_us(tools, call, leg), 0, None, "estimated"))
+    elif (silent_since_us := call.ended_in_silence_at_us(leg, record.ended_at_us)) is not None:
+        leg.end_seen(End(silent_since_us, record.cause or 0, None, "estimated"))
+    else:
+        leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
 
 
 def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> ChannelSnapshot | None:
@@ -171,6 +178,12 @@ def _journal_answer_us(tools: CallTools, leg: Leg, *, wait_s: float = 0.0) -> in
     """When a leg was answered, as far as Asterisk's journal knows."""
     record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=wait_s)
     return record.answered_at_us if record else None
+
+
+def _certain_answer_us(tools: CallTools, leg: Leg) -> int | None:
+    """The same; None where Asterisk's clock was put back since: nobody knows by how much."""
+    answered_at_us = _journal_answer_us(tools, leg)
+    return None if answered_at_us is None or tools.client.time.is_to_come(answered_at_us) else answered_at_us
 
 
 def journal_record(

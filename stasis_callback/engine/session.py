@@ -6,6 +6,7 @@ the database respond again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -401,35 +402,41 @@ class Session:
             self._again = Again(self.request.options.retry_interval_s)
         return Ending.of_leg(outcome)
 
-    def _lived_s(self, view: LegView) -> tuple[float, bool]:
-        """How long an answered leg has lived, and whether exactly: as its answer was noted on this machine.
+    def _answered_s(self, view: LegView) -> tuple[float, bool]:
+        """When a leg was answered, by the steady clock, and whether exactly: as its answer was noted on this machine.
+        A moment and not an age: to ask Asterisk about the leg may take seconds.
 
         Elsewhere, at least, where Asterisk's clock says that it is still to be answered: that clock was put back. By
         how much it was ahead of ours when the leg was noted is known: its hold was made then.
         """
-        since_s = self._tools.clock.since_s(view.answered_mark or "")
-        if since_s is not None:
-            return since_s, True
+        now_s, lived_s = self._tools.clock.monotonic_s(), self._tools.clock.since_s(view.answered_mark or "")
+        if lived_s is not None:
+            return now_s - lived_s, True
         answered_at_us, held_since_us = view.answered_at_us, self._tools.stores.ledger.held_since_us(view.id)
         if (
             answered_at_us is None
             or held_since_us is None
             or answered_at_us <= self._tools.client.time.now_us()
         ):
-            return 0.0, False
+            return math.inf, False
         ahead_us = view.dialed_at_us - held_since_us
-        return max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0) / US_PER_S, False
+        lived_us = max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0)
+        return self._tools.clock.monotonic_s() - lived_us / US_PER_S, False
 
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg from before a restart. It is up, so a failure here must not end it."""
         leg = self._call.add_found(view.id, is_a=view.side == "a", dialed_at_us=view.dialed_at_us)
+        alive_s = self._tools.clock.since_s(self.request.alive_mark)
+        if alive_s is not None:
+            # Who worked on it saw no answer as long as it saw its legs.
+            leg.unanswered_s = self._tools.clock.monotonic_s() - alive_s
         options = self.request.options
         slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
 
         def look() -> PaidLeg:
             if view.answered_at_us is not None:
-                leg.adopt(view.answered_at_us, *self._lived_s(view))
+                leg.adopt(view.answered_at_us, *self._answered_s(view))
                 leg.answer_noted = True
             recheck(self._tools, self._call, leg)
             leg.not_looked_at = False

@@ -155,6 +155,8 @@ class Leg:
     _answered_s: float | None = None
     _funds_since_s: float | None = None
     _ended_s: float | None = None
+    unanswered_s: float = -math.inf
+    """By the steady clock: it was not answered until then, as far as is known."""
     _noted_s: float = -math.inf
     """When it was noted, by the steady clock; unknown for a leg from before a restart."""
     _keyed: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=KEYS_REMEMBERED))
@@ -182,7 +184,7 @@ class Leg:
     def note(self, at_us: int) -> None:
         """It is about to be dialled, at `at_us`."""
         self.dialed_at_us = at_us
-        self._noted_s = self._clock.monotonic_s()
+        self._noted_s = self.unanswered_s = self._clock.monotonic_s()
 
     def answer_seen(self, at_us: int, *, guessed: bool = False) -> None:
         """It was answered at `at_us`, also when that is only learnt later, or `guessed`: nobody says since when. The
@@ -197,8 +199,8 @@ class Leg:
             # subscriber, and nobody talks past the funds.
             earliest_s, latest_s = self.time.between_s(at_us)
             self._answered_s = max(latest_s, self._noted_s)
-            if guessed and math.isfinite(self._noted_s):
-                earliest_s = self._noted_s
+            if guessed and math.isfinite(self.unanswered_s):
+                earliest_s = self.unanswered_s
             self._funds_since_s = max(earliest_s, self._noted_s)
             self.answer_guessed = guessed
 
@@ -207,12 +209,11 @@ class Leg:
         self.answered_at_us = None
         self.answer_seen(at_us)
 
-    def adopt(self, answered_at_us: int, lived_s: float = 0.0, exactly: bool = False) -> None:
-        """It was answered before this service started. It has lived for `lived_s` seconds: `exactly`, or at least
-        where only the wall clock knows since when.
+    def adopt(self, answered_at_us: int, since_s: float = math.inf, exactly: bool = False) -> None:
+        """It was answered before this service started: at `since_s` by the steady clock, `exactly`, or at the latest
+        where only the wall clock knows.
         """
         self.answer_seen(answered_at_us)
-        since_s = self._clock.monotonic_s() - lived_s
         self._answered_s = since_s if exactly else min(self._answered_s or 0.0, since_s)
         self._funds_since_s = self._answered_s
 
@@ -313,6 +314,8 @@ class Call:
         self.lost: LinkLost | None = None
         """Since when nothing was seen; None while the link is up and every leg was looked at after it came back."""
         self._blind = False
+        self.loss_unread = False
+        """The link was lost, and this thread has not read so yet: what it finds out now says nothing."""
         self._client = client
         self._recheck = recheck
         self._watcher = watcher
@@ -377,7 +380,7 @@ class Call:
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """Called by another thread: nothing after this moment was seen."""
-        self._blind = True
+        self._blind = self.loss_unread = True
         self._inbox.put(lost)
 
     def link_is_back(self, answered_at_us: int) -> None:
@@ -422,7 +425,7 @@ class Call:
     def _observe(self, event: object) -> None:
         if isinstance(event, LinkLost):
             # What was lost before and never looked into was lost at the first moment.
-            self.lost, self._blind = self.lost or event, True
+            self.lost, self._blind, self.loss_unread = self.lost or event, True, False
             self.deaf_until_s = math.inf
             if self.lost.silent:
                 # What was heard last may be dated a little later: how far the two clocks are apart is an estimate.

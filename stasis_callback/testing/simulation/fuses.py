@@ -88,9 +88,18 @@ class Fuses:
             return True
         if self._past_funds(channel.id, 1.0) is not None:
             return True
-        limit_s = float(world.plan.options["talk_limit_s"])
-        talked_s = (world.scheduler.now_us - (life.answered_true_us or 0)) / US_PER_S
-        return "-b" in channel.id and talked_s + 1.0 > limit_s
+        limit_s, slice_s = (float(world.plan.options[name]) for name in ("talk_limit_s", "hold_slice_s"))
+        now_us, answered_us = world.scheduler.now_us, life.answered_true_us or 0
+        talked_s = (now_us - answered_us) / US_PER_S
+        if "-b" not in channel.id:
+            return False
+        if talked_s + 1.0 > limit_s:
+            return True
+        # Where no request sets its timer for a whole slice, a talk ends with what was held, as by the timer.
+        beside_slice_s = abs(talked_s - round(talked_s / slice_s) * slice_s)
+        return beside_slice_s < 1.0 and world.mishaps.active(
+            now_us - round(slice_s * US_PER_S), now_us, ("ari slow",)
+        )
 
     def _past_funds(self, channel_id: str, after_s: float) -> tuple[str, int] | None:
         """By how much a timer of `after_s` from now exceeds the funds of its leg: a text and seconds, or None."""
