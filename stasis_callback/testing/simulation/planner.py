@@ -248,7 +248,9 @@ class Planner:
         if kind in ("service clock", "asterisk clock", "machine clock"):
             # Not by whole seconds: people key by tenths, and a key of the same millisecond as one before the step is
             # taken for the same.
-            return Fault(at_s, kind, random.choice((-1.0, 1.0)) * random.choice((1.037, 5.037, 60.037, 3600.037)))
+            return Fault(
+                at_s, kind, random.choice((-1.0, 1.0)) * random.choice((1.037, 5.037, 60.037, 3600.037))
+            )
         if kind in ("ari flaky", "store flaky"):
             return Fault(at_s, kind, random.choice((10.0, 60.0, 300.0)), count=random.choice((4, 10, 25)))
         if kind == "events late":
