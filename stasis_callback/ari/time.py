@@ -112,8 +112,9 @@ class AsteriskTime:
         if step is None or abs(age_s) <= PLAUSIBLE_AGE_S or (age_s > 0 and latest_s > step.found_s):
             return latest_s, latest_s
         unstepped_s = step.before.steady_s + (at_us - step.before.asterisk_us) / US_PER_S
-        if step.before.steady_s <= unstepped_s <= step.found_s:
-            latest_s = max(latest_s, unstepped_s)
+        if step.before.steady_s <= unstepped_s:
+            # Later than the step was found by a clock that was set a little before, too: not later than that it was.
+            latest_s = max(latest_s, min(unstepped_s, step.found_s))
         return min(step.before.steady_s, latest_s), latest_s
 
     def seen_s(self, at_us: int) -> float:
