@@ -237,11 +237,23 @@ class Auditor:
                 yield f"request {row['id']} is still {row['state']}"
             elif not row["outcome"] and row["state"] != "cancelled":
                 yield f"request {row['id']} has ended without a reason"
-            elif row["state"] == "done" and row["outcome"] in OUR_REASONS and not self._rang(row["id"]):
+            elif row["state"] == "done" and row["outcome"] in OUR_REASONS and not self._was_called(row["id"]):
                 yield f"request {row['id']} has ended as {row['outcome']}: the phone never rang"
 
-    def _rang(self, request_id: str) -> bool:
-        return any(life.offered for i, life in self._lives.items() if i.startswith(f"{request_id}-a"))
+    def _was_called(self, request_id: str) -> bool:
+        """Whether the phone rang, or Asterisk was asked for it as often as is due, and died over the last one."""
+        if any(life.offered for i, life in self._lives.items() if i.startswith(f"{request_id}-a")):
+            return True
+        world = self._world
+        asked = [
+            at_us
+            for leg_id, at_us in world.watcher.complaints.asked_us.items()
+            if leg_id.startswith(f"{request_id}-a")
+        ]
+        enough = len(asked) >= int(world.plan.options["attempts_congestion"])
+        return enough and world.mishaps.active(
+            max(asked), max(asked) + 5 * US_PER_S, ("asterisk crashed", "power")
+        )
 
     def _calls(self) -> Iterator[str]:
         """A leg does not continue after the other party has hung up."""
