@@ -3,8 +3,5 @@
 
 def up(migrator, db):
     """Add the columns. Versions before fill neither."""
-    db.execute_sql(
-        "ALTER TABLE console_proposal ADD COLUMN outcome TEXT NOT NULL DEFAULT '' "
-        "CHECK (outcome IN ('', 'done', 'failed'))"
-    )
+    db.execute_sql("ALTER TABLE console_proposal ADD COLUMN outcome TEXT NOT NULL DEFAULT ''")
     db.execute_sql("ALTER TABLE console_proposal ADD COLUMN said TEXT NOT NULL DEFAULT ''")
