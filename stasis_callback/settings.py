@@ -251,13 +251,14 @@ class ConsoleSettings(Section):
         10,
         ge=1,
         le=1440,
-        description="Who changes money or keys must have given password and code within so many minutes.",
+        description="Who changes more than daily work does must have given password and code within so many minutes.",
     )
     second_operator_above: float = Field(
         0.0,
         ge=0,
         le=1e9,
-        description="Adjustments above this amount need a second operator, in any currency; 0: none do.",
+        description="Credit above this amount (top-ups, adjustments, credit limits, opening balances, vouchers) "
+        "needs a second operator, in any currency; 0: none does.",
     )
     upload_limit_mb: int = Field(64, ge=1, le=1024, description="Maximum size of an uploaded file (MB).")
 

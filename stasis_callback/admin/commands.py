@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _CHOICES = re.compile(r"[a-z_]+(\|[a-z_]+)+")
 _OUTPUT = ("as_json", "as_csv", "quiet")
-_MONEY = ("AMOUNT", "PRICE", "PERCENT")
 
 
 class Takes(StrEnum):
@@ -68,11 +67,6 @@ class Parameter:
     def label(self) -> str:
         """What to call it: the option without its dashes, or the argument."""
         return (self.option.removeprefix("--") or self.name).replace("-", " ").replace("_", " ")
-
-    @property
-    def is_money(self) -> bool:
-        """Whether it is an amount or a price."""
-        return self.metavar in _MONEY
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from stasis_callback.console.command_pages import CommandPages
 from stasis_callback.console.overview import Overview
 from stasis_callback.console.pages import ConsolePages
 from stasis_callback.console.rendering import Renderer
+from stasis_callback.console.second import SecondOperator
 from stasis_callback.console.visits import LANGUAGE_COOKIE, Caller, Visits
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.settings import ConsoleSettings
@@ -47,9 +48,10 @@ class Console:
     def __init__(self, settings: ConsoleSettings, stores: Stores, clock: Clock) -> None:
         self._renderer = Renderer()
         self.visits = Visits(settings, stores, clock)
-        self._commands = CommandPages(settings, stores, self._renderer, self.visits)
+        second = SecondOperator(settings, stores)
+        self._commands = CommandPages(second, stores, self._renderer, self.visits)
         self._pages = ConsolePages(
-            stores, self._renderer, self.visits, Overview(stores, clock), self._commands
+            stores, self._renderer, self.visits, Overview(stores, clock), self._commands, second
         )
         app = Starlette(routes=self._routes(), lifespan=self._lifespan)
         app.router.redirect_slashes = False  # to whatever host a request names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -15,14 +15,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stasis_callback.admin.commands import Command, Done, Parameter, Takes, described, groups, run
 from stasis_callback.admin.listing import MORE
-from stasis_callback.admin.taking import TakenText
 from stasis_callback.console import forms, policy
 from stasis_callback.console.policy import Access
 from stasis_callback.console.rendering import Renderer, address
+from stasis_callback.console.second import SecondOperator, without_folder
 from stasis_callback.console.visits import Caller, Visits
-from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import parse_amount
-from stasis_callback.settings import ConsoleSettings
 from stasis_callback.store.stores import Stores
 
 log = structlog.get_logger()
@@ -55,8 +52,8 @@ class Work:
 class CommandPages:
     """Shows the forms of commands and runs them."""
 
-    def __init__(self, settings: ConsoleSettings, stores: Stores, renderer: Renderer, visits: Visits) -> None:
-        self._settings = settings
+    def __init__(self, second: SecondOperator, stores: Stores, renderer: Renderer, visits: Visits) -> None:
+        self._second = second
         self._stores = stores
         self._renderer = renderer
         self._visits = visits
@@ -98,10 +95,14 @@ class CommandPages:
         if access.reads or not access.open_to(visit.role):
             return self.message(visit, "forbidden", 403)
         work = Work(visit, access, forms.typed(form))
+        if access.withheld(visit.role, work.given):
+            return self.message(visit, "forbidden", 403)
         with tempfile.TemporaryDirectory(prefix="console-") as folder:
             values = forms.parameters_of(work.parameters, work.given, reads=False)
             values |= forms.save_files(form, work.parameters, Path(folder))
-            problem = self._proof_problem(request, work, list(values))
+            if not access.allows(visit.role, values):
+                return self._form(work, problem="too_wide", status=403)
+            problem = self._proof_problem(request, work, values)
             if problem:
                 return self._form(work, problem=problem, status=403)
             key = work.given.get("key.form", [""])[0][:64]
@@ -134,30 +135,21 @@ class CommandPages:
         if own_key and own_key.name not in values:
             values[own_key.name] = [f"console-{key}"]
         words = command.words(values)
-        if self._needs_second(command, values):
-            self._stores.proposals.add(key, words, work.visit.name)
-            log.info("console.proposed", operator=work.visit.name, command=command.name)
-            return RedirectResponse("/second", 303)
+        if self._second.needed(command, values):
+            refused = self._second.propose(command, values, key, work.visit.name, folder)
+            if refused is None:
+                return RedirectResponse("/second", 303)
+            return self._form(work, done=refused, status=400)
         secret = work.given.get("secret", [""])[0] or None
-        done = _without_folder(self._run(words, work.visit, secret), folder)
+        done = without_folder(self._run(words, work.visit, secret), folder)
         log.info("console.command", operator=work.visit.name, command=command.name, code=done.code)
         if done.code < 2 and written and written.exists():
             return _download(written.name, written.read_bytes())
         return self._form(work, done=done, status=400 if done.code == 2 else 200)
 
-    def _needs_second(self, command: Command, values: Given) -> bool:
-        name = policy.SECOND_OPERATOR.get(command.name, "")
-        limit = self._settings.second_operator_above
-        if not limit or not values.get(name):
-            return False
-        try:
-            return abs(parse_amount(values[name][0])) > limit * 1_000_000
-        except InvalidInput:
-            return False  # the command refuses it
-
-    def _proof_problem(self, request: Request, work: Work, given: Sequence[str]) -> str:
-        """Why a command about money or keys is not carried out: nobody proved who they are; "" if somebody did."""
-        if not work.access.needs_proof(given):
+    def _proof_problem(self, request: Request, work: Work, values: Given) -> str:
+        """Why a command is not carried out: nobody proved who they are; "" if somebody did."""
+        if not work.access.needs_proof(values):
             return ""
         password, code = (work.given.get(f"proof.{word}", [""])[0] for word in ("password", "code"))
         return self._visits.proof_problem(request, work.visit, password, code)
@@ -167,6 +159,10 @@ class CommandPages:
     def message(self, visit: Caller, code: str, status: int) -> HTMLResponse:
         """A page that says one sentence."""
         return self._renderer.page("message.html", visit, status, code=code)
+
+    def download(self, name: str, content: bytes) -> Response:
+        """A file that a command wrote."""
+        return _download(name, content)
 
     def _run(self, words: Sequence[str], visit: Caller, secret: str | None = None) -> Done:
         return run(words, visit.name, self._stores, secret)
@@ -193,7 +189,7 @@ class CommandPages:
         table = next(
             (t for t in (current.tables if current else ()) if t.headers == forms.OPTION_HEADERS), None
         )
-        asks_proof = not reads and not self._visits.has_proved(visit)
+        asks_proof = not reads and not self._visits.has_proved(visit) and problem != "too_wide"
         return self._renderer.page(
             "command.html", visit, status,
             command=command, reads=reads, done=done, problem=problem, finished=finished,
@@ -204,7 +200,7 @@ class CommandPages:
             trial=_trial(work),
             current=current if current and not table else None,
             form_key=secrets.token_urlsafe(16),
-            proof=asks_proof and work.access.needs_proof([p.name for p in work.parameters]),
+            proof=asks_proof and (problem or work.access.needs_proof({p.name: [] for p in work.parameters})),
             wanted=done.wanted if done else "",
             more=_next_page(work, done), formats=_format_links(work, done), also=self._also(work),
         )  # fmt: skip
@@ -307,17 +303,6 @@ def _again(work: Work, **changed: str) -> str:
     """The address of the same page with something else."""
     given = {name: values[0] for name, values in work.given.items() if values and values[0]}
     return address(work.command.name, **({RUN: "1"} | given | changed))
-
-
-def _without_folder(done: Done, folder: Path) -> Done:
-    """What was printed, without the place of files on this machine."""
-    blocks = tuple(
-        TakenText(block.text.replace(f"{folder}/", ""), block.is_error)
-        if isinstance(block, TakenText)
-        else block
-        for block in done.blocks
-    )
-    return replace(done, blocks=blocks)
 
 
 def _download(name: str, content: bytes, media_type: str = "application/octet-stream") -> Response:

@@ -11,11 +11,13 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from stasis_callback.admin.commands import run
+from stasis_callback.admin.commands import Done, run
+from stasis_callback.admin.days import local_time, operators_zone
 from stasis_callback.console import policy, reports
 from stasis_callback.console.command_pages import CommandPages
 from stasis_callback.console.overview import FRESH_S, Overview
 from stasis_callback.console.rendering import Renderer, address
+from stasis_callback.console.second import SecondOperator
 from stasis_callback.console.visits import Caller, Visits
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.operators.operators import Role
@@ -33,13 +35,15 @@ class ConsolePages:
     """Answers requests whose visitor is known. Plain functions: each runs in a thread."""
 
     def __init__(
-        self, stores: Stores, renderer: Renderer, visits: Visits, overview: Overview, commands: CommandPages
-    ) -> None:
+        self, stores: Stores, renderer: Renderer, visits: Visits, overview: Overview, commands: CommandPages,
+        second: SecondOperator,
+    ) -> None:  # fmt: skip
         self._stores = stores
         self._renderer = renderer
         self._visits = visits
         self._overview = overview
         self._commands = commands
+        self._second = second
         self._streams = 0
 
     # --- signing in and out ------------------------------------------------------------------------------------
@@ -134,11 +138,16 @@ class ConsolePages:
 
     # --- a second operator -------------------------------------------------------------------------------------
 
-    def second(self, visit: Caller, done: object = None, problem: str = "", status: int = 200) -> Response:
-        """Changes that wait for a second operator."""
+    def second(
+        self, visit: Caller, done: Done | None = None, problem: str = "", status: int = 200
+    ) -> Response:
+        """Changes that wait for a second operator, and what became of others."""
+        zone = operators_zone()
+        proposals = self._stores.proposals.newest()
+        times = {at_us: local_time(at_us, zone) for one in proposals for at_us in one.times_us}
         return self._renderer.page(
             "second.html", visit, status,
-            proposals=self._stores.proposals.newest(), done=done, problem=problem,
+            proposals=proposals, times=times, done=done, problem=problem,
             decides=visit.role.includes(Role.MANAGER), proof=not self._visits.has_proved(visit),
         )  # fmt: skip
 
@@ -146,22 +155,30 @@ class ConsolePages:
         """Agree to a change, which is then carried out in both names, or decline it."""
         if not visit.role.includes(Role.MANAGER):
             return self._commands.message(visit, "forbidden", 403)
+        decision = form.get("decision")
+        if decision not in ("agree", "decline"):
+            return self.second(visit, problem="undecided", status=400)
         password, code = (str(form.get(f"proof.{word}", "")) for word in ("password", "code"))
         problem = self._visits.proof_problem(request, visit, password, code)
         if problem:
             return self.second(visit, problem=problem, status=403)
-        agreed = form.get("decision") == "agree"
+        agreed = decision == "agree"
         try:
-            decided = self._stores.proposals.decide(
-                int(proposal) if proposal.isdecimal() else 0, visit.name, agreed=agreed
-            )
+            decided = self._stores.proposals.decide(_id(proposal), visit.name, agreed=agreed)
         except InvalidInput as error:
             return self.second(visit, problem=str(error), status=409)
         log.info("console.decided", operator=visit.name, proposer=decided.proposer, agreed=agreed)
         if not agreed:
             return RedirectResponse("/second", 303)
-        done = run(decided.command, f"{decided.proposer}, agreed by {visit.name}", self._stores)
-        return self.second(visit, done=done, status=400 if done.code else 200)
+        outcome = self._second.carry_out(decided, visit.name)
+        if outcome.file_name:
+            return self._commands.download(outcome.file_name, outcome.content)
+        return self.second(visit, done=outcome.done, status=400 if outcome.done.code else 200)
+
+
+def _id(text: str) -> int:
+    """The id of a proposal as an address has it; 0, which none has, for anything else."""
+    return int(text) if re.fullmatch("[0-9]{1,15}", text, re.ASCII) else 0
 
 
 def _event(html: str) -> str:

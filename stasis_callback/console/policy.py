@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from stasis_callback.admin.commands import Command, Parameter, Takes, described
+from stasis_callback.core.kinds import Kind
+from stasis_callback.core.numbering import kind_of, read_beginning
 from stasis_callback.store.operators.operators import Role
+
+Values = Mapping[str, Sequence[str]]
 
 ON_THE_MACHINE = {
     "init": "makes the settings file and the database that the console needs",
@@ -39,30 +43,114 @@ READERS = {
 }  # fmt: skip
 """Who may look, where not everybody may."""
 
-SUPPORT = frozenset({
-    "account set", "account block", "account unblock", "access-number unlock", "web unlock", "web resend",
-    "request add", "request cancel", "request retry", "call hangup",
-    "opt-out add", "opt-out remove", "never-call add", "fraud set-aside", "email add-sender", "email remove-sender",
-})  # fmt: skip
-"""What those may change who may not change money; of `account set` not the fields about money."""
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Which fields of a command say how much credit it gives: the sum of `amounts`, so many `times`; or that of a
+    `transfer` which exists.
+    """
+
+    amounts: tuple[str, ...] = ()
+    times: str = ""
+    transfer: str = ""
+
+
+def _is_one_number(text: str) -> bool:
+    """Whether this is a whole number, of those that its country has, and not the beginning of many."""
+    number = read_beginning(text.strip()) or ""
+    whole = Kind.ORDINARY, Kind.PREMIUM, Kind.SHARED_COST, Kind.PERSONAL, Kind.SATELLITE
+    return len(number) >= WHOLE_DIGITS and kind_of(number) in whole
+
+
+def _is_one_subject(text: str) -> bool:
+    """Whether a subject of fraud control is a caller, an account or a number, and not what many have in common."""
+    return text.startswith(("caller:", "account:", "number:"))
+
+
+WHOLE_DIGITS = 8
+"""Numbers with fewer, which a few small countries have, are left to managers: elsewhere others begin so."""
+ONE_ALONE: Mapping[str, tuple[str, Callable[[str], bool]]] = {
+    "never-call add": ("number", _is_one_number),
+    "never-call remove": ("number", _is_one_number),
+    "fraud set-aside": ("subject", _is_one_subject),
+    "fraud release": ("subject", _is_one_subject),
+}
+"""The field that may mean one account or number, or all that have something in common, and how to tell. What means
+many is for managers; whoever may set something aside may let it go on.
+"""
+
+SUPPORT: Mapping[str, frozenset[str]] = {
+    "account set": frozenset({
+        "number", "status", "callback_number", "alias", "language", "service_password", "speed_dial",
+        "no_speed_dials",
+    }),
+    "account block": frozenset({"number"}),
+    "account unblock": frozenset({"number"}),
+    "access-number unlock": frozenset({"caller"}),
+    "web unlock": frozenset({"account", "address", "api_key"}),
+    "web resend": frozenset({"name", "callback", "since", "delivered"}),
+    "request add": frozenset({"account", "number_a", "number_b", "key"}),
+    "request cancel": frozenset({"request_id"}),
+    "request retry": frozenset({"request_id"}),
+    "call hangup": frozenset({"request_id"}),
+    "opt-out add": frozenset({"number", "note"}),
+    "opt-out remove": frozenset({"number"}),
+    "never-call add": frozenset({"number", "note"}),
+    "never-call remove": frozenset({"number"}),
+    "fraud set-aside": frozenset({"subject", "note", "hours"}),
+    "fraud release": frozenset({"subject"}),
+    "email add-sender": frozenset({"account", "sender"}),
+    "email remove-sender": frozenset({"account", "sender"}),
+}  # fmt: skip
+"""What those may change who may not change money, and the fields that they may give. Every other field is for
+managers: one that is added to a command, an option that picks a tariff or a margin, a rule for how long an account is
+worth something, or what ends all calls at once.
+"""
 OWNER = frozenset({"api-key", "console", "node", "config", "db", "move-in", "payment-hook"})
 """Nouns that only owners change."""
 OWNER_COMMANDS = frozenset({"web webhook-secret", "message secret"})
 
-PRICE_FIELDS = frozenset({("account set", "product"), ("account set", "expires")})
-"""Fields about money that are no amounts."""
 OWNER_FIELDS = frozenset({("doctor", "bundle")})
 """Fields for owners alone: a support archive has settings and logs."""
-PROVEN = frozenset({
-    "account close", "account close-batch", "customer retire",
-    "account generate", "voucher generate", "voucher redeem", "ledger reverse", "ledger repair",
-    "web link", "web webhook-secret", "message secret", "email token", "rate rollback", "rate import",
-})  # fmt: skip
-"""Commands about money and keys, beside those with amounts: whoever runs them proves again who they are."""
-PROVEN_NOUNS = frozenset({"api-key", "console", "move-in", "payment-hook"})
+DAILY: Mapping[str, frozenset[str]] = {
+    "account set": frozenset({"number", "language"}),
+    "account block": frozenset({"number"}),
+    "access-number unlock": SUPPORT["access-number unlock"],
+    "web unlock": SUPPORT["web unlock"],
+    "web resend": SUPPORT["web resend"],
+    "request add": SUPPORT["request add"],
+    "request cancel": SUPPORT["request cancel"],
+    "request retry": SUPPORT["request retry"],
+    "call hangup": SUPPORT["call hangup"],
+    "opt-out add": SUPPORT["opt-out add"],
+    "never-call add": SUPPORT["never-call add"],
+    "fraud set-aside": SUPPORT["fraud set-aside"],
+    "email remove-sender": SUPPORT["email remove-sender"],
+    "ledger verify": frozenset({"whole_books"}),
+    "report recount": frozenset(),
+}
+"""What is done without proving again who one is, while no other field is given. All else that changes something needs
+the proof, so that a command which is added does.
 
-SECOND_OPERATOR = {"account adjust": "amount", "customer adjust": "amount"}
-"""What a second operator has to agree to above an amount, and the parameter that has it."""
+It is the work of every day that moves no money and changes no price, and opens nothing to anybody: it stops
+something (an account, a call, a number, a sender), does again or now what an account may have done anyway (a
+callback, a webhook), ends a lockout, after which guesses are counted as before, or recalculates. What lets somebody
+in or go on (unblocking, aliases, passwords, senders) is not here.
+"""
+
+SECOND_OPERATOR: Mapping[str, Credit] = {
+    "account topup": Credit(("amount",)),
+    "account adjust": Credit(("amount",)),
+    "account add": Credit(("credit_limit", "opening_balance")),
+    "account set": Credit(("credit_limit",)),
+    "account generate": Credit(("opening_balance",), times="count"),
+    "customer topup": Credit(("amount",)),
+    "customer adjust": Credit(("amount",)),
+    "customer set": Credit(("credit_limit",)),
+    "voucher generate": Credit(("amount",), times="count"),
+    "ledger reverse": Credit(transfer="transfer"),
+}
+"""What gives credit, or takes it: above an amount a second operator has to agree to it."""
 
 TRIALS = {"access-number": ("access-number test", "dnis", "ani")}
 """What can be tried out beside a thing of a noun: a command, its parameter for the thing, and the one to fill in."""
@@ -93,7 +181,7 @@ GROUPS: Sequence[tuple[str, Sequence[str]]] = (
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a command needs."""
+    """What a command needs. Values are the texts that are given, by parameter."""
 
     command: Command
     reads: bool
@@ -111,19 +199,30 @@ class Access:
             if p.kind is not Takes.PLACE and role.includes(self._role_of(p))
         )
 
-    def needs_proof(self, given: Sequence[str]) -> bool:
-        """Whether whoever gives these parameters must prove again who they are: for money and keys."""
-        name = self.command.name
-        if self.reads:
-            return False
-        if name in PROVEN or self.command.noun in PROVEN_NOUNS:
-            return True
-        return any(_is_about_money(self.command, p) for p in self.command.parameters if p.name in given)
+    def withheld(self, role: Role, given: Values) -> bool:
+        """Whether something is given that this role may not give: it is refused, not left out."""
+        return any(p.name in given and not role.includes(self._role_of(p)) for p in self.command.parameters)
+
+    def allows(self, role: Role, values: Values) -> bool:
+        """Whether an operator of this role may run it with these values: what stops more than one account or number
+        is for managers.
+        """
+        return role.includes(Role.MANAGER) or not self._is_wide(values)
+
+    def needs_proof(self, values: Values) -> bool:
+        """Whether whoever gives these values must prove again who they are."""
+        daily = DAILY.get(self.command.name)
+        return not self.reads and (daily is None or not daily >= set(values) or self._is_wide(values))
+
+    def _is_wide(self, values: Values) -> bool:
+        rule = ONE_ALONE.get(self.command.name)
+        return rule is not None and not all(map(rule[1], values.get(rule[0], ())))
 
     def _role_of(self, parameter: Parameter) -> Role:
         if (self.command.name, parameter.name) in OWNER_FIELDS:
             return Role.OWNER
-        return Role.MANAGER if not self.reads and _is_about_money(self.command, parameter) else Role.VIEWER
+        fields = None if self.reads else SUPPORT.get(self.command.name)
+        return Role.VIEWER if fields is None or parameter.name in fields else Role.MANAGER
 
 
 def access(name: str) -> Access | None:
@@ -147,7 +246,3 @@ def _role(command: Command, reads: bool) -> Role:
     if command.noun in OWNER or command.name in OWNER_COMMANDS:
         return Role.OWNER
     return Role.SUPPORT if command.name in SUPPORT else Role.MANAGER
-
-
-def _is_about_money(command: Command, parameter: Parameter) -> bool:
-    return parameter.is_money or (command.name, parameter.name) in PRICE_FIELDS

@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import re
 from html import unescape
-from pathlib import Path
 
 import pytest
 import requests
-from console_site import ConsoleSite, Operator, open_console
+from console_site import ConsoleSite, Operator
 from shop import NOON_US, UK_RATE, talked
 
 from stasis_callback.admin.commands import described
@@ -213,37 +212,6 @@ def test_what_is_refused_is_said_in_the_words_of_the_command_and_kept_in_the_for
     assert "currency" in refused.text
     assert 'value="Bolt"' in refused.text
     assert [row["name"] for row in site.shop.stores.accounts.customers()] == ["people"]
-
-
-def test_a_large_adjustment_needs_a_second_operator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open_console(tmp_path, monkeypatch, second_operator_above=100) as site:
-        account = site.shop.account("100")
-        anna, bob, helper = (
-            site.operator("manager", "anna"),
-            site.operator("manager", "bob"),
-            site.operator("support"),
-        )
-        small = anna.does("account adjust", number="100", amount="-1", reason="mistake")
-        assert "Done" in small.text
-        for amount in ("500", "-150"):
-            assert (
-                anna.does("account adjust", number="100", amount=amount, reason="gift").headers["location"]
-                == "/second"
-            )
-        assert site.shop.money(account) == (900, 0)
-        first, second = sorted(one.id for one in site.shop.stores.proposals.newest())
-        agree = {"decision": "agree"}
-        for who, status in ((anna, 409), (helper, 403)):
-            assert who.post(f"/second/{first}", agree | {"form_token": who.token()}).status_code == status
-        assert site.shop.money(account) == (900, 0)
-        answers = [
-            bob.post(f"/second/{first}", agree | {"form_token": bob.token()}).status_code for _ in range(2)
-        ]
-        assert answers == [200, 409]
-        assert site.shop.money(account) == (50_900, 0)
-        bob.post(f"/second/{second}", {"decision": "decline", "form_token": bob.token()})
-        assert site.shop.money(account) == (50_900, 0)
-        assert any(row["operator"] == "anna, agreed by bob" for row in site.shop.rows()["Transfer"])
 
 
 def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:

@@ -32,7 +32,9 @@ from stasis_callback.store.calls.journals import Life
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Again
 from stasis_callback.store.calls.tables import Request, RequestEvent, Xdr
+from stasis_callback.store.database.trail import AuditEntry
 from stasis_callback.store.intake.api_keys import KeySettings
+from stasis_callback.store.operators.tables import ConsoleProposal
 from stasis_callback.store.rates.tariffs import NewRate
 from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
@@ -626,6 +628,14 @@ def _(shop: Shop) -> Act:
     return lambda: shop.stores.proposals.decide(newest, "bob", agreed=True).state
 
 
+@case("Proposals.finish")
+def _(shop: Shop) -> Act:
+    shop.stores.proposals.add("carried out", ["account", "list"], "ann")
+    newest = shop.stores.proposals.newest()[0].id
+    shop.stores.proposals.decide(newest, "bob", agreed=True)
+    return lambda: shop.stores.proposals.finish(newest, "bob", done=True, said="topped up")
+
+
 def operator(shop: Shop, name: str) -> str:
     return shop.stores.operators.add(name, "viewer", "a long password")
 
@@ -1100,6 +1110,8 @@ def tables(shop: Shop) -> dict[str, list[str]]:
             return kind if kind in ("reverse", "trunk") else value  # behind it stands a counted id
         if how == "request id":  # an id of a request that has no key is random
             return value if "-" in str(value) else "any"
+        if how == "name" and str(value).isdecimal():  # of a proposal its id
+            return ranks.get((ConsoleProposal, int(str(value))), value)
         return ranks.get((how, value), value)
 
     def line(model: Any, row: dict[str, Any]) -> list[object]:
@@ -1128,6 +1140,8 @@ def compared(model: Any) -> list[tuple[str, Any]]:
             return "request id"
         if field.name == "key":
             return "kind"
+        if model is AuditEntry and field.name == "name":
+            return "name"
         if isinstance(field, peewee.ForeignKeyField):
             return field.rel_model
         if field.name == "xdr_id":

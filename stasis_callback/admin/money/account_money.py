@@ -114,8 +114,7 @@ def generate(
         )
     with store() as s:
         if not go_on:
-            taken = frozenset(account.number for account in s.accounts.all())
-            numbers = random_codes(count, length, alphabet, taken)
+            numbers = random_codes(count, length, alphabet, s.accounts.numbers())
             currency = s.accounts.customer_currency(customer)
             worth = format_amount(amount_micros, currency) if amount_micros else ""
             # Before the accounts: of those whose ids nobody knows there are none.

@@ -80,7 +80,7 @@ port = 8090
 # PEM files; without them the console must stay on this machine or behind a reverse proxy with HTTPS.
 tls_certificate = ""
 tls_key = ""
-# Adjustments above this amount need a second operator; 0: none do.
+# Credit above this amount (top-ups, adjustments, limits, vouchers) needs a second operator; 0: none does.
 second_operator_above = 0.0
 
 [email]

@@ -317,6 +317,12 @@ class Ledger:
         return int(_tables.Transfer.get(_tables.Transfer.key == key).id)
 
     @read
+    def moved_micros(self, transfer_id: int) -> int:
+        """The largest amount that a transfer moved into or out of a book; 0 for one that does not exist."""
+        rows = _tables.Entry.select().where(_tables.Entry.transfer == transfer_id)
+        return max((abs(row.amount_micros) for row in rows), default=0)
+
+    @read
     def statement(self, book_id: int, limit: int) -> list[StatementLine]:
         """The newest `limit` entries of a book, oldest first, each with the balance after it."""
         return statement(book_id, limit)

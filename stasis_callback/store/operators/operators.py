@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import pyotp
+from peewee import fn
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
@@ -65,12 +66,14 @@ class Operators:
         checked, hashed, key = _role(role), _hashed(password), pyotp.random_base32()
 
         def once() -> None:
-            known = ConsoleUser.get_or_none(ConsoleUser.name == name)
+            # Whatever their case: in the audit log one would be taken for the other. Locked, as no index sees to it.
+            self._database.lock(f"operator:{name.lower()}")
+            known = ConsoleUser.get_or_none(fn.LOWER(ConsoleUser.name) == name.lower())
             if known is not None and known.code_key == key:
                 return
             if known is not None:
                 raise InvalidInput(
-                    f"operator {name!r} already exists: see `stasis-callback console user list`"
+                    f"operator {known.name!r} already exists: see `stasis-callback console user list`"
                 )
             ConsoleUser.create(
                 name=name, role=checked, password_hash=hashed, code_key=key, code_step=0,

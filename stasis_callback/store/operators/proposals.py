@@ -5,18 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from stasis_callback.clock import Clock
+from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.trail import Fields, note_change
 from stasis_callback.store.operators.tables import ConsoleProposal
 
 LIST_LIMIT = 200
+SAID_LIMIT = 500
+UNKNOWN_AFTER_S = 600
+"""An agreement of which no outcome is known after so long was cut off: whoever carried it out has died."""
+NOUN = "console-proposal"
+"""What proposals are called in the audit log; their name there is their id."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProposalView:
-    """A change that was proposed."""
+    """A change that was proposed.
+
+    `state`: `waiting`, `agreed` (being carried out, or nobody knows what came out), `done`, `failed`, `declined` or
+    `withdrawn`. `said` is what the command said when it was carried out. `is_open`: it can be decided.
+    """
 
     id: int
     command: tuple[str, ...]
@@ -25,10 +36,17 @@ class ProposalView:
     state: str
     decider: str
     decided_at_us: int | None
+    said: str
+    is_open: bool
+
+    @property
+    def times_us(self) -> list[int]:
+        """When something was done about it."""
+        return [self.proposed_at_us, *([] if self.decided_at_us is None else [self.decided_at_us])]
 
 
 class Proposals:
-    """What one operator proposes and another one decides."""
+    """What one operator proposes and another one decides. Each step stands in the audit log."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -37,40 +55,89 @@ class Proposals:
     @unit
     def add(self, key: str, command: Sequence[str], proposer: str) -> None:
         """Propose a command. The same key is the same proposal."""
-        ConsoleProposal.insert(
-            key=key, command=json.dumps(list(command)), proposer=proposer, proposed_at_us=self._clock.now_us(),
-            state="waiting", decider="",
-        ).on_conflict_ignore().execute()  # fmt: skip
+        added = (
+            ConsoleProposal.insert(
+                key=key, command=json.dumps(list(command)), proposer=proposer, proposed_at_us=self._clock.now_us(),
+                state="waiting", decider="", outcome="", said="",
+            ).on_conflict_ignore().as_rowcount().execute()
+        )  # fmt: skip
+        if added:
+            row = ConsoleProposal.get(ConsoleProposal.key == key)
+            self._note(row, proposer, {}, {"command": " ".join(command), "state": "waiting"})
 
     @unit
     def decide(self, proposal_id: int, decider: str, *, agreed: bool) -> ProposalView:
-        """Agree or decline, once. Raises InvalidInput if it was decided, or is the decider's own."""
+        """Agree or decline, once; again where carrying it out has failed, or was cut off. Who declines what they
+        proposed withdraws it. Raises InvalidInput if it was decided, or is the decider's own to agree to.
+        """
         row = ConsoleProposal.get_or_none(ConsoleProposal.id == proposal_id)
         if row is None:
             raise InvalidInput("this change was never proposed")
         if row.proposer == decider and agreed:
             raise InvalidInput("a second operator must agree: you proposed this change yourself")
+        before, state = _state(row), "agreed" if agreed else "declined"
         changed = (
             ConsoleProposal.update(
-                state="agreed" if agreed else "declined", decider=decider, decided_at_us=self._clock.now_us()
+                state=state, decider=decider, decided_at_us=self._clock.now_us(),
+                outcome="" if agreed else row.outcome, said="" if agreed else row.said,
             )
-            .where(ConsoleProposal.id == proposal_id, ConsoleProposal.state == "waiting")
+            .where(ConsoleProposal.id == proposal_id, self._open())
             .execute()
-        ) or self._database.noted("decided")
-        self._database.note("decided", changed)
-        if not changed:
+        )  # fmt: skip
+        if not changed and not self._database.noted("decided"):
             raise InvalidInput(f"this change was decided by {row.decider} already")
-        return _view(ConsoleProposal.get_by_id(proposal_id))
+        self._database.note("decided", True)
+        decided = ConsoleProposal.get_by_id(proposal_id)
+        if changed:
+            self._note(decided, decider, {"state": before}, {"state": _state(decided)})
+        return self._view(decided)
+
+    @unit
+    def finish(self, proposal_id: int, decider: str, *, done: bool, said: str) -> None:
+        """Note what came out of a change that `decider` has agreed to."""
+        outcome = "done" if done else "failed"
+        changed = (
+            ConsoleProposal.update(outcome=outcome, said=said[:SAID_LIMIT])
+            .where(
+                ConsoleProposal.id == proposal_id,
+                ConsoleProposal.state == "agreed",
+                ConsoleProposal.decider == decider,
+                ConsoleProposal.outcome == "",
+            )
+            .execute()
+        )
+        if changed:
+            after = {"state": outcome, "said": said[:SAID_LIMIT]}
+            self._note(ConsoleProposal.get_by_id(proposal_id), decider, {"state": "agreed"}, after)
 
     @read
-    def newest(self, *, waiting: bool = False) -> list[ProposalView]:
+    def newest(self) -> list[ProposalView]:
         """The proposals, newest first."""
         rows = ConsoleProposal.select().order_by(ConsoleProposal.id.desc()).limit(LIST_LIMIT)
-        return [_view(row) for row in (rows.where(ConsoleProposal.state == "waiting") if waiting else rows)]
+        return [self._view(row) for row in rows]
+
+    def _cut_off_us(self) -> int:
+        return self._clock.now_us() - UNKNOWN_AFTER_S * US_PER_S
+
+    def _open(self) -> Any:
+        """Which rows can be decided, as in `_view`."""
+        cut_off = (ConsoleProposal.outcome == "") & (ConsoleProposal.decided_at_us < self._cut_off_us())
+        again = (ConsoleProposal.outcome == "failed") | cut_off
+        return (ConsoleProposal.state == "waiting") | ((ConsoleProposal.state == "agreed") & again)
+
+    def _view(self, row: ConsoleProposal) -> ProposalView:
+        state = _state(row)
+        cut_off = state == "agreed" and (row.decided_at_us or 0) < self._cut_off_us()
+        return ProposalView(
+            row.id, tuple(json.loads(row.command)), row.proposer, row.proposed_at_us, state, row.decider,
+            row.decided_at_us, row.said, state in ("waiting", "failed") or cut_off,
+        )  # fmt: skip
+
+    def _note(self, row: ConsoleProposal, operator: str, before: Fields, after: Fields) -> None:
+        note_change(self._database, self._clock, NOUN, str(row.id), before, after, operator)
 
 
-def _view(row: ConsoleProposal) -> ProposalView:
-    return ProposalView(
-        row.id, tuple(json.loads(row.command)), row.proposer, row.proposed_at_us, row.state, row.decider,
-        row.decided_at_us,
-    )  # fmt: skip
+def _state(row: ConsoleProposal) -> str:
+    if row.state == "agreed":
+        return row.outcome or "agreed"
+    return "withdrawn" if row.state == "declined" and row.decider == row.proposer else str(row.state)

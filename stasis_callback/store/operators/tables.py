@@ -44,7 +44,8 @@ class ConsoleForm(Table):
 class ConsoleProposal(Table):
     """A change that a second operator has to agree to. `command` is a JSON list of words.
 
-    `state` is waiting, agreed or declined.
+    `state` is waiting, agreed or declined. `outcome` of what was agreed to is done or failed, "" until that is known;
+    `said` is what the command said then.
     """
 
     key = TextField(unique=True)
@@ -54,3 +55,5 @@ class ConsoleProposal(Table):
     state = TextField()
     decider = TextField()
     decided_at_us = BigIntegerField(null=True)
+    outcome = TextField()
+    said = TextField()
