@@ -1,11 +1,21 @@
-"""The check for free disk space."""
+"""The file of an SQLite database, and the check for free disk space."""
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 MB = 1_000_000
+_SQLITE = "sqlite:///"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file behind `sqlite:///path`; None for a database server.
+
+    By its own name, whatever symbolic links lead to it, as SQLite sees it: what is beside it is named after it.
+    """
+    return Path(os.path.realpath(url.removeprefix(_SQLITE))) if url.startswith(_SQLITE) else None
 
 
 def disk_trouble(folder: Path, limit_mb: int) -> str:

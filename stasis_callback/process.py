@@ -1,7 +1,8 @@
 """The environment of a service: log, signals, ports, and waiting for the database before anything starts.
 
 The order matters. Ports are opened first: a process that cannot listen must not have touched a call. Then it waits
-for the database, and the web server reports this. Last, it asks Asterisk whether another process is connected.
+for the database, and the web server reports this. It asks Asterisk whether another process is connected. Last, it
+takes its place in the database, which it waits for in the same way: a database that can be read may not be written.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.errors import CallbackError, NodeAlive, StoreUnavailable
 from stasis_callback.listening import Port, mail_port, metrics_port, web_port
 from stasis_callback.settings import Settings
-from stasis_callback.store.stores import Stores, open_stores
+from stasis_callback.store.stores import Patience, Stores, open_stores
 from stasis_callback.systemd import Systemd
 
 log = structlog.get_logger()
@@ -89,8 +90,13 @@ NO_PORTS = Ports()
 class Runnable(Protocol):
     """A service that runs in the foreground."""
 
+    def enter(self) -> None:
+        """Take its place in the database. Raises NodeAlive when another has it, and StoreUnavailable; then nothing is
+        begun, and it may be tried again.
+        """
+
     def run(self) -> int:
-        """Run until stopped. Returns the exit code."""
+        """Run until stopped, after `enter`. Returns the exit code."""
 
     def stop(self) -> None:
         """Make `run` return."""
@@ -107,6 +113,7 @@ class Process:
         self._make = make
         self._clock = Clock()
         self._systemd = Systemd(self._clock)
+        self._patience = Patience(self._clock)
         self._stopped = self._clock.inbox()
         self._service: Runnable | None = None
         self._away = ""
@@ -122,8 +129,9 @@ class Process:
         ports = self._again(lambda: Ports.of(self._settings, only=only), CallbackError, patience_s)
         self._systemd.ready()
         try:
-            with self._made(ports) as service:
-                return self._served(service, take_over, patience_s) if service else 0
+            with ExitStack() as opened:
+                service = self._patiently(lambda: self._made(ports, opened), ports)
+                return self._served(service, ports, take_over, patience_s) if service else 0
         finally:
             self._systemd.stopping()
             ports.close()
@@ -144,61 +152,80 @@ class Process:
             try:
                 return once()
             except error_type:
-                if self._clock.monotonic_s() >= until_s or self._stopped.get(AGAIN_S) is not None:
+                if self._clock.monotonic_s() >= until_s or self._is_stopped(AGAIN_S):
                     raise
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopped.put("stop")
         if self._service:
             self._service.stop()
+        else:
+            self._patience.hurry()
 
-    def _served(self, service: Runnable, take_over: bool, patience_s: float) -> int:
+    def _is_stopped(self, within_s: float = 0.0) -> bool:
+        """Whether it was told to stop, or is told within a number of seconds."""
+        if self._stopped.get(within_s) is None:
+            return False
+        self._stopped.put("stop")  # for who asks next
+        return True
+
+    def _served(self, service: Runnable, ports: Ports, take_over: bool, patience_s: float) -> int:
         if not take_over and not wait_until(lambda: not service.taken(), timeout_s=TAKEN_S, every_s=0.5):
             log.error("service.not_started", reason=TAKEN_REASON)
             return TAKEN
         self._service = service
-        if len(self._stopped):  # before the service was created
+        if self._is_stopped():  # before the service was created
             return 0
-        log.info("service.started", node=self._settings.node)
-        self._systemd.status(f"node {self._settings.node}")
         try:
-            code = self._again(service.run, NodeAlive, patience_s)  # raised before anything was started
+            if not self._patiently(lambda: self._entered(service, patience_s), ports):
+                return 0
         except NodeAlive as error:
+            if self._is_stopped():
+                return 0
             log.error("service.not_started", reason=str(error))
             return TAKEN
+        log.info("service.started", node=self._settings.node)
+        self._systemd.status(f"node {self._settings.node}")
+        code = service.run()
         log.info("service.stopped", node=self._settings.node)
         return code
 
-    @contextmanager
-    def _made(self, ports: Ports) -> Iterator[Runnable | None]:
-        """The service, as soon as its database is available; None if the process was stopped before."""
-        with ExitStack() as opened:
-            try:
-                service: Runnable | None = self._tried(ports, opened)
-            except StoreUnavailable as error:
-                service = self._waited(ports, opened, error)
-            yield service
+    def _entered(self, service: Runnable, patience_s: float) -> bool:
+        self._again(service.enter, NodeAlive, patience_s)
+        return True
 
-    def _waited(self, ports: Ports, opened: ExitStack, error: StoreUnavailable) -> Runnable | None:
-        log.error("database.away", reason=str(error), again_s=AGAIN_S)
-        self._away = str(error)
+    def _patiently(self, once: Callable[[], T], ports: Ports) -> T | None:
+        """What `once` gives, as soon as the database is available; None if the process was stopped before."""
+        try:
+            return once()
+        except StoreUnavailable as error:
+            self._away = str(error)
+        if self._is_stopped():
+            return None
+        log.error("database.away", reason=self._away, again_s=AGAIN_S)
         self._systemd.status(f"waiting for the database: {self._away}")
         with self._answering(ports):
-            while self._stopped.get(AGAIN_S) is None:
+            while not self._is_stopped(AGAIN_S):
                 try:
-                    service = self._tried(ports, opened)
+                    done = once()
                 except StoreUnavailable as still:
                     self._away = str(still)
                 else:
                     log.info("database.there")
-                    return service
+                    return done
         return None
 
-    def _tried(self, ports: Ports, opened: ExitStack) -> Runnable:
+    def _made(self, ports: Ports, opened: ExitStack) -> Runnable:
+        """The service, with its database open. It is closed with `opened`."""
         with ExitStack() as attempt:
             fraud = self._settings.fraud
             stores = open_stores(
-                self._settings.database.url, self._settings.node, self._clock, fraud.budgets, fraud.alarms
+                self._settings.database.url,
+                self._settings.node,
+                self._clock,
+                fraud.budgets,
+                fraud.alarms,
+                self._patience,
             )
             attempt.callback(stores.database.close)
             service = self._make(stores, self._clock, ports)

@@ -192,12 +192,14 @@ class Service:
         """Whether another process is connected under our application's name, for certain."""
         return self.client.taken()
 
-    def start(self) -> None:
-        """Take the node's name, serve, then connect to Asterisk, take care of calls left behind, and begin to call.
-
-        Raises NodeAlive, with nothing begun, when another process is the node of this name.
+    def enter(self) -> None:
+        """Take the node's name. Raises NodeAlive when another process is the node of this name, and StoreUnavailable;
+        then nothing is begun, and it may be tried again.
         """
         self.node.start()
+
+    def start(self) -> None:
+        """Once entered: serve, then connect to Asterisk, take care of calls left behind, and begin to call."""
         if self.monitor:
             self.monitor.start()
         if self.web:
@@ -223,10 +225,11 @@ class Service:
         """Make `run` return. Live calls continue in Asterisk, within their timers."""
         self._exit_code = self._exit_code or exit_code
         self.stores.database.hurry()
+        self.node.give_up()
         self._wake.put("stop")
 
     def run(self) -> int:
-        """Start, work until stopped, and clean up; the exit code."""
+        """Once entered: start, work until stopped, and clean up; the exit code."""
         self.start()
         while self._wake.get(HOUSEKEEPING_S) is None:
             self.keep_house()
@@ -434,6 +437,9 @@ class WebOnly:
         """Always False: there may be any number of web servers."""
         return False
 
+    def enter(self) -> None:
+        """Nothing: it has no place of its own."""
+
     def stop(self) -> None:
         """Make `run` return."""
         self._wake.put("stop")
@@ -465,6 +471,9 @@ class JournalOnly:
     def taken(self) -> bool:
         """Always False: two of them do the same twice, which does no harm."""
         return False
+
+    def enter(self) -> None:
+        """Nothing: it has no place of its own."""
 
     def stop(self) -> None:
         """Make `run` return."""

@@ -36,6 +36,7 @@ from stasis_callback.core.fraud import BUDGET_NAMES, Alarms, Budget, Budgets, de
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
 from stasis_callback.core.trunk_numbers import NumberForm
+from stasis_callback.disk import sqlite_file
 
 PLACES = (Path("stasis-callback.toml"), Path("/etc/stasis-callback/stasis-callback.toml"))
 ENVIRONMENT_PREFIX = "STASIS_CALLBACK_"
@@ -72,8 +73,8 @@ class DatabaseSettings(Section):
     @property
     def folder(self) -> Path | None:
         """The folder of the SQLite file; None for a server."""
-        file = self.url.removeprefix("sqlite:///")
-        return Path(file).parent if file != self.url else None
+        file = sqlite_file(self.url)
+        return file.parent if file else None
 
 
 class AriSettings(Section):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stasis_callback.store.database.backends import sqlite_path
+from stasis_callback.store.database.sqlite_files import sqlite_path
 
 
 @dataclass

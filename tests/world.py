@@ -132,6 +132,7 @@ class World:
         service = self.service = Service(self.settings, self.stores, Clock())
         house = Worker("housekeeping", lambda worker: _keep_house(worker, service, housekeeping_s), Clock())
         with structlog.testing.capture_logs([structlog.processors.TimeStamper("%T.%f")]) as self.log:
+            service.enter()
             service.start()
             if housekeeping_s:
                 house.start()

@@ -20,6 +20,7 @@ from stasis_callback.admin.taking import taken
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.numbers import is_dialable
+from stasis_callback.disk import sqlite_file
 
 if TYPE_CHECKING:
     from stasis_callback.ari.client import AriClient
@@ -64,8 +65,8 @@ def settings() -> Settings:
 
 
 def database_file(url: str) -> Path | None:
-    """The path in `sqlite:///file`; None for a database server."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    """The file of `sqlite:///path`, by its own name; None for a database server."""
+    return sqlite_file(url)
 
 
 def shown_url(url: str) -> str:

@@ -75,6 +75,7 @@ class NodeKeeper:
         self._may_dial = False
         self._lost = False
         self._next_beat_s = 0.0
+        self._given_up = clock.inbox()
         self._silent: dict[str, tuple[int, float]] = {}
         self._looks: dict[str, tuple[Look, float]] = {}
         self.worker = Worker("node", self._work, clock)
@@ -85,6 +86,10 @@ class NodeKeeper:
         log.info("node.entered", node=self._nodes.me.name, incarnation=self._nodes.me.incarnation)
         self._may_dial = True
         self.worker.start()
+
+    def give_up(self) -> None:
+        """Make a `start` that waits for the name raise NodeAlive. For a signal handler."""
+        self._given_up.put("stop")
 
     def stop(self) -> None:
         """Release the node name."""
@@ -109,7 +114,7 @@ class NodeKeeper:
 
     def _enter(self) -> None:
         """Wait for the name while its owner may be a dead process; stop when the owner shows a sign of life."""
-        name, pause = self._nodes.me.name, self._clock.inbox()
+        name = self._nodes.me.name
         deadline_s = self._clock.monotonic_s() + NAME_PATIENCE_S
         seen_us: int | None = None
         while True:
@@ -123,7 +128,8 @@ class NodeKeeper:
                 elif now_us != seen_us or self._clock.monotonic_s() > deadline_s:
                     raise
                 seen_us = now_us
-            pause.get(LOOK_S / 2)
+                if self._given_up.get(LOOK_S / 2) is not None:
+                    raise
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from stasis_callback.core.errors import CallbackError, InvalidInput
-from stasis_callback.store.database.backends import sqlite_path
+from stasis_callback.core.errors import CallbackError, InvalidInput, StoreUnavailable
 from stasis_callback.store.database.database import MIGRATIONS, Database
-from stasis_callback.store.database.name_locks import taken_names
+from stasis_callback.store.database.name_locks import alone_at as alone_at
+from stasis_callback.store.database.name_locks import use_of
+from stasis_callback.store.database.sqlite_files import sqlite_path
 from stasis_callback.store.database.tables import bound_database
 
 BESIDE = ("-wal", "-shm")
@@ -44,12 +45,17 @@ def save(url: str, file: Path) -> None:
         _run_tool("pg_dump", url, ["--format=custom", f"--file={file}"])
         return
     file.touch(mode=0o600)
+    use = use_of(sqlite_path(url))
+    if not use.take():
+        raise StoreUnavailable("another process is putting another database in its place")
     try:
         with closing(sqlite3.connect(sqlite_path(url))) as live, closing(sqlite3.connect(file)) as copy:
             live.backup(copy)
             (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         raise CallbackError(f"the database cannot be copied: {error}") from error
+    finally:
+        use.release()
     if found != "ok":
         raise CallbackError(f"the database is damaged: {found}")
 
@@ -69,17 +75,10 @@ def load_into_server(file: Path, url: str) -> None:
     _run_tool("pg_restore", url, options)
 
 
-def services_at(url: str) -> list[str]:
-    """The nodes that are running on the database file of this URL, or where it would be: they hold its locks."""
-    path = sqlite_path(url)
-    locks = [file.name.removeprefix(f"{path.name}.") for file in path.parent.glob(f"{path.name}.node-*")]
-    return sorted(name.removeprefix("node-") for name in taken_names(url, locks))
-
-
 def put_in_place(file: Path, url: str, aside: str) -> list[Path]:
     """Make `file`, which is beside it, the database of this URL. A former one is kept with `aside` after its name.
 
-    Returns what was kept. The service must not run.
+    Returns what was kept. To be done alone, see `name_locks.alone_at`.
     """
     path = sqlite_path(url)
     kept = []

@@ -16,9 +16,11 @@ import peewee
 
 from stasis_callback.core.errors import CallbackError, InvalidInput, require
 from stasis_callback.core.states import RequestState
+from stasis_callback.disk import sqlite_file
 from stasis_callback.store.calls.tables import Request
 from stasis_callback.store.database.backends import Engine, open_engine
 from stasis_callback.store.database.database import Database, migrate
+from stasis_callback.store.database.name_locks import alone_at
 from stasis_callback.store.database.snapshots import Snapshots, open_snapshots
 from stasis_callback.store.database.tables import Table, keys_of
 from stasis_callback.store.models import ALL
@@ -34,8 +36,11 @@ def copy_database(source_url: str, target_url: str, progress: Callable[[int, int
 
     Raises InvalidInput when a call is under way, the source is not up to date, or the target is not empty.
     """
-    if source_url == target_url:
+    if source_url == target_url or (sqlite_file(source_url) or source_url) == sqlite_file(target_url):
         raise InvalidInput("source and target are the same database: choose another target")
+    if sqlite_file(source_url):
+        with alone_at(source_url):
+            pass  # who has it open now would go on in it, and not in the copy
     source = Database(source_url)
     try:
         source.check_schema(exactly=True)

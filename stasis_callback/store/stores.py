@@ -22,6 +22,7 @@ from stasis_callback.store.calls.steps import Events
 from stasis_callback.store.calls.totals import Totals
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.limits import Limits
+from stasis_callback.store.database.patience import Patience as Patience
 from stasis_callback.store.database.trail import Trail
 from stasis_callback.store.intake.access_numbers import AccessNumbers
 from stasis_callback.store.intake.api_keys import ApiKeys
@@ -94,14 +95,19 @@ USUAL_BUDGETS, NO_ALARMS = Budgets(), Alarms()
 
 
 def open_stores(
-    url: str, node: str, clock: Clock, budgets: Budgets = USUAL_BUDGETS, alarms: Alarms = NO_ALARMS
+    url: str,
+    node: str,
+    clock: Clock,
+    budgets: Budgets = USUAL_BUDGETS,
+    alarms: Alarms = NO_ALARMS,
+    patience: Patience | None = None,
 ) -> Stores:
     """Open the database and everything in it. Raises CallbackError when it cannot be used.
 
     `node` is what this process is called; it is that node once it has entered (`Nodes.enter`). `budgets` and `alarms`
-    are those of the settings.
+    are those of the settings. `patience` is that of the process, for one who can end it already while this opens.
     """
-    database = Database(url, clock)
+    database = Database(url, clock, patience)
     nodes = Nodes(database, clock, node)
     ledger = Ledger(database, clock)
     tariffs = Tariffs(database, clock, Accounts.tariffs_sold)

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from disks import SmallDisk, small_disk
 from nodes import Node
 from world import ANI, new_world
 
@@ -110,6 +111,67 @@ def test_a_database_that_is_not_to_be_had_is_waited_for_and_the_web_says_so(node
             process.terminate()
             assert process.wait(timeout=20) == 0
     assert len(node.events("database.away")) == len(node.events("database.there")) == 1
+
+
+@pytest.mark.sqlite
+def test_a_database_that_can_be_read_but_not_written_is_waited_for_too(node: Node) -> None:
+    """Write-ahead logging lets readers in: the first who is refused is the start, when it takes the node's name."""
+    node.usual()
+    database = node.world.settings.database.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with node.run() as process:
+            node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
+            assert node.ready()[1].startswith("waiting for the database: ")
+            assert node.posts() == 503
+            other.execute("ROLLBACK")
+            node.until_ready()
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+    assert len(node.events("database.away")) == len(node.events("database.there")) == 1
+    assert len(node.events("node.entered")) == len(node.events("service.started")) == 1
+
+
+@pytest.mark.sqlite
+def test_a_process_that_waits_to_write_can_be_stopped(node: Node) -> None:
+    node.usual()
+    database = node.world.settings.database.url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with node.run() as process:
+            node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
+            process.terminate()
+            assert process.wait(timeout=8) == 0  # less than a thread's patience with the database
+    assert node.events("service.not_started") == []
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "small", size_bytes=8 << 20) as disk:
+        yield disk
+
+
+@pytest.mark.sqlite
+def test_a_disk_that_is_full_is_waited_for(
+    small: SmallDisk, fake_network: FakeNetwork, tmp_path: Path
+) -> None:
+    (small.folder / "world").mkdir()
+    with new_world(fake_network, small.folder / "world") as world:
+        node = Node(world, tmp_path / "log")
+        node.usual()
+        world.stores.database.close()
+        small.fill()
+        with node.run() as process:
+            node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
+            assert "full" in node.ready()[1]
+            small.free()
+            node.world.until(
+                lambda: node.ready()[1] != "" and bool(node.events("service.started")), timeout_s=40
+            )
+            assert node.posts() == 303
+            process.terminate()
+            assert process.wait(timeout=20) == 0
+    assert node.events("service.not_started") == []
 
 
 def test_a_process_that_waits_for_its_database_can_be_stopped(node: Node) -> None:

@@ -59,13 +59,24 @@ def verify(
     from stasis_callback.store.audit import verify as audit
 
     kept = _marks(checkpoint) if checkpoint else None
+    not_noted: list[str] = []
     with store() as s, progress_bar("links") as progress:
-        wrong = audit(s.database, s.tariffs, whole=whole_books, kept=kept, progress=progress)
+        wrong = audit(
+            s.database,
+            s.tariffs,
+            whole=whole_books,
+            kept=kept,
+            progress=progress,
+            not_noted=not_noted.append,
+        )
     if as_json:
         print_json({"ok": not wrong, "findings": wrong})
     else:
         for sentence in wrong or ["the ledger is consistent: no discrepancies"]:
             typer.echo(sentence)
+    for reason in not_noted:
+        said = f"how far the books are verified could not be noted, so the next run verifies the same again: {reason}"
+        typer.echo(said, err=True)
     raise typer.Exit(1 if wrong else 0)
 
 

@@ -140,16 +140,24 @@ def _restore_server(archive: tarfile.TarFile, url: str) -> None:
 
 def _restore_file(file: Path, archive: tarfile.TarFile, url: str, path: Path, *, replace: bool) -> None:
     """Put a database file in place, once it is known to be right."""
-    from stasis_callback.store.backup import put_in_place, services_at
+    from stasis_callback.store.backup import alone_at
 
     if not path.parent.is_dir():
         raise InvalidInput(
             f"folder {path.parent} does not exist: create it, owned by the user of the service"
         )
-    if running := services_at(url):
-        raise InvalidInput(f"node {running[0]} is running on {path}: stop its service first")
-    if path.exists() and not replace:
-        raise InvalidInput(f"database {path} exists: give --replace, then it is kept under another name")
+    with alone_at(url):
+        if path.exists() and not replace:
+            raise InvalidInput(f"database {path} exists: give --replace, then it is kept under another name")
+        kept = _replaced(file, archive, url, path)
+    for former in kept[:1]:
+        typer.echo(f"the former database is kept as {former}")
+
+
+def _replaced(file: Path, archive: tarfile.TarFile, url: str, path: Path) -> list[Path]:
+    """Bring the database of an archive up to date beside its place, then put it there. Returns what was kept."""
+    from stasis_callback.store.backup import put_in_place
+
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.restore-", dir=path.parent) as folder:
         copy = _extracted(archive, Path(folder) / DATABASE)
         if wrong := _brought_up(f"sqlite:///{copy}"):
@@ -157,9 +165,7 @@ def _restore_file(file: Path, archive: tarfile.TarFile, url: str, path: Path, *,
                 f"{file} was not restored: {_told(wrong)}; `tar -xzf` still extracts its database"
             )
         stamp = iso(Clock().now_us())[:19].translate(str.maketrans("", "", "-:T"))
-        kept = put_in_place(copy, url, f".before-{stamp}")
-    for former in kept[:1]:
-        typer.echo(f"the former database is kept as {former}")
+        return put_in_place(copy, url, f".before-{stamp}")
 
 
 def _brought_up(url: str) -> list[str]:

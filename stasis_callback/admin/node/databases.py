@@ -65,9 +65,7 @@ def copy(
     from stasis_callback.store.copying import copy_database
 
     source = settings().database.url
-    file = database_file(to)
-    if file and file.parent.is_dir():
-        file.touch(mode=0o600)
+    _make_private(to)
     with progress_bar("rows") as progress:
         copied = copy_database(source, to, progress)
     for table, rows in copied.items():
@@ -137,8 +135,13 @@ def purge(
 
 def create_or_upgrade(url: str) -> list[str]:
     """Apply pending migrations; a missing SQLite file is created, readable only by its owner. Returns their names."""
-    file = database_file(url)
-    if file and file.parent.is_dir():
-        file.touch(mode=0o600)
+    _make_private(url)
     with open_database(url) as s:
         return s.database.migrate()
+
+
+def _make_private(url: str) -> None:
+    """Create an SQLite file that does not exist, readable only by its owner."""
+    file = database_file(url)
+    if file and file.parent.is_dir() and not file.exists():
+        file.touch(mode=0o600)

@@ -17,7 +17,7 @@ from itertools import islice
 
 from peewee import DoesNotExist
 
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.rating import Price
 from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, TableCheck, rows_until, standing
 from stasis_callback.store.audit.chains import ChainStep, Walk
@@ -46,14 +46,16 @@ def verify(
     whole: bool = False,
     kept: Mapping[str, Mark] | None = None,
     progress: Progress = lambda _done, _total: None,
+    not_noted: Callable[[str], None] | None = None,
 ) -> list[str]:
     """What is wrong with the ledger, a sentence each; an empty list when every sum agrees.
 
     `kept` is a checkpoint that was kept elsewhere: everything must follow from it and lead to it, so that proves the
-    whole. `progress` hears how many links of how many are done. Raises StoreUnavailable.
+    whole. `progress` hears how many links of how many are done. `not_noted` hears, once, why it cannot be noted what
+    is proven (a full disk): that goes on then, and is proven again the next time. Raises StoreUnavailable.
     """
     with closing(open_snapshots(database)) as looks:
-        audit = _Audit(looks, Proofs(database), tariffs, kept or {}, progress)
+        audit = _Audit(looks, Proofs(database), tariffs, kept or {}, progress, not_noted)
         # The same twice is said once: what is new is proven, and may be proven again.
         return list(dict.fromkeys(audit.everything() if whole or kept is not None else audit.part()))
 
@@ -68,11 +70,14 @@ class _Audit:
         tariffs: Tariffs,
         kept: Mapping[str, Mark],
         progress: Progress,
+        not_noted: Callable[[str], None] | None,
     ) -> None:
         self._looks = looks
         self._proofs = proofs
         self._missing = set(kept)
         self._progress = progress
+        self._not_noted = not_noted
+        self._is_noted = True
 
         @lru_cache(maxsize=PRICES_LIMIT)
         def price_of(rate_id: int, terms_id: int) -> Price | None:
@@ -130,14 +135,25 @@ class _Audit:
                 goes_on[TOTALS] = next_us
                 break
         if goes_on != rounds:
-            self._proofs.save_rounds(goes_on)
+            self._note(lambda: self._proofs.save_rounds(goes_on))
 
     def _taken_in(self, step: ChainStep) -> list[str]:
         """Note what a step has proven; what was wrong."""
         if step.proven:
-            self._proofs.save(step.proven)
+            self._note(lambda: self._proofs.save(step.proven))
         self._missing.difference_update(step.names)
         return step.wrong
+
+    def _note(self, note: Callable[[], None]) -> None:
+        """Note what is proven, unless that could not be done before."""
+        try:
+            if self._is_noted:
+                note()
+        except StoreUnavailable as error:
+            if self._not_noted is None:
+                raise
+            self._is_noted = False
+            self._not_noted(str(error))
 
     def _rows(self, table: TableCheck, after: Key | None) -> Iterator[tuple[Key | None, list[str]]]:
         """Go through a table: after each look, where it goes on (None at the end), and what was wrong."""

@@ -23,7 +23,9 @@ import peewee
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable
 from stasis_callback.store.database.lending import Lending
+from stasis_callback.store.database.name_locks import use_of
 from stasis_callback.store.database.patience import Patience
+from stasis_callback.store.database.sqlite_files import require_one_name, sqlite_path, why_not_opened
 from stasis_callback.store.database.sqlite_pool import BUSY_TIMEOUT_S, SqlitePool
 from stasis_callback.store.database.sqlite_pool import trouble_of as sqlite_trouble
 from stasis_callback.store.database.trouble import Busy, Trouble, words_of
@@ -163,8 +165,10 @@ class Sqlite(Engine):
         path = sqlite_path(url)
         if not path.parent.is_dir():
             raise CallbackError(f"the folder of the database, {path.parent}, does not exist: create it first")
+        require_one_name(path)
         self._path = path
         self._patience = patience
+        self._use = use_of(path)
         self.peewee = SqlitePool(
             str(path),
             max_connections=CONNECTIONS_LIMIT,
@@ -183,13 +187,22 @@ class Sqlite(Engine):
         self._turn.give("turn")
         try:
             patience.again(self._try, lambda error: sqlite_trouble(error) is Trouble.PASSING)
-        except (peewee.OperationalError, peewee.DatabaseError) as error:
-            kind = StoreUnavailable if sqlite_trouble(error) is Trouble.PASSING else CallbackError
-            raise kind(f"the database {path} cannot be opened: {error}") from error
+        except (peewee.OperationalError, peewee.DatabaseError, Busy) as error:
+            self._use.release()
+            passes = sqlite_trouble(error) is Trouble.PASSING
+            raise why_not_opened(path, error, passes=passes) from error
 
     def _try(self) -> None:
+        # Before the file is looked at: `restore` has the lock alone while it puts another in its place.
+        if not self._use.take():
+            raise Busy("another process is putting another database in its place")
         self.peewee.connect()
         self.peewee.close()
+
+    def close(self) -> None:
+        """Close it, and give up its use."""
+        super().close()
+        self._use.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -309,11 +322,6 @@ class Postgresql(Engine):
     def broken(self) -> None:
         """After a restart of the server every waiting connection is broken; each would fail once."""
         self.peewee.broken()
-
-
-def sqlite_path(url: str) -> Path:
-    """The file behind `sqlite:///path`."""
-    return Path(url.removeprefix("sqlite:///"))
 
 
 def open_engine(url: str, patience: Patience | None = None) -> Engine:

@@ -56,7 +56,7 @@ class Database:
     Raises StoreUnavailable wherever the database cannot be used, when the patience of the thread is over.
     """
 
-    def __init__(self, url: str, clock: Clock | None = None) -> None:
+    def __init__(self, url: str, clock: Clock | None = None, patience: Patience | None = None) -> None:
         """Open `sqlite:///path` or `postgresql://user@host/name`. Raises StoreUnavailable when it is away or locked,
         and CallbackError when something else is wrong, which stays: the address, the password.
 
@@ -65,7 +65,7 @@ class Database:
         """
         require(bound_database.obj is None, "a database is already open in this process: close it first")
         self.url = url
-        self._patience = Patience(clock or Clock())
+        self._patience = patience or Patience(clock or Clock())
         self._engine = open_engine(url, self._patience)
         self._peewee = self._engine.peewee
         self._here = _Here()

@@ -2,6 +2,9 @@
 
 On SQLite a lock is the kernel's, on a file beside the database; on PostgreSQL it is an advisory lock of a connection
 of its own. Both are free again the moment their process is gone, however it went.
+
+One lock of a file is shared: every process has that of the database while it has this open (`SharedLock`), so that
+nobody puts another in its place meanwhile.
 """
 
 from __future__ import annotations
@@ -11,15 +14,21 @@ import os
 import select
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.store.database.backends import sqlite_path
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.store.database.patience import Patience
+from stasis_callback.store.database.sqlite_files import (
+    IN_USE,
+    beside,
+    require_one_name,
+    sqlite_path,
+    why_not_opened,
+)
 from stasis_callback.store.database.statements import run
 
 _SESSION: dict[str, Any] = {
@@ -61,19 +70,24 @@ class NameLock(ABC):
 
 
 class FileLock(NameLock):
-    """A name lock by `flock` on an empty file."""
+    """A name lock by `flock` on an empty file beside that of the database."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    kind = fcntl.LOCK_EX
+
+    def __init__(self, database: Path, name: str) -> None:
+        self._database, self._path = database, beside(database, name)
         self._file: int | None = None
 
     def take(self) -> bool:
-        """Lock the file; it is created if it does not exist."""
+        """Lock the file; it is created if it does not exist. Raises CallbackError where that cannot be."""
         if self.held():
             return True
         self.release()
-        file = os.open(self._path, os.O_RDONLY | os.O_CREAT, 0o644)
-        if not _lock(file, fcntl.LOCK_EX):
+        try:
+            file = _opened(self._path)
+        except OSError as error:
+            raise why_not_opened(self._database, error, passes=False) from error
+        if not _lock(file, self.kind):
             os.close(file)
             return False
         self._file = file
@@ -101,6 +115,12 @@ class FileLock(NameLock):
         if self.held():
             self._path.unlink()
         self.release()
+
+
+class SharedLock(FileLock):
+    """The same lock for any number of owners, none of whom has it while another has it alone."""
+
+    kind = fcntl.LOCK_SH
 
 
 class SessionLock(NameLock):
@@ -172,19 +192,59 @@ def name_lock(url: str, name: str, owner: str) -> NameLock:
     """The lock of a name in the database of this URL. Nothing is taken yet."""
     if url.startswith("postgresql:"):
         return SessionLock(url, name, owner)
-    return FileLock(_file(url, name))
+    return FileLock(sqlite_path(url), name)
+
+
+def use_of(path: Path) -> SharedLock:
+    """The lock of those who have the database in this file open. Nothing is taken yet."""
+    return SharedLock(path, IN_USE)
+
+
+@contextmanager
+def alone_at(url: str) -> Iterator[None]:
+    """Within the block no other process has the database file of this URL open, or opens one there.
+
+    Raises InvalidInput while one has: a service, a part of it that runs alone, the console, a command.
+    """
+    path = sqlite_path(url)
+    require_one_name(path)
+    if nodes := _services_at(url):
+        raise InvalidInput(f"node {nodes[0]} is running on {path}: stop its service first")
+    alone = FileLock(path, IN_USE)
+    if not alone.take():
+        raise InvalidInput(
+            f"the database {path} is in use: stop everything that has it open first (also `run --only web`, "
+            f"`run --only journal`, the console, commands); `fuser -v {beside(path, IN_USE)}` names the processes"
+        )
+    try:
+        yield
+    finally:
+        alone.release()
 
 
 def taken_names(url: str, names: Iterable[str]) -> set[str]:
     """Which of `names` somebody has now. Within `reading()`: on PostgreSQL the server is asked."""
     if url.startswith("postgresql:"):
         return {name for name in names if run(_TAKEN, name, name).fetchone()}
-    return {name for name in names if _is_locked(_file(url, name))}
+    return {name for name in names if _is_locked(beside(sqlite_path(url), name))}
 
 
-def _file(url: str, name: str) -> Path:
-    database = sqlite_path(url)
-    return database.with_name(f"{database.name}.{name}")
+def _services_at(url: str) -> list[str]:
+    """The nodes that are running on the database file of this URL, or where it would be: they hold its locks."""
+    path = sqlite_path(url)
+    locks = [file.name.removeprefix(f"{path.name}.") for file in path.parent.glob(f"{path.name}.node-*")]
+    return sorted(name.removeprefix("node-") for name in taken_names(url, locks))
+
+
+def _opened(path: Path) -> int:
+    """An open file, created where there is none. It becomes the service's own, not root's, as SQLite does it."""
+    file = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    if os.geteuid() == 0:
+        owner, now = path.parent.stat(), os.fstat(file)
+        if (owner.st_uid, owner.st_gid) != (now.st_uid, now.st_gid):
+            with suppress(OSError):  # of a file system that knows no owners
+                os.fchown(file, owner.st_uid, owner.st_gid)
+    return file
 
 
 def _is_locked(path: Path) -> bool:

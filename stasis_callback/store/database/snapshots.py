@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from stasis_callback.core.errors import StoreUnavailable
-from stasis_callback.store.database.backends import sqlite_path
 from stasis_callback.store.database.database import Database
+from stasis_callback.store.database.sqlite_files import sqlite_path
 from stasis_callback.store.database.sqlite_pool import BUSY_TIMEOUT_S
 
 

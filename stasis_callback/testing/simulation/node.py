@@ -93,6 +93,7 @@ class Node:
                 self._settings, stores, clock, client=client, connect=lambda: wire.connect(clock)
             )
             self.service = service
+            service.enter()
             code = service.run()
             words = f"exit code {code}"
         except Exception as error:  # noqa: BLE001 - the process ends with a traceback
