@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 RUN = "run"
 """The field that has a command run which could also be asked for nothing."""
 _FORMATS = {"--json": ("application/json", "json"), "--csv": ("text/csv; charset=utf-8", "csv")}
+_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 Given = Mapping[str, Sequence[str]]
 
 
@@ -300,13 +302,14 @@ def _next_page(work: Work, done: Done | None) -> str:
 
 
 def _of_a_page(work: Work, values: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The parameters with no more rows than a page has; what is no such number, the command refuses."""
+    """The parameters, of a list that has pages with no more rows than one has. What is too much even for a file, or
+    no number, the command refuses.
+    """
     limit = work.command.parameter("limit")
-    if limit is None or limit.most is None or "limit" not in values:
+    if limit is None or limit.most is None or work.command.parameter("after") is None:
         return values
-    text = values["limit"][0]
-    is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(limit.most))
-    if not is_number or not rendering.LINES_LIMIT < int(text) <= limit.most:
+    text = values.get("limit", [""])[0]
+    if not _NUMBER.fullmatch(text) or not rendering.LINES_LIMIT < int(text) <= limit.most:
         return values
     return values | {"limit": [str(rendering.LINES_LIMIT)]}
 

@@ -58,7 +58,7 @@ class Renderer:
             "kind_of": kind_of,
             "bounded": bounded,
             "first_lines": first_lines,
-            "lines_limit": lambda: f"{LINES_LIMIT:,}",
+            "lines_limit": lambda: str(LINES_LIMIT),
             "number": number,
             "endings": endings,
             "said_of": said_of,
