@@ -29,11 +29,11 @@ class Found:
 def meant_by(text: str, stores: Stores) -> list[Found]:
     """What is called so; where nothing is, callbacks with such a number, accounts and customers with a part of it.
 
-    Never nothing: at last the list of accounts says that there is none. All but that list is found by an index.
+    By an index, but for a part of an account's id, which is looked for last.
     """
     if not text or not text.isprintable():
-        return [_accounts(text)]
-    return list(_called(text, stores)) or list(_like(text, stores)) or [_accounts(text)]
+        return []
+    return list(_called(text, stores)) or list(_like(text, stores))
 
 
 def _called(text: str, stores: Stores) -> Iterator[Found]:
@@ -63,13 +63,9 @@ def _like(text: str, stores: Stores) -> Iterator[Found]:
     for name in stores.search.customers_from(text, CUSTOMERS_LIMIT):
         yield Found("customer", name, address("customer show", name=name))
     if stores.search.accounts(AccountFilter(text=text), 1):
-        yield _accounts(text)
+        yield Found("account", text, address("account list", text=text, run="1"))
 
 
 def _digits(text: str) -> str:
     """The digits of a number, or with which one begins, as people write it; "" for what is no number."""
     return read_beginning(text) or read_number(text) or ""
-
-
-def _accounts(text: str) -> Found:
-    return Found("account", text, address("account list", text=text, run="1"))
