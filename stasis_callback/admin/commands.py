@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from stasis_callback.admin.app import execute, tree
 from stasis_callback.admin.context import WholeNumber, invocation
 from stasis_callback.admin.node.reference import commands
-from stasis_callback.admin.taking import Block, Taken, TakenTable, TakenText, taking
+from stasis_callback.admin.taking import Block, Taken, TakenFile, TakenTable, TakenText, taking
 
 if TYPE_CHECKING:
     from stasis_callback.store.stores import Stores
@@ -147,6 +147,11 @@ class Done:
         return "".join(block.text for block in self.blocks if isinstance(block, TakenText) and block.is_error)
 
     @property
+    def file(self) -> bytes:
+        """The file that it printed; b"" if it printed none."""
+        return next((block.content for block in self.blocks if isinstance(block, TakenFile)), b"")
+
+    @property
     def tables(self) -> list[TakenTable]:
         """All tables."""
         return [block for block in self.blocks if isinstance(block, TakenTable)]
@@ -174,7 +179,7 @@ def run(words: Sequence[str], operator: str, stores: Stores, secret: str | None 
             return execute([*config, "--as", operator, *words])
 
     code = copy_context().run(once)
-    return Done(code, tuple(caller.blocks), caller.wanted, caller.is_long)
+    return Done(code, caller.blocks(), caller.wanted, caller.is_long)
 
 
 def _described() -> Iterator[Command]:

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from stasis_callback.core.errors import InvalidInput
 
@@ -25,6 +26,13 @@ class TakenText:
 
     text: str
     is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakenFile:
+    """A file on standard output, in an encoding of its own."""
+
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class TakenPicture:
     svg: str
 
 
-Block = TakenText | TakenTable | TakenFields | TakenPicture
+Block = TakenText | TakenFile | TakenTable | TakenFields | TakenPicture
 
 
 @dataclass
@@ -65,15 +73,33 @@ class Taken:
     """What the command asked for and was not given."""
     is_long: bool = False
     """Whether the command refused what takes too long for a page."""
-    blocks: list[Block] = field(default_factory=list)
+    printed: list[Block] = field(default_factory=list)
+    """What it printed, in as many pieces as it did."""
+
+    def blocks(self) -> tuple[Block, ...]:
+        """What it printed, with the pieces of a text as one."""
+        joined: list[Block] = []
+        # All at once: joined one by one, each would copy all that came before it.
+        for (kind, is_error), pieces in groupby(self.printed, _stream):
+            if kind is TakenText:
+                joined.append(
+                    TakenText("".join(p.text for p in pieces if isinstance(p, TakenText)), is_error)
+                )
+            elif kind is TakenFile:
+                joined.append(TakenFile(b"".join(p.content for p in pieces if isinstance(p, TakenFile))))
+            else:
+                joined += pieces
+        return tuple(joined)
 
     def write(self, text: str, *, is_error: bool) -> None:
         """Add to the text."""
-        last = self.blocks[-1] if self.blocks else None
-        if isinstance(last, TakenText) and last.is_error == is_error:
-            self.blocks[-1] = TakenText(last.text + text, is_error)
-        elif text:
-            self.blocks.append(TakenText(text, is_error))
+        if text:
+            self.printed.append(TakenText(text, is_error))
+
+    def write_file(self, content: bytes) -> None:
+        """Add to the file."""
+        if content:
+            self.printed.append(TakenFile(content))
 
     def table(
         self,
@@ -82,15 +108,15 @@ class Taken:
         records: Sequence[Mapping[str, object]] = (),
     ) -> None:
         """Add a table."""
-        self.blocks.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows), tuple(records)))
+        self.printed.append(TakenTable(tuple(headers), tuple(tuple(row) for row in rows), tuple(records)))
 
     def fields(self, fields: Sequence[tuple[str, str]]) -> None:
         """Add fields."""
-        self.blocks.append(TakenFields(tuple(fields)))
+        self.printed.append(TakenFields(tuple(fields)))
 
     def picture(self, svg: str) -> None:
         """Add a drawing."""
-        self.blocks.append(TakenPicture(svg))
+        self.printed.append(TakenPicture(svg))
 
     def asked(self, what: str) -> str:
         """The secret that the command asks for. Raises InvalidInput if there is none: nothing was changed then."""
@@ -103,6 +129,11 @@ class Taken:
         """Nobody waits so long for a page. Raises InvalidInput."""
         self.is_long = True
         raise InvalidInput("this takes too long for a page: choose fewer days, or take it as a file")
+
+
+def _stream(piece: Block) -> tuple[type, bool]:
+    """What is one with the pieces before and behind it."""
+    return type(piece), isinstance(piece, TakenText) and piece.is_error
 
 
 _TAKEN: ContextVar[Taken | None] = ContextVar("taken", default=None)
@@ -134,6 +165,12 @@ class _Shared(io.TextIOBase):
         self._is_error = is_error
 
     @property
+    def buffer(self) -> object:
+        """Where bytes are written to, as those of a process have it; typer looks for it."""
+        caller = taken()
+        return getattr(self._own, "buffer", None) if caller is None else _Bytes(caller)
+
+    @property
     def encoding(self) -> str:  # type: ignore[override]
         return "utf-8"
 
@@ -155,6 +192,20 @@ class _Shared(io.TextIOBase):
     def flush(self) -> None:
         if taken() is None:
             self._own.flush()
+
+
+class _Bytes(io.RawIOBase):
+    """Where a command writes a file that it has encoded itself."""
+
+    def __init__(self, caller: Taken) -> None:
+        self._caller = caller
+
+    def write(self, content: Any) -> int:
+        self._caller.write_file(bytes(content))
+        return len(content)
+
+    def writable(self) -> bool:
+        return True
 
 
 def share_streams() -> None:

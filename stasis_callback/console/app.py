@@ -18,12 +18,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from stasis_callback.clock import Clock
+from stasis_callback.console import coming_back
 from stasis_callback.console.command_pages import CommandPages
 from stasis_callback.console.overview import Overview
 from stasis_callback.console.pages import ConsolePages
 from stasis_callback.console.rendering import Renderer
 from stasis_callback.console.second import SecondOperator
-from stasis_callback.console.visits import LANGUAGE_COOKIE, Caller, Visits
+from stasis_callback.console.visits import LANGUAGE, LANGUAGE_COOKIE, Caller, Visits
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.settings import ConsoleSettings
 from stasis_callback.store.stores import Stores
@@ -114,7 +115,7 @@ class Console:
         def answered(request: Request) -> Response:
             visit = self.visits.of(request)
             if visit.session is None:
-                return RedirectResponse("/sign-in", 303)
+                return RedirectResponse(coming_back.sign_in_for(request), 303)
             return self._with_language(request, answer(request, visit))
 
         async def endpoint(request: Request) -> Response:
@@ -150,7 +151,11 @@ class Console:
     async def _sign_in_form(self, request: Request) -> Response:
         def answered() -> Response:
             visit = self.visits.of(request)
-            answer = self._pages.sign_in_form(visit) if visit.session is None else RedirectResponse("/", 303)
+            answer = (
+                self._pages.sign_in_form(visit)
+                if visit.session is None
+                else RedirectResponse(coming_back.wanted_by(request), 303)
+            )
             return self._with_language(request, answer)
 
         return await anyio.to_thread.run_sync(answered)
@@ -169,7 +174,7 @@ class Console:
         return await self._pages.live(request, visit) if visit.session else Response(status_code=403)
 
     def _with_language(self, request: Request, response: Response) -> Response:
-        wanted = request.query_params.get("lang", "")
+        wanted = request.query_params.get(LANGUAGE, "")
         if wanted and request.cookies.get(LANGUAGE_COOKIE) != wanted:
             self.visits.keep_language(response, self.visits.of(request, waits=True).language)
         return response

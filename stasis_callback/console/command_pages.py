@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from stasis_callback.admin.commands import Command, Done, Parameter, Takes, described, groups, run
 from stasis_callback.admin.listing import MORE
-from stasis_callback.console import forms, policy
+from stasis_callback.console import forms, policy, rendering
 from stasis_callback.console.policy import Access
 from stasis_callback.console.rendering import Renderer, address
 from stasis_callback.console.second import SecondOperator, without_folder
@@ -27,6 +28,7 @@ log = structlog.get_logger()
 RUN = "run"
 """The field that has a command run which could also be asked for nothing."""
 _FORMATS = {"--json": ("application/json", "json"), "--csv": ("text/csv; charset=utf-8", "csv")}
+_NUMBER = re.compile(r"[0-9]{1,12}", re.ASCII)
 Given = Mapping[str, Sequence[str]]
 
 
@@ -84,7 +86,7 @@ class CommandPages:
         work = Work(visit, access_, {}) if listing and (access_ := policy.access(listing.name)) else None
         return self._renderer.page(
             "noun.html", visit, noun=noun, help=groups()[noun], commands=commands, command=listing, done=done,
-            more=_next_page(work, done) if work else "",
+            more=_next_page(work, done) if work else "", formats=_format_links(work, done) if work else [],
         )  # fmt: skip
 
     def post(self, request: Request, visit: Caller, name: str, form: FormData) -> Response:
@@ -118,13 +120,18 @@ class CommandPages:
         with tempfile.TemporaryDirectory(prefix="console-") as folder:
             written = self._outputs(work, values, Path(folder))
             extra = [wanted] if wanted in work.command.formats else []
-            done = self._run(work.command.words(values, *extra), work.visit)
+            shown = values if extra else _of_a_page(work, values)
+            done = self._run(work.command.words(shown, *extra), work.visit)
             if done.code < 2 and written and written.exists():
                 return _download(written.name, written.read_bytes())
+        name = "-".join(work.command.path)
         if extra and done.code < 2:
             media_type, ending = _FORMATS[wanted]
-            return _download(f"{'-'.join(work.command.path)}.{ending}", done.text.encode(), media_type)
-        return self._form(work, done=done, status=400 if done.code == 2 else 200)
+            return _download(f"{name}.{ending}", done.text.encode(), media_type)
+        if done.file and done.code < 2 and wanted == "--csv":
+            return _download(f"{name}.csv", done.file, "text/csv")
+        cut = shown != values and MORE in done.complaint
+        return self._form(work, done=done, status=400 if done.code == 2 else 200, cut=cut)
 
     # --- changing ----------------------------------------------------------------------------------------------
 
@@ -178,9 +185,11 @@ class CommandPages:
         return None
 
     def _form(
-        self, work: Work, *, done: Done | None = None, problem: str = "", status: int = 200
+        self, work: Work, *, done: Done | None = None, problem: str = "", status: int = 200, cut: bool = False
     ) -> HTMLResponse:
-        """The page: what came out, the form, and what else there is to do about the same thing."""
+        """The page: what came out, the form, and what else there is to do about the same thing. `cut`: it has fewer
+        rows than were asked for.
+        """
         command, visit = work.command, work.visit
         reads = work.access.reads
         finished = done is not None and done.code < 2 and not reads
@@ -201,7 +210,7 @@ class CommandPages:
             current=current if current and not table else None,
             form_key=secrets.token_urlsafe(16),
             proof=asks_proof and (problem or work.access.needs_proof({p.name: [] for p in work.parameters})),
-            wanted=done.wanted if done else "",
+            wanted=done.wanted if done else "", cut=cut,
             more=_next_page(work, done), formats=_format_links(work, done), also=self._also(work),
         )  # fmt: skip
 
@@ -288,9 +297,24 @@ def _next_page(work: Work, done: Done | None) -> str:
     return _again(work, after=key.strip()) if found else ""
 
 
+def _of_a_page(work: Work, values: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The parameters, of a list that has pages with no more rows than one has. What is too much even for a file, or
+    no number, the command refuses.
+    """
+    limit = work.command.parameter("limit")
+    if limit is None or limit.most is None or work.command.parameter("after") is None:
+        return values
+    text = values.get("limit", [""])[0]
+    if not _NUMBER.fullmatch(text) or not rendering.LINES_LIMIT < int(text) <= limit.most:
+        return values
+    return values | {"limit": [str(rendering.LINES_LIMIT)]}
+
+
 def _format_links(work: Work, done: Done | None) -> list[tuple[str, str]]:
     if done is None or (done.code == 2 and not done.is_long):
         return []
+    if done.file:
+        return [("CSV", _again(work, format="--csv"))]
     formats, pages = work.command.formats, work.command.parameter("limit")
     more = {}
     if pages and pages.default and "--csv" in formats and not any(work.given.get("limit", ())):

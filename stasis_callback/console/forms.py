@@ -65,7 +65,8 @@ def fields(
 
 
 def _field(parameter: Parameter, given: Mapping[str, Sequence[str]], reads: bool) -> Field:
-    typed = given.get(parameter.name)
+    typed = given.get(f"{ENDING}{parameter.name}") if parameter.kind is Takes.OUTPUT else None
+    typed = typed or given.get(parameter.name)
     value = "\n".join(typed) if typed else ("" if parameter.kind is Takes.FLAG else parameter.default)
     can_be_empty = (
         not reads and parameter.kind in (Takes.TEXT, Takes.MANY) and bool(parameter.option)

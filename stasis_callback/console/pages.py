@@ -13,10 +13,10 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from stasis_callback.admin.commands import Done, run
 from stasis_callback.admin.days import local_time, operators_zone
-from stasis_callback.console import policy, reports
+from stasis_callback.console import coming_back, finding, reports
 from stasis_callback.console.command_pages import CommandPages
 from stasis_callback.console.overview import FRESH_S, Overview
-from stasis_callback.console.rendering import Renderer, address
+from stasis_callback.console.rendering import Renderer
 from stasis_callback.console.second import SecondOperator
 from stasis_callback.console.visits import Caller, Visits
 from stasis_callback.core.errors import InvalidInput
@@ -27,8 +27,7 @@ from stasis_callback.web.visitors import source_of
 log = structlog.get_logger()
 
 STREAMS_LIMIT = 50
-_CALLBACK = re.compile(r"[0-9a-f]{16}(-[a-z][0-9]+)?", re.ASCII)
-"""Ids of callbacks and of their legs."""
+"""Numbers of rows: a database takes no longer ones."""
 
 
 class ConsolePages:
@@ -51,7 +50,8 @@ class ConsolePages:
     def sign_in_form(self, visit: Caller, problem: str = "", status: int = 200) -> Response:
         """The form to sign in."""
         visit = self._visits.stranger(visit)
-        response = self._renderer.page("sign_in.html", visit, status, problem=problem)
+        action = coming_back.form_of(visit.query)
+        response = self._renderer.page("sign_in.html", visit, status, problem=problem, action=action)
         self._visits.keep(response, visit)
         return response
 
@@ -66,7 +66,7 @@ class ConsolePages:
             )
         log.info("console.signed_in", operator=name.strip(), source=source_of(request))
         self._stores.sessions.close(visit.token)
-        response = RedirectResponse("/", 303)
+        response = RedirectResponse(coming_back.wanted_by(request), 303)
         self._visits.keep(response, Caller(token, None, visit.language))
         return response
 
@@ -124,17 +124,18 @@ class ConsolePages:
             self._streams -= 1
 
     def find(self, request: Request, visit: Caller) -> Response:
-        """Whatever is meant by a few characters: an account, or a callback."""
+        """Whatever is meant by a few characters: its page, or a choice where that may be several."""
         text = request.query_params.get("q", "").strip()[:100]
-        if _CALLBACK.fullmatch(text) and _is_callback(text, self._stores, visit):
-            return RedirectResponse(address("why", subject=text), 303)
-        return RedirectResponse(address("account list", text=text, run="1"), 303)
+        found = finding.meant_by(text, self._stores)
+        if len(found) == 1:
+            return RedirectResponse(found[0].address, 303)
+        return self._renderer.page("find.html", visit, text=text, found=found)
 
     def report(self, request: Request, visit: Caller) -> Response:
         """The plots."""
-        return self._renderer.page(
-            "reports.html", visit, report=reports.made(request.query_params, visit, self._stores)
-        )
+        made = reports.made(request.query_params, visit, self._stores)
+        status = 400 if made.done.code == 2 else 200
+        return self._renderer.page("reports.html", visit, status, report=made, groups=reports.GROUPS)
 
     # --- a second operator -------------------------------------------------------------------------------------
 
@@ -184,8 +185,3 @@ def _id(text: str) -> int:
 def _event(html: str) -> str:
     lines = "".join(f"data: {line}\n" for line in html.splitlines())
     return f"event: panels\n{lines}\n"
-
-
-def _is_callback(text: str, stores: Stores, visit: Caller) -> bool:
-    access = policy.access("why")
-    return access is not None and run(access.command.words({"subject": [text]}), visit.name, stores).code == 0

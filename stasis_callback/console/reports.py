@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from starlette.datastructures import QueryParams
 
+from stasis_callback.admin.calls.reports import GROUPS as GROUPS
 from stasis_callback.admin.commands import Command, Done, described, run
 from stasis_callback.admin.days import operators_zone, parse_day, today
 from stasis_callback.admin.output import published
@@ -25,7 +27,6 @@ LINES_LIMIT = 200
 WIDTH, HEIGHT = 640, 160
 FIGURES = ("attempts", "asr_percent", "acd_s", "charged_minutes", "revenue", "cost", "margin")
 MONEY = ("revenue", "cost", "margin")
-GROUPS = ("day", "trunk", "prefix", "customer", "account", "vendor", "outcome")
 FILTERS = ("account", "prefix", "trunk")
 
 Row = Mapping[str, Any]
@@ -93,8 +94,7 @@ class Report:
 
 def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
     """The report that a query asks for; with nothing given, the last days by day."""
-    by = query.get("by", "day")
-    by = by if by in GROUPS else "day"
+    by = query.get("by", "day").strip()[:64]
     filters = {name: query.get(name, "").strip()[:64] for name in FILTERS}
     only = {name: text for name, text in filters.items() if text}
     given = {name: [text] for name, text in only.items()}
@@ -120,14 +120,22 @@ def made(query: QueryParams, visit: Caller, stores: Stores) -> Report:
 
 
 def _range(query: QueryParams) -> tuple[str, str]:
-    """The days that are asked for, as they are written: the command says what is wrong with them."""
+    """The days that are asked for; what is none as it is written: the command says what is wrong with it."""
     zone = operators_zone()
-    first, last = (query.get(name, "").strip()[:64] for name in ("from", "to"))
+    first, last = (_day(query.get(name, "").strip()[:64], zone) for name in ("from", "to"))
     last = last or str(today(zone))
     try:
         return first or str(parse_day(last, zone) - timedelta(days=USUAL_DAYS - 1)), last
     except InvalidInput:
         return first, last
+
+
+def _day(text: str, zone: ZoneInfo) -> str:
+    """A day as the field of a form shows it: no `today`."""
+    try:
+        return str(parse_day(text, zone))
+    except InvalidInput:
+        return text
 
 
 def _report(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode, urlsplit
 
 import structlog
 from starlette.requests import Request
@@ -31,6 +31,8 @@ LOGINS = Limit(10, 900)
 SOURCE_LOGINS = Limit(20, 900)
 """Those from one address."""
 TOKEN_LIMIT = 64
+LANGUAGE = "lang"
+"""The field of an address that chooses a language."""
 LANGUAGE_COOKIE = "console_language"
 _YEAR_S = 365 * 86_400
 
@@ -42,6 +44,13 @@ class Caller:
     token: str
     session: SessionView | None
     language: str
+    query: tuple[tuple[str, str], ...] = ()
+    """What stands behind the question mark of the address."""
+
+    def in_language(self, language: str) -> str:
+        """The same page in another language, as a link of it."""
+        same = [(name, text) for name, text in self.query if name != LANGUAGE]
+        return f"?{urlencode([*same, (LANGUAGE, language)])}"
 
     @property
     def name(self) -> str:
@@ -86,13 +95,13 @@ class Visits:
         )
         if session and not waits:
             self._stores.sessions.used(token)
-        wanted = request.query_params.get("lang", request.cookies.get(LANGUAGE_COOKIE, ""))
+        wanted = request.query_params.get(LANGUAGE, request.cookies.get(LANGUAGE_COOKIE, ""))
         language = chosen_language(LANGUAGES, wanted, request.headers.get("accept-language", ""))
-        return Caller(token, session, language)
+        return Caller(token, session, language, tuple(request.query_params.multi_items()))
 
     def stranger(self, visit: Caller) -> Caller:
         """The visit of somebody who is about to sign in: their browser gets a token for the form."""
-        return visit if visit.token else Caller(secrets.token_urlsafe(32), None, visit.language)
+        return visit if visit.token else replace(visit, token=secrets.token_urlsafe(32), session=None)
 
     def keep(self, response: Response, visit: Caller) -> None:
         """Have the browser keep the token of this visit."""

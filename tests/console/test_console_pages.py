@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 from html import unescape
 
 import pytest
 import requests
-from console_site import ConsoleSite, Operator
+from console_site import PASSWORD, ConsoleSite, Operator
 from shop import NOON_US, UK_RATE, talked
 
+from stasis_callback.admin.calls.reports import GROUPS
 from stasis_callback.admin.commands import described
+from stasis_callback.admin.days import operators_zone, today
 from stasis_callback.clock import US_PER_S
 from stasis_callback.console import policy, reports
 from stasis_callback.console.rendering import address, texts
@@ -161,6 +164,42 @@ def test_a_batch_is_printed_as_cards_when_it_is_made(site: ConsoleSite) -> None:
     assert other.headers["content-disposition"].endswith('.csv"')
 
 
+def test_what_was_chosen_of_a_file_stays_when_a_command_is_refused(site: ConsoleSite) -> None:
+    """Codes cannot be had twice: whoever sends the form again gets them as they wanted them."""
+    boss = site.operator("manager")
+    made = {"batch": "may", "count": "x", "amount": "5", "currency": "USD", "ending__out": "html"}
+    site.shop.clock.passes(900)  # since they proved who they are
+    for proof, status in (({"proof__password": "no", "proof__code": "1"}, 403), ({}, 400)):
+        if not proof:
+            proof = {"proof__password": PASSWORD, "proof__code": boss.code()}
+        refused = boss.does("voucher generate", **made, **proof)
+        assert refused.status_code == status
+        assert '<option value="html" selected>' in refused.text
+        assert refused.text.count("selected") == 1
+    page = boss.get("/do/account/statement?run=1&number=none&html=on")
+    assert page.status_code == 400
+    assert re.search('name="html" value="on" checked', page.text)
+    assert "checked" not in boss.get("/do/account/statement?run=1&number=none").text
+
+
+def test_the_language_changes_and_the_page_stays(site: ConsoleSite) -> None:
+    site.shop.account("100")
+    viewer = site.operator("viewer")
+    for where in (
+        "/reports?by=trunk&from=2027-01-01",
+        "/do/account/show?number=100",
+        "/do/account/list?run=1&text=1%2600",
+    ):
+        page = viewer.get(where).text
+        (link,) = re.findall(r'<a href="([^"]*)" lang="it"', page)
+        again = where.partition("?")[0] + unescape(link)
+        shown = viewer.get(again).text
+        assert '<html lang="it">' in shown
+        (back,) = re.findall(r'<a href="([^"]*)" lang="en"', shown)
+        assert unescape(back) == f"?{where.partition('?')[2]}&lang=en"
+        assert '<html lang="en">' in viewer.get(where.partition("?")[0] + unescape(back)).text
+
+
 def test_beside_an_access_number_one_asks_what_a_call_would_do(site: ConsoleSite) -> None:
     boss = site.operator("manager")
     site.shop.account("420601123456")
@@ -229,8 +268,34 @@ def test_reports_are_drawn_beside_the_time_before(site: ConsoleSite) -> None:
     assert re.search(r'<rect class="bar"[^>]*><title>2027-01-15: 1', page)
     by_prefix = viewer.get(f"/reports?by=prefix&from={day}&to={day}").text
     assert "44" in by_prefix
-    assert viewer.get("/reports?from=nonsense").status_code == 200
-    assert viewer.get("/reports?account=nobody").text.count("unknown account") == 1
+    refused = viewer.get("/reports?account=nobody")
+    assert refused.status_code == viewer.get("/do/report/calls?run=1&account=nobody").status_code == 400
+    assert refused.text.count("unknown account") == 1
+
+
+def test_reports_are_by_all_that_the_command_groups_by_and_by_nothing_else(site: ConsoleSite) -> None:
+    account = site.shop.account("100")
+    assert site.shop.leg("leg-1", account, site.shop.request(account), hold="1.00")
+    site.shop.stores.calls.settle("leg-1", talked(30))
+    viewer = site.operator("viewer")
+    for group in GROUPS:
+        answer = viewer.get(f"/reports?by={group}&from=2027-01-01&to=2027-01-31")
+        assert answer.status_code == 200
+        assert f'<option value="{group}" selected>' in answer.text
+        assert f'<th scope="col" lang="en">{group}</th>' in answer.text
+    refused = viewer.get("/reports?by=foo")
+    assert refused.status_code == 400
+    assert "--by &#39;foo&#39; is unknown: use one of day, account" in refused.text
+    assert "<svg" not in refused.text
+
+
+def test_a_day_that_is_a_word_is_shown_as_the_day(site: ConsoleSite) -> None:
+    viewer = site.operator("viewer")
+    now = today(operators_zone())
+    for query in ("from=yesterday&to=today", "from=yesterday&to=today&account=nobody"):
+        page = viewer.get(f"/reports?{query}").text
+        assert f'name="from" type="date" value="{now - timedelta(days=1)}"' in page
+        assert f'name="to" type="date" value="{now}"' in page
 
 
 @pytest.mark.parametrize(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from contextlib import closing
+from html import unescape
 from http.client import HTTPConnection
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from console_site import PASSWORD, ROLES, ConsoleSite, hidden
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stasis_callback.admin.commands import Command, Parameter, Takes, described
 from stasis_callback.clock import US_PER_S
-from stasis_callback.console import policy
+from stasis_callback.console import coming_back, policy
 from stasis_callback.console.visits import SOURCE_LOGINS
 from stasis_callback.store.operators.operators import Role
 
@@ -35,6 +38,71 @@ def test_only_name_password_and_a_fresh_code_together_open_it(site: ConsoleSite)
     assert jana.sign_in(code=code).status_code == 403  # it was used
     jana.name = "nobody"
     assert "wrong" in jana.sign_in().text
+
+
+def test_whoever_signs_in_comes_to_the_page_that_they_asked_for(site: ConsoleSite) -> None:
+    site.shop.account("100")
+    jana = site.operator("owner", "jana")
+    for page in (
+        "/reports?by=trunk&from=2026-11-01",
+        "/do/account/show?number=100",
+        "/noun/access-number",
+        "/me",
+    ):
+        jana.http.cookies.clear()
+        sign_in = jana.get(page).headers["location"]
+        form = jana.get(sign_in).text
+        action = unescape(re.findall('action="([^"]*)"', form)[0])
+        fields = {"form_token": hidden(form, "form_token"), "name": "jana", "password": PASSWORD}
+        wrong = jana.post(action, fields | {"code": "000000"})
+        assert wrong.status_code == 403
+        assert unescape(re.findall('action="([^"]*)"', wrong.text)[0]) == action
+        done = jana.post(action, fields | {"code": jana.code()})
+        assert (done.status_code, done.headers["location"]) == (303, page)
+        assert jana.get(page).status_code == 200
+        assert jana.get(sign_in).headers["location"] == page  # who is in already
+    jana.http.cookies.clear()
+    assert jana.get("/").headers["location"] == "/sign-in"
+
+
+ELSEWHERE = (
+    "//evil.example", "///evil.example", "/\\evil.example", "\\\\evil.example", "\\evil.example",
+    "http://evil.example", "https:evil.example", "javascript:alert(1)", "evil.example", "/\t/evil.example",
+    "\t//evil.example", "/\r\nSet-Cookie: a=b", "/reports\n", "/do/\0", "/..//evil.example", "/.//evil.example",
+    "/do/..//evil.example", "/reports?a=b\r\nX: y", "/reports?\\", "/@evil.example", "/\u2028/evil.example",
+    "/%2f%2fevil.example", "/sign-in?to=//evil.example", "/sign-out", "/live", "/nothing", " /me",
+    f"/reports?{'a' * 5000}", "",
+)  # fmt: skip
+
+
+def test_nobody_is_led_to_another_site_by_signing_in(site: ConsoleSite) -> None:
+    """An open redirect: a link to the right console leads to a wrong one, which asks for the password again."""
+    jana = site.operator("owner", "jana")
+    for wanted in ELSEWHERE:
+        assert jana.get("/sign-in", params={"to": wanted}).headers["location"] == "/", wanted
+    jana.http.cookies.clear()
+    for wanted in ELSEWHERE:
+        form = jana.get("/sign-in", params={"to": wanted}).text
+        assert '<form method="post" action="/sign-in">' in form, wanted
+    for wanted in ELSEWHERE[:3]:
+        jana.http.cookies.clear()
+        form = jana.get("/sign-in").text
+        fields = {"form_token": hidden(form, "form_token"), "name": "jana", "password": PASSWORD}
+        done = jana.post("/sign-in", fields | {"code": jana.code(), "to": wanted}, params={"to": wanted})
+        assert done.headers["location"] == "/"
+
+
+@settings(max_examples=300)
+@given(st.text(st.sampled_from("/\\.:@?#%&=-az09 \t\r\n\0do")))
+def test_an_address_of_this_console_is_of_no_other_host(text: str) -> None:
+    for wanted in (text, f"/{text}", f"/do/{text}"):
+        if coming_back.is_own_page(wanted):
+            found = urlsplit(urljoin("http://console.example/sign-in", wanted))
+            assert (found.scheme, found.netloc) == ("http", "console.example")
+            assert wanted.startswith("/")
+            assert wanted[1:2] not in ("/", "\\")
+            assert wanted.isascii()
+            assert wanted.isprintable()
 
 
 def test_a_token_that_was_there_before_signing_in_is_worth_nothing(site: ConsoleSite) -> None:
@@ -128,6 +196,21 @@ def test_an_operator_changes_their_own_password(site: ConsoleSite) -> None:
     assert jana.sign_in().status_code == 403
     assert jana.sign_in(password="another long password").status_code == 303
     assert site.shop.stores.trail.newest(noun="console-user")[0].operator == "jana"
+
+
+def test_a_password_of_an_operator_is_called_so(site: ConsoleSite) -> None:
+    jana = site.operator("owner", "jana")
+    changed = {
+        "form_token": jana.token(),
+        "password": PASSWORD,
+        "new": "long but not äscii",
+        "code": jana.code(),
+    }
+    refused = jana.post("/me", changed).text
+    added = jana.does("console user add", name="eve", role="viewer", secret="long but not äscii").text
+    for page in (refused, added):
+        assert "invalid password: use at most 64 printable ASCII characters" in page
+        assert "service password" not in page
 
 
 # --- forms --------------------------------------------------------------------------------------------------------

@@ -14,12 +14,13 @@ _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 PASSWORD_LIMIT = 64
 
 
-def hash_password(password: str) -> str:
-    """The hash to keep; "" for "", which means that the account has no password and matches none."""
+def hash_password(password: str, what: str = "service password") -> str:
+    """The hash to keep; "" for "", which means that the account has no password and matches none.
+
+    Raises InvalidInput, which calls it `what`.
+    """
     if len(password) > PASSWORD_LIMIT or not (password.isprintable() and password.isascii()):
-        raise InvalidInput(
-            f"invalid service password: use at most {PASSWORD_LIMIT} printable ASCII characters"
-        )
+        raise InvalidInput(f"invalid {what}: use at most {PASSWORD_LIMIT} printable ASCII characters")
     return _HASHER.hash(password) if password else ""
 
 

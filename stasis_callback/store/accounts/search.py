@@ -12,9 +12,9 @@ from stasis_callback.store.accounts.checks import STATUSES
 from stasis_callback.store.accounts.tables import Account, Alias, Customer, Product
 from stasis_callback.store.accounts.view import SELECT_ACCOUNT, AccountView
 from stasis_callback.store.database.database import Database, read
-from stasis_callback.store.database.names import by_name
+from stasis_callback.store.database.names import by_name, is_hidden
 from stasis_callback.store.database.periods import row_after
-from stasis_callback.store.database.statements import every
+from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.money.reading import amounts, with_books
 from stasis_callback.store.money.views import EntryLine, balance_before_us, entries
 
@@ -97,6 +97,18 @@ class AccountSearch:
         return [{"name": c.name, "currency": c.currency} | amounts(c.book) for c in rows]
 
     @read
+    def customers_called(self, names: Sequence[str]) -> list[str]:
+        """Which of these names are names of customers, retired ones too."""
+        return [row.name for row in Customer.select(Customer.name).where(Customer.name.in_(list(names)))]
+
+    @read
+    def customers_from(self, beginning: str, limit: int) -> list[str]:
+        """The names of customers that begin so, at most `limit` in their order; hidden ones are left out."""
+        rows = Customer.select(Customer.name).where(Customer.name >= beginning).order_by(Customer.name)
+        names = [row.name for row in rows.limit(limit)]
+        return [name for name in names if name.startswith(beginning) and not is_hidden(name)]
+
+    @read
     def numbers_of(
         self, *, customer: str | None = None, product: str | None = None, limit: int = -1
     ) -> tuple[list[str], int]:
@@ -146,6 +158,11 @@ class AccountSearch:
         row = by_name(Customer, customer, "customer")
         shared = [(row.book_id, row.name)] if row.book_id is not None else []
         return [*shared, *every(_OWN_BOOKS_OF, row.id)]
+
+    @read
+    def has_batch(self, name: str) -> bool:
+        """Whether there are accounts of a batch."""
+        return one("SELECT 1 FROM account WHERE batch = ? LIMIT 1", name) is not None
 
     @read
     def batch(self, name: str) -> dict[str, int]:

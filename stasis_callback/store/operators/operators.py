@@ -185,7 +185,7 @@ def _role(text: str) -> Role:
 def _hashed(password: str) -> str:
     if len(password) < PASSWORD_LEAST:
         raise InvalidInput(f"the password is too short: use at least {PASSWORD_LEAST} characters")
-    return hash_password(password)
+    return hash_password(password, "password")
 
 
 def _named(name: str) -> ConsoleUser:
