@@ -61,6 +61,7 @@ def build(url: str, legs: int, accounts: int) -> None:
     """A business with this number of settled legs, without chains, inserted at once."""
     engine = open_engine(url)
     db = engine.peewee
+    db.connect()
     Runner(db, str(MIGRATIONS)).up(BEFORE)
     sqlite = engine.kind == "sqlite"
     words = {"false": "0" if sqlite else "FALSE", "true": "1" if sqlite else "TRUE"}

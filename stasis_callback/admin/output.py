@@ -44,7 +44,9 @@ def published(record: Record) -> dict[str, object]:
             currency = record.get("currency")
             if name == "cost_micros":
                 currency = record.get("cost_currency", currency)
-            text = format_number(value, str(currency or "")) if isinstance(value, int) else None
+            text = None if value is None else f"{value} (no whole number)"  # as SQLite takes it from a shell
+            if isinstance(value, int):
+                text = format_number(value, str(currency or ""))
             result[name.removesuffix("_micros")] = text
             result[name] = value
         elif name == "at_us" or name.endswith("_at_us"):

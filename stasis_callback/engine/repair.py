@@ -16,7 +16,7 @@ from stasis_callback.core.money import format_amount
 from stasis_callback.engine.nodes import end_left_call, end_of_left_leg, journal_of
 from stasis_callback.engine.settlement import last_seen_us
 from stasis_callback.store.calls.legs import LegEnd, XdrView
-from stasis_callback.store.calls.repairs import LeftLeg, Repairs
+from stasis_callback.store.calls.repairs import LeftLeg, Repairs, StrayHold
 from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.store.stores import Stores
 
@@ -49,8 +49,9 @@ class Mending:
     # --- what there is -------------------------------------------------------------------------------------------
 
     def troubles(self) -> list[LeftOpen]:
-        """All legs and callbacks that were left open, legs first."""
+        """All that was left open: legs, holds of legs that do not exist, callbacks."""
         legs = [_leg_trouble(left) for left in self._repairs.left_legs()]
+        legs += [_hold_trouble(stray) for stray in self._repairs.stray_holds()]
         return legs + [_call_trouble(request) for request in self._left_calls()]
 
     def _left_calls(self) -> list[RequestView]:
@@ -75,6 +76,8 @@ class Mending:
             [left] = legs
             records = journal_of(self._stores, self._journal, [left.leg])
             return self._repairs.ending(partial(self._mend_leg, left, records, operator, reason))
+        if self._repairs.stray_holds(subject):
+            return self._repairs.ending(partial(self._give_back, subject, operator, reason))
         for request in self._left_calls():
             if request.id == subject:
                 return self._mend_call(request, operator, reason)
@@ -93,6 +96,21 @@ class Mending:
         if left.settled:
             self._repairs.reopen(leg_id)
         done = _charged(self._stores.calls.settle(leg_id, _end(left, records.get(leg_id))))
+        self._repairs.note(leg_id, done, operator=operator, reason=reason)
+        self._stores.database.note(f"mended:{leg_id}", done)
+        return done
+
+    def _give_back(self, leg_id: str, operator: str, reason: str) -> str:
+        """Let the account have the funds again that are held for a leg that does not exist."""
+        mended = self._stores.database.noted(f"mended:{leg_id}")
+        strays = self._repairs.stray_holds(leg_id)
+        if not strays:
+            if mended is None:
+                raise InvalidInput(f"the funds held for leg {leg_id} were given back in the meantime")
+            return str(mended)
+        self._stores.ledger.void(leg_id)
+        amount = format_amount(strays[0].amount_micros, strays[0].currency)
+        done = f"{amount} held for leg {leg_id} are given back: there is no such leg"
         self._repairs.note(leg_id, done, operator=operator, reason=reason)
         self._stores.database.note(f"mended:{leg_id}", done)
         return done
@@ -148,6 +166,13 @@ def _leg_trouble(left: LeftLeg) -> LeftOpen:
         left.account,
         left.currency,
         left.funds_micros,
+    )
+
+
+def _hold_trouble(stray: StrayHold) -> LeftOpen:
+    what = "funds are held for a leg that does not exist"
+    return LeftOpen(
+        stray.leg_id, what, "", stray.since_us, stray.account, stray.currency, stray.amount_micros
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+import psycopg
 import pytest
 from command_line import SUBSCRIBER, CommandLine
 from test_cli_bad_input import CONTROL, LONG
@@ -19,11 +22,21 @@ IN_ORDER = "the ledger is consistent: no discrepancies\n"
 LONG_AGO = f"lease_until_us = {(1_700_000_100 + 30) * US_PER_S}"
 
 
-def unlock(shop: CommandLine, table: str) -> None:
+@contextmanager
+def unlocked(shop: CommandLine, table: str) -> Iterator[None]:
+    """Within the block rows of an append-only table can be changed."""
     if shop.url.startswith("postgresql:"):
         shop.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
-    else:
-        shop.sql(f"DROP TRIGGER {table}_no_update")
+        yield
+        shop.sql(f"ALTER TABLE {table} ENABLE TRIGGER USER")
+        return
+    with closing(sqlite3.connect(shop.url.removeprefix("sqlite:///"))) as shell:
+        [(made,)] = shell.execute(
+            f"SELECT sql FROM sqlite_master WHERE name = '{table}_no_update'"
+        ).fetchall()
+    shop.sql(f"DROP TRIGGER {table}_no_update")
+    yield
+    shop.sql(made)
 
 
 # --- proving ------------------------------------------------------------------------------------------------
@@ -36,12 +49,31 @@ def test_the_books_are_proven_in_part_and_whole(shop: CommandLine, called: str) 
 
 
 def test_what_was_changed_by_hand_is_told(shop: CommandLine, called: str) -> None:
-    unlock(shop, "xdr")
-    shop.sql(f"UPDATE xdr SET outcome = 'busy' WHERE leg_id = '{called}-b1'")
+    with unlocked(shop, "xdr"):
+        shop.sql(f"UPDATE xdr SET outcome = 'busy' WHERE leg_id = '{called}-b1'")
     sentence = f"leg {called}-b1: its xDR, the leg or its hold does not match its seal"
     result = shop("ledger", "verify", "--whole")
     assert (result.code, result.out) == (1, sentence + "\n")
     assert shop("ledger", "verify", "--json").json == {"ok": False, "findings": [sentence]}
+
+
+def test_a_trigger_that_is_gone_is_told(shop: CommandLine, called: str) -> None:
+    assert shop.ok("db", "status", "--json").json["wrong_triggers"] == []
+    shop.sql(f"DROP TRIGGER xdr_no_delete{' ON xdr' if shop.url.startswith('postgresql:') else ''}")
+    sentence = "trigger xdr_no_delete of table xdr is missing"
+    status = shop("db", "status")
+    assert (status.code, sentence in status.out) == (1, True)
+    assert shop("ledger", "verify").out == sentence + "\n"
+    assert f"ledger: {sentence}" in shop("doctor").out
+
+
+@pytest.mark.sqlite
+def test_a_balance_that_is_no_whole_number_is_told_and_shown(shop: CommandLine, called: str) -> None:
+    shop.sql("UPDATE book SET balance_micros = balance_micros + 0.25 WHERE NOT house")
+    result = shop("ledger", "verify")
+    assert (result.code, result.err) == (1, "")
+    assert f"account:{SUBSCRIBER}: balance_micros is 9878000.25, which is no whole number" in result.out
+    assert "9878000.25 (no whole number)" in shop.ok("account", "show", SUBSCRIBER).out
 
 
 def test_a_checkpoint_is_printed_or_written_and_the_books_follow_from_it(
@@ -158,6 +190,40 @@ def test_a_leg_that_was_left_open_is_listed_and_settled_for_nothing(shop: Comman
     assert (done["id"], done["reason"]) == (f"{over}-a1", "the call of Monday")
     assert done["operator"]
     assert "Monday" in shop.ok("ledger", "repair", "--done").out
+
+
+def test_funds_that_are_held_for_no_leg_are_listed_and_given_back(shop: CommandLine, called: str) -> None:
+    postgresql = shop.url.startswith("postgresql:")
+    hold = """INSERT INTO hold (leg_id, book_id, amount_micros, state, created_at_us)
+        SELECT 'none', id, 3000000, 'open', 1700000000000000 FROM book WHERE NOT house"""
+    more = "UPDATE book SET held_micros = held_micros + 3000000 WHERE NOT house"
+    if postgresql:
+        with psycopg.connect(shop.url) as line:
+            for statement in ("SET session_replication_role = replica", hold, more):
+                line.execute(statement)
+    else:
+        with closing(sqlite3.connect(shop.url.removeprefix("sqlite:///"))) as shell:
+            shell.execute(hold)
+            shell.execute(more)
+            shell.commit()
+    found = "funds are held for leg none, which does not exist: see `stasis-callback ledger repair`\n"
+    assert shop("ledger", "verify").out == found
+    (row,) = listed(shop)
+    assert (row["id"], row["account"], row["held"], row["what"]) == (
+        "none",
+        SUBSCRIBER,
+        "3.00",
+        "funds are held for a leg that does not exist",
+    )
+
+    said = repair(shop, "none", "nobody knows where it came from")
+    assert said == "3.00 USD held for leg none are given back: there is no such leg\n"
+    assert (held(shop), listed(shop)) == ("0.00", [])
+    assert shop.ok("ledger", "verify", "--whole").out == IN_ORDER
+    (done,) = shop.ok("ledger", "repair", "--done", "--json").json
+    assert (done["id"], done["reason"]) == ("none", "nobody knows where it came from")
+    again = shop("ledger", "repair", "--fix", "none", "--reason", "again")
+    assert (again.code, "not a leg or callback that needs repair" in again.err) == (2, True)
 
 
 def test_to_mend_again_changes_nothing(shop: CommandLine, over: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import peewee
+import psycopg
 from databases import Databases
 
 from stasis_callback.clock import US_PER_S, Clock
@@ -46,6 +48,8 @@ class SetClock(Clock):
 
 
 Rows = list[dict[str, Any]]
+_TRIGGERS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+_GUARDED = ("transfer", "entry", "xdr", "rate", "tariff_terms", "repair", "audit_entry")
 
 
 class Shop:
@@ -122,6 +126,41 @@ class Shop:
             self.sql(f"DROP TRIGGER {table}_no_update", f"DROP TRIGGER {table}_no_delete")
         else:
             self.sql(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+
+    @contextmanager
+    def unguarded(self) -> Iterator[None]:
+        """Within the block append-only tables can be changed; afterwards they are as before."""
+        if self.stores.database.kind == "sqlite":
+            with self.stores.database.reading():
+                triggers = bound_database.execute_sql(_TRIGGERS).fetchall()
+            self.sql(*(f"DROP TRIGGER {name}" for name, _ in triggers))
+            yield
+            self.sql(*(made for _, made in triggers))
+        else:
+            for how in ("DISABLE", "ENABLE"):
+                self.sql(*(f"ALTER TABLE {table} {how} TRIGGER USER" for table in _GUARDED))
+                if how == "DISABLE":
+                    yield
+
+    def edit(self, *statements: str) -> None:
+        """Change the database with a shell: no trigger and no foreign key is in the way, and all are there again."""
+        if self.stores.database.kind == "sqlite":
+            with closing(
+                sqlite3.connect(self.file)
+            ) as shell:  # foreign keys are off unless they are asked for
+                triggers = shell.execute(_TRIGGERS).fetchall()
+                before, after = (
+                    [f"DROP TRIGGER {name}" for name, _ in triggers],
+                    [made for _, made in triggers],
+                )
+                for statement in (*before, *statements, *after):
+                    shell.execute(statement)
+                shell.commit()
+        else:
+            with psycopg.connect(self.url) as line:
+                line.execute("SET session_replication_role = replica")
+                for statement in statements:
+                    line.execute(statement)
 
     def sql(self, *statements: str) -> None:
         """Change the database behind the product's back."""

@@ -51,6 +51,25 @@ def test_a_hiccup_of_the_database_mends_once_and_says_the_same(
     assert verify(left.stores.database, left.stores.tariffs, whole=True) == []
 
 
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_hiccup_of_the_database_gives_funds_of_no_leg_back_once(
+    shop: Shop, tmp_path: Path, moment: Moment
+) -> None:
+    account = shop.account()
+    shop.edit(
+        f"INSERT INTO hold (leg_id, book_id, amount_micros, state, created_at_us) "
+        f"VALUES ('none', {account.book_id}, 3000000, 'open', 5)",
+        f"UPDATE book SET held_micros = 3000000 WHERE id = {account.book_id}",
+    )
+    mending = repair(shop, tmp_path)
+    with hiccups(shop.stores.database, once(moment)):
+        said = mending.mend("none", operator="anna", reason="row 2")
+    assert said == "3.00 USD held for leg none are given back: there is no such leg"
+    assert shop.money(account) == (1000, 0)
+    assert [(row["id"], row["done"]) for row in mending.history(10)] == [("none", said)]
+    assert verify(shop.stores.database, shop.stores.tariffs, whole=True) == []
+
+
 def test_a_callback_is_ended_and_the_repair_kept_in_one_commit(shop: Shop, tmp_path: Path) -> None:
     """Who did it and why is not lost when the database goes away right after."""
     account = shop.account()

@@ -14,7 +14,7 @@ from shop import UNANSWERED, Shop, talked
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.fraud import Budget, Budgets
 from stasis_callback.store import audit
-from stasis_callback.store.audit import beside, chains, verify
+from stasis_callback.store.audit import by_rows, chains, owners, verify
 from stasis_callback.store.database.snapshots import open_snapshots
 
 SUM = "SELECT SUM(balance_micros) FROM book"
@@ -138,7 +138,8 @@ def short_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three links or two books at a look, and seven links again at most: so that everything takes several looks."""
     monkeypatch.setattr(chains, "LINKS_AT_A_LOOK", 3)
     monkeypatch.setattr(chains, "BOOKS_AT_A_LOOK", 2)
-    monkeypatch.setattr(beside, "ROWS_AT_A_LOOK", 2)
+    monkeypatch.setattr(by_rows, "ROWS_AT_A_LOOK", 2)
+    monkeypatch.setattr(owners, "ROWS_AT_A_LOOK", 2)
     monkeypatch.setattr(audit, "ROWS_AT_A_LOOK", 2)
     monkeypatch.setattr(audit, "AGAIN_LINKS", 7)
     monkeypatch.setattr(audit, "AGAIN_ROWS", 4)
@@ -169,8 +170,7 @@ def test_books_are_proven_over_many_looks(three_accounts: Shop) -> None:
 
 def test_only_what_is_new_is_proven_and_the_rest_in_turn(three_accounts: Shop) -> None:
     """An old edit is found at the latest when all rows have been verified once more."""
-    three_accounts.unlock("transfer")
-    three_accounts.sql("UPDATE transfer SET note = 'x' WHERE key = 'settle:300-2'")
+    three_accounts.edit("UPDATE transfer SET note = 'x' WHERE key = 'settle:300-2'")
     number = next(row["id"] for row in three_accounts.rows()["Transfer"] if row["key"] == "settle:300-2")
     sentence = f"transfer {number} does not match its seal"
     runs = [findings(three_accounts) for _ in range(8)]
@@ -182,8 +182,7 @@ def test_only_what_is_new_is_proven_and_the_rest_in_turn(three_accounts: Shop) -
 def test_a_new_edit_is_found_at_once_in_a_large_book(three_accounts: Shop) -> None:
     account = three_accounts.stores.accounts.named("300")
     three_accounts.stores.ledger.top_up(account.book_id, 1_000_000, key="new")
-    three_accounts.unlock("transfer")
-    three_accounts.sql("UPDATE transfer SET operator = 'x' WHERE key = 'topup:new'")
+    three_accounts.edit("UPDATE transfer SET operator = 'x' WHERE key = 'topup:new'")
     for _ in range(3):
         assert any("does not match its seal" in sentence for sentence in findings(three_accounts))
 
@@ -215,10 +214,8 @@ def test_the_last_link_that_was_proven_is_missed_when_it_is_gone(three_accounts:
     for key in ("last", "later"):
         three_accounts.stores.ledger.top_up(account.book_id, 1_000_000, key=key)
         assert key == "later" or findings(three_accounts) == []
-    for table in ("transfer", "entry"):
-        three_accounts.unlock(table)
     last = "(SELECT id FROM transfer WHERE key = 'topup:last')"
-    three_accounts.sql(
+    three_accounts.edit(
         f"DELETE FROM entry WHERE transfer_id = {last}", "DELETE FROM transfer WHERE key = 'topup:last'"
     )
     for _ in range(3):

@@ -146,7 +146,8 @@ def repair(
 ) -> None:
     """List legs and callbacks that were left open; with --fix, end and charge them.
 
-    These are legs with funds held although their callback is over, and callbacks of nodes not seen for ten minutes.
+    These are legs with funds held although their callback is over, funds held for legs that do not exist, and
+    callbacks of nodes not seen for ten minutes.
     Calls of a live node are never touched. An unanswered leg costs nothing. An answered leg is charged according to
     this machine's CEL journal if the leg is in it, otherwise up to the time its node was last seen (source
     `estimated`).

@@ -36,17 +36,22 @@ def upgrade() -> None:
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show the database in use, its pending migrations and those of a newer version; exit code 1 if there are any."""
+    """Show the database in use, pending migrations, those of a newer version, and what is wrong with the triggers.
+
+    The triggers keep the ledger append-only. Exit code 1 if any of these is not empty.
+    """
     url = settings().database.url
     file = database_file(url)
     if file and not file.is_file():
         raise CallbackError(f"database {file} does not exist: create it with `stasis-callback db upgrade`")
     with open_database(url) as s:
         pending, newer = s.database.other_migrations()
+        wrong = s.database.wrong_guards()
     shown = url if file else shown_url(url)
     well = not (pending or newer)
-    print_one({"url": shown, "up_to_date": well, "pending": pending, "newer": newer}, as_json=as_json)
-    raise typer.Exit(0 if well else 1)
+    found = {"url": shown, "up_to_date": well, "pending": pending, "newer": newer, "wrong_triggers": wrong}
+    print_one(found, as_json=as_json)
+    raise typer.Exit(0 if well and not wrong else 1)
 
 
 @app.command()

@@ -19,11 +19,14 @@ from peewee import DoesNotExist
 
 from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.rating import Price
-from stasis_callback.store.audit.beside import ROWS_AT_A_LOOK, TABLES, Key, TableCheck, rows_until, standing
+from stasis_callback.store.audit.beside import TABLES, standing
+from stasis_callback.store.audit.by_rows import ROWS_AT_A_LOOK, steps
 from stasis_callback.store.audit.chains import ChainStep, Walk
+from stasis_callback.store.audit.owners import OWNERS, gone_books
 from stasis_callback.store.audit.proofs import CHAINS, Proofs, position_from
 from stasis_callback.store.audit.rows import Mark, Position
 from stasis_callback.store.audit.totals import days
+from stasis_callback.store.audit.xdrs import Rated
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.snapshots import Snapshots, open_snapshots
 from stasis_callback.store.rates.tariffs import Tariffs
@@ -35,6 +38,8 @@ AGAIN_DAYS = 10
 TOTALS = "totals"
 """The name of the round through the days of the totals."""
 PRICES_LIMIT = 10_000
+
+_CURRENCY = "SELECT tariff.currency FROM rate JOIN tariff ON tariff.id = rate.tariff_id WHERE rate.id = ?"
 
 Progress = Callable[[int, int], None]
 
@@ -80,19 +85,25 @@ class _Audit:
         self._is_noted = True
 
         @lru_cache(maxsize=PRICES_LIMIT)
-        def price_of(rate_id: int, terms_id: int) -> Price | None:
+        def price_of(rate_id: int, terms_id: int) -> Rated | None:
             try:
-                return tariffs.stored(rate_id, terms_id).price
-            except (DoesNotExist, InvalidInput):  # gone, or damaged: nothing can be computed of it
+                price = tariffs.stored(rate_id, terms_id).price
+            except (DoesNotExist, InvalidInput, TypeError, ValueError):  # gone, or damaged: it makes no price
                 return None
+            with looks.look():
+                currencies = looks.rows(_CURRENCY, (rate_id,))
+            return Rated(price, currencies[0][0]) if currencies else None
 
         self._walk = Walk(looks, price_of, kept)
 
     def everything(self) -> Iterator[str]:
         """Verify everything."""
-        yield from standing(self._looks)
+        yield from self._standing()
         with self._looks.look():
-            [(total,)] = self._looks.rows("SELECT COALESCE(SUM(links), 0) FROM book")
+            # Somebody may have put a text there, or more than adds up.
+            [(total,)] = self._looks.rows(
+                "SELECT COALESCE(SUM(links * 1.0), 0) FROM book WHERE links < 1000000000"
+            )
         done = 0
         for step in self._walk.whole(Position()):
             yield from self._taken_in(step)
@@ -101,14 +112,14 @@ class _Audit:
         for name in sorted(self._missing):
             yield f"{name} is in the checkpoint, not in the books"
         for table in TABLES:
-            for _, wrong in self._rows(table, table.before_first):
+            for _, wrong in steps(self._looks, table, table.before_first):
                 yield from wrong
         for _, wrong in days(self._looks, 0):
             yield from wrong
 
     def part(self) -> Iterator[str]:
         """Prove what is new, and a part of the rest again."""
-        yield from standing(self._looks)
+        yield from self._standing()
         for step in self._walk.forward():
             yield from self._taken_in(step)
         rounds = self._proofs.rounds()
@@ -124,7 +135,7 @@ class _Audit:
             looks = -(-AGAIN_ROWS // ROWS_AT_A_LOOK)
             start = rounds.get(table.name)
             start = start if isinstance(start, type(table.before_first)) else table.before_first
-            for last, wrong in islice(self._rows(table, start), looks):
+            for last, wrong in islice(steps(self._looks, table, start), looks):
                 goes_on[table.name] = last
                 yield from wrong
         start = rounds.get(TOTALS)
@@ -155,11 +166,10 @@ class _Audit:
             self._is_noted = False
             self._not_noted(str(error))
 
-    def _rows(self, table: TableCheck, after: Key | None) -> Iterator[tuple[Key | None, list[str]]]:
-        """Go through a table: after each look, where it goes on (None at the end), and what was wrong."""
-        while after is not None:
-            with self._looks.look():
-                last = rows_until(self._looks, table, after)
-                wrong = [] if last is None else list(table.wrong(self._looks, after, last))
-            yield last, wrong
-            after = last
+    def _standing(self) -> Iterator[str]:
+        """What is looked at in every run, whatever was proven before."""
+        yield from standing(self._looks)
+        yield from gone_books(self._looks)
+        for table in OWNERS:
+            for _, wrong in steps(self._looks, table, table.before_first):
+                yield from wrong

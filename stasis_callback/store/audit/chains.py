@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from stasis_callback.clock import iso
 from stasis_callback.core.money import format_amount
 from stasis_callback.store.audit import transfers, xdrs
 from stasis_callback.store.audit.rows import (
@@ -79,6 +80,12 @@ class Walk:
             if step.links >= LINKS_AT_A_LOOK:
                 step.goes_on_at = Position(book.id)
                 break
+            if book.damaged:
+                step.wrong.append(
+                    f"{book.name}: {book.damaged} is no whole number, so its chain cannot be verified"
+                )
+                step.names.append(book.name)
+                continue
             place = position.place if book.id == position.book_id else None
             known = book.proven if changed and book.proven and book.proven.link <= book.end.link else None
             start = place or known or Place()
@@ -106,14 +113,11 @@ class Walk:
         if book.proven:
             marks.append((Mark(book.proven.link, book.proven.seal), "proven"))
         for row in rows:
-            if not part.follows(row):
-                continue
-            if isinstance(row, TransferRow):
-                part.wrong += transfers.examine(row, book.id)
-                part.add_transfer(row)
-            else:
-                part.wrong += xdrs.examine(row, book, self._price_of)
-                part.add_xdr(row)
+            try:
+                self._examine_row(part, row)
+            except (TypeError, ValueError, ArithmeticError, AttributeError):
+                # SQLite takes a fraction, a text or bytes in any column.
+                part.skip(row)
             for mark, how in marks:
                 if row.link == mark.link and row.seal != mark.seal:
                     part.wrong.append(
@@ -122,6 +126,16 @@ class Walk:
         if part.to_end:
             part.end(marks)
         return part.place
+
+    def _examine_row(self, part: _Stretch, row: Link) -> None:
+        if not part.follows(row):
+            return
+        if isinstance(row, TransferRow):
+            part.wrong += transfers.examine(row, part.book.id)
+            part.add_transfer(row)
+        else:
+            part.wrong += xdrs.examine(row, part.book, self._price_of)
+            part.add_xdr(row)
 
 
 class _Stretch:
@@ -185,8 +199,7 @@ class _Stretch:
         day, spent = self.place.spent_day, self.place.spent_micros
         if row.kind == "settle" and own:
             today = row.created_at_us // DAY_US
-            if today >= day:
-                day, spent = today, (spent if today == day else 0) - own
+            day, spent = today, (spent if today == day else 0) - own
         self.place = Place(row.link, row.seal, self.place.balance_micros + own, day, spent)
 
     def add_xdr(self, row: XdrRow) -> None:
@@ -196,6 +209,19 @@ class _Stretch:
             words = f"leg {row.xdr['leg_id']}: its xDR, the leg or its hold does not match its seal"
             self._sealed(row, said, words)
         self._before = row.seal
+        self.place = self.place._replace(link=row.link, seal=row.seal)
+
+    def skip(self, row: Link) -> None:
+        """Go on behind a row with which nothing can be computed."""
+        named = (
+            f"transfer {row.id}"
+            if isinstance(row, TransferRow)
+            else f"leg {row.xdr['leg_id']}: its call record"
+        )
+        self.wrong.append(
+            f"{named} has a damaged value, or a number that is no whole one: it cannot be verified"
+        )
+        self._before = self._noted = None
         self.place = self.place._replace(link=row.link, seal=row.seal)
 
     def _sealed(self, row: Link, content: tuple[object, ...], otherwise: str) -> None:
@@ -224,13 +250,16 @@ class _Stretch:
             self.wrong.append(f"{named}: {held} are held, its open holds sum to {sums}")
         if book.end.balance_micros - book.held_micros + book.credit_limit_micros < 0:
             self.wrong.append(f"{named} is below its credit limit")
-        if not self._spent_as_counted():
+        # As the ledger counts it: what is charged on another day than the charge before, also on an earlier one by a
+        # clock that was put back, begins the sum anew.
+        if book.end.spent_day != place.spent_day:
+            says, day = _day(book.end.spent_day), _day(place.spent_day)
+            self.wrong.append(f"{named}: its last day with a charge is noted as {says}, it was {day}")
+        elif book.end.spent_micros != place.spent_micros:
             says, sums = format_amount(book.end.spent_micros), format_amount(place.spent_micros)
             self.wrong.append(f"{named}: {says} count as spent on its last day, {sums} were charged")
 
-    def _spent_as_counted(self) -> bool:
-        """What counts towards a daily cap is what was charged on that day, and nothing on a day without a charge."""
-        book, place = self.book.end, self.place
-        if book.spent_day == place.spent_day:
-            return book.spent_micros == place.spent_micros
-        return book.spent_micros == 0 and (book.spent_day == 0 or book.spent_day > place.spent_day)
+
+def _day(day: int) -> str:
+    """A day since the epoch as people write it; far ones as they are."""
+    return iso(day * DAY_US)[:10] if 0 < day < 100_000 else f"day {day}"

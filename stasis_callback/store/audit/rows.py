@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from stasis_callback.store.database.snapshots import Snapshots
@@ -52,6 +53,8 @@ class BookRow(NamedTuple):
     credit_limit_micros: int
     proven: Place | None
     holds_micros: int
+    damaged: str = ""
+    """What of it is no number, where there should be one: nothing can be computed with it then."""
 
 
 class BookLine(NamedTuple):
@@ -150,19 +153,37 @@ _CHANGED = """AND (p.link IS NULL OR p.link <> b.links OR p.seal <> b.head OR p.
 def read_books(look: Snapshots, first_id: int, limit: int, *, changed: bool) -> list[BookRow]:
     """Subscribers' books from `first_id` on; with `changed` those that are not as they were proven last."""
     rows = look.rows(_BOOKS.format(_CHANGED if changed else ""), (first_id, limit))
-    return [
-        BookRow(
-            row[0],
-            row[1],
-            row[2],
-            end=Place(*row[3:8]),
-            held_micros=row[8],
-            credit_limit_micros=row[9],
-            proven=None if row[10] is None else Place(*row[10:15]),
-            holds_micros=int(row[15]),
-        )
-        for row in rows
-    ]
+    return [_book(row) for row in rows]
+
+
+def _book(row: tuple[Any, ...]) -> BookRow:
+    end, holds = Place(*row[3:8]), row[15]
+    proven: Place | None = Place(*row[10:15])
+    # Of whole numbers PostgreSQL gives a sum as a decimal; SQLite gives a fraction where one was not whole.
+    damaged = "" if isinstance(holds, int | Decimal) else f"its open holds sum to {holds!r}"
+    if row[10] is None and row[11] is None:
+        proven = None
+    elif not _whole(Place(*row[10:15])):
+        damaged = "what was proven of it"
+    if not (_whole(end) and type(row[8]) is type(row[9]) is int):
+        damaged = "its balance, or another of its numbers"
+    return BookRow(
+        row[0],
+        row[1],
+        row[2],
+        end=end,
+        held_micros=row[8],
+        credit_limit_micros=row[9],
+        proven=proven,
+        holds_micros=0 if damaged else int(holds),
+        damaged=damaged,
+    )
+
+
+def _whole(place: Place) -> bool:
+    """Whether every number is a whole one: SQLite takes anything."""
+    link, sealed, *amounts = place
+    return type(link) is int and isinstance(sealed, str) and all(type(amount) is int for amount in amounts)
 
 
 # --- links -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ They are no part of the books: nothing is charged by them. What is wrong with th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 from stasis_callback.clock import iso
 from stasis_callback.store.calls import ranking
@@ -35,7 +36,7 @@ def days(looks: Snapshots, from_us: int) -> Iterator[tuple[int, list[str]]]:
         with looks.look():
             until = _counted(looks)
             found = looks.rows(_NEXT, [from_us] * (1 + len(KINDS)))
-            starts = [start for (start,) in found if start is not None]
+            starts = [start for (start,) in found if isinstance(start, int)]
             if until <= 0 or not starts:
                 return
             day_us = min(starts) // DAY_US * DAY_US
@@ -51,7 +52,7 @@ def days(looks: Snapshots, from_us: int) -> Iterator[tuple[int, list[str]]]:
 def _counted(looks: Snapshots) -> int:
     """The id up to which call records are in the totals; 0 while there are none."""
     rows = looks.rows("SELECT xdr_id FROM totals_until")
-    return int(rows[0][0]) if rows else 0
+    return rows[0][0] if rows and isinstance(rows[0][0], int) else 0
 
 
 def _wrong_day(looks: Snapshots, kind: TotalsTable, day_us: int, until: int) -> Iterator[str]:
@@ -109,5 +110,5 @@ def _wrong_revenue(looks: Snapshots, block_us: int) -> Iterator[str]:
 
 
 def _rows(rows: list[tuple[object, ...]]) -> set[tuple[object, ...]]:
-    """Rows to compare: PostgreSQL gives sums as another kind of number."""
-    return {tuple(value if isinstance(value, str) else int(str(value)) for value in row) for row in rows}
+    """Rows to compare: PostgreSQL gives sums as another kind of number. What is no whole number stays as it is."""
+    return {tuple(int(value) if isinstance(value, Decimal) else value for value in row) for row in rows}

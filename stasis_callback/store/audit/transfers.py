@@ -96,6 +96,8 @@ def _voucher(row: TransferRow, book_id: int) -> Iterator[str]:
         yield f"{named} was paid in but is not redeemed"
     elif voucher.book_id != book_id:
         yield f"{named} was paid into another book than that of the account that redeemed it"
+    if any(line.currency != voucher.currency for line in row.lines):
+        yield f"{named} is in {voucher.currency}, but was paid into a book in another currency"
     if voucher.amount_micros != moved(row, book_id):
         worth, paid = format_amount(voucher.amount_micros), format_amount(moved(row, book_id))
         yield f"{named} is worth {worth}, {paid} were paid in"

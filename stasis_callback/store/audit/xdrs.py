@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.rating import Price, billed_seconds, charged_seconds, cost_micros
@@ -17,7 +17,15 @@ from stasis_callback.store.money.chain import (
     xdr_content,
 )
 
-PriceOf = Callable[[int, int], Price | None]
+
+class Rated(NamedTuple):
+    """A price, and the currency of its tariff."""
+
+    price: Price
+    currency: str
+
+
+PriceOf = Callable[[int, int], Rated | None]
 """The price of a rate and terms, by the ids of their rows; None where they are not there, or make no price."""
 
 _SAME = {
@@ -76,22 +84,17 @@ def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: Price
     lasted_us = 0 if answered_at_us is None else max(xdr["ended_at_us"] - answered_at_us, 0)
     if duration_us != lasted_us:
         yield f"{named} lasted {lasted_us} microseconds by its times, the xDR says {duration_us}"
-    price = price_of(leg["rate_id"], leg["terms_id"])
-    if price is None:
+    sold = price_of(leg["rate_id"], leg["terms_id"])
+    if sold is None:
         yield f"{named}: the rate it was charged by is missing or damaged"
         return
+    price = sold.price
+    if sold.currency != xdr["currency"]:
+        yield f"{named}: the xDR is in {xdr['currency']}, its rate in {sold.currency}"
     seconds = charged_seconds(duration_us) if answered_at_us is not None else 0
     rated, billed = cost_micros(price, seconds, answered_at_us or 0), billed_seconds(price, seconds)
-    cost_price = price_of(leg["cost_rate_id"], leg["cost_terms_id"]) if leg["cost_rate_id"] else None
-    if leg["cost_rate_id"] and cost_price is None:
-        yield f"{named}: the trunk's rate is missing or damaged"
-    if cost_price is not None:
-        cost = cost_micros(cost_price, seconds, answered_at_us or 0)
-        if xdr["cost_micros"] != cost:
-            yield (
-                f"{named}: the xDR says a cost of {format_amount(xdr['cost_micros'])}, "
-                f"the trunk's rate gives {format_amount(cost)}"
-            )
+    if leg["cost_rate_id"]:
+        yield from _cost(named, xdr, price_of(leg["cost_rate_id"], leg["cost_terms_id"]), seconds)
     if xdr["amount_micros"] != rated:
         says = format_amount(xdr["amount_micros"])
         yield f"{named}: the xDR says {says}, its rate gives {format_amount(rated)} for {seconds} s"
@@ -99,6 +102,19 @@ def _rated(named: str, xdr: dict[str, Any], leg: dict[str, Any], price_of: Price
         yield f"{named}: the xDR says {xdr['charged_s']} s, its rate bills {billed} s"
     if xdr["prefix"] != price.rate.prefix:
         yield f"{named}: the xDR says prefix {xdr['prefix']}, its rate is for {price.rate.prefix}"
+
+
+def _cost(named: str, xdr: dict[str, Any], bought: Rated | None, seconds: int) -> Iterator[str]:
+    """What the seconds cost us, by the trunk's rate."""
+    if bought is None:
+        yield f"{named}: the trunk's rate is missing or damaged"
+        return
+    cost = cost_micros(bought.price, seconds, xdr["answered_at_us"] or 0)
+    if bought.currency != xdr["cost_currency"]:
+        yield f"{named}: the xDR has its cost in {xdr['cost_currency']}, the trunk's rate is in {bought.currency}"
+    if xdr["cost_micros"] != cost:
+        says = format_amount(xdr["cost_micros"])
+        yield f"{named}: the xDR says a cost of {says}, the trunk's rate gives {format_amount(cost)}"
 
 
 def _charged(named: str, row: XdrRow, book: BookRow, hold: dict[str, Any]) -> Iterator[str]:

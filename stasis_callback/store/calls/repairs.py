@@ -16,13 +16,18 @@ from stasis_callback.store.calls.legs import LegView
 from stasis_callback.store.calls.request_view import RequestView, request_now
 from stasis_callback.store.calls.tables import LegRow, Repair, Request, Xdr
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.statements import run
+from stasis_callback.store.database.statements import every, run
 from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.database.trouble import words_of
 from stasis_callback.store.money.reading import open_holds
 
 T = TypeVar("T")
 
+_STRAY = """SELECT hold.leg_id, COALESCE(
+        (SELECT MIN(number) FROM account WHERE account.book_id = hold.book_id HAVING COUNT(*) = 1), ''),
+    book.currency, hold.amount_micros, hold.created_at_us
+    FROM hold JOIN book ON book.id = hold.book_id LEFT JOIN leg ON leg.id = hold.leg_id
+    WHERE hold.state = 'open' AND leg.id IS NULL{} ORDER BY hold.created_at_us, hold.leg_id"""
 _LOCK_REQUEST = "SELECT id FROM request WHERE id = ? FOR UPDATE"
 
 
@@ -36,6 +41,21 @@ class LeftLeg:
     account: str
     currency: str
     funds_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class StrayHold:
+    """Funds that are held for a leg that does not exist, so that nothing ever gives them back.
+
+    The product writes a leg and its hold in one transaction: somebody has written to the database by hand.
+    """
+
+    leg_id: str
+    account: str
+    """The account whose book it is; "" if several share it, or none has it."""
+    currency: str
+    amount_micros: int
+    since_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,12 @@ class Repairs:
             )
             for row in (rows if leg_id is None else rows.where(LegRow.id == leg_id))
         ]
+
+    @read
+    def stray_holds(self, leg_id: str | None = None) -> list[StrayHold]:
+        """Holds of legs that do not exist, the oldest first; or this one, if it is."""
+        wanted = ("", []) if leg_id is None else (" AND hold.leg_id = ?", [leg_id])
+        return [StrayHold(*row) for row in every(_STRAY.format(wanted[0]), *wanted[1])]
 
     def ending(self, work: Callable[[], T]) -> T:
         """One unit of the database. Raises InvariantBroken when what is there cannot be brought to an end."""

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from playhouse.migrations import Runner
@@ -20,11 +19,12 @@ from playhouse.migrations import Runner
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, StoreUnavailable, require
 from stasis_callback.store.database.backends import Engine, Wakeups, open_engine
+from stasis_callback.store.database.guards import MIGRATIONS as MIGRATIONS
+from stasis_callback.store.database.guards import wrong_guards
 from stasis_callback.store.database.patience import Patience
 from stasis_callback.store.database.tables import bound_database
 from stasis_callback.store.database.trouble import Trouble, words_of
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 AFTER = "_after"
 """How the name of a migration ends that takes away what the version before does not use any more: no older one works
 with the tables after that. All others only add, and the version before goes on working.
@@ -243,6 +243,17 @@ class Database:
         """Names of the migrations that `migrate` would apply, and of those that a newer version has applied."""
         found = self.read(Runner(self._peewee, str(MIGRATIONS)).status)
         return [m.name for m in found if not m.applied], [m.name for m in found if m.path is None]
+
+    def wrong_guards(self) -> list[str]:
+        """What is wrong with the triggers that keep tables append-only, a sentence each."""
+
+        def found() -> list[str]:
+            applied = {m.name for m in Runner(self._peewee, str(MIGRATIONS)).status() if m.applied}
+            return list(
+                wrong_guards(self.kind, lambda said: self._peewee.execute_sql(said).fetchall(), applied)
+            )
+
+        return self.read(found)
 
     def check_schema(self, *, exactly: bool = False) -> None:
         """Raises CallbackError, which says what to do, unless this version can work with the tables.

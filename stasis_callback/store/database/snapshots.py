@@ -22,6 +22,9 @@ from stasis_callback.store.database.sqlite_pool import BUSY_TIMEOUT_S
 class Snapshots(ABC):
     """A connection for reading. For one thread, which closes it."""
 
+    kind: str
+    """`sqlite` or `postgresql`."""
+
     @abstractmethod
     @contextmanager
     def look(self) -> Iterator[None]:
@@ -39,6 +42,8 @@ class Snapshots(ABC):
 
 class SqliteSnapshots(Snapshots):
     """Reads on a separate read-only connection."""
+
+    kind = "sqlite"
 
     def __init__(self, url: str) -> None:
         try:
@@ -68,6 +73,8 @@ class SqliteSnapshots(Snapshots):
 
 class PostgresqlSnapshots(Snapshots):
     """Reads on a separate connection, in a REPEATABLE READ transaction."""
+
+    kind = "postgresql"
 
     def __init__(self, url: str) -> None:
         import psycopg
