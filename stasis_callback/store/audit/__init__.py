@@ -18,7 +18,6 @@ from itertools import islice
 from peewee import DoesNotExist
 
 from stasis_callback.core.errors import InvalidInput, StoreUnavailable
-from stasis_callback.core.rating import Price
 from stasis_callback.store.audit.beside import TABLES, standing
 from stasis_callback.store.audit.by_rows import ROWS_AT_A_LOOK, steps
 from stasis_callback.store.audit.chains import ChainStep, Walk
