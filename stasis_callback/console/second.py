@@ -31,7 +31,7 @@ class _Tried(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CarriedOut:
     """What came out of a command that was carried out: what it printed, and the file that it wrote, if it did."""
 
     done: Done
@@ -67,7 +67,7 @@ class SecondOperator:
         log.info("console.proposed", operator=operator, command=command.name)
         return None
 
-    def carry_out(self, proposal: ProposalView, decider: str) -> Outcome:
+    def carry_out(self, proposal: ProposalView, decider: str) -> CarriedOut:
         """Carry out what was agreed to, in both names, and note what came out."""
         command = _command_of(proposal.command)
         with tempfile.TemporaryDirectory(prefix="console-") as name:
@@ -79,7 +79,7 @@ class SecondOperator:
         said = " ".join((done.complaint if done.code else done.text).removeprefix("error: ").split())
         self._stores.proposals.finish(proposal.id, decider, done=not done.code, said=said)
         log.info("console.carried_out", operator=decider, command=command.name, code=done.code)
-        return Outcome(done, written.name if written and content else "", content)
+        return CarriedOut(done, written.name if written and content else "", content)
 
     def _credit_micros(self, rule: Credit, values: Values) -> int:
         if rule.transfer:
