@@ -415,7 +415,7 @@ def _enters(world: World) -> Callable[[], bool]:
     def enter() -> bool:
         try:
             world.stores.nodes.enter()
-        except NodeAlive:  # the server has not ended its session yet
+        except (NodeAlive, StoreUnavailable):  # the server has not ended its session yet, or keeps its lock
             return False
         return True
 
