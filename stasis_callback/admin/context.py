@@ -64,14 +64,9 @@ def settings() -> Settings:
         raise InvalidInput(f"invalid environment variable: {error}") from None
 
 
-def database_file(url: str) -> Path | None:
-    """The file of `sqlite:///path`, by its own name; None for a database server."""
-    return sqlite_file(url)
-
-
 def shown_url(url: str) -> str:
     """A database URL to display: a file as its path, a server without its password."""
-    file = database_file(url)
+    file = sqlite_file(url)
     if file:
         return str(file)
     return re.sub(r"([?&]password=)[^&]*", r"\1***", re.sub(r"(//[^:/@]*):[^@/]*@", r"\1:***@", url))
@@ -82,7 +77,7 @@ def existing_database() -> str:
     from stasis_callback.settings import find_config
 
     url = settings().database.url
-    file = database_file(url)
+    file = sqlite_file(url)
     if file and not file.is_file():
         remedy = "db upgrade` to create it" if find_config(invocation.config) else "init`"
         raise CallbackError(f"database {file} does not exist: run `stasis-callback {remedy}")
@@ -120,7 +115,7 @@ def open_database(url: str) -> Iterator[Stores]:
 
 def _require_access(url: str) -> None:
     """Raises CallbackError if the database is a file that is another user's, and not ours to write."""
-    file = database_file(url)
+    file = sqlite_file(url)
     try:
         if not file or file.stat().st_uid == os.geteuid() or os.access(file, os.R_OK | os.W_OK):
             return

@@ -27,6 +27,7 @@ from stasis_callback.web.visitors import source_of
 log = structlog.get_logger()
 
 STREAMS_LIMIT = 50
+_ID = re.compile("[0-9]{1,15}", re.ASCII)
 """Numbers of rows: a database takes no longer ones."""
 
 
@@ -179,7 +180,7 @@ class ConsolePages:
 
 def _id(text: str) -> int:
     """The id of a proposal as an address has it; 0, which none has, for anything else."""
-    return int(text) if re.fullmatch("[0-9]{1,15}", text, re.ASCII) else 0
+    return int(text) if _ID.fullmatch(text) else 0
 
 
 def _event(html: str) -> str:

@@ -93,6 +93,13 @@ def test_the_web_alone_outlives_a_locked_database(node: Node) -> None:
             assert process.wait(timeout=20) == 0
 
 
+def _waits_for_the_database(node: Node) -> None:
+    """It says so to whoever asks, and takes no posts."""
+    node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
+    assert node.ready()[1].startswith("waiting for the database: ")
+    assert node.posts() == 503
+
+
 @pytest.mark.sqlite
 def test_a_database_that_is_not_to_be_had_is_waited_for_and_the_web_says_so(node: Node) -> None:
     node.usual()
@@ -102,9 +109,7 @@ def test_a_database_that_is_not_to_be_had_is_waited_for_and_the_web_says_so(node
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN IMMEDIATE")
         with node.run() as process:
-            node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
-            assert node.ready()[1].startswith("waiting for the database: ")
-            assert node.posts() == 503
+            _waits_for_the_database(node)
             other.execute("ROLLBACK")
             other.close()
             node.until_ready()
@@ -121,9 +126,7 @@ def test_a_database_that_can_be_read_but_not_written_is_waited_for_too(node: Nod
     with closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with node.run() as process:
-            node.world.until(lambda: node.ready()[0] == 503, timeout_s=60)
-            assert node.ready()[1].startswith("waiting for the database: ")
-            assert node.posts() == 503
+            _waits_for_the_database(node)
             other.execute("ROLLBACK")
             node.until_ready()
             process.terminate()

@@ -16,7 +16,6 @@ from typing import IO, Annotated, Any
 import typer
 
 from stasis_callback.admin.context import (
-    database_file,
     existing_database,
     invocation,
     open_database,
@@ -26,6 +25,7 @@ from stasis_callback.admin.context import (
 from stasis_callback.admin.output import must_be_new, write_private
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import CallbackError, InvalidInput
+from stasis_callback.disk import sqlite_file
 
 FORM = 1
 """The form of the file, for versions that read others."""
@@ -51,7 +51,7 @@ def backup(
         "version": version("stasis-callback"),
         "made_at": iso(Clock().now_us()),
         "node": settings().node,
-        "database": "sqlite" if database_file(url) else "postgresql",
+        "database": "sqlite" if sqlite_file(url) else "postgresql",
         "migrations": applied_migrations(url),
     }
     with _unfinished(file) as (unfinished, folder):
@@ -109,7 +109,7 @@ def restore(
 
 def _restore(file: Path, archive: tarfile.TarFile, note: dict[str, Any], url: str, *, replace: bool) -> None:
     """Put the database of an archive to this URL. Raises CallbackError where it must not go."""
-    path = database_file(url)
+    path = sqlite_file(url)
     kind = "sqlite" if path else "postgresql"
     if note["database"] != kind:
         raise InvalidInput(

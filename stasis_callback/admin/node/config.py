@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.context import AsJson, database_file, invocation, settings, shown_url
+from stasis_callback.admin.context import AsJson, invocation, settings, shown_url
 from stasis_callback.admin.output import print_json
+from stasis_callback.disk import sqlite_file
 
 app = typer.Typer(name="config", help="Settings of this node.")
 
@@ -20,7 +21,7 @@ def show(as_json: AsJson = False) -> None:
 
     # Pydantic serializes a SecretStr as asterisks.
     values = settings().model_dump(mode="json")
-    if not database_file(values["database"]["url"]):
+    if not sqlite_file(values["database"]["url"]):
         values["database"]["url"] = shown_url(values["database"]["url"])
     source = str(find_config(invocation.config) or "")
     if as_json:

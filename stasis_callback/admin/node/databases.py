@@ -9,7 +9,6 @@ import typer
 
 from stasis_callback.admin.context import (
     AsJson,
-    database_file,
     open_database,
     settings,
     shown_url,
@@ -20,6 +19,7 @@ from stasis_callback.admin.output import print_json, print_list, print_one, prog
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.core.retention import DAYS_LIMIT, checked_days
+from stasis_callback.disk import sqlite_file
 
 app = typer.Typer(name="db", help="Database administration: migrations, copying, purging.")
 
@@ -41,7 +41,7 @@ def status(as_json: AsJson = False) -> None:
     The triggers keep the ledger append-only. Exit code 1 if any of these is not empty.
     """
     url = settings().database.url
-    file = database_file(url)
+    file = sqlite_file(url)
     if file and not file.is_file():
         raise CallbackError(f"database {file} does not exist: create it with `stasis-callback db upgrade`")
     with open_database(url) as s:
@@ -147,6 +147,6 @@ def create_or_upgrade(url: str) -> list[str]:
 
 def _make_private(url: str) -> None:
     """Create an SQLite file that does not exist, readable only by its owner."""
-    file = database_file(url)
+    file = sqlite_file(url)
     if file and file.parent.is_dir() and not file.exists():
         file.touch(mode=0o600)

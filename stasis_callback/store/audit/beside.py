@@ -103,10 +103,10 @@ def _legs(looks: Snapshots, after: Key, last: Key) -> Iterator[str]:
             yield f"leg {leg_id} is settled, but its callback does not exist"
 
 
-_LIVE = "r.state IN ('queued', 'dialing', 'talking')"
+_LIVE = ("queued", "dialing", "talking")
 # Legs are only counted where one more may be called.
 _REQUESTS = f"""SELECT r.id, r.state, r.outcome, r.finished_at_us, r.claims, r.attempts FROM request r
-    WHERE r.id > ? AND r.id <= ? AND (r.attempts > r.claims OR CASE WHEN {_LIVE}
+    WHERE r.id > ? AND r.id <= ? AND (r.attempts > r.claims OR CASE WHEN r.state IN {_LIVE}
         THEN r.finished_at_us IS NOT NULL OR r.outcome = 'completed' OR r.claims < (
             SELECT COUNT(*) FROM leg l WHERE l.request_id = r.id AND l.side = 'a'
             AND substr(l.id, 1, length(r.id) + 2) = r.id || '-a' AND replace(l.id, '.', '') = l.id)
@@ -116,7 +116,7 @@ _REQUESTS = f"""SELECT r.id, r.state, r.outcome, r.finished_at_us, r.claims, r.a
 def _requests(looks: Snapshots, after: Key, last: Key) -> Iterator[str]:
     """A callback that waits, or is under way, is not over; and it was begun as often as leg A was called."""
     for request_id, state, outcome, ended_at_us, claims, attempts in looks.rows(_REQUESTS, (after, last)):
-        named, waits = f"callback {request_id}", state in ("queued", "dialing", "talking")
+        named, waits = f"callback {request_id}", state in _LIVE
         if waits and ended_at_us is not None:
             yield f"{named} is {state}, but it has ended"
         elif waits and outcome == "completed":

@@ -6,14 +6,14 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stasis_callback.admin.context import database_file, open_database, shown_url
+from stasis_callback.admin.context import open_database, shown_url
 from stasis_callback.admin.node.findings import LOOPBACK, Finding
 from stasis_callback.admin.node.findings.of_trunks import stored_trunk_findings
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.core.numbers import is_dialable
 from stasis_callback.core.options import CallOptions
-from stasis_callback.disk import disk_trouble
+from stasis_callback.disk import disk_trouble, sqlite_file
 
 if TYPE_CHECKING:
     from stasis_callback.settings import Settings
@@ -47,7 +47,7 @@ def database_findings(config: Settings) -> Generator[Finding, None, KnownState]:
         yield Finding(
             "problem", trouble, "free disk space: without it no callback can be accepted and no call charged"
         )
-    name, file = shown_url(config.database.url), database_file(config.database.url)
+    name, file = shown_url(config.database.url), sqlite_file(config.database.url)
     if file and not file.is_file():
         yield Finding("problem", f"database {file} does not exist", "run `stasis-callback db upgrade`")
         return known
