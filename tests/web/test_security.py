@@ -289,6 +289,45 @@ def test_a_body_in_chunks_is_limited_too(site: Site) -> None:
     assert b" 413 " in answer.splitlines()[0]
 
 
+@pytest.mark.parametrize(
+    ("request_line", "head", "answered"),
+    [
+        (b"POST /web/calls", b"Content-Length: 200000", b" 413 "),
+        (b"POST /web/calls", b"Content-Length: 200000\r\nTransfer-Encoding: chunked", b" 400 "),
+        (b"POST /nothing/here", b"Content-Length: 10000\r\nConnection: close", b" 404 "),
+    ],
+)
+def test_who_still_sends_a_body_that_nobody_reads_gets_the_answer(
+    site: Site, request_line: bytes, head: bytes, answered: bytes
+) -> None:
+    """What is not read when a connection is closed makes the kernel reset it, and the answer may go with that."""
+    with socket.create_connection(site.address, 10) as connection:
+        connection.sendall(request_line + b" HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+        answer = connection.recv(10)
+        for _ in range(20):
+            connection.sendall(b"x" * (10_000 if b"200000" in head else 500))
+        while part := connection.recv(65_536):  # a reset is an error here
+            answer += part
+    assert answered in answer.splitlines()[0]
+
+
+@pytest.mark.parametrize(("linger_s", "limit_bytes"), [(0.2, 10**12), (600.0, 50_000)])
+def test_nobody_is_heard_out_for_ever(
+    site: Site, monkeypatch: pytest.MonkeyPatch, linger_s: float, limit_bytes: int
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER_S", linger_s)
+    monkeypatch.setattr(protocol, "LINGER_LIMIT_BYTES", limit_bytes)
+
+    def sends_on(connection: socket.socket) -> None:
+        for _ in range(200_000):
+            connection.sendall(b"x" * 1_000)
+
+    with socket.create_connection(site.address, 10) as connection:
+        connection.sendall(b"POST /web/calls HTTP/1.1\r\nHost: x\r\nContent-Length: 900000000\r\n\r\n")
+        with pytest.raises(ConnectionError):
+            sends_on(connection)
+
+
 def test_a_body_that_never_comes_ends_the_request(tmp_path: Path) -> None:
     with open_site(tmp_path, request_timeout_s=0.5) as site:
         site.usual()
