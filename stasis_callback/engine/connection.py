@@ -11,7 +11,14 @@ from stasis_callback.ari.channels import PRESENTATION, Heard, Started
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
-from stasis_callback.engine.legs import await_end, finish_leg, is_silent, recheck, without_bridge
+from stasis_callback.engine.legs import (
+    ENTRY_LIMIT_S,
+    await_end,
+    finish_leg,
+    is_silent,
+    recheck,
+    without_bridge,
+)
 from stasis_callback.engine.slices import TalkFunds
 from stasis_callback.engine.tools import CallTools
 from stasis_callback.ivr.call import Call, End
@@ -22,8 +29,6 @@ log = structlog.get_logger()
 
 RINGING_MARGIN_S = 5
 """Asterisk ends the ringing; its report may take this much longer before we end the leg ourselves."""
-ENTRY_LIMIT_S = 5.0
-"""The answer to `create` comes before the channel is in our application; until then it cannot be bridged."""
 FUSE_RENEWAL_S = 5.0
 MEDIA_LOOK_S = 4.0
 """After so long in a talk it is looked at whether both sides are heard, and again after twice as long."""

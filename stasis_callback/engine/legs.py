@@ -23,6 +23,10 @@ END_REPORT_S = 2.0
 JOURNAL_DELAY_S = 2.0
 """Asterisk writes the journal a moment after a channel has gone."""
 END_TRIES = 3
+ENTRY_LIMIT_S = 5.0
+"""Asterisk says that a channel is there, or is answered, before it is in our application; until then it refuses
+every command for it but to end it."""
+ENTRY_TRIES = 3
 NOTE_PATIENCE_S = 1.0
 """What is written beside a conversation: somebody listens to silence meanwhile, and it can be written later."""
 LATEST_START_S = 60
@@ -73,6 +77,18 @@ def await_end(tools: CallTools, call: Call, leg: Leg) -> None:
         except AriError as error:
             log.warning("leg.end_unknown", leg=leg.id, error=str(error))
             call.wait(lambda: leg.ended is not None, END_REPORT_S, despite_hangup=True)
+
+
+def await_entry(tools: CallTools, call: Call, leg: Leg) -> None:
+    """Wait until a leg that was answered is under our control. Raises HungUp, and AriError when it does not come to
+    be: who listens to nothing must not listen for long.
+    """
+    for _ in range(ENTRY_TRIES):
+        if call.wait(lambda: leg.entered, ENTRY_LIMIT_S):
+            return
+        recheck(tools, call, leg)  # it may be among the events that were missed
+    if not call.wait(lambda: leg.entered, 0):
+        raise AriError(0, f"{leg.id} was answered, but has not entered the application")
 
 
 def without_bridge(tools: CallTools, call: Call, request_id: str) -> bool:
@@ -135,7 +151,9 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             snapshot = tools.client.channels.get(leg.id)
     if snapshot is None:
         _end_of_gone(tools, call, leg, record)
-    elif snapshot.state == "Up" and leg.answered_at_us is None:
+        return
+    leg.entered = leg.entered or snapshot.app == tools.client.app
+    if snapshot.state == "Up" and leg.answered_at_us is None:
         answered_at_us = _certain_answer_us(tools, leg)
         leg.answer_seen(answered_at_us or tools.client.time.now_us(), guessed=answered_at_us is None)
 

@@ -31,6 +31,7 @@ from stasis_callback.engine.funding import PaidLeg, TakenBack, TrunkFull, setup_
 from stasis_callback.engine.legs import (
     NOTE_PATIENCE_S,
     await_end,
+    await_entry,
     finish_leg,
     is_silent,
     journal_record,
@@ -165,7 +166,7 @@ class Session:
         """Apologize to the parties on the line, and retry if nobody has been connected yet."""
         if not self._call.talked:
             self._again = self._once_more()
-        a = next((leg for leg in self._call.legs if leg.up), None)
+        a = next((leg for leg in self._call.legs if leg.up and leg.entered), None)
         if not self._call.a_up or a is None:
             return
         try:
@@ -380,6 +381,7 @@ class Session:
         leg, request, stores = a.leg, self.request, self._tools.stores
         assert leg.answered_at_us is not None
         log.info("leg.answered", leg=leg.id)
+        await_entry(self._tools, self._call, leg)
         a.try_arm()
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):

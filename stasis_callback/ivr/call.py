@@ -151,6 +151,9 @@ class Leg:
     paid_until_s: float | None = None
     """By the steady clock: the leg may not live much longer than this. None: nothing is said about it."""
     digits: deque[str] = field(default_factory=deque)
+    """Keys that nobody has taken yet."""
+    keyed_since_s: float = 0.0
+    """By the steady clock: when the oldest of them came, or one before it."""
     finished_playbacks: set[str] = field(default_factory=set)
     _answered_s: float | None = None
     _funds_since_s: float | None = None
@@ -271,6 +274,7 @@ class Leg:
                 # Asterisk's times have milliseconds: the same key at the same one is the same event once more.
                 key = event.at_us, event.digit
                 if key not in self._keyed or not event.at_us:
+                    self.keyed_since_s = self.keyed_since_s if self.digits else self._clock.monotonic_s()
                     self.digits.append(event.digit)
                 self._keyed.append(key)
             case PlaybackFinished():
@@ -508,6 +512,10 @@ class Call:
             log.warning("leg.unclear", leg=leg.id, error=str(error))
             return False
         return True
+
+    def look_at(self, leg: Leg) -> None:
+        """Find out now what became of a leg. Raises AriError."""
+        self._recheck(leg)
 
     def _look(self) -> None:
         """Find out what became of the legs while the link was down; what cannot be found out is asked again."""

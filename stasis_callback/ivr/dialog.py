@@ -8,11 +8,13 @@ from collections.abc import Callable
 import structlog
 
 from stasis_callback.ari.errors import AriError, AriUnavailable
-from stasis_callback.ivr.call import Call, HungUp, Leg
+from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.prompts import Utterance
 
 PLAYBACK_LIMIT_S = 60.0
 """No prompt is longer. Asterisk does not report the end of every playback: no wait may depend on it alone."""
+END_LIMIT_S = 5.0
+"""A channel of which Asterisk says that it is gone reports its end within so long."""
 UNSURE_LIMIT_S = 10.0
 """If Asterisk does not report that it plays a sound, the dialog goes on after this time."""
 
@@ -32,7 +34,7 @@ class Dialog:
     def say(self, words: Utterance) -> None:
         """Play `words` to the end, or until a digit is keyed (which is kept). Nothing is said over waiting digits.
 
-        Raises HungUp.
+        Raises HungUp, and AriError where Asterisk refuses although the leg lives.
         """
         if self._leg.digits or not words.media:
             return
@@ -49,9 +51,11 @@ class Dialog:
             # It may well be playing: then its end is reported, or the caller keys something.
             playback, limit_s = self._leg.channel.playback(playback_id), UNSURE_LIMIT_S
         if playback is None:
-            # The channel is gone or going: its end is on the way.
-            self._call.wait(lambda: False, 5.0)
-            raise HungUp
+            # The channel is gone or going, and its end is on the way; unless that is among what was missed.
+            self._call.wait(lambda: False, END_LIMIT_S)
+            self._call.look_at(self._leg)
+            self._call.wait(lambda: False, 0)
+            raise AriError(0, f"nothing can be said to {self._leg.id}, which has not ended")
         self._call.link_restored = False
         finished = self._leg.finished_playbacks
         self._call.wait(
@@ -90,7 +94,9 @@ class Dialog:
         more. Raises HungUp.
         """
         while True:
-            began_s = self._call.clock.monotonic_s() - inter_digit_timeout_s
+            # Keys may have waited for this question.
+            keyed_since_s = self._leg.keyed_since_s if self._leg.digits else self._call.clock.monotonic_s()
+            began_s = keyed_since_s - inter_digit_timeout_s
             self.say(words)
             after_words()
             keys: list[str] = []

@@ -52,6 +52,9 @@ class Switch:
         self.bridges: dict[str, Bridge] = {}
         self.playbacks: dict[str, Playback] = {}
         self.started_us = now_us()
+        self.entry_s = 0.0
+        """An originated channel enters its application so long after it has reported its answer: Asterisk does each
+        in a thread of its own, and on a busy machine the second one waits."""
         self._serial = itertools.count(1)
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -174,9 +177,14 @@ class Switch:
             channel.ring_timer.cancel()
         self.answer(channel)
         self._report_dial(channel, "ANSWER")
-        entered = channel.in_stasis or self.enter_stasis(channel, channel.app or "", channel.args)
-        if not entered:  # it fails closed
-            self.end(channel, 0)
+        if not channel.in_stasis and self.entry_s:
+            asyncio.get_running_loop().call_later(self.entry_s, self._enter_answered, channel)
+        elif not channel.in_stasis:
+            self._enter_answered(channel)
+
+    def _enter_answered(self, channel: Channel) -> None:
+        if not channel.gone and not self.enter_stasis(channel, channel.app or "", channel.args):
+            self.end(channel, 0)  # it fails closed
 
     def far_ends(self, channel: Channel, cause: int) -> None:
         """The far end sends BYE, CANCEL or a final refusal."""

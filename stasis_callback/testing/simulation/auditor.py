@@ -140,7 +140,7 @@ class Auditor:
         true_s = started_seconds(true_us)
         if life is None or not life.stepped:
             return started_seconds(true_us + LOST_US) if life is not None and life.journal_lost else true_s
-        died = any(at_us > (life.answered_true_us or 0) for at_us in self._world.node.died_us)
+        died = any(at_us >= (life.answered_true_us or 0) for at_us in self._world.node.died_us)
         return max(true_s + CLOCK_TOLERANCE_S, own_s if died and source == "cel" else 0)
 
     def _doubt(self, life: Life | None) -> str:

@@ -108,6 +108,8 @@ class Plan:
     deeds: tuple[Deed, ...] = ()
     faults: tuple[Fault, ...] = ()
     internal_funds_micros: int = 0
+    entry_s: float = 0.0
+    """An answered leg A enters the application so long after Asterisk has reported its answer."""
 
     def text(self) -> str:
         """As JSON, to read and to keep."""

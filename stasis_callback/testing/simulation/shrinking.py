@@ -32,6 +32,8 @@ def _breaks(plan: Plan, wanted: set[str]) -> bool:
 
 def _without_something(plan: Plan) -> Iterator[Plan]:
     """Plans with one part less: a fault, an action, a callback, a step of a person."""
+    if plan.entry_s:
+        yield replace(plan, entry_s=0.0)
     for name in ("faults", "deeds", "asked"):
         things = getattr(plan, name)
         for n in range(len(things)):

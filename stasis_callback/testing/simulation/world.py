@@ -77,6 +77,7 @@ class SimWorld:
             self.asterisk = SimAsterisk(self.scheduler, self.folder, phones)
             self.asterisk.watchers.append(self._note_entry)
             self.asterisk.switch.observer = self.watcher
+            self.asterisk.switch.entry_s = self.plan.entry_s
             for number, scripts in self._scripts().items():
                 phones[number] = SimPhone(
                     number,
