@@ -145,8 +145,7 @@ class Routes:
         channel_id = str(params.get("channelId") or self._switch.new_id())
         channel = self._switch.new_outgoing(channel_id, "created", params)
         shown = channel.json()
-        if not self._switch.enter_stasis(channel, channel.app or "", channel.args):
-            self._switch.end(channel, 0)
+        self._switch.hand_over(channel)
         return shown
 
     async def _dial(self, ids: Ids, params: Json) -> None:

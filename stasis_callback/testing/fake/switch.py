@@ -53,8 +53,8 @@ class Switch:
         self.playbacks: dict[str, Playback] = {}
         self.started_us = now_us()
         self.entry_s = 0.0
-        """An originated channel enters its application so long after it has reported its answer: Asterisk does each
-        in a thread of its own, and on a busy machine the second one waits."""
+        """An outgoing channel enters its application so long after Asterisk has said that it is made or, originated,
+        that it was answered: each is done in a thread of its own, and on a busy machine the second one waits."""
         self._serial = itertools.count(1)
         self.tasks: set[asyncio.Task[None]] = set()
 
@@ -177,12 +177,17 @@ class Switch:
             channel.ring_timer.cancel()
         self.answer(channel)
         self._report_dial(channel, "ANSWER")
-        if not channel.in_stasis and self.entry_s:
-            asyncio.get_running_loop().call_later(self.entry_s, self._enter_answered, channel)
-        elif not channel.in_stasis:
-            self._enter_answered(channel)
+        if not channel.in_stasis:
+            self.hand_over(channel)
 
-    def _enter_answered(self, channel: Channel) -> None:
+    def hand_over(self, channel: Channel) -> None:
+        """Let an outgoing channel enter the application that had it made, at once or after `entry_s`."""
+        if self.entry_s:
+            asyncio.get_running_loop().call_later(self.entry_s, self._enter, channel)
+        else:
+            self._enter(channel)
+
+    def _enter(self, channel: Channel) -> None:
         if not channel.gone and not self.enter_stasis(channel, channel.app or "", channel.args):
             self.end(channel, 0)  # it fails closed
 

@@ -109,7 +109,7 @@ class Plan:
     faults: tuple[Fault, ...] = ()
     internal_funds_micros: int = 0
     entry_s: float = 0.0
-    """An answered leg A enters the application so long after Asterisk has reported its answer."""
+    """A leg enters the application so long after Asterisk has said that it is made, or leg A's answer."""
 
     def text(self) -> str:
         """As JSON, to read and to keep."""
