@@ -93,7 +93,7 @@ def calls(
     as_json: AsJson = False,
 ) -> None:
     """Report legs by day, account, prefix, trunk etc.: attempts, ASR, ACD, minutes, revenue, cost, margin."""
-    from stasis_callback.store.calls.reports import CallsFilter
+    from stasis_callback.store.calls.reports import CallsFilter, ReportTooLong
 
     if by not in GROUPS:
         raise InvalidInput(f"--by {by!r} is unknown: use one of {', '.join(GROUPS)}")
@@ -113,9 +113,12 @@ def calls(
         )
         chosen = ["" if name in UNNAMED else name for name in groups or ()]
         page = None if as_csv or as_json else taken()
-        if page and s.reports.is_long(by, spans, only, chosen):
+        try:
+            lines = s.reports.calls(by, spans, only, limit, chosen, waits=page is not None)
+        except ReportTooLong:
+            assert page
             page.refuse_long()
-        rows = [calls_record(by, line) for line in s.reports.calls(by, spans, only, limit, chosen)]
+    rows = [calls_record(by, line) for line in lines]
     print_records(rows, (by, *CALLS_COLUMNS), MORE_COLUMNS, as_csv=as_csv, as_json=as_json)
 
 

@@ -87,6 +87,10 @@ class RefusalsLine:
     count: int
 
 
+class ReportTooLong(Exception):
+    """A report that reads so much that nobody should wait for it before a page."""
+
+
 class Reports:
     """Sums over the call records and the requests."""
 
@@ -101,17 +105,22 @@ class Reports:
         only: CallsFilter = EVERYTHING,
         limit: int | None = None,
         groups: Sequence[str] = (),
+        *,
+        waits: bool = False,
     ) -> list[CallsLine]:
         """The legs that ended in any of `spans`, which are in order and follow one another.
 
         By day: a line for each span that had calls. By anything else of `GROUPS`: the whole time, the greatest
         revenue first. With a `limit` so many lines, with `groups` those, and a last one of each currency for all
-        `OTHERS`.
+        `OTHERS`. Raises ReportTooLong where somebody `waits` for it before a page.
         """
+        times = [(span.from_us, span.to_us) for span in spans]
         with self._database.patience(LONG_S), self._database.moment():
             sums = Sums(only)
+            if waits and sums.is_long(by, times, groups):
+                raise ReportTooLong
             if by == "day":
-                of_spans = sums.by_span([(span.from_us, span.to_us) for span in spans])
+                of_spans = sums.by_span(times)
                 of_spans.sort(key=lambda found: found[0])
                 return _lines((spans[n].name, row) for n, row in of_spans)
             of_groups, rest = sums.by(by, spans[0].from_us, spans[-1].to_us, limit, groups)
@@ -122,14 +131,6 @@ class Reports:
         left = (line for line in lines if (line.group, line.currency) not in one_by_one)
         others = [*_lines((OTHERS, row) for row in rest), *left]
         return [*shown, *_merged(replace(line, group=OTHERS) for line in others)]
-
-    @read
-    def is_long(
-        self, by: str, spans: Sequence[Span], only: CallsFilter = EVERYTHING, groups: Sequence[str] = ()
-    ) -> bool:
-        """Whether `calls` reads so much for this that nobody should wait for it before a page; with any limit."""
-        with self._database.moment():
-            return Sums(only).is_long(by, [(span.from_us, span.to_us) for span in spans], groups)
 
     @read
     def refusals(self, span: Span) -> list[RefusalsLine]:
