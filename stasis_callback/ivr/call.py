@@ -264,6 +264,8 @@ class Leg:
         match event:
             case StasisStart():
                 self._enters(event)
+            case ChannelStateChange(state="Up") if self.answer_guessed:
+                self.answer_known(event.at_us)
             case ChannelStateChange(state="Up"):
                 self.answer_seen(event.at_us)
             case ChannelStateChange(state="Ringing") | Dial(dialstatus="RINGING" | "PROGRESS"):
@@ -291,7 +293,8 @@ class Leg:
         if event.args[:1] == (ANSWER_CHECK,):
             self.answer_check = verdict(event.args[1:])
         if event.channel.state == "Up":
-            self.answer_seen(event.at_us)
+            # Where the answer itself was reported, that was known before. Else nobody says how long ago it was.
+            self.answer_seen(event.at_us, guessed=True)
 
 
 def verdict(heard: tuple[str, ...]) -> str:
