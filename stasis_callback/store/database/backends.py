@@ -46,7 +46,7 @@ _SERVER_SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     # As for a solid-state disk or memory: at 4, from the days of disks that turn, a report by customer of thirty days
     # reads the totals of all days from end to end in place of a few thousand rows by their index.
-    # At 1.1 the totals of accounts are read in the order of their index, which takes half as long again as page by page.
+    # At 1.1 the totals of accounts are read by their index, which takes half as long again as page by page.
     "random_page_cost": "1.3",
     # To sort or group a hundred thousand totals in memory; statements beside calls need none of it.
     "work_mem": "16MB",
