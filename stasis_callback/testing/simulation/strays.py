@@ -50,7 +50,7 @@ class Strays:
             return False
         world.asterisk.lives[channel.id].stray = True
         world.note("auditor", f"{channel.id} is called so late that its call is over")
-        self._look_again(channel, ENDED_WITHIN_S)
+        self._look_again(channel, ENDED_WITHIN_S + world.plan.entry_s)
         return True
 
     def _is_over(self, leg_id: str) -> bool:

@@ -109,10 +109,8 @@ class Watcher:
             # A service that was stopped meanwhile takes the keys when it goes on.
             keyed_us = self.stars_us[request_id]
             taken_us, now_us = max(keyed_us, world.node.went_on_us), world.scheduler.now_us
-            # One that waits for a slow Asterisk takes them after that.
-            if now_us - taken_us < STARS_S * US_PER_S or world.mishaps.active(
-                keyed_us, now_us, ("ari slow",)
-            ):
+            # One that waits for a slow Asterisk, or that it refuses, does so after that.
+            if now_us - taken_us < STARS_S * US_PER_S or world.mishaps.active(keyed_us, now_us, ("ari",)):
                 return
         if self.fuses.over(channel):
             return  # Asterisk's own timer is late: its clock was put back
