@@ -41,6 +41,8 @@ FUSE_PROVEN_S = 30.0
 """So long after a fuse was read back the next ones are believed to take."""
 _FUNCTION_FAILED = 500
 """Asterisk's answer to a function that finds nothing."""
+_ENDING = "Failed to execute function"
+"""Asterisk's answer, with status 400, where the channel hangs up while the command waits for its turn."""
 _FUSE_SLACK_S = 0.25
 _FUSE_TRIES = 3
 
@@ -165,7 +167,12 @@ class Channel:
         return self._set(name, lambda: value)
 
     def _set(self, name: str, value: Callable[[], str]) -> bool:
-        return self._post("variable", lambda: {"variable": name, "value": value()}, repeatable=True)
+        try:
+            return self._post("variable", lambda: {"variable": name, "value": value()}, repeatable=True)
+        except AriError as error:
+            if error.status == 400 and error.message.endswith(_ENDING):
+                return False
+            raise
 
     def get_variable(self, name: str) -> str | None:
         """The value of a variable or function; None when it is not set or the channel is gone."""

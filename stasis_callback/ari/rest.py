@@ -129,8 +129,12 @@ class Rest:
                 if not again or self._clock.monotonic_s() + pause_s > until_s:
                     raise
                 if error.untouched:
-                    self._clock.inbox().get(pause_s)
+                    self.pause(pause_s)
         return self._once(method, url, _now(params), _now(content))
+
+    def pause(self, pause_s: float) -> None:
+        """Wait before something is asked again."""
+        self._clock.inbox().get(pause_s)
 
     def _once(self, method: str, url: str, params: Mapping[str, str] | None, content: object) -> Reply:
         free = self._free_for_ends if method == "DELETE" else self._free_connections

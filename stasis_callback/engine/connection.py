@@ -12,8 +12,8 @@ from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.clock import US_PER_S
 from stasis_callback.engine.funding import PaidLeg
 from stasis_callback.engine.legs import (
-    ENTRY_LIMIT_S,
     await_end,
+    await_entry,
     finish_leg,
     is_silent,
     recheck,
@@ -95,7 +95,7 @@ class Connection:
         if started is Started.REFUSED:
             leg.end_seen(End(client.time.now_us(), 34, None))
             return False
-        self.call.wait(lambda: leg.entered or leg.ended is not None, ENTRY_LIMIT_S)
+        await_entry(self.tools, self.call, leg)
         self.call.may_have_bridge = True
         bridge = client.bridges.create(self.request_id)
         if bridge.add(self.a.leg.id, leg.id) and self._dial(ring_timeout_s):
@@ -116,6 +116,10 @@ class Connection:
         except AriUnavailable as error:
             log.warning("leg.start_unknown", channel=self.b.leg.id, error=error.message)
             return not error.untouched
+        except AriError as error:
+            # Asterisk's answer where the channel has just begun to end is 500 (`stasis_app_control_dial`).
+            log.warning("leg.not_started", channel=self.b.leg.id, error=error.message)
+            return False
 
     def _await_answer(self, ring_timeout_s: int) -> None:
         # Until the answer is seen the timer holds no more than the funded talk, and is wound up again and again:

@@ -80,15 +80,15 @@ def await_end(tools: CallTools, call: Call, leg: Leg) -> None:
 
 
 def await_entry(tools: CallTools, call: Call, leg: Leg) -> None:
-    """Wait until a leg that was answered is under our control. Raises HungUp, and AriError when it does not come to
-    be: who listens to nothing must not listen for long.
+    """Wait until a leg is under our control, or has ended. Raises HungUp, and AriError when it does not come to be:
+    who listens to nothing must not listen for long.
     """
     for _ in range(ENTRY_TRIES):
-        if call.wait(lambda: leg.entered, ENTRY_LIMIT_S):
+        if call.wait(lambda: leg.entered or leg.ended is not None, ENTRY_LIMIT_S):
             return
         recheck(tools, call, leg)  # it may be among the events that were missed
-    if not call.wait(lambda: leg.entered, 0):
-        raise AriError(0, f"{leg.id} was answered, but has not entered the application")
+    if not call.wait(lambda: leg.entered or leg.ended is not None, 0):
+        raise AriError(0, f"{leg.id} is there, but has not entered the application")
 
 
 def without_bridge(tools: CallTools, call: Call, request_id: str) -> bool:

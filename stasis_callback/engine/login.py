@@ -24,8 +24,9 @@ PIN_DIGITS_LIMIT = 32
 MENU_TRIES = 2
 
 
-ANSWER_CHECK_LIMIT_S = 8.0
-"""AMD says after five seconds at the latest that it is not sure (asterisk-conf/amd.conf)."""
+ANSWER_CHECK_LIMIT_S = 14.0
+"""AMD says after 7.4 s at the latest what it thinks, having listened twice (asterisk-conf/amd.conf), and Asterisk
+then offers the channel for five seconds more."""
 
 
 def accepted(call: Call, leg: Leg, dialog: Dialog, said_by: Voice, options: CallOptions) -> bool:

@@ -48,6 +48,10 @@ log = structlog.get_logger()
 START_REPORT_S = 1.0
 """A channel that was begun says so by an event within this."""
 ADOPT_AGAIN_S = 2.0
+LEAVES_WITHIN_S = 0.5
+"""The end of a leg is reported so long after a command to it has failed because of that."""
+NOT_TAKEN = 34
+"""The cause with which Asterisk's dialplan ends an answered leg that no application takes (extensions.conf)."""
 
 
 class NobodyHears(Exception):
@@ -149,18 +153,41 @@ class Session:
         try:
             outcome = conversation()
         except HungUp:
-            outcome = Ending.COMPLETED if self._call.talked else Ending.HUNG_UP
+            outcome = self._left()
         except TakenBack:
             outcome = Ending.CANCELLED
         except NotAllowed as held_back:
             outcome = Ending.of_trouble(held_back.reason)
         except (AriError, StoreUnavailable) as error:
             log.error("call.interrupted", call=self.request.id, error=str(error))
-            self._our_fault()
+            # A command to somebody who hangs up may fail before the hang-up is reported.
+            if self._has_left():
+                outcome = self._left()
+            else:
+                self._our_fault()
         except Exception:
             log.exception("call.crashed", call=self.request.id)
             self._our_fault()
         self.close(outcome, self._again)
+
+    def _has_left(self) -> bool:
+        """Whether leg A had been answered and ends without us, now or within a moment."""
+        a = next((leg for leg in self._call.legs if leg.up), None)
+        if not self._call.a_up or a is None or a.hung_up_by_us:
+            return False
+        return self._call.wait(lambda: a.ended is not None, LEAVES_WITHIN_S, despite_hangup=True)
+
+    def _left(self) -> Ending:
+        """What it means that leg A has ended, and not by us."""
+        if self._call.talked:
+            return Ending.COMPLETED
+        answered = [
+            leg for leg in self._call.legs if leg.answered_at_us is not None and not leg.hung_up_by_us
+        ]
+        if any(leg.ended is not None and leg.ended.cause == NOT_TAKEN for leg in answered):
+            self._again = self._once_more()
+            return Ending.FAILED
+        return Ending.HUNG_UP
 
     def _our_fault(self) -> None:
         """Apologize to the parties on the line, and retry if nobody has been connected yet."""

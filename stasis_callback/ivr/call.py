@@ -457,10 +457,17 @@ class Call:
                 silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
                 if silent_since_us is not None:
                     leg.end_seen(End(silent_since_us, event.cause, event.tech_cause, "estimated"))
-            elif isinstance(event, StasisEnd):
-                # One that was called in a moment without a link may not report its end: nobody subscribed to it.
-                self._left_look_s[leg.id] = self.clock.monotonic_s() + END_FOLLOWS_S
+            self._note_whose(leg, event)
             leg.observe(event)
+
+    def _note_whose(self, leg: Leg, event: Event) -> None:
+        """A leg leaves our application for good, or for the dialplan, which gives it back."""
+        if isinstance(event, StasisEnd):
+            leg.entered = False
+            # One that was called in a moment without a link may not report its end: nobody subscribed to it.
+            self._left_look_s[leg.id] = self.clock.monotonic_s() + END_FOLLOWS_S
+        elif isinstance(event, StasisStart):
+            self._left_look_s.pop(leg.id, None)
 
     def ended_in_silence_at_us(self, leg: Leg, ended_at_us: int) -> int | None:
         """When the silence began in which a leg ended that was up before it; None for a leg it was not the end of.

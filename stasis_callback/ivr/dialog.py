@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 import structlog
 
+from stasis_callback.ari.channels import Playback
 from stasis_callback.ari.errors import AriError, AriUnavailable
 from stasis_callback.ivr.call import Call, Leg
 from stasis_callback.ivr.prompts import Utterance
 
 PLAYBACK_LIMIT_S = 60.0
 """No prompt is longer. Asterisk does not report the end of every playback: no wait may depend on it alone."""
-END_LIMIT_S = 5.0
-"""A channel of which Asterisk says that it is gone reports its end within so long."""
+REFUSED_LIMIT_S = 5.0
+"""A leg to which nothing can be said reports its end within so long, or is under our control."""
+REFUSED_PAUSE_S = 0.2
 UNSURE_LIMIT_S = 10.0
 """If Asterisk does not report that it plays a sound, the dialog goes on after this time."""
 
@@ -42,20 +44,7 @@ class Dialog:
         playback_id = f"{self._leg.id}-{self._name}{self._playbacks}"
         log.info("say", leg=self._leg.id, words=words.text)
         self._call.transcript.said(self._call.clock.now_us(), self._leg.id, words.text)
-        limit_s = PLAYBACK_LIMIT_S
-        try:
-            playback = self._leg.channel.play(words.media, playback_id)
-        except AriUnavailable as error:
-            if error.untouched:
-                raise
-            # It may well be playing: then its end is reported, or the caller keys something.
-            playback, limit_s = self._leg.channel.playback(playback_id), UNSURE_LIMIT_S
-        if playback is None:
-            # The channel is gone or going, and its end is on the way; unless that is among what was missed.
-            self._call.wait(lambda: False, END_LIMIT_S)
-            self._call.look_at(self._leg)
-            self._call.wait(lambda: False, 0)
-            raise AriError(0, f"nothing can be said to {self._leg.id}, which has not ended")
+        playback, limit_s = self._begun(words, playback_id)
         self._call.link_restored = False
         finished = self._leg.finished_playbacks
         self._call.wait(
@@ -68,6 +57,30 @@ class Dialog:
             except AriError as error:
                 log.warning("say.not_stopped", leg=self._leg.id, error=str(error))
         finished.discard(playback_id)
+
+    def _begun(self, words: Utterance, playback_id: str) -> tuple[Playback, float]:
+        """Have something played; the playback, and how long its end is waited for.
+
+        A leg to which nothing can be said is gone, and its end is on the way; or it is not under our control yet, or
+        again: Asterisk shows a channel in our application a moment before it takes commands for it.
+        """
+        until_s = self._call.clock.monotonic_s() + REFUSED_LIMIT_S
+        while True:
+            try:
+                playback = self._leg.channel.play(words.media, playback_id)
+            except AriUnavailable as error:
+                if error.untouched:
+                    raise
+                # It may well be playing: then its end is reported, or the caller keys something.
+                return self._leg.channel.playback(playback_id), UNSURE_LIMIT_S
+            if playback is not None:
+                return playback, PLAYBACK_LIMIT_S
+            if self._call.clock.monotonic_s() >= until_s:
+                break
+            self._call.wait(lambda: False, REFUSED_PAUSE_S)
+        self._call.look_at(self._leg)  # its end may be among what was missed
+        self._call.wait(lambda: False, 0)
+        raise AriError(0, f"nothing can be said to {self._leg.id}, which has not ended")
 
     def tell(self, words: Utterance) -> None:
         """Say something that must be heard: digits keyed before it are forgotten."""

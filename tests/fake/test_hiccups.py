@@ -16,7 +16,6 @@ from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.rating import Rate
-from stasis_callback.engine import legs
 from stasis_callback.engine.ending import take_back
 from stasis_callback.store.calls.legs import Fare
 from stasis_callback.store.calls.requests import Requests
@@ -36,48 +35,6 @@ def talk(world: World, **options: str) -> None:
 
 def both_talk(world: World) -> None:
     world.until(lambda: len(world.events("leg.answered")) == 2, timeout_s=30)
-
-
-# --- an answer that is known before the leg can be spoken to ---------------------------------------------------
-
-
-@pytest.mark.parametrize("entry_s", [0.05, 1.0])
-def test_nothing_is_asked_of_leg_a_before_it_is_under_our_control(
-    world: World, fake: FakeAsterisk, entry_s: float
-) -> None:
-    """Asterisk reports an answer, and hands the channel over in another thread; a busy machine takes its time."""
-    fake.switch.entry_s = entry_s
-    world.usual()
-    subscriber = world.phone().answers().dials(f"{FRIEND}#")
-    friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
-    with world.running():
-        world.rings()
-        friend.wait_for("ended")
-        world.announced("another number")
-        subscriber.hang_up()
-        (request,) = world.finished()
-        world.nothing_left()
-    assert (request.outcome, request.attempts) == ("completed", 1)
-
-
-def test_a_leg_that_never_comes_under_our_control_is_ended_soon_and_called_again(
-    world: World, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(legs, "ENTRY_LIMIT_S", 0.2)
-    fake.switch.entry_s = 600.0
-    world.usual(retry_interval_s="0.5")
-    subscriber = world.phone().answers().dials(f"{FRIEND}#")
-    friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
-    with world.running():
-        world.rings()
-        subscriber.wait_for("ended")
-        fake.switch.entry_s = 0.0
-        friend.wait_for("ended")
-        world.announced("another number")
-        subscriber.hang_up()
-        (request,) = world.finished()
-        world.nothing_left()
-    assert (request.outcome, request.attempts) == ("completed", 2)
 
 
 # --- a command that Asterisk does not do -----------------------------------------------------------------------

@@ -16,7 +16,9 @@ Ids = dict[str, str]
 Handler = Callable[[Ids, Json], Awaitable[Json | list[Json] | None]]
 
 DEFAULT_RING_TIMEOUT_S = 30
-AMD_S = 2.5
+AMD_S, AMD_OFFERS = 2.5, 5
+ENDING = AriError(400, "Failed to execute function")
+"""The answer to a command that waited for a channel which has hung up (`control_flush_queue`)."""
 _DESCRIPTIONS = {"func_timeout.so": "Channel timeout dialplan functions"}
 
 
@@ -198,8 +200,11 @@ class Routes:
         if channel.gone:
             return
         args = f"answer-check,{heard_by_amd(channel.spoken_s)}"
-        if not self._switch.enter_stasis(channel, self._switch.app, args):
-            self._switch.end(channel, CONGESTION)
+        for _ in range(1 + AMD_OFFERS):
+            if channel.gone or self._switch.enter_stasis(channel, self._switch.app, args):
+                return
+            await asyncio.sleep(1)
+        self._switch.end(channel, CONGESTION)
 
     async def _ring(self, ids: Ids, params: Json) -> None:
         self._controlled(ids)
@@ -223,9 +228,10 @@ class Routes:
         if not params.get("variable"):
             raise AriError(400, "Variable name is required")
         name, value = str(params["variable"]), str(params.get("value") or "")
-        await self._in_turn(
-            self._switch.controlled(channel.id), lambda one: self._switch.set_variable(one, name, value)
-        )
+        async with self._switch.controlled(channel.id).busy:
+            if channel.gone:  # `control_flush_queue`
+                raise ENDING
+            self._switch.set_variable(channel, name, value)
 
     async def _get_variable(self, ids: Ids, params: Json) -> Json:
         channel = self._switch.channel(ids["id"])
@@ -279,7 +285,7 @@ class Routes:
     async def _make_bridge(self, ids: Ids, params: Json) -> Json:
         bridge_id = ids.get("id") or str(params.get("bridgeId") or self._switch.new_id())
         options = frozenset(_words(params.get("type") or "mixing"))
-        if bridge_id in self._switch.bridges:
+        if bridge_id in self._switch.bridges or bridge_id in self._switch.bridges_going:
             raise AriError(409, f"Bridge with id '{bridge_id}' already exists")
         may_be_native = "bridge_native_rtp.so" in self._fake.modules
         name = str(params.get("name") or "")
@@ -294,6 +300,10 @@ class Routes:
         self._apps.publish("BridgeDestroyed", bridge=bridge)
         del self._switch.bridges[bridge.id]
         self._apps.forget_source(f"bridge:{bridge.id}")
+        if self._switch.bridge_goes_s:
+            self._switch.bridges_going.add(bridge.id)
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._switch.bridge_goes_s, self._switch.bridges_going.discard, bridge.id)
 
     async def _add_channel(self, ids: Ids, params: Json) -> None:
         bridge, channels = self._bridge(ids), self._members(params)

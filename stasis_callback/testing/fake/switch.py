@@ -55,6 +55,9 @@ class Switch:
         self.entry_s = 0.0
         """An outgoing channel enters its application so long after Asterisk has said that it is made or, originated,
         that it was answered: each is done in a thread of its own, and on a busy machine the second one waits."""
+        self.bridge_goes_s = 0.0
+        """The id of a bridge that was destroyed stays taken so long (its topic, `destroy_bridge`)."""
+        self.bridges_going: set[str] = set()
         self._serial = itertools.count(1)
         self.tasks: set[asyncio.Task[None]] = set()
 

@@ -114,7 +114,8 @@ class Planner:
             deeds=tuple(sorted(deeds, key=lambda one: one.at_s)),
             faults=self._faults(),
             internal_funds_micros=random.choice((2_000_000, 20_000_000)),
-            entry_s=Random(f"entry {self.seed}").choice(ENTRIES_S),  # apart, so that older seeds are what they were
+            # Apart, so that older seeds are what they were.
+            entry_s=Random(f"entry {self.seed}").choice(ENTRIES_S),
         )
 
     def _options(self) -> dict[str, str]:

@@ -37,6 +37,7 @@ CALLS_S = 240.0
 """Virtual time after the last call is asked for in which faults may still begin."""
 LOOK_S = 2.0
 AFTERWARDS_S = 12.0
+BRIDGE_GOES_S = 0.06
 """Two rounds of housekeeping: nothing comes back."""
 ASKS_AGAIN_S, ASKS_TIMES = 4.0, 4
 
@@ -78,6 +79,7 @@ class SimWorld:
             self.asterisk.watchers.append(self._note_entry)
             self.asterisk.switch.observer = self.watcher
             self.asterisk.switch.entry_s = self.plan.entry_s
+            self.asterisk.switch.bridge_goes_s = min(self.plan.entry_s, BRIDGE_GOES_S)
             for number, scripts in self._scripts().items():
                 phones[number] = SimPhone(
                     number,
