@@ -318,7 +318,7 @@ def _measured(browser: requests.Session, base: str, meter: Meter, size: Size) ->
 
 
 def _open(browser: requests.Session, base: str, path: str, meter: Meter) -> tuple[Page, str]:
-    times = []
+    times: list[tuple[float, int, str]] = []
     html = ""
     for turn in range(TURNS if "format=" in path else MORE_TURNS):
         if turn >= TURNS and min(times)[0] <= GOAL_MS:

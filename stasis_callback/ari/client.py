@@ -171,6 +171,15 @@ class AriClient:
         unwanted = {"disallowed": [{"type": name} for name in UNWANTED_EVENTS]}
         return self.rest.command("PUT", "applications", self.app, "eventFilter", content=unwanted)
 
+    def send_user_event(self, name: str) -> bool:
+        """Have Asterisk send our application a ChannelUserevent; False where it knows no such application.
+
+        True says no more than that: where nobody is connected for the application, the event comes to nobody.
+        Raises AriError.
+        """
+        params = {"application": self.app}
+        return self.rest.command("POST", "events", "user", name, params=params, repeatable=True)
+
     def close(self) -> None:
         """Close the idle connections."""
         self.rest.close()

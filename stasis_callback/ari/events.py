@@ -131,6 +131,13 @@ class ApplicationReplaced(Event):
     """Another process connected under our application's name and gets all events from now on."""
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelUserevent(Event):
+    """What somebody had Asterisk send (`POST /events/user/{name}`); despite its name it needs no channel."""
+
+    name: str
+
+
 def parse_event(text: str) -> Event:
     """Parse the event in one websocket message. Raises only `BadEvent`."""
     try:
@@ -233,4 +240,7 @@ _BUILDERS: dict[str, _Builder] = {
     "PlaybackContinuing": _playback(PlaybackContinuing),
     "PlaybackFinished": _playback(PlaybackFinished),
     "ApplicationReplaced": ApplicationReplaced,
+    "ChannelUserevent": lambda kind, at_us, channel_id, raw: ChannelUserevent(
+        kind, at_us, channel_id, raw, _text(raw, "eventname")
+    ),
 }

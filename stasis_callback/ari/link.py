@@ -3,6 +3,9 @@
 Asterisk closes the socket of a slow reader, so a handler may only put into an inbox. A dead or frozen Asterisk is
 detected within `silence_limit_s`, reconnecting never gives up, and events in between are lost: the owner of the
 calls compares them with `Channels.list` in `on_connected`.
+
+A connection counts when an event has come over it that we asked for: Asterisk may accept a websocket, answer its
+pings, and have nobody's events for it (docs/decisions/0060-a-link-that-is-heard.md).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from websocket import ABNF
 
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.errors import AriError, BadEvent
-from stasis_callback.ari.events import ApplicationReplaced, Event, parse_event
+from stasis_callback.ari.events import ApplicationReplaced, ChannelUserevent, Event, parse_event
 from stasis_callback.clock import Clock, wait_until
 from stasis_callback.core.backoff import doubling_s
 from stasis_callback.workers import Worker
@@ -38,7 +41,41 @@ class Lost:
     """It ended in silence: Asterisk was frozen, or what lies between."""
 
 
+class Deaf(ConnectionError):
+    """Asterisk answers, and its events do not come over this connection."""
+
+
+@dataclass(slots=True)
+class _Way:
+    """A connection that Asterisk has accepted."""
+
+    number: int
+    sock: Any  # websocket-client has no types for half of its methods
+    patience_s: float
+    """For how long an event may be on its way round."""
+    heard: int = 0
+    """How many of the events that we asked for have come."""
+    fault: str = ""
+    """Why it is given up."""
+
+    @property
+    def event_name(self) -> str:
+        """The name of the event that is asked for."""
+        return f"link-{self.number}"
+
+    def wake_reader(self) -> None:
+        """End the connection, also when nobody answers; whoever reads it sees that at once."""
+        with suppress(OSError, AttributeError):  # the reader has closed it meanwhile
+            self.sock.abort()
+
+
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 5.0
+FIRST_PROOF_S, LAST_PROOF_S = 2.0, 8.0
+"""For how long an event may be on its way round; longer after each that was not, as it may be late and not lost."""
+ASK_AGAIN_S = 0.5
+"""After a request without an answer, which says nothing about events."""
+PROVE_AGAIN_S = 5.0
+"""Asterisk may be cleaning up after an earlier connection until then, and take the application from this one."""
 READ_SIZE = 65_536
 _FINAL_TEXT = 0x81
 
@@ -89,7 +126,7 @@ class AriLink:
     Handlers and what runs them:
     - `watch`ed channels, `on_event` and `on_unwatched`: the reader thread. They must not block.
     - `on_connected`: a thread of its own, never twice at once; may block, must deal with its own errors.
-    - `on_lost(lost)`: after a connection that had been up is gone; `on_replaced()`: another process has taken
+    - `on_lost(lost)`: after a connection that had been heard is gone; `on_replaced()`: another process has taken
       our application name, and there is no reconnect. Both on the reader thread, both must be quick.
     """
 
@@ -115,9 +152,10 @@ class AriLink:
         self._clock = clock or Clock()
         self._watched: dict[str, Handler] = {}
         self._by_type: dict[str, tuple[Handler, ...]] = {}
-        self._socket: Any = None  # websocket-client has no types for half of its methods
-        self._connection = 0  # number of the connection that is up, 0 for none
+        self._way: _Way | None = None  # the connection that is accepted
+        self._connection = 0  # number of the connection that is up, which has been heard; 0 for none
         self._connections = 0
+        self._unheard = 0  # connections that were given up as deaf, in a row
         self._connect = connect or self._open_socket
         self._stopping = False
         self._silent = False
@@ -127,9 +165,12 @@ class AriLink:
         """
         self._heard_s = 0.0
         self._pause = self._clock.inbox()
+        self._ways = self._clock.inbox()
+        self._news = self._clock.inbox()
         self._greetings = self._clock.inbox()
         self.workers = [
             Worker("ari-reader", self._run, self._clock),
+            Worker("ari-proof", self._prove, self._clock),
             Worker("ari-connected", self._greet, self._clock),
         ]
         self.bad_events = 0
@@ -142,10 +183,10 @@ class AriLink:
     def stop(self) -> None:
         """Disconnect for good and wait for the reader; no `on_lost` for that. May be called again, from anywhere."""
         self._end_for_good()
-        if (sock := self._socket) is not None:
+        if (way := self._way) is not None:
             with suppress(OSError, websocket.WebSocketException):
-                sock.send(b"", ABNF.OPCODE_CLOSE)
-            sock.abort()  # wakes the reader, also when a frozen Asterisk does not answer the close
+                way.sock.send(b"", ABNF.OPCODE_CLOSE)
+            way.wake_reader()
         for worker in self.workers:
             worker.stop(self._silence_limit_s)
 
@@ -154,11 +195,13 @@ class AriLink:
         for worker in self.workers:
             worker.ask_to_stop()
         self._pause.put(None)
+        self._ways.put(None)
+        self._news.put(None)
         self._greetings.put(0)
 
     @property
     def connected(self) -> bool:
-        """Whether events are coming in now."""
+        """Whether events are coming in now: one has, over the connection that is up."""
         return self._connection != 0
 
     @property
@@ -197,15 +240,18 @@ class AriLink:
         failures = 0
         while not self._stopping:
             started_s = self._clock.monotonic_s()
-            reason = "stopped"
+            reason, deaf = "stopped", False
             try:
                 self._serve()
+            except Deaf as error:
+                reason, deaf = str(error), True
+                self._unheard += 1
             except (OSError, AriError, websocket.WebSocketException) as error:
                 reason = str(error) or type(error).__name__
             except Exception as error:
                 log.exception("ari.reader_failed")
                 reason = repr(error)
-            self._end(reason)
+            self._end(reason, deaf=deaf)
             # Only a connection that lasted starts the pauses afresh: one that is closed at once is a failure too.
             lasted = self._clock.monotonic_s() - started_s > LAST_RETRY_S
             failures = 0 if lasted else failures + 1
@@ -226,20 +272,22 @@ class AriLink:
         self._note_answer()
         self._client.fuse_proof.forget()
         asked_s = self._clock.monotonic_s()
-        sock = self._connect()
-        self._socket = sock
+        self._connections += 1
+        patience_s = doubling_s(FIRST_PROOF_S, LAST_PROOF_S, self._unheard + 1)
+        way = self._way = _Way(self._connections, self._connect(), patience_s)
         try:
             if self._stopping:
                 return
-            self._connections += 1
             self._heard_s, self._silent = asked_s, False
-            self._connection = self._connections
-            log.info("ari.connected", app=self._client.app)
-            self._greetings.put(self._connection)
-            self._read(sock)
+            self._ways.put(way)
+            self._read(way)
+        except (OSError, websocket.WebSocketException):
+            if way.fault:
+                raise Deaf(way.fault) from None
+            raise
         finally:
-            self._socket = None
-            sock.shutdown()
+            self._way = None
+            way.sock.shutdown()
 
     def _note_answer(self) -> None:
         if self.answered_s is None:
@@ -257,8 +305,9 @@ class AriLink:
             class_=_ReadsAhead,
         )
 
-    def _read(self, sock: Any) -> None:
+    def _read(self, way: _Way) -> None:
         """Read until the connection ends. After 0.4 of the limit in silence we ping, after 0.8 it is dead."""
+        sock = way.sock
         sock.settimeout(self._silence_limit_s * 0.4)
         pinged = False
         while not self._stopping:
@@ -274,14 +323,14 @@ class AriLink:
                 continue
             pinged = False
             if opcode == ABNF.OPCODE_TEXT:
-                self._receive(frame.data)
+                self._receive(way, frame.data)
                 continue
             # An answer to what we sent before we began to wait. A close says nothing of when it came.
             self._heard_s = max(self._heard_s, began_s)
             if opcode == ABNF.OPCODE_CLOSE:
                 raise ConnectionError(f"closed by Asterisk ({int.from_bytes(frame.data[:2], 'big')})")
 
-    def _receive(self, message: bytes) -> None:
+    def _receive(self, way: _Way, message: bytes) -> None:
         try:
             event = parse_event(message.decode(errors="replace"))
         except BadEvent as error:
@@ -293,9 +342,20 @@ class AriLink:
             return
         # By its own time: while this machine stood still it may have lain here for long.
         self._heard_s = max(self._heard_s, self._client.time.seen_s(event.at_us))
+        if isinstance(event, ChannelUserevent) and event.name == way.event_name:
+            self._heard(way)
+            return
         for handler in self._by_type.get(event.type, ()):
             self._hand_over(handler, event)
         self._hand_over(self._watched.get(event.channel_id or "", self._on_unwatched), event)
+
+    def _heard(self, way: _Way) -> None:
+        way.heard += 1
+        if not self._connection:
+            self._connection, self._unheard = way.number, 0
+            log.info("ari.connected", app=self._client.app)
+            self._greetings.put(way.number)
+        self._news.put(None)
 
     def _hand_over(self, handler: Handler, event: Event) -> None:
         try:
@@ -310,17 +370,72 @@ class AriLink:
         self._connection = 0
         self._on_replaced()
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, deaf: bool) -> None:
         was_connected, self._connection = self.connected, 0
+        self._news.put(None)
         if self._stopping:
             return
-        log.warning("ari.lost" if was_connected else "ari.unreachable", reason=reason)
-        if was_connected:
+        log.warning("ari.deaf" if deaf else "ari.lost" if was_connected else "ari.unreachable", reason=reason)
+        silent, self._silent = self._silent, False
+        if was_connected or silent:
             self.answered_s = None
+        if was_connected:
             try:
-                self._on_lost(Lost(reason, self._heard_s, self._silent))
+                self._on_lost(Lost(reason, self._heard_s, silent))
             except Exception:
                 log.exception("ari.handler_failed", handler="on_lost")
+
+    # The thread that proves connections.
+
+    def _prove(self, worker: Worker) -> None:
+        """Of each connection: at once, and once more when nothing that was before it can take its events any more."""
+        way: _Way | None = None
+        pause_s: float | None = None
+        while not self._stopping:
+            new = self._ways.get(pause_s)
+            way, pause_s = (way, None) if new is None else (new, PROVE_AGAIN_S)
+            if way is None:
+                continue
+            try:
+                self._prove_one(way)
+            except Exception as error:
+                log.exception("ari.handler_failed", handler="proof")
+                way.fault = repr(error)
+            if way.fault:
+                way.wake_reader()
+
+    def _prove_one(self, way: _Way) -> None:
+        while self._is_up(way):
+            try:
+                if not self.connected:
+                    self._filter_events()
+                way.fault = self._why_deaf(way)
+                return
+            except AriError as error:
+                log.warning("ari.unproven", reason=str(error))
+                self._news.get(ASK_AGAIN_S)
+
+    def _is_up(self, way: _Way) -> bool:
+        return way is self._way and not self._stopping
+
+    def _filter_events(self) -> None:
+        try:
+            self._client.set_event_filter()
+        except AriError as error:
+            log.warning("ari.event_filter_failed", reason=str(error))  # more events, nothing worse
+
+    def _why_deaf(self, way: _Way) -> str:
+        """Have Asterisk send an event and wait until it has come; why it will not, "" if it has."""
+        heard = way.heard
+        if not self._client.send_user_event(way.event_name):
+            return "Asterisk does not know the application of a connection that it has accepted"
+        until_s = self._clock.monotonic_s() + way.patience_s
+        while self._is_up(way) and way.heard == heard:
+            left_s = until_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                return f"an event that was asked for has not come within {way.patience_s:g} s"
+            self._news.get(left_s)
+        return ""
 
     # The thread of on_connected.
 
@@ -328,10 +443,6 @@ class AriLink:
         while connection := self._greetings.get(None):
             if connection != self._connection:
                 continue  # lost again meanwhile; the next one has its own greeting
-            try:
-                self._client.set_event_filter()
-            except AriError as error:
-                log.warning("ari.event_filter_failed", reason=str(error))  # more events, nothing worse
             try:
                 self._on_connected()
             except Exception:

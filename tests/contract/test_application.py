@@ -1,9 +1,11 @@
 """The application: its filter, its loss and return, its replacement; and what else the service asks."""
 
+from contextlib import closing
+
 import pytest
 import websocket
 
-from contract.wire import Wire
+from contract.wire import Events, Wire
 from stasis_callback.ari.client import AriClient
 from stasis_callback.ari.rest import Rest
 from stasis_callback.clock import Clock, wait_until
@@ -93,6 +95,56 @@ def test_newest_connection_replaces_the_one_before(asterisk: Wire) -> None:
     assert old.wait("ApplicationReplaced", "")["application"] == asterisk.app
     a = asterisk.answered()
     assert old.of(a) == []
+
+
+def test_an_event_that_is_asked_for_comes_to_who_is_connected(asterisk: Wire) -> None:
+    """By this the link knows that it is heard (ari/link.py); it needs no channel."""
+    path = ("events", "user", "link-7")
+
+    assert asterisk.post(*path, application=asterisk.app).status == 204
+
+    event = asterisk.events.wait("ChannelUserevent", "")
+    assert (event["eventname"], event["application"]) == ("link-7", asterisk.app)
+    assert event["userevent"] == {"eventname": "link-7"}
+    assert event["timestamp"]
+    assert asterisk.post(*path, application="nobody").status == 404
+    assert asterisk.post(*path).status == 400
+
+
+def test_an_event_that_is_asked_for_passes_the_filter_of_the_product(asterisk: Wire) -> None:
+    client = AriClient(
+        asterisk.network.ari_url, asterisk.network.ari_username, asterisk.network.ari_password, asterisk.app
+    )
+    with closing(client):
+        assert client.set_event_filter()
+        assert client.send_user_event("link-8")
+    asterisk.events.wait("ChannelUserevent", "", lambda event: event["eventname"] == "link-8")
+
+
+def test_an_event_that_is_asked_for_comes_to_nobody_where_nobody_is_connected(asterisk: Wire) -> None:
+    """And the answer is the same: only what has come is a proof."""
+    a = asterisk.answered()
+    asterisk.events.close()
+
+    assert asterisk.post("events", "user", "link-9", application=asterisk.app).status == 204
+
+    asterisk.events = asterisk.connect()
+    asterisk.delete("channels", a)
+    asterisk.gone(a)
+    assert not asterisk.events.of("", "ChannelUserevent")
+
+
+def test_an_event_that_is_asked_for_comes_right_after_the_connection(asterisk: Wire) -> None:
+    """The application is there before Asterisk accepts the websocket, so that 404 means that it is lost."""
+    for _ in range(20):
+        asterisk.away()
+        events = Events(asterisk.rest, asterisk.app)
+        try:
+            assert asterisk.post("events", "user", "link-1", application=asterisk.app).status == 204
+            events.wait("ChannelUserevent", "")
+        finally:
+            events.close()
+    asterisk.events = asterisk.connect()
 
 
 def test_subscriptions_of_nothing_are_refused(asterisk: Wire) -> None:

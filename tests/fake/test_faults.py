@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from world import FRIEND, World
 
 from stasis_callback.testing.fake import FakeAsterisk
@@ -61,6 +62,43 @@ def test_asterisk_is_killed_during_the_talk(world: World, fake: FakeAsterisk) ->
         world.nothing_left()
     assert {xdr.source for xdr in world.xdrs().values()} == {"estimated"}
     assert world.xdrs()["b1"].duration_us < 5_000_000
+
+
+@pytest.mark.parametrize("when", ["the start", "a reconnect", "a reconnect in a talk"])
+def test_a_link_that_is_accepted_and_hears_nothing_is_made_again(
+    world: World, fake: FakeAsterisk, when: str
+) -> None:
+    """Else each missed call would be refused by the dialplan until somebody restarts the service."""
+    world.usual(dedupe_window_s="0")
+    subscriber = world.phone().answers()
+    friend = world.phone(FRIEND).answers()
+    calls = 1
+    if when == "the start":
+        fake.faults.deafen(1)
+    with world.running(housekeeping_s=0.5) as service:
+        if when.endswith("in a talk"):  # then Asterisk knows the application, and sends to nobody
+            subscriber.dials(f"{FRIEND}#")
+            world.rings()
+            friend.wait_for("answered", timeout_s=20)
+            world.until(lambda: len(world.events("leg.answered")) == 2)
+        if when != "the start":
+            fake.faults.deafen(1)
+            fake.faults.drop_websocket()
+            world.until(lambda: not service.link.connected)
+            assert service.trouble() == "not connected to Asterisk"
+            world.reconnected()
+        if when.endswith("in a talk"):
+            friend.hang_up()
+            subscriber.hang_up()
+            world.finished()
+            subscriber.forget()
+            calls += 1
+        assert len(world.events("ari.deaf")) == 1
+        subscriber.answers().hangs_up(after_s=1)
+        world.rings()
+        subscriber.wait_for("ended", timeout_s=20)
+        world.finished(calls)
+        world.nothing_left()
 
 
 def test_every_event_comes_twice(world: World, fake: FakeAsterisk) -> None:

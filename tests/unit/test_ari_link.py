@@ -39,6 +39,12 @@ class Asterisk(ThreadingHTTPServer):
         self.sockets: queue.Queue[Handler] = queue.Queue()  # one per websocket that was opened
         self.requests: queue.Queue[tuple[Any, ...]] = queue.Queue()
         self.refusing = False
+        self.deaf: set[int] = (
+            set()
+        )  # the websockets that get none of the events that are asked for, by number
+        self.knows_the_application = True
+        self.requests_fail = 0
+        self.newest: Handler
         self.thawed = threading.Event()
         self.thawed.set()
 
@@ -63,6 +69,19 @@ class Handler(BaseHTTPRequestHandler):
             self.websocket()
         else:
             self.reply(200, b'{"system": {}, "status": {}}')
+
+    def do_POST(self) -> None:
+        """An event that is asked for; it has often come before the request for it is answered."""
+        self.server.thawed.wait(10)
+        if self.server.requests_fail:
+            self.server.requests_fail -= 1
+            self.reply(500)
+            return
+        self.server.requests.put((self.command, self.path))
+        name = self.path.partition("?")[0].rpartition("/")[2]
+        if int(name.rpartition("-")[2]) not in self.server.deaf:
+            self.server.newest.say("ChannelUserevent", eventname=name, userevent={"eventname": name})
+        self.reply(204 if self.server.knows_the_application else 404)
 
     def do_PUT(self) -> None:
         self.server.requests.put(
@@ -89,8 +108,16 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.received: queue.Queue[tuple[int, bytes]] = queue.Queue()
         self.ponging = True
+        self.closed = threading.Event()
+        self.server.newest = self
         self.server.sockets.put(self)
         self.close_connection = True
+        try:
+            self.listen()
+        finally:
+            self.closed.set()
+
+    def listen(self) -> None:
         while len(head := self.rfile.read(2)) == 2:
             mask, data = self.rfile.read(4), self.rfile.read(head[1] & 0x7F)
             data = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
@@ -177,6 +204,7 @@ def test_connecting_keeps_the_password_out_of_the_address_and_filters_before_it_
     method, path, body = asterisk.requests.get_nowait()
     assert (method, path) == ("PUT", "/ari/applications/cb/eventFilter")
     assert json.loads(body) == {"disallowed": [{"type": name} for name in UNWANTED_EVENTS]}
+    assert asterisk.requests.get_nowait() == ("POST", "/ari/events/user/link-1?application=cb")
 
 
 def test_events_go_to_whoever_watches_the_channel_in_order(connected: Handler, link: Link) -> None:
@@ -313,9 +341,63 @@ def test_a_lost_connection_is_made_again_and_the_filter_put_again(
     assert how == "drop" or "1011" in lost.reason
     assert not lost.silent
     link.next("connected")
-    assert [asterisk.requests.get(timeout=5)[0] for _ in range(2)] == ["EVENTS", "PUT"]
+    assert [asterisk.requests.get(timeout=5)[0] for _ in range(3)] == ["EVENTS", "PUT", "POST"]
     asterisk.events().say("StasisEnd", channel={"id": "x"})
     assert link.next("unwatched").channel_id == "x"
+
+
+# --- a connection that is accepted, answers pings, and carries no events --------------------------------------------
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_link_over_which_no_event_comes_is_made_again(asterisk: Asterisk, link: Link, known: bool) -> None:
+    asterisk.deaf, asterisk.knows_the_application = {1, 2}, known
+    with capture_logs() as logs:
+        link.link.start()
+        for _ in range(2):
+            deaf = asterisk.events()
+            assert not link.link.connected
+            deaf.closed.wait(5)
+        asterisk.knows_the_application = True
+        link.next("connected")
+    assert link.link.connection >= 3
+    assert {entry["event"] for entry in logs} == {"ari.deaf", "ari.connected"}
+    asterisk.events().say("StasisEnd", channel={"id": "x"})
+    assert link.next("unwatched").channel_id == "x"
+
+
+def test_a_link_that_becomes_deaf_after_it_was_heard_is_lost(
+    asterisk: Asterisk, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asterisk cleans up late after the connection before, and takes the application from the new one."""
+    monkeypatch.setattr("stasis_callback.ari.link.PROVE_AGAIN_S", 0.2)
+    monkeypatch.setattr("stasis_callback.ari.link.FIRST_PROOF_S", 0.3)
+    link.link.start()
+    link.next("connected")
+    asterisk.deaf = {1}
+    lost = link.next("lost")
+    assert "has not come within" in lost.reason
+    assert not lost.silent
+    link.next("connected")
+
+
+def test_a_request_that_is_not_answered_does_not_say_that_the_link_is_deaf(
+    asterisk: Asterisk, link: Link
+) -> None:
+    asterisk.requests_fail = 2
+    with capture_logs() as logs:
+        link.link.start()
+        link.next("connected")
+    assert [entry["event"] for entry in logs] == ["ari.unproven"] * 2 + ["ari.connected"]
+    assert link.link.connection == 1
+
+
+def test_events_of_others_are_no_proof_and_are_handed_over(asterisk: Asterisk, link: Link) -> None:
+    asterisk.deaf = {1}
+    link.link.start()
+    asterisk.events().say("ChannelUserevent", eventname="link-0")
+    assert link.next("unwatched").name == "link-0"
+    assert not link.link.connected
 
 
 def test_an_asterisk_that_is_not_ready_is_asked_again_until_it_is(asterisk: Asterisk, link: Link) -> None:

@@ -124,6 +124,11 @@ class Apps:
         if app.send is not None and app.wants(event["type"]):
             app.send(self._stamp({**event, "application": app.name}))
 
+    def user_event(self, name: str, event_name: str) -> None:
+        """Send an application an event that somebody asked for; 404 if there is none of that name."""
+        told = {"eventname": event_name, "userevent": {"eventname": event_name}}
+        self.tell(self.find(name), {"type": "ChannelUserevent", **told})
+
     def _forget_what_is_over(self) -> None:
         for app in list(self.by_name.values()):
             if app.send is None and not app.interest:

@@ -49,6 +49,7 @@ class Faults:
     plans: list[Plan] = field(default_factory=list)
     duplicating: bool = False
     trunk_causes: list[int] = field(default_factory=list)
+    deaf: int = 0
 
     def drop_websocket(self) -> None:
         """Cut every event connection without a close frame."""
@@ -82,11 +83,25 @@ class Faults:
         """The trunk refuses the next outgoing calls with these Q.850 causes, one each (34 = 503)."""
         self.trunk_causes.extend(causes)
 
+    def deafen(self, count: int) -> None:
+        """Accept the next `count` event connections, answer their pings, and never send them anything.
+
+        As Asterisk does now and then when the connection before them ends at the same moment.
+        """
+        self.deaf = count
+
+    def is_deaf(self) -> bool:
+        """True once per event connection while the count of `deafen` lasts."""
+        found = self.deaf > 0
+        self.deaf -= found
+        return found
+
     def clear(self) -> None:
         """No more faults."""
         self.plans.clear()
         self.trunk_causes.clear()
         self.duplicating = False
+        self.deaf = 0
 
     def due(self, act: Literal["5xx", "delay", "lose"], path: str) -> Plan | None:
         """The plan that applies to this request now, if any."""

@@ -112,6 +112,7 @@ class Routes:
             ("GET", "/asterisk/modules/{id}", self._module),
             ("GET", "/asterisk/config/dynamic/res_pjsip/{kind}/{id}", self._section),
             ("GET", "/endpoints/PJSIP/{id}", self._endpoint),
+            ("POST", "/events/user/{name}", self._user_event),
             ("GET", "/applications", self._list_applications),
             ("GET", "/applications/{id}", self._get_application),
             ("PUT", "/applications/{id}/eventFilter", self._set_filter),
@@ -394,6 +395,11 @@ class Routes:
             raise AriError(404, "Endpoint not found")
         state = "offline" if ids["id"] in self._fake.unreachable else "online"
         return {"technology": "PJSIP", "resource": ids["id"], "state": state, "channel_ids": []}
+
+    async def _user_event(self, ids: Ids, params: Json) -> None:
+        if not params.get("application"):
+            raise AriError(400, "Missing parameter application")
+        self._apps.user_event(str(params["application"]), ids["name"])
 
     async def _list_applications(self, ids: Ids, params: Json) -> list[Json]:
         return [app.json() for app in self._apps.by_name.values()]

@@ -161,25 +161,28 @@ class FakeAsterisk(Core):
         except AriError as error:
             return web.json_response(error.body, status=error.status)
         socket = web.WebSocketResponse()
-        await socket.prepare(request)
         queue: asyncio.Queue[Json] = asyncio.Queue()
         send: Send = queue.put_nowait
         transport = request.transport
         if transport is None:  # gone meanwhile
             return socket
         self._sockets[transport] = queue
-        writer = asyncio.ensure_future(self._write(socket, queue))
+        writer = None
         try:
-            for name in names:
-                self.switch.apps.connect(name, send)
+            if not self.faults.is_deaf():
+                for name in names:
+                    self.switch.apps.connect(name, send)
+            await socket.prepare(request)
+            writer = asyncio.ensure_future(self._write(socket, queue))
             async for message in socket:
                 if message.type == WSMsgType.ERROR:
                     break
         finally:
             self.switch.apps.disconnect(send)
             self._sockets.pop(transport, None)
-            writer.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+            if writer is not None:
+                writer.cancel()
+                await asyncio.gather(writer, return_exceptions=True)
         return socket
 
     async def _write(self, socket: web.WebSocketResponse, queue: asyncio.Queue[Json]) -> None:

@@ -219,6 +219,9 @@ class Mishaps:
         match fault.kind:
             case "websocket dropped":
                 asterisk.drop_websockets()
+            case "websocket deaf":
+                self._requests.deafen(fault.count)
+                asterisk.drop_websockets()
             case "websocket refused":
                 asterisk.refuse_websockets(seconds)
             case "websocket half open":

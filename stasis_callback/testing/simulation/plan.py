@@ -19,7 +19,7 @@ FaultKind = Literal[
     "events twice", "events late", "asterisk frozen", "asterisk crashed", "asterisk restarted", "power cut",
     "service killed", "service stopped", "service clock", "asterisk clock", "machine clock", "database locked",
     "database full", "database away", "error before commit", "error after commit", "trunk congested",
-    "journal unreadable", "websocket refused",
+    "journal unreadable", "websocket refused", "websocket deaf",
 ]  # fmt: skip
 FAULTS: tuple[FaultKind, ...] = get_args(FaultKind)
 

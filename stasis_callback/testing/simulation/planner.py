@@ -31,7 +31,7 @@ from .plan import (
     Trigger,
     pin_of,
 )
-from .situations import make_situation
+from .situations import make_deaf, make_situation
 
 BUSINESSES, SUBSCRIBERS = 16, 4
 WEIGHTS = {
@@ -41,6 +41,7 @@ WEIGHTS = {
     "ari answer lost": 2,
     "error after commit": 2,
     "websocket refused": 0,
+    "websocket deaf": 0,
 }
 """Faults that are drawn more often than the others; or in `situations` alone."""
 PATHS = (
@@ -221,7 +222,8 @@ class Planner:
             FAULTS, [WEIGHTS.get(kind, 1) for kind in FAULTS], k=random.choice((1, 1, 2, 3))
         )
         found = [self._fault(random.choice(kinds)) for _ in range(count)]
-        return tuple(sorted([*found, *make_situation(self.seed)], key=lambda fault: fault.at_s))
+        found += [*make_situation(self.seed), *make_deaf(self.seed)]
+        return tuple(sorted(found, key=lambda fault: fault.at_s))
 
     def _fault(self, kind: FaultKind) -> Fault:
         """Draw a fault, mostly at or just after a critical moment of a call."""

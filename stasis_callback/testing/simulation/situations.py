@@ -32,6 +32,16 @@ def make_situation(seed: int) -> tuple[Fault, ...]:
     return tuple(fault for draw in drawn for fault in draw(random))
 
 
+def make_deaf(seed: int) -> tuple[Fault, ...]:
+    """In one plan of ten the link is lost, and what is accepted after it hears nothing, once or twice."""
+    random = Random(f"deaf {seed}")
+    if random.random() >= 0.1:
+        return ()
+    when: Moment = random.choice(("incoming", "A called", "A keyed", "B called", "B answered", "B ended"))
+    after_s, count = random.choice((0.0, 0.3, 2.0)), random.choice((1, 1, 2))
+    return (Fault(after_s, "websocket deaf", count=count, when=when, turn=random.choice((1, 1, 2))),)
+
+
 def _request_fails_beside_a_talk(random: Random) -> tuple[Fault, ...]:
     """What is asked when leg B is paid for, is called, or talks is answered by 503."""
     choices: tuple[tuple[Moment, float, str], ...] = (
