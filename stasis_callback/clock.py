@@ -38,11 +38,13 @@ class Clock:
         """Seconds that never jump, for measuring how long something took."""
         return time.monotonic()
 
-    def mark(self, ago_s: float = 0.0) -> str:
+    def mark(self, ago_s: float = 0.0, doubt_s: float = 0.0) -> str:
         """The moment `ago_s` seconds ago, for another process of this machine: `since_s` measures from it there, by a
         clock that never jumps (Linux: CLOCK_MONOTONIC counts from the start of the machine, for all processes alike).
+        It may have been up to `doubt_s` later.
         """
-        return f"{_machine()}:{round((self.monotonic_s() - ago_s) * US_PER_S)}"
+        at = f"{_machine()}:{round((self.monotonic_s() - ago_s) * US_PER_S)}"
+        return f"{at}:{round(doubt_s * US_PER_S)}" if doubt_s > 0 else at
 
     def since_s(self, mark: str) -> float | None:
         """Seconds since a mark; None for one of another machine, or of this one before it was started anew."""
@@ -90,8 +92,14 @@ class Inbox(Generic[T]):
 
 def seconds_between(earlier: str, later: str) -> float | None:
     """Seconds between two marks (`Clock.mark`), below 0 in the other order; None where they are of two machines."""
-    (machine, _, from_us), (same, _, until_us) = earlier.partition(":"), later.partition(":")
+    (machine, from_us, *_), (same, until_us, *_) = earlier.split(":"), later.split(":")
     return (int(until_us) - int(from_us)) / US_PER_S if machine == same else None
+
+
+def doubt_s(mark: str) -> float:
+    """How much later than a mark says that moment may have been, in seconds."""
+    _, _, *doubt_us = mark.split(":")
+    return int(doubt_us[0]) / US_PER_S if doubt_us else 0.0
 
 
 @cache

@@ -458,7 +458,7 @@ class Conversation:
         stores, leg = self._tools.stores, connection.b.leg
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
-                stores.calls.leg_answered(leg.id, leg.answered_at_us or 0, leg.elapsed_s())
+                stores.calls.leg_answered(leg.id, leg.answered_at_us or 0, leg.elapsed_s(), leg.doubt_s)
             leg.answer_noted = True
         except StoreUnavailable as error:
             log.warning("answer.not_noted", leg=leg.id, error=str(error))

@@ -421,7 +421,7 @@ class Session:
 
     def _note_answer(self, leg: Leg) -> None:
         self._tools.stores.requests.answered(self.request)
-        self._tools.stores.calls.leg_answered(leg.id, leg.answered_at_us or 0, leg.elapsed_s())
+        self._tools.stores.calls.leg_answered(leg.id, leg.answered_at_us or 0, leg.elapsed_s(), leg.doubt_s)
 
     def _not_reached(self, outcome: Outcome) -> Ending:
         """Leg A was not answered: another attempt later, or the end."""

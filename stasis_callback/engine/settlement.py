@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from stasis_callback.ari.cel import CelRecord
-from stasis_callback.clock import US_PER_S, seconds_between
+from stasis_callback.clock import US_PER_S, doubt_s, seconds_between
 from stasis_callback.core.answers import MEDIA_STOPPED, Meaning, meaning
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.outcomes import Outcome
@@ -108,6 +108,9 @@ def last_seen_us(leg: LegView, request: RequestView, wall_us: int) -> int:
     lived_s = seconds_between(leg.answered_mark, request.alive_mark) if leg.answered_mark else None
     if lived_s is None or leg.answered_at_us is None:
         return wall_us
+    # Where nobody could say when it was answered, `answered_at_us` is the latest that it may have been, and the mark
+    # the earliest.
+    lived_s -= doubt_s(leg.answered_mark or "")
     return leg.answered_at_us + int(max(lived_s, 0.0) * US_PER_S)
 
 

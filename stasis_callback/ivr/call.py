@@ -231,6 +231,13 @@ class Leg:
         return 0.0 if self._funds_since_s is None else self._clock.monotonic_s() - self._funds_since_s
 
     @property
+    def doubt_s(self) -> float:
+        """So much shorter `elapsed_s` may be: nobody could say exactly when it was answered."""
+        if self._answered_s is None or self._funds_since_s is None:
+            return 0.0
+        return max(self._answered_s - self._funds_since_s, 0.0)
+
+    @property
     def steady_s(self) -> float | None:
         """Answer to end by the steady clock; None before both. Of an adopted leg, what was before its adoption is a
         time of the wall clock, as that was then.

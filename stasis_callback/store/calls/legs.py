@@ -356,10 +356,14 @@ class Calls:
         self._fraud.reserve_more(leg_id, held)
         return True
 
-    def leg_answered(self, leg_id: str, answered_at_us: int, ago_s: float = 0.0) -> None:
-        """Asterisk has reported the answer, which came `ago_s` seconds ago by a clock that never jumps."""
+    def leg_answered(
+        self, leg_id: str, answered_at_us: int, ago_s: float = 0.0, doubt_s: float = 0.0
+    ) -> None:
+        """Asterisk has reported the answer, which came `ago_s` seconds ago by a clock that never jumps, or up to
+        `doubt_s` later.
+        """
         # Marked before the database is asked, which may be away for seconds.
-        self._note_answer(leg_id, answered_at_us, self._clock.mark(ago_s))
+        self._note_answer(leg_id, answered_at_us, self._clock.mark(ago_s, doubt_s))
 
     @unit
     def _note_answer(self, leg_id: str, answered_at_us: int, mark: str) -> None:

@@ -57,10 +57,12 @@ class Fuses:
         now_us, told_us = self.world.scheduler.now_us, self.world.asterisk.told_up_us.get(life.id)
         if life.answered_true_us is not None and life.ended_true_us is not None and told_us is None:
             return True  # nobody will ever say so, however long Asterisk is away; and what is gone takes no timer
-        if life.answered_true_us is None or now_us - life.answered_true_us > CORRECTED_WITHIN_S * US_PER_S:
+        if life.answered_true_us is None:
             return False
-        # What came while the service was stopped is taken in when it goes on.
-        return told_us is None or now_us - max(told_us, self.world.node.went_on_us) < TAKEN_IN_S * US_PER_S
+        if told_us is None:
+            return now_us - life.answered_true_us <= CORRECTED_WITHIN_S * US_PER_S
+        # What came while the service was stopped is taken in when it goes on, however long that was.
+        return now_us - max(told_us, self.world.node.went_on_us) < TAKEN_IN_S * US_PER_S
 
     def counts(self, channel: Channel, after_s: float) -> None:
         """A timer is in force from now on."""
