@@ -38,13 +38,11 @@ class Clock:
         """Seconds that never jump, for measuring how long something took."""
         return time.monotonic()
 
-    def mark(self, ago_s: float = 0.0, doubt_s: float = 0.0) -> str:
+    def mark(self, ago_s: float = 0.0) -> str:
         """The moment `ago_s` seconds ago, for another process of this machine: `since_s` measures from it there, by a
         clock that never jumps (Linux: CLOCK_MONOTONIC counts from the start of the machine, for all processes alike).
-        It may have been up to `doubt_s` later.
         """
-        at = f"{_machine()}:{round((self.monotonic_s() - ago_s) * US_PER_S)}"
-        return f"{at}:{round(doubt_s * US_PER_S)}" if doubt_s > 0 else at
+        return f"{_machine()}:{round((self.monotonic_s() - ago_s) * US_PER_S)}"
 
     def since_s(self, mark: str) -> float | None:
         """Seconds since a mark; None for one of another machine, or of this one before it was started anew."""
@@ -96,7 +94,12 @@ def seconds_between(earlier: str, later: str) -> float | None:
     return (int(until_us) - int(from_us)) / US_PER_S if machine == same else None
 
 
-def doubt_s(mark: str) -> float:
+def doubted(mark: str, doubt_s: float) -> str:
+    """A mark of a moment that may have been up to so many seconds later."""
+    return f"{mark}:{round(doubt_s * US_PER_S)}" if doubt_s > 0 else mark
+
+
+def doubt_of_s(mark: str) -> float:
     """How much later than a mark says that moment may have been, in seconds."""
     _, _, *doubt_us = mark.split(":")
     return int(doubt_us[0]) / US_PER_S if doubt_us else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from stasis_callback.ari.cel import CelRecord
-from stasis_callback.clock import US_PER_S, doubt_s, seconds_between
+from stasis_callback.clock import US_PER_S, doubt_of_s, seconds_between
 from stasis_callback.core.answers import MEDIA_STOPPED, Meaning, meaning
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.outcomes import Outcome
@@ -110,7 +110,7 @@ def last_seen_us(leg: LegView, request: RequestView, wall_us: int) -> int:
         return wall_us
     # Where nobody could say when it was answered, `answered_at_us` is the latest that it may have been, and the mark
     # the earliest.
-    lived_s -= doubt_s(leg.answered_mark or "")
+    lived_s -= doubt_of_s(leg.answered_mark or "")
     return leg.answered_at_us + int(max(lived_s, 0.0) * US_PER_S)
 
 

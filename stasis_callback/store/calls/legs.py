@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from peewee import JOIN, ModelSelect
 
-from stasis_callback.clock import Clock
+from stasis_callback.clock import Clock, doubted
 from stasis_callback.core.errors import NotOurs, require
 from stasis_callback.core.fraud import NOBODY_REACHED, Cause, NotAllowed, Spent, cause_of_leg, spent_by
 from stasis_callback.core.outcomes import Outcome
@@ -363,7 +363,7 @@ class Calls:
         `doubt_s` later.
         """
         # Marked before the database is asked, which may be away for seconds.
-        self._note_answer(leg_id, answered_at_us, self._clock.mark(ago_s, doubt_s))
+        self._note_answer(leg_id, answered_at_us, doubted(self._clock.mark(ago_s), doubt_s))
 
     @unit
     def _note_answer(self, leg_id: str, answered_at_us: int, mark: str) -> None:
