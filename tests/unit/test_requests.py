@@ -229,6 +229,13 @@ def test_an_attempt_that_asterisk_never_heard_of_does_not_count_and_keeps_its_ti
     assert (waiting.state, waiting.attempts, waiting.due_at_us) == ("queued", 0, NOON_US)
 
 
+def test_one_that_was_due_stays_due_when_the_clock_was_put_back_in_its_attempt(shop: Shop) -> None:
+    request = shop.request(shop.account())
+    shop.clock.passes(-3600)
+    shop.stores.requests.retry(request, Again(None, 0), outcome=Ending.NOT_DIALED)
+    assert shop.stores.requests.get(request.id).due_at_us == shop.clock.now_us()
+
+
 def test_a_callback_taken_back_under_way_is_neither_begun_nor_tried_again(shop: Shop) -> None:
     request = shop.request(shop.account())
     assert shop.stores.requests.cancel(request.id)

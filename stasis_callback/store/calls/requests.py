@@ -383,6 +383,8 @@ class Requests(RequestOwners):
             return
         if again.after_s is not None:
             values["due_at_us"] = now_us + int(again.after_s * US_PER_S)
+        elif row.due_at_us > now_us:  # it was due, before a clock was put back
+            values["due_at_us"] = now_us
         if again.attempts is not None:
             values["attempts"] = min(row.attempts, again.attempts)
         self._move(request.id, RequestState.QUEUED, **values)
