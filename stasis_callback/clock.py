@@ -90,8 +90,11 @@ class Inbox(Generic[T]):
 
 def seconds_between(earlier: str, later: str) -> float | None:
     """Seconds between two marks (`Clock.mark`), below 0 in the other order; None where they are of two machines."""
-    (machine, from_us, *_), (same, until_us, *_) = earlier.split(":"), later.split(":")
-    return (int(until_us) - int(from_us)) / US_PER_S if machine == same else None
+    (machine, _, since), (same, _, until) = earlier.partition(":"), later.partition(":")
+    if machine != same:
+        return None
+    from_us, until_us = (int(text.partition(":")[0]) for text in (since, until))
+    return (until_us - from_us) / US_PER_S
 
 
 def doubted(mark: str, doubt_s: float) -> str:
@@ -101,8 +104,8 @@ def doubted(mark: str, doubt_s: float) -> str:
 
 def doubt_of_s(mark: str) -> float:
     """How much later than a mark says that moment may have been, in seconds."""
-    _, _, *doubt_us = mark.split(":")
-    return int(doubt_us[0]) / US_PER_S if doubt_us else 0.0
+    doubt_us = mark.partition(":")[2].partition(":")[2]
+    return int(doubt_us or 0) / US_PER_S
 
 
 @cache

@@ -548,12 +548,20 @@ def test_a_bridge_reports_digits_and_may_exist_already(client: AriClient, asteri
     asterisk.answers = [
         (200, {"id": "s1"}),
         (409, {"message": "Bridge with id 's1' already exists"}),
+        (200, {"id": "s1"}),
         (200, [{"id": "s1", "channels": ["s1-a", "s1-b1"]}]),
     ]
     assert client.bridges.create("s1").id == client.bridges.create("s1").id == "s1"
     assert asterisk.requests[0] == ("POST", "/ari/bridges/s1", {"type": "mixing,dtmf_events"})
     (bridge,) = client.bridges.list()
     assert (bridge.id, bridge.channel_ids) == ("s1", ("s1-a", "s1-b1"))
+
+
+def test_a_bridge_that_still_goes_is_made_once_its_id_is_free(client: AriClient, asterisk: Asterisk) -> None:
+    taken = (409, {"message": "Bridge with id 's1' already exists"})
+    asterisk.answers = [taken, (404, {"message": "Bridge not found"}), (200, {"id": "s1"})]
+    assert client.bridges.create("s1").id == "s1"
+    assert [method for method, *_ in asterisk.requests] == ["POST", "GET", "POST"]
 
 
 def test_bridging_a_channel_that_is_gone_is_no_error(client: AriClient, asterisk: Asterisk) -> None:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stasis_callback.clock import Clock, Inbox, iso, wait_until
+from stasis_callback.clock import Clock, Inbox, doubt_of_s, doubted, iso, seconds_between, wait_until
 
 
 def test_the_clock_agrees_with_the_machine() -> None:
@@ -73,6 +73,18 @@ def test_nothing_is_lost_when_many_put_at_once() -> None:
 )  # fmt: skip
 def test_an_instant_is_written_in_utc_to_the_millisecond(at_us: int, text: str) -> None:
     assert iso(at_us) == text
+
+
+def test_a_mark_may_say_how_much_later_the_moment_may_have_been() -> None:
+    clock = Clock()
+    earlier = doubted(clock.mark(10.0), 2.5)
+    assert doubt_of_s(earlier) == 2.5
+    assert doubt_of_s(clock.mark()) == 0.0
+    assert doubted(clock.mark(), 0.0).count(":") == 1
+    lived_s = seconds_between(earlier, clock.mark())
+    assert lived_s is not None
+    assert 10.0 <= lived_s < 15.0
+    assert seconds_between(earlier, "") is None  # of a call that was never seen alive
 
 
 def test_waiting_for_a_condition_ends_when_it_holds_or_the_time_is_up() -> None:
