@@ -46,6 +46,8 @@ END_FOLLOWS_S = 1.0
 """The end of a leg is reported within so long after it has left our application; else it is asked about."""
 THAW_US = 2_000_000
 """Asterisk works off what came while it was frozen within so long after it is heard of again."""
+OUTLIVED_US = 500_000
+"""A leg that we hang up sooner after that may have been hung up by its party long before: we end one for the other."""
 KEYS_REMEMBERED = 64
 """An event that is reported once more may come after others: more keys than these are not pressed meanwhile."""
 _NOT_OVER_US = 1 << 62
@@ -484,8 +486,8 @@ class Call:
         was the network that fell silent, Asterisk went on. Nor of one that outlived the silence until we hung it up.
         """
         lost_at_us, thawed_at_us = self._silence
-        restored_at_us = thawed_at_us - THAW_US
-        if leg.hung_up_at_us is not None and restored_at_us < leg.hung_up_at_us <= ended_at_us:
+        outlived_at_us = thawed_at_us - THAW_US + OUTLIVED_US
+        if leg.hung_up_at_us is not None and outlived_at_us < leg.hung_up_at_us <= ended_at_us:
             return None
         if leg.answered_at_us is None or leg.answered_at_us > lost_at_us:
             return None
