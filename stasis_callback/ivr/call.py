@@ -46,8 +46,8 @@ END_FOLLOWS_S = 1.0
 """The end of a leg is reported within so long after it has left our application; else it is asked about."""
 THAW_US = 2_000_000
 """Asterisk works off what came while it was frozen within so long after it is heard of again."""
-OUTLIVED_US = 500_000
-"""A leg that we hang up sooner after that may have been hung up by its party long before: we end one for the other."""
+OUTLIVED_US = 250_000
+"""A leg that we hang up sooner after that may have been left by its party long before: we end one for the other."""
 KEYS_REMEMBERED = 64
 """An event that is reported once more may come after others: more keys than these are not pressed meanwhile."""
 _NOT_OVER_US = 1 << 62

@@ -108,6 +108,15 @@ def test_a_leg_that_was_gone_before_we_could_end_it_did_not_outlive_the_silence(
     assert talk.silent_since_s(BACK_S + 0.1) == LOST_S
 
 
+def test_one_that_we_end_at_once_because_the_other_has_ended_may_have_been_over_before(talk: Talk) -> None:
+    """Both had hung up while Asterisk was frozen; it came to the other leg first, and we ended this one."""
+    talk.answered(ANSWERED_S)
+    talk.lost()
+    talk.heard_again()
+    talk.hung_up_by_us(BACK_S + 0.1)
+    assert talk.silent_since_s(BACK_S + 0.15) == LOST_S
+
+
 def test_a_link_that_broke_is_no_silence(talk: Talk) -> None:
     talk.answered(ANSWERED_S)
     talk.lost(silent=False)
