@@ -57,14 +57,19 @@ def test_a_leg_that_never_comes_under_our_control_is_ended_soon_and_called_again
     assert (request.outcome, request.attempts) == ("completed", 2)
 
 
-def test_leg_b_may_take_its_time_to_come_under_our_control(world: World, fake: FakeAsterisk) -> None:
-    fake.switch.entry_s = 6.0
+def test_leg_b_may_take_its_time_to_come_under_our_control(
+    world: World, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(legs, "ENTRY_LIMIT_S", 0.5)
+    fake.switch.entry_s = 0.8
     world.usual()
-    world.phone().answers().dials(f"{FRIEND}#").hangs_up(after_s=25)
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
     friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
     with world.running():
         world.rings()
         friend.wait_for("ended", timeout_s=30)
+        world.announced("another number")
+        subscriber.hang_up()
         (request,) = world.finished()
         world.nothing_left()
     assert request.outcome == "completed"
@@ -108,12 +113,14 @@ def test_the_second_trunk_is_tried_while_the_bridge_of_the_first_is_still_going(
     fake.switch.bridge_goes_s = 0.3
     world.usual()
     world.two_trunks()
-    world.phone(CHEAP + ANI).answers().dials(f"{FRIEND}#").hangs_up(after_s=8)
+    subscriber = world.phone(CHEAP + ANI).answers().dials(f"{FRIEND}#")
     world.phone(CHEAP + FRIEND).refuses(CONGESTION)
     friend = world.phone(DEAR + FRIEND).answers().hangs_up(after_s=0.5)
     with world.running():
         world.rings()
         friend.wait_for("ended")
+        world.announced("another number")
+        subscriber.hang_up()
         (request,) = world.finished()
         world.nothing_left()
     assert request.outcome == "completed"
