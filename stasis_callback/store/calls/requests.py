@@ -137,7 +137,9 @@ class Requests(RequestOwners):
                 known = one(BY_KEY, request.key) if reason is Refusal.REPEATED else None
                 again = known and self._accepted_before(view_of(known), str(values["id"]), begin=begin)
                 return again or Accepted(reason)
-            if begin and values["due_at_us"] == now_us and node_state == ACTIVE:
+            begins = begin and values["due_at_us"] == now_us and node_state == ACTIVE
+            self._database.note("begun", begins)
+            if begins:
                 claim = self._claim(now_us + LEASE_S * US_PER_S)
                 attempts = 0 if note_leg is None else 1
                 view = self._insert(
@@ -175,8 +177,9 @@ class Requests(RequestOwners):
         """The answer of an earlier run that has accepted it; None where the key is another's."""
         if view.id != request_id or view.state is RequestState.REFUSED:
             return None
+        # What was only queued then, and is under way since, was claimed by the dialler, which has begun it.
         mine = view.state is RequestState.DIALING and view.incarnation == self._me.incarnation
-        if not (begin and mine):
+        if not (begin and mine and self._database.noted("begun")):
             return Accepted("")
         return Accepted("", replace(view, attempts=0), view.attempts > 0)
 
