@@ -83,11 +83,15 @@ def await_entry(tools: CallTools, call: Call, leg: Leg) -> None:
     """Wait until a leg is under our control, or has ended. Raises HungUp, and AriError when it does not come to be:
     who listens to nothing must not listen for long.
     """
+
+    def is_ours_or_over() -> bool:
+        return leg.entered or leg.ended is not None
+
     for _ in range(ENTRY_TRIES):
-        if call.wait(lambda: leg.entered or leg.ended is not None, ENTRY_LIMIT_S):
+        if call.wait(is_ours_or_over, ENTRY_LIMIT_S):
             return
         recheck(tools, call, leg)  # it may be among the events that were missed
-    if not call.wait(lambda: leg.entered or leg.ended is not None, 0):
+    if not call.wait(is_ours_or_over, 0):
         raise AriError(0, f"{leg.id} is there, but has not entered the application")
 
 

@@ -172,8 +172,8 @@ class Session:
 
     def _has_left(self) -> bool:
         """Whether leg A had been answered and ends without us, now or within a moment."""
-        a = next((leg for leg in self._call.legs if leg.up), None)
-        if not self._call.a_up or a is None or a.hung_up_by_us:
+        a = self._call.live_a
+        if a is None or a.hung_up_by_us:
             return False
         return self._call.wait(lambda: a.ended is not None, LEAVES_WITHIN_S, despite_hangup=True)
 
@@ -193,8 +193,8 @@ class Session:
         """Apologize to the parties on the line, and retry if nobody has been connected yet."""
         if not self._call.talked:
             self._again = self._once_more()
-        a = next((leg for leg in self._call.legs if leg.up and leg.entered), None)
-        if not self._call.a_up or a is None:
+        a = self._call.live_a
+        if a is None or not a.entered:
             return
         try:
             apologise(self._tools, self._call, self.request, a)

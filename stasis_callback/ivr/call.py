@@ -361,9 +361,9 @@ class Call:
         return list(self._legs.values())
 
     @property
-    def a_up(self) -> bool:
-        """Whether leg A is up."""
-        return self._a is not None and self._a.up
+    def live_a(self) -> Leg | None:
+        """Leg A, if it is up."""
+        return self._a if self._a is not None and self._a.up else None
 
     @property
     def sees_its_legs(self) -> bool:

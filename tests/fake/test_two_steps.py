@@ -11,9 +11,21 @@ import pytest
 from world import ANI, CHEAP, DEAR, FRIEND, World
 
 from stasis_callback.engine import legs
+from stasis_callback.store.calls.requests import RequestView
 from stasis_callback.testing.fake import FakeAsterisk, routes
 from stasis_callback.testing.fake.model import Channel
-from stasis_callback.testing.phones import CONGESTION
+from stasis_callback.testing.phones import CONGESTION, Phone
+
+
+def the_end_of_the_talk(world: World, subscriber: Phone, friend: Phone) -> RequestView:
+    """The friend hangs up, the subscriber is asked for another number and hangs up too; the callback."""
+    friend.wait_for("ended")
+    world.announced("another number")
+    subscriber.hang_up()
+    (request,) = world.finished()
+    world.nothing_left()
+    return request
+
 
 # --- a leg that is there before it can be commanded --------------------------------------------------------------
 
@@ -29,11 +41,7 @@ def test_nothing_is_asked_of_leg_a_before_it_is_under_our_control(
     friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
     with world.running():
         world.rings()
-        friend.wait_for("ended")
-        world.announced("another number")
-        subscriber.hang_up()
-        (request,) = world.finished()
-        world.nothing_left()
+        request = the_end_of_the_talk(world, subscriber, friend)
     assert (request.outcome, request.attempts) == ("completed", 1)
 
 
@@ -49,11 +57,7 @@ def test_a_leg_that_never_comes_under_our_control_is_ended_soon_and_called_again
         world.rings()
         subscriber.wait_for("ended")
         fake.switch.entry_s = 0.0
-        friend.wait_for("ended")
-        world.announced("another number")
-        subscriber.hang_up()
-        (request,) = world.finished()
-        world.nothing_left()
+        request = the_end_of_the_talk(world, subscriber, friend)
     assert (request.outcome, request.attempts) == ("completed", 2)
 
 
@@ -67,11 +71,7 @@ def test_leg_b_may_take_its_time_to_come_under_our_control(
     friend = world.phone(FRIEND).answers().hangs_up(after_s=0.5)
     with world.running():
         world.rings()
-        friend.wait_for("ended", timeout_s=30)
-        world.announced("another number")
-        subscriber.hang_up()
-        (request,) = world.finished()
-        world.nothing_left()
+        request = the_end_of_the_talk(world, subscriber, friend)
     assert request.outcome == "completed"
 
 
@@ -118,11 +118,7 @@ def test_the_second_trunk_is_tried_while_the_bridge_of_the_first_is_still_going(
     friend = world.phone(DEAR + FRIEND).answers().hangs_up(after_s=0.5)
     with world.running():
         world.rings()
-        friend.wait_for("ended")
-        world.announced("another number")
-        subscriber.hang_up()
-        (request,) = world.finished()
-        world.nothing_left()
+        request = the_end_of_the_talk(world, subscriber, friend)
     assert request.outcome == "completed"
 
 

@@ -17,6 +17,7 @@ Handler = Callable[[Ids, Json], Awaitable[Json | list[Json] | None]]
 
 DEFAULT_RING_TIMEOUT_S = 30
 AMD_S, AMD_OFFERS = 2.5, 5
+NOT_FOUND = AriError(404, "Channel not found")
 ENDING = AriError(400, "Failed to execute function")
 """The answer to a command that waited for a channel which has hung up (`control_flush_queue`)."""
 _DESCRIPTIONS = {"func_timeout.so": "Channel timeout dialplan functions"}
@@ -229,10 +230,11 @@ class Routes:
         if not params.get("variable"):
             raise AriError(400, "Variable name is required")
         name, value = str(params["variable"]), str(params.get("value") or "")
-        async with self._switch.controlled(channel.id).busy:
-            if channel.gone:  # `control_flush_queue`
-                raise ENDING
-            self._switch.set_variable(channel, name, value)
+        await self._in_turn(
+            self._switch.controlled(channel.id),
+            lambda one: self._switch.set_variable(one, name, value),
+            gone=ENDING,
+        )
 
     async def _get_variable(self, ids: Ids, params: Json) -> Json:
         channel = self._switch.channel(ids["id"])
@@ -263,11 +265,15 @@ class Routes:
     def _controlled(self, ids: Ids) -> Channel:
         return self._switch.controlled(ids["id"])
 
-    async def _in_turn(self, channel: Channel, act: Callable[[Channel], None]) -> None:
-        """Do a synchronous command: it waits for the playbacks before it (trap D of the ARI notes)."""
+    async def _in_turn(
+        self, channel: Channel, act: Callable[[Channel], None], gone: AriError = NOT_FOUND
+    ) -> None:
+        """Do a synchronous command: it waits for the playbacks before it (trap D of the ARI notes). `gone` is the
+        answer where the channel has hung up meanwhile.
+        """
         async with channel.busy:
             if channel.gone:
-                raise AriError(404, "Channel not found")
+                raise gone
             act(channel)
 
     # --- bridges and playbacks -------------------------------------------------------------------------------
