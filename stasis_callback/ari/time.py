@@ -8,6 +8,7 @@ step of either wall clock is found at the next look instead of being taken for a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import structlog
@@ -23,6 +24,8 @@ PLAUSIBLE_AGE_S = 0.5
 """An event that seems older than this (or to come from the future) makes us ask Asterisk for its time again."""
 STEP_S = 2.0
 """Wall clocks that move apart by more than this have been stepped; less is drift, or a slow answer."""
+REMEMBERED_UNSURE_S = 1.0
+"""How exactly a former process has noted the two clocks at once: it waits for a database in between."""
 PRECISION_S = 0.01
 """Asterisk's times have milliseconds."""
 DRIFT = 0.0005
@@ -76,6 +79,17 @@ class AsteriskTime:
         if before is None or not self._says_less(look, before):
             self._look = look
         return True
+
+    def remember(self, asterisk_us: int, wall_us: int, ago_s: float) -> None:
+        """What the two clocks showed `ago_s` seconds ago, to a process before this one: where Asterisk's was set
+        since, that is a step like one that was found here. Less is known of it than of a later one.
+        """
+        if self._look is None and not self.measure():
+            return
+        before = _Look(asterisk_us, wall_us, self._clock.monotonic_s() - ago_s, REMEMBERED_UNSURE_S)
+        newest_s = self._step.before.steady_s if self._step else -math.inf
+        if self._look is not None and newest_s < before.steady_s and self._was_stepped(before, self._look):
+            self._step = _Step(before, self._look.steady_s)
 
     def now_us(self) -> int:
         """Asterisk's wall clock now, microseconds since the epoch."""

@@ -452,6 +452,15 @@ class Session:
         lived_us = max(self._tools.clock.now_us() - (answered_at_us - ahead_us), 0)
         return self._tools.clock.monotonic_s() - lived_us / US_PER_S, False
 
+    def _remember_clocks(self, view: LegView, alive_s: float) -> None:
+        """Where the clock was set since this machine last worked on the call, `alive_s` seconds ago, its answer,
+        which only Asterisk's journal has, may be from before that.
+        """
+        held_since_us = self._tools.stores.ledger.held_since_us(view.id)
+        if held_since_us is not None:
+            ahead_us, alive_us = view.dialed_at_us - held_since_us, self.request.last_alive_us
+            self._tools.client.time.remember(alive_us + ahead_us, alive_us, alive_s)
+
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg from before a restart. It is up, so a failure here must not end it."""
         leg = self._call.add_found(view.id, is_a=view.side == "a", dialed_at_us=view.dialed_at_us)
@@ -467,6 +476,8 @@ class Session:
             if view.answered_at_us is not None:
                 leg.adopt(view.answered_at_us, *self._answered_s(view))
                 leg.answer_noted = True
+            elif alive_s is not None:
+                self._remember_clocks(view, alive_s)
             recheck(self._tools, self._call, leg)
             leg.not_looked_at = False
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)
