@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 BENCHES = {
     # by name: the module and its arguments, and those of --quick
     "calls": (["bench"], ["bench", "--quick"]),
+    "commands": (["bench.commands"], ["bench.commands", "--bridges", "50", "--rounds", "2"]),
     "money": (["bench.money"], ["bench.money", "--legs", "50", "--pairs", "2"]),
     "rates": (
         ["bench.rates"],

@@ -103,7 +103,7 @@ def show(facts: dict[str, Any], pairs: Sequence[tuple[Block, Block]], rows: Sequ
 
 def show_rows(rows: Sequence[Row]) -> None:
     """Print the figures."""
-    width = max([38, *(len(row.figure) for row in rows)])
+    width = max([38, *(len(row.figure) + 2 for row in rows)])
     print(f"{'':<{width}}{'unit':<6}{'service':>9}{'floor':>9}{'ratio':>8}")
     for row in rows:
         floor = "-" if row.floor is None else f"{row.floor:.1f}"

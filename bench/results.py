@@ -71,12 +71,12 @@ def _of_levels(bench: str, levels: Sequence[dict[str, float]]) -> list[Figure]:
 
 def table(figures: Sequence[Figure]) -> str:
     """All of them for a person."""
-    lines = [f"{'':<56}{'unit':<8}{'value':>11}{'floor':>11}{'ratio':>8}  spread"]
+    lines = [f"{'':<64}{'unit':<8}{'value':>11}{'floor':>11}{'ratio':>8}  spread"]
     for one in figures:
         floor = "-" if one.floor is None else f"{one.floor:.2f}"
         ratio = "-" if one.ratio is None else f"{one.ratio:.2f}"
         name = f"{one.bench}: {one.name}"
-        lines.append(f"{name:<56}{one.unit:<8}{one.value:>11.2f}{floor:>11}{ratio:>8}  {one.spread}")
+        lines.append(f"{name:<64}{one.unit:<8}{one.value:>11.2f}{floor:>11}{ratio:>8}  {one.spread}")
     return "\n".join(lines)
 
 
