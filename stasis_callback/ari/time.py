@@ -80,13 +80,13 @@ class AsteriskTime:
             self._look = look
         return True
 
-    def remember(self, asterisk_us: int, wall_us: int, ago_s: float) -> None:
-        """What the two clocks showed `ago_s` seconds ago, to a process before this one: where Asterisk's was set
-        since, that is a step like one that was found here. Less is known of it than of a later one.
+    def remember(self, asterisk_us: int, wall_us: int, steady_s: float) -> None:
+        """What the two clocks showed at a moment of our steady clock, to a process before this one: where Asterisk's
+        was set since, that is a step like one that was found here. Less is known of it than of a later one.
         """
         if self._look is None and not self.measure():
             return
-        before = _Look(asterisk_us, wall_us, self._clock.monotonic_s() - ago_s, REMEMBERED_UNSURE_S)
+        before = _Look(asterisk_us, wall_us, steady_s, REMEMBERED_UNSURE_S)
         newest_s = self._step.before.steady_s if self._step else -math.inf
         if self._look is not None and newest_s < before.steady_s and self._was_stepped(before, self._look):
             self._step = _Step(before, self._look.steady_s)

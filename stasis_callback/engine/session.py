@@ -453,8 +453,8 @@ class Session:
         return self._tools.clock.monotonic_s() - lived_us / US_PER_S, False
 
     def _remember_clocks(self, view: LegView, alive_s: float) -> None:
-        """Where the clock was set since this machine last worked on the call, `alive_s` seconds ago, its answer,
-        which only Asterisk's journal has, may be from before that.
+        """Where the clock was set since this machine last worked on the call (at `alive_s` by the steady clock), its
+        answer, which only Asterisk's journal has, may be from before that.
         """
         held_since_us = self._tools.stores.ledger.held_since_us(view.id)
         if held_since_us is not None:
@@ -464,10 +464,10 @@ class Session:
     def _adopt(self, view: LegView) -> PaidLeg:
         """Take over a leg from before a restart. It is up, so a failure here must not end it."""
         leg = self._call.add_found(view.id, is_a=view.side == "a", dialed_at_us=view.dialed_at_us)
-        alive_s = self._tools.clock.since_s(self.request.alive_mark)
-        if alive_s is not None:
+        alive_ago_s = self._tools.clock.since_s(self.request.alive_mark)
+        if alive_ago_s is not None:
             # Who worked on it saw no answer as long as it saw its legs.
-            leg.unanswered_s = self._tools.clock.monotonic_s() - alive_s
+            leg.unanswered_s = self._tools.clock.monotonic_s() - alive_ago_s
         options = self.request.options
         slack_s = options.ring_timeout_a_s if view.side == "a" else setup_s_of(self.request)
         lasts_s = options.talk_limit_s + (setup_s_of(self.request) if view.side == "a" else 0)
@@ -476,8 +476,8 @@ class Session:
             if view.answered_at_us is not None:
                 leg.adopt(view.answered_at_us, *self._answered_s(view))
                 leg.answer_noted = True
-            elif alive_s is not None:
-                self._remember_clocks(view, alive_s)
+            elif math.isfinite(leg.unanswered_s):
+                self._remember_clocks(view, leg.unanswered_s)
             recheck(self._tools, self._call, leg)
             leg.not_looked_at = False
             rate = self._tools.stores.tariffs.version(view.rate_id, view.terms_id)

@@ -120,7 +120,7 @@ def test_a_step_between_two_starts_of_the_service_is_found(
     answered_us = noon_us + 6 * US_PER_S
     clock.passed_s, asterisk.ahead_s = 20.0, step_s
     assert time.measure()
-    time.remember(noon_us + 5 * US_PER_S, noon_us + 5 * US_PER_S, ago_s=15.0)
+    time.remember(noon_us + 5 * US_PER_S, noon_us + 5 * US_PER_S, 5.0)
     earliest_s, latest_s = time.between_s(answered_us)
     assert earliest_s <= 6.0
     assert latest_s == pytest.approx(6.0 - min(step_s, 0.0), abs=0.01)
@@ -132,5 +132,5 @@ def test_clocks_that_a_former_start_saw_agree_are_no_step(
     noon_us = clock.now_us()
     clock.passed_s = 20.0
     assert time.measure()
-    time.remember(noon_us + 5 * US_PER_S, noon_us + 5 * US_PER_S, ago_s=15.0)
+    time.remember(noon_us + 5 * US_PER_S, noon_us + 5 * US_PER_S, 5.0)
     assert time.between_s(noon_us + 6 * US_PER_S) == pytest.approx((6.0, 6.0), abs=0.01)
