@@ -8,7 +8,6 @@ step of either wall clock is found at the next look instead of being taken for a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import structlog
@@ -81,15 +80,20 @@ class AsteriskTime:
         return True
 
     def remember(self, asterisk_us: int, wall_us: int, steady_s: float) -> None:
-        """What the two clocks showed at a moment of our steady clock, to a process before this one: where Asterisk's
-        was set since, that is a step like one that was found here. Less is known of it than of a later one.
+        """What the two clocks showed at a moment of our steady clock, to a process before this one: where both were
+        set since, that is a step like one that was found here. Less is known of it than of a later one.
+
+        Not where ours was not set: how far the two were apart then is known from another moment, when the leg was
+        noted, and a clock may have been set between the two.
         """
         if self._look is None and not self.measure():
             return
-        before = _Look(asterisk_us, wall_us, steady_s, REMEMBERED_UNSURE_S)
-        newest_s = self._step.before.steady_s if self._step else -math.inf
-        if self._look is not None and newest_s < before.steady_s and self._was_stepped(before, self._look):
-            self._step = _Step(before, self._look.steady_s)
+        look, before = self._look, _Look(asterisk_us, wall_us, steady_s, REMEMBERED_UNSURE_S)
+        if look is None or (self._step is not None and self._step.before.steady_s >= steady_s):
+            return
+        ours_jumped_s = (look.wall_us - wall_us) / US_PER_S - (look.steady_s - steady_s)
+        if abs(ours_jumped_s) > STEP_S and self._was_stepped(before, look):
+            self._step = _Step(before, look.steady_s)
 
     def now_us(self) -> int:
         """Asterisk's wall clock now, microseconds since the epoch."""

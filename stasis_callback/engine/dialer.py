@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -28,6 +29,8 @@ IDLE_S = 5.0
 """The queue is looked at this often even when nothing says it changed: another process may have added to it."""
 PUT_BACK_S = 2.0
 """A wall clock that falls behind the steady one by more than this was put back."""
+LOOK_THROUGH_S = 60.0
+"""The whole queue is looked through this often for what is due by a clock that was wrong."""
 
 
 class Dialer:
@@ -48,8 +51,8 @@ class Dialer:
         self.worker = Worker("dialer", self._work, tools.clock)
         self._waiting = True
         """Something is due that could not be begun at the last look."""
-        self._wall_ahead_s: float | None = None
-        """How far the wall clock was before the steady one at the last look; None before the first."""
+        self._wall_ahead_s = self._look_through_s = -math.inf
+        """How far the wall clock was before the steady one at the last look; when the queue is looked through."""
 
     def start(self) -> None:
         """Start dialling due callbacks."""
@@ -162,14 +165,17 @@ class Dialer:
     def _mind_the_clock(self) -> None:
         """When a callback is due is a time of the wall clock: put back by an hour, the queue would stand for an hour.
 
-        So the queue is looked through after such a step, and at the start: it may have been put back before.
+        So the queue is looked through after such a step, and at the start: it may have been put back before. And now
+        and then: one that was put forward for a moment may have been read in between, by whoever writes to the queue.
         """
         clock = self._tools.clock
-        ahead_s = clock.now_us() / US_PER_S - clock.monotonic_s()
-        if self._wall_ahead_s is None or ahead_s < self._wall_ahead_s - PUT_BACK_S:
+        now_s = clock.monotonic_s()
+        ahead_s = clock.now_us() / US_PER_S - now_s
+        if ahead_s < self._wall_ahead_s - PUT_BACK_S or now_s >= self._look_through_s:
             brought = self._tools.stores.requests.bring_nearer()
             if brought:
                 log.warning("queue.clock_put_back", callbacks=brought)
+            self._look_through_s = now_s + LOOK_THROUGH_S
         self._wall_ahead_s = ahead_s
 
     def _start_due(self) -> bool:

@@ -361,7 +361,8 @@ def test_a_link_over_which_no_event_comes_is_made_again(asterisk: Asterisk, link
         asterisk.knows_the_application = True
         link.next("connected")
     assert link.link.connection >= 3
-    assert {entry["event"] for entry in logs} == {"ari.deaf", "ari.connected"}
+    # On a busy machine a request may fail, too, which proves nothing.
+    assert {entry["event"] for entry in logs} - {"ari.unproven"} == {"ari.deaf", "ari.connected"}
     asterisk.events().say("StasisEnd", channel={"id": "x"})
     assert link.next("unwatched").channel_id == "x"
 

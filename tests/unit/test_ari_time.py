@@ -16,12 +16,14 @@ class Steady(Clock):
 
     def __init__(self) -> None:
         self.passed_s = 0.0
+        self.ahead_s = 0.0
+        """By so much the wall clock was put forward."""
 
     def monotonic_s(self) -> float:
         return self.passed_s
 
     def now_us(self) -> int:
-        return NOON_US + round(self.passed_s * US_PER_S)
+        return NOON_US + round((self.passed_s + self.ahead_s) * US_PER_S)
 
 
 class Pinged:
@@ -113,24 +115,25 @@ def test_a_slow_answer_and_a_quick_one_after_it_are_no_step(asterisk: Pinged, cl
 
 @pytest.mark.parametrize("step_s", [5.0, -5.0])
 def test_a_step_between_two_starts_of_the_service_is_found(
-    time: AsteriskTime, asterisk: Pinged, clock: Steady, step_s: float
+    asterisk: Pinged, clock: Steady, step_s: float
 ) -> None:
     """Charged is from the latest that it may have been; no later than it was where the clock was put forward."""
     noon_us = clock.now_us()
-    answered_us = noon_us + 6 * US_PER_S
-    clock.passed_s, asterisk.ahead_s = 20.0, step_s
-    assert time.measure()
+    clock.passed_s, clock.ahead_s = 20.0, step_s
+    time = AsteriskTime(asterisk, clock)  # type: ignore[arg-type]
     time.remember(noon_us + 5 * US_PER_S, noon_us + 5 * US_PER_S, 5.0)
-    earliest_s, latest_s = time.between_s(answered_us)
+    earliest_s, latest_s = time.between_s(noon_us + 6 * US_PER_S)
     assert earliest_s <= 6.0
     assert latest_s == pytest.approx(6.0 - min(step_s, 0.0), abs=0.01)
 
 
-def test_clocks_that_a_former_start_saw_agree_are_no_step(
-    time: AsteriskTime, asterisk: Pinged, clock: Steady
+@pytest.mark.parametrize("apart_s", [0.0, 600.0])
+def test_where_our_clock_was_not_set_a_former_start_knows_of_no_step(
+    asterisk: Pinged, clock: Steady, apart_s: float
 ) -> None:
+    """How far the two were apart may be from before a step that the former start has lived through."""
     noon_us = clock.now_us()
     clock.passed_s = 20.0
-    assert time.measure()
-    time.remember(noon_us + 5 * US_PER_S, noon_us + 5 * US_PER_S, 5.0)
+    time = AsteriskTime(asterisk, clock)  # type: ignore[arg-type]
+    time.remember(noon_us + round((5 + apart_s) * US_PER_S), noon_us + 5 * US_PER_S, 5.0)
     assert time.between_s(noon_us + 6 * US_PER_S) == pytest.approx((6.0, 6.0), abs=0.01)

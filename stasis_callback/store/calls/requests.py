@@ -237,20 +237,34 @@ class Requests(RequestOwners):
         (due_at_us,) = one(_NEXT_DUE)
         return None if due_at_us is None else int(due_at_us)
 
-    @unit
     def bring_nearer(self) -> int:
-        """Have nobody wait longer than its options say because a clock was put back; how many waited too long."""
-        now_us, brought = self._clock.now_us(), 0
+        """Have nobody wait longer than its options say because a clock was put back; how many waited too long.
+
+        Writes only where somebody does: this is asked again and again.
+        """
+        nearer = self._waiting_too_long()
+        return self._bring(nearer) if nearer else 0
+
+    @read
+    def _waiting_too_long(self) -> list[tuple[str, int]]:
+        """Queued requests that are due later than their options can say; each with when it is due at the latest."""
+        now_us = self._clock.now_us()
         later = Request.due_at_us > now_us + LONGEST_PAUSE_S * US_PER_S
+        found = []
         for row in views_of(Request.select().where(Request.state == RequestState.QUEUED, later)):
             options = row.options
             wait_s = max(options.callback_delay_s, options.retry_interval_s, LONGEST_PAUSE_S)
             due_us = now_us + int(wait_s * US_PER_S)
-            brought += (
-                Request.update(due_at_us=due_us)
-                .where(Request.id == row.id, Request.state == RequestState.QUEUED, Request.due_at_us > due_us)
-                .execute()
-            )
+            if row.due_at_us > due_us:
+                found.append((row.id, due_us))
+        return found
+
+    @unit
+    def _bring(self, nearer: Sequence[tuple[str, int]]) -> int:
+        brought = 0
+        for request_id, due_us in nearer:
+            still = (Request.state == RequestState.QUEUED) & (Request.due_at_us > due_us)
+            brought += Request.update(due_at_us=due_us).where(Request.id == request_id, still).execute()
         return brought
 
     @unit

@@ -46,6 +46,8 @@ class Fuses:
         if after_s is None or after_s <= AT_ONCE_S:
             return
         life = self.world.asterisk.lives.get(channel_id)
+        if life is not None and life.ended_true_us is not None:
+            return  # what is gone takes no timer
         if life is not None and self._answered_unheard(life):
             return  # it cannot know: the timer is judged from when it counts, and must be drawn in then
         reaches = self._past_funds(channel_id, after_s)
@@ -55,8 +57,6 @@ class Fuses:
     def _answered_unheard(self, life: Life) -> bool:
         """Whether the leg was answered, but the event is late, or lost with a dead link."""
         now_us, told_us = self.world.scheduler.now_us, self.world.asterisk.told_up_us.get(life.id)
-        if life.answered_true_us is not None and life.ended_true_us is not None and told_us is None:
-            return True  # nobody will ever say so, however long Asterisk is away; and what is gone takes no timer
         if life.answered_true_us is None:
             return False
         if told_us is None:
