@@ -24,6 +24,8 @@ CORRECTED_WITHIN_S = 12.0
 """Two requests that time out, and the pause between."""
 AT_ONCE_S = 0.001
 """The shortest timer there is: it ends a leg that has outlived its funds, and lets it cost nothing more."""
+REQUEST_S = 5.0
+"""A request to Asterisk is given up after this."""
 TAKEN_IN_S = 0.1
 """An event that has arrived is taken in by the thread of its call within this."""
 
@@ -97,9 +99,10 @@ class Fuses:
             return False
         if talked_s + 1.0 > limit_s:
             return True
-        # Where no request sets its timer for a whole slice, a talk ends with what was held, as by the timer.
-        beside_slice_s = abs(talked_s - round(talked_s / slice_s) * slice_s)
-        return beside_slice_s < 1.0 and world.mishaps.active(
+        # Where no request sets its timer for a whole slice, a talk ends with what was held, as by the timer; or with
+        # the request that is waited for then.
+        beyond_slice_s = (talked_s + 1.0) % slice_s - 1.0
+        return beyond_slice_s < REQUEST_S + 1.0 and world.mishaps.active(
             now_us - round(slice_s * US_PER_S), now_us, ("ari slow",)
         )
 
