@@ -188,10 +188,12 @@ def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> Channel
     if record is None and leg.answered_at_us is None:
         settle(tools.stores, leg.id, never_dialed(time.now_us()))
         return None
-    # By how much Asterisk's clock differed from ours then, nobody knows: it may have been set since. The doubt goes
-    # to the subscriber.
-    wall_us = min(request.last_alive_us, time.from_wall_us(request.last_alive_us))
-    seen_us = last_seen_us(leg, request, wall_us)
+    # By how much Asterisk's clock differed from ours then, nobody knows: it may have been set since, and so may ours.
+    # The doubt goes to the subscriber.
+    known_us = [request.last_alive_us, time.from_wall_us(request.last_alive_us)]
+    if (alive_ago_s := tools.clock.since_s(request.alive_mark)) is not None:
+        known_us.append(time.now_us() - int(alive_ago_s * US_PER_S))
+    seen_us = last_seen_us(leg, request, min(known_us))
     settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=seen_us))
     return None
 

@@ -53,6 +53,8 @@ class SimWorld:
         self.store_faults = StoreFaults()
         self.shape = Shape(random.Random(f"events {plan.seed}"))
         self.answers: dict[str, Answer] = {}
+        self.asking: dict[str, object] = {}
+        """By order that has no answer yet: the process that was asked, None where it is to be asked again."""
         """What web clients were told, by the key of their request."""
         self.exercised: Counter[tuple[str, str]] = Counter()
         """How often which fault happened in which stage of a call."""
@@ -140,6 +142,7 @@ class SimWorld:
         return not (
             (process is not None and process.stopped)
             or self.asterisk.loop.frozen
+            or any(asked in (None, process) for asked in self.asking.values())
             or self.asterisk.switch.channels
             or self.asterisk.switch.bridges
             or self.rows("SELECT 1 FROM request WHERE state IN ('queued', 'dialing', 'talking') LIMIT 1")
@@ -212,10 +215,13 @@ class SimWorld:
             self.note("people", f"{key} is told {answer.reason or 'accepted' if answer else 'nothing'}")
             if answer is not None:
                 self.answers[key] = answer
-            elif tries > 1:
+            self.asking.pop(key, None)
+            if answer is None and tries > 1:
+                self.asking[key] = None
                 self.scheduler.call_in(ASKS_AGAIN_S, lambda: self._order(key, number, destination, tries - 1))
 
         self.note("people", f"{number} orders a call to {destination} ({key})")
+        self.asking[key] = self.node.process
         self.node.order(order, answered)
 
     # --- what is kept from the seed and written down ------------------------------------------------------------
