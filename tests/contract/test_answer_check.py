@@ -31,10 +31,8 @@ def answered_with(asterisk: Wire, *sounds: str) -> str:
     ("who", "heard"),
     [
         ("a person", ["HUMAN", "HUMAN"]),
-        (
-            "a machine",
-            ["MACHINE", "LONGGREETING"],
-        ),  # and what a second look says, of which no busy Asterisk is sure
+        # And what a second look says, of which a busy Asterisk is not sure.
+        ("a machine", ["MACHINE", "LONGGREETING"]),
         ("nobody", ["MACHINE", "INITIALSILENCE"]),
     ],
 )
