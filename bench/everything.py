@@ -23,7 +23,7 @@ BENCHES = {
     "money": (["bench.money"], ["bench.money", "--legs", "50", "--pairs", "2"]),
     "rates": (
         ["bench.rates"],
-        ["bench.rates", "--sizes", "1000", "10000", "--rates", "10000", "--rounds", "2"],
+        ["bench.rates", "--sizes", "1000", "10000", "--rates", "10000", "--rounds", "2", "--lines", "1000"],
     ),
     "posts": (["bench.posts"], ["bench.posts", "--posts", "20", "--pairs", "2"]),
     "sustained": (["bench.sustained"], ["bench.sustained", "--rates", "1", "2", "--seconds", "3"]),
