@@ -70,9 +70,8 @@ def main() -> int:
             network.start()
             facts = machine(network.product.cli("core show version").split(" built")[0].strip(), folder)
             rounds = [
-                {client: cpu_us(client, network, options.bridges) for client in order}
+                {client: cpu_us(client, network, options.bridges) for client in CLIENTS[:: (-1) ** n]}
                 for n in range(options.rounds)
-                for order in (CLIENTS if n % 2 == 0 else CLIENTS[::-1],)
             ]
         except AsteriskUnavailable as why:
             print(why, file=sys.stderr)

@@ -53,9 +53,9 @@ class SimWorld:
         self.store_faults = StoreFaults()
         self.shape = Shape(random.Random(f"events {plan.seed}"))
         self.answers: dict[str, Answer] = {}
+        """What web clients were told, by the key of their request."""
         self.asking: dict[str, object] = {}
         """By order that has no answer yet: the process that was asked, None where it is to be asked again."""
-        """What web clients were told, by the key of their request."""
         self.exercised: Counter[tuple[str, str]] = Counter()
         """How often which fault happened in which stage of a call."""
         self.breaks: list[str] = []
