@@ -241,19 +241,24 @@ class Auditor:
                 yield f"request {row['id']} has ended as {row['outcome']}: the phone never rang"
 
     def _was_called(self, request_id: str) -> bool:
-        """Whether the phone rang, or Asterisk was asked for it as often as is due, and died over the last one."""
+        """Whether the phone rang, or Asterisk was asked for it as often as is due, and died over the last one, or the
+        carrier refused that.
+        """
         if any(life.offered for i, life in self._lives.items() if i.startswith(f"{request_id}-a")):
             return True
         world = self._world
-        asked = [
-            at_us
+        asked = {
+            leg_id: at_us
             for leg_id, at_us in world.watcher.complaints.asked_us.items()
             if leg_id.startswith(f"{request_id}-a")
-        ]
-        enough = len(asked) >= int(world.plan.options["attempts_congestion"])
-        return enough and world.mishaps.active(
-            max(asked), max(asked) + 5 * US_PER_S, ("asterisk crashed", "power")
-        )
+        }
+        if len(asked) < int(world.plan.options["attempts_congestion"]):
+            return False
+        last = max(asked, key=lambda leg_id: asked[leg_id])
+        life = self._lives.get(last)
+        if life is not None and life.how == "far end":
+            return True
+        return world.mishaps.active(asked[last], asked[last] + 5 * US_PER_S, ("asterisk crashed", "power"))
 
     def _calls(self) -> Iterator[str]:
         """A leg does not continue after the other party has hung up."""
