@@ -188,14 +188,26 @@ def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> Channel
     if record is None and leg.answered_at_us is None:
         settle(tools.stores, leg.id, never_dialed(time.now_us()))
         return None
-    # By how much Asterisk's clock differed from ours then, nobody knows: it may have been set since, and so may ours.
-    # The doubt goes to the subscriber.
-    known_us = [request.last_alive_us, time.from_wall_us(request.last_alive_us)]
-    if (alive_ago_s := tools.clock.since_s(request.alive_mark)) is not None:
-        known_us.append(time.now_us() - int(alive_ago_s * US_PER_S))
-    seen_us = last_seen_us(leg, request, min(known_us))
+    seen_us = last_seen_us(leg, request, _known_to_live_us(tools, leg, request, record))
     settle(tools.stores, leg.id, end_from_journal(leg, record, last_seen_us=seen_us))
     return None
+
+
+def _known_to_live_us(tools: CallTools, leg: LegView, request: RequestView, record: CelRecord | None) -> int:
+    """Until when a leg that is gone was known to live, by Asterisk's clock, at the least.
+
+    By how much that differed from ours then, nobody knows: it may have been set since, and so may ours. The doubt goes
+    to the subscriber.
+    """
+    time, alive_us = tools.client.time, request.last_alive_us
+    known_us = [alive_us, time.from_wall_us(alive_us)]
+    if (alive_ago_s := tools.clock.since_s(request.alive_mark)) is not None:
+        known_us.append(time.now_us() - int(alive_ago_s * US_PER_S))
+    held_since_us = tools.stores.ledger.held_since_us(leg.id)
+    if record is not None and record.answered_at_us is not None and held_since_us is not None:
+        # It was answered after its hold was made, at least.
+        known_us.append(record.answered_at_us + max(alive_us - held_since_us, 0))
+    return min(known_us)
 
 
 def _journal_answer_us(tools: CallTools, leg: Leg, *, wait_s: float = 0.0) -> int | None:

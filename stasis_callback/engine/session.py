@@ -408,8 +408,8 @@ class Session:
         leg, request, stores = a.leg, self.request, self._tools.stores
         assert leg.answered_at_us is not None
         log.info("leg.answered", leg=leg.id)
-        await_entry(self._tools, self._call, leg)
-        a.try_arm()
+        # At once: if this service and Asterisk both die now, nothing else says by a clock that nobody sets since when
+        # it is charged. Asterisk gives the leg over meanwhile.
         try:
             with stores.database.first(), stores.database.patience(NOTE_PATIENCE_S):
                 stores.database.unit(lambda: self._note_answer(leg))
@@ -417,6 +417,8 @@ class Session:
         except StoreUnavailable as error:
             # Asterisk's journal has it too, and the settlement uses that: the call goes on.
             log.warning("answer.not_noted", leg=leg.id, error=str(error))
+        await_entry(self._tools, self._call, leg)
+        a.try_arm()
         return Conversation(self._tools, self._call, request, a).hold()
 
     def _note_answer(self, leg: Leg) -> None:

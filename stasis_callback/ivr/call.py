@@ -281,6 +281,9 @@ class Leg:
                 if not self.ringing:
                     self.ringing = True
                     log.info("leg.ringing", leg=self.id)
+                    # Where Asterisk's clock was set before this, it is found now. At the answer it may be set back,
+                    # and nothing would show by which of the two the answer's time is.
+                    self.time.ago_s(event.at_us)
             case ChannelDtmfReceived():
                 # Asterisk's times have milliseconds: the same key at the same one is the same event once more.
                 key = event.at_us, event.digit
