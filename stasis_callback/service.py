@@ -357,13 +357,14 @@ class Service:
 
     def _look_at_calls(self) -> list[ChannelSnapshot]:
         """Recover calls that nobody works on, end legs and bridges of ours that belong to none; the channels."""
-        seen_at_us, connection = self.client.time.now_us(), self.link.connection
+        seen_at_us, seen_s = self.client.time.now_us(), self._clock.monotonic_s()
+        connection = self.link.connection
         channels = self.client.channels.list()
         found = self.dialer.recover_orphans({channel.id: channel for channel in channels})
         if self.link.connection != connection:
             # These were not known yet when its loss was told: that they live is known of this moment.
             for session in found:
-                session.link_is_lost(LinkLost(seen_at_us, silent=False))
+                session.link_is_lost(LinkLost(seen_at_us, seen_s, silent=False))
                 if self.link.connected:
                     session.link_is_back(self._answered_at_us())
         # A leg A that rings is in no application yet: it is known by its name alone.
@@ -396,7 +397,7 @@ class Service:
 
     def _on_lost(self, lost: Lost) -> None:
         log.error("asterisk.lost", reason=lost.reason)
-        told = LinkLost(self.client.time.at_us(lost.heard_s), lost.silent)
+        told = LinkLost(self.client.time.at_us(lost.heard_s), lost.heard_s, lost.silent)
         for session in self.dialer.sessions:
             session.link_is_lost(told)
 

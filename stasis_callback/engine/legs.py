@@ -170,9 +170,10 @@ def _end_of_gone(tools: CallTools, call: Call, leg: Leg, record: CelRecord | Non
     if record is not None and record.answered_at_us is not None:
         leg.answer_seen(record.answered_at_us)
     if record is None or record.ended_at_us is None:
-        leg.end_seen(End(_last_known_us(tools, call, leg), 0, None, "estimated"))
+        at_us, at_s = _last_known(tools, call, leg)
+        leg.end_seen(End(at_us, 0, None, "estimated", at_s))
     elif (silent_since_us := call.ended_in_silence_at_us(leg, record.ended_at_us)) is not None:
-        leg.end_seen(End(silent_since_us, record.cause or 0, None, "estimated"))
+        leg.end_seen(End(silent_since_us, record.cause or 0, None, "estimated", call.silent_since_s))
     else:
         leg.end_seen(End(record.ended_at_us, record.cause or 0, None, "cel"))
 
@@ -196,8 +197,8 @@ def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> Channel
 def _known_to_live_us(tools: CallTools, leg: LegView, request: RequestView, record: CelRecord | None) -> int:
     """Until when a leg that is gone was known to live, by Asterisk's clock, at the least.
 
-    By how much that differed from ours then, nobody knows: it may have been set since, and so may ours. The doubt goes
-    to the subscriber.
+    By how much that differed from ours then, nobody knows: it may have been set since, and so may ours. The doubt
+    goes to the subscriber.
     """
     time, alive_us = tools.client.time, request.last_alive_us
     known_us = [alive_us, time.from_wall_us(alive_us)]
@@ -245,7 +246,11 @@ def journal_record(
         return None
 
 
-def _last_known_us(tools: CallTools, call: Call, leg: Leg) -> int:
-    """When a leg that is gone was last known to live, by Asterisk's clock."""
-    known = [call.lost.at_us if call.lost else None, leg.hung_up_at_us]
-    return min((at_us for at_us in known if at_us is not None), default=tools.client.time.now_us())
+def _last_known(tools: CallTools, call: Call, leg: Leg) -> tuple[int, float]:
+    """When a leg that is gone was last known to live, by Asterisk's clock, as it was then, and by our steady one."""
+    known = [(tools.client.time.now_us(), tools.clock.monotonic_s())]
+    if call.lost is not None:
+        known.append((call.lost.at_us, call.lost.at_s))
+    if leg.hung_up_at_us is not None:
+        known.append((leg.hung_up_at_us, leg.hung_up_s))
+    return min(known, key=lambda moment: moment[1])

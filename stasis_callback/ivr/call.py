@@ -66,12 +66,14 @@ class Abandoned(BaseException):
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """Put into a call's inbox when the link to Asterisk breaks: until `at_us` (Asterisk's clock) all was seen.
+    """Put into a call's inbox when the link to Asterisk breaks: until `at_us` (Asterisk's clock), which was `at_s` by
+    our steady one, all was seen.
 
     `silent`: Asterisk did not go away, it said nothing any more (it was frozen, or what lies between).
     """
 
     at_us: int
+    at_s: float
     silent: bool
 
 
@@ -107,6 +109,8 @@ class End:
     cause: int
     sip_status: int | None
     source: Literal["events", "cel", "estimated"] = "events"
+    at_s: float | None = None
+    """By our steady clock, where it was measured by that: Asterisk's may have been set since."""
 
 
 @dataclass
@@ -148,6 +152,8 @@ class Leg:
     ended: End | None = None
     hung_up_at_us: int | None = None
     """When we asked for its end."""
+    hung_up_s: float = math.inf
+    """The same by the steady clock; never before."""
     end_is_due: bool = False
     """Asterisk has taken our wish that it ends: its end is to be seen soon, and need not be asked for again."""
     paid_until_s: float | None = None
@@ -226,7 +232,7 @@ class Leg:
         """Note that it has ended. Only the first report counts."""
         if self.ended is None:
             self.ended = end
-            self._ended_s = self.time.steady_s(end.at_us)
+            self._ended_s = self.time.steady_s(end.at_us) if end.at_s is None else end.at_s
 
     def elapsed_s(self) -> float:
         """Seconds since the answer, by a clock that never jumps; 0 before. The most that they may be."""
@@ -259,7 +265,7 @@ class Leg:
         """End it, if it is not over. Its end is seen by `Call.wait` as usual. Raises AriError."""
         if self.ended is None:
             if self.hung_up_at_us is None:
-                self.hung_up_at_us = self.time.now_us()
+                self.hung_up_at_us, self.hung_up_s = self.time.now_us(), self._clock.monotonic_s()
             self.channel.hang_up()
             self.end_is_due = True
 
@@ -348,6 +354,8 @@ class Call:
         """Asterisk was asked to make the call's bridge, or may have been before this service started."""
         self._talked = False
         self._silence = (0, 0)
+        self.silent_since_s = 0.0
+        """When the last silence began, by the steady clock."""
         self._unclear: set[str] = set()
         self._look_again_s = 0.0
         self._left_look_s: dict[str, float] = {}
@@ -450,6 +458,7 @@ class Call:
                 # What was heard last may be dated a little later: how far the two clocks are apart is an estimate.
                 heard = [leg.answered_at_us for leg in self.legs if leg.answered_at_us is not None]
                 self._silence = max(self.lost.at_us, *heard, 0), _NOT_OVER_US
+                self.silent_since_s = self.lost.at_s
         elif isinstance(event, LinkRestored):
             self.link_restored = True
             self.deaf_until_s = self.clock.monotonic_s()
@@ -468,7 +477,8 @@ class Call:
                     self._recheck(leg)
                 silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
                 if silent_since_us is not None:
-                    leg.end_seen(End(silent_since_us, event.cause, event.tech_cause, "estimated"))
+                    cause, status = event.cause, event.tech_cause
+                    leg.end_seen(End(silent_since_us, cause, status, "estimated", self.silent_since_s))
             self._note_whose(leg, event)
             leg.observe(event)
 

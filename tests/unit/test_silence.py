@@ -40,7 +40,7 @@ class Talk:
         self.leg.answer_seen(int(at_s * US_PER_S))
 
     def lost(self, *, silent: bool = True) -> None:
-        self.call.link_is_lost(LinkLost(int(LOST_S * US_PER_S), silent))
+        self.call.link_is_lost(LinkLost(int(LOST_S * US_PER_S), LOST_S, silent))
         self._see()
 
     def heard_again(self) -> None:
