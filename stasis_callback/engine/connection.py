@@ -96,6 +96,9 @@ class Connection:
             leg.end_seen(End(client.time.now_us(), 34, None))
             return False
         await_entry(self.tools, self.call, leg)
+        if leg.ended is not None:
+            # Given up, also where Asterisk makes the channel now after all, seconds late: it is ended as nobody's.
+            return False
         self.call.may_have_bridge = True
         bridge = client.bridges.create(self.request_id)
         if bridge.add(self.a.leg.id, leg.id) and self._dial(ring_timeout_s):
