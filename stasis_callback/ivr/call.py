@@ -78,6 +78,16 @@ class LinkLost:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """Put into a call's inbox: an event, and when it came, by our steady clock. What it reports was before that, also
+    where it is read seconds later, and whatever Asterisk's clock says.
+    """
+
+    event: Event
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class LinkRestored:
     """Put into a call's inbox when the link to Asterisk is back: events may have been missed.
 
@@ -197,9 +207,9 @@ class Leg:
         self.dialed_at_us = at_us
         self._noted_s = self.unanswered_s = self._clock.monotonic_s()
 
-    def answer_seen(self, at_us: int, *, guessed: bool = False) -> None:
-        """It was answered at `at_us`, also when that is only learnt later, or `guessed`: nobody says since when. The
-        first report counts.
+    def answer_seen(self, at_us: int, *, guessed: bool = False, by_s: float = math.inf) -> None:
+        """It was answered at `at_us`, and not after `by_s` (steady clock), also when that is only learnt later, or
+        `guessed`: nobody says since when. The first report counts.
 
         Never before it was noted: where Asterisk's clock was stepped in between, the time of an answer that is learnt
         from the journal may be off by the step.
@@ -208,17 +218,17 @@ class Leg:
             self.answered_at_us = at_us
             # Charged is from the latest it may have been, the funds last from the earliest: the doubt goes to the
             # subscriber, and nobody talks past the funds.
-            earliest_s, latest_s = self.time.between_s(at_us)
+            earliest_s, latest_s = (min(at_s, by_s) for at_s in self.time.between_s(at_us))
             self._answered_s = max(latest_s, self._noted_s)
             if guessed and math.isfinite(self.unanswered_s):
                 earliest_s = self.unanswered_s
             self._funds_since_s = max(earliest_s, self._noted_s)
             self.answer_guessed = guessed
 
-    def answer_known(self, at_us: int) -> None:
+    def answer_known(self, at_us: int, by_s: float = math.inf) -> None:
         """Its answer was guessed, and is known now."""
         self.answered_at_us = None
-        self.answer_seen(at_us)
+        self.answer_seen(at_us, by_s=by_s)
 
     def adopt(self, answered_at_us: int, since_s: float = math.inf, exactly: bool = False) -> None:
         """It was answered before this service started: at `since_s` by the steady clock, `exactly`, or at the latest
@@ -228,11 +238,11 @@ class Leg:
         self._answered_s = since_s if exactly else min(self._answered_s or 0.0, since_s)
         self._funds_since_s = self._answered_s
 
-    def end_seen(self, end: End) -> None:
-        """Note that it has ended. Only the first report counts."""
+    def end_seen(self, end: End, *, by_s: float = math.inf) -> None:
+        """Note that it has ended, not after `by_s` (steady clock). Only the first report counts."""
         if self.ended is None:
             self.ended = end
-            self._ended_s = self.time.steady_s(end.at_us) if end.at_s is None else end.at_s
+            self._ended_s = min(self.time.steady_s(end.at_us), by_s) if end.at_s is None else end.at_s
 
     def elapsed_s(self) -> float:
         """Seconds since the answer, by a clock that never jumps; 0 before. The most that they may be."""
@@ -273,16 +283,18 @@ class Leg:
     def _clock(self) -> Clock:
         return self.channel.clock
 
-    def observe(self, event: Event) -> None:
-        """Bring the leg up to date. Repeated, late and unknown events change nothing."""
+    def observe(self, event: Event, at_s: float) -> None:
+        """Bring the leg up to date by an event that came `at_s` (steady clock). Repeated, late and unknown events
+        change nothing.
+        """
         self.seen = True
         match event:
             case StasisStart():
-                self._enters(event)
+                self._enters(event, at_s)
             case ChannelStateChange(state="Up") if self.answer_guessed:
-                self.answer_known(event.at_us)
+                self.answer_known(event.at_us, at_s)
             case ChannelStateChange(state="Up"):
-                self.answer_seen(event.at_us)
+                self.answer_seen(event.at_us, by_s=at_s)
             case ChannelStateChange(state="Ringing") | Dial(dialstatus="RINGING" | "PROGRESS"):
                 if not self.ringing:
                     self.ringing = True
@@ -300,11 +312,11 @@ class Leg:
             case PlaybackFinished():
                 self.finished_playbacks.add(event.playback_id)
             case ChannelDestroyed():
-                self.end_seen(End(event.at_us, event.cause, event.tech_cause))
+                self.end_seen(End(event.at_us, event.cause, event.tech_cause), by_s=at_s)
             case _:
                 pass
 
-    def _enters(self, event: StasisStart) -> None:
+    def _enters(self, event: StasisStart, at_s: float) -> None:
         # An originated leg enters the application when it is answered; a created one enters at once, in state Down,
         # and reports its answer as a change of state.
         self.entered = True
@@ -312,7 +324,7 @@ class Leg:
             self.answer_check = verdict(event.args[1:])
         if event.channel.state == "Up":
             # Where the answer itself was reported, that was known before. Else nobody says how long ago it was.
-            self.answer_seen(event.at_us, guessed=True)
+            self.answer_seen(event.at_us, guessed=True, by_s=at_s)
 
 
 def verdict(heard: tuple[str, ...]) -> str:
@@ -387,7 +399,7 @@ class Call:
         """Take a channel into the call. Do so before the request that makes it, so that no event is missed."""
         leg = self._legs[leg_id] = Leg(self._client.channel(leg_id), self._client.time)
         self._a = leg if is_a else self._a
-        self._watcher.watch(leg_id, self._inbox.put)
+        self._watcher.watch(leg_id, self._hear)
         return leg
 
     def add_found(self, leg_id: str, *, is_a: bool, dialed_at_us: int) -> Leg:
@@ -404,6 +416,10 @@ class Call:
         self._legs.pop(leg.id, None)
         self._unclear.discard(leg.id)
         self._left_look_s.pop(leg.id, None)
+
+    def _hear(self, event: Event) -> None:
+        """Called by the reader's thread."""
+        self._inbox.put(Arrival(event, self.clock.monotonic_s()))
 
     def link_is_lost(self, lost: LinkLost) -> None:
         """Called by another thread: nothing after this moment was seen."""
@@ -468,19 +484,21 @@ class Call:
             self._unclear = {leg.id for leg in self.legs if leg.requested and leg.ended is None}
             self._look_again_s = 0.0
             self._look()
-        elif isinstance(event, Event) and event.channel_id in self._legs:
-            leg = self._legs[event.channel_id]
-            if isinstance(event, ChannelDestroyed):
-                if (self.lost is not None or leg.not_looked_at) and leg.answered_at_us is None:
-                    # Its answer may be among what was missed, and nobody could ask about it yet.
-                    leg.gone = True
-                    self._recheck(leg)
-                silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
-                if silent_since_us is not None:
-                    cause, status = event.cause, event.tech_cause
-                    leg.end_seen(End(silent_since_us, cause, status, "estimated", self.silent_since_s))
-            self._note_whose(leg, event)
-            leg.observe(event)
+        elif isinstance(event, Arrival) and event.event.channel_id in self._legs:
+            self._observe_leg(self._legs[event.event.channel_id], event.event, event.at_s)
+
+    def _observe_leg(self, leg: Leg, event: Event, at_s: float) -> None:
+        if isinstance(event, ChannelDestroyed):
+            if (self.lost is not None or leg.not_looked_at) and leg.answered_at_us is None:
+                # Its answer may be among what was missed, and nobody could ask about it yet.
+                leg.gone = True
+                self._recheck(leg)
+            silent_since_us = self.ended_in_silence_at_us(leg, event.at_us)
+            if silent_since_us is not None:
+                cause, status = event.cause, event.tech_cause
+                leg.end_seen(End(silent_since_us, cause, status, "estimated", self.silent_since_s))
+        self._note_whose(leg, event)
+        leg.observe(event, at_s)
 
     def _note_whose(self, leg: Leg, event: Event) -> None:
         """A leg leaves our application for good, or for the dialplan, which gives it back."""
