@@ -165,8 +165,8 @@ PUT_BACK = (
             # A defence: when it last lived is what was known when it was found, not what is while it is recovered.
             (
                 "engine/legs.py",
-                "    known_us = [request.last_alive_us",
-                "    request = tools.stores.requests.get(request.id)\n    known_us = [request.last_alive_us",
+                "    seen_us = last_seen_us(",
+                "    request = tools.stores.requests.get(request.id)\n    seen_us = last_seen_us(",
             ),
         ),
         (),
