@@ -342,10 +342,11 @@ class Service:
         """Compare what we believe with what Asterisk has; only then are new calls made."""
         connection = self.link.connection
         try:
-            self.node.meets(self.client.info())
+            info = self.client.info()
         finally:
-            # They go on also while the database is away.
+            # Before the database is asked: calls go on also while it is away, or locked.
             self._tell_sessions(connection)
+        self.node.meets(info)
         channels = self._look_at_calls()
         for channel in channels:
             # Missed calls that came while nobody was there to hear of them still hang in Asterisk.
