@@ -150,8 +150,8 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
     record = None
     if snapshot is None:
         record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
-        if record is not None and record.ended_at_us is None:
-            # Asterisk may have been late to call it, and has done so since it was asked.
+        if record is None or record.ended_at_us is None:
+            # Asterisk may have been late to call it, and has done so since it was asked; or the journal says nothing.
             snapshot = tools.client.channels.get(leg.id)
     if snapshot is None:
         _end_of_gone(tools, call, leg, record)
@@ -182,7 +182,7 @@ def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> Channel
     """Settle a leg that Asterisk does not have. One that it was late to call, and has now, is returned instead."""
     time = tools.client.time
     record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
-    if record is not None and record.ended_at_us is None:
+    if record is None or record.ended_at_us is None:
         late = tools.client.channels.get(leg.id)
         if late is not None:
             return late
