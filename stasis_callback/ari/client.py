@@ -174,7 +174,8 @@ class AriClient:
     def send_user_event(self, name: str) -> bool:
         """Have Asterisk send our application a ChannelUserevent; False where it knows no such application.
 
-        True says no more than that: where nobody is connected for the application, the event comes to nobody.
+        True says no more than that: where nobody is connected for the application, the event is lost, or
+        comes to whoever connects next.
         Raises AriError.
         """
         params = {"application": self.app}
