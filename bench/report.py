@@ -40,7 +40,7 @@ def latency_rows(service: Sequence[Latency], floor: Sequence[Latency]) -> Iterab
         ours = sorted(getattr(latency, what) for latency in service)
         theirs = sorted(getattr(latency, what) for latency in floor)
         for label, share in (("median", 0.5), ("p99", 0.99), ("worst", 1.0)):
-            a, b = _rank(ours, share), _rank(theirs, share)
+            a, b = rank(ours, share), rank(theirs, share)
             yield Row(f"{name}, {label}", "ms", a, b, a / b)
 
 
@@ -121,7 +121,7 @@ def write_json(
     )
 
 
-def _rank(ordered: Sequence[float], share: float) -> float:
+def rank(ordered: Sequence[float], share: float) -> float:
     """Nearest rank: the smallest value that `share` of all values do not exceed."""
     return ordered[math.ceil(share * len(ordered)) - 1]
 

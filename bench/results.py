@@ -52,7 +52,7 @@ _COLUMNS = {
     "at_rest_ms_per_s": ("processor at rest", "ms/s"),
     "per_callback_ms": ("processor per callback", "ms"),
     "event_to_command_ms": ("event to command, median", "ms"),
-    "event_to_command_longest_ms": ("event to command, longest", "ms"),
+    "event_to_command_p99_ms": ("event to command, p99", "ms"),
 }
 """What `bench.conversations` has for each number of live conversations: how it is called here, and its unit."""
 
@@ -63,7 +63,8 @@ def _of_levels(bench: str, levels: Sequence[dict[str, float]]) -> list[Figure]:
     for column, (name, unit) in _COLUMNS.items():
         least = levels[0][column]
         for level in levels:
-            ratio = level[column] / least if least > 0 else None
+            # What two large numbers differ by may come out below nothing.
+            ratio = level[column] / least if least > 0 and level[column] > 0 else None
             said = f"{name}, {level['live']} live"
             figures.append(Figure(bench, said, unit, level[column], least, ratio))
     return figures
@@ -92,7 +93,7 @@ def page(machine: dict[str, Any], figures: Sequence[Figure]) -> str:
     facts = "".join(f"<li>{escape(name)}: {escape(str(value))}</li>" for name, value in machine.items())
     plots = []
     for bench in dict.fromkeys(one.bench for one in figures):
-        bars = [one for one in figures if one.bench == bench and one.ratio]
+        bars = [one for one in figures if one.bench == bench and _is_to_scale(one)]
         if bars:
             plots.append(f"<h2>{escape(bench)}: multiples of the floor</h2>{_bars(bars)}")
     return (
@@ -103,12 +104,17 @@ def page(machine: dict[str, Any], figures: Sequence[Figure]) -> str:
     )
 
 
+def _is_to_scale(figure: Figure) -> bool:
+    """Whether it has ratios, and a logarithmic scale has a place for each."""
+    return figure.ratio is not None and all(ratio > 0 for ratio in (figure.ratio, *figure.ratios))
+
+
 def _bars(figures: Sequence[Figure]) -> str:
     """Bars on a logarithmic scale, from a line at 1: a ratio of 2 is as long to the right as one of 0.5 to the left.
 
     A thin line over a bar goes from the lowest to the highest of the pairs.
     """
-    every = [ratio for one in figures for ratio in (one.ratio, *one.ratios) if ratio]
+    every = [ratio for one in figures for ratio in (one.ratio, *one.ratios) if ratio is not None]
     reach = max(max(abs(math.log2(ratio)) for ratio in every), 1.0)
     middle = (_WIDTH + _LABEL) / 2
     scale = (_WIDTH - _LABEL - 100) / 2 / reach

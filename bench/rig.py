@@ -163,6 +163,7 @@ def service(
         "STASIS_CALLBACK_ARI__PASSWORD": network.ari_password,
         "STASIS_CALLBACK_ASTERISK__TRUNK": network.trunk_name,
         "STASIS_CALLBACK_ASTERISK__CEL_PATH": str(network.cel_path),
+        "STASIS_CALLBACK_LIMITS__LIVE_CALLS": "5000",  # the plain dialplan has no such limit either
         **NEVER_USED_UP,
         **_of_the_unit(),
         **more,

@@ -147,19 +147,27 @@ def recheck(tools: CallTools, call: Call, leg: Leg) -> None:
             leg.answer_seen(answered_at_us)
         return  # its end was reported
     snapshot = tools.client.channels.get(leg.id)
-    record = None
     if snapshot is None:
-        record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=END_REPORT_S)
-        if record is None or record.ended_at_us is None:
-            # Asterisk may have been late to call it, and has done so since it was asked; or the journal says nothing.
-            snapshot = tools.client.channels.get(leg.id)
-    if snapshot is None:
-        _end_of_gone(tools, call, leg, record)
-        return
+        record, snapshot = _gone_or_late(tools, leg, wait_s=END_REPORT_S)
+        if snapshot is None:
+            _end_of_gone(tools, call, leg, record)
+            return
     leg.entered = leg.entered or snapshot.app == tools.client.app
     if snapshot.state == "Up" and leg.answered_at_us is None:
         answered_at_us = _certain_answer_us(tools, leg)
         leg.answer_seen(answered_at_us or tools.client.time.now_us(), guessed=answered_at_us is None)
+
+
+def _gone_or_late(
+    tools: CallTools, leg: Leg | LegView, *, wait_s: float
+) -> tuple[CelRecord | None, ChannelSnapshot | None]:
+    """What the journal says of a leg that Asterisk did not have.
+
+    And the leg, where its end is not in the journal and Asterisk has it now: it called it after it was asked.
+    """
+    record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=wait_s)
+    ended = record is not None and record.ended_at_us is not None
+    return record, None if ended else tools.client.channels.get(leg.id)
 
 
 def _end_of_gone(tools: CallTools, call: Call, leg: Leg, record: CelRecord | None) -> None:
@@ -181,11 +189,9 @@ def _end_of_gone(tools: CallTools, call: Call, leg: Leg, record: CelRecord | Non
 def settle_gone(tools: CallTools, leg: LegView, request: RequestView) -> ChannelSnapshot | None:
     """Settle a leg that Asterisk does not have. One that it was late to call, and has now, is returned instead."""
     time = tools.client.time
-    record = journal_record(tools, leg.id, leg.dialed_at_us, wait_s=JOURNAL_DELAY_S)
-    if record is None or record.ended_at_us is None:
-        late = tools.client.channels.get(leg.id)
-        if late is not None:
-            return late
+    record, late = _gone_or_late(tools, leg, wait_s=JOURNAL_DELAY_S)
+    if late is not None:
+        return late
     if record is None and leg.answered_at_us is None:
         settle(tools.stores, leg.id, never_dialed(time.now_us()))
         return None

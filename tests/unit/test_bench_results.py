@@ -15,7 +15,7 @@ LEVEL = {
     "at_rest_ms_per_s": 4.0,
     "per_callback_ms": 40.0,
     "event_to_command_ms": 2.0,
-    "event_to_command_longest_ms": 9.0,
+    "event_to_command_p99_ms": 9.0,
 }
 
 
@@ -43,3 +43,13 @@ def test_the_fewest_live_conversations_are_the_floor_of_the_others(tmp_path: Pat
     figures = {one.name: one for one in read("conversations", path)[1]}
     assert figures["processor per callback, 400 live"].ratio == 1.25
     assert figures["memory per live call, 400 live"].ratio is None
+
+
+def test_a_figure_below_nothing_has_no_ratio_and_no_bar(tmp_path: Path) -> None:
+    levels = [{"live": 10, **LEVEL}, {"live": 2000, **LEVEL, "per_callback_ms": -4.16}]
+    path = tmp_path / "levels.json"
+    path.write_text(json.dumps({"machine": {}, "levels": levels}))
+    figures = read("conversations", path)[1]
+    assert [one.ratio for one in figures if one.value < 0] == [None]
+    write(tmp_path, {}, [*figures, Figure("money", "torn", "", 1, 1, 0.5, [0.5, -0.1])])
+    assert "-4.16" in (tmp_path / "results.html").read_text()
