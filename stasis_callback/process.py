@@ -258,7 +258,6 @@ def _look_for_cycles_seldom() -> None:
     What is loaded now stays, and need not be looked at. What a look at all channels makes for a moment must not
     count as old, which has everything looked through.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
 

@@ -80,7 +80,7 @@ def test_thirty_restarts_under_a_steady_flow_of_missed_calls(site: Site) -> None
         else:
             assert site.node.stop() == 0
         site.node.start()
-        # Over two restarts: who looks once a second does not see that it was there for less between them.
+        # Over two restarts: who looks four times a second does not see that it was there for less between them.
         longest_away_s = max(longest_away_s, clock.monotonic_s() - gone_before_s)
         gone_before_s = gone_s
     refusals = flow.stop()
