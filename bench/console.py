@@ -30,7 +30,7 @@ from typing import Any
 import requests
 
 from bench.business import ACCESS, ACCOUNT, BUSY, FRIEND, Size, fill, found_size, settle_down
-from bench.conversations import EXTRA, Bench, subscriber
+from bench.conversations import Bench, subscriber
 from bench.report import Row, machine, show_rows, write_json
 from bench.rig import Usage, open_business, service
 from bench.work import CACHE, work_folder
@@ -50,6 +50,8 @@ from stasis_callback.web.serving import Serving
 AS_FILE = "or take it as a file"
 """What a page says in place of a report that takes too long."""
 GOAL_MS = 100.0
+CALLBACKS = 20
+"""That are measured in each turn with and without browsers, and that go before."""
 TURNS = 3
 MORE_TURNS = 9
 """A page above the goal is opened so often: the machine may have been busy three times."""
@@ -373,7 +375,7 @@ def beside(folder: Path, turns: int) -> list[Row]:
         network = FakeNetwork(asterisk)
         url = f"sqlite:///{folder}/beside.db"
         stores = open_stores(url, "bench", Clock())
-        open_business(stores, [subscriber(n) for n in range(EXTRA * (2 * turns + 2))])
+        open_business(stores, [subscriber(n) for n in range(CALLBACKS * (2 * turns + 2))])
         stores.operators.add("owner", "owner", PASSWORD)
         tokens = [stores.sessions.open("owner") for _ in range(BROWSERS)]
         stores.database.close()
@@ -385,7 +387,7 @@ def beside(folder: Path, turns: int) -> list[Row]:
                 raise RuntimeError("the console did not start")
             bench = Bench(asterisk, network, process.pid)
             console = _child(process.pid)
-            bench.callbacks(EXTRA, stay=False)  # what is loaded once
+            bench.callbacks(CALLBACKS, stay=False)  # what is loaded once
             pairs = [_pair(bench, process.pid, console, port, tokens, turn) for turn in range(turns)]
     figures = (
         ("processor of the service per callback, ten browsers", "ms", "cpu_ms"),
@@ -417,8 +419,8 @@ def _pair(
         with readers(port, tokens[:browsers]):
             bench.forget()
             before, console_before_s = Usage.of(pid), Usage.of(console).cpu_s
-            took_s = bench.callbacks(EXTRA, stay=False)
-            cpu_ms = (Usage.of(pid).cpu_s - before.cpu_s) / EXTRA * 1000
+            took_s = bench.callbacks(CALLBACKS, stay=False)
+            cpu_ms = (Usage.of(pid).cpu_s - before.cpu_s) / CALLBACKS * 1000
             console_ms = (Usage.of(console).cpu_s - console_before_s) / took_s * 1000
         found[browsers] = Beside(cpu_ms, median(bench.delays_ms()), console_ms)
     return found[BROWSERS], found[0]

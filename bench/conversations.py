@@ -30,8 +30,8 @@ from stasis_callback.clock import Clock
 from stasis_callback.store.stores import open_stores
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 
-WARM_UP, EXTRA = 20, 100
-"""Callbacks that are made before anything is measured; and that are measured while the others talk."""
+WARM_UP = 20
+"""Callbacks that are made before anything is measured."""
 BEGUN_PER_S, MEASURED_PER_S = 15.0, 2.0
 REST_S = 20.0
 COLUMNS = ("live", "MiB", "KiB each", "rest ms/s", "callback ms", "event ms", "p99 ms")
@@ -54,23 +54,26 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.conversations", description=__doc__)
     parser.add_argument("--live", type=int, nargs="+", default=[10, 100, 400], help="live conversations")
+    parser.add_argument(
+        "--callbacks", type=int, default=100, help="how many are measured while the others talk (100)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures here")
     options = parser.parse_args()
     gc.disable()  # looking through the simulated Asterisk takes 0.3 s at times, which would count as the service's
     with work_folder("conversations") as folder:
-        levels = _measure(sorted(options.live), folder)
+        levels = _measure(sorted(options.live), options.callbacks, folder)
     if options.json:
         figures = {"machine": machine("simulated", CACHE), "levels": [asdict(level) for level in levels]}
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     return 0
 
 
-def _measure(counts: Sequence[int], folder: Path) -> list[Level]:
+def _measure(counts: Sequence[int], extra: int, folder: Path) -> list[Level]:
     with FakeAsterisk(speed=2) as asterisk:
         network = FakeNetwork(asterisk)
         url = f"sqlite:///{folder}/callback.db"
         stores = open_stores(url, "bench", Clock())
-        open_business(stores, [subscriber(n) for n in range(counts[-1] + WARM_UP + EXTRA * len(counts))])
+        open_business(stores, [subscriber(n) for n in range(counts[-1] + WARM_UP + extra * len(counts))])
         stores.database.close()
         with service(network, url, folder) as process:
             pid = process.pid
@@ -79,7 +82,7 @@ def _measure(counts: Sequence[int], folder: Path) -> list[Level]:
             bench.forget()
             empty_mib = Usage.of(pid).rss_mib
             print("".join(f"{name:>12}" for name in COLUMNS))
-            return [bench.level(count, empty_mib) for count in counts]
+            return [bench.level(count, extra, empty_mib) for count in counts]
 
 
 class Bench:
@@ -89,8 +92,8 @@ class Bench:
         self._asterisk, self._network, self._pid = asterisk, network, pid
         self._used = self._live = 0
 
-    def level(self, count: int, empty_mib: float) -> Level:
-        """Bring it to `count` live conversations, and measure."""
+    def level(self, count: int, extra: int, empty_mib: float) -> Level:
+        """Bring it to `count` live conversations, and measure `extra` callbacks beside them."""
         self.callbacks(count - self._live, stay=True)
         self._live = count
         before = Usage.of(self._pid)
@@ -98,7 +101,7 @@ class Bench:
         rested = Usage.of(self._pid)
         rest_share = (rested.cpu_s - before.cpu_s) / REST_S
         self.forget()
-        took_s = self.callbacks(EXTRA, stay=False)
+        took_s = self.callbacks(extra, stay=False)
         after = Usage.of(self._pid)
         delays = self.delays_ms()
         level = Level(
@@ -106,7 +109,7 @@ class Bench:
             rss_mib=rested.rss_mib,
             per_live_kib=(rested.rss_mib - empty_mib) * 1024 / count,
             at_rest_ms_per_s=rest_share * 1000,
-            per_callback_ms=(after.cpu_s - rested.cpu_s - rest_share * took_s) / EXTRA * 1000,
+            per_callback_ms=(after.cpu_s - rested.cpu_s - rest_share * took_s) / extra * 1000,
             event_to_command_ms=median(delays),
             event_to_command_p99_ms=rank(delays, 0.99),
         )

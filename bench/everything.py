@@ -33,7 +33,7 @@ BENCHES = {
     ),
     "conversations": (
         ["bench.conversations", "--live", "10", "100", "400", "2000"],
-        ["bench.conversations", "--live", "2", "5"],
+        ["bench.conversations", "--live", "2", "5", "--callbacks", "10"],
     ),
     "nodes": (["bench.nodes"], ["bench.nodes", "--nodes", "1", "2", "--callbacks", "3"]),
 }
