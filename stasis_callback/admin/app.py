@@ -154,7 +154,8 @@ def execute(arguments: Sequence[str]) -> int:
     `email receive` exits with EX_TEMPFAIL on every failure, even a mistyped option: on this code the mail server
     keeps the mail and retries, on any other it bounces the mail.
     """
-    code = _executed(arguments)
+    with invocation.of_one_command():
+        code = _executed(arguments)
     return email.TEMPORARY_FAILURE if code and ("email", "receive") in pairwise(arguments) else code
 
 

@@ -50,6 +50,15 @@ class Invocation:
     def operator(self, name: str) -> None:
         _OPERATOR.set(name)
 
+    @contextmanager
+    def of_one_command(self) -> Iterator[None]:
+        """What a command is given here ends with it, also where the next one runs in the same process."""
+        before = self.config, self.debug, self.operator
+        try:
+            yield
+        finally:
+            self.config, self.debug, self.operator = before
+
 
 invocation = Invocation()
 

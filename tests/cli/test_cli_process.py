@@ -12,6 +12,8 @@ from pathlib import Path
 
 from command_line import SUBSCRIBER, CommandLine
 
+from stasis_callback.admin.context import invocation
+
 PROGRAM = (sys.executable, "-m", "stasis_callback")
 HEAVY = {
     "aiohttp", "asyncio", "peewee", "playhouse", "pydantic", "pydantic_settings", "requests", "rich", "sqlite3",
@@ -94,6 +96,14 @@ def test_an_unexpected_fault_is_one_sentence_and_more_with_debug(shop: CommandLi
     assert fault.err.startswith("error: unexpected ")
     assert "--debug" in fault.err
     assert "Traceback" in shop("--debug", "account", "list").err
+
+
+def test_the_global_options_of_a_command_end_with_it(shop: CommandLine) -> None:
+    given = shop.folder / "given.toml"
+    given.write_text("")
+    for words in (["config", "check"], ["account", "show", "nobody"]):
+        shop("--config", given, "--debug", "--as", "jana", *words)
+        assert (invocation.config, invocation.debug, invocation.operator) == (None, False, "")
 
 
 def on_a_terminal(*words: str, columns: int) -> str:
