@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -247,6 +249,31 @@ def more_legs(url: str, count: int) -> None:
     stores.database.close()
 
 
+def kept_from_writing(url: str, file: Path, *, whole: bool) -> list[float]:
+    """How long the lock for writing was taken, each time, while the books were proven and nobody else wrote.
+
+    It is asked for without waiting, over and over: what a writer beside would have waited for it, and nothing else.
+    """
+    taken: list[float] = []
+    asking = sqlite3.connect(file, timeout=0, isolation_level=None)
+    with closing(asking), get_context("spawn").Pool(1) as pool:
+        proving = pool.apply_async(_proven, (url, whole))
+        since_s = 0.0
+        while not proving.ready():
+            try:
+                asking.execute("BEGIN IMMEDIATE")
+                asking.execute("ROLLBACK")
+            except sqlite3.OperationalError:
+                since_s = since_s or time.perf_counter()
+            else:
+                if since_s:
+                    taken.append(time.perf_counter() - since_s)
+                since_s = 0.0
+            time.sleep(0.001)
+        proving.get()
+    return sorted(taken)
+
+
 def beside(url: str, file: Path, pairs: int, seconds: float) -> None:
     """Slowest writes while the books are proven, and while not, in turns."""
     stores = open_bench_stores(url)
@@ -302,6 +329,12 @@ def main() -> int:
             file = folder / "books.db"
             print(f"SQLite, {options.legs} legs of {options.accounts} accounts:")
             measure(f"sqlite:///{file}", options.legs, options.accounts)
+            for whole in (True, False):
+                taken = kept_from_writing(f"sqlite:///{file}", file, whole=whole)
+                print(
+                    f"  {'proving the whole' if whole else 'the usual run'} kept others from writing "
+                    f"{len(taken)} times, for {1000 * max(taken, default=0):.1f} ms at most"
+                )
             beside(f"sqlite:///{file}", file, options.pairs, 10.0)
             if options.postgres:
                 with postgres_server(durable=True) as server:
