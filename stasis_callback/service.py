@@ -47,6 +47,8 @@ log = structlog.get_logger()
 
 TRIGGER_THREADS = 8
 HOUSEKEEPING_S = 5.0
+CHANNELS_A_ROUND = 1000
+"""For each thousand channels the next look at all of them comes one round of housekeeping later."""
 
 
 class Service:
@@ -83,7 +85,7 @@ class Service:
         )
         self.trunk_health = TrunkHealth(clock, settings.limits.trunk_failures, settings.limits.trunk_rest_s)
         tools = self._call_tools(settings)
-        self._reconciled_connection = self._told_connection = 0
+        self._reconciled_connection = self._told_connection = self._rounds_to_look = 0
         self.dialer = Dialer(
             tools, settings.limits.live_calls, lambda: self.reconciled and self.node.may_dial()
         )
@@ -278,7 +280,7 @@ class Service:
             self.dialer.end_taken_back,
         ]
         if self.link.connected:
-            duties += [self.client.time.measure, self._look_at_calls if self.reconciled else self._reconcile]
+            duties += [self.client.time.measure, self._look_again if self.reconciled else self._reconcile]
         return duties
 
     def _renew_leases(self) -> None:
@@ -356,6 +358,12 @@ class Service:
         self._reconciled_connection = connection
         self.dialer.wake()
 
+    def _look_again(self) -> None:
+        """Look at all calls, at thousands now and then: it is much work, for Asterisk too, and holds up everybody."""
+        self._rounds_to_look -= 1
+        if self._rounds_to_look <= 0 or self.dialer.has_orphans():
+            self._rounds_to_look = 1 + len(self._look_at_calls()) // CHANNELS_A_ROUND
+
     def _look_at_calls(self) -> list[ChannelSnapshot]:
         """Recover calls that nobody works on, end legs and bridges of ours that belong to none; the channels."""
         seen_at_us, seen_s = self.client.time.now_us(), self._clock.monotonic_s()
@@ -369,7 +377,8 @@ class Service:
                 if self.link.connected:
                     session.link_is_back(self._answered_at_us())
         # A leg A that rings is in no application yet: it is known by its name alone.
-        named = [channel.id for channel in channels if "-" in channel.id]
+        named = {channel.id for channel in channels if "-" in channel.id}
+        named -= self.stores.calls.open_ids() if named else set()
         settled = self.stores.calls.settled(named) if named else ()
         for channel in channels:
             if channel.id in settled or self._is_abandoned(channel):

@@ -138,17 +138,21 @@ class Dialer:
         for request_id in self._tools.stores.requests.taken_back(ids) if ids else []:
             hang_up_legs(self._tools.stores, self._tools.client, request_id)
 
+    def has_orphans(self) -> bool:
+        """Whether there are calls for `recover_orphans` to take care of."""
+        with self._claiming:
+            return bool(self._tools.stores.requests.left_open(self.works_on))
+
     def recover_orphans(self, live: dict[str, ChannelSnapshot]) -> list[Session]:
         """Take care of every call that was begun and that no thread works on, and return these. `live`: Asterisk's
         channels by id.
         """
         found = []
         with self._claiming:
-            for request in self._tools.stores.requests.left_open():
-                if not self.works_on(request.id):
-                    session = Session(self._tools, request, found_open=True)
-                    self._start(session, partial(recover, self._tools, session, live))
-                    found.append(session)
+            for request in self._tools.stores.requests.left_open(self.works_on):
+                session = Session(self._tools, request, found_open=True)
+                self._start(session, partial(recover, self._tools, session, live))
+                found.append(session)
         return found
 
     def _work(self, worker: Worker) -> None:

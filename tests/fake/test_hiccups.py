@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from world import ACCESS, ANI, CHEAP, FRIEND, World
 
+import stasis_callback.service as service_module
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.ari.link import AriLink
 from stasis_callback.clock import Clock
@@ -434,21 +435,27 @@ def test_a_call_taken_back_where_its_channels_are_not_seen_is_ended_by_its_own_n
         world.nothing_left()
 
 
-def test_a_call_for_which_no_thread_is_left_is_made_later(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.usual()
-    subscriber = world.phone().answers().hangs_up(after_s=1)
+def no_thread_for_the_next_call(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The name of the thread that could not be started, once it was tried."""
     start = threading.Thread.start
     refused: list[str] = []
 
-    def no_thread_for_the_first_call(thread: threading.Thread) -> None:
+    def refuse_the_next(thread: threading.Thread) -> None:
         if thread.name.startswith("call-") and not refused:
             refused.append(thread.name)
             raise RuntimeError("can't start new thread")
         start(thread)
 
-    monkeypatch.setattr(threading.Thread, "start", no_thread_for_the_first_call)
+    monkeypatch.setattr(threading.Thread, "start", refuse_the_next)
+    return refused
+
+
+def test_a_call_for_which_no_thread_is_left_is_made_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.usual()
+    subscriber = world.phone().answers().hangs_up(after_s=1)
+    refused = no_thread_for_the_next_call(monkeypatch)
     with world.running(housekeeping_s=0.5):
         world.rings()
         subscriber.wait_for("ended", timeout_s=20)
@@ -456,6 +463,36 @@ def test_a_call_for_which_no_thread_is_left_is_made_later(
         world.nothing_left()
     assert refused
     assert (request.outcome, request.attempts) == ("hung_up", 1)
+
+
+def test_all_channels_are_looked_at_the_seldomer_the_more_they_are_but_at_once_for_a_call_without_a_thread(
+    world: World, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of channels are much work for the service and for Asterisk, at each round of housekeeping."""
+    monkeypatch.setattr(service_module, "CHANNELS_A_ROUND", 1)
+    talk(world)
+    another = world.account("420601234567").number
+    subscriber = world.phone(another).answers().hangs_up(after_s=1)
+    with world.running() as service:
+
+        def looks_in_a_round() -> int:
+            fake.journal.clear()
+            service.keep_house()
+            return [entry.name for entry in fake.journal].count("GET /channels")
+
+        world.rings()
+        both_talk(world)
+        assert looks_in_a_round() == 1
+        assert [looks_in_a_round() for _ in range(6)] == [0, 0, 1] * 2  # two channels: two rounds more
+        refused = no_thread_for_the_next_call(monkeypatch)
+        world.rings(ani=another)
+        world.until(lambda: bool(refused))
+        world.until(lambda: not service.dialer.works_on(refused[0].removeprefix("call-")))
+        assert looks_in_a_round() == 1
+        subscriber.wait_for("ended", timeout_s=20)
+        world.phone().hang_up()
+        world.finished(2)
+        world.nothing_left()
 
 
 @pytest.mark.option("start_within_s")

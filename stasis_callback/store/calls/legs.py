@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
@@ -524,7 +524,12 @@ class Calls:
         return {side: int(count) for side, count in every(_OPEN_BY_SIDE)}
 
     @read
-    def settled(self, ids: Sequence[str]) -> set[str]:
+    def open_ids(self) -> set[str]:
+        """The legs that are not settled, by name."""
+        return {leg_id for (leg_id,) in every("SELECT id FROM leg WHERE state <> 'settled'")}
+
+    @read
+    def settled(self, ids: Collection[str]) -> set[str]:
         """Which of these legs are settled: whatever lives of one is nobody's, and nobody pays for it."""
         rows = LegRow.select(LegRow.id).where(LegRow.id.in_(list(ids)), LegRow.state == LegState.SETTLED)
         return {row.id for row in rows}
