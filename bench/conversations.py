@@ -4,11 +4,13 @@ The service is a process of its own; Asterisk is the simulated one, in this proc
 conversations fit on one machine and the telephony costs the service nothing. For each number of live conversations:
 
 - memory: resident set of the service, and its growth per live call since it had none;
-- at rest: processor time per second while all of them only talk, before and after the further callbacks;
-- per callback: processor time of further callbacks made meanwhile, without what the live ones take;
+- at rest: processor time per second while all of them only talk;
+- per callback: processor time of further callbacks made meanwhile, without what the live ones take: what they took
+  just before and after each few callbacks;
 - event to command: from an answer of leg A, as the simulated Asterisk sent it, to the service's next command for it.
 
-The row with the fewest conversations is the floor of the others: flat is 1.0.
+The row with the fewest conversations is the floor of the others: flat is 1.0. Funds are held for the whole talk at
+once: to hold the next slice takes more than all else at rest, and comes in waves that hide what is measured.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from bench.report import machine, rank
-from bench.rig import ACCESS, Usage, open_business, service
+from bench.rig import ACCESS, TALK_LIMIT_S, Usage, open_business, service
 from bench.work import CACHE, work_folder
 from stasis_callback.clock import Clock
 from stasis_callback.store.stores import open_stores
@@ -33,8 +35,9 @@ from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 WARM_UP = 20
 """Callbacks that are made before anything is measured."""
 BEGUN_PER_S, MEASURED_PER_S = 15.0, 2.0
-REST_S = 30.0
-"""Longer than from one look at all channels to the next, with 2,000 conversations."""
+REST_S = 12.0
+BLOCK = 20
+"""This many callbacks are made between two rests."""
 COLUMNS = ("live", "MiB", "KiB each", "rest ms/s", "callback ms", "event ms", "p99 ms")
 
 
@@ -75,6 +78,7 @@ def _measure(counts: Sequence[int], extra: int, folder: Path) -> list[Level]:
         url = f"sqlite:///{folder}/callback.db"
         stores = open_stores(url, "bench", Clock())
         open_business(stores, [subscriber(n) for n in range(counts[-1] + WARM_UP + extra * len(counts))])
+        stores.access_numbers.change(ACCESS["service"], {"hold_slice_s": str(TALK_LIMIT_S)})
         stores.database.close()
         with service(network, url, folder) as process:
             pid = process.pid
@@ -97,28 +101,34 @@ class Bench:
         """Bring it to `count` live conversations, and measure `extra` callbacks beside them."""
         self.callbacks(count - self._live, stay=True)
         self._live = count
-        before = Usage.of(self._pid)
-        time.sleep(REST_S)
-        rested = Usage.of(self._pid)
+        rss_mib = Usage.of(self._pid).rss_mib
         self.forget()
-        took_s = self.callbacks(extra, stay=False)
-        done = Usage.of(self._pid)
+        at_rest, spent_s = [self.rest()], 0.0
+        for made in range(0, extra, BLOCK):
+            before = Usage.of(self._pid)
+            took_s = self.callbacks(min(BLOCK, extra - made), stay=False)
+            after = Usage.of(self._pid)
+            at_rest.append(self.rest())
+            spent_s += after.cpu_s - before.cpu_s - mean(at_rest[-2:]) * took_s
         delays = self.delays_ms()
-        time.sleep(REST_S)
-        after = Usage.of(self._pid)
-        rest_share = (rested.cpu_s - before.cpu_s + after.cpu_s - done.cpu_s) / (2 * REST_S)
         level = Level(
             live=count,
-            rss_mib=rested.rss_mib,
-            per_live_kib=(rested.rss_mib - empty_mib) * 1024 / count,
-            at_rest_ms_per_s=rest_share * 1000,
-            per_callback_ms=(done.cpu_s - rested.cpu_s - rest_share * took_s) / extra * 1000,
+            rss_mib=rss_mib,
+            per_live_kib=(rss_mib - empty_mib) * 1024 / count,
+            at_rest_ms_per_s=mean(at_rest) * 1000,
+            per_callback_ms=spent_s / extra * 1000,
             event_to_command_ms=median(delays),
             event_to_command_p99_ms=rank(delays, 0.99),
         )
         figures = list(asdict(level).values())
         print(f"{count:>12}" + "".join(f"{figure:>12.1f}" for figure in figures[1:]), flush=True)
         return level
+
+    def rest(self) -> float:
+        """Processor seconds per second while nobody calls."""
+        before = Usage.of(self._pid)
+        time.sleep(REST_S)
+        return (Usage.of(self._pid).cpu_s - before.cpu_s) / REST_S
 
     def callbacks(self, count: int, *, stay: bool) -> float:
         """Make callbacks of accounts that had none; with `stay` they go on talking. How long it took, in seconds."""
