@@ -82,8 +82,8 @@ PUT_BACK = (
         (
             (
                 "engine/dialer.py",
-                "                if not self.works_on(request.id):\n",
-                "                if True:\n",
+                "for request in self._tools.stores.requests.left_open(self.works_on):",
+                "for request in self._tools.stores.requests.left_open():",
             ),
         ),
         (),

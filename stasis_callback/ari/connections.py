@@ -22,6 +22,9 @@ from stasis_callback.clock import Clock
 
 IDLE_LIMIT_S = 10.0
 """Asterisk closes a connection after 15 s without a request (`session_keep_alive`), without a word."""
+REFUSED_S = 0.04
+"""So long after a refused connection nobody tries another: of thousands of calls that ask an Asterisk which is away,
+one does. Shorter than the first pause before a request is sent again."""
 READ_SIZE = 4096
 """Nearly every answer is shorter. Room for so much is taken before there is something to read, by each that waits:
 of large pieces little could be given back, for all the small ones that were taken behind them meanwhile."""
@@ -53,6 +56,9 @@ class Connections:
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._clock = clock
         self._idle: deque[_Connection] = deque()
+        self._refused: ConnectionRefusedError | None = None
+        self._refused_s = 0.0
+        """When that was, by the steady clock."""
         weakref.finalize(self, _close_all, self._idle)
 
     def exchange(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
@@ -96,6 +102,9 @@ class Connections:
             connection.close()
 
     def _new(self) -> _Connection:
+        refused = self._refused
+        if refused and self._clock.monotonic_s() - self._refused_s < REFUSED_S:
+            raise NotConnected from refused
         if self._tls is None:
             opened = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
         else:
@@ -106,6 +115,8 @@ class Connections:
             opened.connect()
         except OSError as error:
             opened.close()
+            if isinstance(error, ConnectionRefusedError):
+                self._refused, self._refused_s = error.with_traceback(None), self._clock.monotonic_s()
             raise NotConnected from error
         for option in (_AT_ONCE, _RESET):
             opened.sock.setsockopt(*option)

@@ -41,6 +41,8 @@ log = structlog.get_logger()
 
 OVERTIME_S = 1.0
 """Asterisk's own timer ends a leg first, unless its clock was put back or it does not get round to it."""
+AWAY_AGAIN_S = 30.0
+"""Asterisk that is away is told so seldom to end a leg: all calls of a node tell it, and nearly always in vain."""
 LOOK_AGAIN_S = 2.0
 END_FOLLOWS_S = 1.0
 """The end of a leg is reported within so long after it has left our application; else it is asked about."""
@@ -372,6 +374,8 @@ class Call:
         self._look_again_s = 0.0
         self._left_look_s: dict[str, float] = {}
         """By leg that has left our application, which is its end: when to look what became of it (steady clock)."""
+        self._told_again_s: dict[str, float] = {}
+        """By leg that has outlived its timer and was told to end: when to tell it once more."""
 
     @property
     def talked(self) -> bool:
@@ -416,6 +420,7 @@ class Call:
         self._legs.pop(leg.id, None)
         self._unclear.discard(leg.id)
         self._left_look_s.pop(leg.id, None)
+        self._told_again_s.pop(leg.id, None)
 
     def _hear(self, event: Event) -> None:
         """Called by the reader's thread."""
@@ -483,6 +488,7 @@ class Call:
                 self._silence = self._silence[0], event.answered_at_us + THAW_US
             self._unclear = {leg.id for leg in self.legs if leg.requested and leg.ended is None}
             self._look_again_s = 0.0
+            self._told_again_s.clear()
             self._look()
         elif isinstance(event, Arrival) and event.event.channel_id in self._legs:
             self._observe_leg(self._legs[event.event.channel_id], event.event, event.at_s)
@@ -529,21 +535,26 @@ class Call:
     def _next_look_s(self) -> float | None:
         """Seconds until something is to be looked at though nothing was reported; None for never."""
         now_s = self.clock.monotonic_s()
-        times = [
-            leg.paid_until_s + OVERTIME_S for leg in self.legs if leg.up and leg.paid_until_s is not None
-        ]
+        times = [self._overtime_s(leg) for leg in self.legs]
         times += [due_s for leg_id, due_s in self._left_look_s.items() if self._legs[leg_id].ended is None]
         if self._unclear:
             times.append(self._look_again_s)
-        return max(min(times) - now_s, 0.0) if times else None
+        due_s = min(times, default=math.inf)
+        return max(due_s - now_s, 0.0) if due_s < math.inf else None
+
+    def _overtime_s(self, leg: Leg) -> float:
+        """When a leg that is still up then is to be ended, because its funds are used up."""
+        if not leg.up or leg.paid_until_s is None:
+            return math.inf
+        return max(leg.paid_until_s + OVERTIME_S, self._told_again_s.get(leg.id, 0.0))
 
     def _watch_over(self) -> None:
         """End legs that outlive their paid time, and look at those whose fate is not clear."""
         now_s = self.clock.monotonic_s()
         for leg in self.legs:
-            if leg.up and leg.paid_until_s is not None and now_s >= leg.paid_until_s + OVERTIME_S:
+            if now_s >= self._overtime_s(leg):
                 log.warning("leg.outlived_its_timer", leg=leg.id)
-                leg.paid_until_s = now_s + OVERTIME_S  # asked again if it is still there then
+                self._told_again_s[leg.id] = now_s + (OVERTIME_S if self._watcher.connected else AWAY_AGAIN_S)
                 try:
                     leg.hang_up()
                 except AriError as error:

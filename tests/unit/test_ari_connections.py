@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from stasis_callback.ari.connections import Connections, NotConnected
+from stasis_callback.ari.connections import REFUSED_S, Connections, NotConnected
 from stasis_callback.clock import Clock
 
 CREATED = b'HTTP/1.1 201 Created\r\nServer: Asterisk\r\nContent-length:  8\r\n\r\n{"id":1}'
@@ -18,11 +18,11 @@ DONE = b"HTTP/1.1 204 No Content\r\nServer: Asterisk\r\nContent-Length: 0\r\n\r\
 class Server:
     """Answers each request on a connection with the next of `answers`: pieces that are sent one by one."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.answers: list[list[bytes]] = []
         self.requests: list[bytes] = []
         self.connections = 0
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}/ari"
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -147,3 +147,25 @@ def test_where_nobody_listens_nothing_was_asked(server: Server) -> None:
     connections = Connections("http://127.0.0.1:9/ari", 1.0, {}, Clock())
     with pytest.raises(NotConnected):
         connections.exchange("GET", "/ari/x", None)
+
+
+def test_of_all_that_ask_a_server_that_is_away_one_tries_to_connect() -> None:
+    """Also when it is there again, until a moment later: then the next one tries."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = int(gone.getsockname()[1])
+    now_s = 100.0
+    clock = Clock()
+    clock.monotonic_s = lambda: now_s  # type: ignore[method-assign]
+    connections = Connections(f"http://127.0.0.1:{port}/ari", 5.0, {}, clock)
+    with pytest.raises(NotConnected):
+        connections.exchange("GET", "/ari/x", None)
+    server = Server(port)
+    server.answers = [[DONE]]
+    for _ in range(3):
+        with pytest.raises(NotConnected) as refused:
+            connections.exchange("GET", "/ari/x", None)
+        assert isinstance(refused.value.__cause__, ConnectionRefusedError)
+    now_s += REFUSED_S + 0.001
+    assert connections.exchange("GET", "/ari/x", None) == (204, b"")
+    connections.close()
+    server.close()
