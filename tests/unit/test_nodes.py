@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -118,6 +119,23 @@ def test_a_name_that_was_given_up_leaves_no_trace(shop: Shop, locks: Callable[[s
     assert wait_until(lambda: not taken(shop, "n") and second.take(), timeout_s=10)
     first.forget()  # what one does not have stays
     assert (taken(shop, "n"), second.held()) == ({"n"}, True)
+
+
+@pytest.mark.postgres
+def test_who_gave_a_name_back_can_have_it_again_before_the_server_has_seen_that(
+    locks: Callable[[str, str], NameLock],
+) -> None:
+    """PostgreSQL keeps the lock of a connection that was closed until the process that serves it has ended."""
+    former, next_one = locks("n", "me"), locks("n", "me")
+    assert former.take()
+    assert isinstance(former, SessionLock)
+    serves_it = former._connection.info.backend_pid
+    os.kill(serves_it, signal.SIGSTOP)
+    going_on = threading.Timer(0.3, os.kill, (serves_it, signal.SIGCONT))
+    going_on.start()
+    former.release()
+    assert next_one.take()
+    going_on.join()
 
 
 @pytest.mark.sqlite

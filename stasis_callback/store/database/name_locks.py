@@ -45,7 +45,7 @@ _OF_NAME = """locktype = 'advisory' AND granted AND objsubid = 1
     AND classid::bigint = (hashtextextended({name}, 0) >> 32) & 4294967295
     AND objid::bigint = hashtextextended({name}, 0) & 4294967295"""
 _TAKEN = f"SELECT 1 FROM pg_locks WHERE {_OF_NAME.format(name='?')}"
-_END_FORMER = f"""SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+_END_FORMER = f"""SELECT pg_terminate_backend(pid, 2000) FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE application_name = %(me)s AND pid <> pg_backend_pid() AND {_OF_NAME.format(name="%(name)s")}"""
 
 
