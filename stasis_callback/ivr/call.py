@@ -106,6 +106,10 @@ class Watcher(Protocol):
     def connected(self) -> bool:
         """Whether events are coming in now."""
 
+    @property
+    def answered_s(self) -> float | None:
+        """When Asterisk first answered anything since the link was lost (steady clock); None before."""
+
     def watch(self, channel_id: str, put: Callable[[Event], None]) -> None:
         """Send every event of this channel to `put` from now on."""
 
@@ -523,6 +527,10 @@ class Call:
         was the network that fell silent, Asterisk went on. Nor of one that outlived the silence until we hung it up.
         """
         lost_at_us, thawed_at_us = self._silence
+        answered_s = self._watcher.answered_s
+        if thawed_at_us == _NOT_OVER_US and answered_s is not None:
+            # It answers, and the link is not back yet for another reason: ends since then are ends of now.
+            thawed_at_us = self._client.time.at_us(answered_s) + THAW_US
         outlived_at_us = thawed_at_us - THAW_US + OUTLIVED_US
         if leg.hung_up_at_us is not None and outlived_at_us < leg.hung_up_at_us <= ended_at_us:
             return None

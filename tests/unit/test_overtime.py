@@ -32,7 +32,9 @@ class Overtime:
             time=time,
             channel=lambda name: SimpleNamespace(id=name, clock=clock, hang_up=self._tell),
         )
-        self.watcher: Any = SimpleNamespace(connected=True, watch=lambda *_: None, unwatch=lambda _: None)
+        self.watcher: Any = SimpleNamespace(
+            connected=True, answered_s=None, watch=lambda *_: None, unwatch=lambda _: None
+        )
         self.call = Call(client, self.watcher, recheck=lambda _: None)
         self.leg = self.call.add("x-a1", is_a=True)
         self.leg.answer_seen(0)

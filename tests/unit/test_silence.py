@@ -25,6 +25,7 @@ class Talk:
         time = SimpleNamespace(
             now_us=lambda: int(self.now_s * US_PER_S),
             steady_s=lambda at_us: at_us / US_PER_S,
+            at_us=lambda steady_s: int(steady_s * US_PER_S),
             between_s=lambda at_us: (at_us / US_PER_S, at_us / US_PER_S),
         )
         client: Any = SimpleNamespace(
@@ -32,8 +33,10 @@ class Talk:
             time=time,
             channel=lambda name: SimpleNamespace(id=name, clock=clock, hang_up=lambda: None),
         )
-        watcher: Any = SimpleNamespace(connected=True, watch=lambda *_: None, unwatch=lambda _: None)
-        self.call = Call(client, watcher, recheck=lambda _: None)
+        self.watcher: Any = SimpleNamespace(
+            connected=True, answered_s=None, watch=lambda *_: None, unwatch=lambda _: None
+        )
+        self.call = Call(client, self.watcher, recheck=lambda _: None)
         self.leg: Leg = self.call.add("x-a1", is_a=True)
 
     def answered(self, at_s: float) -> None:
@@ -47,6 +50,10 @@ class Talk:
         self.now_s = BACK_S
         self.call.link_is_back(int(BACK_S * US_PER_S))
         self._see()
+
+    def answers_without_a_link(self) -> None:
+        """Requests are answered again, and events do not come yet."""
+        self.watcher.answered_s = BACK_S
 
     def hung_up_by_us(self, at_s: float) -> None:
         self.now_s = at_s
@@ -75,6 +82,19 @@ def test_a_leg_that_ends_in_the_silence_ended_as_it_began(
     talk.answered(ANSWERED_S)
     talk.lost()
     talk.heard_again()
+    assert talk.silent_since_s(ended_at_s) == silent_since_s
+
+
+@pytest.mark.parametrize(
+    ("ended_at_s", "silent_since_s"), [(LOST_S + 1, LOST_S), (BACK_S + 0.1, LOST_S), (BACK_S + 60, None)]
+)
+def test_the_silence_is_over_when_asterisk_answers_though_its_link_stays_down(
+    talk: Talk, ended_at_s: float, silent_since_s: float | None
+) -> None:
+    talk.answered(ANSWERED_S)
+    talk.lost()
+    assert talk.silent_since_s(BACK_S + 60) == LOST_S
+    talk.answers_without_a_link()
     assert talk.silent_since_s(ended_at_s) == silent_since_s
 
 
