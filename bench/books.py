@@ -2,8 +2,9 @@
 
 Makes a business of many settled legs (rows put in at once), then measures, each in a process of its own: the
 migration that seals them, `ledger verify --whole`, the usual run after it, and the usual run after a thousand more
-legs. Then, on SQLite, a writer settles legs while the whole is proven, and while nothing else is done, in turns: its
-slowest writes, and how long the write-ahead log got.
+legs. Then, on SQLite, how long proving has the lock for writing, and so keeps others from it; and a writer settles
+legs while the whole is proven, and while nothing else is done, in turns: its slowest writes, and how long the
+write-ahead log got.
 """
 
 from __future__ import annotations

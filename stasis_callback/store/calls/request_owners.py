@@ -55,8 +55,8 @@ class RequestOwners(RequestLooks):
         """
         ids = [request_id for (request_id,) in every(_CLAIMED_HERE, self._me.name, self._me.incarnation)]
         found = [request_now(request_id) for request_id in ids if not in_hand(request_id)]
-        # Not by the database, which might read the whole table in that order, for the few that are asked for.
         found = [request for request in found if request.state in UNDER_WAY]  # it may have ended in between
+        # Not by the database, which might read the whole table in that order, for the few that are asked for.
         return sorted(found, key=lambda request: (request.created_at_us, request.id))
 
     def under_way_of(self, node: str) -> list[RequestView]:
