@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -138,6 +138,19 @@ class Postfix:
     def queue(self) -> list[str]:
         """The mails in the queue, bounces included."""
         return [line for line in self.command("postqueue", "-j").splitlines() if line.strip()]
+
+    def tries_again_until(self, happened: Callable[[], bool], timeout_s: float = 30.0) -> None:
+        """Have Postfix try the mails it kept, as often as needed, until that has happened.
+
+        Once is not enough: a mail whose delivery has only just ended can still be locked by the agent, and Postfix
+        sets such a mail aside for 60 s (`qmgr_active.c`: "skipped, still being delivered").
+        """
+
+        def tried() -> bool:
+            self.command("postqueue", "-f")
+            return happened()
+
+        assert wait_until(tried, timeout_s=timeout_s, every_s=0.5), self.log()
 
     def until_empty(self, timeout_s: float = 30.0) -> None:
         assert wait_until(lambda: not self.queue(), timeout_s=timeout_s, every_s=0.2), self.log()

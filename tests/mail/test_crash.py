@@ -134,10 +134,9 @@ def test_killed_between_data_and_answer_the_call_is_made_once_after_postfix_has_
             mx.send(command())
             service.wait(20)
         with world.process(tmp_path):
-            mx.command("postqueue", "-f")
+            mx.tries_again_until(lambda: not mx.queue())
             friend.wait_for("ended", timeout_s=40)
             subscriber.hang_up()
             (request,) = world.finished()
-            mx.until_empty()
     assert request.triggered_by == "email"
     assert (len(subscriber.calls), len(friend.calls)) == (1, 1)

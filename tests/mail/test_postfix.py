@@ -90,8 +90,7 @@ def test_while_the_listener_is_away_postfix_keeps_the_mail(site: MailSite, mx: P
     again = site.settings.model_copy(update={"email": site.settings.email.model_copy(update={"port": port})})
     site.server = MailServer(again, site.stores, site.shop.clock, lambda: None)
     site.server.start()
-    mx.command("postqueue", "-f")
-    assert wait_until(lambda: len(site.callbacks()) == 1, timeout_s=20), mx.log()
+    mx.tries_again_until(lambda: len(site.callbacks()) == 1)
     mx.until_empty()
 
 
@@ -105,8 +104,7 @@ def test_while_the_database_is_away_the_pipe_keeps_the_mail(
     mx.send(mail(To=PIPED), to=PIPED)
     assert wait_until(lambda: "status=deferred" in mx.log(), timeout_s=30), mx.log()
     config.write_text(good)
-    mx.command("postqueue", "-f")
-    assert wait_until(lambda: len(site.callbacks()) == 1, timeout_s=30), mx.log()
+    mx.tries_again_until(lambda: len(site.callbacks()) == 1)
     mx.until_empty()
 
 
