@@ -8,6 +8,7 @@ step of either wall clock is found at the next look instead of being taken for a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import structlog
@@ -122,18 +123,28 @@ class AsteriskTime:
         self.ago_s(at_us)
         return self._age_s(at_us) < -STEP_S
 
-    def between_s(self, at_us: int) -> tuple[float, float]:
-        """The same, at the earliest and at the latest. The two differ for what is learnt late and may have been
-        before a step of Asterisk's clock was found: it is known to be after the last look before that.
+    def between_s(
+        self, at_us: int, since_s: float = -math.inf, by_s: float = math.inf
+    ) -> tuple[float, float]:
+        """The same of what happened after `since_s` and not after `by_s`, at the earliest and at the latest.
+
+        The two differ for what is learnt late and may have been before a step of Asterisk's clock was found. Its time
+        is by the clock of before the step, or by that of after it; the later counts. Where neither can be, because
+        it was set more than once, it is known to have been by the time that this was found.
         """
-        latest_s, step, age_s = self.steady_s(at_us), self._step, self._age_s(at_us)
-        if step is None or abs(age_s) <= PLAUSIBLE_AGE_S or (age_s > 0 and latest_s > step.found_s):
-            return latest_s, latest_s
-        unstepped_s = step.before.steady_s + (at_us - step.before.asterisk_us) / US_PER_S
-        if step.before.steady_s <= unstepped_s:
-            # Later than the step was found by a clock that was set a little before, too: not later than that it was.
-            latest_s = max(latest_s, min(unstepped_s, step.found_s))
-        return min(step.before.steady_s, latest_s), latest_s
+        earliest_s = latest_s = self.steady_s(at_us)
+        step, age_s = self._step, self._age_s(at_us)
+        if step and abs(age_s) > PLAUSIBLE_AGE_S and (age_s < 0 or latest_s <= step.found_s):
+            unstepped_s = step.before.steady_s + (at_us - step.before.asterisk_us) / US_PER_S
+            stepped_s, known_by_s = self._clock.monotonic_s() - age_s, min(by_s, step.found_s)
+            possible_s = [
+                at_s
+                for at_s in (unstepped_s, stepped_s)
+                if since_s - PLAUSIBLE_AGE_S <= at_s <= known_by_s + PLAUSIBLE_AGE_S
+            ]
+            latest_s = min(max(possible_s, default=known_by_s), known_by_s)
+            earliest_s = min(step.before.steady_s, latest_s)
+        return max(min(earliest_s, by_s), since_s), max(min(latest_s, by_s), since_s)
 
     def seen_s(self, at_us: int) -> float:
         """The same by what was last measured, without asking: for the reader thread."""

@@ -224,11 +224,9 @@ class Leg:
             self.answered_at_us = at_us
             # Charged is from the latest it may have been, the funds last from the earliest: the doubt goes to the
             # subscriber, and nobody talks past the funds.
-            earliest_s, latest_s = (min(at_s, by_s) for at_s in self.time.between_s(at_us))
-            self._answered_s = max(latest_s, self._noted_s)
+            self._funds_since_s, self._answered_s = self.time.between_s(at_us, self._noted_s, by_s)
             if guessed and math.isfinite(self.unanswered_s):
-                earliest_s = self.unanswered_s
-            self._funds_since_s = max(earliest_s, self._noted_s)
+                self._funds_since_s = self.unanswered_s
             self.answer_guessed = guessed
 
     def answer_known(self, at_us: int, by_s: float = math.inf) -> None:

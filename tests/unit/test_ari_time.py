@@ -137,3 +137,27 @@ def test_where_our_clock_was_not_set_a_former_start_knows_of_no_step(
     time = AsteriskTime(asterisk, clock)  # type: ignore[arg-type]
     time.remember(noon_us + round((5 + apart_s) * US_PER_S), noon_us + 5 * US_PER_S, 5.0)
     assert time.between_s(noon_us + 6 * US_PER_S) == pytest.approx((6.0, 6.0), abs=0.01)
+
+
+def test_a_time_that_was_still_to_come_when_the_step_was_found_is_from_after_it(
+    time: AsteriskTime, asterisk: Pinged, clock: Steady
+) -> None:
+    """Answer and end of a call while the link was lost: both are exactly known, and nothing is given away."""
+    clock.passed_s, asterisk.ahead_s = 4.0, 60.0
+    answered_us = asterisk.at_us()
+    clock.passed_s = 20.0
+    assert time.measure()
+    earliest_s, latest_s = time.between_s(answered_us, since_s=3.0)
+    assert earliest_s <= latest_s == pytest.approx(4.0, abs=0.01)
+
+
+def test_a_time_that_fits_neither_the_clock_before_a_step_nor_after_it_says_nothing(
+    time: AsteriskTime, asterisk: Pinged, clock: Steady
+) -> None:
+    """Put back by five seconds as the leg rang, and forward by a minute as it was answered: it was heard at once."""
+    clock.passed_s, asterisk.ahead_s = 14.0, -5.0
+    answered_us = asterisk.at_us()
+    asterisk.ahead_s = 60.0
+    assert time.measure()
+    earliest_s, latest_s = time.between_s(answered_us, since_s=11.0, by_s=14.0)
+    assert 11.0 <= earliest_s <= latest_s == pytest.approx(14.0, abs=0.01)

@@ -25,7 +25,7 @@ class Overtime:
         clock.monotonic_s = lambda: self.now_s  # type: ignore[method-assign]
         time = SimpleNamespace(
             now_us=lambda: int(self.now_s * US_PER_S),
-            between_s=lambda at_us: (at_us / US_PER_S, at_us / US_PER_S),
+            between_s=lambda at_us, *_: (at_us / US_PER_S, at_us / US_PER_S),
         )
         client: Any = SimpleNamespace(
             clock=clock,
