@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from one_clock import one_clock
 
 from stasis_callback.ari.errors import AriUnavailable
 from stasis_callback.clock import US_PER_S, Clock
@@ -23,13 +24,9 @@ class Overtime:
         self.told_s: list[float] = []
         clock = Clock()
         clock.monotonic_s = lambda: self.now_s  # type: ignore[method-assign]
-        time = SimpleNamespace(
-            now_us=lambda: int(self.now_s * US_PER_S),
-            between_s=lambda at_us, *_: (at_us / US_PER_S, at_us / US_PER_S),
-        )
         client: Any = SimpleNamespace(
             clock=clock,
-            time=time,
+            time=one_clock(lambda: self.now_s),
             channel=lambda name: SimpleNamespace(id=name, clock=clock, hang_up=self._tell),
         )
         self.watcher: Any = SimpleNamespace(

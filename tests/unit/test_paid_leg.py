@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from one_clock import one_clock
 
 from stasis_callback.core.rating import Price, Rate, Terms
 from stasis_callback.engine.funding import PaidLeg
@@ -32,12 +33,7 @@ class Asterisk:
             set_fuse=lambda after_s: self.asked.append(f"timer {after_s:.2f}"),
             hang_up=lambda: self.asked.append("hang up"),
         )
-        time: Any = SimpleNamespace(
-            now_us=lambda: int(self.now_s * 1e6),
-            steady_s=lambda at_us: at_us / 1e6,
-            between_s=lambda at_us: (at_us / 1e6, at_us / 1e6),
-        )
-        leg = Leg(channel, time)
+        leg = Leg(channel, one_clock(lambda: self.now_s))
         leg.answer_seen(0)
         return leg
 

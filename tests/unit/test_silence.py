@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from one_clock import one_clock
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.ivr.call import Call, Leg, LinkLost
@@ -22,15 +23,9 @@ class Talk:
     def __init__(self) -> None:
         self.now_s = 0.0
         clock = Clock()
-        time = SimpleNamespace(
-            now_us=lambda: int(self.now_s * US_PER_S),
-            steady_s=lambda at_us: at_us / US_PER_S,
-            at_us=lambda steady_s: int(steady_s * US_PER_S),
-            between_s=lambda at_us: (at_us / US_PER_S, at_us / US_PER_S),
-        )
         client: Any = SimpleNamespace(
             clock=clock,
-            time=time,
+            time=one_clock(lambda: self.now_s),
             channel=lambda name: SimpleNamespace(id=name, clock=clock, hang_up=lambda: None),
         )
         self.watcher: Any = SimpleNamespace(
