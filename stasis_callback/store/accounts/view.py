@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stasis_callback.store.money.ledger import DAY_US
+from stasis_callback.store.money.ledger import DAY_US, spent_today
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class AccountView:
         """What could be held when this was read: the free funds, or what today's cap leaves. The hold decides."""
         if self.daily_cap_micros is None:
             return self.available_micros
-        spent_micros = self.spent_micros if self.spent_day == now_us // DAY_US else 0
+        spent_micros = spent_today(self.spent_day, self.spent_micros, now_us // DAY_US)
         return min(self.available_micros, self.daily_cap_micros - self.held_micros - spent_micros)
 
 

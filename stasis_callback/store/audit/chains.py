@@ -24,7 +24,7 @@ from stasis_callback.store.audit.rows import (
 from stasis_callback.store.audit.xdrs import PriceOf
 from stasis_callback.store.database.snapshots import Snapshots
 from stasis_callback.store.money.chain import first_seal, seal
-from stasis_callback.store.money.ledger import DAY_US
+from stasis_callback.store.money.ledger import DAY_US, spent_today
 
 LINKS_AT_A_LOOK = 500
 BOOKS_AT_A_LOOK = 500
@@ -199,7 +199,8 @@ class _Stretch:
         day, spent = self.place.spent_day, self.place.spent_micros
         if row.kind == "settle" and own:
             today = row.created_at_us // DAY_US
-            day, spent = today, (spent if today == day else 0) - own
+            spent = spent_today(day, spent, today) - own
+            day = day if day - today == 1 else today
         self.place = Place(row.link, row.seal, self.place.balance_micros + own, day, spent)
 
     def add_xdr(self, row: XdrRow) -> None:

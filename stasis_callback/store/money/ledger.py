@@ -43,12 +43,13 @@ _FREE = """SELECT balance_micros - held_micros + credit_limit_micros,
 _RESERVE = """UPDATE book SET held_micros = held_micros + ?
     WHERE id = ? AND balance_micros - held_micros + credit_limit_micros >= ?
     AND (daily_cap_micros IS NULL
-         OR held_micros + ? + CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END <= daily_cap_micros)
+         OR held_micros + ? + CASE WHEN spent_day - ? IN (0, 1) THEN spent_micros ELSE 0 END <= daily_cap_micros)
     RETURNING id"""
 _GIVE_BACK = "UPDATE book SET held_micros = held_micros + ? WHERE id = ?"
 _RELEASE = "UPDATE book SET held_micros = held_micros - ?, links = ?, head = ? WHERE id = ?"
 _PAY = """UPDATE book SET held_micros = held_micros - ?, links = ?, head = ?, balance_micros = balance_micros - ?,
-    spent_micros = CASE WHEN spent_day = ? THEN spent_micros ELSE 0 END + ?, spent_day = ? WHERE id = ?"""
+    spent_micros = CASE WHEN spent_day - ? IN (0, 1) THEN spent_micros ELSE 0 END + ?,
+    spent_day = CASE WHEN spent_day - ? = 1 THEN spent_day ELSE ? END WHERE id = ?"""
 _LINK = "UPDATE book SET links = ?, head = ? WHERE id = ?"
 _LOCK_BOOK = "SELECT name, currency, links, head, balance_micros FROM book WHERE id = ? FOR NO KEY UPDATE"
 LOCKED_HOLD = """hold.leg_id, hold.amount_micros, hold.state, hold.created_at_us, hold.closed_at_us,
@@ -65,6 +66,15 @@ _CHANGE_HOLD = "UPDATE hold SET amount_micros = ? WHERE leg_id = ?"
 _HELD_BY_CURRENCY = """SELECT book.currency, SUM(hold.amount_micros) FROM hold JOIN book ON book.id = hold.book_id
     WHERE hold.state = 'open' GROUP BY book.currency"""
 _OPEN_HOLD = "SELECT amount_micros, state, book_id FROM hold WHERE leg_id = ? FOR NO KEY UPDATE"
+
+
+def spent_today(spent_day: int, spent_micros: int, today: int) -> int:
+    """What of `spent_micros` on `spent_day` counts against the cap of `today` (days since the epoch, UTC).
+
+    What counts for tomorrow does too: a clock that is a little ahead has begun that day already, another node's, or
+    ours before it was put back. Not what is later still: one that was far ahead must not use up the caps of weeks.
+    """
+    return spent_micros if spent_day - today in (0, 1) else 0
 
 
 class Ledger:
@@ -96,7 +106,7 @@ class Ledger:
         first, last = (leg_ids[0], leg_ids[-1]) if leg_ids else ("", "")
         row = self._database.read(lambda: one(_FREE, first, last, book_id))
         free, cap, held, day, spent, for_these = row
-        left_today = None if cap is None else cap - held - (spent if day == self._today() else 0)
+        left_today = None if cap is None else cap - held - spent_today(day, spent, self._today())
         return free, left_today, int(for_these)
 
     @unit
@@ -237,8 +247,9 @@ class Ledger:
         if not is_open:
             run(_LINK, chain.links, chain.head, chain.book_id)
         elif settlement.paid_micros:
-            # The day of a transfer and the day it counts in are one: both by `now_us`.
-            counted = now_us // DAY_US, settlement.paid_micros, now_us // DAY_US
+            # The day of a transfer and the day it counts in are one, or the day has begun already: both by `now_us`.
+            today = now_us // DAY_US
+            counted = today, settlement.paid_micros, today, today
             paid = settlement.paid_micros
             run(_PAY, hold.amount_micros, chain.links, chain.head, paid, *counted, chain.book_id)
         else:

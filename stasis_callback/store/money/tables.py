@@ -13,8 +13,9 @@ from stasis_callback.store.database.tables import Table, TextField
 class Book(Table):
     """An account of the ledger. House books (revenue, cash, overrun) keep no balance: one hot row.
 
-    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap. `links` counts
-    the transfers and xDRs of the book's chain, `head` is the seal of the last one (see `chain.py`).
+    `spent_micros` is what was charged on `spent_day` (days since the epoch, UTC), for the daily cap (`spent_today` in
+    `ledger.py`). `links` counts the transfers and xDRs of the book's chain, `head` is the seal of the last one (see
+    `chain.py`).
     """
 
     name = TextField(unique=True)
