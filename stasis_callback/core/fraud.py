@@ -100,6 +100,34 @@ class Spent:
         """What is more than the other, or less."""
         return Spent(self.calls - other.calls, self.seconds - other.seconds, self.micros - other.micros)
 
+    def beyond(self, other: Spent) -> Spent:
+        """What is more than the other, of each; nothing where it is less."""
+        more = self - other
+        return Spent(max(more.calls, 0), max(more.seconds, 0), max(more.micros, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What budgets have counted of a leg while it is live.
+
+    Of `total`, what is beyond `earlier` stands in the counters of `day` (UTC, 0 is 1970-01-01). `earlier` was counted
+    in days before, or before a release. These counters are gone: nothing of it is given back, or counted again.
+    """
+
+    total: Spent
+    earlier: Spent
+    day: int
+
+    def on(self, day: int) -> Ahead:
+        """The same on a day, whose counters begin with nothing."""
+        if day <= self.day:  # before: a clock that is a little behind the one by which the day began
+            return self
+        return Ahead(self.total, self.total + self.earlier.beyond(self.total), day)
+
+    def more(self, total: Spent) -> Spent:
+        """What is added to the counters of `day`, or taken from them where it is negative, so that `total` counts."""
+        return total.beyond(self.earlier) - self.total.beyond(self.earlier)
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:

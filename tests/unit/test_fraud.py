@@ -269,15 +269,14 @@ def test_more_time_for_a_call_to_a_range_counts_too(tmp_path: Path) -> None:
         )
 
 
-def test_a_leg_over_midnight_counts_in_full_in_the_new_day(tmp_path: Path) -> None:
+def test_a_leg_over_midnight_counts_in_the_day_in_which_it_was_reserved(tmp_path: Path) -> None:
     with business(tmp_path, OFF) as shop:
-        account = shop.account(funds="1000")
-        leg_id = opens(shop, account, PREMIUM, hold="30")
+        account, key = shop.account(funds="1000"), "fraud:range:premium"
+        leg_id = opens(shop, account, PREMIUM, hold="30", held_s=30)
+        assert shop.stores.limits.spent([key])[key] == Spent(1, 30, 30_000_000)
         shop.clock.passes(86_400)
         ends(shop, leg_id, talked(20))
-        assert shop.stores.limits.spent(["fraud:range:premium"])["fraud:range:premium"] == Spent(
-            1, 20, 20_000_000
-        )
+        assert shop.stores.limits.spent([key])[key] == Spent()
 
 
 FIVE_MINUTES = Budget(0, 5, 0)

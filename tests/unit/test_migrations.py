@@ -187,7 +187,7 @@ BAD_RATE = """INSERT INTO rate (tariff_id, prefix, description, connect_fee_micr
     VALUES (1, '1', '', {0}, {1}, {2}, 1, 1, 0, 0, 1)"""
 ONE_MORE_LEG = """INSERT INTO leg
     SELECT 'leg-2', 'nothing', side, number, account_id, rate_id, state, 0, 0, terms_id, NULL, NULL, NULL,
-        NULL, NULL, NULL FROM leg"""
+        NULL, NULL, NULL, NULL, NULL, NULL FROM leg"""
 ONE_MORE_REQUEST = """INSERT INTO request
     SELECT 'other', 'other', '', '', '', account_id, subscriber_id, leg_a_number, '{}', 'queued', '',
         0, 0, 0, '', 0, NULL, '', '', '', '', 0, FALSE, '', '', '', '', '', '', '' FROM request"""

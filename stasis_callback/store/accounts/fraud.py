@@ -8,7 +8,7 @@ a leg is counted already by the transaction that notes it, and corrected at its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -17,7 +17,9 @@ import structlog
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.fraud import (
+    DAY_S,
     HOUR_S,
+    Ahead,
     Alarms,
     Budgets,
     Cause,
@@ -35,7 +37,7 @@ from stasis_callback.store.accounts.tables import SetAside
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.limits import Addition, Limits
 from stasis_callback.store.database.periods import row_after
-from stasis_callback.store.database.statements import one, run
+from stasis_callback.store.database.statements import every, one, run
 
 log = structlog.get_logger()
 
@@ -53,8 +55,19 @@ _LOOK = f"SELECT {SET_ASIDE}, {NEVER_CALLED}, {NEVER_CALLED}"
 _SET_ASIDE = """INSERT INTO set_aside (subject, measure, note, operator, at_us, until_us)
     SELECT CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT)
     WHERE NOT EXISTS (SELECT 1 FROM set_aside WHERE subject = ? AND until_us > ?) RETURNING id"""
-_RESERVED = "SELECT reserved_s, reserved_micros FROM leg WHERE id = ?"
-_RESERVE = "UPDATE leg SET reserved_s = ?, reserved_micros = ? WHERE id = ?"
+RESERVED_BEFORE = f"""COALESCE(leg.reserved_before_s, 0), COALESCE(leg.reserved_before_micros, 0),
+    COALESCE(leg.reserved_day, leg.dialed_at_us / {DAY_S * US_PER_S})"""
+"""Columns: what budgets had counted of a leg before a day, and that day. A leg of the version before keeps none, and
+counts for the day in which it was dialled.
+"""
+_RESERVED = f"SELECT reserved_s, reserved_micros, {RESERVED_BEFORE} FROM leg WHERE id = ?"
+_RESERVE = """UPDATE leg SET reserved_s = ?, reserved_micros = ?, reserved_before_s = ?, reserved_before_micros = ?,
+    reserved_day = ? WHERE id = ?"""
+_LIVE = (
+    "SELECT id, number, side FROM leg WHERE state <> 'settled' AND reserved_micros IS NOT NULL ORDER BY id"
+)
+_RESERVED_BEFORE = """UPDATE leg SET reserved_before_s = reserved_s, reserved_before_micros = reserved_micros,
+    reserved_day = ? WHERE id = ? AND state <> 'settled'"""
 
 
 def asked_subjects(subjects: Sequence[str], now_us: int) -> tuple[object, ...]:
@@ -92,12 +105,16 @@ class SetAsideView:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """A leg that has ended: who is behind it, and what it took. `ahead` was counted before, today or earlier."""
+    """A leg that has ended: who is behind it, and what it took.
+
+    `ahead` was counted before its end; of that, `before` stands in no counter of `day` (see `Ahead`).
+    """
 
     cause: Cause
     spent: Spent
     ahead: Spent | None = None
-    ahead_today: bool = True
+    before: Spent = Spent()
+    day: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +132,12 @@ class Held:
         """As the budgets count it, but for the call."""
         return Spent(0, self.seconds, worth_micros(self.micros, self.currency))
 
-
-def counted_ahead(budgets: Budgets, held: Held) -> dict[str, object]:
-    """What the row of a new leg has to keep of what `Fraud.reserve` counts."""
-    if not budgets.ahead(held.number, held.side):
-        return {}
-    return {"reserved_s": held.spent.seconds, "reserved_micros": held.spent.micros}
+    def columns(self, budgets: Budgets, now_us: int) -> dict[str, object]:
+        """What the row of a new leg has to keep of what `Fraud.reserve` counts."""
+        if not budgets.ahead(self.number, self.side):
+            return {}
+        seconds, micros = self.spent.seconds, self.spent.micros
+        return {"reserved_s": seconds, "reserved_micros": micros, "reserved_day": _day(now_us)}
 
 
 class Fraud:
@@ -143,28 +160,21 @@ class Fraud:
         for use in uses:
             for counter, spent in self._counted(use):
                 counters[counter] = counters.get(counter, Spent()) + spent
-        if not counters:
-            return
-        by_key = {counter.key: counter for counter in counters}
-        stand = self._limits.add(
-            [Addition(counter.key, counter.period_s, spent) for counter, spent in counters.items()]
-        )
-        for key, spent in stand.items():
-            counter = by_key[key]
+        for counter, spent in self._added(counters).items():
             measure = counter.budget.reached(spent)
             if measure:
                 self._set_aside_for(counter, measure, spent)
 
     def _counted(self, use: Use) -> Iterable[tuple[Counter, Spent]]:
         """What a leg adds to which counter."""
-        ahead = self.budgets.ahead(use.cause.number, use.cause.side) if use.ahead else []
+        if use.ahead is None:
+            yield from ((counter, use.spent) for counter in self.budgets.counters(use.cause))
+            return
+        counted_ahead = self.budgets.ahead(use.cause.number, use.cause.side)
+        more = Ahead(use.ahead, use.before, use.day).on(self._today).more(use.spent)
         for counter in self.budgets.counters(use.cause):
-            spent = use.spent
-            # A counter of yesterday is gone, and with it what was counted ahead.
-            if use.ahead and use.ahead_today and counter in ahead:
-                calls = 0 if counter.scope is Scope.RANGE else spent.calls
-                spent = replace(spent - use.ahead, calls=calls)
-            yield counter, spent
+            spent = more if counter in counted_ahead else use.spent
+            yield counter, replace(spent, calls=0) if counter.scope is Scope.RANGE else spent
 
     def reserve(self, held: Held) -> None:
         """Count what is held for a new leg, where its range or number has a budget.
@@ -178,29 +188,42 @@ class Fraud:
         counters = self.budgets.ahead(held.number, held.side)
         if not counters:
             return
-        seconds, micros = one(_RESERVED, leg_id)
-        now = held.spent
-        more = now - Spent(0, seconds or 0, micros or 0)
-        if micros is None or more == Spent():
+        seconds, micros, before_s, before_micros, day = one(_RESERVED, leg_id)
+        if micros is None:
             return
-        run(_RESERVE, now.seconds, now.micros, leg_id)
-        self._add_within(counters, more)
+        counted, before = Spent(0, seconds or 0, micros), Spent(0, before_s, before_micros)
+        ahead = Ahead(counted, before, day).on(self._today)
+        now, before = held.spent, ahead.earlier
+        if now == ahead.total:
+            return
+        run(_RESERVE, now.seconds, now.micros, before.seconds, before.micros, ahead.day, leg_id)
+        if (more := ahead.more(now)) != Spent():
+            self._add_within(counters, more)
 
     def _add_within(self, counters: Sequence[Counter], spent: Spent, calls: int = 0) -> None:
         """Add to counters, to those of ranges also `calls`: other calls count once somebody was reached."""
         if not counters:
             return
         ranged = replace(spent, calls=calls)
-        stand = self._limits.add(
-            [
-                Addition(one.key, one.period_s, ranged if one.scope is Scope.RANGE else spent)
-                for one in counters
-            ]
-        )
+        stand = self._added({one: ranged if one.scope is Scope.RANGE else spent for one in counters})
         for counter in counters:
-            measure = counter.budget.exceeded(stand[counter.key])
+            measure = counter.budget.exceeded(stand[counter])
             if measure and (spent.seconds > 0 or spent.micros > 0):
-                raise OverBudget(counter, measure, stand[counter.key])
+                raise OverBudget(counter, measure, stand[counter])
+
+    def _added(self, counters: Mapping[Counter, Spent]) -> dict[Counter, Spent]:
+        """Add to counters; what stands in each of them then, which is never less than nothing."""
+        if not counters:
+            return {}
+        stand = self._limits.add([Addition(one.key, one.period_s, spent) for one, spent in counters.items()])
+        found = {one: stand[one.key] for one in counters}
+        # A leg gives back only what it has counted; but a day may begin in this moment, and a budget may be new.
+        owed = {one: missing for one, spent in found.items() if (missing := Spent().beyond(spent)) != Spent()}
+        return found | self._added(owed)
+
+    @property
+    def _today(self) -> int:
+        return _day(self._clock.now_us())
 
     # --- setting aside -------------------------------------------------------------------------------------------
 
@@ -243,7 +266,10 @@ class Fraud:
 
     @unit
     def release(self, subject: str, operator: str) -> None:
-        """Let something go on, with new budgets. Raises InvalidInput when it is not set aside."""
+        """Let something go on, with new budgets. Raises InvalidInput when it is not set aside.
+
+        What its live legs have counted is forgotten with the counters: only what they get from now on counts.
+        """
         now_us = self._clock.now_us()
         again = self._database.repeated(f"release:{subject}")
         released = (
@@ -254,8 +280,14 @@ class Fraud:
         if not released and not again:
             raise InvalidInput(f"{subject} is not set aside: see `stasis-callback fraud list`")
         what, _, who = subject.partition(":")
-        for counter in self.budgets.all_of(what, who):
-            self._limits.clear(counter.key)
+        keys = {counter.key for counter in self.budgets.all_of(what, who)}
+        # Before the counters, in the order in which legs lock them. Where such a leg counts for another budget too,
+        # that keeps what the leg has counted there until now, used or not, until the day is over.
+        for leg_id, number, side in every(_LIVE):
+            if any(counter.key in keys for counter in self.budgets.ahead(number, side)):
+                run(_RESERVED_BEFORE, self._today, leg_id)
+        for key in sorted(keys):
+            self._limits.clear(key)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -291,6 +323,11 @@ class Fraud:
             SetAside.subject.in_(list(subjects)), SetAside.until_us > self._clock.now_us()
         )
         return [_view(row) for row in rows.order_by(SetAside.id)]
+
+
+def _day(at_us: int) -> int:
+    """The day of counters in UTC; the first is 1970-01-01."""
+    return at_us // (DAY_S * US_PER_S)
 
 
 def _view(row: SetAside) -> SetAsideView:

@@ -17,13 +17,13 @@ from stasis_callback.core.rating import billed_seconds, charged_seconds, cost_mi
 from stasis_callback.core.states import HoldState, LegState
 from stasis_callback.store.accounts.fraud import (
     NEVER_CALLED,
+    RESERVED_BEFORE,
     SET_ASIDE,
     Fraud,
     Held,
     Use,
     asked_prefixes,
     asked_subjects,
-    counted_ahead,
     fraud_trouble,
 )
 from stasis_callback.store.accounts.notices import note_low_balance
@@ -35,7 +35,7 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.identity import Identity
 from stasis_callback.store.database.statements import every, insert, one, run
 from stasis_callback.store.money.chain import Chain
-from stasis_callback.store.money.ledger import DAY_US, LOCKED_HOLD, Ledger
+from stasis_callback.store.money.ledger import LOCKED_HOLD, Ledger
 from stasis_callback.store.money.reading import open_holds
 from stasis_callback.store.money.views import CallRecord, HoldChange, LockedHold
 from stasis_callback.store.rates.book import RateView
@@ -146,13 +146,13 @@ _ANSWERED = """UPDATE leg SET state = 'answered', answered_at_us = ?, answered_m
     RETURNING account_id, side, request_id, (SELECT told FROM request WHERE request.id = leg.request_id)"""
 _LOCKED = f"""SELECT {LOCKED_HOLD}, leg.request_id, leg.side, leg.number, leg.account_id, leg.rate_id,
     leg.terms_id, leg.state, leg.dialed_at_us, leg.answered_at_us, account.number,
-    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, vendor.currency, request.told,
-    book.credit_limit_micros, product.low_balance_micros, leg.reserved_micros, leg.reserved_s,
+    leg.trunk_id, leg.cost_rate_id, leg.cost_terms_id, trunk.name, tariff.currency, request.told,
+    book.credit_limit_micros, product.low_balance_micros, leg.reserved_micros, leg.reserved_s, {RESERVED_BEFORE},
     request.triggered_by, request.ani, request.subscriber_id, request.link, request.source
     FROM leg JOIN hold ON hold.leg_id = leg.id JOIN book ON book.id = hold.book_id
     JOIN request ON request.id = leg.request_id JOIN account ON account.id = leg.account_id
-    JOIN product ON product.id = account.product_id
-    LEFT JOIN trunk ON trunk.id = leg.trunk_id LEFT JOIN vendor ON vendor.id = trunk.vendor_id"""
+    JOIN product ON product.id = account.product_id LEFT JOIN trunk ON trunk.id = leg.trunk_id
+    LEFT JOIN tariff_terms AS cost ON cost.id = leg.cost_terms_id LEFT JOIN tariff ON tariff.id = cost.tariff_id"""
 _LOCK_LEG = f"{_LOCKED} WHERE leg.id = ? FOR NO KEY UPDATE OF leg, hold, book"
 _LOCK_OPEN_LEGS = f"""{_LOCKED} WHERE leg.request_id = ? AND leg.state <> 'settled'
     ORDER BY leg.id DESC FOR NO KEY UPDATE OF request, leg, hold, book"""
@@ -202,6 +202,9 @@ class _LockedLeg(NamedTuple):
     low_balance_micros: int | None
     reserved_micros: int | None
     reserved_s: int | None
+    before_s: int
+    before_micros: int
+    reserved_day: int
     triggered_by: str
     ani: str
     subscriber_id: int | None
@@ -293,8 +296,7 @@ class Calls:
                 known_of == request_id and hold_state == HoldState.OPEN, f"leg id {leg_id} was already used"
             )
             return True
-        trouble = fraud_trouble(set_aside, never)
-        if trouble is not None:
+        if trouble := fraud_trouble(set_aside, never):
             raise NotAllowed(trouble)
         change = None
         if beside:
@@ -336,10 +338,9 @@ class Calls:
             state=LegState.DIALING.value,
             dialed_at_us=dialed_at_us,
             **_carried(fare.carrier),
-            **counted_ahead(self._fraud.budgets, ahead),
+            **ahead.columns(self._fraud.budgets, self._clock.now_us()),
         )
-        held = self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change)
-        if not held:
+        if not self._ledger.hold(leg_id, fare.account.book_id, hold_micros, change):
             run("DELETE FROM leg WHERE id = ?", leg_id)
             return False
         self._fraud.reserve(ahead)
@@ -420,10 +421,9 @@ class Calls:
 
     def _settle_each(self, legs: Sequence[tuple[_LockedLeg, LegEnd]]) -> list[XdrView]:
         settled = [self._settle(leg, end) for leg, end in legs]
-        today = self._clock.now_us() // DAY_US
         # Last, because many calls wait for the counters of what many call.
         self._fraud.count(
-            _use(leg, xdr, ahead_today=leg.dialed_at_us // DAY_US == today)
+            _use(leg, xdr)
             for (leg, _), xdr in zip(legs, settled, strict=True)
             if xdr.outcome not in NOBODY_REACHED or leg.reserved_micros is not None
         )
@@ -548,12 +548,12 @@ class Calls:
         return [xdr_view(row) for row in reversed(list(rows))]
 
 
-def _use(leg: _LockedLeg, xdr: XdrView, *, ahead_today: bool) -> Use:
+def _use(leg: _LockedLeg, xdr: XdrView) -> Use:
     """What a settled leg counts for."""
     spent = spent_by(xdr.outcome, xdr.charged_s, xdr.amount_micros, xdr.currency)
     # Before there were `reserved_s`, only ranges counted ahead, and no seconds.
     ahead = None if leg.reserved_micros is None else Spent(0, leg.reserved_s or 0, leg.reserved_micros)
-    return Use(leg.cause, spent, ahead, ahead_today)
+    return Use(leg.cause, spent, ahead, Spent(0, leg.before_s, leg.before_micros), leg.reserved_day)
 
 
 def _carried(carrier: Carrier | None) -> dict[str, object]:

@@ -76,7 +76,8 @@ class LegRow(Table):
     """One attempt to reach one number. Its id is the Asterisk channel id, chosen before the attempt.
 
     `reserved_s` and `reserved_micros` are what budgets of its number range and number have counted for it before its
-    end; null for none.
+    end; null for none. `reserved_before_s` and `reserved_before_micros` of them were counted before the day (UTC)
+    `reserved_day`, or before a release; null for none.
     """
 
     id = TextField(primary_key=True)
@@ -95,6 +96,9 @@ class LegRow(Table):
     reserved_micros = BigIntegerField(null=True)
     reserved_s = BigIntegerField(null=True)
     answered_mark = TextField(null=True)
+    reserved_before_s = BigIntegerField(null=True)
+    reserved_before_micros = BigIntegerField(null=True)
+    reserved_day = BigIntegerField(null=True)
 
     class Meta:
         table_name = "leg"

@@ -125,6 +125,7 @@ class Trunks:
         is added.
         """
         again = self._database.repeated(f"trunk:{checked_word(name, 'a PJSIP endpoint')}")
+        self._database.lock("trunks")
         row = Trunk.get_or_none(Trunk.name == name)
         if row is not None and row.removed_at_us is None:
             if not again:
@@ -145,6 +146,7 @@ class Trunks:
         """Remove a trunk that is disabled, with its routes; its call records keep its name. Raises InvalidInput."""
         if self._database.repeated(f"remove trunk:{name}") and not _is_there(name):
             return
+        self._database.lock("trunks")
         row = _trunk(name)
         if row.enabled:
             raise InvalidInput(f"trunk {name!r} is enabled: run `stasis-callback trunk disable {name}` first")
@@ -170,6 +172,7 @@ class Trunks:
         """Change what is not None, from the next call on; 0 takes a limit away, and "" what is set of `number_form`.
         Raises InvalidInput.
         """
+        self._database.lock("trunks")
         row = _trunk(name)
         if tariff is not None:
             row.tariff = _cost_tariff(row.vendor.name, tariff)
