@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Literal, Protocol
+from zoneinfo import ZoneInfo
 
 from stasis_callback.core.periods import DAY_US, US_PER_S, OffPeak, time_zone
 
@@ -17,7 +19,7 @@ CALL_ME_AT = "Let the user choose a time within the next 24 hours."
 """What the options of an instance mean that have to do with it."""
 
 LATEST_US = DAY_US
-"""How far ahead a time may be chosen."""
+"""How far ahead a time in ISO 8601 may be chosen."""
 SEARCHED_US = 60 * DAY_US
 _CLOCK_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 
@@ -76,15 +78,13 @@ def opens_us(hours: OffPeak, after_us: int) -> int | None:
 def chosen_us(text: str, zone: str, now_us: int) -> int | None:
     """The moment of `17:30`, the next time that clocks in `zone` show it, or of a time in ISO 8601 with its zone.
 
-    None if it is neither, has passed, or is more than a day ahead.
+    None if it is neither, or if a time in ISO 8601 has passed or is more than a day ahead. The clocks show each time
+    within a day, or a little later: by what they are put back meanwhile. They show it again when they are put back
+    past it; a time that they skip is the moment in which they do.
     """
     match = _CLOCK_TIME.fullmatch(text)
     if match:
-        now = datetime.fromtimestamp(now_us / US_PER_S, time_zone(zone))
-        wall = datetime(now.year, now.month, now.day, int(match[1]), int(match[2]))
-        days = (wall + timedelta(days) for days in (0, 1))
-        found = (_epoch_us(day.replace(tzinfo=time_zone(zone))) for day in days)
-        return next((at_us for at_us in found if at_us > now_us), None)
+        return _next_shown_us(int(match[1]), int(match[2]), time_zone(zone), now_us)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
@@ -98,6 +98,30 @@ def chosen_us(text: str, zone: str, now_us: int) -> int | None:
 def on_the_clock(at_us: int, zone: str) -> str:
     """A moment as the clock in a zone shows it: `2027-03-28 17:30 (Europe/Prague)`."""
     return f"{datetime.fromtimestamp(at_us // US_PER_S, time_zone(zone)):%Y-%m-%d %H:%M} ({zone})"
+
+
+def _next_shown_us(hour: int, minute: int, zone: ZoneInfo, now_us: int) -> int:
+    """The next moment after `now_us` in which clocks show a time of day, or skip it."""
+    today = datetime.fromtimestamp(now_us // US_PER_S, zone).date()
+    # Clocks that are put back at midnight show times of the day before.
+    walls = (datetime.combine(today + timedelta(days), time(hour, minute)) for days in (-1, 0, 1))
+    return min(at_us for wall in walls for at_us in _shown_us(wall, zone) if at_us > now_us)
+
+
+def _shown_us(wall: datetime, zone: ZoneInfo) -> tuple[int, ...]:
+    """The moments in which clocks show `wall` (without a zone): two when they are put back past it, else one."""
+    first_us, second_us = (_epoch_us(wall.replace(tzinfo=zone, fold=fold)) for fold in (0, 1))
+    if first_us <= second_us:
+        return first_us, second_us
+    # Skipped: the clocks are put forward between the two, which are by the offsets after and before that.
+    seconds = range(second_us // US_PER_S, first_us // US_PER_S + 1)
+    skipped = bisect_left(seconds, True, key=lambda at_s: _wall(at_s, zone) > wall)
+    return (seconds[skipped] * US_PER_S,)
+
+
+def _wall(at_s: int, zone: ZoneInfo) -> datetime:
+    """What the clocks of a zone show."""
+    return datetime.fromtimestamp(at_s, zone).replace(tzinfo=None)
 
 
 def _epoch_us(moment: datetime) -> int:

@@ -108,7 +108,8 @@ class CallOptions:
         "Country of numbers without a country code, for example GB: they are read as one dials there, with its own "
         "international and carrier prefixes. Empty: only international numbers, 00 and 011 count as +.",
     )
-    callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=86_400)
+    # Two days: a time of day that is chosen is further ahead than one where clocks are put back meanwhile.
+    callback_delay_s: float = option(0.0, "Delay before calling back.", least=0, most=172_800)
     dedupe_window_s: float = option(
         60.0,
         "Further missed calls for the same account within this time do not cause another callback, unless the first "
