@@ -41,7 +41,9 @@ log = structlog.get_logger()
 
 DAY_US = 86_400 * US_PER_S
 LIVES_US = 3 * DAY_US
-FIRST_AFTER_S, EVERY_S = 60.0, 3600.0
+EVERY_S = 3600.0
+SET_S = 60.0
+"""A wall clock that moved by more than this against the steady one since the last round was set."""
 NUMBERS, WINDOWS, DRAFTS = "numbers", "windows", "drafts"
 ALL_KINDS = (*KINDS, WINDOWS, DRAFTS)
 """The kinds with a setting; expired rate limit windows, and what journals said; drafts that were never completed."""
@@ -65,16 +67,24 @@ class Retention:
         self._days = dict(days) | {WINDOWS: 0, DRAFTS: 0}
 
     def worker(self) -> Worker:
-        """The worker that purges every hour."""
+        """The worker that purges every hour, for the first time after one."""
         return Worker("retention", self._work, self._clock)
 
     def _work(self, worker: Worker) -> None:
-        worker.pause(FIRST_AFTER_S)
         while worker.goes_on:
+            ahead_s = self._wall_ahead_s()
+            worker.pause(EVERY_S)
+            # What is removed is gone. A clock that was wrong as the machine started is set soon after that.
+            if abs(self._wall_ahead_s() - ahead_s) > SET_S:
+                log.warning("retention.waits", hint="the clock was set within the last hour")
+                continue
             for purged in self.purge(goes_on=lambda: worker.goes_on):
                 if purged.rows:
                     log.info("retention.removed", kind=purged.kind, rows=purged.rows)
-            worker.pause(EVERY_S)
+
+    def _wall_ahead_s(self) -> float:
+        """How far the wall clock is before the steady one."""
+        return self._clock.now_us() / US_PER_S - self._clock.monotonic_s()
 
     def purge(
         self, kinds: Sequence[str] = ALL_KINDS, *, goes_on: Callable[[], bool] = lambda: True

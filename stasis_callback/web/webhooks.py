@@ -10,8 +10,9 @@ it fails. So a slow, silent or unavailable receiver does not delay others.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Protocol
 from urllib.parse import urlsplit
@@ -45,6 +46,10 @@ AGAIN = BackOff(first_s=5.0, longest_s=3600.0, attempts=14)
 GRACE_S = 2.0
 OLDEST_S = 6 * 3600
 """Steps that a failing receiver has not taken for so long are given up, tried or not."""
+FAILURES_FIRST = 5
+"""They are given up when they were too old already as each of the last so many deliveries failed: to a clock that is
+ahead for a moment everything is old, and a receiver that is away just then has not had its six hours.
+"""
 
 
 Content = dict[str, object]
@@ -99,6 +104,8 @@ class Receiver:
     failures: int = 0
     """In a row."""
     paused_until_us: int = 0
+    failed_at_us: deque[int] = field(default_factory=lambda: deque(maxlen=FAILURES_FIRST))
+    """When the last ones did; those at the same time are one."""
 
     def room(self, now_us: int) -> int:
         """How many deliveries may be begun."""
@@ -106,6 +113,23 @@ class Receiver:
         paused = 0 < self.paused_until_us - now_us <= LONGEST_PAUSE_S * US_PER_S
         most = 1 if self.failures else OF_ONE_RECEIVER
         return 0 if paused else max(most - self.busy, 0)
+
+    def told(self, error: str, now_us: int) -> None:
+        """Note how a delivery went."""
+        if not error:
+            self.failures, self.paused_until_us = 0, now_us
+            self.failed_at_us.clear()
+            return
+        self.failures += 1
+        if not self.failed_at_us or abs(now_us - self.failed_at_us[-1]) >= FIRST_PAUSE_S * US_PER_S:
+            self.failed_at_us.append(now_us)
+        pause_s = doubling_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, self.failures)
+        self.paused_until_us = now_us + int(pause_s * US_PER_S)
+
+    def too_old_before_us(self) -> int | None:
+        """Steps from before this time are given up; None while it has not failed often enough."""
+        failed_at_us = list(self.failed_at_us)
+        return min(failed_at_us) - OLDEST_S * US_PER_S if len(failed_at_us) == FAILURES_FIRST else None
 
 
 class Webhooks:
@@ -155,8 +179,10 @@ class Webhooks:
         for address in sorted(by_receiver, key=self._standing):
             receiver = self._receivers.setdefault(address, Receiver())
             for source, instance in by_receiver[address]:
-                if receiver.failures:
-                    self._give_up_old(source, instance)
+                with self._lock:
+                    before_us = receiver.too_old_before_us()
+                if before_us is not None:
+                    self._give_up_old(source, instance, before_us)
                 room = min(receiver.room(self._clock.now_us()), SENDERS - self._busy())
                 for event in source.outbox.claim(instance, room) if room > 0 else ():
                     self._count(receiver, +1)
@@ -182,8 +208,8 @@ class Webhooks:
         receiver = self._receivers.get(address, Receiver())
         return receiver.failures > 0, receiver.busy
 
-    def _give_up_old(self, source: Source, instance: str) -> None:
-        before_us = self._clock.now_us() - OLDEST_S * US_PER_S
+    @staticmethod
+    def _give_up_old(source: Source, instance: str, before_us: int) -> None:
         if given_up := source.outbox.close_some(instance, "failed", before_us):
             log.warning("webhook.given_up", instance=instance, steps=given_up)
 
@@ -214,7 +240,8 @@ class Webhooks:
             return
         body = json.dumps(content, separators=(",", ":")).encode()
         error = self._poster.post(url, self._headers(name, str(content["id"]), body), body)
-        self._judge(receiver, error)
+        with self._lock:
+            receiver.told(error, self._clock.now_us())
         self._metrics.webhooks.labels(name, "failed" if error else "sent").inc()
         if not error:
             source.outbox.close(event, "sent")
@@ -227,13 +254,6 @@ class Webhooks:
         given_up = pause_s is None
         about = {"call": event.request_id, "step": event.step} if isinstance(event, EventView) else {}
         log.warning("webhook.not_taken", webhook=content["id"], **about, error=error, given_up=given_up)
-
-    def _judge(self, receiver: Receiver, error: str) -> None:
-        """Note how a delivery to a receiver went."""
-        with self._lock:
-            receiver.failures = receiver.failures + 1 if error else 0
-            pause_s = doubling_s(FIRST_PAUSE_S, LONGEST_PAUSE_S, receiver.failures) if error else 0.0
-            receiver.paused_until_us = self._clock.now_us() + int(pause_s * US_PER_S)
 
     def _step(self, event: EventView, settings: WebOptions) -> Content:
         progress = progress_of(self._stores, event.request_id, self._clock.now_us(), until=event.id)

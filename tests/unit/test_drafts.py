@@ -112,6 +112,13 @@ def test_what_a_process_left_that_died_is_never_seen_and_cleared_away_by_the_nex
     assert shop.rows()["Draft"] == before["Draft"] == []
 
 
+def test_what_was_left_by_a_clock_that_was_put_back_since_is_in_nobodys_way(shop: Shop) -> None:
+    killed_while_putting(shop, [*MANY], "draft-begun")
+    shop.clock.passes(-3600)
+    shop.stores.tariffs.put_rates("standard", [priced("1")])
+    assert shop.stores.tariffs.find("standard", "1") is not None
+
+
 def test_one_that_stood_still_for_too_long_does_not_write_into_the_change_of_another(shop: Shop) -> None:
     database, tariffs = shop.stores.database, shop.stores.tariffs
 

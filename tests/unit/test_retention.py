@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
 from shop import Shop, talked
+from structlog.testing import capture_logs
 from test_drafts import MANY, killed_while_putting
 from test_tariffs import priced
 
+from stasis_callback.clock import wait_until
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.requests import CallbackRequest
@@ -190,9 +193,7 @@ def test_the_least_that_recognising_a_repeated_request_needs_cannot_be_undercut(
 
 
 def test_the_worker_removes_by_itself(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stasis_callback.clock import wait_until
-
-    monkeypatch.setattr("stasis_callback.store.retention.FIRST_AFTER_S", 0.01)
+    monkeypatch.setattr("stasis_callback.store.retention.EVERY_S", 0.01)
     window(shop)
     shop.clock.passes(61)
     worker = Retention(shop.stores.database, shop.clock, DEFAULTS).worker()
@@ -201,6 +202,31 @@ def test_the_worker_removes_by_itself(shop: Shop, monkeypatch: pytest.MonkeyPatc
         assert wait_until(lambda: shop.rows()["Allowance"] == [], timeout_s=20)
     finally:
         assert worker.stop()
+
+
+def test_nothing_is_removed_by_a_clock_that_was_set_since_the_last_look(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stasis_callback.store.retention.EVERY_S", 0.5)
+    looked, look = threading.Event(), Retention._wall_ahead_s
+
+    def seen(retention: Retention) -> float:
+        ahead_s = look(retention)
+        looked.set()
+        return ahead_s
+
+    monkeypatch.setattr(Retention, "_wall_ahead_s", seen)
+    window(shop)
+    worker = Retention(shop.stores.database, shop.clock, DEFAULTS).worker()
+    with capture_logs() as log:
+        worker.start()
+        try:
+            assert looked.wait(20)
+            shop.clock.passes(100_000)
+            assert wait_until(lambda: shop.rows()["Allowance"] == [], timeout_s=20)
+        finally:
+            assert worker.stop()
+    assert [line["event"] for line in log] == ["retention.waits", "retention.removed"]
 
 
 def test_numbers_of_old_calls_are_made_unreadable_and_the_books_stay_as_they_are(shop: Shop) -> None:

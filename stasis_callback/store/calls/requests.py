@@ -31,7 +31,7 @@ from stasis_callback.store.calls.request_view import Again as Again
 from stasis_callback.store.calls.request_view import RequestView as RequestView
 from stasis_callback.store.calls.steps import note_step
 from stasis_callback.store.calls.tables import LegRow, Request
-from stasis_callback.store.calls.wishes import CALLS_OF, LIVE_NOW, newest_us, too_much
+from stasis_callback.store.calls.wishes import CALLS_OF, LIVE_NOW, dedupe_window_us, newest_us, too_much
 from stasis_callback.store.calls.wishes import Accepted as Accepted
 from stasis_callback.store.calls.wishes import Wish as Wish
 from stasis_callback.store.calls.wishes import new_request_id as new_request_id
@@ -124,14 +124,14 @@ class Requests(RequestOwners):
             "created_at_us": now_us,
             "due_at_us": now_us + int(options.callback_delay_s * US_PER_S),
         }
-        window_start_us = now_us - int(options.dedupe_window_s * US_PER_S)
+        window_us = dedupe_window_us(options, now_us)
 
         def once() -> Accepted:
             whose = [f"subscriber:{subscriber_id}"] if subscriber_id is not None else []
             link = [f"link:{request.link.id}"] if request.link else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose, *link)
             subjects = asked_subjects(wish.get("subjects", ()), now_us)
-            asked = request, leg_a_number, subscriber_id, window_start_us, queue_limit, subjects
+            asked = request, leg_a_number, subscriber_id, window_us, queue_limit, subjects
             reason, node_state = too_much(*asked, (me.name, me.incarnation) if begin else ("", ""))
             if reason:
                 known = one(BY_KEY, request.key) if reason is Refusal.REPEATED else None
@@ -169,9 +169,11 @@ class Requests(RequestOwners):
         options: CallOptions,
     ) -> int:
         """For how many more seconds such a request is `repeated`; 0 when it is not."""
-        window_us, now_us = int(options.dedupe_window_s * US_PER_S), self._clock.now_us()
-        last_us = newest_us(trigger, number, subscriber_id, destination, now_us - window_us)
-        return 0 if last_us is None else max(-(-(last_us + window_us - now_us) // US_PER_S), 1)
+        now_us = self._clock.now_us()
+        window_us = dedupe_window_us(options, now_us)
+        last_us = newest_us(trigger, number, subscriber_id, destination, window_us)
+        # It is one until it lies before the window.
+        return 0 if last_us is None else max(-(-(last_us - window_us[0]) // US_PER_S), 1)
 
     def _accepted_before(self, view: RequestView, request_id: str, *, begin: bool) -> Accepted | None:
         """The answer of an earlier run that has accepted it; None where the key is another's."""

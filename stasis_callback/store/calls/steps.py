@@ -115,7 +115,7 @@ class Events:
         first: RequestEvent | None = waits.order_by(RequestEvent.id).first()
         if first is None:
             return None
-        if first.due_at_us > now_us:  # a later step was noted meanwhile
+        if not outbox.is_due(first, now_us):  # a later step was noted meanwhile
             _postpone(request_id, first.due_at_us)
             return None
         lease_us = now_us + LEASE_S * US_PER_S

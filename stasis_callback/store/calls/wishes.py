@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
+from stasis_callback.clock import US_PER_S
+from stasis_callback.core.options import CallOptions
 from stasis_callback.core.requests import MISSED_CALL, CallbackRequest, Link, Trigger
 from stasis_callback.core.states import LIVE, RequestState
 from stasis_callback.core.words import Ending, Objection, Refusal
@@ -17,6 +19,7 @@ from stasis_callback.store.accounts.fraud import (
     fraud_trouble,
 )
 from stasis_callback.store.calls.request_view import RequestView
+from stasis_callback.store.database.limits import CLOCKS_APART_S
 from stasis_callback.store.database.statements import one
 
 LIVE_NOW = "state IN ({})".format(", ".join(f"'{state.value}'" for state in LIVE))
@@ -37,9 +40,8 @@ destination" says that leg B was not reached, which is one.
 _FAILED = "(state = 'done' AND (outcome NOT IN ({}) OR (outcome = '{}' AND destination <> '')))".format(
     ", ".join(f"'{one.value}'" for one in REACHED), Ending.NO_DESTINATION.value
 )
-_REPEATED = (
-    f"""destination = ? AND created_at_us > ? AND state <> 'refused' AND state <> ? AND NOT {_FAILED}"""
-)
+_REPEATED = f"""destination = ? AND created_at_us > ? AND created_at_us <= ?
+    AND state <> 'refused' AND state <> ? AND NOT {_FAILED}"""
 """What makes another callback of a number, or of a subscriber who may have one at a time, a repetition."""
 NODE_STATE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 """Of one start of a node; locked until the commit, so that a process that takes its name over sees the result."""
@@ -97,21 +99,31 @@ def new_request_id() -> str:
     return secrets.token_hex(8)
 
 
+def dedupe_window_us(options: CallOptions, now_us: int) -> tuple[int, int]:
+    """After when, and until when, a request was asked for that makes another one now a repetition.
+
+    The end is a little ahead, for the clock of another node; nothing lies within a window of 0 s. What was asked for
+    later than that was asked for by a clock that was wrong: nobody knows when, so it says nothing.
+    """
+    window_us = int(options.dedupe_window_s * US_PER_S)
+    return now_us - window_us, now_us + min(window_us, CLOCKS_APART_S * US_PER_S)
+
+
 def too_much(
     request: CallbackRequest,
     leg_a_number: str,
     subscriber_id: int | None,
-    window_start_us: int,
+    window_us: tuple[int, int],
     queue_limit: int,
     subjects: tuple[object, ...],
     node: tuple[str, str],
 ) -> tuple[Objection, str | None]:
     """Why there are enough callbacks already; "" when one more is welcome. One with the same key is `repeated`.
 
-    `subjects` are the values of `SET_ASIDE`. The state of a `node` (its name and incarnation) is read with it; None
-    for one that is none.
+    `window_us` is `dedupe_window_us`, `subjects` are the values of `SET_ASIDE`. The state of a `node` (its name and
+    incarnation) is read with it; None for one that is none.
     """
-    again = request.destination, window_start_us, _free(request.trigger)
+    again = request.destination, *window_us, _free(request.trigger)
     *found, node_state = one(
         _ENOUGH,
         request.key,
@@ -173,9 +185,9 @@ def _free(trigger: Trigger) -> str:
 
 
 def newest_us(
-    trigger: Trigger, number: str, subscriber_id: int | None, destination: str, window_start_us: int
+    trigger: Trigger, number: str, subscriber_id: int | None, destination: str, window_us: tuple[int, int]
 ) -> int | None:
     """When the last callback of a number or subscriber was asked for that makes another one `repeated`."""
-    again = destination, window_start_us, _free(trigger)
+    again = destination, *window_us, _free(trigger)
     found = one(_NEWEST, number, *again, subscriber_id, *again, subscriber_id)
     return max((at_us for at_us in found if at_us is not None), default=None)

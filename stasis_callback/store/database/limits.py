@@ -16,17 +16,23 @@ from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import every, run
 from stasis_callback.store.database.tables import Table, TextField
 
+CLOCKS_APART_S = 5
+"""The clocks of two nodes differ by no more than this. A time further ahead was written by a clock that was wrong: it
+was ahead for a moment, or was put back since.
+"""
+
 _TAKE = """INSERT INTO allowance (key, count, until_us) VALUES (?, 1, ?) ON CONFLICT (key) DO UPDATE SET
     count = CASE WHEN allowance.until_us <= ? THEN 1 ELSE allowance.count + 1 END,
-    until_us = CASE WHEN allowance.until_us <= ? THEN excluded.until_us ELSE allowance.until_us END
-    WHERE allowance.until_us <= ? OR allowance.count < ? RETURNING count, until_us"""
+    until_us = CASE WHEN allowance.until_us BETWEEN ? AND ? THEN allowance.until_us ELSE excluded.until_us END
+    WHERE allowance.until_us NOT BETWEEN ? AND ? OR allowance.count < ? RETURNING count, until_us"""
 _GIVE_BACK = "UPDATE allowance SET count = count - 1 WHERE key = ? AND count > 0 RETURNING count, until_us"
 _CLEAR = "DELETE FROM allowance WHERE key = ?"
 _COUNTER = "SELECT count, until_us FROM allowance WHERE key = ?"
 _SUM = "CASE WHEN allowance.until_us <= ? THEN excluded.{0} ELSE allowance.{0} + excluded.{0} END"
 _ADD = f"""INSERT INTO allowance (key, until_us, count, seconds, micros) VALUES %s ON CONFLICT (key) DO UPDATE SET
     count = {_SUM.format("count")}, seconds = {_SUM.format("seconds")}, micros = {_SUM.format("micros")},
-    until_us = CASE WHEN allowance.until_us <= ? THEN excluded.until_us ELSE allowance.until_us END
+    until_us = CASE WHEN allowance.until_us <= ? OR (allowance.until_us > excluded.until_us AND excluded.until_us > ?)
+        THEN excluded.until_us ELSE allowance.until_us END
     RETURNING key, count, seconds, micros"""
 
 
@@ -63,11 +69,14 @@ class Limits:
         """Count one more; False, and nothing counted, when the limit is reached.
 
         The window begins with the first and is not prolonged by what is refused. Any number of processes and threads
-        together get no more than `limit.count`.
+        together get no more than `limit.count`. A window that ends later than it can was begun by a clock that was
+        ahead: what it counted counts on, and it ends as if it began now.
         """
         now_us = self._clock.now_us()
         until_us = now_us + limit.period_s * US_PER_S
-        return self._counted(_TAKE, key, _stored(key), until_us, now_us, now_us, now_us, limit.count)
+        still_open = now_us + 1, until_us + CLOCKS_APART_S * US_PER_S
+        values = _stored(key), until_us, now_us, *still_open, *still_open, limit.count
+        return self._counted(_TAKE, key, *values, most=limit.count)
 
     @unit
     def take_all(self, counters: Sequence[tuple[str, Limit]]) -> str:
@@ -83,7 +92,8 @@ class Limits:
 
     def add(self, additions: Sequence[Addition]) -> dict[str, Spent]:
         """Add to counters, in one statement; what stands in each of them then. Within a transaction that is safe to
-        repeat as a whole, after all else that it locks.
+        repeat as a whole, after all else that it locks. What a clock that was ahead has counted for a period that is
+        still to come counts for this one.
         """
         now_us = self._clock.now_us()
         # In one order, so that two transactions never wait for each other.
@@ -91,7 +101,9 @@ class Limits:
             (one.key, _end_us(now_us, one.period_s), one.spent.calls, one.spent.seconds, one.spent.micros)
             for one in sorted(additions, key=lambda one: one.key)
         ]
-        found = every(_addition(len(rows)), *chain.from_iterable(rows), now_us, now_us, now_us, now_us)
+        # A period that ends so soon may be over for another node, which counts for the next one.
+        soon_us = now_us + CLOCKS_APART_S * US_PER_S
+        found = every(_addition(len(rows)), *chain.from_iterable(rows), *[now_us] * 4, soon_us)
         return {key: Spent(*spent) for key, *spent in found}
 
     @read
@@ -105,16 +117,20 @@ class Limits:
         """Undo the last count."""
         self._counted(_GIVE_BACK, key, _stored(key))
 
-    def _counted(self, statement: str, key: str, *values: object) -> bool:
-        """Count, unless an earlier run of this unit has: then the counter stands where that has left it."""
+    def _counted(self, statement: str, key: str, *values: object, most: int | None = None) -> bool:
+        """Count, unless an earlier run of this unit has: then the counter stands where that has left it.
+
+        False where nothing was counted, and for more than `most`.
+        """
         name = f"counted:{statement}:{key}"
         left = self._database.noted(name)
         if left is not None and run(_COUNTER, _stored(key)).fetchone() == left:
             return True
         rows = run(statement, *values).fetchall()
-        if rows:
+        counted = bool(rows) and (most is None or rows[0][0] <= most)
+        if counted:
             self._database.note(name, rows[0])
-        return bool(rows)
+        return counted
 
     @unit
     def clear(self, key: str) -> None:

@@ -3,6 +3,9 @@
 The tables differ in what they carry; all have `delivery` (`due` until it is over), `attempts` and `due_at_us`. A
 claim is an UPDATE that only succeeds if the row is as it was read, so of several processes one gets it. A row whose
 claimer died is tried again when its time is up, so everything is delivered at least once.
+
+When a row is due is a time of the wall clock. One that was ahead for a moment, or was put back, would let a row wait
+for hours; so what is due later than any sender says is due now.
 """
 
 from __future__ import annotations
@@ -11,7 +14,13 @@ from typing import Any
 
 from peewee import Expression, ModelSelect
 
+from stasis_callback.clock import US_PER_S
+from stasis_callback.store.database.limits import CLOCKS_APART_S
+
 DUE = "due"
+LONGEST_PAUSE_S = 3600
+"""The longest that any sender leaves between two attempts."""
+_LATEST_US = (LONGEST_PAUSE_S + CLOCKS_APART_S) * US_PER_S
 
 
 def waiting(table: type[Any]) -> ModelSelect[Any]:
@@ -22,7 +31,13 @@ def waiting(table: type[Any]) -> ModelSelect[Any]:
 
 def due(table: type[Any], now_us: int) -> ModelSelect[Any]:
     """The rows that may be tried now."""
-    return waiting(table).where(table.due_at_us <= now_us)
+    later = table.due_at_us > now_us + _LATEST_US
+    return waiting(table).where((table.due_at_us <= now_us) | later)
+
+
+def is_due(row: Any, now_us: int) -> bool:
+    """The same, of a row that waits."""
+    return not now_us < row.due_at_us <= now_us + _LATEST_US
 
 
 def claim(row: Any, until_us: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.limits import CLOCKS_APART_S
 from stasis_callback.store.intake.tables import Throttle
 
 
@@ -16,9 +17,12 @@ class Throttles:
 
     @read
     def locked(self, key: str) -> bool:
-        """Whether this key is locked out now."""
-        row = Throttle.get_or_none(Throttle.key == key)
-        return row is not None and row.locked_until_us > self._clock.now_us()
+        """Whether this key is locked out now. A lockout that begins in the future says nothing: a clock was wrong."""
+        row, now_us = Throttle.get_or_none(Throttle.key == key), self._clock.now_us()
+        if row is None or row.locked_until_us <= now_us:
+            return False
+        begun: bool = row.failed_at_us <= now_us + CLOCKS_APART_S * US_PER_S
+        return begun
 
     @unit
     def failed(self, key: str, *, limit: int, lock_s: float) -> bool:
