@@ -52,6 +52,9 @@ Problems = Mapping[str, str]
 Act = Callable[["SubscriberPages", AccountView, Mapping[str, str]], "str | Problems"]
 """Does what a form asks: the key of what was done, or what is wrong."""
 
+Changed = tuple[dict[str, Any], dict[str, object]]
+"""New values of an account, and what was there before."""
+
 
 class SubscriberPages:
     """The pages of one subscriber at a time."""
@@ -312,15 +315,22 @@ class SubscriberPages:
             trouble, _ = number_trouble(self._stores, account, number, "")
             if trouble:
                 return {"callback_number": trouble}
-        self._change(account, {"callback_number": number}, {"callback_number": account.callback_number})
+
+        def changed(now: AccountView) -> Changed:
+            return {"callback_number": number}, {"callback_number": now.callback_number}
+
+        self._change(account, changed)
         return "callback_number"
 
     def _remove_number(self, account: AccountView, values: Mapping[str, str]) -> str | Problems:
         """Forget one of the numbers that the account is known by. New ones are known by calling from them."""
-        aliases = self._stores.accounts.aliases(account.id)
-        left = [alias for alias in aliases if alias != values.get("alias", "")]
-        if len(left) != len(aliases):
-            self._change(account, {"aliases": left}, {"aliases": aliases})
+
+        def changed(now: AccountView) -> Changed | None:
+            aliases = self._stores.accounts.aliases(now.id)
+            left = [alias for alias in aliases if alias != values.get("alias", "")]
+            return ({"aliases": left}, {"aliases": aliases}) if len(left) != len(aliases) else None
+
+        self._change(account, changed)
         return "number_removed"
 
     def _set_speed_dial(self, account: AccountView, values: Mapping[str, str]) -> str | Problems:
@@ -328,15 +338,17 @@ class SubscriberPages:
         key, text = values.get("key", "").strip(), values.get("number", "").strip()
         if not (key.isascii() and key.isdigit() and len(key) <= 2):
             return {"key": "bad_key"}
-        before = self._stores.accounts.speed_dials(account.id)
-        after = {other: number for other, number in before.items() if other != key}
-        if text:
-            number = self._number(text)
-            if number is None:
-                return {"number": "bad_number"}
-            after[key] = number
+        number = self._number(text) if text else ""
+        if number is None:
+            return {"number": "bad_number"}
+
+        def changed(now: AccountView) -> Changed:
+            before = self._stores.accounts.speed_dials(now.id)
+            others = {other: dialed for other, dialed in before.items() if other != key}
+            return {"speed_dials": others | ({key: number} if number else {})}, {"speed_dials": before}
+
         try:
-            self._change(account, {"speed_dials": after}, {"speed_dials": before})
+            self._change(account, changed)
         except InvalidInput:  # an emergency number
             return {"number": "emergency_number"}
         return "speed_dial"
@@ -350,7 +362,7 @@ class SubscriberPages:
         known = self._logins.check(shown)
         if known.account is None:
             return {"password": "wrong_password" if known.reason == "wrong_login" else known.reason}
-        self._change(account, {"password": new}, {}, {"service password": "changed"})
+        self._change(account, lambda _now: ({"password": new}, {}), {"service password": "changed"})
         return "password"
 
     def _number(self, text: str) -> str | None:
@@ -359,16 +371,24 @@ class SubscriberPages:
     def _change(
         self,
         account: AccountView,
-        values: dict[str, Any],
-        before: dict[str, object],
-        after: dict[str, object] | None = None,
+        changed: Callable[[AccountView], Changed | None],
+        noted: dict[str, object] | None = None,
     ) -> None:
-        """Change the account, and note in the audit log that its subscriber did. Raises InvalidInput."""
+        """Change the account, and note in the audit log that its subscriber did. Raises InvalidInput.
+
+        `changed` makes the new values of the account as it is then, while nobody else can change it: what came in
+        between stays. `noted` is said in place of them.
+        """
 
         def once() -> None:
+            self._stores.database.lock("accounts")
+            made = changed(self._stores.accounts.get(account.id))
+            if made is None:
+                return
+            values, before = made
             self._stores.accounts.change(account.number, **values)
-            changed = values if after is None else after
-            self._stores.trail.note("subscriber", "account", account.number, before, changed)
+            after = values if noted is None else noted
+            self._stores.trail.note("subscriber", "account", account.number, before, after)
 
         self._stores.database.unit(once)
 

@@ -10,7 +10,8 @@ from stasis_callback.admin.accounts.accounts import WriteOff
 from stasis_callback.admin.accounts.accounts import app as app
 from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import operator, store
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.admin.output import complain, progress_bar
+from stasis_callback.clock import Clock
 
 Batch = Annotated[str, typer.Argument(metavar="BATCH", help="Batch name.")]
 
@@ -29,15 +30,33 @@ def unblock(batch: Batch) -> None:
 
 @app.command("close-batch")
 def close(batch: Batch, write_off: WriteOff = False) -> None:
-    """Close all accounts of a batch, as `account close` closes one: all of them, or none."""
-    with store() as s, recorded(s, "batch", batch):
-        found = [account for account in s.accounts.all() if account.batch == batch != ""]
-        if not found:
-            raise InvalidInput(f"there is no batch {batch!r} of accounts: see `stasis-callback account list`")
-        still_open = [account for account in found if account.status != "closed"]
-        for account in still_open:
-            s.accounts.close(account.number, write_off=write_off, operator=operator())
-    typer.echo(f"{len(still_open)} accounts of batch {batch} are closed")
+    """Close all accounts of a batch, as `account close` closes one.
+
+    None is closed while one of them has a live call, or a balance that is not written off. They are closed a few at a
+    time, so that calls go on beside it; an interrupted run is gone on with by the same command.
+    """
+    from stasis_callback.store.accounts.closing import BatchClosing
+
+    closed = left = 0
+    with store() as s, progress_bar("accounts") as progress:
+
+        def note(done: int, total: int) -> None:
+            nonlocal closed, left
+            closed, left = done, total - done
+            progress(done, total)
+
+        closing = BatchClosing(
+            s.database, s.accounts, Clock(), s.requests.any_of, batch, write_off, operator()
+        )
+        try:
+            number = closing.close_all(note)
+        except BaseException:
+            if left:
+                complain(
+                    f"{closed} accounts of batch {batch} were closed, {left} were not: run the command again"
+                )
+            raise
+    typer.echo(f"{number} accounts of batch {batch} are closed")
 
 
 def _set_status(batch: str, old: str, new: str) -> None:

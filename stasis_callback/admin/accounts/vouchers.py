@@ -9,7 +9,6 @@ import typer
 
 from stasis_callback.admin.accounts.accounts import expiry_us
 from stasis_callback.admin.accounts.cards import OutFile, write_codes
-from stasis_callback.admin.audit import recorded
 from stasis_callback.admin.context import AsJson, operator, secret_input, store, whole
 from stasis_callback.admin.days import require_to_come
 from stasis_callback.admin.listing import USUAL_ROWS, AsCsv, Page, listed, print_records
@@ -128,6 +127,6 @@ def _code() -> str:
 
 
 def _block(batch: str, blocked: bool) -> None:
-    with store() as s, recorded(s, "voucher", batch):
+    with store() as s:
         changed = s.vouchers.block(batch, blocked=blocked)
     typer.echo(f"{changed} vouchers of batch {batch} are {'blocked' if blocked else 'usable again'}")

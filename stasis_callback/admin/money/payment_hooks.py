@@ -45,7 +45,7 @@ def renew(name: Name) -> None:
 
 @app.command("list")
 def list_all(as_csv: AsCsv = False, as_json: AsJson = False) -> None:
-    """List all hooks. `turn` counts the secrets that a hook has had."""
+    """List all hooks. `turn` counts the secrets of its name, those of removed hooks too."""
     with store() as s:
         rows = [asdict(hook) for hook in s.payment_hooks.all()]
     print_records(rows, ("name", "turn", "created_at"), as_csv=as_csv, as_json=as_json)

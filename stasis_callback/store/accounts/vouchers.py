@@ -7,9 +7,9 @@ codes are random and long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from peewee import JOIN, ModelSelect, fn
 
@@ -18,13 +18,13 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_TEXT, format_amount, parse_currency
 from stasis_callback.store.accounts.codes import code_hash, random_codes
 from stasis_callback.store.accounts.tables import Account, Voucher
-from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.database import Database, read
 from stasis_callback.store.database.drafts import Draft, drafting
 from stasis_callback.store.database.names import checked_name
 from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
 from stasis_callback.store.database.periods import row_after
 from stasis_callback.store.database.statements import insert_rows
-from stasis_callback.store.database.trail import note_change
+from stasis_callback.store.database.trail import LongChange, note_change
 from stasis_callback.store.money.chain import seal, voucher_content
 from stasis_callback.store.money.ledger import Ledger
 
@@ -127,6 +127,7 @@ class Vouchers:
         return self._database.unit(lambda: self._redeem(hashed, account_number, operator))
 
     def _redeem(self, hashed: str, account_number: str, operator: str) -> VoucherView:
+        self._database.lock("accounts")  # as `Accounts.close` does: nothing is paid in behind it
         now_us = self._database.noted("redeemed") or self._clock.now_us()
         account = Account.get_or_none(Account.number == account_number)
         if account is None or account.status == "closed":
@@ -159,25 +160,31 @@ class Vouchers:
         return bool(taken.execute())
 
     def block(self, batch: str, *, blocked: bool) -> int:
-        """Make the unused vouchers of a batch unusable, or usable again; how many were changed."""
+        """Make the unused vouchers of a batch unusable, or usable again; how many were changed.
+
+        In small transactions, and noted in the audit log. Run again after a break it goes on.
+        """
         old, new = ("new", "blocked") if blocked else ("blocked", "new")
         if batch not in {record["batch"] for record in self.batches()}:
             raise InvalidInput(f"unknown batch {batch!r}: see `stasis-callback voucher list`")
-        some = Voucher.select(Voucher.id).where(Voucher.batch == batch, Voucher.state == old)
-        pace, changed = Pace(self._clock), 0
-        while rows := self._change(some.limit(ROWS_AT_ONCE), new):
-            changed += rows
-            pace.rest()
-        return changed
+        pace = Pace(self._clock)
+        change = LongChange(
+            self._database, self._clock, ("voucher", batch),
+            describe=lambda: _usable(batch), aim=lambda before: _all_of(before, old, new),
+        )  # fmt: skip
+        with change.steps():
+            last = 0
+            while some := self._some(batch, old, last):
+                if change.done and not self._database.in_transaction:  # within one, nobody would get a turn
+                    pace.rest()
+                change.step(partial(_set_state, some, old, new))
+                last = some[-1]
+        return change.done
 
-    @unit
-    def _change(self, some: ModelSelect[Voucher], state: str) -> int:
-        changed = int(Voucher.update(state=state).where(Voucher.id.in_(some)).execute())
-        changed = (
-            changed or self._database.noted("changed") or 0
-        )  # this was run before, and had been committed
-        self._database.note("changed", changed)
-        return changed
+    @read
+    def _some(self, batch: str, state: str, after: int) -> list[int]:
+        rows = Voucher.select(Voucher.id).where(Voucher.batch == batch, Voucher.state == state)
+        return [row.id for row in rows.where(Voucher.id > after).order_by(Voucher.id).limit(ROWS_AT_ONCE)]
 
     @read
     def batches(self) -> list[dict[str, object]]:
@@ -218,6 +225,22 @@ def _unfinished() -> list[str]:
     """Batches that are being made, or whose maker died: their vouchers do not count."""
     keys = Draft.select(Draft.key).where(Draft.key.startswith(_DRAFT))
     return [row.key.removeprefix(_DRAFT) for row in keys]
+
+
+def _usable(batch: str) -> dict[str, object]:
+    """How many unused vouchers of a batch can be redeemed, and how many are blocked."""
+    rows = Voucher.select(Voucher.state, fn.COUNT(Voucher.id).alias("number")).where(Voucher.batch == batch)
+    found = {row.state: int(row.number) for row in rows.group_by(Voucher.state)}
+    return {state: found.get(state, 0) for state in ("new", "blocked")}
+
+
+def _all_of(before: Mapping[str, object], old: str, new: str) -> dict[str, object]:
+    return {old: 0, new: sum(int(str(number)) for number in before.values())}
+
+
+def _set_state(ids: Sequence[int], old: str, new: str) -> int:
+    """Within a transaction: of those that are still in the old state; how many."""
+    return int(Voucher.update(state=new).where(Voucher.id.in_(ids), Voucher.state == old).execute())
 
 
 def _require_new(batch: str) -> None:

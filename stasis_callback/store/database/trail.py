@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from peewee import BigIntegerField
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.periods import between, row_after
 from stasis_callback.store.database.tables import Table, TextField
@@ -93,6 +94,71 @@ class Trail:
             AuditView(r.id, r.at_us, r.operator, r.noun, r.name, json.loads(r.before), json.loads(r.after))
             for r in rows
         ]
+
+
+class LongChange:
+    """A change of many rows in small transactions. One entry, written with the first of them, says what becomes of
+    all: so nothing that a killed process has done is missing in the log. What came out otherwise has a second entry.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        about: tuple[str, str],
+        describe: Callable[[], Fields],
+        aim: Callable[[Fields], Fields],
+    ) -> None:
+        """`about` is the noun and the name of the thing; `aim` says of its fields what they are to be in the end."""
+        self._database = database
+        self._clock = clock
+        self._about = about
+        self._describe = describe
+        self._aim = aim
+        self._aimed_at: Fields = {}
+        self.done = 0
+        """How many rows were changed so far."""
+
+    def step(self, work: Callable[[], int]) -> None:
+        """Do one part in a transaction. `work` tells how many rows it has changed: none when it is run again."""
+        self.done += self._database.unit(lambda: self._once(work))
+
+    def _once(self, work: Callable[[], int]) -> int:
+        before = {} if self.done else dict(self._describe())
+        changed = work()
+        if changed and not self.done:
+            self._aimed_at = self._aim(before)
+            note_change(self._database, self._clock, *self._about, before, self._aimed_at)
+        # With none left for it, an earlier run has been committed, and only the answer to that was lost.
+        changed = changed or self._database.noted("changed") or 0
+        self._database.note("changed", changed)
+        return changed
+
+    @contextmanager
+    def steps(self) -> Iterator[None]:
+        """Around all steps: note what did not become as was said, as where they are broken off."""
+        try:
+            yield
+        except BaseException:
+            if not self._database.in_transaction:  # which undoes it all
+                with suppress(StoreUnavailable):
+                    self._correct()
+            raise
+        self._correct()
+
+    def _correct(self) -> None:
+        if self.done and self._database.read(self._describe) != self._aimed_at:
+            self._database.unit(self._note_difference)
+
+    def _note_difference(self) -> None:
+        note_change(self._database, self._clock, *self._about, self._aimed_at, self._describe())
+
+
+def values_noted(noun: str, name: str, field: str) -> set[object] | None:
+    """Within a read or a unit: each value that a field is noted to have had; None for a thing unknown to it."""
+    rows = list(AuditEntry.select().where(AuditEntry.noun == noun, AuditEntry.name == name))
+    said = [json.loads(fields) for row in rows for fields in (row.before, row.after)]
+    return {fields[field] for fields in said if field in fields} if rows else None
 
 
 def note_change(

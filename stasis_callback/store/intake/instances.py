@@ -12,8 +12,9 @@ from typing import Generic, TypeAlias, TypeVar
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.database.database import Database, read, unit
-from stasis_callback.store.database.names import is_new
+from stasis_callback.store.database.names import hidden_name, is_hidden, is_new
 from stasis_callback.store.database.statements import one
+from stasis_callback.store.database.trail import values_noted
 from stasis_callback.store.intake.tables import ApiKey, EmailInstance, MessageInstance, WebInstance
 
 C = TypeVar("C")
@@ -36,6 +37,8 @@ class InstanceKind(Generic[C]):
     name_rule: str
     names: frozenset[str]
     parse: Callable[[Mapping[str, str]], C]
+    key_option: str = ""
+    """The option that says which of its signing secrets is in force, 1 by default; "" for a kind without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,9 @@ class Instances(Generic[C]):
         if not kind.name.fullmatch(name):
             raise InvalidInput(f"{name!r}: {kind.name_rule}")
         kind.parse(stored)
+        self._one_by_one()
         if is_new(self._database, self._model, name, f"{kind.noun} instance"):
+            stored = self._with_new_secret(name, stored)
             self._model.create(
                 name=name,
                 enabled=True,
@@ -87,10 +92,13 @@ class Instances(Generic[C]):
     @unit
     def change(self, name: str, stored: Mapping[str, str], *, enabled: bool | None = None) -> None:
         """Set options (an empty text restores the default) and switch it on or off; all or nothing."""
+        self._one_by_one()
         row = self._row(name)
         merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
         unknown = {option: text for option, text in stored.items() if option not in self._kind.names}
         self._kind.parse(unknown | merged)
+        if self._kind.key_option in stored:
+            self._require_not_used_up(name, merged)
         values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
         self._model.update(values).where(self._model.id == row.id).execute()
 
@@ -99,6 +107,7 @@ class Instances(Generic[C]):
         """Take it away. Raises InvalidInput while an API key is for it alone: it would be a key for nothing."""
         if self._database.repeated(f"remove:{name}") and self.find(name) is None:
             return
+        self._one_by_one()
         row = self._row(name)
         is_for_it = (ApiKey.instance == name) & ApiKey.revoked_at_us.is_null()
         key = ApiKey.get_or_none(is_for_it) if self._model is WebInstance else None
@@ -107,18 +116,20 @@ class Instances(Generic[C]):
                 f"API key {key.name!r} is for {name}: first run `stasis-callback api-key revoke {key.name}`"
             )
         self._model.delete().where(self._model.id == row.id).execute()
+        if self._kind.key_option:
+            self._note_used_up(name, row)
 
     @read
     def find(self, name: str) -> InstanceView[C] | None:
         """The instance, enabled or not."""
-        row = one(self._by_name, name)
+        row = None if is_hidden(name) else one(self._by_name, name)
         return self._view(*row) if row else None
 
     @read
     def all(self) -> list[InstanceView[C]]:
         """Every instance by name."""
         rows = self._model.select().order_by(self._model.name)
-        return [self._view(row.name, row.enabled, row.options) for row in rows]
+        return [self._view(row.name, row.enabled, row.options) for row in rows if not is_hidden(row.name)]
 
     def named(self, name: str) -> InstanceView[C]:
         """The instance, enabled or not. Raises InvalidInput if it does not exist."""
@@ -129,9 +140,74 @@ class Instances(Generic[C]):
 
     def _row(self, name: str) -> InstanceRow:
         row = self._model.get_or_none(self._model.name == name)
-        if row is None:
+        if row is None or is_hidden(name):
             raise InvalidInput(self._unknown(name))
         return row
+
+    # --- secrets ---------------------------------------------------------------------------------------------------
+
+    def _one_by_one(self) -> None:
+        """Instances with secrets change one after the other: which are used up is looked up first."""
+        if self._kind.key_option:
+            self._database.lock(f"{self._kind.noun} instances")
+
+    def _used_up(self, name: str) -> int:
+        """The last secret of the instances of this name that were removed; 0 if there was none.
+
+        It and those before it are never good again: a row under a hidden name says so.
+        """
+        gone = self._model.get_or_none(self._model.name == hidden_name(name))
+        return self._number(json.loads(gone.options)) if gone else 0
+
+    def _number(self, stored: Mapping[str, str]) -> int:
+        return int(stored.get(self._kind.key_option, "1"))
+
+    def _noted(self, name: str) -> int:
+        """The last secret of all instances of this name by the audit log; 0 if it knows of none."""
+        noted = values_noted(self._kind.noun, name, self._kind.key_option)
+        return 0 if noted is None else max([1, *(int(str(number)) for number in noted if number)])
+
+    def _with_new_secret(self, name: str, stored: Mapping[str, str]) -> Mapping[str, str]:
+        """The options of a new instance: with the first secret that no removed one of its name has had."""
+        if not self._kind.key_option:
+            return stored
+        # Of those that were removed before they left a row, only the audit log knows.
+        if (used := max(self._used_up(name), self._noted(name))) == 0:
+            return stored
+        self._keep_used_up(name, used)
+        stored = {self._kind.key_option: str(used + 1), **stored}
+        self._require_not_used_up(name, stored)
+        try:
+            self._kind.parse(stored)
+        except InvalidInput as error:  # the numbers have come to their end
+            raise InvalidInput(
+                f"{name!r} has no secret left that a removed one did not have: take another name"
+            ) from error
+        return stored
+
+    def _require_not_used_up(self, name: str, stored: Mapping[str, str]) -> None:
+        used, option = self._used_up(name), self._kind.key_option
+        if self._number(stored) <= used:
+            raise InvalidInput(
+                f"{option} {self._number(stored)} is of a {self._kind.noun} instance {name!r} that was removed: set "
+                f"{option}={used + 1}, or more"
+            )
+
+    def _note_used_up(self, name: str, row: InstanceRow) -> None:
+        numbers = self._used_up(name), self._noted(name), self._number(json.loads(row.options))
+        self._keep_used_up(name, max(numbers))
+
+    def _keep_used_up(self, name: str, number: int) -> None:
+        gone = hidden_name(name)
+        self._model.delete().where(self._model.name == gone).execute()
+        self._model.create(
+            name=gone,
+            enabled=False,
+            options=json.dumps({self._kind.key_option: str(number)}),
+            created_at_us=self._clock.now_us(),
+        )
+
+    # --- rows ------------------------------------------------------------------------------------------------------
 
     def _unknown(self, name: str) -> str:
         noun = self._kind.noun

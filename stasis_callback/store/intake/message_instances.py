@@ -18,4 +18,5 @@ MESSAGE = InstanceKind(
     "the name of a message instance is 1 to 32 small letters, digits and dashes",
     MESSAGE_NAMES,
     MessageConfiguration.parse,
+    key_option="secret_number",
 )
