@@ -38,6 +38,10 @@ class Clock:
         """Seconds that never jump, for measuring how long something took."""
         return time.monotonic()
 
+    def wall_ahead_s(self) -> float:
+        """How far the wall clock is before the steady one, in seconds; it moves as the wall clock is set."""
+        return self.now_us() / US_PER_S - self.monotonic_s()
+
     def mark(self, ago_s: float = 0.0) -> str:
         """The moment `ago_s` seconds ago, for another process of this machine: `since_s` measures from it there, by a
         clock that never jumps (Linux: CLOCK_MONOTONIC counts from the start of the machine, for all processes alike).

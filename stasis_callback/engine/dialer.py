@@ -174,7 +174,7 @@ class Dialer:
         """
         clock = self._tools.clock
         now_s = clock.monotonic_s()
-        ahead_s = clock.now_us() / US_PER_S - now_s
+        ahead_s = clock.wall_ahead_s()
         if ahead_s < self._wall_ahead_s - PUT_BACK_S or now_s >= self._look_through_s:
             brought = self._tools.stores.requests.bring_nearer()
             if brought:

@@ -72,19 +72,15 @@ class Retention:
 
     def _work(self, worker: Worker) -> None:
         while worker.goes_on:
-            ahead_s = self._wall_ahead_s()
+            ahead_s = self._clock.wall_ahead_s()
             worker.pause(EVERY_S)
             # What is removed is gone. A clock that was wrong as the machine started is set soon after that.
-            if abs(self._wall_ahead_s() - ahead_s) > SET_S:
+            if abs(self._clock.wall_ahead_s() - ahead_s) > SET_S:
                 log.warning("retention.waits", hint="the clock was set within the last hour")
                 continue
             for purged in self.purge(goes_on=lambda: worker.goes_on):
                 if purged.rows:
                     log.info("retention.removed", kind=purged.kind, rows=purged.rows)
-
-    def _wall_ahead_s(self) -> float:
-        """How far the wall clock is before the steady one."""
-        return self._clock.now_us() / US_PER_S - self._clock.monotonic_s()
 
     def purge(
         self, kinds: Sequence[str] = ALL_KINDS, *, goes_on: Callable[[], bool] = lambda: True

@@ -19,7 +19,6 @@ from stasis_callback.store.accounts.closing import AT_ONCE, BatchClosing
 from stasis_callback.store.accounts.codes import READABLE
 from stasis_callback.store.accounts.opening import BatchOpening
 from stasis_callback.store.audit import verify
-from stasis_callback.store.calls.requests import Requests
 from stasis_callback.testing.hiccups import MOMENTS, Moment, at_random, hiccups, once
 
 ACCOUNTS, VOUCHERS = 2 * AT_ONCE + 5, 5
@@ -72,9 +71,7 @@ def jana(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 def closing(shop: Shop, clock: Clock | None = None, *, write_off: bool = True) -> BatchClosing:
     stores = shop.stores
-    return BatchClosing(
-        stores.database, stores.accounts, clock or shop.clock, Requests.any_of, "spring", write_off, "jana"
-    )
+    return BatchClosing(stores.database, stores.accounts, clock or shop.clock, "spring", write_off, "jana")
 
 
 def elsewhere(work: Callable[[], object]) -> Any:

@@ -208,14 +208,14 @@ def test_nothing_is_removed_by_a_clock_that_was_set_since_the_last_look(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stasis_callback.store.retention.EVERY_S", 0.5)
-    looked, look = threading.Event(), Retention._wall_ahead_s
+    looked, look = threading.Event(), shop.clock.wall_ahead_s
 
-    def seen(retention: Retention) -> float:
-        ahead_s = look(retention)
+    def seen() -> float:
+        ahead_s = look()
         looked.set()
         return ahead_s
 
-    monkeypatch.setattr(Retention, "_wall_ahead_s", seen)
+    monkeypatch.setattr(shop.clock, "wall_ahead_s", seen)
     window(shop)
     worker = Retention(shop.stores.database, shop.clock, DEFAULTS).worker()
     with capture_logs() as log:

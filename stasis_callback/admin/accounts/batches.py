@@ -45,9 +45,7 @@ def close(batch: Batch, write_off: WriteOff = False) -> None:
             closed, left = done, total - done
             progress(done, total)
 
-        closing = BatchClosing(
-            s.database, s.accounts, Clock(), s.requests.any_of, batch, write_off, operator()
-        )
+        closing = BatchClosing(s.database, s.accounts, Clock(), batch, write_off, operator())
         try:
             number = closing.close_all(note)
         except BaseException:

@@ -333,6 +333,15 @@ class Accounts:
         """
         self._one_by_one()
         account = self.named(number)
+        left = self.left_to_close(account, write_off=write_off)
+        self.change(account.number, status="closed")  # the account before its book
+        if left:
+            key = f"close:{account.number}:{self._clock.now_us()}"
+            self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
+        return self.get(account.id)
+
+    def left_to_close(self, account: AccountView, *, write_off: bool) -> int:
+        """The money of its own that an account has; within a read or a unit. Raises InvalidInput as `close` does."""
         if self._has_calls(account.id):
             raise InvalidInput(f"account {account.number} has a live call: close the account after the call")
         left = 0 if account.kind == "subordinate" else account.balance_micros
@@ -341,11 +350,7 @@ class Accounts:
             raise InvalidInput(
                 f"account {account.number} has a balance of {amount}: pay it out, or use --write-off"
             )
-        self.change(account.number, status="closed")  # the account before its book
-        if left:
-            key = f"close:{account.number}:{self._clock.now_us()}"
-            self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
-        return self.get(account.id)
+        return left
 
     @unit
     def adjust(self, book_id: int, amount_micros: int, *, key: str, reason: str, operator: str) -> bool:

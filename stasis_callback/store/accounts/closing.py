@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
-from stasis_callback.core.money import format_amount
 from stasis_callback.store.accounts.accounts import Accounts, AccountView
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.pace import Pace
@@ -27,7 +26,6 @@ class BatchClosing:
     database: Database
     accounts: Accounts
     clock: Clock
-    has_calls: Callable[[int], bool]
     batch: str
     write_off: bool
     operator: str
@@ -44,8 +42,9 @@ class BatchClosing:
                 f"there is no batch {self.batch!r} of accounts: see `stasis-callback account list`"
             )
         left = [account for account in found if account.status != "closed"]
-        for wrong in self.database.read(lambda: list(self._in_the_way(left))[:1]):
-            raise InvalidInput(wrong)
+        self.database.read(
+            lambda: [self.accounts.left_to_close(one, write_off=self.write_off) for one in left]
+        )
         pace = Pace(self.clock)
         change = LongChange(
             self.database, self.clock, ("batch", self.batch), describe=self._statuses, aim=_closed
@@ -64,15 +63,6 @@ class BatchClosing:
         for account in still:
             self.accounts.close(account.number, write_off=self.write_off, operator=self.operator)
         return len(still)
-
-    def _in_the_way(self, accounts: Sequence[AccountView]) -> Iterator[str]:
-        """What `Accounts.close` would refuse, looked for before the first is closed."""
-        for account in accounts:
-            if self.has_calls(account.id):
-                yield f"account {account.number} has a live call: close the batch after the call"
-            elif account.kind != "subordinate" and account.balance_micros and not self.write_off:
-                amount = format_amount(account.balance_micros, account.currency)
-                yield f"account {account.number} has a balance of {amount}: pay it out, or use --write-off"
 
     def _statuses(self) -> dict[str, object]:
         return dict(every(_STATUSES, self.batch))
