@@ -31,7 +31,8 @@ from stasis_callback.store.database.sqlite_pool import trouble_of as sqlite_trou
 from stasis_callback.store.database.trouble import Busy, Trouble, words_of
 
 CONNECTIONS_LIMIT = 64
-OLDEST_POSTGRESQL = 130_000
+OLDEST_POSTGRESQL = 140_000
+"""`pg_terminate_backend` waits for the end of a process since then (`name_locks.py`)."""
 LOCK_TIMEOUT = "4s"
 """Less than a thread waits for an answer: one that waits for a lock is told so, and its connection lives."""
 _SERVER_SETTINGS = {
@@ -278,7 +279,7 @@ class Postgresql(Engine):
             raise (StoreUnavailable if is_away(url) else CallbackError)(words) from error
         version = self.peewee.server_version
         if version < OLDEST_POSTGRESQL:
-            raise CallbackError("this PostgreSQL is too old: install version 13 or newer")
+            raise CallbackError("this PostgreSQL is too old: install version 14 or newer")
 
     def writing(self) -> AbstractContextManager[object]:
         """Admit any number of concurrent writers."""
