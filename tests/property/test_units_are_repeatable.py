@@ -1050,7 +1050,7 @@ NOT_REPEATED = {
     "EmailSenders.usable_token", "EmailSenders.put_back", "Tariffs.match", "Tariffs.version", "Ledger.hold",
     "Ledger.charge", "Ledger.give_back", "Ledger.voucher", "Calls.lock", "Requests.under_way_of", "Nodes.named",
     "Vouchers.redeemed", "Calls.open_first_leg", "Limits.add", "Fraud.count", "Fraud.reserve", "Fraud.reserve_more",
-    "FraudHistory.uses", "AccessNumbers.remove", "Trail.change", "Upkeep.exists",
+    "FraudHistory.uses", "AccessNumbers.remove", "Trail.change", "Upkeep.exists", "Accounts.left_to_close",
     "Upkeep.remove", "Upkeep.rename", "Upkeep.set_batch_status", "Upkeep.retire", "Upkeep.retired",
     # Locks, which are not in tables.
     "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in",
