@@ -252,8 +252,13 @@ class Session:
         """Call leg A over one trunk after another, and hold the conversation with the person who answers."""
 
         def dial(a: PaidLeg, way: Way) -> bool:
-            self._originate(a, way, fare.number)
-            return self._shows_life(a.leg, way) and self._answered(a.leg)
+            asked_again = self._originate(a, way, fare.number)
+            answered = self._shows_life(a.leg, way) and self._answered(a.leg)
+            if asked_again and a.leg.ended is not None:
+                # The end that was seen may be that of the first request: the second must not ring its phone once more.
+                with suppress(AriError):
+                    a.leg.channel.hang_up()
+            return answered
 
         try:
             tried = over_trunks(
@@ -324,8 +329,9 @@ class Session:
         paid.number, paid.currency = fare.number, fare.account.currency
         return paid
 
-    def _originate(self, a: PaidLeg, way: Way, number: str) -> None:
-        """Have Asterisk call leg A, once. Where it does not say whether it does, look first and decide then.
+    def _originate(self, a: PaidLeg, way: Way, number: str) -> bool:
+        """Have Asterisk call leg A, once; whether it was asked again. Where it does not say whether it does, look first
+        and decide then: but this service may stand still between the look and the second request.
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """
@@ -341,7 +347,8 @@ class Session:
         if started is Started.UNHEARD:
             a.leg.requested = False
             raise NobodyHears
-        if started is Started.UNKNOWN and not self._is_known(a.leg):
+        asked_again = started is Started.UNKNOWN and not self._is_known(a.leg)
+        if asked_again:
             again = self._ask_to_originate(a, way, number)
             started = started if again is Started.UNHEARD else again
         if started is Started.REFUSED:
@@ -351,6 +358,7 @@ class Session:
         if self._taken_back():
             # A cancellation until now found no channel to end; from here on there is one, and it is found.
             a.leg.hang_up()
+        return asked_again
 
     def _ask_to_originate(self, a: PaidLeg, way: Way, number: str) -> Started:
         options = self.request.options
