@@ -381,7 +381,8 @@ class SubscriberPages:
         """
 
         def once() -> None:
-            self._stores.database.lock("accounts")
+            self._stores.trail.one_by_one()
+            self._stores.database.lock("accounts")  # a call may give it another number
             made = changed(self._stores.accounts.get(account.id))
             if made is None:
                 return

@@ -292,6 +292,7 @@ class MoneyApi:
 
     def _open_account(self, body: NewAccountBody, key: ManageKey) -> AccountBody:
         def once() -> AccountView:
+            self._stores.trail.one_by_one()
             known = self._stores.accounts.find(body.id)
             if not self._stores.database.repeated(f"opened:{body.id}") and known is not None:
                 raise ApiError(409, "account_exists")
@@ -316,6 +317,7 @@ class MoneyApi:
             raise ApiError(422, "invalid_input", str(error)) from None
 
     def _changed(self, account: AccountView, body: AccountChangeBody, key: ApiKeyView) -> AccountView:
+        self._stores.trail.one_by_one()
         before = self._stores.accounts.get(account.id)
         after = self._stores.accounts.change(account.number, **body.model_dump())
         password = {} if body.password is None else {"service password": "changed"}

@@ -4,36 +4,17 @@ the account is closed and the voucher is as good as before. On SQLite a transact
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from lock_rig import until, waiting
 from shop import Shop
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.store.accounts.codes import READABLE
 
 pytestmark = pytest.mark.postgres
-
-WAITING = """SELECT COUNT(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
-    WHERE NOT granted AND datname = current_database()"""
-
-
-def until(met: Callable[[], bool]) -> None:
-    """Wait for a condition."""
-    end_s = time.monotonic() + 10
-    while not met():
-        assert time.monotonic() < end_s
-        time.sleep(0.01)
-
-
-def waiting(line: psycopg.Connection) -> int:
-    """How many wait for a lock."""
-    row = line.execute(WAITING).fetchone()
-    assert row is not None
-    return int(row[0])
 
 
 def test_nothing_is_paid_in_behind_an_account_that_is_being_closed(shop: Shop) -> None:

@@ -333,8 +333,10 @@ class Accounts:
         """
         self._one_by_one()
         account = self.named(number)
+        # The account before its book; and before its calls are looked for: who accepts one now waits for this, or this
+        # for that.
+        self.change(account.number, status="closed")
         left = self.left_to_close(account, write_off=write_off)
-        self.change(account.number, status="closed")  # the account before its book
         if left:
             key = f"close:{account.number}:{self._clock.now_us()}"
             self._ledger.adjust(account.book_id, -left, key=key, reason="closed", operator=operator)
@@ -344,6 +346,7 @@ class Accounts:
         """The money of its own that an account has; within a read or a unit. Raises InvalidInput as `close` does."""
         if self._has_calls(account.id):
             raise InvalidInput(f"account {account.number} has a live call: close the account after the call")
+        account = self.get(account.id)  # a call that was over just now has changed it
         left = 0 if account.kind == "subordinate" else account.balance_micros
         if left and not write_off:
             amount = format_amount(left, account.currency)

@@ -95,8 +95,8 @@ class Requests(RequestOwners):
         Refused: `repeated` (the same key, or another request of this number, to the same destination, within the
         de-duplication window; of this subscriber too, unless they may have several calls at once), `in_progress` (one
         of them is under way, or as many as the account may have), `queue_full`, `opted_out`, `link_used_up`,
-        `set_aside` (one of `subjects`), `never_called`. Asked again with the same key and `request_id`, because the
-        answer was lost, it gives the answer of then.
+        `set_aside` (one of `subjects`), `never_called`, `account_blocked` (since it was looked at). Asked again with
+        the same key and `request_id`, because the answer was lost, it gives the answer of then.
         """
         return self.accept_or_begin(request, begin=False, **wish).reason
 
@@ -131,7 +131,8 @@ class Requests(RequestOwners):
             link = [f"link:{request.link.id}"] if request.link else []
             self._database.lock(f"request:{request.key}", f"number:{leg_a_number}", *whose, *link)
             subjects = asked_subjects(wish.get("subjects", ()), now_us)
-            asked = request, leg_a_number, subscriber_id, window_us, queue_limit, subjects
+            whom = leg_a_number, wish["account_id"], subscriber_id
+            asked = request, *whom, window_us, queue_limit, subjects
             reason, node_state = too_much(*asked, (me.name, me.incarnation) if begin else ("", ""))
             if reason:
                 known = one(BY_KEY, request.key) if reason is Refusal.REPEATED else None

@@ -46,6 +46,7 @@ _REPEATED = f"""destination = ? AND created_at_us > ? AND created_at_us <= ?
 NODE_STATE = "SELECT state FROM node WHERE name = ? AND incarnation = ? FOR SHARE"
 """Of one start of a node; locked until the commit, so that a process that takes its name over sees the result."""
 _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
+    (SELECT status FROM account WHERE id = ? FOR SHARE), (SELECT status FROM account WHERE id = ? FOR SHARE),
     (SELECT simultaneous_calls FROM account WHERE id = ?),
     EXISTS (SELECT 1 FROM request WHERE leg_a_number = ? AND {LIVE_NOW}),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND {LIVE_NOW}),
@@ -53,15 +54,17 @@ _ENOUGH = f"""SELECT EXISTS (SELECT 1 FROM request WHERE key = ?),
     EXISTS (SELECT 1 FROM request WHERE subscriber_id = ? AND {_REPEATED}),
     (SELECT COUNT(*) FROM request WHERE state = 'queued'),
     EXISTS (SELECT 1 FROM opt_out WHERE number = ?), {NEVER_CALLED}, {NEVER_CALLED}, {SET_ASIDE}, ({NODE_STATE})"""
+"""The accounts are locked until the commit: one of them that is being closed now is closed, or has this call."""
 _NEWEST = f"""SELECT (SELECT MAX(created_at_us) FROM request WHERE leg_a_number = ? AND {_REPEATED}),
     (SELECT MAX(created_at_us) FROM request WHERE subscriber_id = ? AND {_REPEATED}
             AND (SELECT simultaneous_calls FROM account WHERE id = ?) = 1)"""
 _OF_LINK = f"""SELECT COUNT(*), COUNT(CASE WHEN {LIVE_NOW} THEN 1 END), (SELECT COALESCE(SUM(xdr.amount_micros), 0)
         FROM xdr JOIN request ON request.id = xdr.request_id WHERE request.link = ? AND request.link <> '')
     FROM request WHERE link = ? AND link <> '' AND state <> 'refused'"""
-CALLS_OF = f"""SELECT (SELECT simultaneous_calls FROM account WHERE id = ?),
+CALLS_OF = f"""SELECT
+    (SELECT CASE status WHEN 'active' THEN simultaneous_calls ELSE 0 END FROM account WHERE id = ? FOR SHARE),
     (SELECT COUNT(*) FROM request WHERE subscriber_id = ? AND id <> ? AND {LIVE_NOW})"""
-"""How many callbacks an account may have at a time, and how many it has beside one."""
+"""How many callbacks an account may have at a time, and how many it has beside one. Locked as by `_ENOUGH`."""
 
 
 ASKED_BY_OTHERS = ("web", "email", "message")
@@ -112,6 +115,7 @@ def dedupe_window_us(options: CallOptions, now_us: int) -> tuple[int, int]:
 def too_much(
     request: CallbackRequest,
     leg_a_number: str,
+    account_id: int,
     subscriber_id: int | None,
     window_us: tuple[int, int],
     queue_limit: int,
@@ -127,6 +131,7 @@ def too_much(
     *found, node_state = one(
         _ENOUGH,
         request.key,
+        *(account_id, subscriber_id),
         *(subscriber_id, leg_a_number, subscriber_id),
         *(leg_a_number, *again),
         *(subscriber_id, *again),
@@ -143,6 +148,8 @@ def _objection(
     request: CallbackRequest,
     queue_limit: int,
     known: bool,
+    payer_status: str,
+    subscriber_status: str | None,
     at_once: int | None,
     number_live: bool,
     live: int,
@@ -155,6 +162,8 @@ def _objection(
     """The same, of a row of `_ENOUGH`."""
     if known:
         return Refusal.REPEATED
+    if payer_status != "active" or subscriber_status not in ("active", None):
+        return Refusal.ACCOUNT_BLOCKED
     never_a, never_b, set_aside = fraud
     trouble = fraud_trouble(set_aside, never_a or never_b)
     if trouble is not None:

@@ -17,6 +17,7 @@ from stasis_callback.store.database.periods import between, row_after
 from stasis_callback.store.database.tables import Table, TextField
 
 Fields = Mapping[str, object]
+_OPERATORS = "operators"
 
 
 class AuditEntry(Table):
@@ -59,9 +60,17 @@ class Trail:
         `describe` gives its fields, None for a thing that is not there.
         """
         with self._database.transaction():
+            self.one_by_one()
             before = dict(describe() or {})
             yield
             note_change(self._database, self._clock, noun, name, before, dict(describe() or {}))
+
+    def one_by_one(self) -> None:
+        """Within a transaction, before anything is read: operators change things one after another, as on SQLite.
+
+        So what a change was decided by is still so when it is made, of whatever things, and two make no row at once.
+        """
+        self._database.lock(_OPERATORS)
 
     @unit
     def note(self, operator: str, noun: str, name: str, before: Fields, after: Fields) -> None:
@@ -124,6 +133,8 @@ class LongChange:
         self.done += self._database.unit(lambda: self._once(work))
 
     def _once(self, work: Callable[[], int]) -> int:
+        if not self.done:
+            self._database.lock(_OPERATORS)
         before = {} if self.done else dict(self._describe())
         changed = work()
         if changed and not self.done:

@@ -147,9 +147,8 @@ class Instances(Generic[C]):
     # --- secrets ---------------------------------------------------------------------------------------------------
 
     def _one_by_one(self) -> None:
-        """Instances with secrets change one after the other: which are used up is looked up first."""
-        if self._kind.key_option:
-            self._database.lock(f"{self._kind.noun} instances")
+        """Instances change one after the other: what one has, and which secrets are used up, is looked up first."""
+        self._database.lock(f"{self._kind.noun} instances")
 
     def _used_up(self, name: str) -> int:
         """The last secret of the instances of this name that were removed; 0 if there was none.
