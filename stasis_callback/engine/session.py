@@ -255,7 +255,7 @@ class Session:
             asked_again = self._originate(a, way, fare.number)
             answered = self._shows_life(a.leg, way) and self._answered(a.leg)
             if asked_again and a.leg.ended is not None:
-                # The end that was seen may be that of the first request: the second must not ring its phone once more.
+                # The end that was seen may be that of the first request: the second must not ring its phone again.
                 with suppress(AriError):
                     a.leg.channel.hang_up()
             return answered
@@ -330,8 +330,8 @@ class Session:
         return paid
 
     def _originate(self, a: PaidLeg, way: Way, number: str) -> bool:
-        """Have Asterisk call leg A, once; whether it was asked again. Where it does not say whether it does, look first
-        and decide then: but this service may stand still between the look and the second request.
+        """Have Asterisk call leg A, once; whether it was asked again. Where it does not say whether it does, look
+        first and decide then: but this service may stand still between the look and the second request.
 
         Raises NobodyHears when it was not asked, because the link is down: who answers would be dropped.
         """

@@ -30,7 +30,7 @@ def waiting(line: psycopg.Connection) -> int:
 
 
 def beside(shop: Shop, ann: Callable[[], object], bob: Callable[[], object]) -> Future[object]:
-    """What comes of `bob`, who begins when `ann` has done all but the commit; that waits until he waits or is done."""
+    """What comes of `bob`, who begins when `ann` has done all but the commit, for which she waits till he waits."""
     inside, go_on = threading.Event(), threading.Event()
     database = shop.stores.database
 

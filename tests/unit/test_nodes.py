@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from databases import server
 from shop import NOON_US, Shop
@@ -138,6 +139,13 @@ def test_who_gave_a_name_back_can_have_it_again_before_the_server_has_seen_that(
     going_on.join()
 
 
+def test_two_threads_of_one_process_do_not_have_a_name_at_once(locks: Callable[[str, str], NameLock]) -> None:
+    first, second = locks("n", "me"), locks("n", "me")
+    assert (first.take(), second.take(), first.held()) == (True, False, True)
+    first.release()
+    assert second.take()
+
+
 @pytest.mark.sqlite
 def test_a_lock_on_a_file_that_was_removed_is_no_lock(
     shop: Shop, locks: Callable[[str, str], NameLock]
@@ -194,12 +202,13 @@ def test_a_former_session_that_the_server_believes_in_is_ended(
     shop: Shop, locks: Callable[[str, str], NameLock]
 ) -> None:
     """A network that dropped the connection has told neither end."""
-    former, now, other = locks("n", "me"), locks("n", "me"), locks("n", "other")
-    assert former.take()
-    assert not other.take()
-    assert former.held()
-    assert wait_until(now.take, timeout_s=10)
-    assert wait_until(lambda: not former.held(), timeout_s=10)
+    now, other = locks("n", "me"), locks("n", "other")
+    with psycopg.connect(shop.url, autocommit=True, application_name="stasis-callback me") as former:
+        former.execute("SELECT pg_advisory_lock(hashtextextended('n', 0))")
+        assert not other.take()
+        assert wait_until(now.take, timeout_s=10)
+        with pytest.raises(psycopg.OperationalError):
+            former.execute("SELECT 1")
 
 
 @pytest.mark.postgres

@@ -333,8 +333,8 @@ class Accounts:
         """
         self._one_by_one()
         account = self.named(number)
-        # The account before its book; and before its calls are looked for: who accepts one now waits for this, or this
-        # for that.
+        # The account before its book; and before its calls are looked for: who accepts one now waits for this, or
+        # this for that.
         self.change(account.number, status="closed")
         left = self.left_to_close(account, write_off=write_off)
         if left:

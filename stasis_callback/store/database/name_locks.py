@@ -12,12 +12,13 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import threading
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput, StoreUnavailable
@@ -126,6 +127,10 @@ class SharedLock(FileLock):
 class SessionLock(NameLock):
     """A name lock by `pg_advisory_lock` on a separate connection, which is re-established if it is lost."""
 
+    _taking = threading.Lock()
+    _here: ClassVar[MutableMapping[tuple[str, str], SessionLock]] = weakref.WeakValueDictionary()
+    """Who has it, by owner and name: another thread that has it now is no former one that can be ended."""
+
     def __init__(self, url: str, name: str, owner: str) -> None:
         """`owner` marks our connections, so that a former one, which the server still believes in, can be ended."""
         self._url, self._name = url, name
@@ -141,13 +146,22 @@ class SessionLock(NameLock):
         if self.held():
             return True
         try:
-            self._connect()
-            if not self._ask():
-                self._connection.execute(_END_FORMER, {"me": self._owner, "name": self._name})
-                self._ask()
+            with self._taking:
+                return self._take()
         except psycopg.Error as error:
             self.release()
             raise StoreUnavailable(f"the database is unavailable: {' '.join(str(error).split())}") from error
+
+    def _take(self) -> bool:
+        other = self._here.get((self._owner, self._name))
+        if other is not None and other._is_ours:
+            return False
+        self._connect()
+        if not self._ask():
+            self._connection.execute(_END_FORMER, {"me": self._owner, "name": self._name})
+            self._ask()
+        if self._is_ours:
+            self._here[self._owner, self._name] = self
         return self._is_ours
 
     def held(self) -> bool:
