@@ -13,7 +13,7 @@ from stasis_callback.core.transcript import Transcript
 from stasis_callback.core.words import Ending
 from stasis_callback.store.audit import verify
 from stasis_callback.store.audit.proofs import checkpoint, marks_of
-from stasis_callback.store.calls.pseudonyms import pseudonymise
+from stasis_callback.store.calls.pseudonyms import count_numbers, pseudonymise
 
 NUMBER = "442071234567"
 
@@ -78,13 +78,18 @@ def test_a_number_that_is_forgotten_is_not_dialled_again(called: Shop) -> None:
     assert called.stores.calls.last_destination(account.id) is None
 
 
-def test_a_call_under_way_keeps_its_numbers(shop: Shop) -> None:
+def test_a_call_under_way_keeps_its_numbers_until_it_is_over(shop: Shop) -> None:
     account = shop.account("420212345678")
     request = shop.request(account)
     assert shop.leg("b1", account, request, hold="1.00")
     shop.stores.calls.settle("b1", talked(60))
     list(pseudonymise(shop.stores.database, NOON_US + 1000 * US_PER_S))
+    assert count_numbers(shop.stores.database, NOON_US + 1000 * US_PER_S) == 0
     assert shop.stores.requests.get(request.id).leg_a_number == "420212345678"
+    shop.stores.requests.finish(request.id, Ending.COMPLETED)
+    list(pseudonymise(shop.stores.database, NOON_US + 1000 * US_PER_S))
+    [over], [xdr] = shop.rows()["Request"], shop.rows()["Xdr"]
+    assert [over["ani"], over["leg_a_number"], xdr["number"]] == ["42021xxxxxxx"] * 2 + ["44207xxxxxxx"]
 
 
 @pytest.mark.parametrize(

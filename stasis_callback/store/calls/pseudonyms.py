@@ -15,12 +15,13 @@ from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.statements import run, run_many
 from stasis_callback.store.money.chain import forgotten, number_hash
 
-_NEXT = """SELECT xdr.ended_at_us, xdr.id, xdr.leg_id, xdr.request_id, xdr.number, xdr.number_salt,
-    request.ani, request.leg_a_number, request.destination, request.finished_at_us
-    FROM xdr JOIN request ON request.id = xdr.request_id
-    WHERE xdr.ended_at_us < ? AND (xdr.ended_at_us, xdr.id) > (?, ?) AND xdr.number_salt <> ''
-    ORDER BY xdr.ended_at_us, xdr.id LIMIT ?"""
-_COUNT = "SELECT COUNT(*) FROM xdr WHERE ended_at_us < ? AND number_salt <> ''"
+_OLD = """FROM xdr JOIN request ON request.id = xdr.request_id
+    WHERE xdr.ended_at_us < ? AND xdr.number_salt <> '' AND request.finished_at_us IS NOT NULL"""
+"""The callback has the numbers too. While it is open it needs them, and later only its legs lead to it."""
+_NEXT = f"""SELECT xdr.ended_at_us, xdr.id, xdr.leg_id, xdr.request_id, xdr.number, xdr.number_salt,
+    request.ani, request.leg_a_number, request.destination
+    {_OLD} AND (xdr.ended_at_us, xdr.id) > (?, ?) ORDER BY xdr.ended_at_us, xdr.id LIMIT ?"""
+_COUNT = f"SELECT COUNT(*) {_OLD}"
 _XDR = "UPDATE xdr SET number = ?, number_salt = '', number_hash = ? WHERE id = ? AND number_salt = ?"
 _LEG = "UPDATE leg SET number = ? WHERE id = ?"
 _REQUEST = """UPDATE request SET ani = ?, leg_a_number = ?, destination = ?, source = '', transcript = ''
@@ -28,10 +29,10 @@ _REQUEST = """UPDATE request SET ani = ?, leg_a_number = ?, destination = ?, sou
 
 
 def pseudonymise(database: Database, before_us: int, batch: int = 500) -> Iterator[int]:
-    """Forget the numbers of calls that ended before a time, in xDR, leg and request: how many, after each batch.
+    """Forget the numbers of calls that ended before a time and whose callback is over, in xDR, leg and request.
 
-    Each batch is a transaction of its own, so that calls need not wait; who calls this may rest in between. Of a
-    number remain the first digits and how many there were. Safe to repeat.
+    How many, after each batch: each is a transaction of its own, so that calls need not wait; who calls this may rest
+    in between. Of a number remain the first digits and how many there were. Safe to repeat.
     """
     place: tuple[int, int] = (0, 0)
     while rows := database.read(partial(_next, before_us, place, batch)):
@@ -50,7 +51,7 @@ def _next(before_us: int, place: tuple[int, int], batch: int) -> list[tuple[Any,
 
 
 def _forget(rows: list[tuple[Any, ...]]) -> None:
-    run_many(_REQUEST, [_request(row) for row in rows if row[9] is not None])
+    run_many(_REQUEST, [_request(row) for row in rows])
     run_many(_LEG, [(forgotten(row[4]), row[2]) for row in rows])
     run_many(_XDR, [(forgotten(row[4]), number_hash(row[5], row[4]), row[1], row[5]) for row in rows])
 
