@@ -33,6 +33,7 @@ from pydantic_settings import (
 
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.fraud import BUDGET_NAMES, Alarms, Budget, Budgets, describe_budgets, parse_prefixes
+from stasis_callback.core.mail_addresses import parse_addresses
 from stasis_callback.core.periods import time_zone
 from stasis_callback.core.retention import DAYS_LIMIT, KINDS, checked_days
 from stasis_callback.core.trunk_numbers import NumberForm
@@ -396,6 +397,15 @@ class FraudSettings(Section):
             raise ValueError(str(error)) from None
         return text
 
+    @field_validator("alarm_mail_to")
+    @classmethod
+    def _are_addresses(cls, text: str) -> str:
+        try:
+            parse_addresses(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return text
+
     @property
     def budgets(self) -> Budgets:
         """The budgets; none where the fraud control is off."""
@@ -415,8 +425,7 @@ class FraudSettings(Section):
     @property
     def alarms(self) -> Alarms:
         """Who is told."""
-        recipients = tuple(filter(None, (one.strip() for one in self.alarm_mail_to.split(","))))
-        return Alarms(self.alarm_webhook, self.alarm_mail_from, recipients)
+        return Alarms(self.alarm_webhook, self.alarm_mail_from, parse_addresses(self.alarm_mail_to))
 
 
 def _days(name: str) -> Any:

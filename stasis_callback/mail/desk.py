@@ -13,6 +13,7 @@ from email.message import Message
 import structlog
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.mail_addresses import ADDRESS
 from stasis_callback.core.mail_command import Command, VoucherCommand
 from stasis_callback.core.words import Dropped
 from stasis_callback.crashpoint import crashpoint
@@ -39,9 +40,6 @@ BARE_CR = re.compile(rb"\r(?!\n)")
 """No mail program sends one (RFC 5322, 2.3). Python ends a line there and mail servers do not: what stands behind it
 would be a header for us alone, whichever way the mail comes in.
 """
-
-ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[^\s@<>\"(),:;\\\[\]]{1,255}")
-"""A sender that can be compared and answered: the usual form of RFC 5322, without quotes and comments."""
 
 
 class MailDesk:

@@ -10,6 +10,8 @@ import hashlib
 import structlog
 
 from stasis_callback.clock import Clock, iso
+from stasis_callback.core.backoff import BackOff
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import format_amount
 from stasis_callback.mail.words import alarm_mail, notice_mail
 from stasis_callback.store.accounts.notices import NoticeView
@@ -18,6 +20,8 @@ from stasis_callback.store.stores import Stores
 log = structlog.get_logger()
 
 BATCH = 20
+AGAIN = BackOff(first_s=10.0, longest_s=1800.0, attempts=10)
+"""10 s, 20 s ... half an hour: a mail is given up after some two hours; an old one is worth nothing."""
 
 
 class NoticeMails:
@@ -31,7 +35,21 @@ class NoticeMails:
         """Queue a mail to each sender of each account that a notice is due for: once, also if we die meanwhile."""
         for address in self._stores.mail_notices.waiting():
             for notice in self._stores.mail_notices.claim(address, BATCH):
-                self._write(notice)
+                try:
+                    self._write(notice)
+                except StoreUnavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go out
+                    self._failed(notice, error)
+
+    def _failed(self, notice: NoticeView, error: Exception) -> None:
+        pause_s = AGAIN.pause_s(notice.attempts + 1)
+        if pause_s is None:
+            self._stores.mail_notices.close(notice, "failed")
+        else:
+            self._stores.mail_notices.retry(notice, pause_s)
+        words = type(error).__name__
+        log.warning("mail.notice_not_written", notice=notice.id, error=words, given_up=pause_s is None)
 
     def _write(self, notice: NoticeView) -> None:
         if notice.account_id is None:

@@ -8,8 +8,8 @@ import smtplib
 import structlog
 
 from stasis_callback.clock import Clock
-from stasis_callback.core.backoff import BackOff
-from stasis_callback.mail.notices import NoticeMails
+from stasis_callback.core.errors import StoreUnavailable
+from stasis_callback.mail.notices import AGAIN, NoticeMails
 from stasis_callback.mail.words import Awaited, answer_mail
 from stasis_callback.settings import EmailSettings
 from stasis_callback.store.intake.replies import ReplyView
@@ -24,8 +24,6 @@ BATCH = 20
 TIMEOUT_S = 10.0
 LOOK_S = 5.0
 """How soon it is looked again whether a callback is over."""
-AGAIN = BackOff(first_s=10.0, longest_s=1800.0, attempts=10)
-"""10 s, 20 s ... half an hour: given up after some two hours; an old answer is worth nothing."""
 
 
 class ReplySender:
@@ -56,12 +54,20 @@ class ReplySender:
         """Send the due replies. Returns the number of attempts."""
         due = self._stores.replies.claim_due(BATCH)
         for reply in due:
-            awaited = Awaited.of(reply.content)
-            if awaited is None:
-                self._send(reply)
-            else:
-                self._look(reply, awaited)
+            try:
+                self._try(reply)
+            except StoreUnavailable:
+                raise  # of none is more known than before: all are due again
+            except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go out
+                self._failed(reply, type(error).__name__, for_good=False)
         return len(due)
+
+    def _try(self, reply: ReplyView) -> None:
+        awaited = Awaited.of(reply.content)
+        if awaited is None:
+            self._send(reply)
+        else:
+            self._look(reply, awaited)
 
     def _look(self, reply: ReplyView, awaited: Awaited) -> None:
         """Write the answer about the outcome of a callback when it is over."""
@@ -96,8 +102,6 @@ class ReplySender:
             self._failed(reply, f"status {code}", code >= 500)
         except smtplib.SMTPResponseException as error:
             self._failed(reply, f"status {error.smtp_code}", error.smtp_code >= 500)
-        except (OSError, smtplib.SMTPException) as error:
-            self._failed(reply, type(error).__name__, for_good=False)
         else:
             self._stores.replies.close(reply.id, "sent")
             log.info("mail.answered", reply=reply.id)

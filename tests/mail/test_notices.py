@@ -49,6 +49,25 @@ def test_where_nobody_is_registered_nobody_is_written_to(site: MailSite) -> None
     assert site.replies() == []
 
 
+def test_a_notice_that_cannot_be_written_is_given_up_and_holds_up_no_other(site: MailSite) -> None:
+    site.server.replies.stop()
+    site.usual()
+    site.stores.email_senders.add(ACCOUNT, "ann@people.example")
+    fraud = site.stores.fraud
+    fraud.alarms = Alarms(mail_from=ADDRESS, mail_to=("ann@[people.example",))
+    fraud.note_over(OverBudget(Counter(Scope.SOURCE, "a", Budget(1)), Measure.CALLS, Spent(1, 0, 0)))
+    low(site)
+    notices = NoticeMails(site.stores, site.shop.clock)
+    notices.write_due()
+    assert deliveries(site) == ["due", "sent"]
+    for _ in range(9):
+        site.shop.clock.passes(1800)
+        notices.write_due()
+    assert deliveries(site) == ["failed", "sent"]
+    failed = [line["given_up"] for line in site.log if line["event"] == "mail.notice_not_written"]
+    assert failed == [False] * 9 + [True]
+
+
 def test_the_operator_is_written_to_about_what_is_set_aside(site: MailSite) -> None:
     site.usual(languages="fr")
     fraud = site.stores.fraud

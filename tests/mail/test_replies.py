@@ -228,6 +228,32 @@ def test_an_answer_that_is_refused_for_good_is_given_up(site: MailSite, post: tu
     assert wait_until(lambda: site.replies()[0]["delivery"] == "failed", timeout_s=10)
 
 
+def test_what_cannot_be_sent_or_written_is_given_up_and_holds_up_no_other(
+    site: MailSite, post: tuple[Post, int]
+) -> None:
+    replies = site.stores.replies
+    replies.put("to nobody", "ann@müller.example", "Subject: x\r\n\r\nx\r\n")
+    replies.put("of nothing", SENDER, '{"who": "knows"}')
+    site.taken(mail())
+
+    def errors() -> list[str]:
+        return [line["error"] for line in list(site.log) if line["event"] == "mail.answer_not_taken"]
+
+    def are_tried(times: int) -> bool:
+        return wait_until(lambda: len(errors()) == 2 * times, timeout_s=10)
+
+    assert are_tried(1)
+    assert wait_until(lambda: len(post[0].taken) == 1, timeout_s=10)
+    for times in range(2, 11):
+        site.shop.clock.passes(1800)
+        assert are_tried(times)
+    assert sorted(errors()) == ["TypeError"] * 10 + ["UnicodeEncodeError"] * 10
+    assert wait_until(
+        lambda: [row["delivery"] for row in site.replies()] == ["failed", "failed", "sent"], timeout_s=10
+    )
+    assert site.server.replies.worker.restarts == 0
+
+
 def test_a_subject_or_message_id_never_comes_back(site: MailSite) -> None:
     site.taken(mail(Subject=f"P {ACCOUNT} {PASSWORD} SN 1", Message_ID=f"<{PASSWORD}> evil", body="hello"))
     assert PASSWORD not in site.replies()[0]["content"]

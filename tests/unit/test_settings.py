@@ -110,6 +110,7 @@ def test_a_named_file_that_is_missing_is_not_passed_over(monkeypatch: pytest.Mon
         ("ari = 'here'",                            "setting ari must be a table"),
         ("[ari]\nurl = 'ftp://x'",                  "setting ari.url has a form that is not allowed"),
         ("[ari]\nrequest_timeout_s = 0",            "setting ari.request_timeout_s must be more than 0"),
+        ("[fraud]\nalarm_mail_to = 'a@b, c@[d'",   " c@[d' is not an e-mail address of ASCII letters"),
         ("[limits]\nqueue = 0",                     "setting limits.queue must be at least 1 "),
         ("[limits]\nlive_calls = 10001",            "setting limits.live_calls must be at most 10000 "),
     ],

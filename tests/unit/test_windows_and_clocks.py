@@ -16,7 +16,7 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import CallbackRequest
 from stasis_callback.core.words import Ending
-from stasis_callback.mail.replies import AGAIN as MAIL_AGAIN
+from stasis_callback.mail.notices import AGAIN as MAIL_AGAIN
 from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.accounts.notices import note_alarm
 from stasis_callback.store.database.limits import CLOCKS_APART_S, Addition

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.mail_addresses import parse_address
 from stasis_callback.store.accounts.codes import READABLE, code_hash, random_codes
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.database import Database, read, unit
@@ -32,7 +33,7 @@ class EmailSenders:
         """Register an address for an account; False when it was. Raises InvalidInput."""
         account = _account(account_number)
         added = EmailSender.insert(
-            account=account.id, address=_bare(address), created_at_us=self._clock.now_us()
+            account=account.id, address=_registrable(address), created_at_us=self._clock.now_us()
         )
         if added.on_conflict_ignore().as_rowcount().execute():
             self._database.note("added")
@@ -44,7 +45,7 @@ class EmailSenders:
         """Raises InvalidInput when the address is not registered for the account."""
         account = _account(account_number)
         gone = EmailSender.delete().where(
-            EmailSender.account == account.id, EmailSender.address == _bare(address)
+            EmailSender.account == account.id, EmailSender.address == address.strip().lower()
         )
         again = self._database.repeated("removed")
         if not gone.execute() and not again:
@@ -147,18 +148,11 @@ def _account(number: str) -> Account:
     return account
 
 
-def _bare(address: str) -> str:
-    local, at, domain = address.strip().rpartition("@")
-    if not (
-        at
-        and local
-        and "." in domain
-        and len(address) <= 254
-        and address.isprintable()
-        and " " not in address
-    ):
-        raise InvalidInput(f"{address[:80]!r} is not an e-mail address: write, for example, ann@example.com")
-    return address.strip().lower()
+def _registrable(text: str) -> str:
+    address = parse_address(text).lower()
+    if "." not in address.partition("@")[2]:
+        raise InvalidInput(f"{text[:80]!r} has half a domain: write, for example, ann@example.com")
+    return address
 
 
 def _hash(account_number: str, code: str) -> str:
