@@ -27,6 +27,12 @@ ACCESS_CODE = "WEBCALLBACK"
 """Calls use the product's tariff for this access code if it has one, otherwise its standard tariff."""
 
 
+_HOST = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]+\]|(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?)(?::[0-9]*)?", re.ASCII
+)
+"""An address or a name that the DNS can have, with a port or without."""
+
+
 @dataclass(frozen=True, slots=True)
 class WebOptions:
     """The settings of a web instance."""
@@ -193,7 +199,7 @@ def _check_origin(name: str, text: str) -> None:
 def _check_url(name: str, text: str) -> tuple[str, str]:
     try:
         parts = urlsplit(text)
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.username is None
+        good = parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)
         _ = parts.port
     except ValueError:
         good = False

@@ -235,6 +235,19 @@ def not_taken(log: list[Any]) -> list[Any]:
 
 def test_a_receiver_that_is_gone_is_given_up_in_the_end(site: Site) -> None:
     site.usual(webhook_url="http://127.0.0.1:1/nobody")
+    is_given_up(site)
+
+
+@pytest.mark.parametrize("location", ["http://[bad", "http://a..b/", "\xff\xfe"])
+def test_a_receiver_that_answers_nonsense_is_given_up_in_the_end(
+    site: Site, receiver: Receiver, location: str
+) -> None:
+    site.usual(webhook_url=receiver.url)
+    receiver.answers, receiver.location = [302], location
+    is_given_up(site)
+
+
+def is_given_up(site: Site) -> None:
     with capture_logs() as log:
         site.send()
         for tries in range(1, AGAIN.attempts + 1):
@@ -329,6 +342,12 @@ def test_a_receiver_that_drips_is_left_at_the_deadline(monkeypatch: pytest.Monke
         assert dripping.ended.acquire(timeout=30)
     finally:
         dripping.close()
+
+
+def test_an_address_that_no_host_has_is_a_failed_delivery() -> None:
+    """Where it is not refused as it is entered."""
+    for url in ("http://hooks..example.com/", f"http://{'a' * 64}.example.com/", "http://[::1]x/"):
+        assert Poster().post(url, {}, b"{}") != ""
 
 
 def test_what_a_receiver_says_after_its_status_is_not_read(receiver: Receiver) -> None:

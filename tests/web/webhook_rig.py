@@ -26,6 +26,7 @@ class Receiver(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.answers = [200]
+        self.location = "http://127.0.0.1:1/elsewhere"
         self.taken: list[tuple[dict[str, str], bytes]] = []
         self.accepted: list[str] = []
         """The types of those that it answered with 200."""
@@ -38,7 +39,7 @@ class Receiver(ThreadingHTTPServer):
                 status = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
                 server.accepted += [json.loads(body)["type"]] if status == 200 else []
                 self.send_response(status)
-                self.send_header("Location", "http://127.0.0.1:1/elsewhere")
+                self.send_header("Location", server.location)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
