@@ -72,17 +72,17 @@ def _tried(
     operator: str,
     within: Callable[[], bool],
 ) -> Redemption:
-    before = stores.vouchers.redeemed(code, account.number)
-    voucher = before or _credited(stores, account, code, operator, within)
+    credited = _credited(stores, account, code, operator, within)
+    # Looked for after the try: one beside it may have redeemed it meanwhile.
+    voucher = credited or stores.vouchers.redeemed(code, account.number)
+    repeated = credited is None
     now = stores.accounts.get(account.id)
     if voucher is None:
         log.info("voucher.refused", account=mask(account.number), reason=Dropped.BAD_VOUCHER)
         return Redemption(now, reason=Dropped.BAD_VOUCHER)
     stores.limits.give_back(counter)
-    log.info(
-        "voucher.redeemed", account=mask(account.number), voucher=voucher.id, repeated=before is not None
-    )
-    return Redemption(now, voucher, repeated=before is not None)
+    log.info("voucher.redeemed", account=mask(account.number), voucher=voucher.id, repeated=repeated)
+    return Redemption(now, voucher, repeated=repeated)
 
 
 def _credited(
