@@ -183,7 +183,10 @@ class Console:
 
     def _http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        visit = self.visits.of(request, waits=True)
+        try:
+            visit = self.visits.of(request, waits=True)
+        except StoreUnavailable as away:
+            return self._away(request, away)
         code = {404: "not_found", 405: "not_found"}.get(error.status_code, "trouble")
         return self._commands.message(visit, code, error.status_code)
 

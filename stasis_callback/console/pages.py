@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import anyio.to_thread
 import structlog
@@ -19,7 +20,7 @@ from stasis_callback.console.overview import FRESH_S, Overview
 from stasis_callback.console.rendering import Renderer
 from stasis_callback.console.second import SecondOperator
 from stasis_callback.console.visits import Caller, Visits
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.store.operators.operators import Role
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.visitors import source_of
@@ -111,12 +112,14 @@ class ConsolePages:
         try:
             told = ""
             while True:
-                if (
-                    await anyio.to_thread.run_sync(lambda: self._visits.of(request, waits=True))
-                ).session is None:
-                    return
-                panels = await anyio.to_thread.run_sync(self._overview.panels)
-                html = self._renderer.part("_panels.html", visit.language, panels=panels)
+                html = told
+                # No browser comes again to a stream that is answered with 503.
+                with suppress(StoreUnavailable):
+                    asks = await anyio.to_thread.run_sync(lambda: self._visits.of(request, waits=True))
+                    if asks.session is None:
+                        return
+                    panels = await anyio.to_thread.run_sync(self._overview.panels)
+                    html = self._renderer.part("_panels.html", visit.language, panels=panels)
                 # A comment keeps proxies from closing, and tells us when nobody listens any more.
                 yield ":\n\n" if html == told else _event(html)
                 told = html

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Scope
 
 from stasis_callback.clock import Clock
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.engine.admission.orders import Orders
 from stasis_callback.monitoring.metrics import Metrics
 from stasis_callback.settings import Settings
@@ -38,6 +39,7 @@ from stasis_callback.web.security import Guard, HalfRequest, TooLarge, TooSlow
 from stasis_callback.web.signing import Signer
 from stasis_callback.web.strict_json import NamedTwice
 from stasis_callback.web.visitors import is_in
+from stasis_callback.web.waiting import RETRY_S
 from stasis_callback.web.watching import Watching
 
 log = structlog.get_logger()
@@ -89,6 +91,7 @@ class WebApp:
         app.exception_handler(ApiError)(_api_error)
         app.exception_handler(RequestValidationError)(_invalid)
         app.exception_handler(HTTPException)(self._http_error)
+        app.exception_handler(StoreUnavailable)(self._away)
         app.exception_handler(Exception)(self._fault)
         self._routes = app.router.routes
         self.fastapi = app
@@ -149,20 +152,28 @@ class WebApp:
     def _http_error(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status, headers = error.status_code, dict(error.headers or {})
-        if request.url.path.startswith(PREFIX):
-            code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
-            return answer(status, problem(status, code), headers)
-        response = self._pages.message(request, "not_found" if status == 404 else "trouble", status)
+        code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
+        response = self._said(request, status, code, "not_found" if status == 404 else "trouble")
         response.headers.update(headers)
+        return response
+
+    def _away(self, request: Request, error: Exception) -> Response:
+        log.warning("web.away", route=self._route_of(request.scope), error=str(error))
+        response = self._said(request, 503, "unavailable", "unavailable")
+        response.headers["Retry-After"] = str(RETRY_S)
         return response
 
     def _fault(self, request: Request, error: Exception) -> Response:
         if isinstance(error, TooLarge | TooSlow | HalfRequest):
             raise error
         log.error("web.fault", route=self._route_of(request.scope), exc_info=error)
+        return self._said(request, 500, "fault", "trouble")
+
+    def _said(self, request: Request, status: int, code: str, page: str) -> Response:
+        """An error of the API by its code, or a page that says one thing."""
         if request.url.path.startswith(PREFIX):
-            return answer(500, problem(500, "fault"))
-        return self._pages.message(request, "trouble", 500)
+            return answer(status, problem(status, code))
+        return self._pages.message(request, page, status)
 
     def _route_of(self, scope: Scope) -> str:
         """The pattern of a request's path: it has no names, numbers or tokens in it."""

@@ -113,7 +113,7 @@ class Messages:
             response_model=MessageAnswer,
             operation_id="receiveMessage",
             summary="Hand over a message, signed by Standard Webhooks",
-            responses=errors(*BODY, 401, 422) | {200: {"content": {twilio.MEDIA_TYPE: {}}}},
+            responses=errors(*BODY, 401, 422, 503) | {200: {"content": {twilio.MEDIA_TYPE: {}}}},
             openapi_extra=described(MessageEvent),
         )
         return router

@@ -94,7 +94,7 @@ class Payments:
             response_model=PaidBody,
             operation_id="receivePayment",
             summary="Tell of a payment, signed by Standard Webhooks",
-            responses=errors(*BODY, 401, 404, 409, 422)
+            responses=errors(*BODY, 401, 404, 409, 422, 503)
             | {200: {"model": PaidBody, "description": "Nothing was credited now; see `result`."}},
             openapi_extra=described(PaymentEvent),
         )

@@ -40,6 +40,7 @@ TITLES: Mapping[str, str] = {
     "too_large": "the body is too long",
     "too_slow": "the request was not received completely in time",
     "ambiguous_length": "the request states its length in two ways",
+    "unavailable": "the service cannot use its database just now; retry later",
     "fault": "internal error; it has been logged",
     # Of accounts and money.
     "invalid_input": "a value cannot be used; see `detail`",
@@ -196,7 +197,7 @@ _WORDS: Mapping[int, str] = {
     413: "The body is too long.",
     422: "The request is invalid; see `fields`.",
     429: "Too many requests or failed logins; see `Retry-After`.",
-    503: "The service is overloaded; retry later.",
+    503: "The service is overloaded, or cannot use its database; retry later.",
 }
 ANY: tuple[Words, ...] = (401, 403, 422, 429, 503)
 """The errors that every operation may have."""

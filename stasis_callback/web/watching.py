@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.money import format_amount
 from stasis_callback.core.opening import on_the_clock
 from stasis_callback.core.progress import Step
@@ -135,7 +136,12 @@ class Watching:
             yield "retry: 2000\n\n"
             last, quiet_s, waited_s = "", 0.0, 0.0
             while waited_s < STREAM_S:
-                data, over = await to_thread.run_sync(self._message, request_id, token, limiter=self._pollers)
+                try:
+                    data, over = await to_thread.run_sync(
+                        self._message, request_id, token, limiter=self._pollers
+                    )
+                except StoreUnavailable:
+                    data, over = last, False  # no browser comes again to one that is answered with 503
                 if data != last:
                     yield f"event: progress\ndata: {data}\n\n"
                     last, quiet_s = data, 0.0
