@@ -262,7 +262,7 @@ class Pages:
         asker = asker_of(desk.stores, name, request, end_user)
 
         def carry_out(key: str) -> StoredReply:
-            if not self._is_worth_it(visit, request, values):
+            if not self._is_worth_it(visit, request, values, key):
                 found.append(Asked(problems={"": "no_proof"}))
                 return StoredReply(422, {})
             asked = desk.ask(
@@ -283,13 +283,20 @@ class Pages:
             return _hurry(answer(asked.status, problem_body(asked, visit.language)), asked)
         return self._form(visit, values, asked, reply.status)
 
-    def _is_worth_it(self, visit: Visit, request: Request, values: Mapping[str, str]) -> bool:
-        """Whether the browser has worked for it, where it has to. A program shows its key instead."""
+    def _is_worth_it(self, visit: Visit, request: Request, values: Mapping[str, str], key: str) -> bool:
+        """Whether the browser has worked for it, where it has to. A program shows its key instead.
+
+        Work is used up by the key of what is asked for: the same form, sent again after a failure, brings no other.
+        """
         desk = self._desk
         if not visit.configuration.settings.proof_of_work or api_key_of(desk.stores, request):
             return True
         salt = proof.salt_of(values.get(proof.FIELD, ""), desk.signer, desk.clock.now_us())
-        return bool(salt) and desk.stores.limits.take(f"proof:{salt}", proof.ONCE)
+        if not salt:
+            return False
+        user = key or secrets.token_urlsafe(16)
+        used = desk.stores.idempotency.begin(f"proof:{salt}", user)
+        return used is None or used.input_hash == user
 
     def _accepted(self, request: Request, reply: StoredReply) -> Response:
         path = f"/status/{reply.body['status_token']}"

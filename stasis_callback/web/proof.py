@@ -14,7 +14,6 @@ import re
 import secrets
 
 from stasis_callback.clock import US_PER_S
-from stasis_callback.core.limits import Limit
 from stasis_callback.web.signing import Signer
 
 FIELD = "altcha"
@@ -22,7 +21,6 @@ ALGORITHM = "SHA-256"
 MAX_NUMBER = 20_000
 """A browser tries half as many on average, which takes it some tenths of a second."""
 VALID_S = 1200
-ONCE = Limit(1, 2 * VALID_S)
 PAYLOAD_LIMIT = 1000
 _SALT = re.compile(r"[0-9a-f]{24}\?expires=([0-9]{1,12})&", re.ASCII)
 
@@ -41,7 +39,7 @@ def challenge(signer: Signer, now_us: int) -> dict[str, object]:
 
 
 def salt_of(payload: str, signer: Signer, now_us: int) -> str:
-    """The salt of a solution that is right and in time, "" for any other. It is to be used `ONCE`."""
+    """The salt of a solution that is right and in time, "" for any other. It is to be used once."""
     if len(payload) > PAYLOAD_LIMIT:
         return ""
     try:

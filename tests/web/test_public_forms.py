@@ -8,10 +8,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from web_site import FIRST, PASSWORD, SECOND_E164, Site, hidden
 
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.errors import StoreUnavailable
 from stasis_callback.core.words import Ending
+from stasis_callback.store.calls.requests import Requests
+from stasis_callback.store.intake.idempotency import IdempotencyKeys
 
 JSON = {"Accept": "application/json"}
 FRIDAY_NOON = int(datetime(2027, 1, 29, 12, tzinfo=UTC).timestamp()) * US_PER_S
@@ -144,6 +148,30 @@ def test_a_form_is_worth_some_work_once(site: Site) -> None:
     assert problem(site.send(headers=JSON, altcha=late))[:2] == (422, "no_proof")
     bearer = {"Authorization": f"Bearer {site.key('create')}"} | JSON
     assert problem(site.send(headers=bearer))[1] != "no_proof", "a program shows its key"
+
+
+@pytest.mark.parametrize(("where", "what"), [(Requests, "accept"), (IdempotencyKeys, "answer")])
+def test_a_form_whose_answer_failed_is_sent_again_with_the_same_work(
+    site: Site, monkeypatch: pytest.MonkeyPatch, where: type, what: str
+) -> None:
+    """Before its callback was there, and after."""
+    site.usual(proof_of_work="on")
+    proof = solved(site)
+    real = getattr(where, what)
+
+    def once(*words: Any, **more: Any) -> None:
+        monkeypatch.setattr(where, what, real)
+        raise StoreUnavailable("the database is unavailable")
+
+    monkeypatch.setattr(where, what, once)
+    failed = site.send(headers=JSON, altcha=proof, form_key="k")
+    assert failed.status_code == 503
+    site.shop.clock.passes(11)
+    assert site.send(headers=JSON, altcha=proof, form_key="k").status_code == 201
+    assert len(site.callbacks()) == 1
+    for fields in ({"form_key": "other"}, {"form_key": "k", "first_number": "+447400900124"}, {}):
+        assert site.send(headers=JSON, altcha=proof, **fields).status_code == 422, "work is for one callback"
+    assert len(site.callbacks()) == 1
 
 
 def test_a_form_is_framed_by_the_sites_that_are_named(site: Site) -> None:
