@@ -51,13 +51,22 @@ def save(url: str, file: Path) -> None:
     try:
         with closing(sqlite3.connect(sqlite_path(url))) as live, closing(sqlite3.connect(file)) as copy:
             live.backup(copy)
-            (found,) = copy.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
         raise CallbackError(f"the database cannot be copied: {error}") from error
     finally:
         use.release()
-    if found != "ok":
+    if found := damage(file):
         raise CallbackError(f"the database is damaged: {found}")
+
+
+def damage(file: Path) -> str:
+    """What is wrong with a file that is to be a SQLite database; "" if nothing is."""
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        return str(error)
+    return "" if found == "ok" else str(found)
 
 
 def is_empty_server(url: str) -> bool:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from command_line import SUBSCRIBER, CommandLine
 from databases import Databases, server
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from stasis_callback.admin.node.backups import NOTE
 
@@ -160,3 +162,60 @@ def test_books_that_do_not_agree_are_not_restored(shop: CommandLine, called: str
     shop.ok("restore", "books.tar.gz", "--replace")
     assert "its ledger has" in shop.refused("restore", broken, "--replace")
     assert shop.ok("ledger", "verify", "--whole").code == 0
+
+
+@pytest.mark.sqlite
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), is_cut=st.booleans())
+@example(place=0.99999, bit=0, is_cut=True)  # the last byte
+@example(place=0.0, bit=3, is_cut=True)  # all of it
+@example(place=0.9999, bit=7, is_cut=False)  # its checksum
+def test_a_backup_with_a_wrong_bit_or_without_its_end_is_refused_or_comes_back_the_same(
+    shop: CommandLine, place: float, bit: int, is_cut: bool
+) -> None:
+    """The same: some bits of its beginning say nothing, such as the name of the system that it was made on."""
+    backup = Path("books.tar.gz")
+    if not backup.exists():
+        shop.ok("backup", backup)
+        shop.ok("restore", backup, "--replace")  # which notes how far the books were proven
+        for kept in shop.folder.glob("*.before-*"):
+            kept.unlink()
+    content = bytearray(backup.read_bytes())
+    at = int(place * len(content))
+    if is_cut:
+        del content[at:]
+    else:
+        content[at] ^= 1 << bit
+    Path("damaged.tar.gz").write_bytes(content)
+    before = shop.dump()
+    said = shop("restore", "damaged.tar.gz", "--replace")
+    assert shop.dump() == before
+    if said.code or is_cut:
+        assert said.code == 2
+        assert said.err.startswith("error: damaged.tar.gz is not a complete backup: ")
+        assert "nothing was restored, use another copy of it" in said.err
+        assert [
+            file for file in shop.folder.iterdir() if ".restore-" in file.name or ".before-" in file.name
+        ] == []
+    else:
+        for kept in shop.folder.glob("*.before-*"):
+            kept.unlink()
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize(
+    ("note", "database", "says"),
+    [
+        ("", b"no database", "its database is damaged"),
+        ("no JSON", b"", "is not a backup of stasis-callback that this version can read"),
+        ("[1]", b"", "is not a backup of stasis-callback that this version can read"),
+    ],
+)
+def test_a_whole_archive_with_something_else_in_it_is_refused(
+    shop: CommandLine, note: str, database: bytes, says: str
+) -> None:
+    shop.ok("backup", "books.tar.gz")
+    other = rewritten(shop.folder / "books.tar.gz", note=note, database=database)
+    said = shop.refused("restore", other, "--replace")
+    assert str(other) in said
+    assert says in said

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -31,6 +33,8 @@ FORM = 1
 """The form of the file, for versions that read others."""
 NOTE, DATABASE, SETTINGS = "backup.json", "database", "stasis-callback.toml"
 _LARGEST_TEXT = 1 << 20
+_PART = 1 << 20
+"""How much is read at once of what may be large."""
 
 
 def backup(
@@ -156,10 +160,14 @@ def _restore_file(file: Path, archive: tarfile.TarFile, url: str, path: Path, *,
 
 def _replaced(file: Path, archive: tarfile.TarFile, url: str, path: Path) -> list[Path]:
     """Bring the database of an archive up to date beside its place, then put it there. Returns what was kept."""
-    from stasis_callback.store.backup import put_in_place
+    from stasis_callback.store.backup import damage, put_in_place
 
     with tempfile.TemporaryDirectory(prefix=f"{path.name}.restore-", dir=path.parent) as folder:
         copy = _extracted(archive, Path(folder) / DATABASE)
+        if found := damage(copy):
+            raise InvalidInput(
+                f"{file} was not restored: its database is damaged ({found}), use another backup"
+            )
         if wrong := _brought_up(f"sqlite:///{copy}"):
             raise CallbackError(
                 f"{file} was not restored: {_told(wrong)}; `tar -xzf` still extracts its database"
@@ -201,23 +209,31 @@ def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[tarfile.TarFile]:
-    """Raises InvalidInput if it is not an archive, or is truncated."""
+    """Raises InvalidInput if it is not an archive, is truncated, or is not what was written."""
     if not file.is_file():
         raise InvalidInput(f"{file} does not exist")
     try:
-        with tarfile.open(file) as archive:
+        with gzip.open(file) as stream:
+            while stream.read(_PART):  # to its end, where the checksum is: `tarfile` stops before it
+                pass
+        with tarfile.open(file, "r:gz") as archive:
             yield archive
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise InvalidInput(f"{file} is not a complete backup: {error}") from None
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InvalidInput(
+            f"{file} is not a complete backup: it is damaged, or another kind of file ({error}); "
+            "nothing was restored, use another copy of it"
+        ) from None
 
 
 def _note_of(file: Path, archive: tarfile.TarFile) -> dict[str, Any]:
     """What is known of a backup. Raises InvalidInput if this version cannot restore it."""
     from stasis_callback.store.backup import known_migrations
 
-    text = _text(archive, NOTE)
-    note: dict[str, Any] = json.loads(text) if text else {}
-    if not text or note.get("form") != FORM:
+    try:
+        note = json.loads(_text(archive, NOTE) or "{}")
+    except ValueError:
+        note = {}
+    if not isinstance(note, dict) or note.get("form") != FORM:
         raise InvalidInput(f"{file} is not a backup of stasis-callback that this version can read")
     if newer := sorted(set(note["migrations"]) - set(known_migrations())):
         raise InvalidInput(
@@ -244,7 +260,7 @@ def _extracted(archive: tarfile.TarFile, to: Path) -> Path:
     if content is None:
         raise InvalidInput(f"the backup has no {DATABASE}")
     with os.fdopen(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-        while part := content.read(1 << 20):
+        while part := content.read(_PART):
             file.write(part)
         file.flush()
         os.fsync(file.fileno())
