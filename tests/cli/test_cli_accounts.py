@@ -153,7 +153,7 @@ def test_accounts_by_the_hundred(shop: CommandLine) -> None:
     assert shop.ok("ledger", "verify").out == "the ledger is consistent: no discrepancies\n"
 
 
-def test_a_run_that_stops_leaves_blocked_accounts_and_is_gone_on_with_or_taken_back(
+def test_a_run_that_stops_leaves_accounts_of_no_use_and_is_gone_on_with_or_taken_back(
     shop: CommandLine,
 ) -> None:
     out = shop.folder / "pins.csv"
@@ -165,14 +165,16 @@ def test_a_run_that_stops_leaves_blocked_accounts_and_is_gone_on_with_or_taken_b
     shop.ok("account", "set", SUBSCRIBER, "--alias", pins[25])  # somebody else's number
     stopped = shop(*words, "--continue")
     assert stopped.code == 2
-    assert "20 of 30 accounts are open, and blocked: run the command again with --continue" in stopped.err
-    with shop.stores() as stores:
-        assert stores.search.batch("spring") == {"blocked": 20}
+    assert "20 of 30 accounts are open, and cannot be used: run the command again" in stopped.err
+    assert shop.ok("account", "show", pins[0], "--json").json["expires_at"].startswith("1970-01-01T00:00:00")
     shop.ok("account", "set", SUBSCRIBER, "--alias", "")
     assert "30 accounts opened" in shop.ok(*words, "--continue").out
     with shop.stores() as stores:
         assert stores.search.batch("spring") == {"active": 30}
-        assert {stores.accounts.named(pin).balance_micros for pin in pins} == {1_000_000}
+        accounts = [stores.accounts.named(pin) for pin in pins]
+        assert {(account.balance_micros, account.expires_at_us) for account in accounts} == {
+            (1_000_000, None)
+        }
     assert "open already" in shop.refused(*words, "--continue")
     assert "30 accounts" in shop.ok("account", "close-batch", "spring", "--write-off").out
     assert [row["name"] for row in shop.ok("audit", "list", "--noun", "batch", "--json").json] == [

@@ -97,8 +97,8 @@ def generate(
 ) -> None:
     """Open many accounts with random ids (PINs).
 
-    They are blocked until all of them are open. An interrupted run is gone on with (--continue), or taken back with
-    `account close-batch NAME --write-off`.
+    They cannot be used until all of them are open: until then they have expired. An interrupted run is gone on with
+    (--continue), or taken back with `account close-batch NAME --write-off`.
     """
     from stasis_callback.store.accounts.codes import random_codes
     from stasis_callback.store.accounts.opening import BatchOpening
@@ -143,7 +143,7 @@ def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_fil
                 new_file.unlink()
             elif opened < len(numbers):
                 complain(
-                    f"{opened} of {len(numbers)} accounts are open, and blocked: run the command again with "
+                    f"{opened} of {len(numbers)} accounts are open, and cannot be used: run the command again with "
                     f"--continue, or `stasis-callback account close-batch {batch} --write-off`"
                 )
             raise

@@ -1,4 +1,4 @@
-"""Opening many accounts while the service is running: a few in each transaction, blocked until all of them are there.
+"""Opening many accounts while the service is running: a few in each transaction, of no use until all are there.
 
 An opening balance is an entry of the ledger, which is never removed: so these are no rows of a draft, and what an
 interrupted run has opened is gone on with, or closed.
@@ -20,6 +20,8 @@ from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
 from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.money.ledger import Ledger
 
+NOT_YET_US = 0
+"""When accounts expire that are not all there: no status, so that what an operator blocks meanwhile stays blocked."""
 AT_ONCE = 10
 """Each takes a dozen statements, and their transaction is waited for by calls."""
 
@@ -61,7 +63,7 @@ class BatchOpening:
             account = self.accounts.add(
                 number, customer=self.customer, product=self.product, batch=self.batch
             )
-            Account.update(status="blocked").where(Account.id == account.id).execute()
+            Account.update(expires_at_us=NOT_YET_US).where(Account.id == account.id).execute()
             if self.opening_micros:
                 require_payable(account.currency, self.opening_micros)
                 self.ledger.top_up(
@@ -73,8 +75,8 @@ class BatchOpening:
         opened = 0
         for start in range(0, len(numbers), ROWS_AT_ONCE):
             some = Account.number.in_(list(numbers[start : start + ROWS_AT_ONCE]))
-            mine = (Account.batch == self.batch) & (Account.status == "blocked")
-            opened += Account.update(status="active").where(some, mine).execute()
+            mine = (Account.batch == self.batch) & (Account.expires_at_us == NOT_YET_US)
+            opened += Account.update(expires_at_us=None).where(some, mine).execute()
         if opened:
             made = {
                 "accounts": len(numbers),
