@@ -8,6 +8,7 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 from command_line import SUBSCRIBER, CommandLine
@@ -150,6 +151,10 @@ def test_accounts_by_the_hundred(shop: CommandLine) -> None:
     shown = shop.ok("account", "show", pins[42], "--json").json
     assert (shown["batch"], shown["balance"]) == ("spring", "1.00")
     assert "already exists" in shop.refused(*words)
+    again = shop.refused(*words[:-4], "--out", "again.csv")
+    assert "batch 'spring' has accounts already: choose another name" in again
+    assert "--continue" in again
+    assert not Path("again.csv").exists()
     assert shop.ok("ledger", "verify").out == "the ledger is consistent: no discrepancies\n"
 
 
@@ -167,6 +172,10 @@ def test_a_run_that_stops_leaves_accounts_of_no_use_and_is_gone_on_with_or_taken
     assert stopped.code == 2
     assert "20 of 30 accounts are open, and cannot be used: run the command again" in stopped.err
     assert shop.ok("account", "show", pins[0], "--json").json["expires_at"].startswith("1970-01-01T00:00:00")
+    other = shop.folder / "other.csv"
+    other.write_text("\n".join(["number", *(f"9{pin}" for pin in pins)]))
+    assert "has accounts already" in shop.refused(*words[:10], other, *words[11:], "--continue")
+    assert other.exists()
     shop.ok("account", "set", SUBSCRIBER, "--alias", "")
     assert "30 accounts opened" in shop.ok(*words, "--continue").out
     with shop.stores() as stores:

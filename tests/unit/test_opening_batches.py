@@ -1,4 +1,4 @@
-"""Opening a batch of accounts: what an operator has blocked is let go by nobody else."""
+"""Opening a batch of accounts: its name is used once, and what an operator has blocked is let go by nobody else."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from shop import Shop
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.engine.admission.checks import account_trouble
 from stasis_callback.store.accounts.opening import AT_ONCE, BatchOpening
+from stasis_callback.store.audit import verify
 
 CARDS = [f"77{n:04}" for n in range(2 * AT_ONCE)]
 FIRST, SECOND, LAST = CARDS[0], CARDS[1], CARDS[-1]
@@ -72,3 +73,17 @@ def test_a_run_that_is_gone_on_with_after_its_end_changes_nothing(shop: Shop) ->
     with pytest.raises(InvalidInput, match="open already"):
         opening(shop).open_all(CARDS)
     assert shop.rows() == before
+
+
+@pytest.mark.parametrize("first", ["complete", "interrupted", "closed"])
+def test_the_name_of_a_batch_is_used_once(shop: Shop, first: str) -> None:
+    """Other ids are another run, which somebody else may have begun a moment ago: it would be booked twice."""
+    opening(shop).open_all(CARDS) if first == "complete" else interrupted(shop)
+    if first == "closed":
+        for number in CARDS[:AT_ONCE]:
+            shop.stores.accounts.close(number, write_off=True, operator="ann")
+    before = shop.rows()
+    with pytest.raises(InvalidInput, match="batch 'cards' has accounts already: choose another name"):
+        opening(shop).open_all([f"88{n:04}" for n in range(3 * AT_ONCE)])
+    assert shop.rows() == before
+    assert verify(shop.stores.database, shop.stores.tariffs) == []

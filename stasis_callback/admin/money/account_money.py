@@ -141,7 +141,7 @@ def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_fil
         except BaseException:
             if not opened and new_file:
                 new_file.unlink()
-            elif opened < len(numbers):
+            elif 0 < opened < len(numbers):
                 complain(
                     f"{opened} of {len(numbers)} accounts are open, and cannot be used: run the command again with "
                     f"--continue, or `stasis-callback account close-batch {batch} --write-off`"

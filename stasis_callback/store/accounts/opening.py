@@ -17,6 +17,7 @@ from stasis_callback.store.accounts.accounts import Accounts
 from stasis_callback.store.accounts.tables import Account
 from stasis_callback.store.database.database import Database
 from stasis_callback.store.database.pace import ROWS_AT_ONCE, Pace
+from stasis_callback.store.database.statements import every
 from stasis_callback.store.database.trail import note_change
 from stasis_callback.store.money.ledger import Ledger
 
@@ -45,18 +46,21 @@ class BatchOpening:
     ) -> None:
         """Open an account for each of `numbers`, then let all of them be used. `progress` gets how many are open.
 
-        Those that an interrupted run has opened are known by number and batch. Raises InvalidInput.
+        Those that an interrupted run has opened are known by number and batch. Raises InvalidInput, also where the
+        batch has others: another run would be booked as well.
         """
         pace = Pace(self.clock)
         for start in range(0, len(numbers), AT_ONCE):
             if start:
                 pace.rest()
-            self.database.unit(partial(self._open_some, numbers[start : start + AT_ONCE]))
+            self.database.unit(partial(self._open_some, numbers, start))
             progress(min(start + AT_ONCE, len(numbers)), len(numbers))
         self.database.unit(lambda: self._publish(numbers))
 
-    def _open_some(self, numbers: Sequence[str]) -> None:
-        for number in numbers:
+    def _open_some(self, numbers: Sequence[str], start: int) -> None:
+        if not start:  # with the first of them, so that of two runs that begin at once one goes on
+            self._require_no_other(numbers)
+        for number in numbers[start : start + AT_ONCE]:
             known = Account.get_or_none(Account.number == number)
             if known is not None and known.batch == self.batch:
                 continue
@@ -70,6 +74,15 @@ class BatchOpening:
                     account.book_id, self.opening_micros,
                     key=f"opening:{number}", note="opening balance", operator=self.operator,
                 )  # fmt: skip
+
+    def _require_no_other(self, numbers: Sequence[str]) -> None:
+        self.database.lock("accounts")
+        there = {number for (number,) in every("SELECT number FROM account WHERE batch = ?", self.batch)}
+        if there - set(numbers):
+            raise InvalidInput(
+                f"batch {self.batch!r} has accounts already: choose another name; an interrupted run is gone on with "
+                f"by --continue and its file, or taken back with `account close-batch {self.batch} --write-off`"
+            )
 
     def _publish(self, numbers: Sequence[str]) -> None:
         opened = 0
