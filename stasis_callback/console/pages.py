@@ -167,15 +167,16 @@ class ConsolePages:
         problem = self._visits.proof_problem(request, visit, password, code)
         if problem:
             return self.second(visit, problem=problem, status=403)
-        agreed = decision == "agree"
+        agreed, proposals = decision == "agree", self._stores.proposals
         try:
-            decided = self._stores.proposals.decide(_id(proposal), visit.name, agreed=agreed)
+            with proposals.alone(_id(proposal)):
+                decided = proposals.decide(_id(proposal), visit.name, agreed=agreed)
+                log.info("console.decided", operator=visit.name, proposer=decided.proposer, agreed=agreed)
+                if not agreed:
+                    return RedirectResponse("/second", 303)
+                outcome = self._second.carry_out(decided, visit.name)
         except InvalidInput as error:
             return self.second(visit, problem=str(error), status=409)
-        log.info("console.decided", operator=visit.name, proposer=decided.proposer, agreed=agreed)
-        if not agreed:
-            return RedirectResponse("/second", 303)
-        outcome = self._second.carry_out(decided, visit.name)
         if outcome.file_name:
             return self._commands.download(outcome.file_name, outcome.content)
         return self.second(visit, done=outcome.done, status=400 if outcome.done.code else 200)

@@ -14,6 +14,7 @@ from console_site import PASSWORD, ConsoleSite, Operator, open_console
 from stasis_callback.admin.commands import described, run
 from stasis_callback.admin.days import local_time, operators_zone
 from stasis_callback.console import policy
+from stasis_callback.store.accounts.opening import AT_ONCE, BatchOpening
 
 LIMIT = 100
 
@@ -228,15 +229,44 @@ def test_what_was_cut_off_while_it_was_carried_out_is_done_once_by_agreeing_agai
     anna, bob = site.operator("manager", "anna"), site.operator("manager", "bob")
     waiting = proposed(anna, "account topup", number="100", amount="500")
     proposals = site.shop.stores.proposals
-    proposals.decide(waiting.id, "bob", agreed=True)
-    assert run(waiting.command, "anna, agreed by bob", site.shop.stores).code == 0
-    assert says(bob, "agree", waiting.id).status_code == 409
-    site.shop.clock.passes(601)
-    bob.http.cookies.clear()
-    bob.sign_in()
+    with proposals.alone(waiting.id):
+        proposals.decide(waiting.id, "bob", agreed=True)
+        assert run(waiting.command, "anna, agreed by bob", site.shop.stores).code == 0
+        refused = says(bob, "agree", waiting.id)
+        assert (refused.status_code, "is being carried out" in refused.text) == (409, True)
+        assert says(anna, "decline", waiting.id).status_code == 409
+        assert "Agree again" not in shown(bob)
+    assert "Agree again" in shown(bob)
     assert says(bob, "agree", waiting.id).status_code == 200
     assert newest(site).state == "done"
     assert site.shop.money(account) == (51_000, 0)
+
+
+def test_a_batch_that_was_cut_off_half_way_is_not_booked_once_more(site: ConsoleSite) -> None:
+    """Its file is gone with the process: what is there already says what to do."""
+    anna, bob = site.operator("manager", "anna"), site.operator("manager", "bob")
+    fields = {"customer": "people", "product": "callback", "batch": "may", "opening_balance": "10"}
+    waiting = proposed(anna, "account generate", count="40", **fields)
+    stores, numbers = site.shop.stores, [f"77{n:04}" for n in range(2 * AT_ONCE)]
+    begun = BatchOpening(
+        stores.database, stores.accounts, stores.ledger, site.shop.clock, "people", "callback", "may", 10_000_000, "x"
+    )  # fmt: skip
+
+    def dies(_done: int, _all: int) -> None:
+        raise KeyboardInterrupt
+
+    with stores.proposals.alone(waiting.id):
+        stores.proposals.decide(waiting.id, "bob", agreed=True)
+        with pytest.raises(KeyboardInterrupt):
+            begun.open_all(numbers, dies)
+    before = site.shop.rows()["Transfer"]
+    assert len(before) == AT_ONCE
+    assert says(bob, "agree", waiting.id).status_code == 400
+    assert "choose another name" in newest(site).said
+    assert "close-batch may --write-off" in newest(site).said
+    assert site.shop.rows()["Transfer"] == before
+    assert bob.does("account close-batch", batch="may", write_off="on").status_code == 200
+    assert says(anna, "decline", waiting.id).status_code == 303
 
 
 def test_nothing_is_decided_by_a_form_that_does_not_say_what(site: ConsoleSite) -> None:

@@ -1053,7 +1053,7 @@ NOT_REPEATED = {
     "FraudHistory.uses", "AccessNumbers.remove", "Trail.change", "Upkeep.exists", "Accounts.left_to_close",
     "Upkeep.remove", "Upkeep.rename", "Upkeep.set_batch_status", "Upkeep.retire", "Upkeep.retired",
     # Locks, which are not in tables.
-    "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in", "Trail.one_by_one",
+    "Nodes.holds_name", "Nodes.retake_name", "Nodes.standing_in", "Trail.one_by_one", "Proposals.alone",
     # Commands, whose user can ask again: what they answer tells what was done.
     "Tariffs.put_rates", "Tariffs.remove_rate", "Tariffs.roll_back", "Tariffs.put_list", "Tariffs.restore",
     "Tariffs.copy",
