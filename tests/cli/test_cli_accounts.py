@@ -6,18 +6,18 @@ import io
 import re
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from command_line import SUBSCRIBER, CommandLine
+from command_line import SUBSCRIBER, CommandLine, Result
 
 from stasis_callback.admin import context
 from stasis_callback.clock import Clock
 from stasis_callback.store.accounts.opening import BatchOpening
 from stasis_callback.store.stores import Stores
-from stasis_callback.testing.hiccups import MOMENTS, Moment, hiccups, once
+from stasis_callback.testing.hiccups import MOMENTS, Asked, Moment, hiccups, once
 
 ADD = ("--customer", "Acme", "--product", "callback")
 
@@ -170,7 +170,9 @@ def test_a_run_that_stops_leaves_accounts_of_no_use_and_is_gone_on_with_or_taken
     shop.ok("account", "set", SUBSCRIBER, "--alias", pins[25])  # somebody else's number
     stopped = shop(*words, "--continue")
     assert stopped.code == 2
-    assert "20 of 30 accounts are open, and cannot be used: run the command again" in stopped.err
+    assert (
+        "20 of 30 accounts are open, and cannot be used before all are: run the command again" in stopped.err
+    )
     assert shop.ok("account", "show", pins[0], "--json").json["expires_at"].startswith("1970-01-01T00:00:00")
     other = shop.folder / "other.csv"
     other.write_text("\n".join(["number", *(f"9{pin}" for pin in pins)]))
@@ -216,6 +218,95 @@ def test_a_batch_whose_file_cannot_be_written_is_not_made(shop: CommandLine) -> 
     shop.refused(
         "voucher", "generate", "b", "--count", "10", "--amount", "1", "--currency", "USD", "--out", nowhere
     )
+
+
+@pytest.mark.sqlite
+def test_a_batch_of_vouchers_that_fails_at_its_end_leaves_no_file_of_codes(shop: CommandLine) -> None:
+    """Its codes are in no database, but look as good as those of any batch."""
+    words = (
+        "voucher",
+        "generate",
+        "spring",
+        "--count",
+        "3",
+        "--amount",
+        "5",
+        "--currency",
+        "USD",
+        "--out",
+        "c.csv",
+    )
+    shop.sql(
+        "CREATE TRIGGER failing BEFORE INSERT ON audit_entry WHEN NEW.noun = 'voucher' BEGIN "
+        "SELECT RAISE(ABORT, 'failing'); END"
+    )
+    failed = shop(*words)
+    assert failed.code != 0
+    assert "failing" in failed.err
+    assert not Path("c.csv").exists()
+    shop.sql("DROP TRIGGER failing")
+    assert "3 vouchers" in shop.ok(*words).out
+
+
+@pytest.fixture
+def lost(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs a command for which the answer to the first commit after it has written `c.csv` is lost, and nothing more
+    is heard of the database.
+    """
+    open_database, asked = context.open_database, list[Asked]()
+
+    def plan(what: Asked) -> Moment | None:
+        if not asked and not Path("c.csv").exists():
+            return None
+        asked.append(what)
+        return "after" if len(asked) == 1 else "statement"
+
+    @contextmanager
+    def hiccuping(url: str) -> Iterator[Stores]:
+        with open_database(url) as stores, stores.database.patience(0), hiccups(stores.database, plan):
+            yield stores
+
+    def run(*words: str) -> Result:
+        with monkeypatch.context() as patch:
+            patch.setattr(context, "open_database", hiccuping)
+            return shop(*words)
+
+    return run
+
+
+def test_what_is_not_known_of_a_batch_of_vouchers_is_said(
+    shop: CommandLine, lost: Callable[..., Result]
+) -> None:
+    """Its codes may be good."""
+    failed = lost(
+        "voucher",
+        "generate",
+        "spring",
+        "--count",
+        "3",
+        "--amount",
+        "5",
+        "--currency",
+        "USD",
+        "--out",
+        "c.csv",
+    )
+    assert failed.code != 0
+    assert "whether batch spring was made is not known: see `stasis-callback voucher list`" in failed.err
+    code = Path("c.csv").read_text().splitlines()[1]
+    assert "5.00 USD credited" in shop.ok("voucher", "redeem", SUBSCRIBER, "--code", code).out
+
+
+def test_accounts_of_which_it_is_not_known_whether_they_are_open_are_gone_on_with(
+    shop: CommandLine, lost: Callable[..., Result]
+) -> None:
+    words = ("account", "generate", "12", *ADD, "--batch", "may", "--out", "c.csv", "--opening-balance", "1")
+    failed = lost(*words)
+    assert failed.code != 0
+    assert "run the command again with --continue" in failed.err
+    assert "12 accounts opened" in shop.ok(*words, "--continue").out
+    with shop.stores() as stores:
+        assert stores.search.batch("may") == {"active": 12}
 
 
 def test_vouchers(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

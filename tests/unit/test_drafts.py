@@ -7,19 +7,21 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import pytest
 from shop import Shop
 from test_tariffs import DAY_US, priced, told
 
 from stasis_callback.clock import US_PER_S, wait_until
-from stasis_callback.core.errors import CallbackError, InvalidInput
+from stasis_callback.core.errors import CallbackError, InvalidInput, StoreUnavailable
 from stasis_callback.store.accounts.codes import READABLE
 from stasis_callback.store.database.drafts import LEASE_S, Writing, drafting
 from stasis_callback.store.database.pace import ROWS_AT_ONCE
 from stasis_callback.store.rates.tables import RateRow
 from stasis_callback.store.rates.tariffs import NewRate, Tariffs
+from stasis_callback.testing.hiccups import Moment, hiccups, once
 
 MANY = [priced(str(n)) for n in range(100_000, 102_300)]
 
@@ -193,17 +195,54 @@ def stored_vouchers(shop: Shop) -> int:
 
 def test_codes_of_a_batch_that_another_took_over_are_not_said_to_be_good(shop: Shop) -> None:
     """Its vouchers are still there, and about to be removed: who stood still meanwhile must not sell them."""
+    taken_back: list[bool] = []
 
-    def stand_still(_codes: list[str]) -> None:
+    def stand_still(_codes: list[str]) -> Callable[[], None]:
         shop.clock.passes(LEASE_S)
         other = Writing(shop.stores.database, shop.clock, "vouchers:spring")
         assert other._take("", lambda: None)
+        return lambda: taken_back.append(True)
 
     with pytest.raises(CallbackError, match="was paused, and another one"):
         shop.stores.vouchers.generate(
             "spring", 3, 1_000_000, "USD", length=12, alphabet=READABLE, hand_over=stand_still
         )
     assert shop.stores.vouchers.batches() == []
+    assert taken_back == [True]
+
+
+@pytest.mark.parametrize(("moment", "made"), [("statement", False), ("before", False), ("after", True)])
+def test_codes_are_taken_back_unless_they_may_be_worth_something(
+    shop: Shop, moment: Moment, made: bool
+) -> None:
+    """The database hiccups as the batch is published, and nobody waits: after the commit only the answer is lost."""
+    taken_back: list[bool] = []
+    with ExitStack() as patience:
+
+        def hand_over(_codes: list[str]) -> Callable[[], None]:
+            patience.enter_context(shop.stores.database.patience(0))
+            patience.enter_context(hiccups(shop.stores.database, once(moment)))
+            return lambda: taken_back.append(True)
+
+        with pytest.raises(StoreUnavailable):
+            shop.stores.vouchers.generate(
+                "spring", 3, 1_000_000, "USD", length=12, alphabet=READABLE, hand_over=hand_over
+            )
+    assert taken_back == [True] * (not made)
+    assert len(shop.stores.vouchers.batches()) == made
+
+
+def test_what_cannot_be_handed_over_is_not_taken_back(shop: Shop) -> None:
+    """It may be the file of another, which is in its place."""
+
+    def fail(_codes: list[str]) -> Callable[[], None]:
+        raise InvalidInput("exists")
+
+    with pytest.raises(InvalidInput, match="exists"):
+        shop.stores.vouchers.generate(
+            "spring", 3, 1_000_000, "USD", length=12, alphabet=READABLE, hand_over=fail
+        )
+    assert stored_vouchers(shop) == 0
 
 
 def test_two_imports_at_once_are_not_mixed(shop: Shop) -> None:

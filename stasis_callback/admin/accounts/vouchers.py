@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated
 
@@ -13,8 +14,8 @@ from stasis_callback.admin.context import AsJson, operator, secret_input, store,
 from stasis_callback.admin.days import require_to_come
 from stasis_callback.admin.listing import USUAL_ROWS, AsCsv, Page, listed, print_records
 from stasis_callback.admin.money.account_money import Length
-from stasis_callback.admin.output import Record, progress_bar
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.admin.output import Record, complain, progress_bar
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.money import format_amount, parse_amount, parse_currency, require_payable
 
 app = typer.Typer(name="voucher", help="Vouchers: each code tops up one account, once.")
@@ -51,18 +52,31 @@ def generate(
     require_to_come(expires_at_us, expires)
     require_payable(parse_currency(currency), amount_micros)
     says = batch, format_amount(amount_micros, currency.upper()), f"until {expires}" if expires else ""
+
+    def hand_over(codes: list[str]) -> Callable[[], None]:
+        write_codes(out, "code", codes, says)
+        return out.unlink
+
     with store() as s, progress_bar("vouchers") as progress:
-        s.vouchers.generate(
-            batch,
-            count,
-            amount_micros,
-            currency,
-            length=length,
-            alphabet=alphabet or READABLE,
-            expires_at_us=expires_at_us,
-            progress=progress,
-            hand_over=lambda codes: write_codes(out, "code", codes, says),
-        )
+        try:
+            s.vouchers.generate(
+                batch,
+                count,
+                amount_micros,
+                currency,
+                length=length,
+                alphabet=alphabet or READABLE,
+                expires_at_us=expires_at_us,
+                progress=progress,
+                hand_over=hand_over,
+            )
+        except StoreUnavailable:
+            if out.exists():
+                complain(
+                    f"whether batch {batch} was made is not known: see `stasis-callback voucher list`; if it is not "
+                    f"there, the codes in {out} are worth nothing"
+                )
+            raise
     typer.echo(
         f"{count} vouchers of {format_amount(amount_micros, currency.upper())} generated; their codes are in {out}"
     )

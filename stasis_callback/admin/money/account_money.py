@@ -27,7 +27,7 @@ from stasis_callback.admin.money.topup import (
 )
 from stasis_callback.admin.output import complain, print_one, progress_bar
 from stasis_callback.clock import Clock
-from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.errors import InvalidInput, StoreUnavailable
 from stasis_callback.core.money import format_amount, parse_amount, require_payable
 
 if TYPE_CHECKING:
@@ -138,12 +138,13 @@ def _open_all(opening: BatchOpening, numbers: Sequence[str], batch: str, new_fil
 
         try:
             opening.open_all(numbers, note)
-        except BaseException:
-            if not opened and new_file:
-                new_file.unlink()
-            elif 0 < opened < len(numbers):
+        except BaseException as error:
+            # Of what was not answered nobody knows whether it was done.
+            if 0 < opened < len(numbers) or isinstance(error, StoreUnavailable):
                 complain(
-                    f"{opened} of {len(numbers)} accounts are open, and cannot be used: run the command again with "
-                    f"--continue, or `stasis-callback account close-batch {batch} --write-off`"
+                    f"{opened} of {len(numbers)} accounts are open, and cannot be used before all are: run the "
+                    f"command again with --continue, or `stasis-callback account close-batch {batch} --write-off`"
                 )
+            elif not opened and new_file:
+                new_file.unlink()
             raise

@@ -67,12 +67,12 @@ class Vouchers:
         alphabet: str,
         expires_at_us: int | None = None,
         progress: Callable[[int, int], None] = lambda _done, _total: None,
-        hand_over: Callable[[list[str]], None] = lambda _codes: None,
+        hand_over: Callable[[list[str]], Callable[[], None] | None] = lambda _codes: None,
     ) -> list[str]:
         """Make a batch of vouchers, all or nothing; their codes, which are kept nowhere. Raises InvalidInput.
 
         `hand_over` gets the codes when all vouchers are written and before any of them is worth something: when it
-        fails there are none.
+        fails there are none. It may give what takes them back, for when none of them will ever be.
         """
         if not 1 <= count <= BATCH_LIMIT:
             raise InvalidInput(f"invalid number of vouchers ({count}): generate 1 to {BATCH_LIMIT} at a time")
@@ -87,23 +87,32 @@ class Vouchers:
             progress(done, count)
         now_us = self._clock.now_us()
         said = checked_name(batch), amount_micros, parse_currency(currency), expires_at_us, now_us
-        with drafting(
-            self._database,
-            self._clock,
-            f"{_DRAFT}{batch}",
-            busy=f"batch {batch!r} is being made by another command: wait until that is over",
-            may_begin=lambda: _require_new(batch),
-            remove_some=lambda: remove_drafted_vouchers(batch),
-        ) as writing:
-            writing.write(hashes, lambda some: _insert(some, *said))
-            hand_over(codes)
-            # Noted here and not around it all: nobody else could write while a large batch is made.
-            made = {"vouchers": count, "amount": format_amount(amount_micros, currency), "currency": currency}
-            writing.publish(
-                lambda: note_change(self._database, self._clock, "voucher", batch, {}, made),
-                # They are there also when another has taken the batch over to remove them: then there is a draft.
-                lambda: batch not in _unfinished() and Voucher.get_or_none(code_hash=hashes[0]) is not None,
-            )
+        made = {"vouchers": count, "amount": format_amount(amount_micros, currency), "currency": currency}
+
+        def is_there() -> bool:
+            # Its vouchers also are when another has taken the batch over to remove them: then there is a draft.
+            return batch not in _unfinished() and Voucher.get_or_none(code_hash=hashes[0]) is not None
+
+        take_back = None
+        try:
+            with drafting(
+                self._database,
+                self._clock,
+                f"{_DRAFT}{batch}",
+                busy=f"batch {batch!r} is being made by another command: wait until that is over",
+                may_begin=lambda: _require_new(batch),
+                remove_some=lambda: remove_drafted_vouchers(batch),
+            ) as writing:
+                writing.write(hashes, lambda some: _insert(some, *said))
+                take_back = hand_over(codes)
+                # Noted here and not around it all: nobody else could write while a large batch is made.
+                writing.publish(
+                    lambda: note_change(self._database, self._clock, "voucher", batch, {}, made), is_there
+                )
+        except BaseException:
+            if take_back and writing.is_undone(is_there):
+                take_back()
+            raise
         return codes
 
     def redeemed(self, code: str, account_number: str) -> VoucherView | None:

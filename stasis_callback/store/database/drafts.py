@@ -79,6 +79,14 @@ class Writing:
         self._publish(act, done)
         self._over = True
 
+    def is_undone(self, done: Callable[[], bool]) -> bool:
+        """After it has failed: whether it is certain that nothing counts, nor will; `done` as for `publish`."""
+        if self._database.in_transaction:  # whose end is not known
+            return False
+        with suppress(StoreUnavailable):
+            return self._database.read(lambda: Draft.get_or_none(self._mine) is None and not done())
+        return False
+
     @unit
     def _publish(self, act: Callable[[], None], done: Callable[[], bool]) -> None:
         if Draft.delete().where(self._mine).execute():
@@ -167,7 +175,7 @@ def drafting(
         yield writing
     except BaseException:
         if not database.in_transaction:  # which undoes it all
-            with suppress(StoreUnavailable):  # then the next draft does it
+            with suppress(CallbackError):  # then the next draft does it, or another is at it already
                 writing._end(remove_some)
         raise
     writing._end(remove_some)
