@@ -379,29 +379,14 @@ class FraudSettings(Section):
     )
     alarm_mail_to: str = Field("", description="Addresses that it writes to, separated by commas.")
 
-    @field_validator(*BUDGET_NAMES)
+    @field_validator(*BUDGET_NAMES, "prefixes", "alarm_mail_to")
     @classmethod
-    def _is_budget(cls, text: str) -> str:
+    def _is_understood(cls, text: str, info: ValidationInfo) -> str:
+        parse = {"prefixes": parse_prefixes, "alarm_mail_to": parse_addresses}.get(
+            str(info.field_name), Budget.parse
+        )
         try:
-            Budget.parse(text)
-        except InvalidInput as error:
-            raise ValueError(str(error)) from None
-        return text
-
-    @field_validator("prefixes")
-    @classmethod
-    def _are_budgets(cls, text: str) -> str:
-        try:
-            parse_prefixes(text)
-        except InvalidInput as error:
-            raise ValueError(str(error)) from None
-        return text
-
-    @field_validator("alarm_mail_to")
-    @classmethod
-    def _are_addresses(cls, text: str) -> str:
-        try:
-            parse_addresses(text)
+            parse(text)
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return text
