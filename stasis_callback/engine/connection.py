@@ -17,6 +17,7 @@ from stasis_callback.engine.legs import (
     finish_leg,
     is_silent,
     recheck,
+    settle_over,
     without_bridge,
 )
 from stasis_callback.engine.slices import TalkFunds
@@ -192,6 +193,7 @@ class Connection:
         warn_at_left_s = float(warnings.first_left_s) if warnings else 0.0
         look_at_s = self.tools.clock.monotonic_s() + MEDIA_LOOK_S
         while b.ended is None:
+            settle_over(self.tools, self.call, self.a.leg)  # of the talk before, where that could not be done
             if self.tools.clock.monotonic_s() >= look_at_s:
                 look_at_s = self.tools.clock.monotonic_s() + self._look_for_media()
             extension_in_s = funds.next_extension_s()

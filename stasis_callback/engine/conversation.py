@@ -24,7 +24,7 @@ from stasis_callback.engine.admission.checks import account_trouble, number_trou
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.failover import outcome_of, over_trunks
 from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
-from stasis_callback.engine.legs import NOTE_PATIENCE_S, finish_leg
+from stasis_callback.engine.legs import NOTE_PATIENCE_S, over_beside, settle_over
 from stasis_callback.engine.redeeming import redeem
 from stasis_callback.engine.routing import Way
 from stasis_callback.engine.slices import TalkFunds
@@ -104,8 +104,8 @@ class Conversation:
         self._tried = 0
         """How many legs B were noted."""
         self._connected = 0
-        self._talked: Leg | None = None
-        """Leg B of a talk that is over, while it is not settled."""
+        self._called_last: str | None = None
+        """The number of the last leg B: its xDR may still have to be written."""
         self._dialog = Dialog(call, a.leg)
         self._voice = voices(tools.sounds, self._options.language_list, self._options.brand)[0]
 
@@ -157,7 +157,7 @@ class Conversation:
     def resume_talk(self, b: PaidLeg) -> Ending:
         """Leg B talks already, since before a restart of the service: go on from there."""
         self._tried = self._request.leg_number(b.leg.id)
-        self._connected = 1
+        self._connected, self._called_last = 1, b.number
         with suppress(AriError):
             self._tools.client.playback(words_id(b.leg.id)).stop()
         try:
@@ -269,7 +269,7 @@ class Conversation:
         """Pay for the menus that follow; without a database there is what was held before."""
         if self._tools.funding.pays_for_menu(self._a, self._options.menu_limit_s):
             return
-        self._settle_talk()  # what it did not use may be needed
+        settle_over(self._tools, self._call, self._a.leg)  # what a talk did not use may be needed
         try:
             with self._tools.stores.database.patience(NOTE_PATIENCE_S):
                 self._tools.funding.extend_menu(self._a, self._options.menu_limit_s)
@@ -293,6 +293,7 @@ class Conversation:
 
         `announce` is called before the first leg B is dialled; what it gives is said while leg B is being called.
         """
+        settle_over(self._tools, self._call, self._a.leg)
         to = self._destination(number)
         if isinstance(to, Prompt):
             return self._refused(to, asked_for)
@@ -349,7 +350,7 @@ class Conversation:
             return Prompt.TRY_AGAIN
         stored: str | None = None
         if keyed == self._options.redial_key and self._subscriber_id is not None:
-            stored = self._tools.stores.calls.last_destination(self._account_id)
+            stored = self._called_last or self._tools.stores.calls.last_destination(self._account_id)
         elif self._options.speed_dial and len(keyed) <= SPEED_DIAL_DIGITS:
             stored = self._tools.stores.accounts.speed_dials(self._account_id).get(keyed)
         else:
@@ -400,6 +401,7 @@ class Conversation:
         if grant is None:
             self._call.drop(leg)
             return None
+        self._called_last = fare.number
         b = PaidLeg(leg, fare.rate, fare.account.book_id, grant.held_s, now_us, setup_s_of(request))
         b.number, b.currency, b.side = fare.number, fare.account.currency, "b"
         return Connection(
@@ -431,7 +433,6 @@ class Conversation:
             connection.talk(funds, self._warnings(connection.longest_s))
         finally:
             connection.end(settle=False)
-            self._talked = connection.b.leg
         if connection.ran_out:
             by_funds = connection.b.funded_s < self._options.talk_limit_s
             ended_by = Prompt.CREDIT_USED_UP if by_funds else Prompt.LIMIT_REACHED
@@ -443,15 +444,9 @@ class Conversation:
         Not as soon as it ends: who hangs up when that is said, as most do, has both legs settled by the commit that
         ends the callback. Of a leg A that has hung up meanwhile, Asterisk reports the end of the words first.
         """
-        if self._talked is not None:
+        if over_beside(self._call, self._a.leg):
             self._call.wait(lambda: bool(self._a.leg.digits), HANGS_UP_WITHIN_S)
-            self._settle_talk()
-
-    def _settle_talk(self) -> None:
-        """Charge leg B of the talk that is over, if that is not done."""
-        leg, self._talked = self._talked, None
-        if leg is not None:
-            finish_leg(self._tools, self._call, leg)
+            settle_over(self._tools, self._call, self._a.leg)
 
     def _note_answer(self, connection: Connection) -> None:
         """Store that the two talk. They do so also while the database is away."""

@@ -51,6 +51,17 @@ def finish_leg(tools: CallTools, call: Call, leg: Leg) -> bool:
     return True
 
 
+def over_beside(call: Call, a: Leg) -> list[Leg]:
+    """The legs beside leg A that are over and not charged yet."""
+    return [leg for leg in call.legs if leg is not a and leg.ended is not None]
+
+
+def settle_over(tools: CallTools, call: Call, a: Leg) -> None:
+    """Charge them: what they hold may be needed. What cannot be done now is done at the next occasion."""
+    for leg in over_beside(call, a):
+        finish_leg(tools, call, leg)
+
+
 def settle_leg(tools: CallTools, leg: Leg) -> None:
     """Charge a leg that has ended, or was never asked for. Safe to repeat. Raises StoreUnavailable."""
     settle(tools.stores, leg.id, how_it_ended(tools, leg))

@@ -149,26 +149,32 @@ class Session:
         self._call.abandon()
 
     def _guarded(self, conversation: Callable[[], Ending]) -> None:
+        """Whatever happens: the legs are ended and settled, and the request is finished or queued again."""
         outcome = Ending.FAILED
         try:
-            outcome = conversation()
+            outcome = self._ending_of(conversation)
+        except Exception:  # in what is done about a fault
+            log.exception("call.crashed", call=self.request.id)
+        self.close(outcome, self._again)
+
+    def _ending_of(self, conversation: Callable[[], Ending]) -> Ending:
+        try:
+            return conversation()
         except HungUp:
-            outcome = self._left()
+            return self._left()
         except TakenBack:
-            outcome = Ending.CANCELLED
+            return Ending.CANCELLED
         except NotAllowed as held_back:
-            outcome = Ending.of_trouble(held_back.reason)
+            return Ending.of_trouble(held_back.reason)
         except (AriError, StoreUnavailable) as error:
             log.error("call.interrupted", call=self.request.id, error=str(error))
             # A command to somebody who hangs up may fail before the hang-up is reported.
             if self._has_left():
-                outcome = self._left()
-            else:
-                self._our_fault()
+                return self._left()
         except Exception:
             log.exception("call.crashed", call=self.request.id)
-            self._our_fault()
-        self.close(outcome, self._again)
+        self._our_fault()
+        return Ending.FAILED
 
     def _has_left(self) -> bool:
         """Whether leg A had been answered and ends without us, now or within a moment."""
