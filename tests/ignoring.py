@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stasis_callback.store.intake import instances
+from stasis_callback.store.database import foreign
 
 
 def ignore_option(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> None:
@@ -24,4 +24,4 @@ def ignore_option(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> No
 
     monkeypatch.setattr(module, "parse_parts", parse_parts)
     # What was read before is kept under what is stored, whatever this option did then.
-    monkeypatch.setattr(instances, "_parsed", lambda parse, stored: parse(dict(stored)))
+    monkeypatch.setattr(foreign, "_usable", foreign._usable.__wrapped__)

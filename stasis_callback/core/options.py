@@ -1,8 +1,8 @@
 """The options of an access number, each with default, unit, limits and meaning.
 
 Only values that differ from the default are stored, as text. All go through `CallOptions.parse`, so values are
-checked when they are entered. A request keeps the options with which it was accepted: changes take effect from the
-next call.
+checked when they are entered; `core.stored_options` reads stored ones. A request keeps the options with which it was
+accepted: changes take effect from the next call.
 """
 
 from __future__ import annotations
@@ -33,6 +33,15 @@ _TEXTS = (
     ("voucher_key", r"[0-9]{0,2}", "one or two digits, or nothing"),
 )
 """The format of text options: name, pattern, and a description of the pattern."""
+
+
+class OutOfRange(InvalidInput):
+    """A number beyond a limit of its option."""
+
+    def __init__(self, message: str, nearest: str) -> None:
+        super().__init__(message)
+        self.nearest = nearest
+        """The limit, as text."""
 
 
 def option(default: Any, meaning: str, *, least: float | None = None, most: float | None = None) -> Any:
@@ -272,7 +281,7 @@ class CallOptions:
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> CallOptions:
-        """Options from text values, as entered or stored. Raises InvalidInput, which names the invalid option."""
+        """Options from text values, as entered. Raises InvalidInput, which names the invalid option."""
         unknown = stored.keys() - OPTION_NAMES
         if unknown:
             raise InvalidInput(
@@ -366,5 +375,8 @@ def _number(owner: type, name: str, text: str) -> float:
             f"{name} {text!r} is invalid: write {what}, {limits['least']} to {limits['most']}"
         ) from None
     if not limits["least"] <= value <= limits["most"]:
-        raise InvalidInput(f"{name} {text} is invalid: write {what}, {limits['least']} to {limits['most']}")
+        raise OutOfRange(
+            f"{name} {text} is invalid: write {what}, {limits['least']} to {limits['most']}",
+            str(limits["least"] if value < limits["least"] else limits["most"]),
+        )
     return value

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -86,7 +86,7 @@ class NumberForm:
 
     @classmethod
     def parse(cls, stored: Mapping[str, str]) -> NumberForm:
-        """A form from text values, as entered or stored. Raises InvalidInput, which names the invalid one."""
+        """A form from text values. Raises InvalidInput, which names the invalid one."""
         return cls(**parse_values(cls, stored))
 
     @property
@@ -159,6 +159,9 @@ class NumberForm:
         if getattr(self, rules):
             _tell(notes, rules, written)
         return written if _DIALLED.fullmatch(written) else ""
+
+
+NUMBER_FORM_NAMES = frozenset(f.name for f in fields(NumberForm))
 
 
 def _hides_emergency(written: str) -> bool:

@@ -234,7 +234,7 @@ class Ending(_Word):
         "failed",
         "internal error, or a failure of the carrier",
         _LEG_A,
-        "see `call.crashed` and `leg.settled` in the log",
+        "see `call.crashed`, `call.unreadable` and `leg.settled` in the log",
     )
 
     @classmethod

@@ -10,6 +10,7 @@ import structlog
 
 from stasis_callback.ari.events import ChannelSnapshot
 from stasis_callback.clock import US_PER_S
+from stasis_callback.core.words import Ending
 from stasis_callback.crashpoint import crashpoint
 from stasis_callback.engine.admission.missed_calls import Examination
 from stasis_callback.engine.ending import hang_up_legs
@@ -191,7 +192,7 @@ class Dialer:
             for request in claimed:
                 crashpoint("claimed")
                 session = Session(self._tools, request)
-                self._start(session, session.run)
+                self._start(session, partial(_end_unreadable, session) if request.unreadable else session.run)
         return bool(claimed)
 
     def _due_in_s(self) -> float:
@@ -228,3 +229,9 @@ class Dialer:
             # Its request may have been claimed again already, for the next attempt.
             if self._sessions.get(session.request.id) is session:
                 del self._sessions[session.request.id]
+
+
+def _end_unreadable(session: Session) -> None:
+    """Another version has accepted it with options by which nobody can be called here."""
+    log.error("call.unreadable", call=session.request.id, error=session.request.unreadable)
+    session.close(Ending.FAILED)

@@ -42,6 +42,7 @@ def recover(tools: CallTools, session: Session, live: dict[str, ChannelSnapshot]
         and len(here) == 1
         and live[a.id].state != "Up"
         and request.state is RequestState.DIALING
+        and not request.unreadable  # whom the person who answers would have to be is not known
     ):
         session.resume_ringing(a)
     elif here:

@@ -13,8 +13,10 @@ from peewee import ModelSelect
 from stasis_callback.clock import US_PER_S
 from stasis_callback.core.options import CallOptions
 from stasis_callback.core.states import RequestState
+from stasis_callback.core.stored_options import CALL_OPTIONS
 from stasis_callback.core.words import Ending, Refusal
 from stasis_callback.store.calls.tables import Request
+from stasis_callback.store.database.foreign import usable
 from stasis_callback.store.database.statements import one
 
 AT_ONCE_US = 60 * US_PER_S
@@ -97,8 +99,13 @@ class RequestView:
 
     @property
     def options(self) -> CallOptions:
-        """The options the request was accepted with."""
-        return _parsed(self.stored_options)
+        """The options the request was accepted with, as far as they can be used."""
+        return _read(self.stored_options)[0]
+
+    @property
+    def unreadable(self) -> str:
+        """Why nobody may be called with its options, which another version has stored; "" as a rule."""
+        return _read(self.stored_options)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +126,13 @@ class Again:
 
 
 @lru_cache(maxsize=256)
-def _parsed(stored_options: str) -> CallOptions:
+def _read(stored_options: str) -> tuple[CallOptions, str]:
     """Few different sets of options are in use at a time, and a call looks at its own again and again."""
-    return CallOptions.parse(json.loads(stored_options))
+    try:
+        found = usable("callback", CALL_OPTIONS, json.loads(stored_options))
+    except (ValueError, TypeError, AttributeError) as error:  # not a mapping of texts
+        return CallOptions(), str(error)
+    return found.options, found.trouble
 
 
 REQUEST_COLUMNS = (

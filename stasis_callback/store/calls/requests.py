@@ -15,6 +15,7 @@ from stasis_callback.core.options import CallOptions
 from stasis_callback.core.progress import Step
 from stasis_callback.core.requests import CallbackRequest, Trigger
 from stasis_callback.core.states import UNDER_WAY, LegState, RequestState, require_move
+from stasis_callback.core.stored_options import CALL_OPTIONS
 from stasis_callback.core.words import Ending, Objection, Refusal
 from stasis_callback.store.accounts.fraud import asked_subjects
 from stasis_callback.store.calls.request_looks import BY_KEY
@@ -36,6 +37,7 @@ from stasis_callback.store.calls.wishes import Accepted as Accepted
 from stasis_callback.store.calls.wishes import Wish as Wish
 from stasis_callback.store.calls.wishes import new_request_id as new_request_id
 from stasis_callback.store.database.database import read, unit
+from stasis_callback.store.database.foreign import usable
 from stasis_callback.store.database.identity import ACTIVE
 from stasis_callback.store.database.statements import changed, every, insert, one, run, run_many
 
@@ -114,7 +116,7 @@ class Requests(RequestOwners):
         """
         stored_options, leg_a_number = wish["stored_options"], wish["leg_a_number"]
         subscriber_id, queue_limit = wish["subscriber_id"], wish["queue_limit"]
-        options = CallOptions.parse(stored_options)
+        options = usable("callback", CALL_OPTIONS, stored_options).options
         now_us, me = self._clock.now_us(), self._me
         values = {
             "id": wish.get("request_id") or new_request_id(),

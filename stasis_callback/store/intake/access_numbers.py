@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.numbers import is_dialable, may_be_same
-from stasis_callback.core.options import OPTION_NAMES, CallOptions
+from stasis_callback.core.options import CallOptions
+from stasis_callback.core.stored_options import CALL_OPTIONS
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.foreign import usable
 from stasis_callback.store.database.statements import every, one
 from stasis_callback.store.intake.tables import AccessNumber
 
@@ -22,16 +24,17 @@ _NUMBERS = "SELECT number FROM access_number ORDER BY number"
 
 @dataclass(frozen=True, slots=True)
 class AccessNumberView:
-    """An access number; `stored` has the options that differ from the defaults, as texts."""
+    """An access number; `stored` has the options that differ from the defaults, as texts.
+
+    One with options by which nobody can be served is not `enabled`.
+    """
 
     number: str
     enabled: bool
     stored: Mapping[str, str]
 
-    @property
-    def options(self) -> CallOptions:
-        """All options, defaults included."""
-        return CallOptions.parse(self.stored)
+    options: CallOptions
+    """All options, defaults included, as far as those that are stored can be used."""
 
 
 class AccessNumbers:
@@ -67,9 +70,7 @@ class AccessNumbers:
         """Set options (an empty text restores the default) and switch the number on or off; all or nothing."""
         self._database.lock("access_numbers")
         before = self.named(number)
-        merged = {k: v for k, v in (dict(before.stored) | dict(stored)).items() if v != ""}
-        unknown = {name: text for name, text in stored.items() if name not in OPTION_NAMES}
-        CallOptions.parse(unknown | merged)
+        merged = CALL_OPTIONS.changed(before.stored, stored)
         values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
         AccessNumber.update(values).where(AccessNumber.number == number).execute()
 
@@ -115,4 +116,6 @@ class AccessNumbers:
 
 
 def _view(number: str, enabled: bool, options: str) -> AccessNumberView:
-    return AccessNumberView(number, bool(enabled), json.loads(options))
+    stored = json.loads(options)
+    found = usable(f"access number {number}", CALL_OPTIONS, stored)
+    return AccessNumberView(number, bool(enabled) and not found.trouble, stored, found.options)

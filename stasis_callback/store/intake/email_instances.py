@@ -6,6 +6,7 @@ import re
 from typing import TypeAlias
 
 from stasis_callback.core.email import EMAIL_NAMES, EmailConfiguration
+from stasis_callback.core.stored_options import StoredOptions
 from stasis_callback.store.intake.instances import InstanceKind, Instances, InstanceView
 from stasis_callback.store.intake.tables import EmailInstance
 
@@ -17,6 +18,5 @@ EMAIL = InstanceKind(
     "email",
     re.compile(r"[a-z0-9._+-]{1,64}@(?:[a-z0-9-]{1,63}\.){1,8}[a-z0-9-]{1,63}", re.ASCII),
     "the name of an e-mail instance is its address in small letters, like callback@example.com",
-    EMAIL_NAMES,
-    EmailConfiguration.parse,
+    StoredOptions(EmailConfiguration.parse, EMAIL_NAMES),
 )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Generic, TypeAlias, TypeVar
 
 from stasis_callback.clock import Clock
 from stasis_callback.core.errors import InvalidInput
+from stasis_callback.core.stored_options import StoredOptions
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.foreign import usable
 from stasis_callback.store.database.names import hidden_name, is_hidden, is_new
 from stasis_callback.store.database.statements import one
 from stasis_callback.store.database.trail import values_noted
@@ -35,31 +36,23 @@ class InstanceKind(Generic[C]):
     """`web`, `email` or `message`: the command's noun, and the word for people."""
     name: re.Pattern[str]
     name_rule: str
-    names: frozenset[str]
-    parse: Callable[[Mapping[str, str]], C]
+    options: StoredOptions[C]
     key_option: str = ""
     """The option that says which of its signing secrets is in force, 1 by default; "" for a kind without them."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstanceView(Generic[C]):
-    """An instance; `stored` has what differs from the defaults, as texts."""
+    """An instance; `stored` has what differs from the defaults, as texts.
+
+    One with options by which nobody can be served is not `enabled`.
+    """
 
     name: str
     enabled: bool
     stored: Mapping[str, str]
-    kind: InstanceKind[C]
-
-    @property
-    def configuration(self) -> C:
-        """Everything that is set, defaults included."""
-        found: C = _parsed(self.kind.parse, tuple(self.stored.items()))
-        return found
-
-
-@lru_cache(maxsize=256)
-def _parsed(parse: Callable[[Mapping[str, str]], C], stored: tuple[tuple[str, str], ...]) -> C:
-    return parse(dict(stored))
+    configuration: C
+    """Everything that is set, defaults included, as far as it can be used."""
 
 
 class Instances(Generic[C]):
@@ -78,7 +71,7 @@ class Instances(Generic[C]):
         kind = self._kind
         if not kind.name.fullmatch(name):
             raise InvalidInput(f"{name!r}: {kind.name_rule}")
-        kind.parse(stored)
+        kind.options.parse(stored)
         self._one_by_one()
         if is_new(self._database, self._model, name, f"{kind.noun} instance"):
             stored = self._with_new_secret(name, stored)
@@ -94,9 +87,7 @@ class Instances(Generic[C]):
         """Set options (an empty text restores the default) and switch it on or off; all or nothing."""
         self._one_by_one()
         row = self._row(name)
-        merged = {k: v for k, v in (json.loads(row.options) | dict(stored)).items() if v != ""}
-        unknown = {option: text for option, text in stored.items() if option not in self._kind.names}
-        self._kind.parse(unknown | merged)
+        merged = self._kind.options.changed(json.loads(row.options), stored)
         if self._kind.key_option in stored:
             self._require_not_used_up(name, merged)
         values = {"options": json.dumps(merged)} | ({} if enabled is None else {"enabled": enabled})
@@ -177,7 +168,7 @@ class Instances(Generic[C]):
         stored = {self._kind.key_option: str(used + 1), **stored}
         self._require_not_used_up(name, stored)
         try:
-            self._kind.parse(stored)
+            self._kind.options.parse(stored)
         except InvalidInput as error:  # the numbers have come to their end
             raise InvalidInput(
                 f"{name!r} has no secret left that a removed one did not have: take another name"
@@ -213,4 +204,6 @@ class Instances(Generic[C]):
         return f"unknown {noun} instance {name!r}: see `stasis-callback {noun} list`"
 
     def _view(self, name: str, enabled: bool, options: str) -> InstanceView[C]:
-        return InstanceView(name, bool(enabled), json.loads(options), self._kind)
+        stored = json.loads(options)
+        found = usable(f"{self._kind.noun} instance {name}", self._kind.options, stored)
+        return InstanceView(name, bool(enabled) and not found.trouble, stored, found.options)

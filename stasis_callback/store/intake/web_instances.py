@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from stasis_callback.core.stored_options import StoredOptions
 from stasis_callback.core.web import WEB_NAMES, WebConfiguration
 from stasis_callback.store.intake.instances import URL_NAME, InstanceKind, Instances, InstanceView
 from stasis_callback.store.intake.tables import WebInstance
@@ -16,6 +17,5 @@ WEB = InstanceKind(
     "web",
     URL_NAME,
     "the name of a web instance is 1 to 32 small letters, digits and dashes",
-    WEB_NAMES,
-    WebConfiguration.parse,
+    StoredOptions(WebConfiguration.parse, WEB_NAMES, (("type", "extended"),)),
 )

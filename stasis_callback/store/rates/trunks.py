@@ -14,8 +14,9 @@ from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.limits import Limit
 from stasis_callback.core.money import parse_currency
 from stasis_callback.core.numbers import checked_prefix
-from stasis_callback.core.trunk_numbers import NumberForm
+from stasis_callback.core.trunk_numbers import NUMBER_FORM_NAMES, NumberForm
 from stasis_callback.store.database.database import Database, read, unit
+from stasis_callback.store.database.foreign import tell_unusable
 from stasis_callback.store.database.limits import Limits
 from stasis_callback.store.database.names import by_name, checked_name, checked_word, in_use, is_new
 from stasis_callback.store.database.statements import every, one
@@ -52,8 +53,9 @@ class VendorView:
 class TrunkView:
     """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate).
 
-    `answers` says what SIP statuses mean on it, as text (`core/answers.py`). Until a trunk was enabled once, which
-    `enabled_at_us` says, the trunk of the settings carries all calls.
+    `answers` says what SIP statuses mean on it, as text (`core/answers.py`). One whose form of numbers cannot be read
+    is not `enabled`. Until a trunk was enabled once, which `enabled_at_us` says, the trunk of the settings carries
+    all calls.
     """
 
     id: int
@@ -179,11 +181,12 @@ class Trunks:
         if preference is not None:
             row.preference = _checked_preference(preference)
         if number_rules is not None:
+            NumberForm.parse({"called_out": number_rules})
             row.number_rules = number_rules
         if number_form is not None:
+            NumberForm.parse({key: text for key, text in number_form.items() if text})
             merged = json.loads(row.number_form) | number_form
             row.number_form = json.dumps({key: text for key, text in merged.items() if text})
-        _form(row.number_rules, row.number_form)
         if answers is not None:
             row.answers = format_answers(parse_answers(answers))
         if no_progress_s is not None:
@@ -304,8 +307,31 @@ def _checked_limit(count: int) -> int | None:
 
 
 @lru_cache(1000)
-def _form(number_rules: str, stored: str) -> NumberForm:
-    return NumberForm.parse(json.loads(stored) | {"called_out": number_rules})
+def _form(trunk: str, number_rules: str, stored: str) -> NumberForm | None:
+    """How a trunk writes numbers, without what another version has stored beside it; None when that cannot be said:
+    then it would read callers' numbers as those of others, and dial others.
+    """
+    found = json.loads(stored) | {"called_out": number_rules}
+    for name in found.keys() - NUMBER_FORM_NAMES:
+        tell_unusable(f"trunk {trunk}", name, "unknown")
+    try:
+        return NumberForm.parse({name: text for name, text in found.items() if name in NUMBER_FORM_NAMES})
+    except InvalidInput as error:
+        tell_unusable(f"trunk {trunk}", "number_form", str(error))
+        return None
+
+
+@lru_cache(1000)
+def _answers(trunk: str, stored: str) -> str:
+    """What is stored of its answers without those that have a meaning in another version only."""
+    usable = []
+    for item in stored.split(";"):
+        try:
+            parse_answers(item)
+            usable.append(item)
+        except InvalidInput as error:
+            tell_unusable(f"trunk {trunk}", "answers", str(error))
+    return ";".join(usable)
 
 
 def _checked_no_progress(seconds: int) -> int:
@@ -317,6 +343,8 @@ def _checked_no_progress(seconds: int) -> int:
 def _view(row: Sequence[Any], routes: Mapping[str, int]) -> TrunkView:
     """What `_ALL` has of a trunk, but for its routes."""
     values = [*row, routes]
-    values[6] = bool(values[6])  # `enabled`: a number in SQLite
-    values[11] = _form(values[10], values[11])
+    form = _form(values[1], values[10], values[11])
+    values[6] = bool(values[6]) and form is not None  # a number in SQLite
+    values[11] = form or NumberForm()
+    values[12] = _answers(values[1], values[12])
     return TrunkView(*values)
