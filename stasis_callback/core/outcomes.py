@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class Outcome(StrEnum):
@@ -17,3 +18,8 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"  # we ended it before the answer, because the other party hung up
     NOT_DIALED = "not_dialed"  # it never reached the network
     FAILED = "failed"
+
+    @classmethod
+    def of(cls, stored: str) -> Self:
+        """The outcome of a call record; `failed` for one that only another version knows."""
+        return next((outcome for outcome in cls if outcome == stored), cls.FAILED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
 
@@ -43,5 +43,9 @@ def states_to_text(states: Iterable[TrunkState]) -> str:
 
 
 def states_from_text(text: str) -> list[TrunkState]:
-    """What `states_to_text` has written."""
-    return [TrunkState(**fields) for fields in json.loads(text or "[]")]
+    """What `states_to_text` has written, maybe of a newer version, which says more."""
+    known = {f.name for f in fields(TrunkState)}
+    return [
+        TrunkState(**{name: value for name, value in said.items() if name in known})
+        for said in json.loads(text or "[]")
+    ]

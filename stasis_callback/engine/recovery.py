@@ -58,7 +58,7 @@ def _close(tools: CallTools, session: Session) -> None:
     if any(xdr.answered_at_us is not None for xdr in xdrs):
         session.close(Ending.INTERRUPTED)
         return
-    outcome = Outcome(xdrs[-1].outcome) if xdrs else Outcome.NOT_DIALED
+    outcome = Outcome.of(xdrs[-1].outcome) if xdrs else Outcome.NOT_DIALED
     counted = any(is_of_claim(xdr, request) for xdr in xdrs)
     if request.state is not RequestState.DIALING:
         session.close(Ending.of_leg(outcome))

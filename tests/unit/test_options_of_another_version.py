@@ -31,8 +31,8 @@ def _access_number(shop: Shop, **options: str) -> AccessNumberView:
     return shop.stores.access_numbers.named("420800")
 
 
-def _request(shop: Shop, stored: str, **options: str) -> RequestView:
-    assert shop.missed_call(shop.account(), **options) == ""
+def _request(shop: Shop, stored: str, *, delay_s: str = "0") -> RequestView:
+    assert shop.missed_call(shop.account(), callback_delay_s=delay_s) == ""
     shop.sql(f"UPDATE request SET options = '{stored}'")
     (request,) = shop.stores.requests.newest()
     return request
@@ -92,7 +92,7 @@ def test_where_somebody_else_could_be_served_by_a_default_nobody_is(
 
 @pytest.mark.parametrize("stored", ["{", "[]", "1", '{"welcome": [1]}', '{"brand": 1}'])
 def test_a_request_whose_options_are_none_stops_no_other(shop: Shop, stored: str) -> None:
-    request = _request(shop, stored, callback_delay_s="3600")
+    request = _request(shop, stored, delay_s="3600")
     assert request.options == CallOptions()
     assert request.unreadable
     assert shop.stores.requests.bring_nearer() == 1

@@ -23,7 +23,8 @@ from stasis_callback.store.database.statements import run
 
 LEASE_S = 60
 """The time that a process has to deliver an event before another one may try."""
-
+_KNOWN = frozenset(Step)
+"""A step of a newer version is told by a node of that version."""
 
 _NOTE_STEP = """INSERT INTO request_event (request_id, step, at_us, delivery, attempts, due_at_us, instance)
     SELECT id, ?, ?, 'due', 0, ?, told FROM request WHERE id = ? AND told <> ''"""
@@ -68,9 +69,9 @@ class Events:
 
     @read
     def of(self, request_id: str) -> list[EventView]:
-        """The steps of one callback in their order."""
+        """The steps of one callback in their order, those that this version knows."""
         rows = RequestEvent.select().where(RequestEvent.request == request_id).order_by(RequestEvent.id)
-        return [_view(row) for row in rows]
+        return [_view(row) for row in rows if row.step in _KNOWN]
 
     @read
     def has(self, request_id: str, step: Step) -> bool:
@@ -106,7 +107,8 @@ class Events:
         return [_view(row) for request_id in callbacks[:limit] if (row := self._take_first(request_id))]
 
     def _due(self, instance: str) -> ModelSelect[RequestEvent]:
-        return outbox.due(RequestEvent, self._clock.now_us()).where(RequestEvent.instance == instance)
+        of_instance = RequestEvent.instance == instance, RequestEvent.step.in_(_KNOWN)
+        return outbox.due(RequestEvent, self._clock.now_us()).where(*of_instance)
 
     def _take_first(self, request_id: str) -> RequestEvent | None:
         """The first step of a callback that is not told, for a minute; None when its time has not come."""
@@ -119,6 +121,10 @@ class Events:
             _postpone(request_id, first.due_at_us)
             return None
         lease_us = now_us + LEASE_S * US_PER_S
+        if first.step not in _KNOWN:
+            later = (RequestEvent.request == request_id) & (RequestEvent.id > first.id)
+            outbox.postpone(RequestEvent, later, lease_us)
+            return None
         if not outbox.claim(first, lease_us):
             return None
         _postpone(request_id, lease_us)

@@ -16,8 +16,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, fields, replace
 
 from stasis_callback.clock import US_PER_S, Clock
+from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.rating import Price, Rate, Terms
 from stasis_callback.store.database.database import Database, read
+from stasis_callback.store.database.foreign import tell_unusable
 from stasis_callback.store.database.statements import every, one, run
 from stasis_callback.store.rates.tables import RateRow, TariffTerms
 
@@ -122,13 +124,19 @@ class RateBook:
         self._fresh_for_s = CHECK_EVERY_S
 
     def match(self, tariff_id: int, number: str) -> RateView | None:
-        """The effective rate with the longest prefix of `number`; None if there is none or it is forbidden."""
+        """The effective rate with the longest prefix of `number`; None if there is none or it is forbidden, or its
+        terms, as another version has stored them, cannot be read: nothing is sold or bought by them.
+        """
         now_us = self._clock.now_us()
         index = self._current(tariff_id, now_us, self._fresh_for_s)
         rate_id = index.find(number, now_us)
         if rate_id is None:
             return None
-        view = self.version(rate_id, index.terms_id)
+        try:
+            view = self.version(rate_id, index.terms_id)
+        except InvalidInput as error:
+            tell_unusable(f"tariff {tariff_id}", "terms", str(error))
+            return None
         return None if view.rate.forbidden else view
 
     def version(self, rate_id: int, terms_id: int) -> RateView:
