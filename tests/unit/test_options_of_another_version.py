@@ -47,7 +47,7 @@ def _request(shop: Shop, stored: str, *, delay_s: str = "0") -> RequestView:
         ({"ring_timeout_a_s": "1.5", "welcome": "on"},    CallOptions(welcome=True)),
         ({"ring_timeout_a_s": "soon"},                    CallOptions()),
         ({"announce_balance": "sung", "brand": "Our"},    CallOptions()),
-        ({"low_balance_amount": "5%", "languages": "es"}, CallOptions(languages="es")),
+        ({"low_balance_amount": "five", "languages": "es"},CallOptions(languages="es")),
         ({"voucher_key": "9", "redial_key": "9"},         CallOptions(voucher_key="9")),
     ],
 )  # fmt: skip
@@ -184,12 +184,14 @@ def test_a_trunk_with_a_setting_that_is_not_known_carries_calls_and_keeps_it(sho
     assert json.loads(row["number_form"]) == {"numbers": "+e164", "some_day": "on", "identity": "from"}
 
 
-def test_a_trunk_that_would_misread_numbers_is_off_and_no_other(shop: Shop) -> None:
+def test_over_a_trunk_that_would_misread_numbers_nobody_is_called_or_known(shop: Shop) -> None:
     _trunk(shop, "one", "two")
     shop.sql("""UPDATE trunk SET number_form = '{"numbers": "tel:uri"}' WHERE name = 'one'""")
-    assert [trunk.enabled for trunk in shop.stores.trunks.all()] == [False, True]
-    assert not shop.stores.trunks.change("one", preference=3).enabled
-    assert shop.stores.trunks.change("one", number_form={"numbers": "e164"}).enabled
+    one, two = (trunk.number_form for trunk in shop.stores.trunks.all())
+    assert (one.dialled("442071234567"), one.caller("442071234567"), one.called("420800")) == ("", None, None)
+    assert two == NumberForm()
+    assert shop.stores.trunks.change("one", preference=3).number_form == one
+    assert shop.stores.trunks.change("one", number_form={"numbers": "e164"}).number_form == NumberForm()
     with pytest.raises(InvalidInput, match="national:CZ"):
         shop.stores.trunks.change("one", number_form={"numbers": "tel:uri"})
 

@@ -22,7 +22,7 @@ def _web_order(shop: Shop, key: str) -> str:
         wanted, account_id=account.id, subscriber_id=account.id, leg_a_number=key, stored_options={},
         queue_limit=9,
     ) == ""  # fmt: skip
-    return shop.stores.requests.newest()[0].id
+    return next(request.id for request in shop.stores.requests.newest() if request.key == key)
 
 
 def test_a_step_that_is_not_known_waits_for_a_node_that_knows_it_and_other_callbacks_do_not(

@@ -32,7 +32,6 @@ class AccessNumberView:
     number: str
     enabled: bool
     stored: Mapping[str, str]
-
     options: CallOptions
     """All options, defaults included, as far as those that are stored can be used."""
 

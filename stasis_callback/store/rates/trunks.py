@@ -53,9 +53,8 @@ class VendorView:
 class TrunkView:
     """A trunk. `name` is the PJSIP endpoint's; `routes` are preferences by prefix (none: wherever it has a rate).
 
-    `answers` says what SIP statuses mean on it, as text (`core/answers.py`). One whose form of numbers cannot be read
-    is not `enabled`. Until a trunk was enabled once, which `enabled_at_us` says, the trunk of the settings carries
-    all calls.
+    `answers` says what SIP statuses mean on it, as text (`core/answers.py`). Until a trunk was enabled once, which
+    `enabled_at_us` says, the trunk of the settings carries all calls.
     """
 
     id: int
@@ -306,11 +305,16 @@ def _checked_limit(count: int) -> int | None:
     return count or None
 
 
+_NO_NUMBER = "s/^.*$//"
+_UNREADABLE = NumberForm(caller_in=_NO_NUMBER, called_in=_NO_NUMBER, called_out=_NO_NUMBER)
+"""Stands for a form that only another version can read: by a default, callers would be taken for others, and others
+be called. So no number is read or dialled.
+"""
+
+
 @lru_cache(1000)
-def _form(trunk: str, number_rules: str, stored: str) -> NumberForm | None:
-    """How a trunk writes numbers, without what another version has stored beside it; None when that cannot be said:
-    then it would read callers' numbers as those of others, and dial others.
-    """
+def _form(trunk: str, number_rules: str, stored: str) -> NumberForm:
+    """How a trunk writes numbers, without what another version has stored beside it."""
     found = json.loads(stored) | {"called_out": number_rules}
     for name in found.keys() - NUMBER_FORM_NAMES:
         tell_unusable(f"trunk {trunk}", name, "unknown")
@@ -318,7 +322,7 @@ def _form(trunk: str, number_rules: str, stored: str) -> NumberForm | None:
         return NumberForm.parse({name: text for name, text in found.items() if name in NUMBER_FORM_NAMES})
     except InvalidInput as error:
         tell_unusable(f"trunk {trunk}", "number_form", str(error))
-        return None
+        return _UNREADABLE
 
 
 @lru_cache(1000)
@@ -343,8 +347,7 @@ def _checked_no_progress(seconds: int) -> int:
 def _view(row: Sequence[Any], routes: Mapping[str, int]) -> TrunkView:
     """What `_ALL` has of a trunk, but for its routes."""
     values = [*row, routes]
-    form = _form(values[1], values[10], values[11])
-    values[6] = bool(values[6]) and form is not None  # a number in SQLite
-    values[11] = form or NumberForm()
+    values[6] = bool(values[6])  # `enabled`: a number in SQLite
+    values[11] = _form(values[1], values[10], values[11])
     values[12] = _answers(values[1], values[12])
     return TrunkView(*values)
