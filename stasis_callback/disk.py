@@ -1,4 +1,4 @@
-"""The file of an SQLite database, and the check for free disk space."""
+"""The file of an SQLite database, the check for free disk space, and that of a folder which is read from."""
 
 from __future__ import annotations
 
@@ -25,3 +25,12 @@ def disk_trouble(folder: Path, limit_mb: int) -> str:
     except OSError as error:
         return f"cannot check the disk of {folder}: {error.strerror}"
     return "" if free_mb >= limit_mb else f"the disk of {folder} has only {free_mb} MB free"
+
+
+def folder_trouble(folder: str) -> str:
+    """What keeps this user from the files of a folder whose names are known; "" if nothing does."""
+    try:
+        Path(folder, "..").stat()  # through the folder, as to its files: that it can be listed is not needed
+    except OSError as error:
+        return f"{folder}: {error.strerror}"
+    return ""

@@ -29,7 +29,8 @@ from stasis_callback.store.accounts.accounts import AccountView
 from stasis_callback.store.calls.asked import XdrPages
 from stasis_callback.store.calls.legs import XdrView
 from stasis_callback.store.stores import Stores
-from stasis_callback.web.pages import FORM_TYPE, Pages, brand, parse_form, template_environment
+from stasis_callback.web.brand import brand
+from stasis_callback.web.pages import FORM_TYPE, Pages, parse_form, template_environment
 from stasis_callback.web.paging import cursor, read_cursor
 from stasis_callback.web.problems import ApiError
 from stasis_callback.web.sessions import LoggedIn, SignedSessions

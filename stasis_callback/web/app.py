@@ -26,6 +26,7 @@ from stasis_callback.settings import Settings
 from stasis_callback.store.stores import Stores
 from stasis_callback.web.account_pages import SubscriberPages
 from stasis_callback.web.api import PREFIX, Api
+from stasis_callback.web.brand import BrandFiles
 from stasis_callback.web.description import describe
 from stasis_callback.web.desk import Desk
 from stasis_callback.web.keys import KeyRates
@@ -114,7 +115,7 @@ class WebApp:
                 for name in ("callback.js", "proof.js")
             ),
             Mount("/static", StaticFiles(directory=STATIC)),
-            *([Mount("/brand", StaticFiles(directory=brand))] if brand else ()),
+            *([Mount("/brand", BrandFiles(brand))] if brand else ()),
         ]
 
     @asynccontextmanager

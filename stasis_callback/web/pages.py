@@ -23,6 +23,7 @@ from stasis_callback.core.words import Refusal
 from stasis_callback.settings import WebSettings
 from stasis_callback.store.intake.web_instances import WebInstanceView
 from stasis_callback.web import proof
+from stasis_callback.web.brand import brand
 from stasis_callback.web.desk import FIELD_LIMIT, FIELDS, FORM_VERSION, Asked, Desk, asks_time, wanted_fields
 from stasis_callback.web.idempotency import StoredReply, once
 from stasis_callback.web.problems import answer, problem
@@ -313,26 +314,6 @@ class Pages:
         template = self._templates.get_template("message.html")
         html = template.render(t=texts(language), what=what, **self._brand(None, language))
         return HTMLResponse(html, status)
-
-
-def brand(settings: WebSettings, instance: str, language: str) -> dict[str, Any]:
-    """What makes a page an operator's own: style sheet and logo of the instance, or the default ones."""
-    folder = Path(settings.brand_dir) if settings.brand_dir else None
-
-    def first(*names: str) -> str:
-        there = (
-            name
-            for name in names
-            if folder is not None and not name.startswith(".") and (folder / name).is_file()
-        )
-        return next(there, "")
-
-    names = [name for name in (instance, "default") if name]
-    return {
-        "lang": language,
-        "stylesheet": first(*(f"{name}.css" for name in names)),
-        "logo": first(*(f"{name}.{suffix}" for name in names for suffix in ("svg", "png"))),
-    }
 
 
 COUNTRY_OF = {"en": "GB", "es": "ES", "fr": "FR", "it": "IT", "ru": "RU"}

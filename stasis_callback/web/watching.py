@@ -18,8 +18,9 @@ from stasis_callback.core.money import format_amount
 from stasis_callback.core.opening import on_the_clock
 from stasis_callback.core.progress import Step
 from stasis_callback.settings import WebSettings
+from stasis_callback.web.brand import brand
 from stasis_callback.web.desk import Desk
-from stasis_callback.web.pages import Pages, brand, template_environment
+from stasis_callback.web.pages import Pages, template_environment
 from stasis_callback.web.security import allow_frames, allow_origin, comes_from_browser, origin_of
 from stasis_callback.web.status import Progress, progress_of, seconds
 from stasis_callback.web.texts import texts
