@@ -16,7 +16,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from stasis_callback.core.errors import CallbackError, InvalidInput
+
+log = structlog.get_logger()
 
 MANIFEST, RENDERED, BRANDS = "manifest.toml", "rendered.json", "brands"
 FORMATS = ("ulaw", "g722")
@@ -81,7 +85,8 @@ NOTHING = Utterance()
 class Prompts:
     """One language's manifest. Raises CallbackError when it is not there or cannot be read.
 
-    A sound of this name in `sounds/LANGUAGE/brands/BRAND` is played instead of the usual one.
+    A sound of this name in `sounds/LANGUAGE/brands/BRAND` is played instead of the usual one. A brand's folder that
+    cannot be read is no reason to end a call: the usual ones are played then.
     """
 
     def __init__(self, sounds_dir: Path, language: str = "en", brand: str = "") -> None:
@@ -108,8 +113,11 @@ class Prompts:
         self.language = language
         self.phrases = frozenset(manifest["prompts"])
         self._brand = brand
-        own = path.parent / BRANDS / brand
-        self._branded = {file.stem for file in own.iterdir()} if brand and own.is_dir() else set()
+        try:
+            self._branded = brands_sounds(sounds_dir, language, brand) if brand else set()
+        except OSError as error:
+            self._branded = set()
+            log.warning("brand.not_read", folder=error.filename, error=error.strerror)
 
     def say(self, name: str) -> Utterance:
         """A prompt or word of the manifest. Raises CallbackError for a name it does not have."""
@@ -129,6 +137,14 @@ class Prompts:
     def text(self, name: str) -> str:
         """The text of a prompt."""
         return self.say(name).text
+
+
+def brands_sounds(sounds_dir: Path, language: str, brand: str) -> set[str]:
+    """The names of a brand's own sounds; none where it has no folder. Raises OSError if that cannot be read."""
+    try:
+        return {file.stem for file in (sounds_dir / language / BRANDS / brand).iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
 
 
 def languages(sounds_dir: Path) -> list[str]:

@@ -48,7 +48,8 @@ def voice(sounds: Path, language: str, brand: str = "") -> Voice:
 def voices(sounds: Path, languages: Sequence[str], brand: str = "") -> list[Voice]:
     """The voices of those languages that have prompts, in this order; never empty.
 
-    A language is checked when it is set, but its prompts may be gone since: that is no reason to end a call.
+    A language is checked when it is set, but its prompts may be gone since: that is no reason to end a call. Raises
+    CallbackError when those of the default language are gone or cannot be read, too.
     """
     found = [one for language in languages if (one := _voice_or_none(sounds, language, brand)) is not None]
     return found or [voice(sounds, DEFAULT_LANGUAGE, brand)]

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 from command_line import ACCESS_NUMBER, SUBSCRIBER, CommandLine, levels, point_at
 from databases import Databases
-from disks import small_disk
+from disks import bound_by_modes, small_disk
 
+from stasis_callback import resources
 from stasis_callback.admin.node import bundle
 from stasis_callback.admin.node.findings import of_machine
 from stasis_callback.clock import US_PER_S, Clock
@@ -312,6 +313,57 @@ def test_core_sounds_that_are_not_installed(
         (tmp_path / sound).parent.mkdir(exist_ok=True)
         (tmp_path / f"{sound}.gsm").touch()
     assert levels(shop("doctor", "--json").json, "prompts in en") == ["ok"]
+
+
+@pytest.fixture
+def sounds(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The prompts of an installation, to damage."""
+    (copy := tmp_path / "sounds" / "en").mkdir(parents=True)
+    shutil.copy(sounds_dir() / "en" / "manifest.toml", copy)
+    monkeypatch.setattr(resources, "sounds_dir", lambda: tmp_path / "sounds")
+    return tmp_path / "sounds"
+
+
+def test_prompts_of_ours_that_are_gone_or_closed(shop: CommandLine, fake: FakeAsterisk, sounds: Path) -> None:
+    said = "there are no prompts in language 'en': "
+    assert levels(shop("doctor", "--json").json, said) == []
+    (sounds / "en").chmod(0)
+    with bound_by_modes():
+        assert levels(shop("doctor", "--json").json, f"{said}{sounds}/en/manifest.toml: Perm") == ["problem"]
+    (sounds / "en").chmod(0o755)
+    shutil.rmtree(sounds)
+    assert levels(shop("doctor", "--json").json, f"{said}{sounds}/en/manifest.toml: No such") == ["problem"]
+
+
+def test_a_brand_whose_sounds_are_not_there_or_cannot_be_read(
+    shop: CommandLine, fake: FakeAsterisk, sounds: Path
+) -> None:
+    shop.ok("access-number", "set", ACCESS_NUMBER, "--set", "brand=acme")
+    shop.ok("web", "add", "calls", "--type", "extended", "--set", "brand=bolt")
+    for brand in ("acme", "bolt"):
+        said = f"brand {brand} has no sounds of its own in en"
+        assert levels(shop("doctor", "--json").json, said) == ["warning"]
+        (own := sounds / "en" / "brands" / brand).mkdir(parents=True)
+        (own / "welcome.ulaw").touch()
+        assert levels(shop("doctor", "--json").json, f"brand {brand}") == []
+        own.chmod(0)
+        with bound_by_modes():
+            found = shop("doctor", "--json").json
+        own.chmod(0o755)
+        assert levels(found, f"the sounds of brand {brand} cannot be read: {own}: Permission") == ["warning"]
+
+
+def test_the_look_of_the_web_pages_that_cannot_be_read(
+    shop: CommandLine, fake: FakeAsterisk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "look"
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__BRAND_DIR", str(folder))
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__ENABLED", "true")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__PORT", "0")
+    monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", "hunter3" * 8)
+    assert levels(shop("doctor", "--json").json, f"web.brand_dir cannot be read: {folder}: No") == ["warning"]
+    folder.mkdir()
+    assert levels(shop("doctor", "--json").json, "web.brand_dir") == []
 
 
 # --- the support archive ----------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from disks import bound_by_modes
+from structlog.testing import capture_logs
 
 from stasis_callback.core.errors import CallbackError
 from stasis_callback.ivr.grammar import GRAMMARS
@@ -19,6 +21,7 @@ from stasis_callback.ivr.prompts import (
     missing_sounds,
 )
 from stasis_callback.ivr.speech import unspeakable
+from stasis_callback.ivr.voice import voices
 
 ROOT = Path(__file__).resolve().parents[2]
 SOUNDS = ROOT / "sounds"
@@ -115,6 +118,41 @@ def test_a_brands_own_sounds_are_played_and_the_rest_is_as_usual(copy: Path) -> 
         assert BRANDS not in str([other.media(prompt) for prompt in Prompt])
     assert acme.media(Prompt.NO_FUNDS) == usual.media(Prompt.NO_FUNDS)
     assert check_sounds(copy) == []
+
+
+@pytest.mark.parametrize("closed", [BRANDS, f"{BRANDS}/acme"])
+def test_a_brand_that_cannot_be_read_is_none_and_that_is_said_once(copy: Path, closed: str) -> None:
+    own = copy / "fr" / BRANDS / "acme"
+    own.mkdir(parents=True)
+    (own / "welcome.ulaw").touch()
+    (copy / "fr" / closed).chmod(0)
+    try:
+        with bound_by_modes(), capture_logs() as log:
+            said = [voices(copy, ["fr"], "acme")[0].say(Prompt.WELCOME) for _ in range(2)]
+    finally:
+        (copy / "fr" / closed).chmod(0o755)
+    assert said == [Prompts(copy, "fr").say(Prompt.WELCOME)] * 2
+    assert [(line["event"], line["folder"]) for line in log] == [("brand.not_read", str(own))]
+
+
+def test_a_brand_that_is_not_there_is_none(copy: Path) -> None:
+    (copy / "es" / BRANDS).touch()
+    with capture_logs() as log:
+        for language in ("es", "fr"):
+            assert voices(copy, [language], "acme")[0].say(Prompt.WELCOME) == Prompts(copy, language).say(
+                Prompt.WELCOME
+            )
+    assert log == []
+
+
+def test_sounds_that_are_gone_or_closed_are_one_known_error(copy: Path) -> None:
+    copy.chmod(0)
+    with bound_by_modes(), pytest.raises(CallbackError, match="no prompts in language 'en'"):
+        voices(copy, ["fr", "en"])
+    copy.chmod(0o755)
+    shutil.rmtree(copy)
+    with pytest.raises(CallbackError, match="no prompts in language 'en'"):
+        voices(copy, ["fr", "en"], "acme")
 
 
 def test_a_lost_file_is_noticed(copy: Path) -> None:

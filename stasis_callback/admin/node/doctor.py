@@ -16,7 +16,8 @@ from stasis_callback.admin.node.findings.of_database import database_findings
 from stasis_callback.admin.node.findings.of_machine import (
     conf_findings,
     journal_findings,
-    prompts_finding,
+    look_findings,
+    prompts_findings,
     settings_finding,
 )
 from stasis_callback.admin.node.findings.of_service import service_findings
@@ -75,4 +76,5 @@ def examine() -> Iterator[Finding]:
     yield from asterisk_findings(config, known.trunks, checks_answers=known.checks_answers, runs=known.runs)
     yield from service_findings(config, known.runs)
     yield from journal_findings(config, known.last_answered)
-    yield prompts_finding(config, known.languages)
+    yield from look_findings(config)
+    yield from prompts_findings(config, known.languages, known.brands)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from stasis_callback.admin.context import open_database, shown_url
@@ -30,6 +30,7 @@ class KnownState:
 
     languages: set[str]
     trunks: list[str]
+    brands: set[str] = field(default_factory=set)
     checks_answers: bool = False
     """Whether `answer_check` is `amd` anywhere."""
     runs: bool | None = None
@@ -82,7 +83,8 @@ def _learn(s: Stores, config: Settings, known: KnownState) -> None:
     from stasis_callback.store.calls.doubts import last_answered
 
     known.languages |= _languages_in_use(s)
-    known.checks_answers = "amd" in _answer_checks(s)
+    known.brands = _set_anywhere(s, "brand") - {""}
+    known.checks_answers = "amd" in _set_anywhere(s, "answer_check")
     known.runs = any(node.alive for node in s.nodes.all() if node.name == config.node)
     known.last_answered = last_answered(s.database, config.node)
     if trunks := [trunk for trunk in s.trunks.all() if trunk.enabled_at_us is not None]:
@@ -262,14 +264,15 @@ def _unreachable_accounts(s: Stores) -> Iterator[Finding]:
         )
 
 
-def _answer_checks(s: Stores) -> set[str]:
+def _set_anywhere(s: Stores, option: str) -> set[str]:
+    """The values that an option of calls has for access numbers and instances."""
     options = [
         *(view.configuration.options for view in s.web_instances.all()),
         *(view.configuration.options for view in s.email_instances.all()),
         *(view.configuration.options for view in s.message_instances.all()),
     ]
-    set_there = {each.get("answer_check", "off") for each in options}
-    return set_there | {number.options.answer_check for number in s.access_numbers.all()}
+    set_there = {each[option] for each in options if option in each}
+    return set_there | {getattr(number.options, option) for number in s.access_numbers.all()}
 
 
 def _languages_in_use(s: Stores) -> set[str]:

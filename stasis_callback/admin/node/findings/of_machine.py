@@ -1,11 +1,11 @@
-"""Checks of this machine: the settings file, the CEL journal and its disk, the prompts."""
+"""Checks of this machine: the settings file, the CEL journal and its disk, the prompts, the look of web pages."""
 
 from __future__ import annotations
 
 import grp
 import os
 import pwd
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from stasis_callback.admin.context import invocation
 from stasis_callback.admin.node.findings import LOOPBACK, Finding
 from stasis_callback.clock import US_PER_S, Clock, iso
-from stasis_callback.disk import disk_trouble
+from stasis_callback.core.errors import CallbackError
+from stasis_callback.disk import disk_trouble, folder_trouble
 
 if TYPE_CHECKING:
     from stasis_callback.ari.cel import CelJournal
+    from stasis_callback.ivr.prompts import Prompts
     from stasis_callback.settings import Settings
 
 ASTERISK_ETC = Path("/etc/asterisk")
@@ -118,17 +120,70 @@ def _is_local(config: Settings) -> bool:
     return urlsplit(config.ari.url).hostname in LOOPBACK
 
 
-def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
-    """Whether Asterisk's sounds contain the prompts in these languages."""
+def look_findings(config: Settings) -> Iterator[Finding]:
+    """Whether the folder with the look of the web pages can be read, if there is to be one."""
+    folder = config.web.brand_dir if config.web.enabled else ""
+    if folder and (trouble := folder_trouble(folder)):
+        yield Finding(
+            "warning",
+            f"web.brand_dir cannot be read: {trouble}: pages have the usual look",
+            "let the user of the service read it, or correct the setting",
+        )
+
+
+def prompts_findings(
+    config: Settings, languages: Collection[str], brands: Collection[str]
+) -> Iterator[Finding]:
+    """Whether our prompts in these languages, and those of brands, can be read, and Asterisk's sounds have them."""
+    from stasis_callback.ivr.prompts import Prompts
     from stasis_callback.resources import sounds_dir
 
+    found: list[Prompts] = []
+    for name in sorted(languages):
+        try:
+            found.append(Prompts(sounds_dir(), name))
+        except CallbackError as error:
+            advice = f"let the user of the service read {sounds_dir()}, or install stasis-callback again"
+            yield Finding("problem", str(error), advice)
+    for brand in sorted(brands):
+        yield from _brand_findings(sounds_dir(), [prompts.language for prompts in found], brand)
+    if found:
+        yield _sounds_finding(config, found)
+
+
+def _brand_findings(sounds: Path, languages: Sequence[str], brand: str) -> Iterator[Finding]:
+    """What keeps the sounds of a brand from being played in any of the languages."""
+    from stasis_callback.ivr.prompts import BRANDS, brands_sounds
+
+    closed, there = False, False
+    for name in languages:
+        try:
+            there |= bool(brands_sounds(sounds, name, brand))
+        except OSError as error:
+            closed = True
+            yield Finding(
+                "warning",
+                f"the sounds of brand {brand} cannot be read: {error.filename}: {error.strerror}",
+                "let the user of the service read the folder; until then the usual prompts are played",
+            )
+    if languages and not closed and not there:
+        yield Finding(
+            "warning",
+            f"brand {brand} has no sounds of its own in {', '.join(languages)}: the usual prompts are played",
+            f"put them into {sounds / languages[0] / BRANDS / brand}, or empty the option `brand`",
+        )
+
+
+def _sounds_finding(config: Settings, found: Sequence[Prompts]) -> Finding:
+    """Whether Asterisk's sounds contain these prompts."""
+    from stasis_callback.resources import sounds_dir
+
+    languages = [prompts.language for prompts in found]
     folders = [folder for folder in SOUND_FOLDERS if folder.is_dir()]
     if not _is_local(config) or not folders:
         return Finding("warning", "cannot check from this machine whether Asterisk has the prompts")
     missing = [
-        name
-        for name in sorted(languages)
-        if not any((f / name / "stasis-callback").is_dir() for f in folders)
+        name for name in languages if not any((f / name / "stasis-callback").is_dir() for f in folders)
     ]
     if missing:
         where = folders[0] / missing[0] / "stasis-callback"
@@ -137,20 +192,19 @@ def prompts_finding(config: Settings, languages: Collection[str]) -> Finding:
             f"Asterisk has no prompts in {', '.join(missing)}",
             f"run `ln -s {sounds_dir() / missing[0]} {where}`",
         )
-    for name in sorted(languages):
-        if absent := _absent_sounds(name, folders):
+    for prompts in found:
+        name = prompts.language
+        if absent := _absent_sounds(prompts, folders):
             return Finding(
                 "problem",
                 f"Asterisk has no sound {absent[0]}, and {len(absent) - 1} more in {name}: these prompts are silent",
                 f"install the core sounds of {name} in {folders[0] / name}, see docs/quickstart.md",
             )
-    return Finding("ok", f"prompts in {', '.join(sorted(languages))}")
+    return Finding("ok", f"prompts in {', '.join(languages)}")
 
 
-def _absent_sounds(language: str, folders: Collection[Path]) -> list[str]:
+def _absent_sounds(prompts: Prompts, folders: Collection[Path]) -> list[str]:
     """Sounds of a language that none of Asterisk's folders has."""
-    from stasis_callback.ivr.prompts import Prompts, missing_sounds
-    from stasis_callback.resources import sounds_dir
+    from stasis_callback.ivr.prompts import missing_sounds
 
-    prompts = Prompts(sounds_dir(), language)
     return sorted(set.intersection(*(set(missing_sounds(prompts, folder)) for folder in folders)))
