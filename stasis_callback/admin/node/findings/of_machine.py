@@ -143,7 +143,7 @@ def prompts_findings(
         try:
             found.append(Prompts(sounds_dir(), name))
         except CallbackError as error:
-            advice = f"let the user of the service read {sounds_dir()}, or install stasis-callback again"
+            advice = f"let the user of the service read {sounds_dir() / name}, or restore it"
             yield Finding("problem", str(error), advice)
     for brand in sorted(brands):
         yield from _brand_findings(sounds_dir(), [prompts.language for prompts in found], brand)
