@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -188,6 +189,13 @@ def _executed(arguments: Sequence[str]) -> int:
     return 2
 
 
+_TO_DO = {
+    errno.ENOSPC: "free some space on its disk, or take another place",
+    errno.EDQUOT: "free some space of your quota, or take another place",
+    errno.EROFS: "mount its disk writable, or take another place",
+}
+
+
 def _of_system(error: OSError) -> str:
     """What the system has refused, in words that fit the cause."""
     if isinstance(error, PermissionError) and error.filename:
@@ -195,7 +203,8 @@ def _of_system(error: OSError) -> str:
             f"user {process_user()} may not read or write {error.filename}: change its owner or mode, or that of its "
             "folder, or take another place"
         )
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return f"{what}: {_TO_DO[error.errno]}" if error.errno in _TO_DO else what
 
 
 def _is_text(argument: str) -> bool:

@@ -7,13 +7,11 @@ A record is a dict of raw values. Its JSON form keeps `balance_micros` and adds 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import typer
@@ -22,7 +20,6 @@ from stasis_callback.admin.days import local_time, operators_zone
 from stasis_callback.admin.tables import UNBROKEN, cell, fits, print_fields, print_table
 from stasis_callback.admin.tables import one_line as one_line
 from stasis_callback.clock import iso
-from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_number, format_price
 
 Record = Mapping[str, object]
@@ -171,22 +168,6 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def must_be_new(path: Path) -> None:
-    """Raises InvalidInput if the file exists or its folder does not."""
-    if path.exists():
-        raise InvalidInput(f"{path} already exists: choose a new file name")
-    if not path.parent.is_dir():
-        raise InvalidInput(f"{path} cannot be written: folder {path.parent} does not exist")
-
-
-def write_private(path: Path, text: str) -> None:
-    """Create a file readable only by its owner, and sync it to disk."""
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def complain(message: str) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from stasis_callback.admin.output import must_be_new, write_private
+from stasis_callback.admin.files import must_be_new, write_private
 from stasis_callback.core.errors import InvalidInput
 
 OutFile = Annotated[

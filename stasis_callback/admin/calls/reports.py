@@ -14,6 +14,7 @@ import typer
 from stasis_callback.admin.context import AsJson, digits, operator, store
 from stasis_callback.admin.context import whole as whole_number
 from stasis_callback.admin.days import day_start_us, operators_zone, parse_day, today
+from stasis_callback.admin.files import new_file
 from stasis_callback.admin.listing import ROWS_LIMIT, AsCsv, print_records
 from stasis_callback.admin.output import Record
 from stasis_callback.admin.taking import taken
@@ -169,7 +170,8 @@ def page(
     spans = days(first, last, time_zone)
     with store() as s:
         text = render(title, spans, tables(s, spans), time_zone or str(operators_zone()))
-    output.write_text(text, encoding="utf-8")
+    with new_file(output, replaces=True) as file:
+        file.write(text.encode())
     typer.echo(f"{output} written")
 
 

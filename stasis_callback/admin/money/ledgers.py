@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from stasis_callback.admin.context import AsJson, operator, printable, settings, store, whole
+from stasis_callback.admin.files import must_be_new, write_private
 from stasis_callback.admin.listing import USUAL_ROWS, Page, listed
 from stasis_callback.admin.output import (
     Record,
-    must_be_new,
     print_json,
     print_list,
     progress_bar,
-    write_private,
 )
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import InvalidInput, InvariantBroken

@@ -13,8 +13,9 @@ import typer
 from stasis_callback.admin.accounts import accounts, customers
 from stasis_callback.admin.context import AsJson, settings, store
 from stasis_callback.admin.days import local_time, month_us, operators_zone, today
+from stasis_callback.admin.files import must_be_new, new_file
 from stasis_callback.admin.listing import AsCsv, print_records
-from stasis_callback.admin.output import must_be_new, print_json, print_list, published
+from stasis_callback.admin.output import print_json, print_list, published
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import format_amount
 
@@ -128,7 +129,8 @@ def _print(
     named = month or f"{today(zone):%Y-%m}"
     if html is not None:
         must_be_new(html)
-        html.write_text(_page(f"{title}, {named}", found, zone), encoding="utf-8")
+        with new_file(html) as file:
+            file.write(_page(f"{title}, {named}", found, zone).encode())
         typer.echo(f"{html} written")
     elif as_json:
         print_json(

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stasis_callback.admin.files import new_file
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.resources import asterisk_conf_dir
 
@@ -51,14 +52,11 @@ def write(config: Settings, etc: Path) -> list[str]:
     made = additions(config, etc)
     for name, text in made.items():
         # It has a password in it, so it is never readable by all, not for a moment either.
-        unfinished = folder / f".{name}"
-        unfinished.unlink(missing_ok=True)
-        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640), "w") as file:
+        with new_file(folder / name, 0o640, replaces=True) as file:
             os.fchmod(file.fileno(), 0o640)
             if os.geteuid() == 0:
                 os.fchown(file.fileno(), -1, _group(etc))
-            file.write(text)
-        unfinished.rename(folder / name)
+            file.write(text.encode())
     if os.geteuid() == 0:
         os.chown(folder, -1, _group(etc))
         folder.chmod(0o750)

@@ -24,7 +24,7 @@ from stasis_callback.admin.context import (
     settings,
     shown_url,
 )
-from stasis_callback.admin.output import must_be_new, write_private
+from stasis_callback.admin.files import must_be_new, new_file, write_private
 from stasis_callback.clock import Clock, iso
 from stasis_callback.core.errors import CallbackError, InvalidInput
 from stasis_callback.disk import sqlite_file
@@ -58,17 +58,18 @@ def backup(
         "database": "sqlite" if sqlite_file(url) else "postgresql",
         "migrations": applied_migrations(url),
     }
-    with _unfinished(file) as (unfinished, folder):
-        save(url, folder / DATABASE)
-        size = (folder / DATABASE).stat().st_size
-        with os.fdopen(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w:gz", compresslevel=3) as archive:
-                _add(archive, NOTE, json.dumps(note, indent=2).encode())
-                if config:
-                    _add(archive, SETTINGS, config.read_bytes())
-                archive.add(folder / DATABASE, DATABASE)
-            stream.flush()
-            os.fsync(stream.fileno())
+    with tempfile.TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
+        copy = Path(folder) / DATABASE
+        save(url, copy)
+        size = copy.stat().st_size
+        with (
+            new_file(file, 0o600) as stream,
+            tarfile.open(fileobj=stream, mode="w:gz", compresslevel=3) as archive,
+        ):
+            _add(archive, NOTE, json.dumps(note, indent=2).encode())
+            if config:
+                _add(archive, SETTINGS, config.read_bytes())
+            archive.add(copy, DATABASE)
     typer.echo(f"{file} written: the database {shown_url(url)} ({size / 1e6:.1f} MB)", nl=False)
     typer.echo(f" and the settings {config}" if config else "; there is no settings file")
     typer.echo("not in it: /etc/asterisk/local, the CEL journal, and prompts of your own")
@@ -190,15 +191,6 @@ def _told(wrong: list[str]) -> str:
 
 
 # --- the archive -------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _unfinished(file: Path) -> Iterator[tuple[Path, Path]]:
-    """A new file that gets its name once it is complete, and a folder beside it that is removed."""
-    with tempfile.TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
-        unfinished = Path(folder) / file.name
-        yield unfinished, Path(folder)
-        unfinished.rename(file)
 
 
 def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stasis_callback.admin.context import open_database, settings, shown_url
+from stasis_callback.admin.files import new_file
 from stasis_callback.admin.node.findings import Finding
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import CallbackError
@@ -39,7 +40,7 @@ def write_bundle(file: Path, findings: Iterable[Finding]) -> list[str]:
         "service.log": redacted(_or_why(_service_log)),
         "asterisk.log": redacted(_or_why(_asterisk_log)),
     }
-    with tarfile.open(file, "x:gz") as archive:
+    with new_file(file) as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
         for name, text in parts.items():
             content = text.encode(errors="replace")
             entry = tarfile.TarInfo(f"{file.name.partition('.')[0]}/{name}")

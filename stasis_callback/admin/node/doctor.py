@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.context import AsJson, settings
+from stasis_callback.admin.files import must_be_new
 from stasis_callback.admin.node.findings import Finding
 from stasis_callback.admin.node.findings.of_asterisk import asterisk_findings
 from stasis_callback.admin.node.findings.of_database import database_findings
@@ -21,7 +22,7 @@ from stasis_callback.admin.node.findings.of_machine import (
     settings_finding,
 )
 from stasis_callback.admin.node.findings.of_service import service_findings
-from stasis_callback.admin.output import must_be_new, one_line, print_json
+from stasis_callback.admin.output import one_line, print_json
 from stasis_callback.core.errors import CallbackError
 
 

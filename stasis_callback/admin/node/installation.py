@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from stasis_callback.admin.files import write_private
 from stasis_callback.admin.node import wizard
-from stasis_callback.admin.output import write_private
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.periods import time_zone
 from stasis_callback.resources import asterisk_conf_dir, sounds_dir

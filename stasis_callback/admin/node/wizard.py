@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 
 from stasis_callback.admin.context import operator
-from stasis_callback.admin.output import complain, write_private
+from stasis_callback.admin.files import write_private
+from stasis_callback.admin.output import complain
 from stasis_callback.core.errors import InvalidInput
 from stasis_callback.core.money import (
     parse_amount,
