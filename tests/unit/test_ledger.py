@@ -280,3 +280,20 @@ def test_what_is_read_while_the_database_hiccups_is_read_again(
     with hiccups(shop.stores.database, lambda asked: moments.pop() if moments and asked == "read" else None):
         assert look(ledger, account.book_id) == expected
     assert moments == []
+
+
+def test_a_balance_that_the_database_cannot_keep_is_refused(shop: Shop) -> None:
+    """Nine million millions are far from what a 64 bit number has, so that a credit limit can be added to them."""
+    who, ledger = shop.account("100", funds="0"), shop.stores.ledger
+    # As 9000 of the largest top-ups would, which take ten seconds.
+    assert ledger._pay_in("cash", who.book_id, 9000 * AMOUNT_LIMIT_MICROS, "topup:k", "topup", "", "")
+    for once in (
+        partial(ledger.top_up, who.book_id, 1, key="more"),
+        partial(ledger.adjust, who.book_id, 1, key="more", reason="more", operator=""),
+    ):
+        with pytest.raises(InvalidInput, match="the balance would be more than 9000000000000"):
+            once()
+    assert shop.stores.accounts.get(who.id).balance_micros == 9000 * AMOUNT_LIMIT_MICROS
+    assert verify(shop.stores.database, shop.stores.tariffs) == []
+    ledger.adjust(who.book_id, -1, key="less", reason="less", operator="")
+    assert ledger.top_up(who.book_id, 1, key="again")

@@ -16,7 +16,7 @@ from itertools import chain as chained
 
 from stasis_callback.clock import US_PER_S, Clock
 from stasis_callback.core.errors import InvalidInput, require
-from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_TEXT
+from stasis_callback.core.money import AMOUNT_LIMIT_MICROS, AMOUNT_LIMIT_TEXT, MICROS
 from stasis_callback.core.states import HoldState
 from stasis_callback.store.database.database import Database, read, unit
 from stasis_callback.store.database.statements import changed, every, insert, one, run
@@ -34,6 +34,9 @@ from stasis_callback.store.money.views import (
 )
 
 DAY_US = 86_400 * US_PER_S
+
+BALANCE_LIMIT_MICROS = 9_000 * AMOUNT_LIMIT_MICROS
+"""Maximum of a balance. The databases keep 64 bits, and a credit limit has to fit on top of it."""
 
 _FREE = """SELECT balance_micros - held_micros + credit_limit_micros,
     daily_cap_micros, held_micros, spent_day, spent_micros,
@@ -423,11 +426,17 @@ class Ledger:
     ) -> bool:
         """Write one transfer; False when the key was posted before with the same lines, and not by an earlier run.
 
-        Raises InvalidInput when a book would fall below its limit: what is held is not there to be taken.
+        Raises InvalidInput when a book would fall below its limit: what is held is not there to be taken; or rise to
+        more than can be kept.
         """
         self._database.lock(f"transfer:{key}")
         if self._posted(key, kind, lines):
             return self._database.noted(f"transfer:{key}") is not None
+        if chain.balance_micros + lines.get(chain.book_id, 0) > BALANCE_LIMIT_MICROS:
+            most = BALANCE_LIMIT_MICROS // MICROS
+            raise InvalidInput(
+                f"the balance would be more than {most}, the most that is kept: use another account"
+            )
         self._database.note(f"transfer:{key}")
         self._write(chain, key, kind, note, lines, self._clock.now_us(), operator, reverses, about)
         run(_LINK, chain.links, chain.head, chain.book_id)
