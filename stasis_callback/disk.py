@@ -32,5 +32,5 @@ def folder_trouble(folder: str) -> str:
     try:
         Path(folder, "..").stat()  # through the folder, as to its files: that it can be listed is not needed
     except OSError as error:
-        return f"{folder}: {error.strerror}"
+        return error.strerror or str(error)
     return ""

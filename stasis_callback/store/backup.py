@@ -52,7 +52,7 @@ def save(url: str, file: Path) -> None:
         with closing(sqlite3.connect(sqlite_path(url))) as live, closing(sqlite3.connect(file)) as copy:
             live.backup(copy)
     except sqlite3.Error as error:
-        raise CallbackError(f"the database cannot be copied to {file}: {error}") from error
+        raise CallbackError(f"the database cannot be copied: {error}") from error
     finally:
         use.release()
     if found := damage(file):

@@ -361,7 +361,7 @@ def test_the_look_of_the_web_pages_that_cannot_be_read(
     monkeypatch.setenv("STASIS_CALLBACK_WEB__ENABLED", "true")
     monkeypatch.setenv("STASIS_CALLBACK_WEB__PORT", "0")
     monkeypatch.setenv("STASIS_CALLBACK_WEB__SECRET", "hunter3" * 8)
-    assert levels(shop("doctor", "--json").json, f"web.brand_dir cannot be read: {folder}: No") == ["warning"]
+    assert levels(shop("doctor", "--json").json, f"web.brand_dir {folder} cannot be read: No") == ["warning"]
     folder.mkdir()
     assert levels(shop("doctor", "--json").json, "web.brand_dir") == []
 

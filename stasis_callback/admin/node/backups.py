@@ -60,7 +60,10 @@ def backup(
     }
     with tempfile.TemporaryDirectory(prefix=f"{file.name}.", dir=file.parent) as folder:
         copy = Path(folder) / DATABASE
-        save(url, copy)
+        try:
+            save(url, copy)
+        except CallbackError as error:
+            raise type(error)(f"{file} was not written: {error}") from error
         size = copy.stat().st_size
         with (
             new_file(file, 0o600) as stream,

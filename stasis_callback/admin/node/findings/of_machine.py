@@ -126,7 +126,7 @@ def look_findings(config: Settings) -> Iterator[Finding]:
     if folder and (trouble := folder_trouble(folder)):
         yield Finding(
             "warning",
-            f"web.brand_dir cannot be read: {trouble}: pages have the usual look",
+            f"web.brand_dir {folder} cannot be read: {trouble}: pages have the usual look",
             "let the user of the service read it, or correct the setting",
         )
 
