@@ -23,7 +23,7 @@ from stasis_callback.engine import login
 from stasis_callback.engine.admission.checks import account_trouble, number_trouble
 from stasis_callback.engine.connection import Connection, Warnings, words_id
 from stasis_callback.engine.failover import outcome_of, over_trunks
-from stasis_callback.engine.funding import PaidLeg, TrunkFull, setup_s_of
+from stasis_callback.engine.funding import PaidLeg, TrunkFull, meet, setup_s_of
 from stasis_callback.engine.legs import NOTE_PATIENCE_S, over_beside, settle_over
 from stasis_callback.engine.redeeming import redeem
 from stasis_callback.engine.routing import Way
@@ -160,6 +160,7 @@ class Conversation:
         self._connected, self._called_last = 1, b.number
         with suppress(AriError):
             self._tools.client.playback(words_id(b.leg.id)).stop()
+        meet(self._a, b, self._options.talk_limit_s)
         try:
             longest_s = self._tools.funding.longest_talk_s(self._a, b, self._options)
         except StoreUnavailable:

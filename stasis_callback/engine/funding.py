@@ -322,7 +322,7 @@ class Funding:
             ),
             options,
         )
-        if whole_s < price_b.shortest_paid_s:
+        if whole_s < min(price_b.shortest_paid_s, limit_s):
             return None
         talk_s = min(whole_s, options.hold_slice_s)
         return _Plan(elapsed_s + setup_s + talk_s, talk_s, whole_s)
@@ -435,7 +435,7 @@ class Funding:
 def _affordable(price: Price, funds_micros: int, wanted_s: int, now_us: int, slack_s: int) -> tuple[int, int]:
     """The seconds of leg A that the funds pay for, 0 for too few, and their price before the answer."""
     funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
-    if funded_s < price.shortest_paid_s:
+    if funded_s < min(price.shortest_paid_s, wanted_s):
         return 0, 0
     return funded_s, cost_micros(price, funded_s, now_us, slack_s)
 
@@ -462,4 +462,19 @@ def _cut(whole_s: int, options: CallOptions) -> int:
 
 def _lead_s(a: PaidLeg, b: PaidLeg) -> int:
     """How many seconds more leg A is paid for than leg B: it began earlier, and says goodbye later."""
-    return max(a.funded_s - b.funded_s, math.ceil(a.leg.elapsed_s() - b.leg.elapsed_s()))
+    return max(a.funded_s - b.funded_s, _head_s(a, b) + ANNOUNCEMENT_S)
+
+
+def _head_s(a: PaidLeg, b: PaidLeg) -> int:
+    """How many seconds earlier leg A began."""
+    return math.ceil(a.leg.elapsed_s() - b.leg.elapsed_s())
+
+
+def meet(a: PaidLeg, b: PaidLeg, talk_limit_s: int) -> None:
+    """Let two legs that were taken over in a talk be paid for as long as both their holds pay for it.
+
+    Each was paid for as far as its own hold goes (`Funding.adopt`). That of a free leg, or of one at the end of a long
+    interval, goes further than the other's: then no more would be held for the talk, or more than it needs.
+    """
+    b.funded_s = min(b.funded_s, talk_limit_s, max(a.funded_s - _head_s(a, b), 0))
+    a.funded_s = min(a.funded_s, b.funded_s + _head_s(a, b) + ANNOUNCEMENT_S)

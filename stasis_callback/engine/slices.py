@@ -86,12 +86,18 @@ class TalkFunds:
         Nobody waits for the database for long: when one party hangs up meanwhile, the other hears nothing, and pays.
         """
         self._retry_at_s = self.clock.monotonic_s() + RETRY_S
+        # Before too: of a talk that was taken over less may be left than the pause until the next try.
+        self._arm()
         try:
             if self._armed:
                 with self.stores.database.patience(NOTE_PATIENCE_S):
                     self._hold()
         except Exception:
             log.exception("talk.not_extended", leg=self.b.leg.id)
+        self._arm()
+
+    def _arm(self) -> None:
+        """Have both timers stand where the holds end, as far as that can be done now."""
         self.a.try_arm()
         self.b.try_arm()
 

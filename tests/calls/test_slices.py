@@ -132,3 +132,17 @@ def test_two_calls_of_one_account_share_its_funds_to_the_last_second(world: Worl
     assert [xdr.overrun_micros for xdr in talks] == [0, 0]
     assert sum(xdr.charged_s for xdr in talks) == 40
     assert min(xdr.charged_s for xdr in talks) >= 15
+
+
+def test_calls_are_made_where_none_may_last_longer_than_the_grace_period(world: World) -> None:
+    world.usual(ring_timeout_a_s="10", menu_limit_s="20", talk_limit_s="60")
+    world.stores.tariffs.change_terms("standard", {"grace_s": 200})
+    subscriber = world.phone().answers().dials(f"{FRIEND}#")
+    friend = world.phone(FRIEND).answers().hangs_up(after_s=1)
+    with world.running():
+        world.rings()
+        friend.wait_for("ended", timeout_s=30)
+        subscriber.hang_up()
+        world.finished()
+        world.nothing_left()
+    assert [xdr.amount_micros for xdr in world.xdrs().values()] == [0, 0]
