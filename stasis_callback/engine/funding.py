@@ -473,8 +473,8 @@ def _head_s(a: PaidLeg, b: PaidLeg) -> int:
 def meet(a: PaidLeg, b: PaidLeg, talk_limit_s: int) -> None:
     """Let two legs that were taken over in a talk be paid for as long as both their holds pay for it.
 
-    Each was paid for as far as its own hold goes (`Funding.adopt`). That of a free leg, or of one at the end of a long
-    interval, goes further than the other's: then no more would be held for the talk, or more than it needs.
+    Each was paid for as far as its own hold goes (`Funding.adopt`). That of a free leg, or of one in a long interval,
+    goes further than the other's: then no more would be held for the talk, or more than it needs.
     """
     b.funded_s = min(b.funded_s, talk_limit_s, max(a.funded_s - _head_s(a, b), 0))
     a.funded_s = min(a.funded_s, b.funded_s + _head_s(a, b) + ANNOUNCEMENT_S)
