@@ -31,7 +31,7 @@ def talk(a: PriceList, b: PriceList, *, funds: int = 10_000_000, **options: str)
     }  # fmt: skip
     keys = ((1.0, f"{FRIEND}#"),)
     subscriber = Subscriber(f"{HOME}12345670", funds, (Script("answers", 0.2, 17, keys),))
-    friends = {FRIEND: (Script("answers", 0.5),)}
+    friends: dict[str, tuple[Script, ...]] = {FRIEND: (Script("answers", 0.5),)}
     return Plan(
         1, Business((a, b), (0,)), usual | options, (subscriber,), friends, (Asked(2.0, "missed", 0),)
     )
