@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import socket
+import struct
 from pathlib import Path
 
 
@@ -13,8 +15,11 @@ def ask(path: Path, command: str, *, timeout_s: float = 10.0) -> str:
     or Asterisk does not answer in time.
     """
     with socket.socket(socket.AF_UNIX) as control:
-        control.settimeout(timeout_s)
+        # Asterisk takes two at a time. `settimeout` alone does not wait for one's turn: it fails at once (EAGAIN).
+        wait = struct.pack("ll", math.ceil(timeout_s), 0)
+        control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, wait)
         control.connect(str(path))
+        control.settimeout(timeout_s)
         control.recv(256)  # host name, process id and version
         control.sendall(f"cli quit after {command}".encode() + b"\0")
         answer = b""

@@ -28,6 +28,9 @@ RETRY_S = 2.0
 for.
 """
 
+EARLY_S = 0.1
+"""So much before its time a wait may end."""
+
 
 @dataclass
 class TalkFunds:
@@ -61,10 +64,16 @@ class TalkFunds:
             return retry_in_s
         unsure_s = [paid.unsure_until_s for paid in (self.a, self.b) if paid.unsure_until_s]
         due = [max(until_s - self.clock.monotonic_s(), retry_in_s) for until_s in unsure_s]
-        if not self.trouble and self.b.funded_s < self.options.talk_limit_s:
-            before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
-            due.append(max(self.b.funded_s - self.b.leg.elapsed_s() - before_s, retry_in_s))
+        if (slice_in_s := self._next_slice_s()) is not None:
+            due.append(max(slice_in_s, retry_in_s))
         return min(due, default=None)
+
+    def _next_slice_s(self) -> float | None:
+        """When to hold the next slice, in seconds from now; None when nothing more is to be held."""
+        if self.trouble or self.b.funded_s >= self.options.talk_limit_s:
+            return None
+        before_s = min(self.options.hold_extend_before_s, self.options.hold_slice_s / 2)
+        return self.b.funded_s - self.b.leg.elapsed_s() - before_s
 
     @property
     def _armed(self) -> bool:
@@ -81,7 +90,7 @@ class TalkFunds:
             log.warning("talk.funds_unknown", leg=self.b.leg.id, error=str(error))
 
     def extend(self) -> None:
-        """Hold the next slice and move both timers. What cannot be done now is tried again.
+        """Hold the next slice, if it is due, and move both timers. What cannot be done now is tried again.
 
         Nobody waits for the database for long: when one party hangs up meanwhile, the other hears nothing, and pays.
         """
@@ -89,7 +98,8 @@ class TalkFunds:
         # Before too: of a talk that was taken over less may be left than the pause until the next try.
         self._arm()
         try:
-            if self._armed:
+            slice_in_s = self._next_slice_s()
+            if self._armed and slice_in_s is not None and slice_in_s <= EARLY_S:
                 with self.stores.database.patience(NOTE_PATIENCE_S):
                     self._hold()
         except Exception:
