@@ -26,6 +26,7 @@ from stasis_callback.core.errors import NodeAlive, StoreUnavailable
 from stasis_callback.engine.nodes import HEARTBEAT_S, take_over
 from stasis_callback.process import TAKEN
 from stasis_callback.store.audit import verify
+from stasis_callback.store.database.statements import run
 from stasis_callback.testing.fake import FakeAsterisk, FakeNetwork
 from stasis_callback.testing.phones import Network, Phone
 
@@ -405,7 +406,8 @@ def _freeze_without_its_name(world: World, process: subprocess.Popen[bytes], tmp
 def _can_be_written(world: World) -> bool:
     try:
         with world.stores.database.patience(1.0):
-            world.stores.database.unit(lambda: None)
+            # On PostgreSQL a beat that was stopped holds the row of its node.
+            world.stores.database.unit(lambda: run("SELECT name FROM node FOR UPDATE").fetchall())
     except StoreUnavailable:
         return False
     return True
