@@ -167,6 +167,13 @@ class Price:
         """The duration of the shortest call that is charged; a call is only made if the funds cover it."""
         return self.terms.grace_s + 1
 
+    def is_too_short(self, funded_s: int, most_s: int) -> bool:
+        """Whether funds for so many seconds are too few for a call; `most_s` is the longest that one can be funded.
+
+        Of a grace period beyond that no call is charged: then the longest is enough.
+        """
+        return funded_s < min(self.shortest_paid_s, most_s)
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:

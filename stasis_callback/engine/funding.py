@@ -322,7 +322,7 @@ class Funding:
             ),
             options,
         )
-        if whole_s < min(price_b.shortest_paid_s, limit_s):
+        if price_b.is_too_short(whole_s, limit_s):
             return None
         talk_s = min(whole_s, options.hold_slice_s)
         return _Plan(elapsed_s + setup_s + talk_s, talk_s, whole_s)
@@ -435,7 +435,7 @@ class Funding:
 def _affordable(price: Price, funds_micros: int, wanted_s: int, now_us: int, slack_s: int) -> tuple[int, int]:
     """The seconds of leg A that the funds pay for, 0 for too few, and their price before the answer."""
     funded_s = longest_s(lambda t: cost_micros(price, t, now_us, slack_s), funds_micros, wanted_s)
-    if funded_s < min(price.shortest_paid_s, wanted_s):
+    if price.is_too_short(funded_s, wanted_s):
         return 0, 0
     return funded_s, cost_micros(price, funded_s, now_us, slack_s)
 

@@ -20,6 +20,8 @@ from stasis_callback.store.stores import Stores
 from stasis_callback.testing.hiccups import MOMENTS, Asked, Moment, hiccups, once
 
 ADD = ("--customer", "Acme", "--product", "callback")
+SPRING = ("voucher", "generate", "spring", "--count", "3", "--amount", "5", "--currency")
+"""A batch of vouchers; its currency and its file follow."""
 
 
 def test_an_account_with_all_its_rules(shop: CommandLine) -> None:
@@ -223,29 +225,16 @@ def test_a_batch_whose_file_cannot_be_written_is_not_made(shop: CommandLine) -> 
 @pytest.mark.sqlite
 def test_a_batch_of_vouchers_that_fails_at_its_end_leaves_no_file_of_codes(shop: CommandLine) -> None:
     """Its codes are in no database, but look as good as those of any batch."""
-    words = (
-        "voucher",
-        "generate",
-        "spring",
-        "--count",
-        "3",
-        "--amount",
-        "5",
-        "--currency",
-        "USD",
-        "--out",
-        "c.csv",
-    )
     shop.sql(
         "CREATE TRIGGER failing BEFORE INSERT ON audit_entry WHEN NEW.noun = 'voucher' BEGIN "
         "SELECT RAISE(ABORT, 'failing'); END"
     )
-    failed = shop(*words)
+    failed = shop(*SPRING, "USD", "--out", "c.csv")
     assert failed.code != 0
     assert "failing" in failed.err
     assert not Path("c.csv").exists()
     shop.sql("DROP TRIGGER failing")
-    assert "3 vouchers" in shop.ok(*words).out
+    assert "3 vouchers" in shop.ok(*SPRING, "USD", "--out", "c.csv").out
 
 
 @pytest.fixture
@@ -278,19 +267,7 @@ def test_what_is_not_known_of_a_batch_of_vouchers_is_said(
     shop: CommandLine, lost: Callable[..., Result]
 ) -> None:
     """Its codes may be good."""
-    failed = lost(
-        "voucher",
-        "generate",
-        "spring",
-        "--count",
-        "3",
-        "--amount",
-        "5",
-        "--currency",
-        "USD",
-        "--out",
-        "c.csv",
-    )
+    failed = lost(*SPRING, "USD", "--out", "c.csv")
     assert failed.code != 0
     assert "whether batch spring was made is not known: see `stasis-callback voucher list`" in failed.err
     code = Path("c.csv").read_text().splitlines()[1]
@@ -311,19 +288,7 @@ def test_accounts_of_which_it_is_not_known_whether_they_are_open_are_gone_on_wit
 
 def test_vouchers(shop: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     out = shop.folder / "codes.csv"
-    made = (
-        "voucher",
-        "generate",
-        "spring",
-        "--count",
-        "3",
-        "--amount",
-        "5",
-        "--currency",
-        "usd",
-        "--out",
-        out,
-    )
+    made = (*SPRING, "usd", "--out", out)
     assert "3 vouchers of 5.00 USD generated" in shop.ok(*made).out
     header, *codes = out.read_text().splitlines()
     assert (header, len(set(codes)), stat.S_IMODE(out.stat().st_mode)) == ("code", 3, 0o600)

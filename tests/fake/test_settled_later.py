@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,19 @@ from world import FRIEND, World
 
 import stasis_callback.service as service_module
 from stasis_callback.store.database.sqlite_files import sqlite_path
+from stasis_callback.testing.phones import Phone
 
 OTHER = "442071234999"
 SOUNDS = Path(__file__).parents[2] / "sounds"
 
 
-@contextmanager
-def locked(world: World) -> Iterator[None]:
-    """Another process writes to the database."""
+def hangs_up_unsettled(world: World, friend: Phone) -> None:
+    """The friend hangs up while another process writes to the database, until leg B could not be charged."""
     with closing(sqlite3.connect(sqlite_path(world.stores.database.url), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        yield
+        friend.hang_up()
+        world.until(lambda: bool(world.events("leg.not_settled")))
         other.execute("ROLLBACK")
-
-
-def unsettled(world: World) -> bool:
-    return bool(world.events("leg.not_settled"))
 
 
 def test_a_talk_that_could_not_be_charged_is_charged_in_the_next_one(world: World) -> None:
@@ -42,9 +38,7 @@ def test_a_talk_that_could_not_be_charged_is_charged_in_the_next_one(world: Worl
         subscriber.dial(f"{FRIEND}#")
         friend.wait_for("answered", timeout_s=20)
         world.until(lambda: len(world.events("leg.answered")) == 2)
-        with locked(world):
-            friend.hang_up()
-            world.until(lambda: unsettled(world))
+        hangs_up_unsettled(world, friend)
         subscriber.dial(f"{OTHER}#")
         other.wait_for("answered", timeout_s=20)
         world.until(lambda: len(world.xdrs()) == 1)
@@ -72,9 +66,7 @@ def test_the_last_number_is_that_of_the_talk_which_is_not_charged_yet(world: Wor
         subscriber.dial(f"{OTHER}#")
         other.wait_for("answered", timeout_s=20)
         world.until(lambda: len(world.events("leg.answered")) == 3)
-        with locked(world):
-            other.hang_up()
-            world.until(lambda: unsettled(world))
+        hangs_up_unsettled(world, other)
         subscriber.dial("9#")
         world.until(lambda: len(other.calls) == 2)
         subscriber.hang_up()

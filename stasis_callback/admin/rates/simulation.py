@@ -50,7 +50,7 @@ def simulate(
     a, b = decide(s, tariff, number_a, start_us), decide(s, tariff, number_b, start_us)
     price_a, price_b = a.view.price, b.view.price
     talk_s = joint_longest_s(price_a, 0, ring_s, price_b, funds_micros, limit_s, start_us)
-    if talk_s < min(price_b.shortest_paid_s, limit_s):
+    if price_b.is_too_short(talk_s, limit_s):
         talk_s = 0  # leg B would not be dialled
     leg_a_s = ring_s + talk_s if talk_s else 0
     money = partial(format_amount, currency=tariff.currency)
